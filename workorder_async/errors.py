@@ -1,0 +1,209 @@
+"""Every error that this library raises, in one tree.
+
+    WorkorderError
+    ├── ConfigError (ValueError)            an argument, URL, scheme or environment variable that cannot work
+    ├── NotSentError                        nothing reached the server: nothing happened
+    ├── NoAnswerError                       sent, and no complete answer came back
+    │   └── OutcomeUnknownError             ... to a mutation: it may or may not have happened
+    ├── ResponseError                       an answer, but not the platform's
+    │   └── DecodeError                     the platform's envelope around data that does not fit the API document
+    ├── ApiError                            the platform answered: no (errno is not 10000)
+    │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it
+    │   ├── NotFoundError                   HTTP 404, or an errno that you map to it
+    │   ├── TicketStateError                errno 23000 工单状态不允许关闭
+    │   └── RateLimitedError                HTTP 429, or an errno that you map to it
+    ├── DeadlineExceededError (TimeoutError)  the call's whole time was used up
+    ├── WalkDriftError                      a walk could not come to rest
+    ├── JournalError                        a journal that cannot be written, read or shared
+    └── ExportError                         an export that cannot be written or continued
+
+Each carries `operation`, `attempts` and `request_id`, and survives pickling. The API document gives a meaning to
+one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class WorkorderError(Exception):
+    """The root of the tree: catch it to catch everything this library raises.
+
+    `operation` is the client coroutine's name ("close_ticket") or "", `attempts` counts the requests that were
+    started for it, `request_id` is the platform's own id of the last answer ("" where there was none).
+    """
+
+    def __init__(self, message: str, *, operation: str = "", attempts: int = 0, request_id: str = "") -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.attempts = attempts
+        self.request_id = request_id
+
+    @property
+    def message(self) -> str:
+        """The sentence alone, without operation, attempts and request_id."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        facts = []
+        if self.attempts > 1:
+            facts.append(f"{self.attempts} attempts")
+        if self.request_id:
+            facts.append(f"request_id {self.request_id}")
+        head = f"{self.operation}: " if self.operation else ""
+        tail = f" ({', '.join(facts)})" if facts else ""
+        return f"{head}{self.message}{tail}"
+
+
+class ConfigError(WorkorderError, ValueError):
+    """An argument, base URL, signing scheme or environment variable that cannot work; raised before anything is sent.
+
+    The message names the thing and how to mend it.
+    """
+
+
+class NotSentError(WorkorderError):
+    """No byte of the request was written: name look-up, connection, TLS or a free slot failed. Nothing happened."""
+
+
+class NoAnswerError(WorkorderError):
+    """The request was sent, and no complete answer came back: reset, half a body, or the attempt's time limit."""
+
+
+class OutcomeUnknownError(NoAnswerError):
+    """A mutation was sent, and no answer of the platform came back: it may or may not have happened.
+
+    The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer.
+    """
+
+
+class ResponseError(WorkorderError):
+    """An answer that is not the platform's envelope: a proxy's page, a redirect, broken JSON.
+
+    `status` is the HTTP status, `body_start` the first bytes of the body (200 at most).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        body_start: bytes = b"",
+        operation: str = "",
+        attempts: int = 0,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        self.status = status
+        self.body_start = body_start
+
+
+class DecodeError(ResponseError):
+    """The envelope is the platform's, and something in it does not fit the API document.
+
+    `path` is where, as a JSON path ("$.data.tickets[57].created_time"); `expected` and `got` say what.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str = "$",
+        expected: str = "",
+        got: str = "",
+        status: int = 0,
+        body_start: bytes = b"",
+        operation: str = "",
+        attempts: int = 0,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(
+            message, status=status, body_start=body_start, operation=operation, attempts=attempts, request_id=request_id
+        )
+        self.path = path
+        self.expected = expected
+        self.got = got
+
+
+class ApiError(WorkorderError):
+    """The platform answered with a failure: `errno` other than 10000, and its words in `errmsg`.
+
+    `status` is the HTTP status it came with.
+    """
+
+    hint: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errno: int = 0,
+        errmsg: str = "",
+        status: int = 200,
+        operation: str = "",
+        attempts: int = 0,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        self.errno = errno
+        self.errmsg = errmsg
+        self.status = status
+
+
+class AuthenticationError(ApiError):
+    """The platform does not accept who is asking: AppId, secret, scheme, clock or permission."""
+
+    hint = "run `workorder doctor`; it compares AppId, scheme and clock with the host"
+
+
+class NotFoundError(ApiError):
+    """The platform knows no such ticket."""
+
+    hint = "check the ticket's id"
+
+
+class TicketStateError(ApiError):
+    """The ticket's status does not allow this: errno 23000 工单状态不允许关闭 in the document of close_ticket."""
+
+    hint = "the ticket is already closed or cancelled, or somebody else must act first; see `workorder show ID`"
+
+
+class RateLimitedError(ApiError):
+    """Too many requests; `WorkorderClient(rate=...)` keeps below a limit that you know."""
+
+    hint = "slow down with `rate`, or wait"
+
+
+class DeadlineExceededError(WorkorderError, TimeoutError):
+    """The time for a whole call was used up before it had an answer.
+
+    `spent` says where it went, in seconds: "queue" (waiting for a slot or a pause), "request" (connecting, sending,
+    waiting for and reading answers), "sleep" (between attempts).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        spent: Mapping[str, float] | None = None,
+        operation: str = "",
+        attempts: int = 0,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        self.spent = dict(spent or {})
+
+
+class WalkDriftError(WorkorderError):
+    """A walk was asked to be exact, and the list did not hold still for long enough."""
+
+
+class JournalError(WorkorderError):
+    """A journal that cannot be written, read, or shared with another process."""
+
+
+class ExportError(WorkorderError):
+    """An export that cannot be written or continued."""
+
+
+#: The one errno whose meaning the API document gives (close_ticket's example of a failure).
+DOCUMENTED_ERRNOS: Mapping[int, type[ApiError]] = {23000: TicketStateError}

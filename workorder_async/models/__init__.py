@@ -1,0 +1,49 @@
+"""The words of the API document: enumerations, what is asked, what is answered, what is changed."""
+
+from workorder_async.models.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
+from workorder_async.models.mutations import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
+from workorder_async.models.query import PageRequest, TicketQuery
+from workorder_async.models.tickets import (
+    CHINA_STANDARD_TIME,
+    JSON,
+    Attachment,
+    CustomerInfo,
+    Pagination,
+    Tag,
+    Ticket,
+    TicketAssign,
+    TicketDetail,
+    TicketFlowHistory,
+    TicketFormField,
+    TicketPage,
+    TicketSummary,
+)
+
+__all__ = [
+    "CHINA_STANDARD_TIME",
+    "JSON",
+    "AssignStatus",
+    "Attachment",
+    "CloseTicket",
+    "CommentTicket",
+    "CreateTicket",
+    "CustomerInfo",
+    "FormFieldType",
+    "Mutation",
+    "OpenEnum",
+    "PageRequest",
+    "Pagination",
+    "Priority",
+    "RejectTicket",
+    "Tag",
+    "Ticket",
+    "TicketAssign",
+    "TicketDetail",
+    "TicketFlowHistory",
+    "TicketFormField",
+    "TicketPage",
+    "TicketQuery",
+    "TicketStatus",
+    "TicketSummary",
+    "TicketType",
+]

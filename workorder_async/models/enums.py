@@ -1,0 +1,151 @@
+"""The five tables of codes in the API document, as enumerations that stay open.
+
+A code or name that the document does not know becomes a member that carries it: `TicketStatus(9).value == 9`. Such a
+member equals another with the same value, pickles, and is encoded as it came.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Self
+
+from workorder_async.errors import ConfigError
+
+
+class OpenEnum(Enum):
+    """An enumeration of integer codes with a Chinese label, open to codes and names that are not known yet."""
+
+    _value_: int | str
+    label: str
+    """The name in the API document, or the unknown value as text."""
+
+    def __new__(cls, value: int, label: str, *_other_labels: str) -> Self:
+        """Make a member of the table from its code and its label; further labels are read, never written."""
+        member: Self = object.__new__(cls)
+        member._value_ = value
+        member.label = label
+        return member
+
+    def __init__(self, _value: int, *labels: str) -> None:
+        self._labels = labels
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        known = cls.readings().get(value) if isinstance(value, str) else None
+        if known is not None:
+            return known
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            return None
+        if isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)
+            if value in cls._value2member_map_:
+                return cls(value)
+        member: Self = object.__new__(cls)
+        member._name_ = f"UNKNOWN_{value}"
+        member._value_ = value
+        member.label = str(value)
+        return member
+
+    def __eq__(self, other: object) -> bool:
+        return self._value_ == other._value_ if other.__class__ is self.__class__ else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value_)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the API document lists this code."""
+        return self._value_ in self.__class__._value2member_map_
+
+    @classmethod
+    def readings(cls) -> Mapping[int | str, Self]:
+        """Map everything the platform may write for a known member to it: the code, the code as text, the labels."""
+        table: dict[int | str, Self] = {}
+        for member in cls:
+            table |= dict.fromkeys((member._value_, str(member._value_), *member._labels), member)
+        return table
+
+    @classmethod
+    def parse(cls, value: "int | str | OpenEnum") -> Self:
+        """Read what a person writes: a member, its code, its Chinese label or its English name.
+
+        Raises `ConfigError` for anything else; write `TicketStatus(9)` to mean a code that the document does not list.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str) and value.upper().replace(" ", "_") in cls.__members__:
+            return cls[value.upper().replace(" ", "_")]
+        if not isinstance(value, bool | OpenEnum) and value in (table := cls.readings()):
+            return table[value]
+        known = ", ".join(f"{member.value} {member.name.lower()} {member.label}" for member in cls)
+        raise ConfigError(f"{value!r} is not a {cls.__name__}; use one of: {known}")
+
+
+class TicketStatus(OpenEnum):
+    """Status of a ticket (工单状态)."""
+
+    PENDING = 1, "待处理"
+    """Nobody has begun (待处理)."""
+    PROCESSING = 2, "处理中"
+    """Somebody works on it (处理中)."""
+    CLOSED = 3, "已关闭"
+    """Closed by its creator (已关闭)."""
+    CANCELLED = 4, "已取消"
+    """Withdrawn (已取消)."""
+
+
+class TicketType(OpenEnum):
+    """Type of a ticket (工单类型)."""
+
+    TROUBLESHOOTING = 1, "问题排查"
+    """Something does not work (问题排查)."""
+    FEATURE_REQUEST = 2, "需求反馈"
+    """Something is wished for (需求反馈)."""
+    CONSULTATION = 3, "咨询"
+    """A question (咨询)."""
+
+
+class Priority(OpenEnum):
+    """Priority of a ticket (优先级); `create` words the same codes 高, 中, 低 (受影响程度)."""
+
+    URGENT = 1, "紧急", "高"
+    """Urgent (紧急)."""
+    HIGH = 2, "高级", "中"
+    """High (高级)."""
+    NORMAL = 3, "普通", "低"
+    """Normal (普通)."""
+
+
+class AssignStatus(OpenEnum):
+    """Status of one product line's share of a ticket (产品线处理状态)."""
+
+    PENDING = 1, "待处理"
+    """Not begun (待处理)."""
+    PROCESSING = 2, "处理中"
+    """Being worked on (处理中)."""
+    FINISHED = 3, "处理完毕"
+    """Done (处理完毕)."""
+    REJECTED = 4, "已拒绝"
+    """Sent back by the product line (已拒绝)."""
+    WITHDRAWN = 5, "已撤销"
+    """Taken back (已撤销)."""
+
+
+class FormFieldType(OpenEnum):
+    """Kind of a field in a ticket's additional form (数据格式)."""
+
+    TEXT = 1, "文本框"
+    """One line of text (文本框)."""
+    MULTILINE_TEXT = 2, "多行文本框"
+    """Several lines of text (多行文本框)."""
+    DROP_DOWN = 3, "下拉列表框"
+    """One of a drop-down list (下拉列表框)."""
+    RADIO = 4, "单选框"
+    """One of several buttons (单选框)."""
+    CHECKBOX = 5, "复选框"
+    """Any of several boxes (复选框)."""
+    TIME = 6, "单个时间控件"
+    """A point in time (单个时间控件)."""
+    TIME_RANGE = 7, "起止双时间控件"
+    """A beginning and an end (起止双时间控件)."""
+    LIST_BOX = 8, "列表框"
+    """A list (列表框)."""

@@ -1,0 +1,193 @@
+"""What a value that is sent may be: the converters and validators that queries and mutations share.
+
+A validator refuses with a `ConfigError` that names the class and the field and says what would do, so that a request
+which the platform could only refuse is never made.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from workorder_async.errors import ConfigError
+from workorder_async.models.enums import OpenEnum, Priority, TicketStatus, TicketType
+from workorder_async.models.tickets import Attachment, CustomerInfo
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+_INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
+# Seconds beyond this are the year 5138: somebody passed milliseconds.
+_SECONDS_MAX = 10**11
+
+_T = TypeVar("_T")
+
+
+def seconds(value: int | datetime) -> int:
+    """Turn an aware datetime into whole seconds since the epoch, rounded down; `is_seconds` judges the rest."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return int(value.timestamp() // 1)
+    return cast("int", value)
+
+
+def optional_seconds(value: int | datetime | None) -> int | None:
+    """Do the same, and let None pass."""
+    return None if value is None else seconds(value)
+
+
+def _read(kind: type[OpenEnum], value: int | str | OpenEnum) -> OpenEnum:
+    try:
+        return kind.parse(value)
+    except ConfigError:
+        return cast("OpenEnum", value)
+
+
+def ticket_type(value: int | str | TicketType) -> TicketType:
+    """Read a code, a label or a member; anything else is left to `is_code`."""
+    return cast("TicketType", _read(TicketType, value))
+
+
+def optional_type(value: int | str | TicketType | None) -> TicketType | None:
+    """Do the same, and let None pass."""
+    return None if value is None else ticket_type(value)
+
+
+def optional_status(value: int | str | TicketStatus | None) -> TicketStatus | None:
+    """Read a code, a label, a member or None; anything else is left to `is_code`."""
+    return None if value is None else cast("TicketStatus", _read(TicketStatus, value))
+
+
+def priority(value: int | str | Priority) -> Priority:
+    """Read a code, a label or a member; anything else is left to `is_code`."""
+    return cast("Priority", _read(Priority, value))
+
+
+def several(values: Iterable[_T]) -> tuple[_T, ...]:
+    """Make a tuple of an iterable; a text or something that is not iterable is left to the validator."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        return cast("tuple[_T, ...]", values)
+    return tuple(values)
+
+
+def refuse(instance: object, attribute: "Attribute[Any]", why: str) -> ConfigError:
+    """Return the error that names the class and the field."""
+    return ConfigError(f"{type(instance).__name__}.{attribute.name} {why}")
+
+
+def _whole(instance: object, attribute: "Attribute[Any]", value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refuse(instance, attribute, f"must be a whole number, not {_kind(value)}")
+    if not low <= value <= high:
+        raise refuse(instance, attribute, f"is {value}; it must be from {low} to {high}")
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"
+
+
+def is_id(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Accept an int64 of at least 1."""
+    _whole(instance, attribute, value, 1, _INT64_MAX)
+
+
+def is_count(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Accept an int32 of at least 1."""
+    _whole(instance, attribute, value, 1, _INT32_MAX)
+
+
+def is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Accept whole seconds since the epoch."""
+    if isinstance(value, datetime):
+        raise refuse(
+            instance, attribute, "is a datetime without a zone; give it one, for example datetime.now(timezone.utc)"
+        )
+    if isinstance(value, int) and value > _SECONDS_MAX:
+        raise refuse(instance, attribute, f"is {value}, which looks like milliseconds; it must be in seconds")
+    _whole(instance, attribute, value, 0, _SECONDS_MAX)
+
+
+def is_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Accept text that has UTF-8 bytes, the empty one too."""
+    if not isinstance(value, str):
+        raise refuse(instance, attribute, f"must be text, not {_kind(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise refuse(
+            instance, attribute, f"holds a lone surrogate at index {error.start}, which cannot be sent; remove it"
+        ) from None
+
+
+def is_filled_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Accept text that is more than white space."""
+    is_text(instance, attribute, value)
+    if not str(value).strip():
+        raise refuse(instance, attribute, "is empty; the platform needs a text here")
+
+
+def is_bool(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Accept True and False."""
+    if not isinstance(value, bool):
+        raise refuse(instance, attribute, f"must be True or False, not {_kind(value)}")
+
+
+def is_code(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    """Accept a member with an integer code, a code that the document does not list too."""
+    kind = {"status": TicketStatus, "type": TicketType, "priority": Priority}[attribute.name]
+    if not isinstance(value, kind):
+        known = ", ".join(f"{member.value} {member.label}" for member in kind)
+        raise refuse(instance, attribute, f"cannot be {_kind(value)}; use a {kind.__name__}: {known}")
+    if not isinstance(value.value, int):
+        raise refuse(instance, attribute, f"is {value.value!r}, which has no code to send")
+
+
+def are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+    """Accept a tuple of ids."""
+    if not isinstance(values, tuple):
+        raise refuse(instance, attribute, f"must be a list of ids, not {_kind(values)}")
+    for value in values:
+        is_id(instance, attribute, value)
+
+
+def are_attachments(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+    """Accept what `upload_file` returned."""
+    if not isinstance(values, tuple):
+        raise refuse(instance, attribute, f"must be a list of Attachment, not {_kind(values)}")
+    for index, value in enumerate(values):
+        _check_attachment(instance, attribute, index, value)
+
+
+def are_authored_attachments(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+    """Accept what `upload_file` returned, with an author (close_ticket: 以下参数均为必填)."""
+    are_attachments(instance, attribute, values)
+    for index, value in enumerate(cast("tuple[Attachment, ...]", values)):
+        if value.author is None:
+            raise refuse(instance, attribute, f"[{index}] has no author; close_ticket needs all five fields")
+
+
+def _check_attachment(instance: object, attribute: "Attribute[Any]", index: int, value: object) -> None:
+    if not isinstance(value, Attachment):
+        raise refuse(instance, attribute, f"[{index}] must be an Attachment from upload_file, not {_kind(value)}")
+    for name in ("file_name", "file_path", "file_type"):
+        text = getattr(value, name)
+        if not isinstance(text, str) or not text.strip():
+            raise refuse(instance, attribute, f"[{index}] has no {name}; send what upload_file returned")
+    if isinstance(value.file_size, bool) or not isinstance(value.file_size, int) or value.file_size < 0:
+        raise refuse(instance, attribute, f"[{index}] has no file_size; send what upload_file returned")
+    if "://" in value.file_path:
+        raise refuse(
+            instance,
+            attribute,
+            f"[{index}].file_path is a temporary URL; only what upload_file returned may be sent",
+        )
+
+
+def are_customers(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+    """Accept customer accounts that have a `user_id`."""
+    if not isinstance(values, tuple):
+        raise refuse(instance, attribute, f"must be a list of CustomerInfo, not {_kind(values)}")
+    for index, value in enumerate(values):
+        if not isinstance(value, CustomerInfo):
+            raise refuse(instance, attribute, f"[{index}] must be a CustomerInfo, not {_kind(value)}")
+        if isinstance(value.user_id, bool) or not isinstance(value.user_id, int) or value.user_id < 1:
+            raise refuse(instance, attribute, f"[{index}] has no user_id; the platform needs it")

@@ -1,0 +1,349 @@
+r"""Signing: what a signer is, the one-line scheme language, and the search for the scheme that a host uses.
+
+The platform's signing algorithm stands in another, non-public document ("api接口鉴权"), so nothing here pretends to
+know it. A signer is anything with `sign(request) -> headers`; `SchemeSigner` is one whose algorithm is a line of text:
+
+    DIGEST[,OPTION...]:TEMPLATE
+
+    md5:{app_id}{timestamp}{secret}          hmac-sha256:{app_id}{timestamp}          sha1,HEX,ms:{secret}{timestamp}
+
+DIGEST       md5 sha1 sha256 sha512 sm3 (where OpenSSL has it), or hmac- and one of these: keyed with the secret
+OPTION       hex (default) HEX base64: how the digest is written; s (default) ms: the unit of Timestamp
+TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} {query} {body} {body_md5} {body_sha256};
+             {query} is k=v pairs, unescaped, sorted and joined by &; the digests of the body are lower-case hex;
+             {{ and }} are literal braces, and \n is a line feed
+
+`detect` searches `catalogue()` for the schemes that reproduce a request known to be accepted.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import permutations
+from typing import NoReturn, Protocol
+
+from attrs import field, frozen
+
+from workorder_async.errors import ConfigError
+
+DIGESTS = ("md5", "sha1", "sha256", "sha512", "sm3")
+ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
+    "hex": bytes.hex,
+    "HEX": lambda digest: digest.hex().upper(),
+    "base64": lambda digest: base64.b64encode(digest).decode(),
+}
+UNITS = ("s", "ms")
+PLACEHOLDERS = ("app_id", "timestamp", "secret", "method", "path", "query", "body", "body_md5", "body_sha256")
+
+_TOKEN = re.compile(r"\{\{|\}\}|\\n|\{([^{}]*)\}|[{}]")
+_ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n"}
+
+
+@frozen
+class SigningInput:
+    """What there is to sign in one attempt: exactly what is sent, at the moment it is sent.
+
+    `path` is the URL's path, `query` its pairs before escaping, `body` the bytes of the body in pieces (none for a GET;
+    an upload's pieces are read from the disk as they are asked for), `timestamp_ms` milliseconds since the epoch by
+    the server's clock.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Iterable[bytes] = field(default=(), repr=False)
+    timestamp_ms: int = 0
+
+
+class Signer(Protocol):
+    """Anything that can sign: write one where a line of scheme is not enough.
+
+    `sign` is called once for every attempt and returns the headers to add; the platform wants `AppId`, `Timestamp`
+    and `Sign`. A signer that reads `request.body` sets `signs_body = True`, and is then called in a thread for uploads.
+    """
+
+    @property
+    def signs_body(self) -> bool:
+        """Whether `sign` reads `request.body`."""
+        ...
+
+    def sign(self, request: SigningInput) -> Mapping[str, str]:
+        """Return the headers that sign this request."""
+        ...
+
+
+def _body_digest(digest: str) -> Callable[[SigningInput], Iterable[bytes]]:
+    def pieces(request: SigningInput) -> Iterable[bytes]:
+        hasher = hashlib.new(digest)
+        for chunk in request.body:
+            hasher.update(chunk)
+        yield hasher.hexdigest().encode()
+
+    return pieces
+
+
+_FROM_REQUEST: Mapping[str, Callable[[SigningInput], Iterable[bytes]]] = {
+    "method": lambda request: (request.method.encode(),),
+    "path": lambda request: (request.path.encode(),),
+    "query": lambda request: ("&".join(f"{key}={value}" for key, value in sorted(request.query)).encode(),),
+    "body": lambda request: request.body,
+    "body_md5": _body_digest("md5"),
+    "body_sha256": _body_digest("sha256"),
+}
+
+
+@frozen
+class Scheme:
+    """One parsed line of the scheme language; `str(scheme)` is the line."""
+
+    text: str
+    digest: str
+    keyed: bool
+    encoding: str
+    unit: str
+    #: Literal text and placeholders in turn: ("", "app_id"), ("&", "timestamp"), ("", None) ...
+    template: tuple[tuple[str, str | None], ...] = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Scheme":
+        """Read one line; a `ConfigError` names the part that cannot be read and what may stand there."""
+        head, colon, template = text.partition(":")
+        if not colon:
+            raise ConfigError(
+                f"the signing scheme {text!r} has no ':'; write DIGEST[,OPTION...]:TEMPLATE, "
+                "for example md5:{app_id}{timestamp}{secret}"
+            )
+        name, *options = head.strip().split(",")
+        keyed = name.startswith("hmac-")
+        digest = _known_digest(name, name.removeprefix("hmac-"))
+        encoding, unit = _options(options)
+        parts = tuple(_split_template(template))
+        names = {placeholder for _, placeholder in parts}
+        if not keyed and "secret" not in names:
+            raise ConfigError(
+                f"the signing scheme {text!r} never uses the secret, so anyone could sign; "
+                f"put {{secret}} into its template or use hmac-{digest}"
+            )
+        return cls(text, digest, keyed, encoding, unit, parts)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def signs_body(self) -> bool:
+        """Whether the template takes in the body or a digest of it."""
+        return any(name is not None and name.startswith("body") for _, name in self.template)
+
+    def timestamp(self, milliseconds: int) -> str:
+        """Return the `Timestamp` header for this time, in the scheme's unit."""
+        return str(milliseconds if self.unit == "ms" else milliseconds // 1000)
+
+    def signature(self, request: SigningInput, *, app_id: str, secret: str, timestamp: str) -> str:
+        """Return the `Sign` header; `timestamp` is the header's text, `request.timestamp_ms` is not read."""
+        key = secret.encode()
+        hasher = hmac.new(key, digestmod=self.digest) if self.keyed else hashlib.new(self.digest)
+        own = {"app_id": app_id.encode(), "timestamp": timestamp.encode(), "secret": key}
+        for literal, name in self.template:
+            hasher.update(literal.encode())
+            if name in own:
+                hasher.update(own[name])
+            elif name is not None:
+                for piece in _FROM_REQUEST[name](request):
+                    hasher.update(piece)
+        return ENCODINGS[self.encoding](hasher.digest())
+
+
+def _known_digest(name: str, digest: str) -> str:
+    if digest not in DIGESTS:
+        raise ConfigError(
+            f"unknown digest {name!r} in the signing scheme; use one of {', '.join(DIGESTS)}, or hmac- before one"
+        )
+    if digest not in hashlib.algorithms_available:
+        raise ConfigError(f"this Python's OpenSSL has no {digest}; use another digest or another build of Python")
+    return digest
+
+
+def _options(options: Iterable[str]) -> tuple[str, str]:
+    chosen: dict[str, str] = {}
+    for option in options:
+        kind = "encoding" if option in ENCODINGS else "unit" if option in UNITS else None
+        if kind is None:
+            raise ConfigError(f"unknown option {option!r} in the signing scheme; use {', '.join((*ENCODINGS, *UNITS))}")
+        if kind in chosen:
+            raise ConfigError(f"the signing scheme says both {chosen[kind]!r} and {option!r}; choose one")
+        chosen[kind] = option
+    return chosen.get("encoding", "hex"), chosen.get("unit", "s")
+
+
+def _split_template(template: str) -> Iterator[tuple[str, str | None]]:
+    if not template:
+        raise ConfigError("the signing scheme has an empty template; for example {app_id}{timestamp}{secret}")
+    _require_utf8("the signing scheme", template)
+    literal, end = "", 0
+    for token in _TOKEN.finditer(template):
+        literal += template[end : token.start()]
+        end = token.end()
+        if token.group() in _ESCAPES:
+            literal += _ESCAPES[token.group()]
+            continue
+        name = token.group(1)
+        if name is None:
+            raise ConfigError(
+                f"a lone {token.group()!r} at position {token.start()} of the template {template!r}; "
+                f"double it to mean the character itself"
+            )
+        if name not in PLACEHOLDERS:
+            raise ConfigError(
+                f"unknown placeholder {{{name}}} in the signing scheme; use "
+                + ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+            )
+        yield literal, name
+        literal = ""
+    yield literal + template[end:], None
+
+
+def _require_utf8(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{what} holds a lone surrogate, which has no UTF-8 bytes to sign") from None
+
+
+class SchemeSigner:
+    """Signs by a scheme: adds `AppId`, `Timestamp` and `Sign` (API document: 请求Header of every endpoint).
+
+    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret stands in no repr, log or error, and a
+    signer refuses to be pickled; make it anew where it is needed, for example with `WorkorderClient.from_env()`.
+    """
+
+    def __init__(self, app_id: str, app_secret: str, scheme: str | Scheme) -> None:
+        if not app_id or not app_id.isascii() or not app_id.isprintable() or app_id.strip() != app_id:
+            raise ConfigError(
+                f"app_id {app_id!r} cannot be an HTTP header; use the AppId you were given, without blanks around it"
+            )
+        if not app_secret:
+            raise ConfigError("app_secret is empty; use the secret that was given with the AppId")
+        _require_utf8("app_secret", app_secret)
+        self.app_id = app_id
+        self.scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
+        self._secret = app_secret
+
+    @property
+    def signs_body(self) -> bool:
+        """Whether the scheme takes in the body or a digest of it."""
+        return self.scheme.signs_body
+
+    def sign(self, request: SigningInput) -> Mapping[str, str]:
+        """Return the three headers for this request."""
+        timestamp = self.scheme.timestamp(request.timestamp_ms)
+        sign = self.scheme.signature(request, app_id=self.app_id, secret=self._secret, timestamp=timestamp)
+        return {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
+
+    def __repr__(self) -> str:
+        return f"SchemeSigner(app_id={self.app_id!r}, scheme={self.scheme.text!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError("a signer holds the secret and is not pickled; make it anew on the other side")
+
+
+_SEPARATORS = ("", "&", ":", "-", "_", "|", ",", "+", ".", "#", "@", "/", " ", "\\n")
+_PAIRS = (
+    ("AppId={app_id}", "Timestamp={timestamp}", "Secret={secret}"),
+    ("AppId={app_id}", "Timestamp={timestamp}", "AppSecret={secret}"),
+    ("appId={app_id}", "timestamp={timestamp}", "secret={secret}"),
+    ("appId={app_id}", "timestamp={timestamp}", "appSecret={secret}"),
+    ("appId={app_id}", "timestamp={timestamp}", "key={secret}"),
+    ("app_id={app_id}", "timestamp={timestamp}", "secret={secret}"),
+    ("app_id={app_id}", "timestamp={timestamp}", "app_secret={secret}"),
+    ("appid={app_id}", "timestamp={timestamp}", "secret={secret}"),
+    ("appid={app_id}", "timestamp={timestamp}", "key={secret}"),
+)
+_REQUEST_PARTS = ("{body}", "{body_md5}", "{body_sha256}", "{path}", "{method}", "{query}")
+
+
+def _templates(keyed: bool) -> Iterator[str]:
+    names = ("{app_id}", "{timestamp}", "{secret}")
+    choices = [order for size in (1, 2, 3) for order in permutations(names, size) if (keyed or "{secret}" in order)]
+    with_request = [
+        (*order[:at], part, *order[at:])
+        for order in choices
+        if len(order) > 1
+        for part in _REQUEST_PARTS
+        for at in (0, len(order))
+    ]
+    full_request = [
+        (*order[:at], "{method}", "{path}", *tail, *order[at:])
+        for order in choices
+        if len(order) > 1
+        for tail in ((), ("{query}",), ("{body}",), ("{body_md5}",), ("{body_sha256}",), ("{query}", "{body}"))
+        for at in (0, len(order))
+    ]
+    for parts in (*choices, *with_request, *full_request):
+        for separator in _SEPARATORS:
+            if separator and len(parts) == 1:
+                continue
+            yield separator.join(parts)
+    for pairs in _PAIRS:
+        for size in (2, 3):
+            for order in permutations(pairs, size):
+                if keyed or any("{secret}" in pair for pair in order):
+                    yield "&".join(order)
+                    yield "".join(order).replace("=", "")
+
+
+def catalogue() -> Iterator[str]:
+    """Yield every scheme that `detect` tries, as `DIGEST:TEMPLATE`, the plain ones first.
+
+    Each digest and its hmac-; the AppId, the timestamp and the secret (one to three of them, in every order), alone or
+    with method, path, query, body or a digest of the body before or after them, joined by nothing or by one of 13
+    separators; and `key=value` forms of the three under the usual names.
+    """
+    for keyed in (False, True):
+        templates = list(dict.fromkeys(_templates(keyed)))
+        for digest in DIGESTS:
+            if digest in hashlib.algorithms_available:
+                for template in templates:
+                    yield f"{'hmac-' if keyed else ''}{digest}:{template}"
+
+
+def _readings(sign: str) -> Iterator[tuple[str, bytes]]:
+    """Yield each (encoding, digest) that the text of a Sign header can be."""
+    if re.fullmatch(r"(?:[0-9a-f]{2})+", sign):
+        yield "hex", bytes.fromhex(sign)
+    if re.fullmatch(r"(?:[0-9A-F]{2})+", sign):
+        yield "HEX", bytes.fromhex(sign)
+    if re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", sign) and len(sign) % 4 == 0:
+        yield "base64", base64.b64decode(sign)
+
+
+def detect(*, app_id: str, timestamp: str, sign: str, secret: str, request: SigningInput | None = None) -> list[Scheme]:
+    """Return the schemes of `catalogue()` that reproduce a request known to be accepted, the plainest first.
+
+    `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it (method, path,
+    query, body); without it only schemes over the three headers are found. An empty list means that the scheme is not
+    in the catalogue, or that one of the values is not what was signed.
+
+    Raises `ConfigError` where `timestamp` is not whole seconds or milliseconds, or `sign` not a hex or base64 digest.
+    """
+    if not re.fullmatch(r"\d{9,14}", timestamp):
+        raise ConfigError(f"Timestamp {timestamp!r} is not whole seconds or milliseconds since the epoch")
+    readings = list(_readings(sign))
+    if not readings:
+        raise ConfigError(f"Sign {sign!r} is neither hex nor base64; copy the header's value as it was sent")
+    unit = ["ms"] if len(timestamp) > 11 else []
+    found = []
+    for line in catalogue():
+        plain = Scheme.parse(line)
+        if request is None and any(name in _FROM_REQUEST for _, name in plain.template):
+            continue
+        digest = bytes.fromhex(
+            plain.signature(request or SigningInput("", ""), app_id=app_id, secret=secret, timestamp=timestamp)
+        )
+        for encoding, wanted in readings:
+            if hmac.compare_digest(digest, wanted):
+                options = [encoding] * (encoding != "hex") + unit
+                name, _, template = line.partition(":")
+                found.append(Scheme.parse(f"{','.join([name, *options])}:{template}"))
+    return found
