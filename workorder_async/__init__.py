@@ -1,0 +1,134 @@
+"""An asyncio client for Kingsoft Cloud's work-order (工单) API.
+
+    async with WorkorderClient.from_env() as client:
+        async for ticket in client.iter_tickets(TicketQuery(status=TicketStatus.PENDING)):
+            print(ticket.id, ticket.title, ticket.created_at)
+
+Errors and models are imported with the package; what needs more than attrs (the client, say) when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigError,
+    DeadlineExceededError,
+    DecodeError,
+    ExportError,
+    JournalError,
+    NoAnswerError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ResponseError,
+    TicketStateError,
+    WalkDriftError,
+    WorkorderError,
+)
+from workorder_async.models import (
+    CHINA_STANDARD_TIME,
+    AssignStatus,
+    Attachment,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    CustomerInfo,
+    FormFieldType,
+    Mutation,
+    Pagination,
+    Priority,
+    RejectTicket,
+    Tag,
+    Ticket,
+    TicketAssign,
+    TicketDetail,
+    TicketFlowHistory,
+    TicketFormField,
+    TicketPage,
+    TicketQuery,
+    TicketStatus,
+    TicketSummary,
+    TicketType,
+)
+
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+    from workorder_async.retry import RetryPolicy
+    from workorder_async.sandbox import Sandbox
+    from workorder_async.signing import SchemeSigner, Signer, SigningInput
+    from workorder_async.walk import Walk
+
+__all__ = [
+    "CHINA_STANDARD_TIME",
+    "ApiError",
+    "AssignStatus",
+    "Attachment",
+    "AuthenticationError",
+    "CloseTicket",
+    "CommentTicket",
+    "ConfigError",
+    "CreateTicket",
+    "CustomerInfo",
+    "DeadlineExceededError",
+    "DecodeError",
+    "ExportError",
+    "FormFieldType",
+    "JournalError",
+    "Mutation",
+    "NoAnswerError",
+    "NotFoundError",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "Pagination",
+    "Priority",
+    "RateLimitedError",
+    "RejectTicket",
+    "ResponseError",
+    "RetryPolicy",
+    "Sandbox",
+    "SchemeSigner",
+    "Signer",
+    "SigningInput",
+    "Tag",
+    "Ticket",
+    "TicketAssign",
+    "TicketDetail",
+    "TicketFlowHistory",
+    "TicketFormField",
+    "TicketPage",
+    "TicketQuery",
+    "TicketStateError",
+    "TicketStatus",
+    "TicketSummary",
+    "TicketType",
+    "Walk",
+    "WalkDriftError",
+    "WorkorderClient",
+    "WorkorderError",
+]
+
+_LATER = {
+    "RetryPolicy": "retry",
+    "Sandbox": "sandbox",
+    "SchemeSigner": "signing",
+    "Signer": "signing",
+    "SigningInput": "signing",
+    "Walk": "walk",
+    "WorkorderClient": "client",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import one of the names above when it is first used."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -29,11 +29,13 @@ class WorkorderError(Exception):
     """The root of the tree: catch it to catch everything this library raises.
 
     `operation` is the client coroutine's name ("close_ticket") or "", `attempts` counts the requests that were
-    started for it, `request_id` is the platform's own id of the last answer ("" where there was none).
+    started for it, `request_id` is the platform's own id of the last answer ("" where there was none). `retry_after` is
+    how many seconds the server asked to wait, where it did.
     """
 
     def __init__(self, message: str, *, operation: str = "", attempts: int = 0, request_id: str = "") -> None:
         super().__init__(message)
+        self.retry_after: float | None = None
         self.operation = operation
         self.attempts = attempts
         self.request_id = request_id

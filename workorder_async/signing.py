@@ -61,13 +61,9 @@ class Signer(Protocol):
     """Anything that can sign: write one where a line of scheme is not enough.
 
     `sign` is called once for every attempt and returns the headers to add; the platform wants `AppId`, `Timestamp`
-    and `Sign`. A signer that reads `request.body` sets `signs_body = True`, and is then called in a thread for uploads.
+    and `Sign`. It is called in a thread for uploads, whose body is read from the disk, unless the signer has an
+    attribute `signs_body` that is False.
     """
-
-    @property
-    def signs_body(self) -> bool:
-        """Whether `sign` reads `request.body`."""
-        ...
 
     def sign(self, request: SigningInput) -> Mapping[str, str]:
         """Return the headers that sign this request."""

@@ -1,0 +1,275 @@
+"""The client: one short coroutine per endpoint, and the walks over `list_tickets`."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from ssl import SSLContext
+from time import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from workorder_async import codec, endpoints
+from workorder_async.endpoints import Endpoint
+from workorder_async.envelope import Answer
+from workorder_async.errors import ApiError, ConfigError
+from workorder_async.models import (
+    Attachment,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    PageRequest,
+    RejectTicket,
+    Ticket,
+    TicketDetail,
+    TicketPage,
+    TicketQuery,
+    TicketSummary,
+)
+from workorder_async.paging import PageWalk
+from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
+from workorder_async.retry import RetryPolicy
+from workorder_async.session import SessionOptions, SignedSession
+from workorder_async.signing import SchemeSigner, Signer
+from workorder_async.walk import Walk
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+_EVERYTHING = TicketQuery()
+
+
+class WorkorderClient:
+    """A client of one platform: makes signed requests, at most `max_in_flight` at a time.
+
+    Use it as `async with WorkorderClient(...) as client`, inside one event loop. Every coroutine raises errors of the
+    tree in `workorder_async.errors` and no others.
+
+    Arguments, all but the first two with defaults that suit a bot:
+
+    * `base_url`: scheme, host, port and, where there is one, a path before /workorder/api/ticket.
+    * `signer`: a `SchemeSigner`, or anything else with `sign(request) -> headers`.
+    * `session`: an aiohttp session to use, which is not closed; by default the client has its own.
+    * `max_in_flight`: requests under way at once; `rate`: requests started per second at most, None for no limit.
+    * `attempt_timeout`: seconds for one attempt, from its slot to the last byte of the answer; `deadline`: seconds for
+      a whole call, waiting, attempts and all. For `upload_file` both begin anew with each piece the server takes.
+    * `retry`: how failures that may be repeated are repeated.
+    * `errnos`: what errnos mean, as {errno: class of ApiError}; the API document knows 23000 only.
+    * `proxy`: URL of an HTTP proxy; `ssl`: an SSLContext, or False to accept any certificate; `trust_env`: take proxies
+      from the environment and .netrc (own session only).
+    * `now`: the clock, in seconds since the epoch.
+
+    Raises `ConfigError` for an argument that cannot work.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        signer: Signer,
+        session: "ClientSession | None" = None,
+        max_in_flight: int = 32,
+        rate: float | None = None,
+        attempt_timeout: float = 30.0,
+        deadline: float = 90.0,
+        retry: RetryPolicy | None = None,
+        errnos: Mapping[int, type[ApiError]] | None = None,
+        proxy: str | None = None,
+        ssl: SSLContext | bool = True,
+        trust_env: bool = False,
+        now: Callable[[], float] = time,
+    ) -> None:
+        if not callable(getattr(signer, "sign", None)):
+            raise ConfigError("signer must have a sign method; for example SchemeSigner(app_id, app_secret, scheme)")
+        if session is not None and trust_env:
+            raise ConfigError("trust_env belongs to the session; make the session you bring with trust_env=True")
+        options = SessionOptions(
+            max_in_flight=max_in_flight,
+            rate=rate,
+            attempt_timeout=attempt_timeout,
+            deadline=deadline,
+            retry=retry or RetryPolicy(),
+            errnos=errnos or {},
+            proxy=proxy,
+            ssl=ssl,
+            trust_env=trust_env,
+            now=now,
+        )
+        self._session = SignedSession(_checked_url(base_url), signer, options, session)
+        self._walks: WeakSet[Walk] = WeakSet()
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
+
+        Raises `ConfigError` that names each variable that is missing.
+        """
+        missing = [name for name in _VARIABLES if not environ.get(name, "").strip()]
+        if missing:
+            meanings = "; ".join(f"{name}: {_VARIABLES[name]}" for name in missing)
+            raise ConfigError(f"missing in the environment: {', '.join(missing)}. {meanings}")
+        base_url, app_id, app_secret, scheme = (environ[name] for name in _VARIABLES)
+        return cls(base_url.strip(), signer=SchemeSigner(app_id.strip(), app_secret, scheme.strip()))
+
+    @property
+    def base_url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return self._session.base_url
+
+    @property
+    def clock_offset(self) -> float:
+        """How many seconds the server's clock is ahead of ours; 0 while they agree or nothing is known."""
+        return self._session.clock.offset
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the walks that are still under way, and close the connections; a session brought along stays open."""
+        for walk in list(self._walks):
+            await walk.aclose()
+        await self._session.aclose()
+
+    async def list_tickets(self, query: TicketQuery = _EVERYTHING, *, page: int = 1, page_size: int = 10) -> TicketPage:
+        """Read one page of the tickets that match (endpoint list_tickets 工单列表).
+
+        `page` counts from 1. The server may give fewer rows than `page_size`: `pagination.page_size` tells.
+        """
+        return codec.decode(TicketPage, await self._read_page(PageRequest(query, page, page_size)))
+
+    def walk(self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8) -> Walk:
+        """Return a walk over all pages of the tickets that match, for `async with`; it iterates over lists of tickets.
+
+        At most `concurrency` requests are in flight, and at most four times as many pages are held. Pages come in
+        order, and a ticket that came before is left out.
+        """
+        walk = Walk(PageWalk(query, page_size=page_size, concurrency=concurrency), self._read_page)
+        self._walks.add(walk)
+        return walk
+
+    async def iter_pages(
+        self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8
+    ) -> AsyncIterator[list[TicketSummary]]:
+        """Yield the tickets that match, a page at a time and in order; see `walk`.
+
+        Close it, as with `contextlib.aclosing`, to be rid of what is in flight at once after a `break`.
+        """
+        async with self.walk(query, page_size=page_size, concurrency=concurrency) as walk:
+            async for tickets in walk:
+                yield tickets
+
+    async def iter_tickets(
+        self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8
+    ) -> AsyncIterator[TicketSummary]:
+        """Yield the tickets that match, one by one and in order; see `walk` and `iter_pages`."""
+        async with self.walk(query, page_size=page_size, concurrency=concurrency) as walk:
+            async for tickets in walk:
+                for ticket in tickets:
+                    yield ticket
+
+    async def get_ticket(self, id: int) -> Ticket:
+        """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""
+        return codec.decode(Ticket, await self._get(endpoints.GET_TICKET, id))
+
+    async def get_ticket_detail(self, id: int) -> TicketDetail:
+        """Read everything about a ticket (endpoint detail 根据工单id获取工单详情信息).
+
+        The URLs in its attachments are good for about 600 seconds.
+        """
+        return codec.decode(TicketDetail, await self._get(endpoints.GET_TICKET_DETAIL, id))
+
+    async def create_ticket(self, ticket: CreateTicket) -> int:
+        """Create a ticket and return its id (endpoint create 创建工单).
+
+        Raises `OutcomeUnknownError` where it was sent and no answer came back; it is then not sent again.
+        """
+        return codec.decode_created(await self._change(endpoints.CREATE_TICKET, ticket, CreateTicket))
+
+    async def comment_ticket(self, comment: CommentTicket) -> None:
+        """Comment on a ticket (endpoint comment_ticket 评论工单).
+
+        Raises `OutcomeUnknownError` where it was sent and no answer came back; it is then not sent again.
+        """
+        await self._change(endpoints.COMMENT_TICKET, comment, CommentTicket)
+
+    async def reject_ticket(self, rejection: RejectTicket) -> None:
+        """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
+
+        Raises `OutcomeUnknownError` where it was sent and no answer came back.
+        """
+        await self._change(endpoints.REJECT_TICKET, rejection, RejectTicket)
+
+    async def close_ticket(self, close: CloseTicket) -> None:
+        """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
+
+        Raises `TicketStateError` (errno 23000) where its status does not allow it, `OutcomeUnknownError` where it was
+        sent and no answer came back.
+        """
+        await self._change(endpoints.CLOSE_TICKET, close, CloseTicket)
+
+    async def upload_file(
+        self,
+        source: FileSource,
+        *,
+        file_name: str | None = None,
+        file_type: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Attachment:
+        """Upload a file, streamed from the disk, for `CreateTicket` or `CloseTicket` (endpoint upload_file 上传附件).
+
+        `source` is a path, bytes, or a file object opened with 'rb' that can seek. Name and MIME type are taken from it
+        unless given; bytes need a `file_name`. `on_progress(sent, total)` is told of bytes of the file; a second
+        attempt begins at the start again.
+        """
+        body = await asyncio.to_thread(
+            FileBody, source, file_name=file_name, file_type=file_type, on_progress=on_progress
+        )
+        return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body))
+
+    async def _read_page(self, request: PageRequest) -> Answer:
+        body = JsonBody(codec.encode_page_request(request))
+        return await self._session.call(endpoints.LIST_TICKETS, body=body)
+
+    async def _get(self, endpoint: Endpoint, id: int) -> Answer:
+        if isinstance(id, bool) or not isinstance(id, int) or id < 1:
+            raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")
+        return await self._session.call(endpoint, query=(("id", str(id)),))
+
+    async def _change(self, endpoint: Endpoint, mutation: object, expected: type) -> Answer:
+        if not isinstance(mutation, expected):
+            raise ConfigError(f"{endpoint.operation} takes a {expected.__name__}, not a {type(mutation).__name__}")
+        return await self._session.call(endpoint, body=JsonBody(codec.to_json(codec.encode(mutation))))
+
+
+_VARIABLES = {
+    "WORKORDER_BASE_URL": "the platform's URL, such as http://workorder.example.com",
+    "WORKORDER_APP_ID": "the AppId you were given",
+    "WORKORDER_APP_SECRET": "the secret given with it",
+    "WORKORDER_SIGN_SCHEME": (
+        "how requests are signed, such as md5:{app_id}{timestamp}{secret}; the algorithm is not in the public API "
+        "document, and `workorder sign detect` finds it from one request known to be accepted"
+    ),
+}
+
+
+def _checked_url(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"base_url {base_url!r} cannot be read: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or base_url != base_url.strip():
+        raise ConfigError(
+            f"base_url {base_url!r} must be http:// or https:// and a host, such as http://localhost:8011"
+        )
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ConfigError(
+            f"base_url {parts.scheme}://{parts.hostname} must have no user, query or fragment; remove them"
+        )
+    return base_url.rstrip("/")

@@ -1,0 +1,395 @@
+"""Between JSON values and models: the cattrs converters, fast first and detailed only to explain.
+
+Reading is tolerant where the platform's three shapes of a ticket differ (a code as number or text, a boolean as
+true/false, 0/1 or "0"/"1", a time as seconds or as a date-time string in China Standard Time), takes null and a missing
+field for the field's default, ignores fields it does not know, and refuses everything else. Each model has one
+generated hook that checks the exact classes of a value's fields and turns to their tolerant readers where that fails;
+data that no reader takes is structured once more by a detailed converter, which tells where the misfit stands.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import attrs
+import orjson
+from cattrs import ClassValidationError, Converter, IterableValidationError
+from cattrs.cols import list_structure_factory
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from workorder_async.envelope import Answer
+from workorder_async.errors import DecodeError
+from workorder_async.models import (
+    CHINA_STANDARD_TIME,
+    JSON,
+    AssignStatus,
+    Attachment,
+    CustomerInfo,
+    FormFieldType,
+    Mutation,
+    OpenEnum,
+    PageRequest,
+    Pagination,
+    Priority,
+    Tag,
+    Ticket,
+    TicketAssign,
+    TicketDetail,
+    TicketFlowHistory,
+    TicketFormField,
+    TicketPage,
+    TicketQuery,
+    TicketStatus,
+    TicketSummary,
+    TicketType,
+)
+
+T = TypeVar("T")
+Row: TypeAlias = dict[str, JSON]
+"""One row of `list_tickets` as it came."""
+
+
+class _MisfitError(TypeError):
+    """A value of the wrong kind; the detailed converter finds its place."""
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", float: "a fraction", int: "a number"}
+
+
+def _misfit(expected: str, value: object) -> _MisfitError:
+    return _MisfitError(expected, _KINDS.get(type(value), "null"))
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _misfit("a whole number", value)
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _misfit("a string", value)
+    return value
+
+
+_BOOLEANS: Final[Mapping[int | str, bool]] = {0: False, 1: True, "0": False, "1": True, "false": False, "true": True}
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | str) and value in _BOOLEANS:
+        return _BOOLEANS[value]
+    raise _misfit("true, false, 0 or 1", value)
+
+
+def _time(value: object) -> int:
+    if not isinstance(value, str):
+        return _integer(value)
+    text = value.strip()
+    if not text or text.isdecimal():
+        return int(text or 0)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise _MisfitError("seconds, or a date-time such as 2021-11-11 11:11:11", "text of another form") from None
+    return int(moment.replace(tzinfo=moment.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1)
+
+
+def _code(kind: type[OpenEnum]) -> Callable[[object], OpenEnum]:
+    make = cast("Callable[[object], OpenEnum]", kind)
+
+    def read(value: object) -> OpenEnum:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise _misfit("a code or a name", value)
+        return make(value or 0)
+
+    return read
+
+
+def _mapping(value: object) -> dict[str, JSON]:
+    if not isinstance(value, dict):
+        raise _misfit("an object", value)
+    return value
+
+
+_ENUMS: Final = (TicketStatus, TicketType, Priority, AssignStatus, FormFieldType)
+_READERS: Final[Mapping[object, Callable[[object], object]]] = {
+    int: _integer,
+    str: _text,
+    bool: _boolean,
+    **{kind: _code(kind) for kind in _ENUMS},
+}
+#: Fields that the document types as seconds in one place and as a date-time string in another.
+_TIMES: Final = {
+    (TicketDetail, "created_time"),
+    (TicketDetail, "reported_time"),
+    (TicketFlowHistory, "created_time"),
+}
+# Inner ones first: a model's hook takes in the hooks of the models it holds.
+_MODELS: Final = (
+    *(Pagination, TicketSummary, TicketPage, Ticket, Attachment, CustomerInfo, Tag, TicketFormField),
+    *(TicketFlowHistory, TicketAssign, TicketDetail),
+)
+
+
+def _reader(model: type, name: str, kind: object) -> Callable[[object], object]:
+    """Return what reads a field whose value is not of the exact class at first sight, or is null or missing."""
+    if get_origin(kind) is not None and type(None) in get_args(kind):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    if (model, name) in _TIMES:
+        return _time
+    if get_origin(kind) is dict:
+        return _mapping
+    if get_origin(kind) is list:
+        return _list_of(_HOOKS[get_args(kind)[0]])
+    return _READERS[kind] if kind in _READERS else _HOOKS[cast("type", kind)]
+
+
+def _list_of(hook: Callable[[object], object]) -> Callable[[object], object]:
+    def read(value: object) -> list[object]:
+        if not isinstance(value, list):
+            raise _misfit("a list", value)
+        return [hook(item) for item in value]
+
+    return read
+
+
+_HOOKS: dict[type, Callable[[object], object]] = {}
+
+
+def _make_hook(model: type) -> Callable[[object], object]:
+    """Generate the function that turns a dict into this model.
+
+    One pass over local names, since a loop over fields costs several times as much: pick all values at once (a missing
+    field is picked as null), check the exact class of all whole numbers and of all texts in one chain each, and set
+    the slots without a call to `__init__`.
+    """
+    fields, hints = attrs.fields(model), get_type_hints(model)
+    picked = ", ".join(f"v{index}" for index in range(len(fields)))
+    names: dict[str, object] = {
+        "misfit": _misfit,
+        "new": object.__new__,
+        "model": model,
+        "pick": itemgetter(*(field.name for field in fields)),
+        "blank": {field.name: None for field in fields},
+    }
+    lines = [
+        "if value.__class__ is not dict: raise misfit('an object', value)",
+        f"try: {picked} = pick(value)",
+        f"except KeyError: {picked} = pick(blank | value)",
+    ]
+    chains: dict[str, list[int]] = {"int": [], "str": []}
+    for index, field in enumerate(fields):
+        kind, v = hints[field.name], f"v{index}"
+        names[f"read{index}"] = _or_default(_reader(model, field.name, kind), field)
+        if kind in (int, str):
+            chains[kind.__name__].append(index)
+        elif isinstance(kind, type) and issubclass(kind, OpenEnum):
+            names[f"table{index}"] = kind.readings()
+            in_table = f"({v}.__class__ is str or {v}.__class__ is int) and table{index}.get({v})"
+            lines.append(f"{v} = {in_table} or read{index}({v})")
+        elif kind is bool:
+            lines.append(f"if {v} is not False and {v} is not True: {v} = read{index}({v})")
+        else:
+            lines.append(f"{v} = read{index}({v})")
+    for kind_name, members in chains.items():
+        if members:
+            lines.append(f"if not ({' is '.join(f'v{i}.__class__' for i in members)} is {kind_name}):")
+            lines += [f" if v{i}.__class__ is not {kind_name}: v{i} = read{i}(v{i})" for i in members]
+    # A frozen class refuses plain assignment, and is rarely read.
+    frozen = model in (Attachment, CustomerInfo)
+    lines += [f"return model({picked})"] if frozen else ["made = new(model)"]
+    lines += [] if frozen else [*(f"made.{field.name} = v{i}" for i, field in enumerate(fields)), "return made"]
+    exec("\n ".join(["def structure(value):", *lines]), names)  # noqa: S102 - the text is made of the names above
+    return cast("Callable[[object], object]", names["structure"])
+
+
+def _or_default(read: Callable[[object], object], field: "attrs.Attribute[object]") -> Callable[[object], object]:
+    """Read null as the field's default, where it has one."""
+    default = field.default
+    if default is attrs.NOTHING:
+        return read
+    factory = cast("Callable[[], object]", getattr(default, "factory", lambda: default))
+    return lambda value: factory() if value is None else read(value)
+
+
+for _model in _MODELS:
+    _HOOKS[_model] = _make_hook(_model)
+
+
+def make_converter() -> Converter:
+    """Make a cattrs converter with this module's rules, for use on its own or as part of a larger one.
+
+    It structures the models of answers from JSON values, and unstructures every model to JSON values: enumerations as
+    codes, and of what is sent only what was set.
+    """
+    converter = Converter(detailed_validation=False)
+    for model, hook in _HOOKS.items():
+        converter.register_structure_hook(model, _ignoring_type(hook))
+    _register_sent(converter)
+    return converter
+
+
+def _ignoring_type(read: Callable[[object], object]) -> Callable[[object, object], object]:
+    return lambda value, _: read(value)
+
+
+def _register_sent(converter: Converter) -> None:
+    always = override(omit_if_default=False)
+    file_fields = dict.fromkeys(("file_name", "file_path", "file_size", "file_type"), always)
+    for model, overrides in (
+        (Attachment, file_fields),
+        (CustomerInfo, {"user_id": always}),
+        *((mutation, {}) for mutation in get_args(Mutation)),
+        (TicketQuery, {}),
+    ):
+        unstructure = cast("Any", make_dict_unstructure_fn)(model, converter, _cattrs_omit_if_default=True, **overrides)
+        converter.register_unstructure_hook(model, unstructure)
+
+
+def _make_detailed() -> Converter:
+    """Make the converter that explains: the same readers, put together by cattrs, which notes where each one stood."""
+    converter = Converter()
+    converter.register_structure_hook_factory(_is_list, _checked_list)
+    for kind, read in _READERS.items():
+        converter.register_structure_hook(cast("type", kind), _ignoring_type(read))
+    for model in _MODELS:
+        special: dict[str, Callable[[object], object]] = {"form_values": _mapping} if model is TicketDetail else {}
+        special |= {name: _time for owner, name in _TIMES if owner is model}
+        overrides = {name: override(struct_hook=_ignoring_type(read)) for name, read in special.items()}
+        structure = cast("Any", make_dict_structure_fn)(model, converter, **overrides)
+        converter.register_structure_hook(model, _without_nulls(structure))
+    return converter
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) is list
+
+
+def _checked_list(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    structure = list_structure_factory(kind, converter)
+
+    def hook(value: object, _: object) -> object:
+        if not isinstance(value, list):
+            raise _misfit("a list", value)
+        return structure(value, kind)
+
+    return hook
+
+
+def _without_nulls(structure: Callable[[dict[str, JSON], type[T]], T]) -> Callable[[JSON, type[T]], T]:
+    def hook(value: JSON, model: type[T]) -> T:
+        if not isinstance(value, dict):
+            raise _misfit("an object", value)
+        return structure({name: part for name, part in value.items() if part is not None}, model)
+
+    return hook
+
+
+_CONVERTER: Final = make_converter()
+
+
+def decode(model: type[T], answer: Answer) -> T:
+    """Turn an answer's data into a model.
+
+    Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`.
+    """
+    try:
+        return cast("T", _HOOKS[model](answer.data))
+    except Exception as error:  # noqa: BLE001 - whatever it was, the detailed converter tells what and where
+        raise _explain(model, answer, error) from None
+
+
+def read_rows(answer: Answer) -> tuple[Pagination, list[Row]]:
+    """Return the pagination and the rows of a `list_tickets` answer as they came; each row has an integer `id`.
+
+    For walks and raw exports, which need no more of a row. Raises `DecodeError`.
+    """
+    try:
+        data = _mapping(answer.data)
+        rows = cast("list[Row]", data.get("tickets") or [])
+        for row in rows:
+            if row["id"].__class__ is not int:
+                raise _misfit("a whole number", row["id"])
+        return cast("Pagination", _HOOKS[Pagination](data.get("pagination") or {})), rows
+    except Exception as error:  # noqa: BLE001 - as in decode
+        raise _explain(TicketPage, answer, error) from None
+
+
+def decode_rows(rows: list[Row], answer: Answer) -> list[TicketSummary]:
+    """Turn some of an answer's rows, as `read_rows` gave them, into models. Raises `DecodeError`, as `decode` does."""
+    hook = cast("Callable[[Row], TicketSummary]", _HOOKS[TicketSummary])
+    try:
+        return [hook(row) for row in rows]
+    except Exception as error:  # noqa: BLE001 - as in decode
+        raise _explain(TicketPage, answer, error) from None
+
+
+def _explain(model: type, answer: Answer, error: Exception) -> DecodeError:
+    path, cause = "$.data", error
+    try:
+        _make_detailed().structure(answer.data, model)
+    except Exception as detailed:  # noqa: BLE001 - the same
+        path, cause = _place(detailed, "$.data")
+    if isinstance(cause, KeyError):
+        expected, got = "a value", "missing or null"
+    elif isinstance(cause, _MisfitError):
+        expected, got = cause.args
+    else:
+        expected, got = model.__name__, f"{type(cause).__name__}: {cause}"
+    return DecodeError(
+        f"{path} is {got}, expected {expected}",
+        path=path,
+        expected=expected,
+        got=got,
+        request_id=answer.request_id,
+        attempts=answer.attempts,
+    )
+
+
+def _place(error: Exception, path: str) -> tuple[str, Exception]:
+    """Follow cattrs' notes down to the first misfit and build its JSON path on the way."""
+    if isinstance(error, ClassValidationError):
+        inner, note = error.group_exceptions()[0][0]
+        return _place(inner, path if note is None else f"{path}.{note.name}")
+    if isinstance(error, IterableValidationError):
+        inner, place = error.group_exceptions()[0][0]
+        return _place(inner, f"{path}[{place.index}]")
+    return path, error
+
+
+def decode_created(answer: Answer) -> int:
+    """Return the id that `create` answered. Raises `DecodeError` where there is none; the ticket was created then."""
+    id = answer.data.get("id") if isinstance(answer.data, dict) else None
+    if isinstance(id, bool) or not isinstance(id, int):
+        raise DecodeError(
+            "the ticket was created, but $.data.id is no whole number, so its id is not known; do not create it again",
+            path="$.data.id",
+            expected="a whole number",
+            got=_KINDS.get(type(id), "null"),
+            operation="create_ticket",
+            request_id=answer.request_id,
+            attempts=answer.attempts,
+        )
+    return id
+
+
+def encode(value: object) -> JSON:
+    """Turn any model into the JSON value that the wire would carry; a `TicketSummary` reads back as its equal."""
+    return cast("JSON", _CONVERTER.unstructure(value))
+
+
+def encode_page_request(request: PageRequest) -> bytes:
+    """Return the body of `list_tickets`: the filters that were set, and the page."""
+    return orjson.dumps(_CONVERTER.unstructure(request.query) | {"page": request.page, "page_size": request.page_size})
+
+
+def to_json(value: JSON) -> bytes:
+    """Write a JSON value on one line, without a line feed; a lone surrogate is escaped, since it has no UTF-8 bytes."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()

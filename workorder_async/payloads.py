@@ -1,0 +1,207 @@
+"""What a request's body is made of: JSON bytes, or a file as multipart/form-data; both can be sent again.
+
+A body is iterated by a signer that covers it, and makes a fresh aiohttp payload for every attempt, which reports each
+piece just before it is written: that is how the session knows whether anything was sent.
+"""
+
+import asyncio
+import io
+import mimetypes
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeAlias, cast
+
+from aiohttp import Payload
+from aiohttp.abc import AbstractStreamWriter
+
+from workorder_async.errors import ConfigError
+
+_CHUNK = 256 * 1024
+
+OnWrite: TypeAlias = Callable[[], None]
+"""Called just before each piece is written."""
+OnProgress: TypeAlias = Callable[[int, int], None]
+"""Called with the bytes of the file that were sent, and all there are."""
+FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+"""A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
+
+
+class Body(Protocol):
+    """A body that can be signed and sent any number of times."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether iterating it touches no disk."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield exactly the bytes that will be sent."""
+        ...
+
+    async def payload(self, on_write: OnWrite) -> Payload:
+        """Return a fresh payload for one attempt."""
+        ...
+
+
+class JsonBody:
+    """A JSON text, as bytes."""
+
+    in_memory = True
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+    async def payload(self, on_write: OnWrite) -> Payload:
+        """Return a payload that writes it in one piece."""
+        return _PiecesPayload(self._pieces(), len(self._content), "application/json", on_write)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        yield self._content
+
+
+class FileBody:
+    """One file as multipart/form-data with a single part named `file` (upload_file).
+
+    The file is read while it is sent, a piece at a time, in a thread, and from its start for every attempt. Raises
+    `ConfigError` for a source that cannot be read twice or has no name.
+    """
+
+    in_memory = False
+
+    def __init__(
+        self,
+        source: FileSource,
+        *,
+        file_name: str | None = None,
+        file_type: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self._source = Path(source) if isinstance(source, str | os.PathLike) else source
+        self._start = _start_of(self._source)
+        self._on_progress = on_progress
+        name = _name_of(self._source) if file_name is None else file_name
+        kind = file_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if not (kind.isascii() and kind.isprintable() and "/" in kind):
+            raise ConfigError(f"file_type {kind!r} is not a MIME type; for example image/png")
+        boundary = secrets.token_hex(16)
+        self._content_type = f"multipart/form-data; boundary={boundary}"
+        self._head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quote(name)}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n"
+        ).encode()
+        self._tail = f"\r\n--{boundary}--\r\n".encode()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._head
+        with self._opened() as (file, left):
+            while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+                yield chunk
+                left -= len(chunk)  # noqa: PLW2901 - what is left of the size
+        yield self._tail
+
+    async def payload(self, on_write: OnWrite) -> Payload:
+        """Return a payload that streams the file at its size of now."""
+        size = await asyncio.to_thread(self._size)
+        whole = len(self._head) + size + len(self._tail)
+        return _PiecesPayload(self._pieces(size), whole, self._content_type, on_write)
+
+    async def _pieces(self, size: int) -> AsyncIterator[bytes]:
+        yield self._head
+        sent = 0
+        with ExitStack() as stack:
+            file, _ = await asyncio.to_thread(stack.enter_context, self._opened())
+            while sent < size:
+                chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
+                if not chunk:
+                    raise OSError(f"the file ended after {sent} of {size} bytes; it became shorter while it was sent")
+                yield chunk
+                sent += len(chunk)
+                if self._on_progress is not None:
+                    self._on_progress(sent, size)
+        yield self._tail
+
+    def _size(self) -> int:
+        try:
+            with self._opened() as (_, size):
+                return size
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read the file to upload: {error}") from None
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[BinaryIO, int]]:
+        """Give the file at its start, and how many bytes follow."""
+        if isinstance(self._source, Path):
+            with self._source.open("rb") as opened:
+                yield opened, os.fstat(opened.fileno()).st_size
+            return
+        file: BinaryIO = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
+        size = file.seek(0, io.SEEK_END) - self._start
+        file.seek(self._start)
+        yield file, size
+
+
+def _start_of(source: object) -> int:
+    """Return where a file object stands; a source that cannot be sent, or not twice, is refused."""
+    if isinstance(source, bytes):
+        return 0
+    if isinstance(source, Path):
+        if not source.is_file():
+            raise ConfigError(f"there is no file {str(source)!r} to upload")
+        return 0
+    if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+        raise ConfigError(f"cannot upload a {type(source).__name__}; pass a path, bytes, or a file opened with 'rb'")
+    try:
+        return cast("BinaryIO", source).tell()
+    except (AttributeError, OSError):
+        raise ConfigError("this file cannot seek, so it could not be sent again; pass its bytes or a path") from None
+
+
+def _name_of(source: object) -> str:
+    name = source.name if isinstance(source, Path) else getattr(source, "name", None)
+    if not isinstance(name, str) or not name:
+        raise ConfigError("this file has no name; pass file_name=, for example file_name='trace.png'")
+    return os.path.basename(name)
+
+
+def _quote(name: str) -> str:
+    """Escape a file name for the header of its part, as browsers do; other bytes go as UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"the file name {name!r} is not valid text; pass another with file_name=") from None
+    if not name.strip():
+        raise ConfigError("file_name is empty; for example file_name='trace.png'")
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+class _PiecesPayload(Payload):
+    """Writes pieces as they come, after telling that it is about to."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], size: int, content_type: str, on_write: OnWrite) -> None:
+        super().__init__(pieces, content_type=content_type)
+        self._size = size
+        self._on_write = on_write
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Refuse: nothing asks a stream for its text."""
+        raise TypeError("a body in pieces has no text")
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return the whole body; for tests that stand in for the network."""
+        return b"".join([piece async for piece in self._value])
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write every piece."""
+        async for piece in self._value:
+            self._on_write()
+            await writer.write(piece)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write every piece; the length was made of them, so it is not looked at."""
+        await self.write(writer)

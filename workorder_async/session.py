@@ -1,0 +1,344 @@
+"""One call on the wire: sign, send, read, open the envelope; again where another attempt can do no harm.
+
+A call is encoded once and signed afresh for every attempt. The session knows endpoints, bytes and JSON values, never a
+model. Every failure leaves it as a `WorkorderError` with the operation, the attempts and the request_id;
+`CancelledError` passes.
+"""
+
+import asyncio
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from random import Random
+from ssl import SSLContext
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+import aiohttp
+from attrs import Factory, define, evolve, field, frozen
+
+from workorder_async.clock import ServerClock
+from workorder_async.endpoints import Endpoint, Safety
+from workorder_async.envelope import Answer, open_envelope, retry_after
+from workorder_async.errors import (
+    DOCUMENTED_ERRNOS,
+    ApiError,
+    ConfigError,
+    DeadlineExceededError,
+    NoAnswerError,
+    NotSentError,
+    OutcomeUnknownError,
+    ResponseError,
+    TicketStateError,
+    WorkorderError,
+)
+from workorder_async.limiter import Limiter
+from workorder_async.payloads import Body
+from workorder_async.retry import RetryPolicy, says_nothing_happened
+from workorder_async.signing import Signer, SigningInput
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+logger = logging.getLogger("workorder_async")
+logger.addHandler(logging.NullHandler())
+
+Query: TypeAlias = tuple[tuple[str, str], ...]
+
+# A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
+# that the one warning is ours.
+_KEPT: set[aiohttp.ClientSession] = set()
+_USER_AGENT = "workorder_async"
+# The session keeps time itself, so that its errors can say where the time went.
+_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+# An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
+_CLOCK_TOLERANCE = 5.0
+
+
+def _above_zero(instance: object, attribute: "Attribute[Any]", value: float | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise ConfigError(f"{attribute.name} is {value!r}; it must be a number above 0")
+
+
+def _http_proxy(instance: object, attribute: "Attribute[Any]", value: str | None) -> None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ConfigError("proxy must be an http:// or https:// URL; for SOCKS bring a session= with such a connector")
+
+
+@frozen(kw_only=True)
+class SessionOptions:
+    """How the session reaches the server; every field is an argument of `WorkorderClient`, and is explained there."""
+
+    max_in_flight: int = field(default=32, validator=_above_zero)
+    rate: float | None = field(default=None, validator=_above_zero)
+    attempt_timeout: float = field(default=30.0, validator=_above_zero)
+    deadline: float = field(default=90.0, validator=_above_zero)
+    retry: RetryPolicy = Factory(RetryPolicy)
+    errnos: Mapping[int, type[ApiError]] = field(factory=dict)
+    proxy: str | None = field(default=None, repr=False, validator=_http_proxy)
+    ssl: SSLContext | bool = True
+    trust_env: bool = False
+    now: Callable[[], float] = time
+
+
+@define
+class _Call:
+    """One call under way: what it is, how far it has come, and where its time goes."""
+
+    endpoint: Endpoint
+    query: Query
+    body: Body | None
+    attempts: int = 0
+    sent: bool = False  # whether any of the body of the attempt under way was written
+    spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
+    _phase: str = "queue"
+    _since: float = Factory(perf_counter)
+
+    def turn_to(self, phase: str) -> None:
+        """Charge the time since the last turn to the phase that ends."""
+        now = perf_counter()
+        self.spent[self._phase] += now - self._since
+        self._phase, self._since = phase, now
+
+    def final(self, error: WorkorderError) -> WorkorderError:
+        """Say of a mutation's failure what it means for the mutation."""
+        error.operation, error.attempts = self.endpoint.operation, self.attempts
+        if self.endpoint.safety is Safety.READ or not _leaves_open(error, sent=self.sent):
+            return error
+        unknown = OutcomeUnknownError(
+            f"sent, but no answer of the platform came back, so it may or may not have happened: {error.message}",
+            operation=error.operation,
+            attempts=error.attempts,
+            request_id=error.request_id,
+        )
+        unknown.__cause__ = error
+        return unknown
+
+
+def _leaves_open(error: WorkorderError, *, sent: bool) -> bool:
+    """Tell whether a mutation that failed so may have happened all the same."""
+    if isinstance(error, ResponseError):
+        return not says_nothing_happened(error)
+    return sent and isinstance(error, NoAnswerError | DeadlineExceededError)
+
+
+class SignedSession:
+    """Sends signed requests to one base URL over a pooled aiohttp session, its own or one brought along."""
+
+    def __init__(
+        self, base_url: str, signer: Signer, options: SessionOptions, http: aiohttp.ClientSession | None = None
+    ) -> None:
+        self.base_url = base_url
+        self._base_path = urlsplit(base_url).path
+        self.clock = ServerClock(options.now)
+        self._signer = signer
+        self._options = options
+        self._errnos = {**DOCUMENTED_ERRNOS, **options.errnos}
+        self._limiter = Limiter(options.max_in_flight, options.rate)
+        self._random = Random()  # noqa: S311 - jitter, no secret
+        self._http = http
+        self._owns_http = http is None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._made_at = _caller()
+
+    async def call(self, endpoint: Endpoint, *, query: Query = (), body: Body | None = None) -> Answer:
+        """Send one request, repeat it where that does no harm, and return the platform's answer."""
+        call = _Call(endpoint, query, body)
+        self._check_usable()
+        deadline = asyncio.timeout(self._options.deadline)
+        try:
+            async with deadline:
+                return await self._attempts(call, deadline)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+        raise self._too_late(call)
+
+    def _too_late(self, call: _Call) -> WorkorderError:
+        call.turn_to("queue")
+        spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in call.spent.items())
+        late = DeadlineExceededError(f"no answer within {self._options.deadline:g} s ({spent})", spent=call.spent)
+        if call.endpoint.safety is Safety.READ or call.sent:
+            return call.final(late)
+        error = NotSentError(f"not sent within {self._options.deadline:g} s ({spent}), so nothing happened")
+        error.__cause__ = late
+        return call.final(error)
+
+    async def _attempts(self, call: _Call, deadline: asyncio.Timeout) -> Answer:
+        signed_again = False
+        while True:
+            call.attempts += 1
+            offset = self.clock.offset
+            try:
+                return await self._attempt(call, deadline)
+            except WorkorderError as error:
+                signed_wrong = _blames_signature(error) and abs(self.clock.offset - offset) > _CLOCK_TOLERANCE
+                if signed_wrong and not signed_again:
+                    signed_again, wait = True, 0.0
+                else:
+                    wait = self._wait_before_next(call, error, deadline)
+                reason = _reason(error)
+            logger.info("%s: %s; attempt %d in %.2f s", call.endpoint.operation, reason, call.attempts + 1, wait)
+            call.turn_to("sleep")
+            await asyncio.sleep(wait)
+
+    def _wait_before_next(self, call: _Call, error: WorkorderError, deadline: asyncio.Timeout) -> float:
+        wait = self._options.retry.wait(error, call.endpoint.safety, call.attempts, self._random)
+        if wait is None or asyncio.get_running_loop().time() + wait >= (deadline.when() or 0.0):
+            final = call.final(error)
+            raise final from final.__cause__
+        return wait
+
+    async def _attempt(self, call: _Call, deadline: asyncio.Timeout) -> Answer:
+        call.sent = False
+        call.turn_to("queue")
+        async with self._limiter.slot():
+            call.turn_to("request")
+            started = perf_counter()
+            status, headers, content = await self._exchange(call, deadline)
+        try:
+            answer = open_envelope(status, content, self._errnos, headers.get("Location", ""))
+        except WorkorderError as error:
+            error.retry_after = retry_after(headers.get("Retry-After"), self.clock.now())
+            if status == 429 and error.retry_after:
+                self._limiter.pause(error.retry_after)
+            self._log(call, f"{status} {_reason(error)}", error.request_id, started)
+            raise
+        self._log(call, f"{status} ok", answer.request_id, started)
+        return evolve(answer, attempts=call.attempts)
+
+    async def _exchange(self, call: _Call, deadline: asyncio.Timeout) -> tuple[int, Mapping[str, str], bytes]:
+        """Sign, send and read one attempt."""
+        http, limit = self._opened(), asyncio.timeout(self._options.attempt_timeout)
+
+        def note_write() -> None:
+            call.sent = True
+            if call.body is not None and not call.body.in_memory:
+                # A large file may take its time, as long as the server takes it: both limits count from its last byte.
+                self._prolong(limit, self._options.attempt_timeout)
+                self._prolong(deadline, self._options.deadline)
+
+        payload = None if call.body is None else await call.body.payload(note_write)
+        signed = await self._sign(call)
+        sent_at = self.clock.local()
+        try:
+            async with (
+                limit,
+                http.request(
+                    call.endpoint.method,
+                    self.base_url + call.endpoint.path,
+                    params=call.query or None,
+                    data=payload,
+                    headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
+                    allow_redirects=False,
+                    proxy=self._options.proxy,
+                    ssl=self._options.ssl,
+                    timeout=_NO_LIMIT,
+                ) as response,
+            ):
+                content = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._lost(call, error, timed_out=limit.expired()) from error
+        self.clock.observe(response.headers.get("Date"), sent_at, self.clock.local())
+        return response.status, response.headers, content
+
+    async def _sign(self, call: _Call) -> Mapping[str, str]:
+        request = SigningInput(
+            method=call.endpoint.method,
+            path=self._base_path + call.endpoint.path,
+            query=call.query,
+            body=() if call.body is None else call.body,
+            timestamp_ms=int(self.clock.now() * 1000),
+        )
+        if call.body is not None and not call.body.in_memory and getattr(self._signer, "signs_body", True):
+            return await asyncio.to_thread(self._signer.sign, request)
+        return self._signer.sign(request)
+
+    def _prolong(self, limit: asyncio.Timeout, seconds: float) -> None:
+        when = asyncio.get_running_loop().time() + seconds
+        if not limit.expired() and when > (limit.when() or when):
+            limit.reschedule(when)
+
+    def _lost(self, call: _Call, error: Exception, *, timed_out: bool) -> WorkorderError:
+        """Turn a failure of the network into the error that says whether anything was sent."""
+        why = f"{type(error).__name__}: {error}".rstrip(": ")
+        if timed_out:
+            why = f"nothing for {self._options.attempt_timeout:g} s"
+        if isinstance(error, aiohttp.ClientConnectorError) or (call.body is not None and not call.sent):
+            return NotSentError(f"could not send to {self.base_url}: {why}; check the host, the network and the proxy")
+        return NoAnswerError(f"no complete answer from {self.base_url}: {why}")
+
+    def _log(self, call: _Call, outcome: str, request_id: str, started: float) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            seconds = perf_counter() - started
+            operation = call.endpoint.operation
+            logger.debug("%s: attempt %d, %s, %s, %.3f s", operation, call.attempts, outcome, request_id, seconds)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ConfigError("this client is closed; make another one")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigError("this client belongs to another event loop; make one inside each asyncio.run()")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._options.max_in_flight),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._options.trust_env,
+            )
+            _KEPT.add(self._http)
+        return self._http
+
+    async def aclose(self) -> None:
+        """Close the connections; a session that was brought along stays open."""
+        self._closed = True
+        if self._http is not None and self._owns_http:
+            _KEPT.discard(self._http)
+            await self._http.close()
+
+    def __del__(self) -> None:
+        http: aiohttp.ClientSession | None = getattr(self, "_http", None)
+        if http is None or not self._owns_http or http.closed:
+            return
+        warnings.warn(
+            f"a WorkorderClient made at {self._made_at} was left open; use `async with` or `await client.aclose()`",
+            ResourceWarning,
+            source=self,
+            stacklevel=1,
+        )
+        _KEPT.discard(http)
+        connector = http.connector
+        http.detach()
+        with warnings.catch_warnings(), suppress(RuntimeError):
+            # aiohttp would warn of the same once more, and of a close that nobody awaits.
+            warnings.simplefilter("ignore")
+            if connector is not None:
+                connector.close()
+
+
+def _blames_signature(error: WorkorderError) -> bool:
+    """Tell whether a wrong clock may be behind this; a TicketStateError was signed well enough to be told so."""
+    if isinstance(error, ApiError):
+        return not isinstance(error, TicketStateError)
+    return isinstance(error, ResponseError) and error.status in (401, 403)
+
+
+def _reason(error: WorkorderError) -> str:
+    """Return a failure in words that hold nothing of a ticket, for the log."""
+    return f"{type(error).__name__} {error.errno}" if isinstance(error, ApiError) else type(error).__name__
+
+
+def _caller() -> str:
+    """Return the file and line of the first frame outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

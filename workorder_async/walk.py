@@ -1,0 +1,80 @@
+"""Drives a `PageWalk` over the wire: keeps requests in flight, gives pages out in order, lets go of all at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from workorder_async.codec import decode_rows
+from workorder_async.envelope import Answer
+from workorder_async.models import PageRequest, TicketSummary
+from workorder_async.paging import PageWalk, WalkedPage
+
+
+class Walk(AsyncIterator[list[TicketSummary]]):
+    """A walk under way: an async context manager that iterates over pages of tickets, in order.
+
+    Requests go on while a page is being used, up to the walk's window. Leaving the block cancels what is in flight and
+    waits for it to end.
+    """
+
+    def __init__(self, pages: PageWalk, read: Callable[[PageRequest], Awaitable[Answer]]) -> None:
+        self._pages = pages
+        self._read = read
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._arrived = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def __anext__(self) -> list[TicketSummary]:
+        page = await self.next_page()
+        return decode_rows(page.rows, page.answer)
+
+    async def next_page(self) -> WalkedPage:
+        """Return the next page with its rows as they came, not decoded; raises `StopAsyncIteration` at the end."""
+        while True:
+            self._send()
+            self._arrived.clear()
+            if self._failure is not None:
+                await self.aclose()
+                raise self._failure
+            page = self._pages.take()
+            if page is not None:
+                self._send()
+                return page
+            if self._closed or self._pages.finished:
+                raise StopAsyncIteration
+            await self._arrived.wait()
+
+    def _send(self) -> None:
+        while not self._closed and self._failure is None and (request := self._pages.next_request()) is not None:
+            task = asyncio.create_task(self._fetch(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _fetch(self, request: PageRequest) -> None:
+        try:
+            self._pages.receive(request, await self._read(request))
+        except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
+            self._failure = error
+        else:
+            self._send()
+        finally:
+            self._arrived.set()
+
+    async def aclose(self) -> None:
+        """Cancel what is in flight and wait until it has ended."""
+        self._closed = True
+        self._arrived.set()
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
