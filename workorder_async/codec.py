@@ -238,16 +238,23 @@ def _ignoring_type(read: Callable[[object], object]) -> Callable[[object, object
 
 
 def _register_sent(converter: Converter) -> None:
-    always = override(omit_if_default=False)
-    file_fields = dict.fromkeys(("file_name", "file_path", "file_size", "file_type"), always)
-    for model, overrides in (
-        (Attachment, file_fields),
-        (CustomerInfo, {"user_id": always}),
-        *((mutation, {}) for mutation in get_args(Mutation)),
-        (TicketQuery, {}),
-    ):
+    parts = override(unstruct_hook=_sent_parts, omit_if_default=True)
+    for model in (TicketQuery, *get_args(Mutation)):
+        overrides = {
+            field.name: parts
+            for field in attrs.fields(model)
+            if field.name in ("attachment", "handle_attachment", "customer_info")
+        }
         unstructure = cast("Any", make_dict_unstructure_fn)(model, converter, _cattrs_omit_if_default=True, **overrides)
         converter.register_unstructure_hook(model, unstructure)
+
+
+def _sent_parts(values: tuple[Attachment | CustomerInfo, ...]) -> list[dict[str, object]]:
+    """Turn attachments or customers into what is sent of them: what was set, and no customer's ticket_id."""
+    return [
+        {name: part for name, part in attrs.asdict(value).items() if part is not None and name != "ticket_id"}
+        for value in values
+    ]
 
 
 def _make_detailed() -> Converter:
@@ -310,11 +317,13 @@ def read_rows(answer: Answer) -> tuple[Pagination, list[Row]]:
     """
     try:
         data = _mapping(answer.data)
-        rows = cast("list[Row]", data.get("tickets") or [])
+        rows = cast("list[Row]", _list_of(_mapping)([] if data.get("tickets") is None else data["tickets"]))
         for row in rows:
             if row["id"].__class__ is not int:
                 raise _misfit("a whole number", row["id"])
-        return cast("Pagination", _HOOKS[Pagination](data.get("pagination") or {})), rows
+        return cast(
+            "Pagination", _HOOKS[Pagination]({} if data.get("pagination") is None else data["pagination"])
+        ), rows
     except Exception as error:  # noqa: BLE001 - as in decode
         raise _explain(TicketPage, answer, error) from None
 
@@ -345,6 +354,7 @@ def _explain(model: type, answer: Answer, error: Exception) -> DecodeError:
         path=path,
         expected=expected,
         got=got,
+        operation=answer.operation,
         request_id=answer.request_id,
         attempts=answer.attempts,
     )
@@ -370,7 +380,7 @@ def decode_created(answer: Answer) -> int:
             path="$.data.id",
             expected="a whole number",
             got=_KINDS.get(type(id), "null"),
-            operation="create_ticket",
+            operation=answer.operation,
             request_id=answer.request_id,
             attempts=answer.attempts,
         )

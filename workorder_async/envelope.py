@@ -35,10 +35,11 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 @frozen
 class Answer:
-    """A successful answer: its `data` (None where there is none), its `request_id`, and the attempts it took."""
+    """A successful answer: its `data` (None where there is none), its `request_id`, what was asked, and how often."""
 
     data: JSON = field(repr=False)
     request_id: str = ""
+    operation: str = ""
     attempts: int = 1
 
 

@@ -1,9 +1,9 @@
 """Which failures are worth another attempt, and how long to wait before it; nothing here sleeps."""
 
 from random import Random
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from attrs.validators import ge
 
 from workorder_async.endpoints import Safety
 from workorder_async.errors import (
@@ -14,6 +14,15 @@ from workorder_async.errors import (
     ResponseError,
     WorkorderError,
 )
+from workorder_async.models.fields import is_count, refuse
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+
+def _not_negative(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise refuse(instance, attribute, f"is {value!r}; it must be a number of seconds, 0 or more")
 
 
 @frozen(kw_only=True)
@@ -24,11 +33,11 @@ class RetryPolicy:
     jitter), or is what the server asks for in `Retry-After`, if that is longer.
     """
 
-    attempts: int = field(default=4, validator=ge(1))
+    attempts: int = field(default=4, validator=is_count)
     """Attempts per call, the first one included."""
-    first: float = field(default=0.2, validator=ge(0))
+    first: float = field(default=0.2, validator=_not_negative)
     """Upper bound of the first wait, in seconds."""
-    longest: float = field(default=5.0, validator=ge(0))
+    longest: float = field(default=5.0, validator=_not_negative)
     """Upper bound of every wait that the server does not ask for, in seconds."""
 
     def wait(self, error: WorkorderError, safety: Safety, attempt: int, random: Random) -> float | None:

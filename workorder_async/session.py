@@ -209,7 +209,7 @@ class SignedSession:
             self._log(call, f"{status} {_reason(error)}", error.request_id, started)
             raise
         self._log(call, f"{status} ok", answer.request_id, started)
-        return evolve(answer, attempts=call.attempts)
+        return evolve(answer, operation=call.endpoint.operation, attempts=call.attempts)
 
     async def _exchange(self, call: _Call, deadline: asyncio.Timeout) -> tuple[int, Mapping[str, str], bytes]:
         """Sign, send and read one attempt."""
@@ -265,7 +265,7 @@ class SignedSession:
 
     def _lost(self, call: _Call, error: Exception, *, timed_out: bool) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
-        why = f"{type(error).__name__}: {error}".rstrip(": ")
+        why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
         if timed_out:
             why = f"nothing for {self._options.attempt_timeout:g} s"
         if isinstance(error, aiohttp.ClientConnectorError) or (call.body is not None and not call.sent):
@@ -317,11 +317,11 @@ class SignedSession:
         _KEPT.discard(http)
         connector = http.connector
         http.detach()
-        with warnings.catch_warnings(), suppress(RuntimeError):
-            # aiohttp would warn of the same once more, and of a close that nobody awaits.
-            warnings.simplefilter("ignore")
-            if connector is not None:
-                connector.close()
+        if connector is not None:
+            # Nothing can be awaited here: one step of the coroutine closes the sockets, which is all that is left to
+            # do, and keeps aiohttp from warning of the same once more.
+            with suppress(StopIteration, RuntimeError):
+                connector.close().__await__().send(None)
 
 
 def _blames_signature(error: WorkorderError) -> bool:

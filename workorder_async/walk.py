@@ -43,13 +43,13 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         while True:
             self._send()
             self._arrived.clear()
-            if self._failure is not None:
-                await self.aclose()
-                raise self._failure
             page = self._pages.take()
             if page is not None:
                 self._send()
                 return page
+            if self._failure is not None:
+                await self.aclose()
+                raise self._failure
             if self._closed or self._pages.finished:
                 raise StopAsyncIteration
             await self._arrived.wait()

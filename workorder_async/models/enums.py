@@ -18,14 +18,14 @@ class OpenEnum(Enum):
     label: str
     """The name in the API document, or the unknown value as text."""
 
-    def __new__(cls, value: int, label: str, *_other_labels: str) -> Self:
+    def __new__(cls, value: int | str, label: str, *_other_labels: str) -> Self:
         """Make a member of the table from its code and its label; further labels are read, never written."""
         member: Self = object.__new__(cls)
         member._value_ = value
         member.label = label
         return member
 
-    def __init__(self, _value: int, *labels: str) -> None:
+    def __init__(self, _value: int | str, *labels: str) -> None:
         self._labels = labels
 
     @classmethod
@@ -46,7 +46,7 @@ class OpenEnum(Enum):
         return member
 
     def __eq__(self, other: object) -> bool:
-        return self._value_ == other._value_ if other.__class__ is self.__class__ else NotImplemented
+        return self._value_ == other._value_ if isinstance(other, self.__class__) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._value_)

@@ -62,8 +62,22 @@ def priority(value: int | str | Priority) -> Priority:
     return cast("Priority", _read(Priority, value))
 
 
-def several(values: Iterable[_T]) -> tuple[_T, ...]:
-    """Make a tuple of an iterable; a text or something that is not iterable is left to the validator."""
+def ids(values: Iterable[int]) -> tuple[int, ...]:
+    """Make a tuple; a text or something that is not iterable is left to `are_ids`."""
+    return _several(values)
+
+
+def attachments(values: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    """Make a tuple; something that is not iterable is left to `are_attachments`."""
+    return _several(values)
+
+
+def customers(values: Iterable[CustomerInfo]) -> tuple[CustomerInfo, ...]:
+    """Make a tuple; something that is not iterable is left to `are_customers`."""
+    return _several(values)
+
+
+def _several(values: Iterable[_T]) -> tuple[_T, ...]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         return cast("tuple[_T, ...]", values)
     return tuple(values)

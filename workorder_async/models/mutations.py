@@ -48,13 +48,15 @@ class CreateTicket:
     """Id of the sub-type (工单子类型ID)."""
     second_subtype: int | None = field(default=None, validator=optional(fields.is_id))
     """Id of the second-level sub-type (工单二级子分类ID)."""
-    tags: tuple[int, ...] = field(default=(), converter=fields.several, validator=fields.are_ids)
+    tags: tuple[int, ...] = field(default=(), converter=fields.ids, validator=fields.are_ids)
     """Ids of tags (工单标签id列表)."""
     customer_info: tuple[CustomerInfo, ...] = field(
-        default=(), converter=fields.several, validator=fields.are_customers
+        default=(), converter=fields.customers, validator=fields.are_customers
     )
     """The customer's accounts (客户信息)."""
-    attachment: tuple[Attachment, ...] = field(default=(), converter=fields.several, validator=fields.are_attachments)
+    attachment: tuple[Attachment, ...] = field(
+        default=(), converter=fields.attachments, validator=fields.are_attachments
+    )
     """Files, as `upload_file` returned them (附件)."""
     need_process: bool | None = field(default=None, validator=optional(fields.is_bool))
     """Whether it must be passed on (是否需要流转)."""
@@ -105,7 +107,7 @@ class CloseTicket:
     is_solved: bool | None = field(default=None, validator=optional(fields.is_bool))
     """Whether the cause was found (是否已定位原因)."""
     handle_attachment: tuple[Attachment, ...] = field(
-        default=(), converter=fields.several, validator=fields.are_authored_attachments
+        default=(), converter=fields.attachments, validator=fields.are_authored_attachments
     )
     """Files of the investigation, as `upload_file` returned them, each with an author (问题处理排查附件)."""
 

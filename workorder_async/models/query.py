@@ -28,7 +28,7 @@ class TicketQuery:
     """Its creator, by long staff number of the business platform (工单发起人, 业务平台长工号)."""
     customer_organization_name: str | None = field(default=None, validator=optional(fields.is_filled_text))
     """Name of the customer (客户名称)."""
-    product_group_id: tuple[int, ...] = field(default=(), converter=fields.several, validator=fields.are_ids)
+    product_group_id: tuple[int, ...] = field(default=(), converter=fields.ids, validator=fields.are_ids)
     """Any of these product lines (产品线ID); empty: every one."""
     status: TicketStatus | None = field(
         default=None, converter=fields.optional_status, validator=optional(fields.is_code)

@@ -1,0 +1,146 @@
+import copy
+import inspect
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from workorder_async import errors
+from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, TicketStateError, WorkorderError
+
+COMMON: dict[str, Any] = {"operation": "close_ticket", "attempts": 3, "request_id": "f1fab7321a7548c389131e22bb72eb35"}
+ANSWER: dict[str, Any] = {"status": 502, "body_start": b"<html>\xff\x00"}
+FAILURE: dict[str, Any] = {"errno": 23000, "errmsg": "工单状态不允许关闭", "status": 409}
+# Each error with a value of its own for every attribute.
+EXAMPLES: dict[type[WorkorderError], dict[str, Any]] = {
+    errors.WorkorderError: COMMON,
+    errors.ConfigError: COMMON,
+    errors.NotSentError: COMMON,
+    errors.NoAnswerError: COMMON,
+    errors.OutcomeUnknownError: COMMON,
+    errors.ResponseError: COMMON | ANSWER,
+    errors.DecodeError: COMMON | ANSWER | {"path": "$.data.tickets[57].created_time", "expected": "int", "got": "list"},
+    errors.ApiError: COMMON | FAILURE,
+    errors.AuthenticationError: COMMON | FAILURE,
+    errors.NotFoundError: COMMON | FAILURE,
+    errors.TicketStateError: COMMON | FAILURE,
+    errors.RateLimitedError: COMMON | FAILURE,
+    errors.DeadlineExceededError: COMMON | {"spent": {"queue": 0.5, "request": 28.0, "sleep": 1.5}},
+    errors.WalkDriftError: COMMON,
+    errors.JournalError: COMMON,
+    errors.ExportError: COMMON,
+}
+of_each_kind = pytest.mark.parametrize("kind", EXAMPLES)
+
+
+def drawn() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Read the tree in the module's docstring: each class with its bases, from the root down."""
+    road: list[str] = []
+    for line in str(errors.__doc__).splitlines():
+        if found := re.match(r"    ([ │├└─]*)([A-Z]\w+Error)(?: \((\w+)\))?(?:  |$)", line):
+            branch, name, other = found.groups()
+            road[len(branch) // 4 :] = [name]
+            yield name, tuple(filter(None, [*road[-2:-1], other]))
+
+
+def real(kind: type[WorkorderError] = WorkorderError) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Walk the classes of the module, each with its bases, in the order of their definition."""
+    yield kind.__name__, () if kind is WorkorderError else tuple(base.__name__ for base in kind.__bases__)
+    for below in kind.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield from real(below)
+
+
+def test_the_tree_is_drawn() -> None:
+    """The tree in the docstring is the tree of the classes, line for line."""
+    assert list(drawn()) == list(real())
+    assert WorkorderError.__bases__ == (Exception,)
+    assert {name for name, _ in real()} == {kind.__name__ for kind in EXAMPLES}
+
+
+@of_each_kind
+def test_attributes(kind: type[WorkorderError]) -> None:
+    """Every argument of an error is its attribute of the same name, and all but the message may be left out."""
+    error = kind("it broke", **EXAMPLES[kind])
+    assert vars(error) == EXAMPLES[kind] | {"retry_after": None}
+    assert set(inspect.signature(kind).parameters) == {"message", *EXAMPLES[kind]}
+    assert error.message == "it broke"
+    assert set(vars(kind("it broke"))) == set(vars(error))
+
+
+@of_each_kind
+def test_where_it_happened(kind: type[WorkorderError]) -> None:
+    """Each error tells operation, attempts and request_id, empty where there are none."""
+    bare = kind("it broke")
+    assert (bare.operation, bare.attempts, bare.request_id) == ("", 0, "")
+    error = kind("it broke", **COMMON)
+    assert (error.operation, error.attempts, error.request_id) == tuple(COMMON.values())
+
+
+@pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+@of_each_kind
+def test_copies(kind: type[WorkorderError], act: Callable[[WorkorderError], WorkorderError]) -> None:
+    """An error keeps its class, words and attributes when pickled or copied; those set later, and notes, too."""
+    error = kind("it broke", **EXAMPLES[kind])
+    error.attempts = 4
+    error.retry_after = 2.5
+    error.add_note("while closing ticket 1473")
+    twin = act(error)
+    assert type(twin) is kind
+    assert twin.args == error.args
+    assert vars(twin) == EXAMPLES[kind] | {
+        "attempts": 4,
+        "retry_after": 2.5,
+        "__notes__": ["while closing ticket 1473"],
+    }
+    assert str(twin) == str(error)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@of_each_kind
+def test_pickles(kind: type[WorkorderError], protocol: int) -> None:
+    """Every protocol of pickle carries every error."""
+    error = kind("it broke", **EXAMPLES[kind])
+    assert vars(pickle.loads(pickle.dumps(error, protocol))) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({}, "it broke"),
+        ({"attempts": 1}, "it broke"),
+        ({"attempts": 2}, "it broke (2 attempts)"),
+        ({"request_id": "f1fa"}, "it broke (request_id f1fa)"),
+        ({"operation": "get_ticket"}, "get_ticket: it broke"),
+        (
+            {"operation": "get_ticket", "attempts": 3, "request_id": "f1fa"},
+            "get_ticket: it broke (3 attempts, request_id f1fa)",
+        ),
+    ],
+)
+@of_each_kind
+def test_text(kind: type[WorkorderError], facts: dict[str, Any], text: str) -> None:
+    """An error reads as one sentence with what is known of where it happened, whatever its class."""
+    assert str(kind("it broke", **facts)) == text
+
+
+def test_time_spent_is_a_copy() -> None:
+    """What a call spends after its error was raised does not change the error."""
+    spent = {"queue": 0.5}
+    error = errors.DeadlineExceededError("it broke", spent=spent)
+    spent["queue"] = 9.0
+    assert error.spent == {"queue": 0.5}
+
+
+def test_documented_errnos() -> None:
+    """One errno has a meaning in the API document: 23000 工单状态不允许关闭."""
+    assert dict(DOCUMENTED_ERRNOS) == {23000: TicketStateError}
+
+
+@pytest.mark.parametrize("kind", ApiError.__subclasses__())
+def test_hints(kind: type[ApiError]) -> None:
+    """An answer with a meaning comes with a hint of what to do; one without a meaning has none."""
+    assert kind.hint
+    assert not ApiError.hint
