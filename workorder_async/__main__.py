@@ -1,13 +1,14 @@
 """The console script `workorder`, and `python -m workorder_async`."""
 
 import sys
+from importlib import import_module
 
 
 def main() -> None:
     """Run the command line and exit; without its extra, say in one sentence how to install it (exit code 2)."""
     try:
-        import cyclopts
-        import rich  # noqa: F401 - asked for here so that the answer names the extra
+        import_module("cyclopts")
+        import_module("rich")
     except ImportError:
         sys.exit(_without_extra())
     except KeyboardInterrupt:

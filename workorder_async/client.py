@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from ssl import SSLContext
 from time import time
 from types import TracebackType
@@ -155,7 +155,7 @@ class WorkorderClient:
 
     async def iter_pages(
         self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8
-    ) -> AsyncIterator[list[TicketSummary]]:
+    ) -> AsyncGenerator[list[TicketSummary], None]:
         """Yield the tickets that match, a page at a time and in order; see `walk`.
 
         Close it, as with `contextlib.aclosing`, to be rid of what is in flight at once after a `break`.
@@ -166,7 +166,7 @@ class WorkorderClient:
 
     async def iter_tickets(
         self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8
-    ) -> AsyncIterator[TicketSummary]:
+    ) -> AsyncGenerator[TicketSummary, None]:
         """Yield the tickets that match, one by one and in order; see `walk` and `iter_pages`."""
         async with self.walk(query, page_size=page_size, concurrency=concurrency) as walk:
             async for tickets in walk:

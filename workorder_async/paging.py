@@ -36,8 +36,8 @@ class PageWalk:
 
     def __init__(self, query: TicketQuery, *, page_size: int = 100, concurrency: int = 8) -> None:
         self._first = PageRequest(query, 1, page_size)
-        if concurrency < 1:
-            raise ConfigError(f"concurrency is {concurrency}; it must be at least 1")
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise ConfigError(f"concurrency is {concurrency!r}; it must be a whole number of at least 1")
         self._concurrency = concurrency
         self._next = 1
         self._last = 1

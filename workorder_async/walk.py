@@ -7,6 +7,7 @@ from typing import Self
 
 from workorder_async.codec import decode_rows
 from workorder_async.envelope import Answer
+from workorder_async.errors import ConfigError
 from workorder_async.models import PageRequest, TicketSummary
 from workorder_async.paging import PageWalk, WalkedPage
 
@@ -50,9 +51,16 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             if self._failure is not None:
                 await self.aclose()
                 raise self._failure
-            if self._closed or self._pages.finished:
+            if self._pages.finished:
                 raise StopAsyncIteration
+            if self._closed:
+                raise ConfigError("this walk was closed before its end; begin another one")
             await self._arrived.wait()
+
+    @property
+    def in_flight(self) -> int:
+        """How many of its requests are under way."""
+        return len(self._tasks)
 
     def _send(self) -> None:
         while not self._closed and self._failure is None and (request := self._pages.next_request()) is not None:
