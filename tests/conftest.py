@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import Mock
 
@@ -82,8 +82,6 @@ class Wire:
             pass
         finally:
             writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> bytes:
@@ -110,12 +108,10 @@ def http(body: bytes | str, status: str = "200 OK", **headers: str) -> bytes:
 async def serving(*script: Handler | bytes) -> AsyncIterator[Wire]:
     """Serve a script; its last step answers every further request."""
     wire = Wire(script=list(script))
-    connections: set[asyncio.Task[None]] = set()
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(wire.serve(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
+        connections[asyncio.create_task(wire.serve(reader, writer))] = writer
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     wire.port = server.sockets[0].getsockname()[1]
@@ -126,3 +122,6 @@ async def serving(*script: Handler | bytes) -> AsyncIterator[Wire]:
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        for writer in connections.values():
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in connections.values()), return_exceptions=True)

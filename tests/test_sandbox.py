@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 import hmac
+import inspect
 import logging
 import random
 import socket
@@ -15,8 +16,10 @@ import pytest
 from yarl import URL
 
 from tests.sandbox_wire import PREFIX, Clock, ticket_request, wired
-from workorder_async.errors import ConfigError
-from workorder_async.sandbox import Sandbox
+from workorder_async.client import WorkorderClient
+from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
+from workorder_async.sandbox import ClientOptions, Sandbox
+from workorder_async.signing import catalogue
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,10 @@ from workorder_async.sandbox import Sandbox
         ({"page_size_cap": 0}, "page_size_cap"),
         ({"latency": -0.1}, "latency"),
         ({"latency": float("nan")}, "latency"),
+        ({"latency": float("inf")}, "latency"),
+        ({"latency": "1"}, "latency"),
+        ({"seed": None}, "seed"),
+        ({"host": ""}, "host"),
         ({"app_id": ""}, "app_id"),
         ({"app_secret": ""}, "app_secret"),
         ({"scheme": "md5"}, "scheme"),
@@ -44,9 +51,11 @@ async def test_a_taken_port_is_named_with_the_mend() -> None:
     """A port in use is a ConfigError that says which port and what to do, and leaves nothing open."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+        sandbox = Sandbox(0, port=port)
         with pytest.raises(ConfigError, match=rf"port {port} of 127\.0\.0\.1.*choose another port"):
-            async with Sandbox(0, port=port):
-                raise AssertionError("entered")
+            await sandbox.__aenter__()
+        with pytest.raises(ConfigError, match="not running"):
+            _ = sandbox.environment
 
 
 async def test_it_listens_where_it_is_told() -> None:
@@ -84,6 +93,25 @@ async def test_the_environment_is_what_a_client_reads() -> None:
         }
 
 
+async def test_its_client_knows_its_errnos() -> None:
+    """`client()` reads and changes, has classes for the sandbox's own errnos, and lets yours go before them."""
+    clock = Clock(time.time() + 10)
+    async with Sandbox(3, clock=clock) as sandbox:
+        async with sandbox.client(now=clock) as client:
+            assert (await client.list_tickets()).pagination.total == 3
+            with pytest.raises(NotFoundError):
+                await client.get_ticket(9)
+        async with sandbox.client(errnos={90005: TicketStateError}) as client:
+            with pytest.raises(TicketStateError):
+                await client.get_ticket(9)
+
+
+def test_client_options_are_the_clients_arguments() -> None:
+    """What `client()` passes on is all that `WorkorderClient` takes, apart from where and who."""
+    arguments = set(inspect.signature(WorkorderClient).parameters)
+    assert set(ClientOptions.__annotations__) == arguments - {"base_url", "signer"}
+
+
 async def test_a_signature_made_by_hand_is_accepted() -> None:
     """The default scheme is an HMAC-SHA256 over AppId, Timestamp, method, path, query and body, joined by colons."""
     async with Sandbox(3) as sandbox, aiohttp.ClientSession() as http:
@@ -95,6 +123,11 @@ async def test_a_signature_made_by_hand_is_accepted() -> None:
             envelope = await response.json()
     assert envelope["errno"] == 10000
     assert envelope["data"]["id"] == 1003
+
+
+def test_the_default_scheme_can_be_detected() -> None:
+    """`workorder sign detect` finds the scheme of a sandbox from one request that was accepted."""
+    assert Sandbox(0)._signer.scheme.text in set(catalogue())
 
 
 async def test_the_same_seed_gives_the_same_tickets() -> None:

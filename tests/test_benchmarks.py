@@ -1,0 +1,226 @@
+import asyncio
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import orjson
+import pytest
+
+from benchmarks.__main__ import ROWS, main
+from benchmarks.measuring import Plan, Race, Row, Sample, race
+from benchmarks.pages import page, page_count, pages
+from benchmarks.server import canned_server
+from workorder_async import SchemeSigner, WorkorderClient
+
+GOALS = {
+    "decode": ("<=", 1.7),
+    "walk": (">=", 0.65),
+    "pipeline": (">=", 0.93),
+    "first": ("<=", 1.1),
+    "import": ("<=", 60),
+}
+BESIDE = {
+    "decode": {"cattrs", "model_validate_json", "model_validate after", "json.loads"},
+    "walk": {"by hand", "httpx and pydantic, page after page", "httpx and pydantic, 8 workers"},
+    "pipeline": {"bare loop", "batches of 8", "page after page"},
+    "first": set(),
+    "import": {"import aiohttp", "WorkorderClient"},
+}
+SAMPLE = {"median", "min", "max", "rounds"}
+
+
+def row(seen: float, sign: Any = "<=", goal: float = 1.0) -> Row:
+    """Make a row that saw one value."""
+    sample = Sample((seen,))
+    return Row("made-up", "something", "nothing", sign, goal, sample, Race("floor", {"floor": sample}, 1))
+
+
+def measure(file: Path, *arguments: str) -> Any:
+    """Run the command for a list of three pages, and return the JSON that it wrote."""
+    assert main([*arguments, "--rounds", "2", "--tickets", "250", "--json", str(file)]) == 0
+    return orjson.loads(file.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Run the canned server with a list of three pages."""
+    with canned_server(250) as url:
+        yield url
+
+
+@pytest.mark.parametrize("name", GOALS)
+def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every row is measured over its floor, stands in the table, and is written with all its figures."""
+    written = measure(tmp_path / "figures.json", "--only", name)
+    (figures,) = written["rows"]
+    assert (figures["name"], figures["goal"]) == (name, dict(zip(("sign", "value"), GOALS[name], strict=True)))
+    assert figures["verdict"] in ("ok", "misses")
+    samples = [figures["seen"], *figures["seconds"].values(), *(beside["seen"] for beside in figures["beside"])]
+    for sample in samples:
+        assert sample.keys() == SAMPLE
+        assert sample["min"] <= sample["median"] <= sample["max"]
+        assert math.isfinite(sample["max"])
+    assert all(sample["min"] > 0 for sample in figures["seconds"].values())
+    for words in BESIDE[name]:
+        assert any(words in beside["against"] for beside in figures["beside"])
+    assert re.search(rf"^{name} .* {GOALS[name][0]} \d.* (ok|misses)$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_all_rows_have_goals() -> None:
+    """The registry holds the rows of the table, in its order."""
+    assert list(ROWS) == list(GOALS)
+
+
+def test_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The head and the JSON say on what the figures depend."""
+    facts = measure(tmp_path / "figures.json", "--only", "decode")["environment"]
+    assert {"python", "platform", "cpus", "aiohttp", "orjson", "httpx", "pydantic"} <= facts.keys()
+    assert f"aiohttp {facts['aiohttp']}" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["decode", "walk"])
+def test_without_extra(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra, the rows are measured all the same and say what is missing."""
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.pydantic_client", raising=False)
+    (figures,) = measure(tmp_path / "figures.json", "--only", name)["rows"]
+    (absent,) = (beside for beside in figures["beside"] if beside["seen"] is None)
+    assert "install the extra `bench`" in absent["against"]
+
+
+def test_command() -> None:
+    """`python -m benchmarks` prints the table and ends well, whether goals are reached or not."""
+    command = [sys.executable, "-m", "benchmarks", "--only", "decode", "--rounds", "1", "--tickets", "100"]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True)
+    assert "decode: " in done.stdout
+    assert done.stderr == ""
+
+
+def test_failing_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row that cannot be measured makes the exit code 1, and the others are measured all the same."""
+
+    def broken(plan: Plan) -> Row:
+        raise RuntimeError("no ruler")
+
+    file = tmp_path / "figures.json"
+    assert main(["--json", str(file)], {"broken": broken, "missed": lambda plan: row(2.0)}) == 1
+    written = orjson.loads(file.read_bytes())
+    assert written["failed"] == {"broken": "RuntimeError: no ruler"}
+    assert [figures["verdict"] for figures in written["rows"]] == ["misses"]
+    assert "could not be measured: RuntimeError: no ruler" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--rounds", "0"], "not a whole number from 1"),
+        (["--tickets", "many"], "not a whole number from 1"),
+        (["--only", "nothing"], "invalid choice"),
+        (["--json", "no/such/folder/figures.json"], "no place for a file"),
+    ],
+)
+def test_bad_arguments(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An argument that cannot work is refused before anything is measured."""
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("seen", "sign", "verdict"), [(1.0, "<=", "ok"), (1.01, "<=", "misses"), (1.0, ">=", "ok"), (0.99, ">=", "misses")]
+)
+def test_verdict(seen: float, sign: str, verdict: str) -> None:
+    """The goal itself is still a success, on either side."""
+    assert row(seen, sign).verdict == verdict
+
+
+def test_sample() -> None:
+    """A sample's spread is the distance of its quartiles over its median."""
+    sample = Sample((4.0, 1.0, 2.0, 5.0, 3.0))
+    assert (sample.low, sample.median, sample.high) == (1.0, 3.0, 5.0)
+    assert sample.spread == pytest.approx(2 / 3)
+    assert sample.times(10).median == 30.0
+
+
+def test_race_in_turns() -> None:
+    """Contestants run in turns, another one first in every round, and are compared round by round."""
+    order: list[str] = []
+    times = {"floor": iter((99.0, 1.0, 1.0)), "subject": iter((99.0, 3.0, 8.0))}
+
+    def run(name: str) -> float:
+        order.append(name)
+        return next(times[name])
+
+    result = race("floor", {name: lambda name=name: run(name) for name in times}, 2)  # type: ignore[misc]
+    assert order == ["floor", "subject", "floor", "subject", "subject", "floor"]
+    assert result.ratio("subject", "floor").values == (3.0, 8.0)
+    assert result.excess("subject", "floor").values == (2.0, 7.0)
+
+
+def test_race_repeats_noise() -> None:
+    """A set whose floor varies too much is measured again, four times at most, and the calmest set counts."""
+    floor = iter((0.0, 1.0, 9.0, 1.0, 3.0, 1.0, 5.0, 1.0, 7.0))
+    result = race("floor", {"floor": lambda: next(floor)}, 2)
+    assert (result.sets, result.seconds["floor"].values, result.calm) == (4, (1.0, 3.0), False)
+
+
+def test_race_ends_when_calm() -> None:
+    """The first set whose floor holds still is the last."""
+    floor = iter((0.0, 1.0, 9.0, 1.0, 1.1))
+    result = race("floor", {"floor": lambda: next(floor)}, 2)
+    assert (result.sets, result.seconds["floor"].values, result.calm) == (2, (1.0, 1.1), True)
+
+
+def test_pages() -> None:
+    """Every ticket of the list stands on one page, and takes about 1.5 kB."""
+    bodies = pages(250)
+    rows = [ticket for body in bodies for ticket in orjson.loads(body)["data"]["tickets"]]
+    assert [len(bodies), len(rows), len({ticket["id"] for ticket in rows})] == [3, 250, 250]
+    assert 1400 < sum(map(len, bodies)) / 250 < 1600
+    assert page(2, 250) == bodies[1]
+    assert [page_count(total) for total in (0, 1, 100, 101)] == [1, 1, 1, 2]
+
+
+async def test_server_pages(server: str) -> None:
+    """The canned server answers page k with the tickets of page k, over a connection that stays open."""
+    async with WorkorderClient(f"{server}/0", signer=SchemeSigner("app", "secret", "md5:{secret}")) as client:
+        ids = [ticket.id async for ticket in client.iter_tickets(page_size=100, concurrency=2)]
+    assert ids == list(range(ids[0], ids[0] + 250))
+
+
+async def test_server_latency(server: str) -> None:
+    """Answers wait as long as the URL says, and do not hold each other up."""
+    signer = SchemeSigner("app", "secret", "md5:{secret}")
+    async with (
+        WorkorderClient(f"{server}/30000", signer=signer) as slow,
+        WorkorderClient(f"{server}/50", signer=signer) as quick,
+    ):
+        waiting = asyncio.create_task(slow.list_tickets())
+        begun = perf_counter()
+        await quick.list_tickets()
+        assert perf_counter() - begun >= 0.050
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+
+async def test_server_takes_pieces(server: str) -> None:
+    """A request that comes in pieces is answered once it is complete."""
+    host, port = server.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = b'{"page":3}'
+    for piece in (b"POST /0/list HTTP/1.1\r\nConte", b"nt-Length: 10\r\n\r", b"\n" + body[:4], body[4:]):
+        writer.write(piece)
+        await writer.drain()
+    head = await reader.readuntil(b"\r\n\r\n")
+    answer = await reader.readexactly(int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0]))
+    assert len(orjson.loads(answer)["data"]["tickets"]) == 50
+    writer.close()
+    await writer.wait_closed()
