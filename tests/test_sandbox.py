@@ -6,6 +6,7 @@ import logging
 import random
 import socket
 import sqlite3
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.sandbox_wire import PREFIX, Clock, ticket_request, wired
+from tests.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
 from workorder_async.sandbox import ClientOptions, Sandbox
@@ -276,6 +277,17 @@ async def test_date_is_the_servers_own_time() -> None:
         assert dates == {"Fri, 12 Aug 2022 10:03:09 GMT"}
 
 
+async def half_a_request(wire: Wire, name: str, kind: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the signed headers of a request and the first bytes of its body."""
+    signed = "\r\n".join(f"{key}: {value}" for key, value in wire.sign("POST", PREFIX + name, (), ()).items())
+    head = f"POST {PREFIX}{name} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 99\r\n{signed}"
+    url = URL(wire.sandbox.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(f"{head}\r\n\r\n--b".encode())
+    await writer.drain()
+    return reader, writer
+
+
 async def test_a_caller_that_hangs_up_midway_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """Half a body and a closed connection leave no error in the log, and the next request is answered."""
     arrived = asyncio.Event()
@@ -285,33 +297,63 @@ async def test_a_caller_that_hangs_up_midway_hurts_nobody(caplog: pytest.LogCapt
         return time.time()
 
     async with wired(Sandbox(3, clock=clock)) as wire:
-        url = URL(wire.sandbox.url)
         for name, kind in (("list_tickets", "application/json"), ("upload_file", "multipart/form-data; boundary=b")):
-            signed = "\r\n".join(f"{key}: {value}" for key, value in wire.sign("POST", PREFIX + name, (), ()).items())
-            head = f"POST {PREFIX}{name} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 99\r\n{signed}"
-            _, writer = await asyncio.open_connection(url.host, url.port)
-            writer.write(f"{head}\r\n\r\n--b".encode())
-            await writer.drain()
+            _, writer = await half_a_request(wire, name, kind)
             await arrived.wait()
             arrived.clear()
             writer.close()
             await writer.wait_closed()
         assert (await wire.get("base", id=1001))["errno"] == 10000
+        assert wire.sandbox.requests == {"list_tickets": 1, "upload_file": 1, "get_ticket": 1}
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_leaving_does_not_wait_for_a_caller_that_says_nothing() -> None:
-    """A connection that was opened and left silent does not keep the sandbox from ending."""
-    sandbox = Sandbox(3)
-    async with sandbox:
-        url = URL(sandbox.url)
-        _, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(b"POST " + PREFIX.encode() + b"list_tickets HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
-        await writer.drain()
+    """A request whose body never comes keeps the sandbox from ending for a second, and no longer."""
+    arrived = asyncio.Event()
+
+    def clock() -> float:
+        arrived.set()
+        return time.time()
+
+    async with wired(Sandbox(3, clock=clock)) as wire:
+        _, writer = await half_a_request(wire, "list_tickets", "application/json")
+        await arrived.wait()
         began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert 0.5 < time.monotonic() - began < 5
     writer.close()
-    assert sandbox.requests["list_tickets"] in {0, 1}
+
+
+CHILD = """
+import asyncio, sys
+from tests.sandbox_wire import wired
+from workorder_async.sandbox import Sandbox
+
+async def main():
+    async with wired(Sandbox(3, db=sys.argv[1])) as wire:
+        await wire.post("comment_ticket", {"id": 1001, "detail": "before the end"})
+        print("said", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_file_survives_sigkill(tmp_path: Path) -> None:
+    """What was answered is there after the process was killed, and the file is free again."""
+    file = tmp_path / "sandbox.db"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, str(file), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parent.parent
+    )
+    assert child.stdout is not None
+    try:
+        assert await child.stdout.readline() == b"said\n"
+    finally:
+        child.kill()
+        await child.wait()
+    async with wired(Sandbox(0, db=file)) as wire:
+        detail = (await wire.get("detail", id=1001))["data"]
+    assert detail["assigns"][0]["history"][-1]["detail"] == "before the end"
 
 
 async def test_deep_walks_count_once_and_windows_use_the_index() -> None:

@@ -321,9 +321,11 @@ def detect(*, app_id: str, timestamp: str, sign: str, secret: str, request: Sign
     query, body); without it only schemes over the three headers are found. An empty list means that the scheme is not
     in the catalogue, or that one of the values is not what was signed.
 
-    Raises `ConfigError` where `timestamp` is not whole seconds or milliseconds, or `sign` not a hex or base64 digest.
+    Raises `ConfigError` where `timestamp` is not whole seconds or milliseconds, `sign` not a hex or base64 digest, or
+    `app_id` or `secret` what no `SchemeSigner` takes.
     """
-    if not re.fullmatch(r"\d{9,14}", timestamp):
+    SchemeSigner(app_id, secret, "md5:{secret}")
+    if not re.fullmatch(r"[0-9]{9,14}", timestamp):
         raise ConfigError(f"Timestamp {timestamp!r} is not whole seconds or milliseconds since the epoch")
     readings = list(_readings(sign))
     if not readings:

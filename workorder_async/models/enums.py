@@ -6,7 +6,7 @@ member equals another with the same value, pickles, and is encoded as it came.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Self
+from typing import Self, cast
 
 from workorder_async.errors import ConfigError
 
@@ -72,10 +72,11 @@ class OpenEnum(Enum):
         """
         if isinstance(value, cls):
             return value
+        plain = isinstance(value, int | str) and not isinstance(value, bool)
         if isinstance(value, str) and value.upper().replace(" ", "_") in cls.__members__:
             return cls[value.upper().replace(" ", "_")]
-        if not isinstance(value, bool | OpenEnum) and value in (table := cls.readings()):
-            return table[value]
+        if plain and value in (table := cls.readings()):
+            return table[cast("int | str", value)]
         known = ", ".join(f"{member.value} {member.name.lower()} {member.label}" for member in cls)
         raise ConfigError(f"{value!r} is not a {cls.__name__}; use one of: {known}")
 

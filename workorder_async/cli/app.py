@@ -1,0 +1,139 @@
+"""The command line as a whole: its commands, and the one place where an end of any kind becomes an exit code."""
+
+import asyncio
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+
+from cyclopts import App, CycloptsError, Parameter
+
+from workorder_async.cli import failures
+from workorder_async.cli.changing import comment, create, reject, upload
+from workorder_async.cli.closing import close
+from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
+from workorder_async.cli.demo import demo
+from workorder_async.cli.detecting import detect
+from workorder_async.cli.doctor import doctor
+from workorder_async.cli.exporting import export
+from workorder_async.cli.failures import EXIT_CODES
+from workorder_async.cli.output import note
+from workorder_async.cli.reading import list_tickets, show
+from workorder_async.cli.serving import sandbox
+from workorder_async.errors import WorkorderError
+
+_HELP = f"""\
+Kingsoft Cloud's work orders (工单) on the command line; each command has its own --help.
+
+`workorder demo` needs nothing and shows everything. The others read {BASE_URL}, {APP_ID}, {SECRET} and {SCHEME}.
+Results go to stdout, everything else to stderr.
+
+{EXIT_CODES}
+"""
+
+
+def _version() -> str:
+    try:
+        return version("workorder-async")
+    except PackageNotFoundError:
+        return "unknown: this copy is not installed"
+
+
+def _make_app() -> App:
+    app = App(
+        name="workorder",
+        help=_HELP,
+        help_format="plaintext",
+        version=_version,
+        default_parameter=Parameter(negative=()),
+    )
+    for name, command in (
+        ("demo", demo),
+        ("sandbox", sandbox),
+        ("list", list_tickets),
+        ("show", show),
+        ("create", create),
+        ("comment", comment),
+        ("reject", reject),
+        ("close", close),
+        ("upload", upload),
+        ("export", export),
+        ("doctor", doctor),
+    ):
+        app.command(command, name=name)
+    sign = App(name="sign", help="Find out how requests are signed.")
+    sign.command(detect, name="detect")
+    app.command(sign)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code (see `EXIT_CODES`); nothing but that and output leaves it."""
+    _escape_what_cannot_be_encoded()
+    try:
+        try:
+            code = _carry_out(arguments)
+            sys.stdout.flush()
+        except (KeyboardInterrupt, asyncio.CancelledError) as end:
+            note("workorder: interrupted")
+            return failures.INTERRUPTED if isinstance(end, KeyboardInterrupt) else failures.TERMINATED
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return failures.READER_GONE
+    return code
+
+
+def _carry_out(arguments: Sequence[str]) -> int:
+    try:
+        command, bound, _ = _make_app().parse_args(_join_dashes(arguments), print_error=False, exit_on_error=False)
+        code = command(*bound.args, **bound.kwargs)
+    except CycloptsError as error:
+        note(f"workorder: {error}{_see_help(error, arguments)}")
+        return failures.USAGE
+    except WorkorderError as error:
+        note(f"workorder: {failures.sentence(error)}")
+        return failures.exit_code(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        note(f"workorder: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return failures.FAILED
+    except Exception as error:
+        logging.getLogger("workorder_async").debug("the failure", exc_info=True)
+        note(f"workorder: a defect of this program, please report it with what --verbose says: {error!r}")
+        return failures.FAILED
+    return code if isinstance(code, int) else failures.OK
+
+
+def _join_dashes(arguments: Sequence[str]) -> list[str]:
+    """Write `--option -` as `--option=-`: a dash alone stands for stdin or stdout, and would be taken for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if argument == "-" and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += "=-"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _see_help(error: CycloptsError, arguments: Sequence[str]) -> str:
+    if arguments[0].startswith("-"):
+        return " Options stand after the command; see `workorder --help`"
+    return f" See `{' '.join(('workorder', *(error.command_chain or ())))} --help`"
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Let a terminal of another encoding than UTF-8 show escapes instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _let_go_of_stdout() -> None:
+    """Lead stdout nowhere, or the interpreter would fail to flush it once more at its end."""
+    with suppress(io.UnsupportedOperation):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

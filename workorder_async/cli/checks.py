@@ -1,0 +1,152 @@
+"""The checks of `workorder doctor`: configuration, name, connection, answer, clock, signature; one after the other."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
+from workorder_async.client import WorkorderClient
+from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
+from workorder_async.retry import RetryPolicy
+from workorder_async.signing import Scheme, SchemeSigner, SigningInput
+
+_PATIENCE: Final = 10.0
+# Servers that check timestamps commonly allow minutes; a clock that is kept is right to the second.
+_CLOCK_TOLERANCE: Final = 60.0
+
+
+@frozen
+class Check:
+    """The result of one check: `ok` is None where it could not be made; `mend` says what to do."""
+
+    name: str
+    ok: bool | None
+    found: str
+    mend: str = ""
+
+
+async def examine(environ: Mapping[str, str]) -> AsyncGenerator[Check]:
+    """Yield each check as it is made; a check whose ground has failed is skipped."""
+    configured = list(_configuration(environ))
+    for check in configured:
+        yield check
+    going = configured[0].ok is True
+    url = environ[BASE_URL].strip() if going else "http://localhost"
+    once = RetryPolicy(attempts=1)
+    async with WorkorderClient(url, signer=_Unsigned(), retry=once, attempt_timeout=_PATIENCE) as unsigned:
+        for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer)):
+            check = await step(unsigned) if going else _skipped(name)
+            going = check.ok is True
+            yield check
+        yield _clock(unsigned) if going else _skipped("clock")
+    yield await _signature(environ) if going and all(check.ok for check in configured) else _skipped("signature")
+
+
+def _skipped(name: str) -> Check:
+    return Check(name, None, "a check that it needs has failed")
+
+
+class _Unsigned:
+    """Signs nothing: an answer to such a request shows who answers, and by which clock."""
+
+    def sign(self, request: SigningInput) -> Mapping[str, str]:
+        return {}
+
+
+def _configuration(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Check each variable by itself, the base URL first."""
+    judges: tuple[tuple[str, str, Callable[[str], object]], ...] = (
+        (BASE_URL, "the platform's URL", lambda url: WorkorderClient(url, signer=_Unsigned())),
+        (APP_ID, "the AppId you were given", lambda app_id: SchemeSigner(app_id, "-", "md5:{secret}")),
+        (SECRET, "the secret given with the AppId", lambda secret: SchemeSigner("-", secret, "md5:{secret}")),
+        (SCHEME, "a scheme; `workorder sign detect` finds it from one accepted request", Scheme.parse),
+    )
+    for name, meaning, judge in judges:
+        value = environ.get(name, "").strip()
+        if not value:
+            yield Check(name, False, "not set", f"set it to {meaning}; `workorder sandbox` prints all four to try")
+            continue
+        try:
+            judge(value)
+        except ConfigError as error:
+            yield Check(name, False, "cannot work", str(error))
+        else:
+            yield Check(name, True, "set, and not shown" if name == SECRET else value)
+
+
+def _address(client: WorkorderClient) -> tuple[str, int]:
+    parts = urlsplit(client.base_url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+async def _resolve(client: WorkorderClient) -> Check:
+    host, port = _address(client)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        mend = f"check the host in {BASE_URL}, and that you are in the company's network"
+        return Check("name", False, f"{host} cannot be found: {_reason(error)}", mend)
+    return Check("name", True, f"{host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in found))}")
+
+
+async def _connect(client: WorkorderClient) -> Check:
+    host, port = _address(client)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            await writer.wait_closed()
+    except OSError as error:
+        mend = f"check the port in {BASE_URL}, the firewall, and that the platform runs"
+        return Check("connection", False, f"port {port} of {host} takes none: {_reason(error)}", mend)
+    return Check("connection", True, f"port {port} of {host} takes connections")
+
+
+async def _answer(client: WorkorderClient) -> Check:
+    try:
+        await client.list_tickets(page_size=1)
+    except ApiError as error:
+        return Check("answer", True, f"the platform answers (to a request without a signature: {error.message})")
+    except WorkorderError as error:
+        if isinstance(error, ResponseError) and error.status in (401, 403):
+            return Check("answer", True, f"HTTP {error.status} to a request without a signature")
+        return Check("answer", False, str(error), f"check the host, port and path in {BASE_URL}")
+    return Check("answer", True, "the platform answers, even to a request without a signature")
+
+
+def _clock(client: WorkorderClient) -> Check:
+    offset = client.clock_offset
+    if abs(offset) <= _CLOCK_TOLERANCE:
+        return Check("clock", True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's")
+    way = "behind" if offset > 0 else "ahead of"
+    mend = "set this machine's clock, as NTP does; until then requests are signed with the platform's time"
+    return Check("clock", False, f"{abs(offset):,.0f} s {way} the platform's", mend)
+
+
+async def _signature(environ: Mapping[str, str]) -> Check:
+    async with WorkorderClient.from_env(environ) as client:
+        try:
+            page = await client.list_tickets(page_size=1)
+        except ApiError as error:
+            mend = (
+                "check the secret and the AppId's permission; `workorder sign detect` finds the scheme from one "
+                "accepted request"
+            )
+            return Check("signature", False, str(error), mend)
+        except WorkorderError as error:
+            return Check("signature", False, str(error), "run it again; if it stays so, ask who runs the platform")
+    return Check("signature", True, f"accepted; the platform has {page.pagination.total:,} tickets to show")
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, TimeoutError):
+        return f"nothing for {_PATIENCE:.0f} s"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error)

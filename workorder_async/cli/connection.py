@@ -1,0 +1,86 @@
+"""How a command reaches the platform: the four environment variables, and the options that go before three of them."""
+
+import logging
+import os
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+from attrs import frozen
+from cyclopts import Group, Parameter
+
+from workorder_async.cli.asking import ask, can_ask
+from workorder_async.cli.output import safe
+from workorder_async.errors import ConfigError
+
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+
+BASE_URL: Final = "WORKORDER_BASE_URL"
+APP_ID: Final = "WORKORDER_APP_ID"
+SECRET: Final = "WORKORDER_APP_SECRET"  # noqa: S105 - the variable's name
+SCHEME: Final = "WORKORDER_SIGN_SCHEME"
+
+Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
+"""An option without a value."""
+
+
+@Parameter(name="*", group=Group("Connection", sort_key=9))
+@frozen(kw_only=True)
+class Connection:
+    """Where the platform is and who asks.
+
+    The secret is taken from WORKORDER_APP_SECRET alone, or asked for on a terminal; it is never an argument, which
+    everyone on the machine could read.
+    """
+
+    base_url: Annotated[str | None, Parameter(help=f"The platform's URL, instead of {BASE_URL}.")] = None
+    app_id: Annotated[str | None, Parameter(help=f"The AppId, instead of {APP_ID}.")] = None
+    scheme: Annotated[str | None, Parameter(help=f"How requests are signed, instead of {SCHEME}.")] = None
+    verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment with the options laid over it; asks for the secret where that alone is missing."""
+        if self.verbose:
+            log_to_stderr()
+        given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
+        environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
+        if missing(environ) == [SECRET] and can_ask():
+            environ[SECRET] = ask(f"Secret of AppId {environ[APP_ID]}", hidden=True)
+        return environ
+
+    def client(self) -> "WorkorderClient":
+        """Make a client. Raises `ConfigError` that says which variables are missing, and how to get four to try."""
+        from workorder_async.client import WorkorderClient
+
+        environ = self.environment()
+        try:
+            return WorkorderClient.from_env(environ)
+        except ConfigError as error:
+            if missing(environ):
+                raise ConfigError(
+                    f"{error}; on a terminal the secret is asked for, where it alone is missing; "
+                    "to try things out, `workorder sandbox` prints all four"
+                ) from None
+            raise
+
+
+BY_ENVIRONMENT: Final = Connection()
+"""No option given."""
+
+
+def missing(environ: dict[str, str]) -> list[str]:
+    """Return which of the four variables are not set."""
+    return [name for name in (BASE_URL, APP_ID, SECRET, SCHEME) if not environ.get(name, "").strip()]
+
+
+class _SafeFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return safe(super().format(record))
+
+
+def log_to_stderr() -> None:
+    """Write the library's log to stderr; it holds neither the secret nor a `Sign` nor text of tickets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("workorder_async")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)

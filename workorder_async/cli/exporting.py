@@ -1,0 +1,116 @@
+"""`workorder export`: tickets to a file of JSON Lines that has its name only once it is complete."""
+
+import os
+import secrets
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+from cyclopts import Parameter
+
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
+from workorder_async.cli.filters import EVERYTHING, TicketFilters
+from workorder_async.cli.output import note, write_json
+from workorder_async.cli.progress import Bar
+from workorder_async.cli.running import run
+from workorder_async.codec import decode_rows, encode, read_rows, to_json
+from workorder_async.errors import ConfigError
+from workorder_async.models import JSON, TicketQuery
+
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+    from workorder_async.paging import WalkedPage
+    from workorder_async.walk import Walk
+
+
+def export(
+    *,
+    output: Annotated[str, Parameter(help="The file to write; - for stdout.")],
+    raw: Annotated[Flag, Parameter(help="Write the platform's own objects, as they came.")] = False,
+    concurrency: Annotated[int, Parameter(help="Requests in flight at once, at most (32 is the most there are).")] = 8,
+    page_size: Annotated[int, Parameter(help="Tickets to ask for per request.")] = 100,
+    filters: TicketFilters = EVERYTHING,
+    connection: Connection = BY_ENVIRONMENT,
+) -> int:
+    """Write all tickets that match to a file, one JSON object per line.
+
+    The file is written under another name beside it and renamed at the end: what is cut short leaves the old one as
+    it was. A summary goes to stderr.
+    """
+    query = filters.query()
+    return run(_export(connection.client(), query, output, raw=raw, concurrency=concurrency, page_size=page_size))
+
+
+async def _export(
+    client: "WorkorderClient", query: TicketQuery, output: str, *, raw: bool, concurrency: int, page_size: int
+) -> int:
+    started = perf_counter()
+    to_stdout = output == "-"
+    async with client, client.walk(query, page_size=page_size, concurrency=concurrency) as walk:
+        if to_stdout:
+            with Bar("exporting", shown=not sys.stdout.isatty()) as bar:
+                tickets = await write_lines(walk, None, bar, raw=raw)
+        else:
+            with written_whole(Path(output)) as file, Bar("exporting") as bar:
+                tickets = await write_lines(walk, file, bar, raw=raw)
+    seconds = perf_counter() - started
+    place = "" if to_stdout else f" to {output}"
+    note(f"exported {tickets:,} tickets{place} in {seconds:.1f} s ({tickets / seconds:,.0f} tickets/s)")
+    return 0
+
+
+async def write_lines(walk: "Walk", file: BinaryIO | None, bar: Bar, *, raw: bool = False) -> int:
+    """Write a walk's tickets as JSON Lines, with one write a page, to a file or (None) stdout; return how many."""
+    written = 0
+    async with aclosing(walked(walk)) as pages:
+        async for page, total in pages:
+            values: list[JSON] = [*page.rows] if raw else [encode(row) for row in decode_rows(page.rows, page.answer)]
+            if file is None:
+                write_json(values)
+            else:
+                file.write(b"".join(to_json(value) + b"\n" for value in values))
+            written += len(values)
+            bar(written, total)
+    return written
+
+
+async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
+    """Yield a walk's pages, and how many tickets the platform counted when it gave each."""
+    while True:
+        try:
+            page = await walk.next_page()
+        except StopAsyncIteration:
+            return
+        yield page, read_rows(page.answer)[0].total
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name when the block ends well; else nothing is left of it.
+
+    A device or a pipe is written to directly. Raises `ConfigError` where the file cannot be made.
+    """
+    target = Path(os.path.realpath(path))
+    special = target.exists() and not target.is_file() and not target.is_dir()
+    temporary = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        file = temporary.open("wb")
+    except OSError as error:
+        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}") from None
+    try:
+        with file:
+            yield file
+            file.flush()
+            if not special:
+                os.fsync(file.fileno())
+        if not special:
+            temporary.replace(target)
+    except BaseException:
+        if not special:
+            temporary.unlink()
+        raise

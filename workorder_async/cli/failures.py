@@ -1,0 +1,82 @@
+"""What a failure is on the command line: one sentence with a hint, and an exit code."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from workorder_async.errors import (
+    ApiError,
+    ConfigError,
+    DeadlineExceededError,
+    DecodeError,
+    NoAnswerError,
+    NotSentError,
+    OutcomeUnknownError,
+    ResponseError,
+    WorkorderError,
+)
+from workorder_async.models import JSON
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+UNKNOWN: Final = 3
+INTERRUPTED: Final = 130
+READER_GONE: Final = 141
+TERMINATED: Final = 143
+
+EXIT_CODES: Final = """\
+Exit codes:
+0 done;
+1 the platform or the network said no, or some of several things failed;
+2 wrong usage or configuration, and nothing was sent;
+3 a change was sent and no answer came back, so it may or may not have happened;
+130 interrupted by Ctrl-C, 143 by SIGTERM, 141 the reader of the output went away."""
+
+# Checked from top to bottom: what is more special stands first.
+_HINTS: Final[Mapping[type[WorkorderError], str]] = {
+    OutcomeUnknownError: "look with `workorder show ID` or `workorder list` before you do it again",
+    DecodeError: "the API document says otherwise; `workorder export --raw` takes tickets as they come",
+    ResponseError: "`workorder doctor` looks for the cause",
+    NoAnswerError: "`workorder doctor` looks for the cause",
+    NotSentError: "`workorder doctor` looks for the cause",
+    DeadlineExceededError: "`workorder doctor` looks for the cause",
+    ApiError: "if every command is answered so, `workorder doctor` looks for the cause",
+}
+_FIELD: Final = re.compile(r"\b(?:TicketQuery|CreateTicket|CommentTicket|RejectTicket|CloseTicket|PageRequest)\.(\w+)")
+_OPTIONS: Final = {"id": "ID", "attachment": "--attach", "handle_attachment": "--attach"}
+
+
+def exit_code(error: WorkorderError) -> int:
+    """Return the exit code that a failure ends in."""
+    if isinstance(error, OutcomeUnknownError):
+        return UNKNOWN
+    return USAGE if isinstance(error, ConfigError) else FAILED
+
+
+def hint(error: WorkorderError) -> str:
+    """Return what to do about it, or nothing where the error's own sentence says so."""
+    own = error.hint if isinstance(error, ApiError) else ""
+    return own or next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
+
+
+def sentence(error: WorkorderError) -> str:
+    """Return the error and its hint as one sentence, with fields named as the options they came from."""
+    advice = hint(error)
+    text = str(error)
+    if isinstance(error, ConfigError):
+        text = _FIELD.sub(lambda match: _option(match[1]), text)
+    return f"{text}; hint: {advice}" if advice else text
+
+
+def _option(field: str) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", field).replace("_", "-").lower()
+    return _OPTIONS.get(field, f"--{words}")
+
+
+def as_json(error: WorkorderError) -> dict[str, JSON]:
+    """Return an error as a JSON object."""
+    facts: dict[str, JSON] = {"error": type(error).__name__, "message": str(error), "request_id": error.request_id}
+    if isinstance(error, ApiError):
+        facts |= {"errno": error.errno, "errmsg": error.errmsg}
+    return facts

@@ -1,0 +1,53 @@
+"""Progress of what takes longer than a second: a bar on a terminal, now and then a plain line elsewhere; on stderr."""
+
+import asyncio
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from workorder_async.cli.output import err, note, safe
+
+_LINE_EVERY = 10.0
+
+
+class Bar:
+    """Shows how far something has come, inside `with`, in a running event loop; call it with (done, total).
+
+    what     what is done, for example "exporting"
+    unit     what is counted, "tickets" or "bytes"
+    delay    seconds until the bar is shown; what ends sooner shows none
+    shown    False to show nothing, where the terminal is wanted for the results
+    """
+
+    def __init__(self, what: str, *, unit: str = "tickets", delay: float = 1.0, shown: bool = True) -> None:
+        self._what = safe(what)
+        self._unit = unit
+        self._delay = delay
+        console = err()
+        self._plain = shown and not console.is_interactive
+        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeRemainingColumn())
+        bar_is_shown = shown and console.is_interactive
+        self._progress = Progress(*columns, console=console, transient=True, disable=not bar_is_shown)
+        self._task = self._progress.add_task(self._what, total=None)
+        self._next_line = monotonic() + _LINE_EVERY
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._delay, self._progress.start)
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that so many of so many are done."""
+        self._progress.update(self._task, completed=done, total=total)
+        if self._plain and monotonic() >= self._next_line:
+            self._next_line = monotonic() + _LINE_EVERY
+            note(f"{self._what}: {done:,} of {total:,} {self._unit}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._progress.stop()

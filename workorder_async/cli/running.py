@@ -1,0 +1,41 @@
+"""How a command's coroutines run: until they end, Ctrl-C or SIGTERM; and many of a kind at once."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def run(main: Coroutine[object, object, _T]) -> _T:
+    """Run a command's coroutine in an event loop of its own.
+
+    Ctrl-C ends it with `KeyboardInterrupt` and SIGTERM with `CancelledError`, once it has cleaned up.
+    """
+
+    async def until_terminated() -> _T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checkers: this runs as one
+        with suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await main
+
+    return asyncio.run(until_terminated())
+
+
+async def each(items: Iterable[_T], act: Callable[[_T], Awaitable[None]], *, at_once: int = 16) -> None:
+    """Do something with each item, at most `at_once` of them at a time; the first failure cancels the others."""
+    left = iter(items)
+
+    async def work() -> None:
+        for item in left:
+            await act(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(work())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None

@@ -1,0 +1,62 @@
+"""`workorder sandbox`: a platform on this machine to try things out, until Ctrl-C."""
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from workorder_async.cli.output import err, note
+from workorder_async.cli.running import run
+
+if TYPE_CHECKING:
+    from workorder_async.sandbox import Sandbox
+
+
+def sandbox(
+    *,
+    port: Annotated[int, Parameter(help="Where to listen; 0 for any free port.")] = 8011,
+    host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
+    tickets: Annotated[int, Parameter(help="How many invented tickets there are to begin with.")] = 5000,
+    seed: Annotated[int, Parameter(help="Which tickets: the same seed gives the same ones.")] = 1,
+    db: Annotated[Path | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
+    latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
+    page_size_cap: Annotated[int, Parameter(help="The most tickets on a page.")] = 100,
+) -> int:
+    """Run the embedded sandbox until Ctrl-C or SIGTERM.
+
+    Prints the four lines to copy into another terminal, where every other command then works against it.
+    """
+    from workorder_async.sandbox import Sandbox
+
+    platform = Sandbox(tickets, db=db, host=host, port=port, seed=seed, latency=latency, page_size_cap=page_size_cap)
+    return run(_serve(platform, tickets))
+
+
+async def _serve(platform: "Sandbox", tickets: int) -> int:
+    stop = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        with err().status(f"making {tickets:,} tickets ..."):
+            await stack.enter_async_context(platform)
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):  # Windows, where Ctrl-C ends it all the same
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
+        _announce(platform)
+        await stop.wait()
+    note("the sandbox has stopped")
+    return 0
+
+
+def _announce(platform: "Sandbox") -> None:
+    for name, value in platform.environment.items():
+        quoted = value.replace("'", "'\\''")
+        sys.stdout.write(f"export {name}='{quoted}'\n")
+    sys.stdout.flush()
+    note(
+        f"a sandbox runs at {platform.url}; copy the four lines above into another terminal and try "
+        "`workorder list` there; Ctrl-C ends it"
+    )

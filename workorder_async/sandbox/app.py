@@ -1,0 +1,193 @@
+"""The sandbox over HTTP: the eight endpoints of the API document, and the temporary URLs of uploaded files.
+
+Every request to an endpoint goes the same way: it is counted, its headers, body and signature are checked, its
+parameters are read by `rules`, the store answers in its own thread, and the envelope goes out.
+"""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Executor
+from email.utils import formatdate
+from functools import partial
+from typing import TypeAlias, TypeVar
+
+import orjson
+from aiohttp import web
+from attrs import field, frozen
+
+from workorder_async.endpoints import (
+    CLOSE_TICKET,
+    COMMENT_TICKET,
+    CREATE_TICKET,
+    GET_TICKET,
+    GET_TICKET_DETAIL,
+    LIST_TICKETS,
+    REJECT_TICKET,
+    UPLOAD_FILE,
+    Endpoint,
+)
+from workorder_async.models import JSON
+from workorder_async.sandbox import changes, rules, shapes
+from workorder_async.sandbox.errnos import Errno, Refused
+from workorder_async.sandbox.files import Files
+from workorder_async.sandbox.gate import Gate
+from workorder_async.sandbox.multipart import Pieces
+from workorder_async.sandbox.rules import Fields
+from workorder_async.sandbox.store import Change, Store
+from workorder_async.signing import SigningInput
+
+#: The largest JSON body that is read, in bytes.
+JSON_LIMIT = 16 << 20
+
+_T = TypeVar("_T")
+_Answer: TypeAlias = Callable[[web.Request], Awaitable[JSON]]
+
+
+@frozen
+class _Mutation:
+    """One mutating endpoint: its schema, what it does, and `data` of its answer for a ticket's id (None for none)."""
+
+    endpoint: Endpoint
+    schema: rules.Schema
+    change: Change
+    data: Callable[[int], JSON]
+
+
+_MUTATIONS = (
+    _Mutation(CREATE_TICKET, rules.CREATE, changes.create_ticket, lambda ticket_id: {"id": ticket_id}),
+    _Mutation(COMMENT_TICKET, rules.OPERATE, changes.comment_ticket, lambda _: {}),
+    _Mutation(REJECT_TICKET, rules.OPERATE, changes.reject_ticket, lambda _: {}),
+    _Mutation(CLOSE_TICKET, rules.CLOSE, changes.close_ticket, lambda _: None),
+)
+
+
+@frozen
+class Api:
+    """The endpoints over a store that is only touched in `worker`, and over `files`.
+
+    `clock` gives seconds since the epoch, also to the `Date` header; `latency` seconds pass before each answer.
+    """
+
+    store: Store
+    worker: Executor
+    files: Files
+    gate: Gate
+    clock: Callable[[], float]
+    latency: float
+    page_size_cap: int
+    requests: Counter[str] = field(factory=Counter)
+
+    def application(self) -> web.Application:
+        """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
+        app = web.Application()
+        app.on_response_prepare.append(self._set_date)
+        reads = (
+            ("POST", LIST_TICKETS, self._list_tickets),
+            ("GET", LIST_TICKETS, self._list_tickets),
+            ("GET", GET_TICKET, self._get_ticket),
+            ("GET", GET_TICKET_DETAIL, self._get_ticket_detail),
+            ("POST", UPLOAD_FILE, self._upload_file),
+        )
+        for method, endpoint, answer in reads:
+            app.router.add_route(method, endpoint.path, self._handler(endpoint, answer))
+        for mutation in _MUTATIONS:
+            endpoint = mutation.endpoint
+            app.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint, self._changer(mutation)))
+        app.router.add_route("GET", "/files/{file_path:.+}", self._download)
+        return app
+
+    async def _set_date(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self.clock(), usegmt=True)
+
+    def _handler(self, endpoint: Endpoint, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            self.requests[endpoint.operation] += 1
+            envelope: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
+            try:
+                self.gate.check_headers(request.headers)
+                data = await answer(request)
+                if data is not None:
+                    envelope["data"] = data
+            except Refused as refused:
+                envelope = {"errno": int(refused.errno), "errmsg": refused.errmsg}
+            except (ConnectionError, web.RequestPayloadError):
+                raise web.HTTPBadRequest(text="the body ended before its end") from None
+            envelope["request_id"] = secrets.token_hex(16)
+            await asyncio.sleep(self.latency)
+            return web.Response(body=orjson.dumps(envelope), content_type="application/json")
+
+        return handle
+
+    async def _list_tickets(self, request: web.Request) -> JSON:
+        body = await self._signed_body(request)
+        if body or request.method == "POST":
+            parameters = rules.decode(request.content_type, body)
+        else:
+            parameters = rules.from_query(request.query, rules.LIST)
+        return await self._in_store(partial(self._page, rules.read(parameters, rules.LIST)))
+
+    def _page(self, fields: Fields) -> JSON:
+        size = min(fields["page_size"], self.page_size_cap)
+        total, rows = self.store.page(fields, size)
+        return {"pagination": {"page_size": size, "total": total}, "tickets": [shapes.summary(row) for row in rows]}
+
+    async def _get_ticket(self, request: web.Request) -> JSON:
+        id = await self._asked_id(request)
+        return await self._in_store(lambda: shapes.ticket(self.store.ticket(id)))
+
+    async def _get_ticket_detail(self, request: web.Request) -> JSON:
+        id = await self._asked_id(request)
+        origin = str(request.url.origin())
+
+        def url(file_path: str) -> str:
+            return self.files.temporary_url(origin, file_path)
+
+        return await self._in_store(lambda: shapes.detail(self.store.ticket(id), url))
+
+    async def _asked_id(self, request: web.Request) -> int:
+        await self._signed_body(request)
+        return int(rules.read(rules.from_query(request.query, rules.ONE), rules.ONE)["id"])
+
+    def _changer(self, mutation: _Mutation) -> _Answer:
+        async def answer(request: web.Request) -> JSON:
+            body = rules.decode(request.content_type, await self._signed_body(request))
+            fields = rules.read(body, mutation.schema)
+            id = await self._in_store(
+                lambda: self.store.apply(mutation.endpoint.operation, mutation.change, fields, body)
+            )
+            return mutation.data(id)
+
+        return answer
+
+    async def _upload_file(self, request: web.Request) -> JSON:
+        async with self.files.received(request.content) as body:
+            signed = _signing_input(request, Pieces(body))
+            await asyncio.to_thread(self.gate.check_signature, request.headers, signed)
+            attachment = await asyncio.to_thread(self.files.keep, body, request.headers.get("Content-Type", ""))
+        await self._in_store(lambda: self.store.add_file(attachment))
+        return attachment
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        file_path = request.match_info["file_path"]
+        if not self.files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
+            raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
+        file_type = await self._in_store(lambda: self.store.file_type(file_path))
+        return web.FileResponse(self.files.path(file_path), headers={"Content-Type": str(file_type)})
+
+    async def _signed_body(self, request: web.Request) -> bytes:
+        body = bytearray()
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > JSON_LIMIT:
+                raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {JSON_LIMIT} 字节")
+        self.gate.check_signature(request.headers, _signing_input(request, (bytes(body),)))
+        return bytes(body)
+
+    async def _in_store(self, question: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self.worker, question)
+
+
+def _signing_input(request: web.Request, body: Iterable[bytes]) -> SigningInput:
+    return SigningInput(request.method, request.path, tuple(request.query.items()), body)

@@ -1,0 +1,215 @@
+"""Tickets to begin with: invented, in Chinese, plausible, and the same for the same count and seed on every machine."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
+
+import orjson
+
+from workorder_async.sandbox.catalogue import (
+    CUSTOMERS,
+    PEOPLE,
+    PRODUCT_LINES,
+    REGIONS,
+    SCOPES,
+    SECOND_SUBTYPES,
+    SUB_TYPES,
+    TAGS,
+    Named,
+    ProductLine,
+)
+from workorder_async.sandbox.tables import BLANK, Action, Record, new_assign, step
+
+#: The first seeded ticket's id; the others follow in the order of their creation.
+FIRST_ID = 1001
+#: Seeded tickets are created in the two years from 2023-01-01 00:00:00 China Standard Time, evenly.
+BEGIN = 1672502400
+SPAN = 730 * 86400
+
+# The ticket of the API document's examples of close_ticket, so that they work as they stand there.
+_EXAMPLE_ID = 1473
+_EXAMPLE_CREATOR = PEOPLE[0]
+
+_HOUR = 3600
+_T = TypeVar("_T")
+_Chance: TypeAlias = Callable[[], float]
+
+_LINES = tuple(PRODUCT_LINES.values())
+_TAG_IDS = tuple(TAGS)
+_SECONDS_OF = {sub_type: tuple(two for two in SECOND_SUBTYPES if two // 10 == sub_type) for sub_type in SUB_TYPES}
+_SUB_TYPES_OF = {type_: tuple(one for one in SUB_TYPES if one // 10 == type_) for type_ in (1, 2, 3)}
+
+_TITLES = {
+    1: (
+        "实例无法远程登录",
+        "控制台操作报错",
+        "响应时间明显变长",
+        "监控数据中断",
+        "连接间歇性超时",
+        "夜间出现大量错误码",
+        "扩容后性能没有提升",
+    ),
+    2: ("希望支持批量操作", "希望增加按标签筛选", "希望导出使用明细", "希望告警支持自定义模板", "希望开放更多接口"),
+    3: ("咨询规格选型", "咨询跨地域迁移方案", "咨询计费规则", "咨询备份策略", "咨询白名单配置"),
+}
+_OPENINGS = (
+    "客户反馈业务高峰期出现异常",
+    "客户在例行巡检中发现问题",
+    "客户升级版本之后来电说明情况",
+    "客户运维同事今天上午提交了截图",
+    "客户计划下月扩大使用规模",
+    "客户侧监控在凌晨触发告警",
+)
+_MIDDLES = (
+    "已按文档重启并检查网络配置，现象依旧",
+    "同一账号下的其他实例没有受到影响",
+    "近一周内出现过三次，每次持续约十分钟",
+    "相关日志与抓包文件已经整理完毕",
+    "客户希望由产品线同事直接沟通技术细节",
+    "临时方案是切换到备用节点，业务已恢复",
+    "客户表示此前未做任何变更",
+    "涉及的配额与权限均已核对无误",
+)
+_ENDINGS = (
+    "请协助定位原因并给出处理建议。",
+    "请评估可行性并反馈预计时间。",
+    "麻烦今天下班前给客户一个初步答复。",
+    "请确认影响范围，谢谢。",
+    "请给出最佳实践供客户参考。",
+)
+_COMMENTS = ("已联系客户补充信息。", "正在复现问题。", "已转交研发同事排查。", "客户同意观察一天。")
+
+
+def tickets(count: int, seed: int) -> Iterator[Record]:
+    """Yield `count` rows of the tickets' table, in the order of their ids and of their creation."""
+    chance = random.Random(seed).random  # noqa: S311 - plausible data, not a secret
+    created = BEGIN
+    for index in range(count):
+        # Now and then several tickets share one second, as after an import: order by time alone is not an order.
+        if not index or chance() > 0.02:
+            created = BEGIN + int((index + chance()) * SPAN / count)
+        yield _ticket(chance, FIRST_ID + index, created)
+
+
+def _pick(chance: _Chance, choices: Sequence[_T]) -> _T:
+    return choices[int(chance() * len(choices))]
+
+
+def _ticket(chance: _Chance, id: int, created: int) -> Record:
+    line = _pick(chance, _LINES)
+    creator, customer, handler = _pick(chance, PEOPLE), _pick(chance, CUSTOMERS), _pick(chance, line.members)
+    status = _status(chance())
+    if id == _EXAMPLE_ID:
+        creator, status = _EXAMPLE_CREATOR, 2
+    type_ = 1 + int(chance() * 3)
+    sub_type = _pick(chance, _SUB_TYPES_OF[type_])
+    times = _times(chance, status, created)
+    account = 70_000_000 + int(chance() * 9_000_000)
+    return {
+        **BLANK,
+        **times,
+        "id": id,
+        "status": status,
+        "type": type_,
+        "sub_type": sub_type,
+        "second_subtype": _pick(chance, _SECONDS_OF[sub_type]),
+        "creator_id": creator.id,
+        "creator_name": creator.name,
+        "product_group_id": line.id,
+        "customer_organization_id": customer.id,
+        "customer_organization_name": customer.name,
+        "customer_user_id": str(account),
+        "priority": 3 - int(chance() * chance() * 3),
+        "need_process": chance() < 0.7,
+        "is_solved": status == 3 and chance() < 0.8,
+        "is_suspended_notice": bool(times["suspended_time"]),
+        "handler": handler.id if times["started_time"] else 0,
+        "form_id": line.id,
+        "feedback": str(1 + int(chance() * 5)) if status == 3 else "",
+        "feishu_group_id": f"oc_{id:08x}" if status == 2 else "",
+        "im_group_id": str(10_000_000 + id) if status == 2 else "",
+        "title": line.name + _pick(chance, _TITLES[type_]),
+        "detail": _detail(chance),
+        "tags": _tags(chance),
+        "customer_info": _customer_info(chance, account),
+        "assigns": _assigns(chance, times, creator, handler, line),
+        "form_values": _form_values(chance, id),
+    }
+
+
+def _status(chance: float) -> int:
+    return 1 if chance < 0.2 else 2 if chance < 0.45 else 3 if chance < 0.95 else 4
+
+
+def _times(chance: _Chance, status: int, created: int) -> Record:
+    """Make the times of a ticket's course, one after the other, as far as its status has come."""
+    times = dict.fromkeys(("started_time", "finished_time", "solved_time", "closed_time", "suspended_time"), 0)
+    latest = created
+    reached = {1: (), 2: ("started_time",), 3: ("started_time", "finished_time", "solved_time", "closed_time"), 4: ()}
+    for name in reached[status]:
+        latest += 60 + int(chance() * 12 * _HOUR)
+        times[name] = latest
+    if status == 2 and chance() < 0.5:
+        latest += int(chance() * _HOUR)
+        times["suspended_time" if chance() < 0.2 else "finished_time"] = latest
+    reported = created - int(chance() * 2 * _HOUR)
+    return {
+        **times,
+        "reported_time": reported,
+        "created_time": created,
+        "updated_time": latest,
+        "updated_progress_time": times["started_time"],
+    }
+
+
+def _detail(chance: _Chance) -> str:
+    first = int(chance() * len(_MIDDLES))
+    second = first - 1 - int(chance() * (len(_MIDDLES) - 1))
+    sentences = (_pick(chance, _OPENINGS), _MIDDLES[first], _MIDDLES[second], f"涉及地域为{_pick(chance, REGIONS)}")
+    return "。".join((*sentences, _pick(chance, _ENDINGS)))
+
+
+def _tags(chance: _Chance) -> str:
+    amount = int(chance() * 3)
+    return orjson.dumps(sorted({_pick(chance, _TAG_IDS) for _ in range(amount)})).decode()
+
+
+def _customer_info(chance: _Chance, account: int) -> str:
+    director = _pick(chance, PEOPLE)
+    info = {
+        "attribute": 1 + int(chance() * 2),
+        "business_director_id": director.id,
+        "business_director_name": director.name,
+        "level": 1 + int(chance() * 5),
+        "user_id": account,
+    }
+    return orjson.dumps([info]).decode()
+
+
+def _form_values(chance: _Chance, id: int) -> str:
+    instance = f"i-{id:06x}{int(chance() * 0xFFFFFF):06x}"
+    return orjson.dumps(
+        {"实例ID": instance, "地域": _pick(chance, REGIONS), "影响范围": _pick(chance, SCOPES)}
+    ).decode()
+
+
+def _assigns(chance: _Chance, times: Record, creator: Named, handler: Named, line: ProductLine) -> str:
+    created, started = times["created_time"], times["started_time"]
+    assign = new_assign(line.id, created, [step(Action.CREATED, created, creator.id, creator.name)])
+    if started:
+        assign.update(user_id=handler.id, user_name=handler.name, status=2, handled_time=started, updated_time=started)
+        assign["history"].append(step(Action.ACCEPTED, started, handler.id, handler.name))
+        if chance() < 0.3:
+            words = _pick(chance, _COMMENTS)
+            assign["history"].append(step(Action.COMMENTED, started, handler.id, handler.name, words))
+    if finished := times["finished_time"]:
+        assign.update(status=3, finished_time=finished, updated_time=finished)
+        assign["history"].append(step(Action.FINISHED, finished, handler.id, handler.name))
+    if closed := times["closed_time"]:
+        assign["history"].append(step(Action.CLOSED, closed, creator.id, creator.name))
+    assigns = [assign]
+    if chance() < 0.1:
+        other = _pick(chance, _LINES)
+        if other is not line:
+            assigns.append(new_assign(other.id, created, []))
+    return orjson.dumps(assigns).decode()
