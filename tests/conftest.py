@@ -10,11 +10,16 @@ import pytest
 from aiohttp import ClientResponse
 from aioresponses import aioresponses, core
 from attrs import define, field
+from hypothesis import settings
 
 from workorder_async import RetryPolicy, SchemeSigner, WorkorderClient
 
 BASE_URL = "http://workorder.test"
 API = f"{BASE_URL}/workorder/api/ticket"
+# How long an example takes is no property.
+settings.register_profile("workorder", deadline=None)
+settings.load_profile("workorder")
+
 # A fixed moment: 2023-11-14 22:13:20 UTC.
 NOW = 1_700_000_000.0
 

@@ -304,12 +304,10 @@ def test_any_text(line: str) -> None:
     assert SchemeSigner("demo", SECRET, scheme).sign(REQUEST)["Sign"]
 
 
-@given(
-    st.text(st.sampled_from("{}\\n:") | st.characters(codec="utf-8"), min_size=1).filter(lambda text: r"\n" not in text)
-)
+@given(st.text(st.sampled_from("{}\\n:") | st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1))
 def test_literal_text(text: str) -> None:
-    """Any text with its braces doubled signs as itself."""
-    template = text.replace("{", "{{").replace("}", "}}")
+    """Any text with its braces and backslashes doubled signs as itself."""
+    template = text.replace("\\", r"\\").replace("{", "{{").replace("}", "}}")
     sign = SchemeSigner("demo", SECRET, f"hmac-sha256:{template}").sign(REQUEST)["Sign"]
     assert sign == hmac.digest(SECRET.encode(), text.encode(), "sha256").hex()
 

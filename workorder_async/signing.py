@@ -11,7 +11,7 @@ DIGEST       md5 sha1 sha256 sha512 sm3 (where OpenSSL has it), or hmac- and one
 OPTION       hex (default) HEX base64: how the digest is written; s (default) ms: the unit of Timestamp
 TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} {query} {body} {body_md5} {body_sha256};
              {query} is k=v pairs, unescaped, sorted and joined by &; the digests of the body are lower-case hex;
-             {{ and }} are literal braces, and \n is a line feed
+             {{ and }} are literal braces, \n is a line feed and \\ a backslash
 
 `detect` searches `catalogue()` for the schemes that reproduce a request known to be accepted.
 """
@@ -20,11 +20,12 @@ import base64
 import hashlib
 import hmac
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import permutations
 from typing import NoReturn, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from workorder_async.errors import ConfigError
 
@@ -37,8 +38,8 @@ ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
 UNITS = ("s", "ms")
 PLACEHOLDERS = ("app_id", "timestamp", "secret", "method", "path", "query", "body", "body_md5", "body_sha256")
 
-_TOKEN = re.compile(r"\{\{|\}\}|\\n|\{([^{}]*)\}|[{}]")
-_ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n"}
+_TOKEN = re.compile(r"\{\{|\}\}|\\n|\\\\|\{([^{}]*)\}|[{}]")
+_ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n", r"\\": "\\"}
 
 
 @frozen
@@ -177,6 +178,10 @@ def _split_template(template: str) -> Iterator[tuple[str, str | None]]:
     if not template:
         raise ConfigError("the signing scheme has an empty template; for example {app_id}{timestamp}{secret}")
     _require_utf8("the signing scheme", template)
+    if any(unicodedata.category(character) == "Cc" for character in template):
+        raise ConfigError(
+            f"the signing scheme's template {template!r} holds a control character; write \\n for a line feed"
+        )
     literal, end = "", 0
     for token in _TOKEN.finditer(template):
         literal += template[end : token.start()]
@@ -331,6 +336,8 @@ def detect(*, app_id: str, timestamp: str, sign: str, secret: str, request: Sign
     if not readings:
         raise ConfigError(f"Sign {sign!r} is neither hex nor base64; copy the header's value as it was sent")
     unit = ["ms"] if len(timestamp) > 11 else []
+    if request is not None:
+        request = evolve(request, body=tuple(request.body))
     found = []
     for line in catalogue():
         plain = Scheme.parse(line)

@@ -5,7 +5,7 @@ which the platform could only refuse is never made.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from workorder_async.errors import ConfigError
@@ -19,14 +19,15 @@ _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 # Seconds beyond this are the year 5138: somebody passed milliseconds.
 _SECONDS_MAX = 10**11
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _T = TypeVar("_T")
 
 
 def seconds(value: int | datetime) -> int:
     """Turn an aware datetime into whole seconds since the epoch, rounded down; `is_seconds` judges the rest."""
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return int(value.timestamp() // 1)
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return (value - _EPOCH) // timedelta(seconds=1)
     return cast("int", value)
 
 
@@ -153,6 +154,7 @@ def is_code(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
         raise refuse(instance, attribute, f"cannot be {_kind(value)}; use a {kind.__name__}: {known}")
     if not isinstance(value.value, int):
         raise refuse(instance, attribute, f"is {value.value!r}, which has no code to send")
+    _whole(instance, attribute, value.value, -_INT32_MAX - 1, _INT32_MAX)
 
 
 def are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
@@ -183,16 +185,15 @@ def _check_attachment(instance: object, attribute: "Attribute[Any]", index: int,
     if not isinstance(value, Attachment):
         raise refuse(instance, attribute, f"[{index}] must be an Attachment from upload_file, not {_kind(value)}")
     for name in ("file_name", "file_path", "file_type"):
-        text = getattr(value, name)
-        if not isinstance(text, str) or not text.strip():
+        if not _is_sendable(getattr(value, name), required=True):
             raise refuse(instance, attribute, f"[{index}] has no {name}; send what upload_file returned")
-    if isinstance(value.file_size, bool) or not isinstance(value.file_size, int) or value.file_size < 0:
+    if not _is_number(value.file_size) or value.file_size < 0:
         raise refuse(instance, attribute, f"[{index}] has no file_size; send what upload_file returned")
+    if value.author is not None and not _is_number(value.author):
+        raise refuse(instance, attribute, f"[{index}].author must be a user's id, not {_kind(value.author)}")
     if "://" in value.file_path:
         raise refuse(
-            instance,
-            attribute,
-            f"[{index}].file_path is a temporary URL; only what upload_file returned may be sent",
+            instance, attribute, f"[{index}].file_path is a temporary URL; only what upload_file returned may be sent"
         )
 
 
@@ -203,5 +204,23 @@ def are_customers(instance: object, attribute: "Attribute[Any]", values: Any) ->
     for index, value in enumerate(values):
         if not isinstance(value, CustomerInfo):
             raise refuse(instance, attribute, f"[{index}] must be a CustomerInfo, not {_kind(value)}")
-        if isinstance(value.user_id, bool) or not isinstance(value.user_id, int) or value.user_id < 1:
+        if not _is_number(value.user_id) or value.user_id < 1:
             raise refuse(instance, attribute, f"[{index}] has no user_id; the platform needs it")
+        for name in ("attribute", "business_director_id", "level"):
+            number = getattr(value, name)
+            if number is not None and not _is_number(number):
+                raise refuse(instance, attribute, f"[{index}].{name} must be a whole number, not {_kind(number)}")
+        director = value.business_director_name
+        if director is not None and not _is_sendable(director):
+            raise refuse(instance, attribute, f"[{index}].business_director_name must be text, not {_kind(director)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -_INT64_MAX <= value <= _INT64_MAX
+
+
+def _is_sendable(value: object, *, required: bool = False) -> bool:
+    """Tell whether this is text that has UTF-8 bytes, and more than white space where it is required."""
+    if not isinstance(value, str) or (required and not value.strip()):
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)

@@ -64,4 +64,4 @@ class PageRequest:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.query, TicketQuery):
-            raise ConfigError(f"query must be a TicketQuery, not {type(self.query).__name__}")
+            raise ConfigError(f"PageRequest.query must be a TicketQuery, not {type(self.query).__name__}")

@@ -6,10 +6,10 @@ an answer lacks, or holds as null, has the default written here; only a ticket's
 The classes are plain values, compared field by field; `Attachment` and `CustomerInfo`, which are also sent, are frozen.
 """
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Self, TypeAlias, overload
+from typing import NoReturn, Self, TypeAlias, overload
 
-import orjson
 from attrs import Factory, define, frozen
 
 from workorder_async.errors import DecodeError
@@ -27,6 +27,10 @@ _NO_PRIORITY = Priority(0)
 _NO_ASSIGN_STATUS = AssignStatus(0)
 _NO_FIELD_TYPE = FormFieldType(0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).astimezone(CHINA_STANDARD_TIME)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 class Moment:
@@ -118,8 +122,8 @@ class TicketSummary:
         if not self.form_values.strip():
             return None
         try:
-            parsed: JSON = orjson.loads(self.form_values)
-        except orjson.JSONDecodeError as error:
+            parsed: JSON = json.loads(self.form_values, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
             raise DecodeError(
                 f"form_values of ticket {self.id} is not JSON: {error}", path="$.form_values", expected="JSON"
             ) from None
