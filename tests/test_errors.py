@@ -9,11 +9,25 @@ import pytest
 
 from workorder_async import errors
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, TicketStateError, WorkorderError
+from workorder_async.report import WalkReport
 
 COMMON: dict[str, Any] = {"operation": "close_ticket", "attempts": 3, "request_id": "f1fab7321a7548c389131e22bb72eb35"}
 ANSWER: dict[str, Any] = {"status": 502, "body_start": b"<html>\xff\x00"}
 FAILURE: dict[str, Any] = {"errno": 23000, "errmsg": "工单状态不允许关闭", "status": 409}
 # Each error with a value of its own for every attribute.
+REPORT = WalkReport(
+    requests=9,
+    pages=5,
+    tickets=50,
+    duplicates=0,
+    drifts=0,
+    repaired=0,
+    passes=5,
+    first_total=50,
+    last_total=50,
+    exact=False,
+    reason="not finished",
+)
 EXAMPLES: dict[type[WorkorderError], dict[str, Any]] = {
     errors.WorkorderError: COMMON,
     errors.ConfigError: COMMON,
@@ -28,7 +42,7 @@ EXAMPLES: dict[type[WorkorderError], dict[str, Any]] = {
     errors.TicketStateError: COMMON | FAILURE,
     errors.RateLimitedError: COMMON | FAILURE,
     errors.DeadlineExceededError: COMMON | {"spent": {"queue": 0.5, "request": 28.0, "sleep": 1.5}},
-    errors.WalkDriftError: COMMON,
+    errors.WalkDriftError: COMMON | {"report": REPORT},
     errors.JournalError: COMMON,
     errors.ExportError: COMMON,
 }

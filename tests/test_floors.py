@@ -1,6 +1,6 @@
 """The floors of the package: imports go down only, also those under `TYPE_CHECKING` and inside functions.
 
-0 WORDS   errors endpoints models/* signing
+0 WORDS   errors endpoints models/* report signing
 1 RULES   envelope codec clock retry paging windows columns
 2 WIRE    session limiter payloads journal sinks/*
 3 FACE    client walk
@@ -24,7 +24,7 @@ import workorder_async
 ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
-    {"errors", "endpoints", "models", "signing"},
+    {"errors", "endpoints", "models", "report", "signing"},
     {"envelope", "codec", "clock", "retry", "paging", "windows", "columns"},
     {"session", "limiter", "payloads", "journal", "sinks"},
     {"client", "walk"},

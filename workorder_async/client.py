@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from ssl import SSLContext
 from time import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -27,12 +27,12 @@ from workorder_async.models import (
     TicketQuery,
     TicketSummary,
 )
-from workorder_async.paging import PageWalk
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
 from workorder_async.retry import RetryPolicy
 from workorder_async.session import SessionOptions, SignedSession
 from workorder_async.signing import SchemeSigner, Signer
 from workorder_async.walk import Walk
+from workorder_async.windows import WalkOptions, WindowPlan, WindowWalk
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -143,35 +143,65 @@ class WorkorderClient:
         """
         return codec.decode(TicketPage, await self._read_page(PageRequest(query, page, page_size)))
 
-    def walk(self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8) -> Walk:
-        """Return a walk over all pages of the tickets that match, for `async with`; it iterates over lists of tickets.
+    def walk(self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:
+        """Return a walk over the tickets that match, for `async with`; it iterates over lists of tickets, page by page.
 
-        At most `concurrency` requests are in flight, and at most four times as many pages are held. Pages come in
-        order, and a ticket that came before is left out.
+        Every ticket that matches from beginning to end comes exactly once, in the list's order (but for tickets that
+        slid past the reader, which come with the page after), at up to `concurrency` requests at a time; `walk.report`
+        tells whether that can be vouched for. What is taken for granted: the order of the list does not change but for
+        tickets that leave or enter, and after `freeze` they only leave. On a list that holds still it costs no request
+        more than reading each page once; where tickets leave, one or two more for each page edge they slid past. Where
+        tickets leave and enter at once, only `verify=True` is exact.
+
+        Raises `ConfigError` for an option that cannot work, and while iterating `WalkDriftError` where the list does
+        not hold still, besides what every request may raise.
         """
-        walk = Walk(PageWalk(query, page_size=page_size, concurrency=concurrency), self._read_page)
+        walk = Walk(WindowWalk(query, **options), self._read_page, self._session.clock.now)
         self._walks.add(walk)
         return walk
 
     async def iter_pages(
-        self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8
+        self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]
     ) -> AsyncGenerator[list[TicketSummary], None]:
-        """Yield the tickets that match, a page at a time and in order; see `walk`.
+        """Yield the tickets that match, a page at a time; see `walk`.
 
         Close it, as with `contextlib.aclosing`, to be rid of what is in flight at once after a `break`.
         """
-        async with self.walk(query, page_size=page_size, concurrency=concurrency) as walk:
+        async with self.walk(query, **options) as walk:
             async for tickets in walk:
                 yield tickets
 
     async def iter_tickets(
-        self, query: TicketQuery = _EVERYTHING, *, page_size: int = 100, concurrency: int = 8
+        self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]
     ) -> AsyncGenerator[TicketSummary, None]:
-        """Yield the tickets that match, one by one and in order; see `walk` and `iter_pages`."""
-        async with self.walk(query, page_size=page_size, concurrency=concurrency) as walk:
+        """Yield the tickets that match, one by one; see `walk` and `iter_pages`."""
+        async with self.walk(query, **options) as walk:
             async for tickets in walk:
                 for ticket in tickets:
                     yield ticket
+
+    async def plan_windows(self, query: TicketQuery = _EVERYTHING, *, max_tickets: int = 5000) -> list[TicketQuery]:
+        """Cut a query into queries by created time, from the earliest to the latest, of at most `max_tickets` each.
+
+        For dividing work among processes: together they match what `query` matches at the time of the plan. Neighbours
+        share their edge second, so a ticket created in it comes in both, to be told by its id. A second that alone
+        holds more is one window. Costs one request, and one for each cut.
+        """
+        first = await self._read_page(PageRequest(query, 1, 1))
+        pagination, _ = codec.read_rows(first)
+        plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.now(), total=pagination.total)
+
+        async def ask(request: PageRequest) -> None:
+            plan.receive(request, await self._read_page(request))
+
+        try:
+            while not plan.finished:
+                async with asyncio.TaskGroup() as group:
+                    while (request := plan.next_request()) is not None:
+                        group.create_task(ask(request))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return plan.windows()
 
     async def get_ticket(self, id: int) -> Ticket:
         """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""

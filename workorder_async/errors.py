@@ -24,6 +24,8 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 from collections.abc import Mapping
 from typing import ClassVar
 
+from workorder_async.report import WalkReport
+
 
 class WorkorderError(Exception):
     """The root of the tree: catch it to catch everything this library raises.
@@ -196,7 +198,22 @@ class DeadlineExceededError(WorkorderError, TimeoutError):
 
 
 class WalkDriftError(WorkorderError):
-    """A walk was asked to be exact, and the list did not hold still for long enough."""
+    """A walk was to be exact and the list did not hold still for long enough, or it moved faster than it was read.
+
+    `report` is the walk's report.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        report: WalkReport | None = None,
+        operation: str = "",
+        attempts: int = 0,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        self.report = report
 
 
 class JournalError(WorkorderError):

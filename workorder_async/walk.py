@@ -1,4 +1,4 @@
-"""Drives a `PageWalk` over the wire: keeps requests in flight, gives pages out in order, lets go of all at once."""
+"""Drives a walk's rules over the wire: keeps requests in flight, gives pages out in order, lets go of all at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +9,9 @@ from workorder_async.codec import decode_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError
 from workorder_async.models import PageRequest, TicketSummary
-from workorder_async.paging import PageWalk, WalkedPage
+from workorder_async.paging import WalkedPage
+from workorder_async.report import WalkReport
+from workorder_async.windows import Read, WindowWalk
 
 
 class Walk(AsyncIterator[list[TicketSummary]]):
@@ -19,9 +21,12 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     waits for it to end.
     """
 
-    def __init__(self, pages: PageWalk, read: Callable[[PageRequest], Awaitable[Answer]]) -> None:
+    def __init__(
+        self, pages: WindowWalk, read: Callable[[PageRequest], Awaitable[Answer]], now: Callable[[], float]
+    ) -> None:
         self._pages = pages
         self._read = read
+        self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
         self._failure: BaseException | None = None
@@ -42,11 +47,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     async def next_page(self) -> WalkedPage:
         """Return the next page with its rows as they came, not decoded; raises `StopAsyncIteration` at the end."""
         while True:
-            self._send()
             self._arrived.clear()
             page = self._pages.take()
+            self._send()
             if page is not None:
-                self._send()
                 return page
             if self._failure is not None:
                 await self.aclose()
@@ -58,19 +62,24 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             await self._arrived.wait()
 
     @property
+    def report(self) -> WalkReport:
+        """What the walk has done so far, and whether its result is exact."""
+        return self._pages.report
+
+    @property
     def in_flight(self) -> int:
         """How many of its requests are under way."""
         return len(self._tasks)
 
     def _send(self) -> None:
-        while not self._closed and self._failure is None and (request := self._pages.next_request()) is not None:
-            task = asyncio.create_task(self._fetch(request))
+        while not self._closed and self._failure is None and (read := self._pages.next_read()) is not None:
+            task = asyncio.create_task(self._fetch(read))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _fetch(self, request: PageRequest) -> None:
+    async def _fetch(self, read: Read) -> None:
         try:
-            self._pages.receive(request, await self._read(request))
+            self._pages.receive(read, await self._read(read.request), self._now())
         except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
             self._failure = error
         else:

@@ -1,0 +1,31 @@
+"""What a walk has done, and whether its result is exact."""
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class WalkReport:
+    """A walk so far; `Walk.report` makes one at any time."""
+
+    requests: int
+    """Requests made, those that read a page again included."""
+    pages: int
+    """Pages given out."""
+    tickets: int
+    """Tickets given out, each once."""
+    duplicates: int
+    """Rows dropped because their ticket had been given out."""
+    drifts: int
+    """Edges between two pages at which tickets may have slid past the reader."""
+    repaired: int
+    """Those edges that were read again and are mended."""
+    passes: int
+    """How often the list was walked, the present pass included."""
+    first_total: int
+    """Total of the first answer; -1 before it."""
+    last_total: int
+    """Total of the newest answer; -1 before the first."""
+    exact: bool
+    """Whether every ticket that matched all along was given out exactly once; False where that cannot be known."""
+    reason: str
+    """Why, in a few words."""
