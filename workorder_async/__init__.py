@@ -53,6 +53,7 @@ from workorder_async.models import (
     TicketSummary,
     TicketType,
 )
+from workorder_async.report import WalkReport
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
     from workorder_async.signing import SchemeSigner, Signer, SigningInput
     from workorder_async.walk import Walk
+    from workorder_async.windows import WalkOptions
 
 __all__ = [
     "CHINA_STANDARD_TIME",
@@ -106,6 +108,8 @@ __all__ = [
     "TicketType",
     "Walk",
     "WalkDriftError",
+    "WalkOptions",
+    "WalkReport",
     "WorkorderClient",
     "WorkorderError",
 ]
@@ -117,6 +121,7 @@ _LATER = {
     "Signer": "signing",
     "SigningInput": "signing",
     "Walk": "walk",
+    "WalkOptions": "windows",
     "WorkorderClient": "client",
 }
 
