@@ -1,0 +1,39 @@
+"""Row import: what `import workorder_async` adds to the start of a bare interpreter, in milliseconds."""
+
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.measuring import Comparison, Contestant, Plan, Row, race
+
+_ROOT = Path(__file__).parent.parent
+_BARE = "pass"  # a bare interpreter
+_OURS = "import workorder_async"
+
+
+def measure(plan: Plan) -> Row:
+    """Measure whole child processes, from start to exit."""
+    others = ("import aiohttp", "from workorder_async import WorkorderClient")
+    result = race(_BARE, {code: _child(code) for code in (_BARE, _OURS, *others)}, plan.rounds)
+    return Row(
+        "import",
+        "import workorder_async, whole process, ms",
+        "a bare interpreter, which is taken off",
+        "<=",
+        60.0,
+        result.excess(_OURS, _BARE).times(1000),
+        result,
+        unit="ms",
+        beside=tuple(Comparison(code, result.excess(code, _BARE).times(1000), "ms for") for code in others),
+        notes=(f"bare interpreter: {result.seconds[_BARE].median * 1000:.0f} ms",),
+    )
+
+
+def _child(code: str) -> Contestant:
+    def run() -> float:
+        begun = perf_counter()
+        subprocess.run([sys.executable, "-c", code], cwd=_ROOT, check=True)
+        return perf_counter() - begun
+
+    return run

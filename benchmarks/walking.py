@@ -1,0 +1,180 @@
+"""Rows walk, pipeline and first: whole walks over sockets, without and with latency."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from math import ceil
+from time import perf_counter
+
+import aiohttp
+import orjson
+
+from benchmarks.measuring import Comparison, Contestant, Plan, Row, Sample, race
+from benchmarks.others import WORKERS, bare_loop, by_hand, in_batches, in_workers, page_after_page
+from benchmarks.pages import PAGE_SIZE, page_count
+from benchmarks.server import canned_server
+from workorder_async import SchemeSigner, WorkorderClient
+from workorder_async.endpoints import LIST_TICKETS
+
+_LATENCY_MS = 50
+_LATENCY = _LATENCY_MS / 1000
+# One page after the other takes seconds a round, and hardly varies.
+_SLOW_ROUNDS = 2
+
+_OURS = "iter_tickets"
+_BARE = "bare loop"
+_BY_HAND = "aiohttp by hand: response.json(), dicts, page after page"
+_HTTPX = "httpx and pydantic, page after page"
+_HTTPX_WORKERS = f"httpx and pydantic, {WORKERS} workers"
+_BATCHES = f"aiohttp by hand, gathered in batches of {WORKERS}"
+_IDEAL = "ideal"
+
+
+def measure_walk(plan: Plan) -> Row:
+    """Measure tickets per second of a walk with everything on, over a loop that does as little as it can."""
+    with canned_server(plan.tickets) as server, _course(f"{server}/0", plan.tickets) as timed:
+        contestants = {
+            _BARE: timed(bare_loop),
+            _OURS: timed(_iter_tickets),
+            _BY_HAND: timed(lambda url: by_hand(url, page_after_page)),
+        }
+        missing: tuple[Comparison, ...] = ()
+        try:
+            from benchmarks.pydantic_client import httpx_and_pydantic
+        except ImportError as error:
+            missing = (Comparison(f"httpx and pydantic: {error}; install the extra `bench`", None),)
+        else:
+            contestants[_HTTPX] = timed(lambda url: httpx_and_pydantic(url, page_after_page))
+            contestants[_HTTPX_WORKERS] = timed(lambda url: httpx_and_pydantic(url, in_workers))
+        result = race(_BARE, contestants, plan.rounds)
+    pages = page_count(plan.tickets)
+    others = [name for name in contestants if name not in (_BARE, _OURS)]
+    ours, bare = (result.seconds[name].median / pages * 1e6 for name in (_OURS, _BARE))
+    return Row(
+        "walk",
+        f"iter_tickets, {WORKERS} in flight, tickets per second",
+        f"bare aiohttp loop, {WORKERS} workers, orjson.loads",
+        ">=",
+        0.65,
+        result.ratio(_BARE, _OURS),
+        result,
+        beside=(*(Comparison(name, result.ratio(name, _OURS)) for name in others), *missing),
+        notes=(f"{plan.tickets} tickets; iter_tickets {ours:.0f} µs a page, bare loop {bare:.0f} µs a page",),
+    )
+
+
+def measure_pipeline(plan: Plan) -> Row:
+    """Measure how near a walk over pages with latency comes to the ideal."""
+    # The first page is read alone, to learn how many there are.
+    rounds = 1 + ceil((page_count(plan.tickets) - 1) / WORKERS)
+    ideal = rounds * _LATENCY
+    with canned_server(plan.tickets) as server, _course(f"{server}/{_LATENCY_MS}", plan.tickets) as timed:
+        contestants: dict[str, Contestant] = {
+            _IDEAL: lambda: ideal,
+            _OURS: timed(_iter_tickets),
+            _BARE: timed(bare_loop),
+            _BATCHES: timed(lambda url: by_hand(url, in_batches)),
+        }
+        # The ideal never varies: the bare loop tells whether the machine held still.
+        result = race(_BARE, contestants, plan.rounds)
+        slow = timed(lambda url: by_hand(url, page_after_page))
+        slowly = Sample(tuple(slow() for _ in range(min(_SLOW_ROUNDS, plan.rounds))))
+    ours = result.seconds[_OURS].median
+    return Row(
+        "pipeline",
+        f"iter_tickets at {_LATENCY_MS} ms a page, {WORKERS} in flight",
+        f"the ideal, {rounds} rounds of {_LATENCY_MS} ms",
+        ">=",
+        0.93,
+        result.ratio(_IDEAL, _OURS),
+        result,
+        beside=(
+            Comparison(f"the {_BARE} of row walk", result.ratio(_BARE, _OURS)),
+            Comparison(_BATCHES, result.ratio(_BATCHES, _OURS)),
+            Comparison(_BY_HAND, slowly.times(1 / ours)),
+        ),
+        notes=_ideals(page_count(plan.tickets), rounds, ours),
+    )
+
+
+def _ideals(pages: int, rounds: int, ours: float) -> tuple[str, str]:
+    naive = pages / WORKERS * _LATENCY
+    return (
+        f"ideal: 1 + ceil({pages - 1} / {WORKERS}) = {rounds} rounds of {_LATENCY_MS} ms = {rounds * _LATENCY_MS} ms, "
+        f"the first page being read alone; taken: {ours * 1000:.0f} ms",
+        f"{naive / ours:.2f} of {pages} / {WORKERS} * {_LATENCY_MS} ms = {naive * 1000:.0f} ms, for which the number "
+        "of pages would have to be known beforehand",
+    )
+
+
+def measure_first(plan: Plan) -> Row:
+    """Measure the time from a new client to its first ticket, over that of one page on an open connection."""
+    with canned_server(plan.tickets) as server, asyncio.Runner() as runner:
+        url = f"{server}/{_LATENCY_MS}"
+        contestants: dict[str, Contestant] = {
+            "one page": lambda: runner.run(_one_page(url)),
+            "first ticket": lambda: runner.run(_first_ticket(url)),
+        }
+        result = race("one page", contestants, plan.rounds)
+    first, one = (result.seconds[name].median for name in ("first ticket", "one page"))
+    return Row(
+        "first",
+        "a new client to its first ticket, time",
+        "one page on an open connection",
+        "<=",
+        1.1,
+        result.ratio("first ticket", "one page"),
+        result,
+        notes=(
+            f"{first * 1000:.1f} ms over {one * 1000:.1f} ms; {first / _LATENCY:.2f} times the {_LATENCY_MS} ms "
+            "that the server waits",
+        ),
+    )
+
+
+@contextmanager
+def _course(url: str, tickets: int) -> Iterator[Callable[[Callable[[str], Awaitable[int]]], Contestant]]:
+    """Give what makes a contestant of a client that reads the whole list; it must see every ticket."""
+    with asyncio.Runner() as runner:
+
+        async def run(read: Callable[[str], Awaitable[int]]) -> float:
+            begun = perf_counter()
+            seen = await read(url)
+            seconds = perf_counter() - begun
+            if seen != tickets:
+                raise RuntimeError(f"{seen} of {tickets} tickets came")
+            return seconds
+
+        yield lambda read: lambda: runner.run(run(read))
+
+
+def _client(base_url: str) -> WorkorderClient:
+    return WorkorderClient(
+        base_url, signer=SchemeSigner("bench", "not a secret", "hmac-sha256:{app_id}{timestamp}{body}")
+    )
+
+
+async def _iter_tickets(base_url: str) -> int:
+    seen = 0
+    async with _client(base_url) as client:
+        async for ticket in client.iter_tickets(page_size=PAGE_SIZE, concurrency=WORKERS):
+            seen += 1 if ticket.id else 0
+    return seen
+
+
+async def _first_ticket(base_url: str) -> float:
+    begun = perf_counter()
+    async with _client(base_url) as client:
+        await anext(client.iter_tickets(page_size=PAGE_SIZE, concurrency=WORKERS))
+        return perf_counter() - begun
+
+
+async def _one_page(base_url: str) -> float:
+    body = orjson.dumps({"page": 1, "page_size": PAGE_SIZE})
+    begun = 0.0
+    async with aiohttp.ClientSession() as session:
+        for _ in ("opens the connection", "finds it open"):
+            begun = perf_counter()
+            async with session.post(base_url + LIST_TICKETS.path, data=body) as response:
+                await response.read()
+        return perf_counter() - begun
