@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError, DecodeError, WalkDriftError
 from workorder_async.models import TicketQuery, TicketStatus
-from workorder_async.paging import PageRead, PageWalk
+from workorder_async.paging import READS_AT_HAND, PageRead, PageWalk
 
 NOW = 1_700_000_000.0
 QUERY = TicketQuery(status=TicketStatus.PENDING)
@@ -88,7 +88,7 @@ def play(
             case "deliver":
                 done = carried_out.pop(0 if in_order else random.randrange(len(carried_out)))
                 walk.receive(*done, NOW)
-    assert len(sent) + len(carried_out) < walk._concurrency + 1
+    assert len(sent) + len(carried_out) <= walk._concurrency * READS_AT_HAND
     return taken
 
 

@@ -14,6 +14,7 @@ from workorder_async import codec, endpoints
 from workorder_async.endpoints import Endpoint
 from workorder_async.envelope import Answer
 from workorder_async.errors import ApiError, ConfigError
+from workorder_async.limiter import Lane
 from workorder_async.models import (
     Attachment,
     CloseTicket,
@@ -156,7 +157,9 @@ class WorkorderClient:
         Raises `ConfigError` for an option that cannot work, and while iterating `WalkDriftError` where the list does
         not hold still, besides what every request may raise.
         """
-        walk = Walk(WindowWalk(query, **options), self._read_page, self._session.clock.now)
+        rules = WindowWalk(query, **options)
+        lane = Lane(rules.concurrency)
+        walk = Walk(rules, lambda request: self._read_page(request, lane), self._session.clock.now)
         self._walks.add(walk)
         return walk
 
@@ -262,9 +265,9 @@ class WorkorderClient:
         )
         return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body))
 
-    async def _read_page(self, request: PageRequest) -> Answer:
+    async def _read_page(self, request: PageRequest, lane: Lane | None = None) -> Answer:
         body = JsonBody(codec.encode_page_request(request))
-        return await self._session.call(endpoints.LIST_TICKETS, body=body)
+        return await self._session.call(endpoints.LIST_TICKETS, body=body, lane=lane)
 
     async def _get(self, endpoint: Endpoint, id: int) -> Answer:
         if isinstance(id, bool) or not isinstance(id, int) or id < 1:

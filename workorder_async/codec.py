@@ -128,6 +128,16 @@ _TIMES: Final = {
     (TicketDetail, "reported_time"),
     (TicketFlowHistory, "created_time"),
 }
+#: Fields whose class on the wire is another than their kind suggests (codes are whole numbers, booleans booleans).
+_WIRE_CLASSES: Final = {
+    (TicketSummary, "status"): str,
+    (TicketSummary, "priority"): str,
+    (TicketSummary, "need_process"): int,
+    (TicketFormField, "is_required"): int,
+    (TicketDetail, "created_time"): None,
+    (TicketDetail, "reported_time"): None,
+    (TicketFlowHistory, "created_time"): None,
+}
 # Inner ones first: a model's hook takes in the hooks of the models it holds.
 _MODELS: Final = (
     *(Pagination, TicketSummary, TicketPage, Ticket, Attachment, CustomerInfo, Tag, TicketFormField),
@@ -164,10 +174,10 @@ def _make_hook(model: type) -> Callable[[object], object]:
     """Generate the function that turns a dict into this model.
 
     One pass over local names, since a loop over fields costs several times as much: pick all values at once (a missing
-    field is picked as null), check the exact class of all whole numbers and of all texts in one chain each, and set
-    the slots without a call to `__init__`.
+    field is picked as null), check the classes of all values of a kind in one chain, look codes up, and set the slots
+    without a call to `__init__`. A value of another class than its chain's goes to its tolerant reader.
     """
-    fields, hints = attrs.fields(model), get_type_hints(model)
+    fields = attrs.fields(model)
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
     names: dict[str, object] = {
         "misfit": _misfit,
@@ -181,30 +191,48 @@ def _make_hook(model: type) -> Callable[[object], object]:
         f"try: {picked} = pick(value)",
         f"except KeyError: {picked} = pick(blank | value)",
     ]
-    chains: dict[str, list[int]] = {"int": [], "str": []}
-    for index, field in enumerate(fields):
-        kind, v = hints[field.name], f"v{index}"
-        names[f"read{index}"] = _or_default(_reader(model, field.name, kind), field)
-        if kind in (int, str):
-            chains[kind.__name__].append(index)
-        elif isinstance(kind, type) and issubclass(kind, OpenEnum):
-            names[f"table{index}"] = kind.readings()
-            in_table = f"({v}.__class__ is str or {v}.__class__ is int) and table{index}.get({v})"
-            lines.append(f"{v} = {in_table} or read{index}({v})")
-        elif kind is bool:
-            lines.append(f"if {v} is not False and {v} is not True: {v} = read{index}({v})")
-        else:
-            lines.append(f"{v} = read{index}({v})")
-    for kind_name, members in chains.items():
-        if members:
-            lines.append(f"if not ({' is '.join(f'v{i}.__class__' for i in members)} is {kind_name}):")
-            lines += [f" if v{i}.__class__ is not {kind_name}: v{i} = read{i}(v{i})" for i in members]
+    chains: dict[str, list[int]] = {"int": [], "str": [], "bool": []}
+    quick, careful = _field_lines(model, names, chains)
+    conditions = [
+        f"{' is '.join(f'v{index}.__class__' for index in members)} is {kind}"
+        for kind, members in chains.items()
+        if members
+    ]
+    lines += [f"if {' and '.join(conditions) or 'True'}:", *(f" {line}" for line in quick or ["pass"])]
+    lines += ["else:", *(f" {line}" for line in careful or ["pass"])]
     # A frozen class refuses plain assignment, and is rarely read.
     frozen = model in (Attachment, CustomerInfo)
     lines += [f"return model({picked})"] if frozen else ["made = new(model)"]
     lines += [] if frozen else [*(f"made.{field.name} = v{i}" for i, field in enumerate(fields)), "return made"]
     exec("\n ".join(["def structure(value):", *lines]), names)  # noqa: S102 - the text is made of the names above
     return cast("Callable[[object], object]", names["structure"])
+
+
+def _field_lines(model: type, names: dict[str, object], chains: dict[str, list[int]]) -> tuple[list[str], list[str]]:
+    """Return what is left to do of each field once all chains hold, and what where one does not.
+
+    Puts each field into the chain of the class that it has on the wire, and its reader and its table into `names`.
+    """
+    hints = get_type_hints(model)
+    quick, careful = [], []
+    for index, field in enumerate(attrs.fields(model)):
+        kind, v, read = hints[field.name], f"v{index}", f"read{index}(v{index})"
+        names[f"read{index}"] = _or_default(_reader(model, field.name, kind), field)
+        wire = _WIRE_CLASSES.get((model, field.name)) or (int if kind in _ENUMS else kind)
+        if wire in (int, str, bool):
+            chains[wire.__name__].append(index)
+        if kind in (int, str, bool) and wire is kind:
+            careful.append(f"if {v}.__class__ is not {kind.__name__}: {v} = {read}")
+            continue
+        careful.append(f"{v} = {read}")
+        if kind in _ENUMS:
+            names[f"table{index}"] = kind.readings()
+            quick.append(f"{v} = table{index}.get({v}) or {read}")
+        elif kind is bool:
+            quick.append(f"{v} = {v} == 1 or {v} != 0 and {read}")
+        else:
+            quick.append(f"{v} = {read}")
+    return quick, careful
 
 
 def _or_default(read: Callable[[object], object], field: "attrs.Attribute[object]") -> Callable[[object], object]:

@@ -7,6 +7,7 @@ else a failure (API document, close_ticket: 10000表示接口请求成功, 其�
 import json
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import NoReturn
 
 import orjson
@@ -43,12 +44,20 @@ class Answer:
     attempts: int = 1
 
 
-def open_envelope(status: int, body: bytes, errnos: Mapping[int, type[ApiError]], location: str = "") -> Answer:
+def open_envelope(
+    status: int,
+    body: bytes,
+    errnos: Mapping[int, type[ApiError]],
+    *,
+    location: str = "",
+    operation: str = "",
+    attempts: int = 1,
+) -> Answer:
     """Return what a successful answer holds.
 
     Raises `ApiError`, or the class that `errnos` has for its errno, for a failure that the platform declared;
     `DecodeError` for an envelope with a field of the wrong kind; `ResponseError` for anything else. `location` is the
-    header of that name, for the message about a redirect.
+    header of that name, for the message about a redirect; `operation` and `attempts` go into the answer.
     """
     if 300 <= status < 400:
         raise ResponseError(
@@ -68,7 +77,7 @@ def open_envelope(status: int, body: bytes, errnos: Mapping[int, type[ApiError]]
     if request_id is not None and not isinstance(request_id, str):
         _refuse("request_id", "a string", status, body)
     if errno == SUCCESS:
-        return Answer(value.get("data"), request_id or "")
+        return Answer(value.get("data"), request_id or "", operation, attempts)
     assert isinstance(errno, int)  # noqa: S101 - for the type checkers; refused above
     raise _failure(errno, errmsg or "", request_id or "", status, errnos)
 
@@ -136,6 +145,7 @@ def retry_after(header: str | None, now: float) -> float | None:
     return None if moment is None else max(0.0, moment - now)
 
 
+@lru_cache(maxsize=16)
 def http_date(header: str | None) -> float | None:
     """Read an HTTP date as seconds since the epoch; None where it is absent or cannot be read."""
     if not header:

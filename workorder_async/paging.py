@@ -9,7 +9,8 @@ rows that leave and rows that enter.
 2. Stride. How many rows a page really has is told by the first answer: its `pagination.page_size`, or the count of its
    rows where that contradicts it. A page that is shorter later, and says so, makes the walk go on with that stride from
    where it stands; one that does not say so is read again, twice at the most.
-3. Window. `concurrency` reads are under way at most, four times as many pages are held; pages are given out in order.
+3. Window. Twice `concurrency` reads are asked for at most (whoever drives the walk lets `concurrency` of them be under
+   way, and has the next at hand when one ends), and four times `concurrency` pages are held. Pages come in order.
 4. Dedupe. A row whose id was given out is dropped, and counted.
 5. Repair. If page k+1 has a smaller total than page k, by d, rows beyond the edge between them may have slid before it:
    [edge - d, edge) is read again, from the edge backwards, and wider by as much as the total falls meanwhile. Of a list
@@ -35,6 +36,8 @@ from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.models import PageRequest, TicketQuery, TicketStatus
 from workorder_async.report import WalkReport
 
+#: Reads asked for, per read that may be under way.
+READS_AT_HAND = 2
 # With fewer pages held than this per read under way, one slow page leaves the others with nothing to do.
 _HELD_PER_READ = 4
 _REREADS_OF_A_SHORT_PAGE = 2
@@ -218,7 +221,7 @@ class PageWalk:
 
     def next_read(self) -> PageRead | None:
         """Return the next read; None while there is nothing to ask for, or enough is under way or held."""
-        if self._under_way >= self._concurrency:
+        if self._under_way >= self._concurrency * READS_AT_HAND:
             return None
         for repair in self._journey.repairs:
             if not repair.under_way:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, define, field, frozen
 
 from workorder_async.clock import ServerClock
 from workorder_async.endpoints import Endpoint, Safety
@@ -35,7 +35,7 @@ from workorder_async.errors import (
     TicketStateError,
     WorkorderError,
 )
-from workorder_async.limiter import Limiter
+from workorder_async.limiter import Lane, Limiter, Slot
 from workorder_async.payloads import Body
 from workorder_async.retry import RetryPolicy, says_nothing_happened
 from workorder_async.signing import Signer, SigningInput
@@ -91,6 +91,7 @@ class _Call:
     endpoint: Endpoint
     query: Query
     body: Body | None
+    lane: Lane | None
     attempts: int = 0
     sent: bool = False  # whether any of the body of the attempt under way was written
     spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
@@ -145,9 +146,14 @@ class SignedSession:
         self._closed = False
         self._made_at = _caller()
 
-    async def call(self, endpoint: Endpoint, *, query: Query = (), body: Body | None = None) -> Answer:
-        """Send one request, repeat it where that does no harm, and return the platform's answer."""
-        call = _Call(endpoint, query, body)
+    async def call(
+        self, endpoint: Endpoint, *, query: Query = (), body: Body | None = None, lane: Lane | None = None
+    ) -> Answer:
+        """Send one request, repeat it where that does no harm, and return the platform's answer.
+
+        Calls of one `lane` have only so many requests under way as it allows.
+        """
+        call = _Call(endpoint, query, body, lane)
         self._check_usable()
         deadline = asyncio.timeout(self._options.deadline)
         try:
@@ -196,12 +202,24 @@ class SignedSession:
     async def _attempt(self, call: _Call, deadline: asyncio.Timeout) -> Answer:
         call.sent = False
         call.turn_to("queue")
-        async with self._limiter.slot():
+        async with Slot(self._limiter, call.lane):
             call.turn_to("request")
             started = perf_counter()
             status, headers, content = await self._exchange(call, deadline)
+        if call.lane is not None:
+            # Pages that arrive together would all be parsed before the next request is written, which aiohttp does two
+            # turns of the loop after its task begins.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
         try:
-            answer = open_envelope(status, content, self._errnos, headers.get("Location", ""))
+            answer = open_envelope(
+                status,
+                content,
+                self._errnos,
+                location=headers.get("Location", ""),
+                operation=call.endpoint.operation,
+                attempts=call.attempts,
+            )
         except WorkorderError as error:
             error.retry_after = retry_after(headers.get("Retry-After"), self.clock.now())
             if status == 429 and error.retry_after:
@@ -209,7 +227,7 @@ class SignedSession:
             self._log(call, f"{status} {_reason(error)}", error.request_id, started)
             raise
         self._log(call, f"{status} ok", answer.request_id, started)
-        return evolve(answer, operation=call.endpoint.operation, attempts=call.attempts)
+        return answer
 
     async def _exchange(self, call: _Call, deadline: asyncio.Timeout) -> tuple[int, Mapping[str, str], bytes]:
         """Sign, send and read one attempt."""

@@ -82,10 +82,9 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             self._pages.receive(read, await self._read(read.request), self._now())
         except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
             self._failure = error
-        else:
-            self._send()
-        finally:
-            self._arrived.set()
+        # The consumer comes before new requests: with the first page it would else wait for them to connect.
+        self._arrived.set()
+        self._send()
 
     async def aclose(self) -> None:
         """Cancel what is in flight and wait until it has ended."""

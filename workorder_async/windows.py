@@ -18,7 +18,7 @@ from workorder_async.codec import read_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError
 from workorder_async.models import PageRequest, TicketQuery
-from workorder_async.paging import PageRead, PageWalk, WalkedPage
+from workorder_async.paging import READS_AT_HAND, PageRead, PageWalk, WalkedPage
 from workorder_async.report import WalkReport
 
 #: Tickets in a window at the most, and how many windows' worth a list must hold to be cut without being asked.
@@ -175,7 +175,7 @@ class WindowWalk:
             max_passes=max_passes,
         )
         self._whole = self._walk_of(query)
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._most = WINDOW_TICKETS if window is None else window
         self._cut_above = window if window is not None else WINDOW_TICKETS * _WINDOWS_WORTH if freeze else 0
         self._ordered = ordered
@@ -200,7 +200,7 @@ class WindowWalk:
 
     def next_read(self) -> Read | None:
         """Return the next read; None while there is nothing to ask for, or enough is under way or held."""
-        if self._under_way >= self._concurrency:
+        if self._under_way >= self.concurrency * READS_AT_HAND:
             return None
         read = self._next_whole() if self._plan is None else self._next_cut() or self._next_in_windows()
         if read is not None:
@@ -220,7 +220,7 @@ class WindowWalk:
 
     def _next_in_windows(self) -> _RoutedRead | None:
         """Ask for a page of an open window, the front one first; open another where there is room for its pages."""
-        room = self._concurrency * _HELD_PER_READ - sum(walk.load for walk in self._open)
+        room = self.concurrency * _HELD_PER_READ - sum(walk.load for walk in self._open)
         for walk in self._open:
             if room > 0 or walk is self._open[0]:
                 read = walk.next_read()
