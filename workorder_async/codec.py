@@ -345,13 +345,11 @@ def read_rows(answer: Answer) -> tuple[Pagination, list[Row]]:
     """
     try:
         data = _mapping(answer.data)
-        rows = cast("list[Row]", _list_of(_mapping)([] if data.get("tickets") is None else data["tickets"]))
-        for row in rows:
-            if row["id"].__class__ is not int:
-                raise _misfit("a whole number", row["id"])
-        return cast(
-            "Pagination", _HOOKS[Pagination]({} if data.get("pagination") is None else data["pagination"])
-        ), rows
+        rows = [] if data.get("tickets") is None else data["tickets"]
+        pagination = {} if data.get("pagination") is None else data["pagination"]
+        if not isinstance(rows, list) or not {type(cast("Row", row)["id"]) for row in rows} <= {int}:
+            raise _misfit("a list of tickets", rows)
+        return cast("Pagination", _HOOKS[Pagination](pagination)), cast("list[Row]", rows)
     except Exception as error:  # noqa: BLE001 - as in decode
         raise _explain(TicketPage, answer, error) from None
 

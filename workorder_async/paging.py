@@ -402,7 +402,6 @@ class PageWalk:
         for repair in page.repairs:
             for rows, answer in repair.found:
                 self._give_out_rows(rows, answer, -1)
-        self._note_impossible_repeats(journey, page)
         place = -1 if self._passes > 1 else len(self._page_totals)
         self._page_totals.append(page.total)
         self._give_out_rows(page.rows, page.answer, place)
@@ -414,27 +413,29 @@ class PageWalk:
             self._flaw("the totals say more than there is")
 
     def _give_out_rows(self, rows: list[Row], answer: Answer, place: int) -> None:
-        seen, fresh = self._seen, []
-        for row in rows:
-            id = cast("int", row["id"])
-            if id not in seen:
-                seen[id] = place
-                fresh.append(row)
-        self._duplicates += len(rows) - len(fresh)
-        if fresh:
-            self._found_in_pass += len(fresh)
-            self._ready.append(WalkedPage(fresh, answer))
+        ids = cast("list[int]", [row["id"] for row in rows])
+        if len(set(ids)) < len(ids) or not self._seen.keys().isdisjoint(ids):
+            if place >= 0:
+                self._note_impossible_repeats(ids, place)
+            fresh = {id: row for id, row in zip(ids, rows, strict=True) if id not in self._seen}
+            self._duplicates += len(ids) - len(fresh)
+            ids, rows = list(fresh), list(fresh.values())
+        self._seen.update(dict.fromkeys(ids, place))
+        if rows:
+            self._found_in_pass += len(rows)
+            self._ready.append(WalkedPage(rows, answer))
 
-    def _note_impossible_repeats(self, journey: _Journey, page: _HeldPage) -> None:
-        """Notice a row that came on an earlier page too, though the total did not fall from this read to that one.
+    def _note_impossible_repeats(self, ids: list[int], place: int) -> None:
+        """Notice a ticket that came on an earlier page too, though the total did not fall from this read to that one.
 
         Rows of a list that only loses some do not move to later pages, so one must have entered.
         """
-        if self._passes > 1 or (journey.front - 1) * self._stride < journey.reached:
+        if (self._journey.front - 1) * self._stride < self._journey.reached:
             return
-        for row in page.rows:
-            place = self._seen.get(cast("int", row["id"]), -1)
-            if place >= 0 and self._page_totals[place] >= page.total:
+        total = self._page_totals[place]
+        for id in ids:
+            earlier = self._seen.get(id, -1)
+            if earlier >= 0 and self._page_totals[earlier] >= total:
                 self._entered = True
 
     def _begin_next_pass(self) -> bool:
