@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from cyclopts import App, CycloptsError, Parameter
@@ -20,7 +19,7 @@ from workorder_async.cli.detecting import detect
 from workorder_async.cli.doctor import doctor
 from workorder_async.cli.exporting import export
 from workorder_async.cli.failures import EXIT_CODES
-from workorder_async.cli.output import note
+from workorder_async.cli.output import note, out
 from workorder_async.cli.reading import list_tickets, show
 from workorder_async.cli.serving import sandbox
 from workorder_async.errors import WorkorderError
@@ -28,8 +27,11 @@ from workorder_async.errors import WorkorderError
 _HELP = f"""\
 Kingsoft Cloud's work orders (工单) on the command line; each command has its own --help.
 
-`workorder demo` needs nothing and shows everything. The others read {BASE_URL}, {APP_ID}, {SECRET} and {SCHEME}.
+`workorder demo` needs nothing and shows everything. The other commands read {BASE_URL}, {APP_ID},
+{SECRET} and {SCHEME}.
 Results go to stdout, everything else to stderr.
+
+Exit codes:
 
 {EXIT_CODES}
 """
@@ -46,8 +48,10 @@ def _make_app() -> App:
     app = App(
         name="workorder",
         help=_HELP,
-        help_format="plaintext",
+        help_format="markdown",
+        version_format="plaintext",
         version=_version,
+        console=out(),
         default_parameter=Parameter(negative=()),
     )
     for name, command in (
@@ -74,22 +78,21 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code (see `EXIT_CODES`); nothing but that and output leaves it."""
     _escape_what_cannot_be_encoded()
     try:
-        try:
-            code = _carry_out(arguments)
-            sys.stdout.flush()
-        except (KeyboardInterrupt, asyncio.CancelledError) as end:
-            note("workorder: interrupted")
-            return failures.INTERRUPTED if isinstance(end, KeyboardInterrupt) else failures.TERMINATED
+        return _carry_out(arguments)
     except BrokenPipeError:
-        _let_go_of_stdout()
         return failures.READER_GONE
-    return code
+    except (KeyboardInterrupt, asyncio.CancelledError) as end:
+        note("workorder: interrupted")
+        return failures.INTERRUPTED if isinstance(end, KeyboardInterrupt) else failures.TERMINATED
+    finally:
+        _give_up_what_cannot_be_written()
 
 
 def _carry_out(arguments: Sequence[str]) -> int:
     try:
         command, bound, _ = _make_app().parse_args(_join_dashes(arguments), print_error=False, exit_on_error=False)
         code = command(*bound.args, **bound.kwargs)
+        sys.stdout.flush()
     except CycloptsError as error:
         note(f"workorder: {error}{_see_help(error, arguments)}")
         return failures.USAGE
@@ -131,9 +134,11 @@ def _escape_what_cannot_be_encoded() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _let_go_of_stdout() -> None:
-    """Lead stdout nowhere, or the interpreter would fail to flush it once more at its end."""
-    with suppress(io.UnsupportedOperation):
+def _give_up_what_cannot_be_written() -> None:
+    """Lead stdout nowhere if it cannot be flushed, or the interpreter would fail to do so once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

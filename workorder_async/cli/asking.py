@@ -1,6 +1,7 @@
 """Questions on the terminal, the secret's among them; asked before any event loop runs, so that Ctrl-C ends them."""
 
 import sys
+from getpass import getpass
 
 from workorder_async.cli.output import err
 from workorder_async.errors import ConfigError
@@ -14,7 +15,8 @@ def can_ask() -> bool:
 def ask(what: str, *, hidden: bool = False) -> str:
     """Ask on stderr and return the answer; a `hidden` one is not echoed. Raises `ConfigError` where there is none."""
     try:
-        answer = err().input(f"{what}: ", password=hidden)
+        # getpass writes the prompt once the echo is off: what is typed at once is neither shown nor lost.
+        answer = getpass(f"{what}: ", sys.stderr) if hidden else err().input(f"{what}: ")
     except EOFError:
         answer = ""
     if not answer.strip():

@@ -23,7 +23,14 @@ Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
 """An option without a value."""
 
 
-@Parameter(name="*", group=Group("Connection", sort_key=9))
+_GROUP: Final = Group(
+    "Connection",
+    help=f"The secret is never an option: it is taken from {SECRET}, or asked for on a terminal.",
+    sort_key=9,
+)
+
+
+@Parameter(name="*", group=_GROUP)
 @frozen(kw_only=True)
 class Connection:
     """Where the platform is and who asks.
@@ -52,15 +59,13 @@ class Connection:
         from workorder_async.client import WorkorderClient
 
         environ = self.environment()
-        try:
-            return WorkorderClient.from_env(environ)
-        except ConfigError as error:
-            if missing(environ):
-                raise ConfigError(
-                    f"{error}; on a terminal the secret is asked for, where it alone is missing; "
-                    "to try things out, `workorder sandbox` prints all four"
-                ) from None
-            raise
+        if absent := missing(environ):
+            asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
+            raise ConfigError(
+                f"not set: {', '.join(absent)}{asked}; `workorder doctor` says what each variable is, and "
+                "`workorder sandbox` prints all four to try things out"
+            )
+        return WorkorderClient.from_env(environ)
 
 
 BY_ENVIRONMENT: Final = Connection()

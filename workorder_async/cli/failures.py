@@ -26,12 +26,11 @@ READER_GONE: Final = 141
 TERMINATED: Final = 143
 
 EXIT_CODES: Final = """\
-Exit codes:
-0 done;
-1 the platform or the network said no, or some of several things failed;
-2 wrong usage or configuration, and nothing was sent;
-3 a change was sent and no answer came back, so it may or may not have happened;
-130 interrupted by Ctrl-C, 143 by SIGTERM, 141 the reader of the output went away."""
+* 0: done
+* 1: the platform or the network said no, or some of several things failed
+* 2: wrong usage or configuration, and nothing was changed
+* 3: a change was sent and no answer came back, so it may or may not have happened
+* 130: interrupted by Ctrl-C; 143 by SIGTERM; 141: the reader of the output went away"""
 
 # Checked from top to bottom: what is more special stands first.
 _HINTS: Final[Mapping[type[WorkorderError], str]] = {

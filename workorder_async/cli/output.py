@@ -30,14 +30,20 @@ def one_line(text: str) -> str:
     return safe(" ".join(text.split()))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller, where rich would end the program."""
+        raise BrokenPipeError
+
+
 def out() -> Console:
     """Return a console on stdout that takes text as it is: no markup, no emoji names, nothing highlighted."""
-    return Console(markup=False, emoji=False, highlight=False)
+    return _Console(markup=False, emoji=False, highlight=False)
 
 
 def err() -> Console:
     """Return the same on stderr."""
-    return Console(stderr=True, markup=False, emoji=False, highlight=False)
+    return _Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 def tell(text: str) -> None:

@@ -26,11 +26,11 @@ class Bar:
         self._unit = unit
         self._delay = delay
         console = err()
-        self._plain = shown and not console.is_interactive
+        self._bar_is_shown = shown and console.is_interactive
+        self._lines_are_shown = shown and not console.is_interactive
         count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeRemainingColumn())
-        bar_is_shown = shown and console.is_interactive
-        self._progress = Progress(*columns, console=console, transient=True, disable=not bar_is_shown)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not self._bar_is_shown)
         self._task = self._progress.add_task(self._what, total=None)
         self._next_line = monotonic() + _LINE_EVERY
 
@@ -42,7 +42,7 @@ class Bar:
     def __call__(self, done: int, total: int) -> None:
         """Show that so many of so many are done."""
         self._progress.update(self._task, completed=done, total=total)
-        if self._plain and monotonic() >= self._next_line:
+        if self._lines_are_shown and monotonic() >= self._next_line:
             self._next_line = monotonic() + _LINE_EVERY
             note(f"{self._what}: {done:,} of {total:,} {self._unit}")
 
@@ -50,4 +50,6 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        self._progress.stop()
+        # An older rich ends even a bar that it never shows, with an empty line.
+        if self._bar_is_shown:
+            self._progress.stop()

@@ -1,0 +1,367 @@
+"""cli: how every command ends, whatever happens: one sentence, an exit code, never a traceback."""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.cli_runs import Ran, Workorder, checked, elsewhere, in_child, python_c, runner, start
+from tests.conftest import http, serving
+from workorder_async.cli import app
+from workorder_async.client import WorkorderClient
+from workorder_async.sandbox import Sandbox
+
+COMMANDS = ["demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "doctor"]
+FOUR = {
+    "WORKORDER_BASE_URL": "http://127.0.0.1:1",
+    "WORKORDER_APP_ID": "sandbox-app",
+    "WORKORDER_APP_SECRET": "sandbox-secret",
+    "WORKORDER_SIGN_SCHEME": "md5:{app_id}{timestamp}{secret}",
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Run one sandbox for the tests of this file."""
+    with elsewhere(Sandbox(1500)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Workorder:
+    """Run command lines in this process, against the sandbox."""
+    return runner(sandbox.environment, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("absent", ["cyclopts", "rich"])
+def test_without_the_extra_it_says_how_to_install_it(absent: str) -> None:
+    """Where a package of the extra is not installed, one sentence names the extra, and nothing else happens."""
+    code = f"import sys; sys.modules[{absent!r}] = None; from workorder_async.__main__ import main; main()"
+    child = python_c(code)
+    assert child.code == 2
+    assert child.out == ""
+    assert child.err == (
+        "workorder: the command line is an extra; install it with: pip install 'workorder-async[cli]'\n"
+    )
+
+
+def test_ctrl_c_while_it_starts_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during the imports exits with 130."""
+
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workorder_async.__main__.import_module", interrupt)
+    from workorder_async.__main__ import main
+
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+
+
+def test_help_costs_no_network_library() -> None:
+    """Help comes without loading aiohttp, and tells the exit codes and every command."""
+    code = "import sys; from workorder_async.cli.app import run; run(['--help']); print('aiohttp' in sys.modules)"
+    child = python_c(code)
+    *page, loaded = child.out.splitlines()
+    assert (loaded, child.err) == ("False", "")
+    for word in (*COMMANDS, "sign", "Exit codes:", "130: interrupted", "WORKORDER_APP_SECRET"):
+        assert any(word in line for line in page), word
+
+
+@pytest.mark.parametrize("words", [*([name] for name in COMMANDS), ["sign", "detect"]])
+def test_every_command_has_help(workorder: Workorder, words: list[str]) -> None:
+    """`workorder COMMAND --help` tells its usage and takes no secret as an option."""
+    ran = workorder(*words, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: workorder {' '.join(words)}")
+    assert "--secret" not in ran.out
+    assert "--app-secret" not in ran.out
+
+
+def test_the_version_is_that_of_the_package(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--version` prints the installed version, and says so where there is none."""
+    monkeypatch.setattr(app, "version", lambda name: f"{name} 1.2.3")
+    assert workorder("--version").out == "workorder-async 1.2.3\n"
+
+    def absent(name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(app, "version", absent)
+    assert "not installed" in workorder("--version").out
+
+
+@pytest.mark.parametrize("words", [["--help"], []])
+def test_python_m_runs_it(words: list[str]) -> None:
+    """`python -m workorder_async` is the command, and shows its help where nothing is said."""
+    ran = in_child({}, *words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("Usage: workorder COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["clse", "1"], 'Did you mean "close"?'),
+        (["--verbose", "list"], "Options stand after the command; see `workorder --help`"),
+        (["list", "--statu", "1"], "--status"),
+        (["list", "surplus"], "surplus"),
+        (["list", "--limit", "-1"], "Must be >= 0. See `workorder list --help`"),
+        (["list", "--limit", "many"], "--limit"),
+        (["list", "--status", "pendin"], "use one of: 1 pending 待处理"),
+        (["list", "--type", "4"], "3 consultation 咨询"),
+        (["list", "--created-start", "20240101"], "--created-start '20240101' is no time; write 2024-01-31"),
+        (["list", "--created-end", "soon"], "--created-end 'soon' is no time"),
+        (["list", "--created-end", "1700000000000"], "--created-end is 1700000000000, which looks like milliseconds"),
+        (
+            ["list", "--created-start", "2024-02-01", "--created-end", "2024-01-01"],
+            "--created-start 1706716800 is after",
+        ),
+        (["list", "--creator-id", "0"], "workorder: --creator-id is 0; it must be from 1"),
+        (["list", "--customer", " "], "--customer-organization-name is empty"),
+        (["list", "--base-url", "ftp://host"], "base_url 'ftp://host' must be http:// or https://"),
+        (["list", "--scheme", "crc32:{secret}"], "unknown digest 'crc32'"),
+        (["list", "--app-id", "工单"], "app_id '工单' cannot be an HTTP header"),
+        (["show"], "ID"),
+        (["show", "0"], "id is 0"),
+        (["comment", "7", "--detail", " "], "--detail is empty"),
+        (["comment", "7", "--detail", "x", "--product-group-id", "0"], "--product-group-id is 0"),
+        (["close", "7"], "--closer-id"),
+        (["close", "0", "--closer-id", "1", "--closer-name", "姜程"], "workorder: ID is 0; it must be from 1"),
+        (
+            ["close", "7", "--closer-id", "1", "--closer-name", "姜程", "--attach", "none.png"],
+            '"none.png" does not exist',
+        ),
+        (["upload", "none.png"], '"none.png" does not exist'),
+        (["export"], "--output"),
+        (["export", "--output", "-", "--concurrency", "0"], "concurrency is 0"),
+        (["export", "--output", "-", "--page-size", "0"], "--page-size is 0"),
+        (["sign", "detct"], 'Did you mean "detect"?'),
+        (["sandbox", "--latency", "-1"], "latency is -1.0"),
+        (["demo", "--tickets", "-1"], "tickets is -1"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_sentence(
+    workorder: Workorder, sandbox: Sandbox, words: list[str], said: str
+) -> None:
+    """A command line that cannot work exits with 2 before anything is sent, and names the option."""
+    before = sandbox.requests
+    ran = workorder(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("workorder: ")
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+    assert sandbox.requests == before
+
+
+def test_missing_variables_are_named_with_a_way_out(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without configuration the variables are named, and what prints four to try."""
+    monkeypatch.setenv("WORKORDER_APP_SECRET", " ")
+    secret = workorder("list")
+    monkeypatch.delenv("WORKORDER_APP_ID")
+    both = workorder("list")
+    assert (secret.code, both.code) == (2, 2)
+    assert secret.err.startswith("workorder: not set: WORKORDER_APP_SECRET; on a terminal it is asked for; ")
+    assert both.err.startswith("workorder: not set: WORKORDER_APP_ID, WORKORDER_APP_SECRET; `workorder doctor` says")
+    assert "`workorder sandbox` prints all four" in both.err
+
+
+def test_options_go_before_the_environment(
+    workorder: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """URL, AppId and scheme may be given as options."""
+    environment = sandbox.environment
+    for name in ("WORKORDER_BASE_URL", "WORKORDER_APP_ID"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WORKORDER_SIGN_SCHEME", "md5:{secret}")
+    options = ["--base-url", environment["WORKORDER_BASE_URL"], "--app-id", environment["WORKORDER_APP_ID"]]
+    assert workorder("list", *options).code == 1
+    assert workorder("list", *options, "--scheme", environment["WORKORDER_SIGN_SCHEME"]).code == 0
+
+
+def test_a_refusal_is_told_with_its_request_id_and_a_hint(workorder: Workorder) -> None:
+    """What the platform refuses exits with 1, its words, its request_id and what to try."""
+    ran = workorder("show", 7)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("workorder: get_ticket_detail: errno 90005 沙箱: 工单 7 不存在 (request_id ")
+    assert "hint: " in ran.err
+
+
+def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
+    """A refused connection exits with 1 and points to the doctor."""
+    ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1")
+    assert ran.code == 1
+    assert "could not send to http://127.0.0.1:1" in ran.err
+    assert "`workorder doctor`" in ran.err
+
+
+def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else goes wrong ends in a sentence that asks for a report, with the exit code 1."""
+
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(WorkorderClient, "from_env", fail)
+    ran = workorder("list")
+    assert ran.code == 1
+    assert ran.err.startswith("workorder: a defect of this program, please report it")
+    assert "ZeroDivisionError('by nothing')" in ran.err
+
+
+def test_a_proxys_page_is_told(workorder: Workorder) -> None:
+    """An answer that is not the platform's exits with 1 and says what it looks like."""
+    with elsewhere(serving(http("<html>login</html>"))) as wire:
+        ran = workorder("list", "--base-url", wire.url)
+    assert ran.code == 1
+    assert "an HTML page, as a proxy or gateway sends" in ran.err
+
+
+async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
+    """A change that was sent and not answered exits with 3 and says to look before repeating it."""
+    with elsewhere(serving(_hang_up)) as wire:
+        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url)
+        assert len(wire.requests) == 1
+    assert ran.code == 3
+    assert "may or may not have happened" in ran.err
+    assert "before you do it again" in ran.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """Ctrl-C exits with 130 and SIGTERM with 143, and both leave no half file behind."""
+    asked = threading.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+
+    with elsewhere(serving(never)) as wire:
+        child = start({**FOUR, "WORKORDER_BASE_URL": wire.url}, "export", "--output", tmp_path / "tickets.jsonl")
+        assert asked.wait(30)
+        assert len(list(tmp_path.iterdir())) == 1
+        child.send_signal(number)
+        out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (code, b"", b"workorder: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]])
+def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[str]) -> None:
+    """`workorder list | head -1` prints one line and no complaint."""
+    # More than a pipe holds is to be printed.
+    with start(sandbox.environment, *words) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.read(1) in b"{2"
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 141
+
+
+@pytest.mark.parametrize("words", [["list"], ["--help"]])
+def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str]) -> None:
+    """Where nobody reads from the beginning, little output ends as quietly as much."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start(sandbox.environment, *words, stdout=writer) as child:
+        os.close(writer)
+        assert child.stderr is not None
+        assert child.stderr.read() == b""
+    assert child.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["export", "--output", "/dev/full"]])
+def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
+    """An output that cannot be written exits with 1 and the system's reason."""
+    with Path("/dev/full").open("wb") as full:
+        ran = in_child(sandbox.environment, *words, stdout=full)
+    assert (ran.code, ran.err) == (1, "workorder: No space left on device\n")
+
+
+def test_verbose_logs_every_attempt(sandbox: Sandbox) -> None:
+    """`--verbose` shows the log on stderr, without the secret, a signature or a ticket's text."""
+    ran = in_child(sandbox.environment, "list", "--limit", 1, "--verbose")
+    [ticket] = ran.out.splitlines()
+    assert ran.code == 0
+    assert "list_tickets: attempt 1, 200 ok" in ran.err
+    assert ticket.split("\t")[4] not in ran.err
+
+
+def _hostile(text: str) -> bytes:
+    """Return an answer whose texts are this one, for any endpoint."""
+    summary = {"id": 7, "title": text, "customer_organization_name": text, "handler": 1, "status": text}
+    detail = {
+        **summary,
+        "detail": f"{text}\nstatus  forged",
+        "assigns": [{"product_group_name": text, "history": [{"detail": text, "creator_name": text}]}],
+        "attachment": [{"file_name": text}],
+        "tags": [{"name": text, "id": 1}],
+        "form_values": {text: text, "n": 3},
+        "created_time": 10**15,
+    }
+    body = {"errno": 10000, "data": {**detail, "tickets": [summary], "pagination": {"page_size": 1, "total": 1}}}
+    return orjson.dumps(body).replace(b"SURROGATE", rb"\ud800")
+
+
+HOSTILE = "\x1b[31mred\x1b[0m [bold]markup[/] :smile: \x9b31m \x00 \u202egnp.exe SURROGATE"
+HARMLESS = r"\x1b[31mred\x1b[0m [bold]markup[/] :smile: \x9b31m \x00 \u202egnp.exe \ud800"
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "7"]])
+def test_text_of_tickets_is_shown_and_never_obeyed(workorder: Workorder, words: list[str]) -> None:
+    """Controls, surrogates and markup in a ticket come out as visible text."""
+    with elsewhere(serving(http(_hostile(HOSTILE)))) as wire:
+        ran = workorder(*words, "--base-url", wire.url)
+    assert ran.code == 0
+    assert HARMLESS in ran.out
+    assert "\nstatus  forged" not in ran.out
+    assert not any(character in ran.out for character in "\x1b\x9b\x00\u202e")
+
+
+@pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("SURROGATE", "工单")])
+@pytest.mark.parametrize("words", [["list", "--json"], ["show", "7", "--json"], ["export", "--output", "-", "--raw"]])
+def test_json_escapes_what_a_terminal_would_obey(workorder: Workorder, words: list[str], text: str) -> None:
+    """JSON on stdout holds the text unchanged, and no byte that a terminal would obey."""
+    with elsewhere(serving(http(_hostile(text)))) as wire:
+        ran = workorder(*words, "--base-url", wire.url)
+    assert ran.code == 0
+    assert not any(character in ran.out for character in "\x1b\x9b\x00\u202e")
+    assert json.loads(ran.out)["title"] == text.replace("SURROGATE", "\ud800")
+
+
+def test_words_of_the_platform_are_not_obeyed_either(workorder: Workorder) -> None:
+    """Controls in an errmsg come out as visible text, on one line."""
+    body = orjson.dumps({"errno": 500, "errmsg": "\x1b]0;title\x07\nsecond line", "request_id": "r-1"})
+    with elsewhere(serving(http(body))) as wire:
+        ran = workorder("list", "--base-url", wire.url)
+    assert ran.err.startswith(
+        "workorder: list_tickets: errno 500 \\x1b]0;title\\x07 second line (request_id r-1); hint:"
+    )
+
+
+def test_a_terminal_of_another_encoding_gets_escapes(sandbox: Sandbox) -> None:
+    """Where stdout cannot hold Chinese, it is escaped in tables and stays UTF-8 in JSON."""
+    latin = {**sandbox.environment, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    table, lines = in_child(latin, "list", "--limit", 1), in_child(latin, "list", "--limit", 1, "--json")
+    assert (table.code, lines.code) == (0, 0)
+    assert "\\u" in table.out
+    assert lines.rows[0]["title"].encode("unicode_escape").decode() in table.out
+
+
+def test_checked_finds_a_leak() -> None:
+    """The look for secrets and tracebacks, which every other test relies on, finds them."""
+    for text in ("sandbox-secret", "Traceback", "\x1b[0m"):
+        with pytest.raises(AssertionError):
+            checked(Ran(0, "", text))
