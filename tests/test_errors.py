@@ -9,6 +9,7 @@ import pytest
 
 from workorder_async import errors
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, TicketStateError, WorkorderError
+from workorder_async.models import CommentTicket
 from workorder_async.report import WalkReport
 
 COMMON: dict[str, Any] = {"operation": "close_ticket", "attempts": 3, "request_id": "f1fab7321a7548c389131e22bb72eb35"}
@@ -33,7 +34,7 @@ EXAMPLES: dict[type[WorkorderError], dict[str, Any]] = {
     errors.ConfigError: COMMON,
     errors.NotSentError: COMMON,
     errors.NoAnswerError: COMMON,
-    errors.OutcomeUnknownError: COMMON,
+    errors.OutcomeUnknownError: COMMON | {"mutation": CommentTicket(id=1, detail="x"), "began": 1.5, "ticket_id": 7},
     errors.ResponseError: COMMON | ANSWER,
     errors.DecodeError: COMMON | ANSWER | {"path": "$.data.tickets[57].created_time", "expected": "int", "got": "list"},
     errors.ApiError: COMMON | FAILURE,

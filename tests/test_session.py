@@ -114,7 +114,7 @@ async def test_lost_answer_to_a_mutation(step: Handler | bytes, mutation: Commen
         call = client.comment_ticket(mutation) if isinstance(mutation, CommentTicket) else client.close_ticket(mutation)
         with pytest.raises(OutcomeUnknownError, match="may or may not have happened") as caught:
             await call
-        assert caught.value.attempts == len(wire.requests) == 1
+        assert caught.value.attempts == sum(request.startswith(b"POST") for request in wire.requests) == 1
         assert isinstance(caught.value.__cause__, NoAnswerError | ResponseError)
 
 

@@ -3,23 +3,26 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
+from itertools import count
 from ssl import SSLContext
 from time import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from workorder_async import codec, endpoints
-from workorder_async.endpoints import Endpoint
+from workorder_async.endpoints import Endpoint, Safety
 from workorder_async.envelope import Answer
-from workorder_async.errors import ApiError, ConfigError
+from workorder_async.errors import ApiError, ConfigError, OutcomeUnknownError
 from workorder_async.limiter import Lane
 from workorder_async.models import (
     Attachment,
     CloseTicket,
     CommentTicket,
     CreateTicket,
+    Mutation,
     PageRequest,
     RejectTicket,
     Ticket,
@@ -31,6 +34,7 @@ from workorder_async.models import (
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
 from workorder_async.retry import RetryPolicy
 from workorder_async.session import SessionOptions, SignedSession
+from workorder_async.settling import Changed, Reads, carry_out, look
 from workorder_async.signing import SchemeSigner, Signer
 from workorder_async.walk import Walk
 from workorder_async.windows import WalkOptions, WindowPlan, WindowWalk
@@ -39,6 +43,11 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 _EVERYTHING = TicketQuery()
+
+
+T = TypeVar("T")
+OnUnknown: TypeAlias = Literal["raise", "verify"]
+"""What to do when a mutation was sent and no answer came back."""
 
 
 class WorkorderClient:
@@ -208,43 +217,92 @@ class WorkorderClient:
 
     async def get_ticket(self, id: int) -> Ticket:
         """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""
-        return codec.decode(Ticket, await self._get(endpoints.GET_TICKET, id))
+        return await self._get(endpoints.GET_TICKET, Ticket, id)
 
     async def get_ticket_detail(self, id: int) -> TicketDetail:
         """Read everything about a ticket (endpoint detail 根据工单id获取工单详情信息).
 
         The URLs in its attachments are good for about 600 seconds.
         """
-        return codec.decode(TicketDetail, await self._get(endpoints.GET_TICKET_DETAIL, id))
+        return await self._get(endpoints.GET_TICKET_DETAIL, TicketDetail, id)
 
-    async def create_ticket(self, ticket: CreateTicket) -> int:
+    async def create_ticket(self, ticket: CreateTicket, *, on_unknown: OnUnknown = "raise") -> int:
         """Create a ticket and return its id (endpoint create 创建工单).
 
-        Raises `OutcomeUnknownError` where it was sent and no answer came back; it is then not sent again.
+        Never sent twice: where it was sent and no answer came back, raises `OutcomeUnknownError`; with
+        `on_unknown="verify"` only after looking for the new ticket in vain.
         """
-        return codec.decode_created(await self._change(endpoints.CREATE_TICKET, ticket, CreateTicket))
+        return (await self.change(ticket, on_unknown=on_unknown)).ticket_id
 
-    async def comment_ticket(self, comment: CommentTicket) -> None:
+    async def comment_ticket(self, comment: CommentTicket, *, on_unknown: OnUnknown = "raise") -> None:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
 
-        Raises `OutcomeUnknownError` where it was sent and no answer came back; it is then not sent again.
+        Never sent twice: where it was sent and no answer came back, raises `OutcomeUnknownError`; with
+        `on_unknown="verify"` only after looking for the comment in vain.
         """
-        await self._change(endpoints.COMMENT_TICKET, comment, CommentTicket)
+        await self.change(comment, on_unknown=on_unknown)
 
     async def reject_ticket(self, rejection: RejectTicket) -> None:
         """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
 
-        Raises `OutcomeUnknownError` where it was sent and no answer came back.
+        Where no answer came back, looks at the ticket, and sends again if it did not happen; raises
+        `OutcomeUnknownError` where that cannot be known.
         """
-        await self._change(endpoints.REJECT_TICKET, rejection, RejectTicket)
+        await self.change(rejection)
 
     async def close_ticket(self, close: CloseTicket) -> None:
         """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
 
-        Raises `TicketStateError` (errno 23000) where its status does not allow it, `OutcomeUnknownError` where it was
-        sent and no answer came back.
+        Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises `TicketStateError`
+        (errno 23000) where its status does not allow it, `OutcomeUnknownError` where the outcome cannot be known.
         """
-        await self._change(endpoints.CLOSE_TICKET, close, CloseTicket)
+        await self.change(close)
+
+    async def change(self, mutation: Mutation, *, on_unknown: OnUnknown = "raise") -> Changed:
+        """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
+
+        Everything it takes, looking included, is within one deadline.
+        """
+        endpoint = _ENDPOINTS.get(type(mutation))
+        if endpoint is None:
+            known = ", ".join(kind.__name__ for kind in _ENDPOINTS)
+            raise ConfigError(f"a {type(mutation).__name__} is no mutation; use one of {known}")
+        if on_unknown not in ("raise", "verify"):
+            raise ConfigError(f"on_unknown is {on_unknown!r}; it must be 'raise' or 'verify'")
+        body, until = JsonBody(codec.to_json(codec.encode(mutation))), self._session.deadline()
+        return await carry_out(
+            mutation,
+            lambda: self._session.call(endpoint, body=body, until=until),
+            self._reads(until),
+            looks=on_unknown == "verify" or endpoint.safety is Safety.CONVERGENT,
+            attempts=self._session.attempts,
+        )
+
+    async def settle(self, error: OutcomeUnknownError) -> bool | None:
+        """Do what `error.verify(client)` does; see there."""
+        return await look(error, self._reads(None))
+
+    def _reads(self, until: float | None) -> Reads:
+        async def created(creator_id: int, since: int) -> list[TicketSummary]:
+            query, rows = TicketQuery(creator_id=creator_id, created_start=since), list[TicketSummary]()
+            for number in count(1):
+                page = codec.decode(TicketPage, await self._read_page(PageRequest(query, number, 100), until=until))
+                rows += page.tickets
+                if not page.tickets or len(rows) >= page.pagination.total:
+                    break
+            return rows
+
+        async def offset() -> float:
+            if not self._session.clock.is_known:
+                await self._read_page(PageRequest(page_size=1), until=until)
+            return self._session.clock.offset
+
+        return Reads(
+            ticket=partial(self._get, endpoints.GET_TICKET, Ticket, until=until),
+            detail=partial(self._get, endpoints.GET_TICKET_DETAIL, TicketDetail, until=until),
+            created=created,
+            offset=offset,
+        )
 
     async def upload_file(
         self,
@@ -265,21 +323,22 @@ class WorkorderClient:
         )
         return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body))
 
-    async def _read_page(self, request: PageRequest, lane: Lane | None = None) -> Answer:
+    async def _read_page(self, request: PageRequest, lane: Lane | None = None, until: float | None = None) -> Answer:
         body = JsonBody(codec.encode_page_request(request))
-        return await self._session.call(endpoints.LIST_TICKETS, body=body, lane=lane)
+        return await self._session.call(endpoints.LIST_TICKETS, body=body, lane=lane, until=until)
 
-    async def _get(self, endpoint: Endpoint, id: int) -> Answer:
-        if isinstance(id, bool) or not isinstance(id, int) or id < 1:
+    async def _get(self, endpoint: Endpoint, model: type[T], id: int, until: float | None = None) -> T:
+        if isinstance(id, bool) or not isinstance(id, int) or not 1 <= id < 2**63:
             raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")
-        return await self._session.call(endpoint, query=(("id", str(id)),))
-
-    async def _change(self, endpoint: Endpoint, mutation: object, expected: type) -> Answer:
-        if not isinstance(mutation, expected):
-            raise ConfigError(f"{endpoint.operation} takes a {expected.__name__}, not a {type(mutation).__name__}")
-        return await self._session.call(endpoint, body=JsonBody(codec.to_json(codec.encode(mutation))))
+        return codec.decode(model, await self._session.call(endpoint, query=(("id", str(id)),), until=until))
 
 
+_ENDPOINTS: Mapping[type, Endpoint] = {
+    CreateTicket: endpoints.CREATE_TICKET,
+    CommentTicket: endpoints.COMMENT_TICKET,
+    RejectTicket: endpoints.REJECT_TICKET,
+    CloseTicket: endpoints.CLOSE_TICKET,
+}
 _VARIABLES = {
     "WORKORDER_BASE_URL": "the platform's URL, such as http://workorder.example.com",
     "WORKORDER_APP_ID": "the AppId you were given",

@@ -22,9 +22,17 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from workorder_async.report import WalkReport
+
+
+class Settles(Protocol):
+    """What can look whether a mutation happened: a `WorkorderClient`."""
+
+    async def settle(self, error: "OutcomeUnknownError") -> bool | None:
+        """Tell whether what the error is about happened; None where that cannot be known."""
+        ...
 
 
 class WorkorderError(Exception):
@@ -76,8 +84,35 @@ class NoAnswerError(WorkorderError):
 class OutcomeUnknownError(NoAnswerError):
     """A mutation was sent, and no answer of the platform came back: it may or may not have happened.
 
-    The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer.
+    The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer, `mutation`
+    is what was sent and `began` when, in seconds since the epoch by our own clock. `ticket_id` is the new ticket's id,
+    once `verify` has found it.
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        mutation: object = None,
+        began: float = 0.0,
+        ticket_id: int = 0,
+        operation: str = "",
+        attempts: int = 0,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        self.mutation = mutation
+        self.began = began
+        self.ticket_id = ticket_id
+
+    async def verify(self, client: Settles) -> bool | None:
+        """Look whether it happened: True or False, or None where that still cannot be known.
+
+        A close or a rejection is told by the ticket's state, a comment by its text in the ticket's history, a creation
+        by a ticket of its creator with its texts. A comment or ticket that is not there may still come, so it is never
+        said not to have happened. Reads only; a read that fails leaves it unknown.
+        """
+        return await client.settle(self)
 
 
 class ResponseError(WorkorderError):

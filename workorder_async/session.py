@@ -37,7 +37,7 @@ from workorder_async.errors import (
 )
 from workorder_async.limiter import Lane, Limiter, Slot
 from workorder_async.payloads import Body
-from workorder_async.retry import RetryPolicy, says_nothing_happened
+from workorder_async.retry import RetryBudget, RetryPolicy, says_nothing_happened
 from workorder_async.signing import Signer, SigningInput
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class _Call:
     body: Body | None
     lane: Lane | None
     attempts: int = 0
+    began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether any of the body of the attempt under way was written
     spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
     _phase: str = "queue"
@@ -111,6 +112,7 @@ class _Call:
             return error
         unknown = OutcomeUnknownError(
             f"sent, but no answer of the platform came back, so it may or may not have happened: {error.message}",
+            began=self.began,
             operation=error.operation,
             attempts=error.attempts,
             request_id=error.request_id,
@@ -139,6 +141,7 @@ class SignedSession:
         self._options = options
         self._errnos = {**DOCUMENTED_ERRNOS, **options.errnos}
         self._limiter = Limiter(options.max_in_flight, options.rate)
+        self._budget = RetryBudget()
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._http = http
         self._owns_http = http is None
@@ -147,15 +150,22 @@ class SignedSession:
         self._made_at = _caller()
 
     async def call(
-        self, endpoint: Endpoint, *, query: Query = (), body: Body | None = None, lane: Lane | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        query: Query = (),
+        body: Body | None = None,
+        lane: Lane | None = None,
+        until: float | None = None,
     ) -> Answer:
         """Send one request, repeat it where that does no harm, and return the platform's answer.
 
-        Calls of one `lane` have only so many requests under way as it allows.
+        Calls of one `lane` have only so many requests under way as it allows. `until` is the deadline by the event
+        loop's clock, where the call is part of a larger one.
         """
         call = _Call(endpoint, query, body, lane)
         self._check_usable()
-        deadline = asyncio.timeout(self._options.deadline)
+        deadline = asyncio.timeout_at(self.deadline() if until is None else until)
         try:
             async with deadline:
                 return await self._attempts(call, deadline)
@@ -163,6 +173,10 @@ class SignedSession:
             if not deadline.expired():
                 raise
         raise self._too_late(call)
+
+    def deadline(self) -> float:
+        """Return when a call that begins now must have ended, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self._options.deadline
 
     def _too_late(self, call: _Call) -> WorkorderError:
         call.turn_to("queue")
@@ -194,7 +208,8 @@ class SignedSession:
 
     def _wait_before_next(self, call: _Call, error: WorkorderError, deadline: asyncio.Timeout) -> float:
         wait = self._options.retry.wait(error, call.endpoint.safety, call.attempts, self._random)
-        if wait is None or asyncio.get_running_loop().time() + wait >= (deadline.when() or 0.0):
+        late = wait is not None and asyncio.get_running_loop().time() + wait >= (deadline.when() or 0.0)
+        if wait is None or late or not self._budget.spend():
             final = call.final(error)
             raise final from final.__cause__
         return wait
@@ -226,6 +241,7 @@ class SignedSession:
                 self._limiter.pause(error.retry_after)
             self._log(call, f"{status} {_reason(error)}", error.request_id, started)
             raise
+        self._budget.earn()
         self._log(call, f"{status} ok", answer.request_id, started)
         return answer
 
@@ -243,6 +259,7 @@ class SignedSession:
         payload = None if call.body is None else await call.body.payload(note_write)
         signed = await self._sign(call)
         sent_at = self.clock.local()
+        call.began = call.began or sent_at
         try:
             async with (
                 limit,
@@ -314,6 +331,11 @@ class SignedSession:
             )
             _KEPT.add(self._http)
         return self._http
+
+    @property
+    def attempts(self) -> int:
+        """Attempts that a call may take."""
+        return self._options.retry.attempts
 
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""

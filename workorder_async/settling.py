@@ -1,0 +1,150 @@
+"""How a mutation is carried out once, and what can be known of it when its answer was lost: read, never guessed.
+
+A close or a rejection leaves its mark on the ticket's state. A comment is looked for in the history, a new ticket among
+those of its creator; one that is not there may only not be there yet, so it is never said not to have happened.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from attrs import frozen
+
+from workorder_async.codec import decode_created
+from workorder_async.envelope import Answer
+from workorder_async.errors import OutcomeUnknownError, TicketStateError, WorkorderError
+from workorder_async.models import (
+    AssignStatus,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Mutation,
+    RejectTicket,
+    Ticket,
+    TicketDetail,
+    TicketStatus,
+    TicketSummary,
+)
+
+# The server writes times in whole seconds, by a clock that ours is compared with to about one.
+_TOLERANCE = 3
+
+
+@frozen
+class Changed:
+    """What is known of a mutation that was carried out."""
+
+    ticket_id: int
+    """The ticket; of a creation, the new one."""
+    request_id: str
+    """The platform's id of the last answer."""
+    attempts: int
+    """Requests that were started for it, those to look not counted."""
+
+
+@frozen
+class Settlement:
+    """What was found: whether it happened (None: not known), and of a creation the new ticket's id (else 0)."""
+
+    happened: bool | None
+    ticket_id: int = 0
+
+
+@frozen
+class Reads:
+    """The reads that settling needs."""
+
+    ticket: Callable[[int], Awaitable[Ticket]]
+    detail: Callable[[int], Awaitable[TicketDetail]]
+    #: The tickets of a creator since a moment by the server's clock, in seconds.
+    created: Callable[[int, int], Awaitable[list[TicketSummary]]]
+    #: How many seconds the server's clock is ahead of ours, reading something first where that is not known.
+    offset: Callable[[], Awaitable[float]]
+
+
+async def carry_out(
+    mutation: Mutation, send: Callable[[], Awaitable[Answer]], reads: Reads, *, looks: bool, attempts: int
+) -> Changed:
+    """Send a mutation; where its answer is lost, look whether it happened (if `looks`), and send again if it did not.
+
+    At most `attempts` requests are started for it. Raises what `send` raises.
+    """
+    started, lost = 0, None
+    while True:
+        try:
+            answer = await send()
+        except (OutcomeUnknownError, TicketStateError) as error:
+            started += error.attempts
+            error.attempts = started
+            if isinstance(error, OutcomeUnknownError):
+                error.mutation, error.began = mutation, lost.began if lost else error.began
+                lost = error
+            # A refusal of the state counts only after a lost answer: that one may have brought the state about.
+            happened = await look(lost, reads) if lost and looks else None
+            if lost and happened:
+                return Changed(lost.ticket_id or _id_of(mutation), error.request_id, started)
+            if happened is None or error is not lost or started >= attempts:
+                raise
+        else:
+            id = decode_created(answer) if isinstance(mutation, CreateTicket) else mutation.id
+            return Changed(id, answer.request_id, started + answer.attempts)
+
+
+async def look(error: OutcomeUnknownError, reads: Reads) -> bool | None:
+    """Look whether what the error is about happened; a read that fails leaves it unknown."""
+    try:
+        settlement = await settle(error.mutation, error.began, reads)
+    except WorkorderError:
+        return None
+    error.ticket_id = settlement.ticket_id
+    return settlement.happened
+
+
+def _id_of(mutation: Mutation) -> int:
+    return 0 if isinstance(mutation, CreateTicket) else mutation.id
+
+
+async def settle(mutation: object, began: float, reads: Reads) -> Settlement:
+    """Look whether this happened; `began` is when it was sent, by our own clock. Raises what the reads raise."""
+    match mutation:
+        case CloseTicket():
+            return Settlement((await reads.ticket(mutation.id)).status == TicketStatus.CLOSED)
+        case RejectTicket():
+            return Settlement(_is_rejected(await reads.detail(mutation.id), mutation))
+        case CommentTicket():
+            return await _settle_comment(mutation, began, reads)
+        case CreateTicket():
+            return await _settle_creation(mutation, began, reads)
+    return Settlement(None)
+
+
+def _is_rejected(detail: TicketDetail, rejection: RejectTicket) -> bool:
+    """Tell whether the product line's share is rejected; any share, where the rejection names none."""
+    return any(
+        assign.status == AssignStatus.REJECTED
+        for assign in detail.assigns
+        if rejection.productGroupId in (None, assign.product_group_id)
+    )
+
+
+async def _settle_comment(comment: CommentTicket, began: float, reads: Reads) -> Settlement:
+    since = await _earliest(began, reads)
+    there = any(
+        step.detail == comment.detail and step.created_time >= since
+        for assign in (await reads.detail(comment.id)).assigns
+        for step in assign.history
+    )
+    return Settlement(True if there else None)
+
+
+async def _settle_creation(ticket: CreateTicket, began: float, reads: Reads) -> Settlement:
+    wanted = (ticket.title, ticket.detail, ticket.customer_organization_name)
+    found = [
+        row.id
+        for row in await reads.created(ticket.creator_id, await _earliest(began, reads))
+        if (row.title, row.detail, row.customer_organization_name) == wanted
+    ]
+    # Of two alike, either may be somebody else's.
+    return Settlement(True, found[0]) if len(found) == 1 else Settlement(None)
+
+
+async def _earliest(began: float, reads: Reads) -> int:
+    return max(0, int(began + await reads.offset()) - _TOLERANCE)
