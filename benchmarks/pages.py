@@ -9,9 +9,10 @@ from random import Random
 import orjson
 
 PAGE_SIZE = 100
+FIRST_ID = 1_000_001
+FIRST_CREATED = 1_672_502_400
+SECONDS_APART = 61
 
-_FIRST_ID = 1_000_001
-_FIRST_CREATED = 1_672_502_400
 _DETAIL_LENGTH = 330
 
 _PEOPLE = ("陈以安", "林书瑶", "周明轩", "何清越", "沈知行", "陆雨桐", "顾长风", "苏念慈")
@@ -57,7 +58,7 @@ def page_count(total: int) -> int:
 
 
 def _row(random: Random, index: int) -> dict[str, int | str]:
-    created = _FIRST_CREATED + index * 61
+    created = FIRST_CREATED + index * SECONDS_APART
     status = random.choice("1233")
     line = random.choice(_LINES)
     return {
@@ -69,7 +70,7 @@ def _row(random: Random, index: int) -> dict[str, int | str]:
         "detail": _detail(random),
         "form_values": f'{{"实例ID": "i-{random.getrandbits(40):010x}", "影响范围": "单个实例"}}',
         "handler": random.randrange(210_001, 210_099),
-        "id": _FIRST_ID + index,
+        "id": FIRST_ID + index,
         "manager": random.randrange(210_001, 210_099),
         "need_process": random.randrange(2),
         "priority": random.choice("1233"),

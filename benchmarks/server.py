@@ -1,49 +1,43 @@
-"""A server of canned pages in a process of its own, so that its work is not counted as the client's.
+"""A server of canned pages, for a process of its own.
 
 It answers a POST for page k of `list_tickets` with the bytes of page k, and knows nothing else: no signature, no
-filters, no page size but its own. The first segment of the URL's path is the latency of every answer in milliseconds;
-answers wait side by side, as those of a far server do.
+filters, no page size but its own; or, where asked for a list that is spread, with pages of `SpreadList`. The first
+segment of the URL's path tells the latency (`benchmarks.latency`); answers wait side by side, as those of a far server
+do.
 """
 
 import asyncio
 import os
 import re
 import selectors
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import orjson
 
+from benchmarks.child import block_ends, child
+from benchmarks.latency import latency
 from benchmarks.pages import pages
+from benchmarks.spread import SpreadList
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @contextmanager
-def canned_server(tickets: int) -> Iterator[str]:
+def canned_server(tickets: int, *, spread: bool = False) -> Iterator[str]:
     """Run the server with a list of that many tickets; yields its URL, to which a latency is added: f"{url}/50"."""
-    command = [sys.executable, "-m", "benchmarks.server", str(tickets)]
-    folder = Path(__file__).parent.parent
-    # A session of its own keeps Ctrl-C from it; it ends with its standard input, which leaving the block closes.
-    with subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        port = process.stdout.readline().strip() if process.stdout else ""
-        if not port:
-            raise RuntimeError("the canned server did not start; its own words are above")
+    with child("benchmarks.server", tickets, "spread" if spread else "canned") as port:
         yield f"http://127.0.0.1:{port}"
 
 
 class _CannedProtocol(asyncio.Protocol):
-    """One connection: HTTP/1.1 with keep-alive, reading no more of a request than its page and its latency."""
+    """One connection: HTTP/1.1 with keep-alive, reading no more of a request than its latency and its body."""
 
-    def __init__(self, bodies: list[bytes]) -> None:
-        self._bodies = bodies
+    def __init__(self, body_of: Callable[[dict[str, Any]], bytes]) -> None:
+        self._body_of = body_of
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,17 +50,17 @@ class _CannedProtocol(asyncio.Protocol):
         if not separator or length is None or len(rest) < int(length[1]):
             return
         self._received = b""
-        milliseconds = int(head.split(b"/", 2)[1])
-        number = orjson.loads(rest)["page"]
-        if milliseconds:
-            asyncio.get_running_loop().call_later(milliseconds / 1000, self._answer, number)
+        request = orjson.loads(rest)
+        seconds = latency(head.split(b"/", 2)[1].decode(), request["page"])
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, self._answer, request)
         else:
-            self._answer(number)
+            self._answer(request)
 
-    def _answer(self, number: int) -> None:
+    def _answer(self, request: dict[str, Any]) -> None:
         if self._transport.is_closing():
             return
-        body = self._bodies[number - 1]
+        body = self._body_of(request)
         head = (
             "HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\n"
             f"Content-Length: {len(body)}\r\nDate: {formatdate(usegmt=True)}\r\n\r\n"
@@ -74,13 +68,19 @@ class _CannedProtocol(asyncio.Protocol):
         self._transport.write(head.encode() + body)
 
 
-async def _serve(tickets: int) -> None:
-    bodies = pages(tickets)
-    server = await asyncio.get_running_loop().create_server(lambda: _CannedProtocol(bodies), "127.0.0.1", 0)
+async def _serve(body_of: Callable[[dict[str, Any]], bytes]) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: _CannedProtocol(body_of), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
+    await block_ends()
     # A tidy end would wait for clients that are still connected.
     os._exit(0)
+
+
+def _list(tickets: int, kind: str) -> Callable[[dict[str, Any]], bytes]:
+    if kind == "spread":
+        return SpreadList(tickets).answer
+    bodies = pages(tickets)
+    return lambda request: bodies[request["page"] - 1]
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:
@@ -90,4 +90,4 @@ def _precise_loop() -> asyncio.AbstractEventLoop:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=_precise_loop) as runner:
-        runner.run(_serve(int(sys.argv[1])))
+        runner.run(_serve(_list(int(sys.argv[1]), sys.argv[2])))

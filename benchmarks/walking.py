@@ -1,16 +1,15 @@
-"""Rows walk, pipeline and first: whole walks over sockets, without and with latency."""
+"""Rows walk and first: what a whole walk costs over sockets, and how soon its first ticket comes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from math import ceil
 from time import perf_counter
 
 import aiohttp
 import orjson
 
-from benchmarks.measuring import Comparison, Contestant, Plan, Row, Sample, race
-from benchmarks.others import WORKERS, bare_loop, by_hand, in_batches, in_workers, page_after_page
+from benchmarks.measuring import Comparison, Contestant, Plan, Row, race
+from benchmarks.others import WORKERS, bare_loop, by_hand, in_workers, page_after_page
 from benchmarks.pages import PAGE_SIZE, page_count
 from benchmarks.server import canned_server
 from workorder_async import SchemeSigner, WorkorderClient
@@ -18,24 +17,20 @@ from workorder_async.endpoints import LIST_TICKETS
 
 _LATENCY_MS = 50
 _LATENCY = _LATENCY_MS / 1000
-# One page after the other takes seconds a round, and hardly varies.
-_SLOW_ROUNDS = 2
 
 _OURS = "iter_tickets"
 _BARE = "bare loop"
 _BY_HAND = "aiohttp by hand: response.json(), dicts, page after page"
 _HTTPX = "httpx and pydantic, page after page"
 _HTTPX_WORKERS = f"httpx and pydantic, {WORKERS} workers"
-_BATCHES = f"aiohttp by hand, gathered in batches of {WORKERS}"
-_IDEAL = "ideal"
 
 
 def measure_walk(plan: Plan) -> Row:
     """Measure tickets per second of a walk with everything on, over a loop that does as little as it can."""
-    with canned_server(plan.tickets) as server, _course(f"{server}/0", plan.tickets) as timed:
+    with canned_server(plan.tickets) as server, course(f"{server}/0", plan.tickets) as timed:
         contestants = {
             _BARE: timed(bare_loop),
-            _OURS: timed(_iter_tickets),
+            _OURS: timed(iter_tickets),
             _BY_HAND: timed(lambda url: by_hand(url, page_after_page)),
         }
         missing: tuple[Comparison, ...] = ()
@@ -60,50 +55,6 @@ def measure_walk(plan: Plan) -> Row:
         result,
         beside=(*(Comparison(name, result.ratio(name, _OURS)) for name in others), *missing),
         notes=(f"{plan.tickets} tickets; iter_tickets {ours:.0f} µs a page, bare loop {bare:.0f} µs a page",),
-    )
-
-
-def measure_pipeline(plan: Plan) -> Row:
-    """Measure how near a walk over pages with latency comes to the ideal."""
-    # The first page is read alone, to learn how many there are.
-    rounds = 1 + ceil((page_count(plan.tickets) - 1) / WORKERS)
-    ideal = rounds * _LATENCY
-    with canned_server(plan.tickets) as server, _course(f"{server}/{_LATENCY_MS}", plan.tickets) as timed:
-        contestants: dict[str, Contestant] = {
-            _IDEAL: lambda: ideal,
-            _OURS: timed(_iter_tickets),
-            _BARE: timed(bare_loop),
-            _BATCHES: timed(lambda url: by_hand(url, in_batches)),
-        }
-        # The ideal never varies: the bare loop tells whether the machine held still.
-        result = race(_BARE, contestants, plan.rounds)
-        slow = timed(lambda url: by_hand(url, page_after_page))
-        slowly = Sample(tuple(slow() for _ in range(min(_SLOW_ROUNDS, plan.rounds))))
-    ours = result.seconds[_OURS].median
-    return Row(
-        "pipeline",
-        f"iter_tickets at {_LATENCY_MS} ms a page, {WORKERS} in flight",
-        f"the ideal, {rounds} rounds of {_LATENCY_MS} ms",
-        ">=",
-        0.93,
-        result.ratio(_IDEAL, _OURS),
-        result,
-        beside=(
-            Comparison(f"the {_BARE} of row walk", result.ratio(_BARE, _OURS)),
-            Comparison(_BATCHES, result.ratio(_BATCHES, _OURS)),
-            Comparison(_BY_HAND, slowly.times(1 / ours)),
-        ),
-        notes=_ideals(page_count(plan.tickets), rounds, ours),
-    )
-
-
-def _ideals(pages: int, rounds: int, ours: float) -> tuple[str, str]:
-    naive = pages / WORKERS * _LATENCY
-    return (
-        f"ideal: 1 + ceil({pages - 1} / {WORKERS}) = {rounds} rounds of {_LATENCY_MS} ms = {rounds * _LATENCY_MS} ms, "
-        f"the first page being read alone; taken: {ours * 1000:.0f} ms",
-        f"{naive / ours:.2f} of {pages} / {WORKERS} * {_LATENCY_MS} ms = {naive * 1000:.0f} ms, for which the number "
-        "of pages would have to be known beforehand",
     )
 
 
@@ -133,7 +84,7 @@ def measure_first(plan: Plan) -> Row:
 
 
 @contextmanager
-def _course(url: str, tickets: int) -> Iterator[Callable[[Callable[[str], Awaitable[int]]], Contestant]]:
+def course(url: str, tickets: int) -> Iterator[Callable[[Callable[[str], Awaitable[int]]], Contestant]]:
     """Give what makes a contestant of a client that reads the whole list; it must see every ticket."""
     with asyncio.Runner() as runner:
 
@@ -148,15 +99,17 @@ def _course(url: str, tickets: int) -> Iterator[Callable[[Callable[[str], Awaita
         yield lambda read: lambda: runner.run(run(read))
 
 
-def _client(base_url: str) -> WorkorderClient:
+def client_of(base_url: str) -> WorkorderClient:
+    """Return a client that signs as the cheapest of real servers wants."""
     return WorkorderClient(
         base_url, signer=SchemeSigner("bench", "not a secret", "hmac-sha256:{app_id}{timestamp}{body}")
     )
 
 
-async def _iter_tickets(base_url: str) -> int:
+async def iter_tickets(base_url: str) -> int:
+    """Count the tickets of a whole walk with everything on."""
     seen = 0
-    async with _client(base_url) as client:
+    async with client_of(base_url) as client:
         async for ticket in client.iter_tickets(page_size=PAGE_SIZE, concurrency=WORKERS):
             seen += 1 if ticket.id else 0
     return seen
@@ -164,7 +117,7 @@ async def _iter_tickets(base_url: str) -> int:
 
 async def _first_ticket(base_url: str) -> float:
     begun = perf_counter()
-    async with _client(base_url) as client:
+    async with client_of(base_url) as client:
         await anext(client.iter_tickets(page_size=PAGE_SIZE, concurrency=WORKERS))
         return perf_counter() - begun
 

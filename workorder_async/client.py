@@ -232,7 +232,7 @@ class WorkorderClient:
         Never sent twice: where it was sent and no answer came back, raises `OutcomeUnknownError`; with
         `on_unknown="verify"` only after looking for the new ticket in vain.
         """
-        return (await self.change(ticket, on_unknown=on_unknown)).ticket_id
+        return (await self.change(_only(CreateTicket, ticket), on_unknown=on_unknown)).ticket_id
 
     async def comment_ticket(self, comment: CommentTicket, *, on_unknown: OnUnknown = "raise") -> None:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
@@ -240,7 +240,7 @@ class WorkorderClient:
         Never sent twice: where it was sent and no answer came back, raises `OutcomeUnknownError`; with
         `on_unknown="verify"` only after looking for the comment in vain.
         """
-        await self.change(comment, on_unknown=on_unknown)
+        await self.change(_only(CommentTicket, comment), on_unknown=on_unknown)
 
     async def reject_ticket(self, rejection: RejectTicket) -> None:
         """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
@@ -248,7 +248,7 @@ class WorkorderClient:
         Where no answer came back, looks at the ticket, and sends again if it did not happen; raises
         `OutcomeUnknownError` where that cannot be known.
         """
-        await self.change(rejection)
+        await self.change(_only(RejectTicket, rejection))
 
     async def close_ticket(self, close: CloseTicket) -> None:
         """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
@@ -256,7 +256,7 @@ class WorkorderClient:
         Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises `TicketStateError`
         (errno 23000) where its status does not allow it, `OutcomeUnknownError` where the outcome cannot be known.
         """
-        await self.change(close)
+        await self.change(_only(CloseTicket, close))
 
     async def change(self, mutation: Mutation, *, on_unknown: OnUnknown = "raise") -> Changed:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
@@ -339,6 +339,16 @@ _ENDPOINTS: Mapping[type, Endpoint] = {
     RejectTicket: endpoints.REJECT_TICKET,
     CloseTicket: endpoints.CLOSE_TICKET,
 }
+M = TypeVar("M", CreateTicket, CommentTicket, RejectTicket, CloseTicket)
+
+
+def _only(kind: type[M], mutation: M) -> M:
+    if not isinstance(mutation, kind):
+        operation = _ENDPOINTS[kind].operation
+        raise ConfigError(f"{operation} takes a {kind.__name__}, not a {type(mutation).__name__}")
+    return mutation
+
+
 _VARIABLES = {
     "WORKORDER_BASE_URL": "the platform's URL, such as http://workorder.example.com",
     "WORKORDER_APP_ID": "the AppId you were given",
