@@ -413,6 +413,12 @@ def decode_created(answer: Answer) -> int:
     return id
 
 
+def decode_mutation(kind: str, value: JSON) -> Mutation:
+    """Read a mutation that `encode` wrote; `kind` is its class's name. Raises `ConfigError` for what cannot be sent."""
+    kinds = {mutation.__name__: mutation for mutation in get_args(Mutation)}
+    return cast("Mutation", _CONVERTER.structure(value, kinds[kind]))
+
+
 def encode(value: object) -> JSON:
     """Turn any model into the JSON value that the wire would carry; a `TicketSummary` reads back as its equal."""
     return cast("JSON", _CONVERTER.unstructure(value))

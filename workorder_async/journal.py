@@ -1,0 +1,315 @@
+"""A batch's journal: what was about to be sent, and what became of it, so that a killed batch goes on where it stopped.
+
+One JSON object a line. The first line says whose journal it is; an intent is on disk (fsync) before its mutation is
+sent, an outcome is written after. A torn last line, as a crash leaves it, is cut off; any other line that cannot be
+read is an error. The file is locked against a second process for as long as it is open.
+
+All disk work is done by one thread, which takes whatever has gathered while it was busy and makes one fsync of it. What
+was begun or done is kept in a temporary SQLite index on disk, so that memory stays flat however long a batch is; where
+there is no file the index alone remains, and tells a mutation that was already in this batch.
+"""
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import orjson
+from attrs import define, frozen
+
+from workorder_async.codec import to_json
+from workorder_async.errors import JournalError
+from workorder_async.models import JSON
+
+VERSION = 1
+T = TypeVar("T")
+
+
+class Standing(Enum):
+    """What is known of a mutation that is about to be sent."""
+
+    NEW = "new"
+    """Nothing, or that it did not happen: its intent is on disk now."""
+    DONE = "done"
+    """It was done, or is being done by this batch: not to be sent again."""
+    OPEN = "open"
+    """An earlier run may have sent it, and its outcome is not known: to be looked for, not to be sent."""
+
+
+@frozen
+class Entry:
+    """A mutation as a journal keeps it: its key, what is to be sent, and when it was first begun, by our own clock."""
+
+    key: str
+    operation: str
+    mutation: JSON
+    began: float
+
+
+_INDEX = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -4000;
+CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB) WITHOUT ROWID;
+"""
+# Standings in the index: begun by this run; left open by an earlier one; done; or free to be sent again.
+_HERE, _OPEN, _DONE, _FREE = "here", "open", "done", "free"
+_ENDS = {"DONE": _DONE, "ALREADY": _DONE, "UNKNOWN": _HERE}
+
+
+@define
+class _Order:
+    """Work for the thread: returns what `work` returns once everything written with it is on disk."""
+
+    work: Callable[[], object]
+    done: "asyncio.Future[Any] | None"
+
+
+class Journal:
+    """An open journal, used from one event loop; `path` None keeps nothing beyond this batch.
+
+    `identity` says which batch this is; a file that says otherwise is refused. Raises `JournalError` for a file that
+    cannot be read, written or shared.
+    """
+
+    def __init__(self, path: "str | os.PathLike[str] | None", identity: dict[str, JSON]) -> None:
+        self._path = None if path is None else Path(path)
+        self._identity = identity
+        self._thread = ThreadPoolExecutor(1, "workorder-journal")
+        self._file: BinaryIO | None = None
+        self._orders: list[_Order] = []
+        self._busy: asyncio.Task[None] | None = None
+        self._failure: JournalError | None = None
+        self._pending: list[bytes] = []
+        # A database without a name is a temporary file, deleted when it is closed.
+        self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+
+    async def __aenter__(self) -> "Journal":
+        try:
+            await self._in_thread(self._open)
+        except BaseException:
+            await self._in_thread(self._close)
+            self._thread.shutdown(wait=False)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._busy is not None:
+            await self._busy
+        await self._in_thread(self._close)
+        self._thread.shutdown(wait=False)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def begin(self, entry: Entry) -> tuple[Standing, float]:
+        """Tell what is known of a mutation, and when it was first begun; the intent of a new one is on disk by then."""
+        return await self._order(lambda: self._begin(entry))
+
+    def end(self, key: str, state: str, **facts: JSON) -> None:
+        """Write an outcome, soon: with the next intent at the latest, or when the journal closes.
+
+        What is "DONE" or "ALREADY" is never sent again, "UNKNOWN" is looked for, any other may be sent again.
+        """
+        self._orders.append(_Order(lambda: self._end(key, state, facts), None))
+        self._start()
+
+    async def left_open(self) -> list[Entry]:
+        """Return what an earlier run left open and this one has not come upon."""
+        return await self._order(lambda: list(self._left_open()))
+
+    # The event loop's side: orders gather while the thread is busy
+
+    async def _order(self, work: Callable[[], T]) -> T:
+        if self._failure is not None:
+            raise self._failure
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._orders.append(_Order(work, done))
+        self._start()
+        return await done
+
+    def _start(self) -> None:
+        if self._busy is None or self._busy.done():
+            self._busy = asyncio.create_task(self._carry_out())
+
+    async def _carry_out(self) -> None:
+        while self._orders:
+            orders, self._orders = self._orders, []
+            try:
+                results = await self._in_thread(partial(self._work, orders))
+            except Exception as error:  # noqa: BLE001 - every order must be answered
+                failure = error if isinstance(error, JournalError) else self._told(error)
+                self._failure = failure
+                results = [failure] * len(orders)
+            for order, result in zip(orders, results, strict=True):
+                if order.done is None or order.done.done():
+                    continue
+                if isinstance(result, BaseException):
+                    order.done.set_exception(result)
+                else:
+                    order.done.set_result(result)
+
+    def _told(self, error: Exception) -> JournalError:
+        return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent")
+
+    # The thread's side
+
+    def _work(self, orders: list[_Order]) -> list[object]:
+        results = [order.work() for order in orders]
+        self._flush()
+        return results
+
+    def _flush(self) -> None:
+        if self._file is not None and self._pending:
+            self._file.write(b"".join(self._pending))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._pending.clear()
+
+    def _write(self, line: dict[str, JSON]) -> None:
+        if self._file is not None:
+            self._pending.append(_line(line))
+
+    def _open(self) -> None:
+        self._index.executescript(_INDEX)
+        if self._path is None:
+            return
+        try:
+            self._file = open(self._path, "a+b")  # noqa: SIM115 - closed by _close
+            _lock(self._file, self._path)
+            self._file.seek(0)
+            whole = self._read(self._file)
+            self._file.truncate(whole)
+            if whole == 0:
+                self._pending.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
+                self._flush()
+                _sync_folder(self._path)
+        except OSError as error:
+            raise JournalError(f"cannot open the journal {str(self._path)!r}: {error}; choose another file") from None
+
+    def _read(self, file: BinaryIO) -> int:
+        """Read every line into the index; return where the last whole line ends."""
+        end = 0
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                value = orjson.loads(line)
+                self._take_in(number, value)
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                raise JournalError(
+                    f"line {number} of the journal {str(self._path)!r} cannot be read: it is no journal of this "
+                    "library, or was changed by hand"
+                ) from None
+            end += len(line)
+        return end
+
+    def _take_in(self, number: int, line: dict[str, JSON]) -> None:
+        if number == 1:
+            self._check_identity(line)
+        elif "intent" in line:
+            key, began = str(line["intent"]), float(str(line["began"]))
+            _, earlier = self._standing(key)
+            self._set(key, _OPEN, earlier or began, _line(line))
+        else:
+            key, state = str(line["outcome"]), str(line["state"])
+            self._set(key, _OPEN if state == "UNKNOWN" else _ENDS.get(state, _FREE))
+
+    def _check_identity(self, header: dict[str, JSON]) -> None:
+        if header["journal"] != "workorder_async" or header["version"] != VERSION:
+            raise JournalError(f"{str(self._path)!r} is a journal of another version; choose another file")
+        found = {name: value for name, value in header.items() if name not in ("journal", "version")}
+        if found != self._identity:
+            raise JournalError(
+                f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
+                f"not {_words(self._identity)}); choose another file"
+            )
+
+    def _standing(self, key: str) -> tuple[str | None, float]:
+        row = self._index.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
+        return (None, 0.0) if row is None or row[0] == _FREE else (str(row[0]), float(row[1]))
+
+    def _set(self, key: str, standing: str, began: float | None = None, line: bytes | None = None) -> None:
+        self._index.execute(
+            "INSERT INTO entries VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET "
+            "standing = ?2, began = coalesce(?3, began), line = CASE ?2 WHEN 'open' THEN coalesce(?4, line) END",
+            (key, standing, began, line),
+        )
+
+    def _begin(self, entry: Entry) -> tuple[Standing, float]:
+        standing, began = self._standing(entry.key)
+        if standing in (_HERE, _DONE):
+            return Standing.DONE, began
+        self._set(entry.key, _HERE, began or entry.began)
+        if standing == _OPEN:
+            return Standing.OPEN, began
+        self._write(
+            {
+                "intent": entry.key,
+                "operation": entry.operation,
+                "mutation": entry.mutation,
+                "began": round(entry.began, 3),
+            }
+        )
+        return Standing.NEW, entry.began
+
+    def _end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
+        self._set(key, _ENDS.get(state, _FREE))
+        self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
+
+    def _left_open(self) -> Iterator[Entry]:
+        for key, began, line in self._index.execute(
+            "SELECT key, began, line FROM entries WHERE standing = ?", (_OPEN,)
+        ):
+            intent = json.loads(line)
+            yield Entry(key, intent["operation"], intent["mutation"], began)
+
+    def _close(self) -> None:
+        self._index.close()
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+
+
+def _line(value: dict[str, JSON]) -> bytes:
+    return to_json(value) + b"\n"
+
+
+def _words(identity: dict[str, JSON]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Lock the file for this process until it is closed."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise JournalError(f"the journal {str(path)!r} is in use by another batch; wait for its end") from None
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the new file's name durable, where a folder can be opened."""
+    if sys.platform != "win32":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
