@@ -1,7 +1,7 @@
 """The floors of the package: imports go down only, also those under `TYPE_CHECKING` and inside functions.
 
 0 WORDS   errors endpoints models/* report signing
-1 RULES   envelope codec clock retry paging windows columns
+1 RULES   envelope codec clock retry paging repair windows columns
 2 WIRE    session limiter payloads journal sinks/*
 3 FACE    client settling walk
 4 JOBS    batch export mirror sandbox/*, which know nothing of each other
@@ -25,7 +25,7 @@ ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
     {"errors", "endpoints", "models", "report", "signing"},
-    {"envelope", "codec", "clock", "retry", "paging", "windows", "columns"},
+    {"envelope", "codec", "clock", "retry", "paging", "repair", "windows", "columns"},
     {"session", "limiter", "payloads", "journal", "sinks"},
     {"client", "settling", "walk"},
     {"batch", "export", "mirror", "sandbox"},

@@ -1,17 +1,15 @@
 """paging.py: a game of the list's server against the walk, in any order of reads, answers and changes."""
 
-import pickle
 from collections.abc import Callable
 from random import Random
 
-import pytest
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workorder_async.envelope import Answer
-from workorder_async.errors import ConfigError, DecodeError, WalkDriftError
-from workorder_async.models import TicketQuery, TicketStatus
+from workorder_async.errors import WalkDriftError
+from workorder_async.models import JSON, TicketQuery, TicketStatus
 from workorder_async.paging import READS_AT_HAND, PageRead, PageWalk
 
 NOW = 1_700_000_000.0
@@ -37,7 +35,7 @@ class List:
 
     def answer(self, rows: list[int], size: int) -> Answer:
         """Return these rows as a page."""
-        pagination = {"page_size": size if self.says_page_size else 0, "total": self.says_total(len(self.rows))}
+        pagination: JSON = {"page_size": size if self.says_page_size else 0, "total": self.says_total(len(self.rows))}
         return Answer({"pagination": pagination, "tickets": [{"id": id} for id in rows]})
 
     def lose(self, random: Random, count: int) -> None:
@@ -149,7 +147,7 @@ def test_anything(random: Random, rows: int, page_size: int, concurrency: int, r
         says_total=random.choice([lambda n: n, lambda n: n, lambda n: 0, lambda n: n // 2, lambda n: n * 3 + 7]),
     )
     walk = PageWalk(QUERY, page_size=page_size, concurrency=concurrency, verify=random.random() < 0.3)
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: server.lose(random, some(random, rate)),
         lambda: server.regain(random, some(random, rate)),
         lambda: server.gain(random, some(random, rate / 4), anywhere=True),

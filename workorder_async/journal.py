@@ -13,15 +13,17 @@ import asyncio
 import json
 import os
 import sqlite3
+import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from attrs import define, frozen
@@ -31,6 +33,7 @@ from workorder_async.errors import JournalError
 from workorder_async.models import JSON
 
 VERSION = 1
+_HEAD = b'{"journal":"workorder_async","version":'
 T = TypeVar("T")
 
 
@@ -85,7 +88,8 @@ class Journal:
         self._path = None if path is None else Path(path)
         self._identity = identity
         self._thread = ThreadPoolExecutor(1, "workorder-journal")
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
+        self._size = 0
         self._orders: list[_Order] = []
         self._busy: asyncio.Task[None] | None = None
         self._failure: JournalError | None = None
@@ -102,13 +106,22 @@ class Journal:
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._busy is not None:
-            await self._busy
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        finishing = asyncio.create_task(self._finish())
+        try:
+            await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            await finishing
+            raise
+        if self._failure is not None and kind is not asyncio.CancelledError:
+            raise self._failure
+
+    async def _finish(self) -> None:
+        """Write what was ordered, also where the task that wrote was cancelled, and close."""
+        while self._orders or (self._busy is not None and not self._busy.done()):
+            await asyncio.wait({self._start()})
         await self._in_thread(self._close)
         self._thread.shutdown(wait=False)
-        if self._failure is not None:
-            raise self._failure
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -139,9 +152,10 @@ class Journal:
         self._start()
         return await done
 
-    def _start(self) -> None:
+    def _start(self) -> "asyncio.Task[None]":
         if self._busy is None or self._busy.done():
             self._busy = asyncio.create_task(self._carry_out())
+        return self._busy
 
     async def _carry_out(self) -> None:
         while self._orders:
@@ -171,11 +185,20 @@ class Journal:
         return results
 
     def _flush(self) -> None:
-        if self._file is not None and self._pending:
-            self._file.write(b"".join(self._pending))
-            self._file.flush()
+        lines, self._pending = b"".join(self._pending), []
+        if self._file is None or not lines:
+            return
+        try:
+            written = 0
+            while written < len(lines):
+                written += self._file.write(lines[written:])
             os.fsync(self._file.fileno())
-        self._pending.clear()
+        except OSError:
+            # What these lines begin is not sent, so it must not look as if it was; nor may half a line stay.
+            with suppress(OSError):
+                self._file.truncate(self._size)
+            raise
+        self._size += len(lines)
 
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
@@ -186,28 +209,31 @@ class Journal:
         if self._path is None:
             return
         try:
-            self._file = open(self._path, "a+b")  # noqa: SIM115 - closed by _close
+            self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115 - closed by _close
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise OSError("it is no file that can be read again")
             _lock(self._file, self._path)
             self._file.seek(0)
-            whole = self._read(self._file)
-            self._file.truncate(whole)
-            if whole == 0:
+            with open(self._file.fileno(), "rb", closefd=False) as lines:
+                self._size = self._read(lines)
+            self._file.truncate(self._size)
+            if self._size == 0:
                 self._pending.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
                 self._flush()
                 _sync_folder(self._path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise JournalError(f"cannot open the journal {str(self._path)!r}: {error}; choose another file") from None
 
-    def _read(self, file: BinaryIO) -> int:
+    def _read(self, file: Iterable[bytes]) -> int:
         """Read every line into the index; return where the last whole line ends."""
         end = 0
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
+            # A first line that is torn is ours only if it begins as ours does.
+            if not line.endswith(b"\n") and (number > 1 or line[: len(_HEAD)] == _HEAD[: len(line)]):
                 break
             try:
-                value = orjson.loads(line)
-                self._take_in(number, value)
-            except (orjson.JSONDecodeError, KeyError, TypeError):
+                self._take_in(number, _parsed(line))
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise JournalError(
                     f"line {number} of the journal {str(self._path)!r} cannot be read: it is no journal of this "
                     "library, or was changed by hand"
@@ -286,11 +312,21 @@ def _line(value: dict[str, JSON]) -> bytes:
     return to_json(value) + b"\n"
 
 
+def _parsed(line: bytes) -> dict[str, JSON]:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        value = json.loads(line)  # it takes the lone surrogates that to_json escapes
+    if not isinstance(value, dict):
+        raise TypeError("no object")
+    return value
+
+
 def _words(identity: dict[str, JSON]) -> str:
     return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: FileIO, path: Path) -> None:
     """Lock the file for this process until it is closed."""
     try:
         if sys.platform == "win32":

@@ -12,11 +12,11 @@ rows that leave and rows that enter.
 3. Window. Twice `concurrency` reads are asked for at most (whoever drives the walk lets `concurrency` of them be under
    way, and has the next at hand when one ends), and four times `concurrency` pages are held. Pages come in order.
 4. Dedupe. A row whose id was given out is dropped, and counted.
-5. Repair. If page k+1 has a smaller total than page k, by d, rows beyond the edge between them may have slid before it:
-   [edge - d, edge) is read again, from the edge backwards, and wider by as much as the total falls meanwhile. Of a list
-   that is not frozen, or into which a row is seen to enter, [edge, edge + d) too, forwards. Why that is all: a row of a
-   frozen list only ever slides to the front. If no page showed it, there is an edge with the row beyond it when page k
-   was read, and before it when page k+1 was; the second read was then the later one, and the row slid by d at the most.
+5. Repair. If page k+1 has a smaller total than page k, rows beyond the edge between them may have slid before it: they
+   are looked for, and come with page k+1 (`repair.py`). Of a list that is not frozen, or into which a row is seen to
+   enter, also rows that were pushed behind the edge. Why that is all: a row of a frozen list only ever slides to the
+   front. If no page showed it, there is an edge with the row beyond it when page k was read, and before it when page
+   k+1 was; the second read was then the later one, and its total the smaller one.
 6. End. When the last page given out reaches its own total, and every gap is mended; 8 empty pages in a row end it too.
 7. Verify. A row that leaves and one that enters cancel out in the total. With `verify` the whole list is read again,
    backwards and forwards in turn, until a pass finds nothing new; after `max_passes` passes: `WalkDriftError`.
@@ -34,6 +34,7 @@ from workorder_async.codec import Row, read_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.models import PageRequest, TicketQuery, TicketStatus
+from workorder_async.repair import PushedRows, Repair, SlidRows, Trend
 from workorder_async.report import WalkReport
 
 #: Reads asked for, per read that may be under way.
@@ -75,38 +76,10 @@ class PageRead:
     """One read that the walk wants: send `request`, and hand this back to `receive` with the answer."""
 
     request: PageRequest
-    repair: "_Repair | None"
+    repair: Repair | None
     journey: "_Journey"
     #: The smallest total known when it was sent; a larger one in its answer means that a row has entered.
     low: float
-
-
-@define(eq=False)
-class _Repair:
-    """Pages read again from an edge in one direction (`step`), as far as the position `bound`."""
-
-    page: int
-    step: int
-    bound: int
-    total: int
-    stride: int
-    found: list[tuple[list[Row], Answer]] = Factory(list)
-    under_way: bool = False
-
-    @property
-    def done(self) -> bool:
-        if self.step < 0:
-            return self.page < 1 or self.page * self.stride <= self.bound
-        return (self.page - 1) * self.stride >= self.bound
-
-    def receive(self, rows: list[Row], answer: Answer, total: int) -> None:
-        self.found.append((rows, answer))
-        moved = self.step * (total - self.total)
-        if moved > 0:
-            self.bound += self.step * moved
-            self.total = total
-        self.page += self.step
-        self.under_way = False
 
 
 @define(eq=False)
@@ -114,7 +87,8 @@ class _HeldPage:
     rows: list[Row]
     answer: Answer
     total: int
-    repairs: list[_Repair] = Factory(list)
+    ids: frozenset[int]
+    repairs: list[Repair] = Factory(list)
 
 
 @define(eq=False)
@@ -125,12 +99,13 @@ class _Journey:
     front: int
     #: Total of the page before `front`; None where there is none.
     edge_total: int | None
+    edge_ids: frozenset[int] = frozenset()
     next: int = field(default=Factory(lambda self: self.front, takes_self=True))
     held: dict[int, _HeldPage] = Factory(dict)
     #: Pages to be read again since they came short, and how often they were.
     again: deque[int] = Factory(deque)
     rereads: dict[int, int] = Factory(dict)
-    repairs: list[_Repair] = Factory(list)
+    repairs: list[Repair] = Factory(list)
     empty_in_a_row: int = 0
     #: The position up to which rows were given out at another stride: its pages before that show them again.
     reached: int = 0
@@ -171,6 +146,7 @@ class PageWalk:
         self._passes = 1
         self._requests = self._duplicates = self._drifts = self._repaired = 0
         self._requests_in_pass = self._found_in_pass = self._flaws_before_pass = 0
+        self._trend = Trend()
         self._journey = _Journey(1, 1, None)
         if bookmark is not None:
             self._first = PageRequest(bookmark.query, 1, bookmark.page_size)
@@ -221,12 +197,12 @@ class PageWalk:
 
     def next_read(self) -> PageRead | None:
         """Return the next read; None while there is nothing to ask for, or enough is under way or held."""
-        if self._under_way >= self._concurrency * READS_AT_HAND:
+        # What waits for its turn is carried out later, and the list has moved on by then: not while it moves.
+        if self._under_way >= self._concurrency * (1 if self._drifts else READS_AT_HAND):
             return None
         for repair in self._journey.repairs:
             if not repair.under_way:
-                repair.under_way = True
-                return self._read(repair.page, repair)
+                return self._read(repair.next_page(self._expected_total()), repair)
         if self._journey.again:
             return self._read(self._journey.again.popleft())
         number = self._next_number()
@@ -234,6 +210,11 @@ class PageWalk:
             return None
         self._journey.next += self._journey.step
         return self._read(number)
+
+    def _expected_total(self) -> int:
+        """Guess the total at the time when a read that is sent now is carried out."""
+        fall_per_request = (self._first_total - self._low) / max(1, self._requests)
+        return int(self._low - fall_per_request * self._under_way)
 
     def _next_number(self) -> int | None:
         journey = self._journey
@@ -246,7 +227,7 @@ class PageWalk:
         needed = number == journey.front or (self._stride and (number - 1) * self._stride < self._last_total)
         return number if needed else None
 
-    def _read(self, number: int, repair: _Repair | None = None) -> PageRead:
+    def _read(self, number: int, repair: Repair | None = None) -> PageRead:
         self._under_way += 1
         self._requests += 1
         self._requests_in_pass += 1
@@ -275,12 +256,13 @@ class PageWalk:
             self._freeze_at(now)
         self._note_total(total, read.low)
         self._check_bound()
+        page = _HeldPage(rows, answer, total, frozenset(cast("int", row["id"]) for row in rows))
         if read.repair is not None:
-            self._receive_again(read.repair, rows, answer, total)
+            self._receive_again(read.repair, page)
         elif self._is_short(number, count, total):
-            self._receive_short(number, _HeldPage(rows, answer, total), said)
+            self._receive_short(number, page, said)
         else:
-            self._hold(number, _HeldPage(rows, answer, total))
+            self._hold(number, page)
 
     def _sound_total(self, total: int, number: int, count: int) -> int:
         """Return the total, or where it is less than the rows that came, one that makes the walk go on to the end."""
@@ -350,8 +332,8 @@ class PageWalk:
             self._flaw("a page stayed shorter than its total says")
             self._hold(number, page)
 
-    def _receive_again(self, repair: _Repair, rows: list[Row], answer: Answer, total: int) -> None:
-        repair.receive(rows, answer, total)
+    def _receive_again(self, repair: Repair, page: _HeldPage) -> None:
+        repair.receive(page.rows, page.ids, page.answer, page.total)
         if repair.done:
             self._journey.repairs.remove(repair)
 
@@ -362,22 +344,23 @@ class PageWalk:
             return
         before = held.get(number - 1)
         if before is not None:
-            self._mend_edge(number - 1, before.total, page)
+            self._mend_edge(number - 1, before.total, before.ids, page)
         elif number == self._journey.front and self._journey.edge_total is not None:
-            self._mend_edge(number - 1, self._journey.edge_total, page)
+            self._mend_edge(number - 1, self._journey.edge_total, self._journey.edge_ids, page)
         if number + 1 in held:
-            self._mend_edge(number, page.total, held[number + 1])
+            self._mend_edge(number, page.total, page.ids, held[number + 1])
 
-    def _mend_edge(self, number: int, total_before: int, after: _HeldPage) -> None:
+    def _mend_edge(self, number: int, total_before: int, before: frozenset[int], after: _HeldPage) -> None:
         """Begin the repair of the edge behind page `number`, if rows may have slid past it."""
-        fell = total_before - after.total
-        if fell <= 0:
+        totals = (total_before, after.total)
+        if total_before <= after.total:
             return
         self._drifts += 1
-        edge = number * self._stride
-        after.repairs = [_Repair(number, -1, edge - fell, after.total, self._stride)]
+        after.repairs = [
+            SlidRows.behind(number, self._stride, totals, before=before, after=after.ids, trend=self._trend)
+        ]
         if not self._frozen or self._entered:
-            after.repairs.append(_Repair(number + 1, 1, edge + fell, total_before, self._stride))
+            after.repairs.append(PushedRows.behind(number, self._stride, totals))
         self._journey.repairs += after.repairs
 
     # What is given out
@@ -407,7 +390,7 @@ class PageWalk:
         self._give_out_rows(page.rows, page.answer, place)
         del journey.held[journey.front]
         journey.front += journey.step
-        journey.edge_total = page.total
+        journey.edge_total, journey.edge_ids = page.total, page.ids
         journey.empty_in_a_row = 0 if page.rows or page.total <= 0 else journey.empty_in_a_row + 1
         if journey.empty_in_a_row >= _EMPTY_PAGES_THAT_END:
             self._flaw("the totals say more than there is")
