@@ -15,7 +15,7 @@ from workorder_async import CloseTicket, Sandbox, TicketQuery, TicketStatus, Tic
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-FIRST, REAL_PLATFORM, WALK, *MORE = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+FIRST, REAL_PLATFORM, WALK, BATCH = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 async def run(sample: str, **names: object) -> dict[str, object]:
@@ -72,6 +72,18 @@ async def test_walk_sample() -> None:
         assert len({applied.ticket_id for applied in sandbox.applied}) == len(sandbox.applied) == pending > 100
     assert printed == [(True, "frozen, drift repaired")]
     assert "# True frozen, drift repaired" in WALK
+
+
+async def test_batch_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample of a batch closes every pending ticket once, prints nothing, and keeps a journal."""
+    monkeypatch.chdir(tmp_path)
+    printed: list[object] = []
+    async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:
+        pending = (await client.list_tickets(TicketQuery(status=TicketStatus.PENDING))).pagination.total
+        await run(BATCH, client=client, print=lambda *words: printed.append(words))
+        assert len({applied.ticket_id for applied in sandbox.applied}) == len(sandbox.applied) == pending > 50
+    assert printed == []
+    assert (tmp_path / "closes.journal").stat().st_size > 0
 
 
 def test_commands() -> None:

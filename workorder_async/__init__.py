@@ -56,6 +56,7 @@ from workorder_async.models import (
 from workorder_async.report import WalkReport
 
 if TYPE_CHECKING:
+    from workorder_async.batch import BatchReport, Outcome, State, run_batch
     from workorder_async.client import WorkorderClient
     from workorder_async.retry import RetryPolicy
     from workorder_async.sandbox import Sandbox
@@ -69,6 +70,7 @@ __all__ = [
     "AssignStatus",
     "Attachment",
     "AuthenticationError",
+    "BatchReport",
     "CloseTicket",
     "CommentTicket",
     "ConfigError",
@@ -83,6 +85,7 @@ __all__ = [
     "NoAnswerError",
     "NotFoundError",
     "NotSentError",
+    "Outcome",
     "OutcomeUnknownError",
     "Pagination",
     "Priority",
@@ -94,6 +97,7 @@ __all__ = [
     "SchemeSigner",
     "Signer",
     "SigningInput",
+    "State",
     "Tag",
     "Ticket",
     "TicketAssign",
@@ -112,17 +116,22 @@ __all__ = [
     "WalkReport",
     "WorkorderClient",
     "WorkorderError",
+    "run_batch",
 ]
 
 _LATER = {
+    "BatchReport": "batch",
+    "Outcome": "batch",
     "RetryPolicy": "retry",
     "Sandbox": "sandbox",
     "SchemeSigner": "signing",
     "Signer": "signing",
     "SigningInput": "signing",
+    "State": "batch",
     "Walk": "walk",
     "WalkOptions": "windows",
     "WorkorderClient": "client",
+    "run_batch": "batch",
 }
 
 

@@ -329,6 +329,8 @@ class SignedSession:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=self._options.trust_env,
             )
+            # aiohttp would send a GET whose connection broke once more by itself, unsigned anew and uncounted.
+            self._http._retry_connection = False
             _KEPT.add(self._http)
         return self._http
 

@@ -9,10 +9,9 @@ are joined) is the sandbox's own choice, said where it is made, and never a hint
 """
 
 import asyncio
-import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
@@ -25,8 +24,12 @@ from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 from aiohttp import web
 
 from workorder_async.errors import ApiError, ConfigError
+from workorder_async.models import TicketStatus
 from workorder_async.sandbox.app import Api
+from workorder_async.sandbox.arguments import check_seconds, check_whole
+from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno
+from workorder_async.sandbox.faults import Fault, Faults, Kind, Struck
 from workorder_async.sandbox.files import Files
 from workorder_async.sandbox.gate import Gate
 from workorder_async.sandbox.seed import tickets as seed_tickets
@@ -39,7 +42,19 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
     from workorder_async.retry import RetryPolicy
 
-__all__ = ["SANDBOX_ERRNOS", "Applied", "ClientOptions", "Errno", "Sandbox"]
+__all__ = [
+    "SANDBOX_ERRNOS",
+    "Applied",
+    "ClientOptions",
+    "Drift",
+    "Drifted",
+    "Errno",
+    "Fault",
+    "Kind",
+    "Pick",
+    "Sandbox",
+    "Struck",
+]
 
 #: Method, path, query and body are signed, so that nothing can be changed on the way; `detect` finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
@@ -72,6 +87,8 @@ class Sandbox:
                    it everything is in memory (uploads in a temporary directory) and gone at the end.
     host, port     where to listen; port 0 takes a free one
     latency        seconds added to each answer
+    drift          what changes between the reads of a list (see `Drift`)
+    faults         which requests go wrong, and how (see `Fault`)
     page_size_cap  the most rows on a page of list_tickets; whoever asks for more gets so many
     app_id, app_secret, scheme   who may ask, and how requests are signed (see `workorder_async.signing`)
     clock          the server's time, in seconds since the epoch: of `Date`, of mutations, and of what is too old
@@ -89,17 +106,18 @@ class Sandbox:
         seed: int = 1,
         latency: float = 0.0,
         page_size_cap: int = 100,
+        drift: Iterable[Drift] = (),
+        faults: Iterable[Fault] = (),
         app_id: str = "sandbox-app",
         app_secret: str = "sandbox-secret",  # noqa: S107 - it guards nothing
         scheme: str = DEFAULT_SCHEME,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_whole("tickets", tickets, 0, 10**8)
-        _check_whole("port", port, 0, 65535)
-        _check_whole("page_size_cap", page_size_cap, 1, 10**6)
-        _check_whole("seed", seed, 0, 2**63)
-        if not isinstance(latency, int | float) or not 0 <= latency < math.inf:
-            raise ConfigError(f"latency is {latency!r}; it must be seconds, 0 or more")
+        check_whole("tickets", tickets, 0, 10**8)
+        check_whole("port", port, 0, 65535)
+        check_whole("page_size_cap", page_size_cap, 1, 10**6)
+        check_whole("seed", seed, 0, 2**63)
+        check_seconds("latency", latency)
         if not host:
             raise ConfigError("host is empty, which would mean every network; 127.0.0.1 is this machine alone")
         self._signer = SchemeSigner(app_id, app_secret, scheme)
@@ -111,6 +129,8 @@ class Sandbox:
         self._latency = latency
         self._page_size_cap = page_size_cap
         self._clock = clock
+        self._drifting = Drifting(drift, seed)
+        self._faults = Faults(faults, seed, clock)
         self._url = ""
         self._api: Api | None = None
         self._stack = AsyncExitStack()
@@ -153,7 +173,9 @@ class Sandbox:
         await run(partial(store.open, self._seed))
         gate = Gate(self._signer.app_id, self._secret, self._signer.scheme, self._clock)
         files = Files(directory, self._clock)
-        return Api(store, worker, files, gate, self._clock, self._latency, self._page_size_cap)
+        return Api(
+            store, worker, files, gate, self._drifting, self._faults, self._clock, self._latency, self._page_size_cap
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -196,12 +218,51 @@ class Sandbox:
         """How many requests each operation received, refused ones too; a copy."""
         return Counter(self._running().requests)
 
+    @property
+    def drift(self) -> tuple[Drift, ...]:
+        """What changes between the reads of a list; to set it counts the reads anew, to set `()` ends it."""
+        return self._drifting.script
+
+    @drift.setter
+    def drift(self, drifts: Iterable[Drift]) -> None:
+        self._drifting.script = drifts
+
+    @property
+    def drifted(self) -> list[Drifted]:
+        """What `drift` and `change` have changed so far, in order; a copy."""
+        return list(self._drifting.drifted)
+
+    async def change(
+        self,
+        *,
+        close: int = 0,
+        reopen: int = 0,
+        create: int = 0,
+        delete: int = 0,
+        pick: Pick = "random",
+        status: TicketStatus = TicketStatus.PENDING,
+    ) -> Drifted:
+        """Change so many tickets now, at once, and return which; the arguments are those of `Drift`."""
+        drift = Drift(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
+        api = self._running()
+        changed = partial(self._drifting.change, api.store, drift)
+        return await asyncio.get_running_loop().run_in_executor(api.worker, changed)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Which requests go wrong; to set it counts requests anew, to set `()` ends it."""
+        return self._faults.script
+
+    @faults.setter
+    def faults(self, faults: Iterable[Fault]) -> None:
+        self._faults.script = faults
+
+    @property
+    def struck(self) -> list[Struck]:
+        """Every request that met one of the `faults`, in the order of their arrival; a copy."""
+        return list(self._faults.struck)
+
     def _running(self) -> Api:
         if self._api is None:
             raise ConfigError("the sandbox is not running; use it inside `async with Sandbox(...) as sandbox:`")
         return self._api
-
-
-def _check_whole(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")

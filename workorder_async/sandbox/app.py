@@ -1,7 +1,7 @@
 """The sandbox over HTTP: the eight endpoints of the API document, and the temporary URLs of uploaded files.
 
-Every request to an endpoint goes the same way: it is counted, its headers, body and signature are checked, its
-parameters are read by `rules`, the store answers in its own thread, and the envelope goes out.
+Every request to an endpoint goes the same way: it is counted, and may meet a fault; its headers, body and signature are
+checked, its parameters are read by `rules`, the store answers in its own thread, and the envelope goes out.
 """
 
 import asyncio
@@ -29,8 +29,10 @@ from workorder_async.endpoints import (
     Endpoint,
 )
 from workorder_async.models import JSON
-from workorder_async.sandbox import changes, rules, shapes
+from workorder_async.sandbox import breaking, changes, rules, shapes
+from workorder_async.sandbox.drift import Drifting
 from workorder_async.sandbox.errnos import Errno, Refused
+from workorder_async.sandbox.faults import Faults
 from workorder_async.sandbox.files import Files
 from workorder_async.sandbox.gate import Gate
 from workorder_async.sandbox.multipart import Pieces
@@ -74,6 +76,8 @@ class Api:
     worker: Executor
     files: Files
     gate: Gate
+    drifting: Drifting
+    faults: Faults
     clock: Callable[[], float]
     latency: float
     page_size_cap: int
@@ -83,6 +87,7 @@ class Api:
         """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
         app = web.Application()
         app.on_response_prepare.append(self._set_date)
+        app.on_shutdown.append(self._end_pauses)
         reads = (
             ("POST", LIST_TICKETS, self._list_tickets),
             ("GET", LIST_TICKETS, self._list_tickets),
@@ -101,24 +106,35 @@ class Api:
     async def _set_date(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(self.clock(), usegmt=True)
 
+    async def _end_pauses(self, _app: web.Application) -> None:
+        self.faults.pauses.end()
+
     def _handler(self, endpoint: Endpoint, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests[endpoint.operation] += 1
-            envelope: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
+            fault = self.faults.strike(endpoint.operation, self.requests[endpoint.operation])
+            right = partial(self._envelope, request, answer)
             try:
-                self.gate.check_headers(request.headers)
-                data = await answer(request)
-                if data is not None:
-                    envelope["data"] = data
-            except Refused as refused:
-                envelope = {"errno": int(refused.errno), "errmsg": refused.errmsg}
+                if fault is not None:
+                    return await self.faults.carry_out(fault, request, right)
+                return breaking.envelope(await right())
             except (ConnectionError, web.RequestPayloadError):
                 raise web.HTTPBadRequest(text="the body ended before its end") from None
-            envelope["request_id"] = secrets.token_hex(16)
-            await asyncio.sleep(self.latency)
-            return web.Response(body=orjson.dumps(envelope), content_type="application/json")
 
         return handle
+
+    async def _envelope(self, request: web.Request, answer: _Answer) -> bytes:
+        envelope: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
+        try:
+            self.gate.check_headers(request.headers)
+            data = await answer(request)
+            if data is not None:
+                envelope["data"] = data
+        except Refused as refused:
+            envelope = {"errno": int(refused.errno), "errmsg": refused.errmsg}
+        envelope["request_id"] = secrets.token_hex(16)
+        await asyncio.sleep(self.latency)
+        return orjson.dumps(envelope)
 
     async def _list_tickets(self, request: web.Request) -> JSON:
         body = await self._signed_body(request)
@@ -131,7 +147,9 @@ class Api:
     def _page(self, fields: Fields) -> JSON:
         size = min(fields["page_size"], self.page_size_cap)
         total, rows = self.store.page(fields, size)
-        return {"pagination": {"page_size": size, "total": total}, "tickets": [shapes.summary(row) for row in rows]}
+        tickets: list[JSON] = [shapes.summary(row) for row in rows]
+        self.drifting.after_read(self.store)
+        return {"pagination": {"page_size": size, "total": total}, "tickets": tickets}
 
     async def _get_ticket(self, request: web.Request) -> JSON:
         id = await self._asked_id(request)

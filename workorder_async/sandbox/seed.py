@@ -88,19 +88,21 @@ def tickets(count: int, seed: int) -> Iterator[Record]:
         # Now and then several tickets share one second, as after an import: order by time alone is not an order.
         if not index or chance() > 0.02:
             created = BEGIN + int((index + chance()) * SPAN / count)
-        yield _ticket(chance, FIRST_ID + index, created)
+        yield ticket(chance, FIRST_ID + index, created)
 
 
 def _pick(chance: _Chance, choices: Sequence[_T]) -> _T:
     return choices[int(chance() * len(choices))]
 
 
-def _ticket(chance: _Chance, id: int, created: int) -> Record:
+def ticket(chance: _Chance, id: int, created: int, status: int | None = None) -> Record:
+    """Return the row of one ticket, of this status or of any; `chance` gives numbers from 0 up to 1."""
     line = _pick(chance, _LINES)
     creator, customer, handler = _pick(chance, PEOPLE), _pick(chance, CUSTOMERS), _pick(chance, line.members)
-    status = _status(chance())
+    any_status = _status(chance())
     if id == _EXAMPLE_ID:
-        creator, status = _EXAMPLE_CREATOR, 2
+        creator, any_status = _EXAMPLE_CREATOR, 2
+    status = any_status if status is None else status
     type_ = 1 + int(chance() * 3)
     sub_type = _pick(chance, _SUB_TYPES_OF[type_])
     times = _times(chance, status, created)

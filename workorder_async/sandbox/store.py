@@ -26,6 +26,7 @@ _LISTED = (
 )
 # Windows ask for many totals; a few thousand are worth keeping, more are a leak.
 _TOTALS_KEPT = 4096
+_INT64_MAX = 2**63 - 1
 
 
 @frozen
@@ -52,7 +53,7 @@ class Store:
     def __init__(self, path: Path | None, clock: Callable[[], float]) -> None:
         self.applied: list[Applied] = []
         self._path = path
-        self._clock = clock
+        self.clock = clock
         self._totals: dict[tuple[str, tuple[JSON, ...]], int] = {}
         try:
             # Made by one thread and used by another, never by two at a time.
@@ -66,7 +67,7 @@ class Store:
         # The lock is taken with the first transaction and held until the end.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
-            with self._transaction():
+            with self.transaction():
                 if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                     self._fill(seed())
                 elif (self._pragma("application_id"), self._pragma("user_version")) != (APPLICATION_ID, VERSION):
@@ -91,12 +92,14 @@ class Store:
             self._db.execute(statement)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Make what is changed inside happen whole or, after an error, not at all."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
         finally:
+            self._totals.clear()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
@@ -137,6 +140,31 @@ class Store:
             raise Refused(Errno.NOT_FOUND, f"工单 {id} 不存在")
         return row
 
+    def count(self, status: int) -> int:
+        """Return how many tickets have this status."""
+        return self._total("WHERE status = ?", (status,))
+
+    def ids_at(self, status: int, ranks: Iterable[int]) -> list[int]:
+        """Return the tickets at these places of a status's list, from 0 and ascending; the newest is first.
+
+        One pass over the index, however many places.
+        """
+        ids, last, time, id = [], -1, _INT64_MAX, _INT64_MAX
+        for rank in ranks:
+            time, id = self._db.execute(
+                "SELECT created_time, id FROM tickets WHERE status = ? AND (created_time, id) < (?, ?) "
+                "ORDER BY created_time DESC, id DESC LIMIT 1 OFFSET ?",
+                (status, time, id, rank - last - 1),
+            ).fetchone()
+            ids.append(id)
+            last = rank
+        return ids
+
+    def next_id(self) -> int:
+        """Return the id that the next ticket gets."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tickets'").fetchone()
+        return 1 if row is None else int(row[0]) + 1
+
     def insert(self, record: Record) -> int:
         """Add a ticket and return its id."""
         return int(self._db.execute(INSERT, {**record, "id": None}).lastrowid or 0)
@@ -146,12 +174,15 @@ class Store:
         columns = ", ".join(f"{name} = :{name}" for name in changes)
         self._db.execute(f"UPDATE tickets SET {columns} WHERE id = :id", {**changes, "id": id})  # noqa: S608
 
+    def delete(self, id: int) -> None:
+        """Take a ticket away; its id is not given again."""
+        self._db.execute("DELETE FROM tickets WHERE id = ?", (id,))
+
     def apply(self, operation: str, change: "Change", fields: Fields, request: Mapping[str, JSON]) -> int:
         """Carry out one mutation, whole or not at all, record it in `applied`, and return the ticket's id."""
-        now = self._clock()
-        with self._transaction():
+        now = self.clock()
+        with self.transaction():
             ticket_id = change(self, fields, int(now))
-        self._totals.clear()
         self.applied.append(Applied(operation, ticket_id, now, request))
         return ticket_id
 

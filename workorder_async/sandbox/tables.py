@@ -85,6 +85,7 @@ class Action(IntEnum):
     REJECTED = 4
     FINISHED = 5
     CLOSED = 6
+    REOPENED = 7
 
 
 def step(action: Action, time: int, who: int, name: str, detail: str = "") -> list[int | str]:

@@ -1,0 +1,138 @@
+"""How one answer goes wrong on the wire: cut off, silent, slow, or a page of something between the two.
+
+What is returned after a connection has gone is never sent; the server wants something to return.
+"""
+
+import asyncio
+import secrets
+import socket
+import struct
+
+import orjson
+from aiohttp import web
+
+_DRIPS = 20
+
+_PAGE = (
+    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>sandbox proxy</center>\r\n</body>\r\n</html>\r\n"
+)
+
+
+def envelope(body: bytes) -> web.Response:
+    """Answer with an envelope, as always."""
+    return web.Response(body=body, content_type="application/json")
+
+
+def refusal(errno: int | None) -> web.Response:
+    """Answer with an envelope that says no."""
+    said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
+    return envelope(orjson.dumps(said))
+
+
+def busy(status: int, retry_after: int | None) -> web.Response:
+    """Answer that it is too much just now, and when to come again, in seconds."""
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return web.Response(status=status, headers=headers, text="the sandbox is busy, by its script\n")
+
+
+def page() -> web.Response:
+    """Answer as a proxy does that got no answer."""
+    return web.Response(status=502, content_type="text/html", text=_PAGE)
+
+
+def close(request: web.Request) -> web.Response:
+    """Close the connection, whatever has not been read."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def reset(request: web.Request) -> web.Response:
+    """Close the connection so that the caller sees ECONNRESET."""
+    if request.transport is not None:
+        # Not to linger is to send RST in place of FIN.
+        linger = struct.pack("ii", 1, 0)
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    return close(request)
+
+
+async def truncate(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Send the head of an answer and half of its body, and close the connection."""
+    response = await _begin(request, body)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+async def _begin(request: web.Request, body: bytes) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    response.content_length = len(body)
+    await response.prepare(request)
+    return response
+
+
+class _Watch(asyncio.Protocol):
+    """Stands between a connection and its server, to see it end; what comes meanwhile is dropped."""
+
+    def __init__(self, server: asyncio.BaseProtocol) -> None:
+        self.server = server
+        self.over = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.connection_lost(exc)
+        self.over.set()
+
+
+class Pauses:
+    """The requests that are kept waiting, and their common end."""
+
+    def __init__(self) -> None:
+        self._watches: set[_Watch] = set()
+        self._ended = False
+
+    def end(self) -> None:
+        """Let every pause be over, and every further one."""
+        self._ended = True
+        for watch in self._watches:
+            watch.over.set()
+
+    async def hang(self, request: web.Request) -> web.StreamResponse:
+        """Say nothing, until the caller goes away."""
+        await self._wait(request, None)
+        return close(request)
+
+    async def slow_headers(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
+        """Answer after so many seconds."""
+        await self._wait(request, seconds)
+        return envelope(body)
+
+    async def slow_body(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
+        """Answer at once with the head and the first bytes, and with the last ones after so many seconds."""
+        response = await _begin(request, body)
+        size = -(-len(body) // _DRIPS)
+        drips = [body[start : start + size] for start in range(0, len(body), size)]
+        await response.write(drips[0])
+        for drip in drips[1:]:
+            await self._wait(request, seconds / (len(drips) - 1))
+            await response.write(drip)
+        return response
+
+    async def _wait(self, request: web.Request, seconds: float | None) -> None:
+        """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
+        transport = request.transport
+        if transport is None or self._ended:
+            return
+        watch = _Watch(transport.get_protocol())
+        self._watches.add(watch)
+        transport.set_protocol(watch)
+        try:
+            async with asyncio.timeout(seconds):
+                await watch.over.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._watches.remove(watch)
+            transport.set_protocol(watch.server)

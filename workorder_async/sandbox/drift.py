@@ -1,0 +1,191 @@
+"""Drift: a list that changes between two reads of it, by script, so that a bot can be tested against one that moves.
+
+    async with Sandbox(drift=[Drift(after=3, every=1, close=10)]) as sandbox:
+
+After the third read of list_tickets, and after every one from then on, ten pending tickets are closed. Nobody asked
+for these changes: they are not in `Sandbox.applied` but in `Sandbox.drifted`.
+"""
+
+import random
+from collections.abc import Iterable
+from typing import Literal, TypeAlias, get_args
+
+import orjson
+from attrs import define, field, frozen
+
+from workorder_async.errors import ConfigError
+from workorder_async.models import TicketStatus
+from workorder_async.sandbox import seed
+from workorder_async.sandbox.arguments import check_choice, check_whole, script
+from workorder_async.sandbox.changes import close_ticket
+from workorder_async.sandbox.store import Store
+from workorder_async.sandbox.tables import Action, step
+
+Pick: TypeAlias = Literal["random", "newest", "oldest"]
+"""Which tickets a change is made to: by chance, from the list's first row on, or from its last."""
+
+_OPEN = (TicketStatus.PENDING, TicketStatus.PROCESSING)
+_PENDING, _CLOSED = 1, 3
+_MANY = 10**6
+
+
+@frozen(kw_only=True)
+class Drift:
+    """So many tickets that leave and enter a list, and after which reads of it.
+
+    A read is a page of list_tickets that was given, whatever its filters; they are counted from when the script was
+    set. What is closed and deleted is chosen among the tickets of `status`, what is reopened among the closed ones, all
+    before anything is changed, so that nothing is changed twice; where there are fewer, it is those. The same seed,
+    script and order of requests change the same tickets. Raises `ConfigError`, naming the field.
+    """
+
+    after: int = 1
+    """The read after which it happens first, from 1."""
+    every: int = 0
+    """Then it happens again after each so many reads; 0: it happens once."""
+    times: int | None = None
+    """How often it happens at the most; None: without an end."""
+    close: int = 0
+    """How many tickets of `status` are closed, as by their creators."""
+    reopen: int = 0
+    """How many closed tickets are of `status` again."""
+    create: int = 0
+    """How many new tickets of `status` there are, created now by the sandbox's clock."""
+    delete: int = 0
+    """How many tickets of `status` are gone, from every endpoint; their ids are not given again."""
+    pick: Pick = "random"
+    """Which of them."""
+    status: TicketStatus = TicketStatus.PENDING
+    """Whose list moves: of the pending tickets, or of those in process."""
+
+    def __attrs_post_init__(self) -> None:
+        check_whole("Drift.after", self.after, 1, 2**63)
+        check_whole("Drift.every", self.every, 0, 2**63)
+        if self.times is not None:
+            check_whole("Drift.times", self.times, 1, 2**63)
+        for name in ("close", "reopen", "create", "delete"):
+            check_whole(f"Drift.{name}", getattr(self, name), 0, _MANY)
+        if not self.close + self.reopen + self.create + self.delete:
+            raise ConfigError("this Drift changes nothing; give it close, reopen, create or delete")
+        check_choice("Drift.pick", self.pick, get_args(Pick))
+        check_choice("Drift.status", self.status, _OPEN)
+
+    def is_due(self, reads: int) -> bool:
+        """Tell whether it happens after this read."""
+        since = reads - self.after
+        if since < 0 or (since % self.every if self.every else since):
+            return False
+        return self.times is None or not self.every or since // self.every < self.times
+
+
+@frozen(kw_only=True)
+class Drifted:
+    """What one change of the list was made of, by the tickets' ids."""
+
+    after: int
+    """After how many reads of list_tickets, counted from when the script was set."""
+    time: float
+    """When, in seconds since the epoch by the sandbox's clock."""
+    closed: tuple[int, ...]
+    """These were open, and are closed."""
+    reopened: tuple[int, ...]
+    """These were closed, and are open."""
+    created: tuple[int, ...]
+    """These are new."""
+    deleted: tuple[int, ...]
+    """These were open, and are gone."""
+
+
+@define
+class _Running:
+    drifts: tuple[Drift, ...]
+    reads: int = field(default=0)
+
+
+class Drifting:
+    """Carries out a script in the store's thread, between two reads; a `seed` chooses the tickets."""
+
+    def __init__(self, drifts: Iterable[Drift], seed: int) -> None:
+        self.drifted: list[Drifted] = []
+        self._random = random.Random(f"drift {seed}")  # noqa: S311 - a choice that can be repeated, not a secret
+        self.script = drifts
+
+    @property
+    def script(self) -> tuple[Drift, ...]:
+        """What happens, and after which reads; to set it counts the reads anew."""
+        return self._running.drifts
+
+    @script.setter
+    def script(self, drifts: Iterable[Drift]) -> None:
+        self._running = _Running(script("drift", drifts, Drift))
+
+    def after_read(self, store: Store) -> None:
+        """Count a read of the list, and change what is due after it."""
+        running = self._running
+        running.reads += 1
+        for drift in running.drifts:
+            if drift.is_due(running.reads):
+                self._change(store, drift, running.reads)
+
+    def change(self, store: Store, drift: Drift) -> Drifted:
+        """Change the list now, whatever the reads."""
+        return self._change(store, drift, self._running.reads)
+
+    def _change(self, store: Store, drift: Drift, reads: int) -> Drifted:
+        time = store.clock()
+        now, status = int(time), int(drift.status.value)
+        with store.transaction():
+            leaving = self._choose(store, status, drift.close + drift.delete, drift.pick)
+            closed, deleted = leaving[: drift.close], leaving[drift.close :]
+            reopened = self._choose(store, _CLOSED, drift.reopen, drift.pick)
+            for id in closed:
+                _close(store, id, now)
+            for id in reopened:
+                _reopen(store, id, status, now)
+            for id in deleted:
+                store.delete(id)
+            created = tuple(self._create(store, status, now) for _ in range(drift.create))
+        drifted = Drifted(after=reads, time=time, closed=closed, reopened=reopened, created=created, deleted=deleted)
+        self.drifted.append(drifted)
+        return drifted
+
+    def _choose(self, store: Store, status: int, amount: int, pick: Pick) -> tuple[int, ...]:
+        count = store.count(status)
+        amount = min(amount, count)
+        if not amount:
+            return ()
+        if pick == "newest":
+            ranks = list(range(amount))
+        elif pick == "oldest":
+            ranks = list(range(count - 1, count - amount - 1, -1))
+        else:
+            ranks = self._random.sample(range(count), amount)
+        ids = dict(zip(sorted(ranks), store.ids_at(status, sorted(ranks)), strict=True))
+        return tuple(ids[rank] for rank in ranks)
+
+    def _create(self, store: Store, status: int, now: int) -> int:
+        record = seed.ticket(self._random.random, store.next_id(), now, _PENDING)
+        return store.insert({**record, "status": status})
+
+
+def _close(store: Store, id: int, now: int) -> None:
+    closing = {
+        "id": id,
+        "closer_name": store.ticket(id)["creator_name"],
+        "detail": "",
+        "handle_attachment": [],
+        "is_solved": True,
+        "solved_time": now,
+    }
+    close_ticket(store, closing, now)
+
+
+def _reopen(store: Store, id: int, status: int, now: int) -> None:
+    ticket = store.ticket(id)
+    assigns = orjson.loads(ticket["assigns"])
+    # An assign's codes for pending and for in process are those of a ticket.
+    assigns[0].update(status=status, finished_time=0, updated_time=now)
+    assigns[0]["history"].append(step(Action.REOPENED, now, ticket["creator_id"], ticket["creator_name"]))
+    undone = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
+    changes = {**undone, "status": status, "updated_time": now, "assigns": orjson.dumps(assigns).decode()}
+    store.update(id, changes)
