@@ -1,4 +1,4 @@
-"""cli/changing.py, closing.py, values.py: what create, comment, reject, close and upload send and print."""
+"""cli/changing.py, closing.py, remarking.py, values.py: what create, comment, reject, close, upload send and print."""
 
 import asyncio
 import io
@@ -172,7 +172,7 @@ def test_a_remark_is_sent(
     ran = workorder(command, id, *text, "--product-group-id", 36, *(["--json"] if as_json else []))
     assert ran.code == 0
     if as_json:
-        assert ran.rows == [{"id": id, "outcome": done}]
+        assert [(row["id"], row["outcome"]) for row in ran.rows] == [(id, "done")]
     else:
         assert ran.out == f"{id} {done}\n"
     assert sent(sandbox, f"{command}_ticket", id) == {
@@ -232,8 +232,8 @@ def test_close_tells_which_failed(workorder: Workorder, new_ticket: Callable[[],
     assert ran.code == 1
     if as_json:
         closed, failed = sorted(ran.rows, key=lambda row: int(row["id"]))
-        assert closed == {"id": good, "outcome": "closed"}
-        assert failed.items() >= {"id": bad, "outcome": "failed", "error": "ApiError", "errno": 90005}.items()
+        assert closed.items() >= {"id": good, "outcome": "done", "attempts": 1}.items()
+        assert failed.items() >= {"id": bad, "outcome": "rejected", "error": "ApiError", "errno": 90005}.items()
         assert failed["request_id"] in failed["message"]
     else:
         assert ran.out == f"{good} closed\n"
@@ -252,10 +252,11 @@ def test_an_unknown_outcome_goes_before_a_failure(workorder: Workorder, as_json:
         ran = workorder("close", *range(1, 41), *CLOSER, "--base-url", wire.url, *(["--json"] if as_json else []))
     assert ran.code == 3
     if as_json:
-        assert sorted(row["outcome"] for row in ran.rows) == ["failed"] * 39 + ["unknown"]
+        assert sorted(row["outcome"] for row in ran.rows) == ["rejected"] * 39 + ["unknown"]
         assert "errno" not in next(row for row in ran.rows if row["outcome"] == "unknown")
     else:
-        assert ran.err.count("\n") == 40
+        assert ran.err.count("workorder: ticket ") == 40
+        assert "\n39 rejected, 1 unknown in " in ran.err
         assert "see `workorder show ID`" in ran.err
         assert "before you do it again" in ran.err
 
@@ -274,7 +275,7 @@ def test_a_file_without_an_author_needs_one(workorder: Workorder, tmp_path: Path
 
 
 def test_a_close_that_is_cut_short_names_what_it_does_not_know(sandbox: Sandbox) -> None:
-    """Ctrl-C among many closes tells which tickets are not known to be closed."""
+    """A second Ctrl-C among many closes does not wait, and tells which tickets are not known to be closed."""
     asked = threading.Event()
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -285,9 +286,14 @@ def test_a_close_that_is_cut_short_names_what_it_does_not_know(sandbox: Sandbox)
         child = start({**sandbox.environment, "WORKORDER_BASE_URL": wire.url}, "close", 8, 7, *CLOSER)
         assert asked.wait(30)
         child.send_signal(signal.SIGINT)
+        assert child.stderr is not None
+        assert b"waiting up to 10 s" in child.stderr.readline()
+        child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
     assert (child.returncode, out) == (130, b"")
-    assert err == b"workorder: cut short; not known to be closed: 7, 8\nworkorder: interrupted\n"
+    assert b"workorder: cut short; not known to be closed: 7, 8\n" in err
+    assert b"\n2 unknown in " in err
+    assert err.endswith(b"workorder: interrupted\n")
 
 
 def test_upload_prints_what_a_ticket_needs(workorder: Workorder, tmp_path: Path) -> None:

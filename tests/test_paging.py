@@ -184,4 +184,5 @@ def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: i
     except WalkDriftError:
         return
     assert len(came) == len(set(came))
+    assert walk.report.exact, walk.report
     assert set(server.rows) <= set(came)

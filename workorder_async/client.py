@@ -193,7 +193,7 @@ class WorkorderClient:
                     yield ticket
 
     async def plan_windows(self, query: TicketQuery = _EVERYTHING, *, max_tickets: int = 5000) -> list[TicketQuery]:
-        """Cut a query into queries by created time, from the earliest to the latest, of about `max_tickets` at the most.
+        """Cut a query into queries by created time, from the earliest to the latest, of about `max_tickets` at most.
 
         For dividing work among processes: together they match what `query` matches at the time of the plan. Neighbours
         share their edge second, so a ticket created in it comes in both, to be told by its id. A second that alone

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from cyclopts import App, CycloptsError, Parameter
 
 from workorder_async.cli import failures
-from workorder_async.cli.changing import comment, create, reject, upload
+from workorder_async.cli.changing import create, upload
 from workorder_async.cli.closing import close
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
 from workorder_async.cli.demo import demo
@@ -21,6 +21,7 @@ from workorder_async.cli.exporting import export
 from workorder_async.cli.failures import EXIT_CODES
 from workorder_async.cli.output import note, out
 from workorder_async.cli.reading import list_tickets, show
+from workorder_async.cli.remarking import comment, reject
 from workorder_async.cli.serving import sandbox
 from workorder_async.errors import WorkorderError
 

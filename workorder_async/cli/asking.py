@@ -3,7 +3,7 @@
 import sys
 from getpass import getpass
 
-from workorder_async.cli.output import err
+from workorder_async.cli.output import err, one_line
 from workorder_async.errors import ConfigError
 
 
@@ -14,9 +14,10 @@ def can_ask() -> bool:
 
 def ask(what: str, *, hidden: bool = False) -> str:
     """Ask on stderr and return the answer; a `hidden` one is not echoed. Raises `ConfigError` where there is none."""
+    question = f"{one_line(what)}: "
     try:
         # getpass writes the prompt once the echo is off: what is typed at once is neither shown nor lost.
-        answer = getpass(f"{what}: ", sys.stderr) if hidden else err().input(f"{what}: ")
+        answer = getpass(question, sys.stderr) if hidden else err().input(question, markup=False, emoji=False)
     except EOFError:
         answer = ""
     if not answer.strip():

@@ -1,4 +1,4 @@
-"""`workorder create`, `comment`, `reject` and `upload`: what changes one thing; `close` stands in a file of its own."""
+"""`workorder create` and `upload`: what makes one thing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from workorder_async.cli.running import run
 from workorder_async.cli.ticket import attachment_fields
 from workorder_async.cli.values import TIME_HELP, ExistingFile, customer_account, point_in_time, text_or_stdin
 from workorder_async.codec import encode
-from workorder_async.models import Attachment, CommentTicket, CreateTicket, Priority, RejectTicket, TicketType
+from workorder_async.models import Attachment, CreateTicket, Priority, TicketType
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -89,7 +89,10 @@ async def _create(
     async with client:
         attachments = await upload_all(client, files, author)
         id = await client.create_ticket(evolve(ticket, attachment=attachments))
-    _print_done(id, "created", as_json=as_json)
+    if as_json:
+        write_json([{"id": id, "outcome": "created"}])
+    else:
+        tell(f"{id} created")
     return 0
 
 
@@ -101,55 +104,6 @@ async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: i
             attachment = await client.upload_file(file, on_progress=bar)
         attachments.append(attachment if author is None else evolve(attachment, author=author))
     return attachments
-
-
-def comment(
-    id: Annotated[int, Parameter(help="The ticket's number.")],
-    /,
-    *,
-    detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
-    product_group_id: Annotated[int | None, Parameter(help="The product line that speaks.")] = None,
-    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
-) -> int:
-    """Comment on a ticket."""
-    text = text_or_stdin(detail, "--detail")
-    return run(_comment(connection.client(), CommentTicket(id=id, detail=text, productGroupId=product_group_id), json))
-
-
-async def _comment(client: "WorkorderClient", comment: CommentTicket, as_json: bool) -> int:
-    async with client:
-        await client.comment_ticket(comment)
-    _print_done(comment.id, "commented", as_json=as_json)
-    return 0
-
-
-def reject(
-    id: Annotated[int, Parameter(help="The ticket's number.")],
-    /,
-    *,
-    detail: Annotated[str | None, Parameter(help="The reason; - reads it from stdin.")] = None,
-    product_group_id: Annotated[int | None, Parameter(help="The product line that rejects.")] = None,
-    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
-) -> int:
-    """Reject a ticket on behalf of a product line."""
-    text = None if detail is None else text_or_stdin(detail, "--detail")
-    return run(_reject(connection.client(), RejectTicket(id=id, detail=text, productGroupId=product_group_id), json))
-
-
-async def _reject(client: "WorkorderClient", rejection: RejectTicket, as_json: bool) -> int:
-    async with client:
-        await client.reject_ticket(rejection)
-    _print_done(rejection.id, "rejected", as_json=as_json)
-    return 0
-
-
-def _print_done(id: int, outcome: str, *, as_json: bool) -> None:
-    if as_json:
-        write_json([{"id": id, "outcome": outcome}])
-    else:
-        tell(f"{id} {outcome}")
 
 
 def upload(

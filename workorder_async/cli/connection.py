@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import frozen
@@ -56,6 +58,10 @@ class Connection:
 
     def client(self) -> "WorkorderClient":
         """Make a client. Raises `ConfigError` that says which variables are missing, and how to get four to try."""
+        return self.clients()()
+
+    def clients(self) -> "Callable[[], WorkorderClient]":
+        """Return what makes clients, one for each event loop; what is missing is asked for once. Raises likewise."""
         from workorder_async.client import WorkorderClient
 
         environ = self.environment()
@@ -65,7 +71,7 @@ class Connection:
                 f"not set: {', '.join(absent)}{asked}; `workorder doctor` says what each variable is, and "
                 "`workorder sandbox` prints all four to try things out"
             )
-        return WorkorderClient.from_env(environ)
+        return partial(WorkorderClient.from_env, environ)
 
 
 BY_ENVIRONMENT: Final = Connection()

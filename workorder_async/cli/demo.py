@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -17,8 +17,7 @@ from workorder_async.cli.exporting import write_lines, written_whole
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.output import err, note, out, print_fields, print_heading
 from workorder_async.cli.progress import Bar
-from workorder_async.cli.running import each, run
-from workorder_async.errors import WorkorderError
+from workorder_async.cli.running import run
 from workorder_async.models import (
     Attachment,
     CloseTicket,
@@ -114,34 +113,30 @@ class Tour:
 
     async def close_pending(self, number: int) -> None:
         """Close pending tickets on their creators' behalf, at most 16 at a time."""
+        from workorder_async.batch import BatchReport, State, run_batch
+
         pending: list[TicketSummary] = []
         async with self.client.walk(TicketQuery(status=TicketStatus.PENDING)) as walk:
             async for tickets in walk:
                 pending += tickets
                 if len(pending) >= number:
                     break
-        pending = pending[:number]
-        closed = 0
+        # The sandbox knows a creator by the name; the number of the address book may be any.
+        closes = [
+            CloseTicket(id=ticket.id, closer_id=40084, closer_name=ticket.creator_name, solved_time=datetime.now(UTC))
+            for ticket in pending[:number]
+        ]
+        report = BatchReport()
         started = perf_counter()
-
-        async def close(ticket: TicketSummary) -> None:
-            nonlocal closed
-            # The sandbox knows a creator by the name; the number of the address book may be any.
-            request = CloseTicket(
-                id=ticket.id, closer_id=40084, closer_name=ticket.creator_name, solved_time=datetime.now(UTC)
-            )
-            try:
-                await self.client.close_ticket(request)
-            except WorkorderError as error:
-                self.complaints.append(f"ticket {ticket.id}: {sentence(error)}")
-            else:
-                closed += 1
-                bar(closed, len(pending))
-
         with Bar("closing", delay=0) as bar:
-            await each(pending, close, at_once=_AT_ONCE)
+            batch = run_batch(self.client, closes, concurrency=_AT_ONCE, report=report)
+            async with aclosing(batch) as outcomes:
+                async for _ in outcomes:
+                    bar(report.total, len(closes))
         seconds = perf_counter() - started
-        self.facts.append(("closed", f"{closed} of {len(pending)} pending, {_AT_ONCE} at a time, in {seconds:.2f} s"))
+        closed = report.counts[State.DONE]
+        self.facts.append(("closed", f"{closed} of {len(closes)} pending, {_AT_ONCE} at a time, in {seconds:.2f} s"))
+        self.complaints += [f"ticket {one.ticket_id}: {sentence(one.error)}" for one in report.unsettled if one.error]
 
     async def create_and_comment(self) -> None:
         """Upload a file, create a ticket with it, comment on that, and read both back through its detail."""

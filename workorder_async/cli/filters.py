@@ -1,4 +1,4 @@
-"""The filters of `list` and `export`: those of the API document, as options."""
+"""The filters of `list`, `export` and batches: those of the API document, as options."""
 
 from typing import Annotated, Final
 
@@ -6,6 +6,7 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from workorder_async.cli.values import TIME_HELP, point_in_time
+from workorder_async.errors import ConfigError
 from workorder_async.models import TicketQuery, TicketStatus, TicketType
 
 
@@ -49,4 +50,29 @@ class TicketFilters:
 
 
 EVERYTHING: Final = TicketFilters()
+"""No filter given."""
+
+
+@Parameter(name="*", group=Group("Filters", sort_key=5))
+@frozen(kw_only=True)
+class OtherTicketFilters(TicketFilters):
+    """The same for commands whose --product-group-id says who acts."""
+
+    product_group_id: Annotated[
+        tuple[int, ...],
+        Parameter(
+            name="--in-product-group-id", help="Product line that has the ticket; may be repeated.", show_default=False
+        ),
+    ] = ()
+
+    def query(self) -> TicketQuery:
+        """Return the query. Raises `ConfigError` that names the option."""
+        try:
+            return TicketFilters.query(self)
+        except ConfigError as error:
+            renamed = str(error).replace("TicketQuery.product_group_id", "--in-product-group-id")
+            raise ConfigError(renamed) from None
+
+
+EVERYTHING_OF_OTHERS: Final = OtherTicketFilters()
 """No filter given."""

@@ -39,12 +39,13 @@ class Bar:
         self._timer = loop.call_later(self._delay, self._progress.start)
         return self
 
-    def __call__(self, done: int, total: int) -> None:
-        """Show that so many of so many are done."""
-        self._progress.update(self._task, completed=done, total=total)
+    def __call__(self, done: int, total: int, remark: str = "") -> None:
+        """Show that so many of so many are done, and a remark."""
+        what = f"{self._what}: {remark}" if remark else self._what
+        self._progress.update(self._task, completed=done, total=total, description=what)
         if self._lines_are_shown and monotonic() >= self._next_line:
             self._next_line = monotonic() + _LINE_EVERY
-            note(f"{self._what}: {done:,} of {total:,} {self._unit}")
+            note(f"{self._what}: {done:,} of {total:,} {self._unit}{f' ({remark})' if remark else ''}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

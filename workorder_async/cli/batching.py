@@ -1,0 +1,203 @@
+"""How `close`, `comment` and `reject` go about their tickets: show, ask, carry out, report."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from attrs import evolve, frozen
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workorder_async.cli.asking import ask, can_ask
+from workorder_async.cli.choosing import BatchOptions, Choice, Chosen, read_choice, unread
+from workorder_async.cli.connection import Connection
+from workorder_async.cli.failures import FAILED, OK, sentence
+from workorder_async.cli.output import err, note, one_line, out, write_json
+from workorder_async.cli.progress import Bar
+from workorder_async.cli.running import run
+from workorder_async.codec import encode
+from workorder_async.errors import ConfigError, JournalError
+from workorder_async.models import CloseTicket, CommentTicket, RejectTicket
+
+if TYPE_CHECKING:
+    from workorder_async.batch import Outcome
+    from workorder_async.client import WorkorderClient
+
+Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
+_ROWS_SHOWN: Final = 20
+_OPERATIONS: Final = {CloseTicket: "close_ticket", CommentTicket: "comment_ticket", RejectTicket: "reject_ticket"}
+
+
+async def _as_it_is(client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
+    return changes
+
+
+@frozen(kw_only=True)
+class Task:
+    """What is to be done to each ticket."""
+
+    name: str
+    """What makes two runs the same batch, for the journal: "close as 40084 田金秀"."""
+    doing: str
+    """For the bar: "closing"."""
+    done: str
+    """For a ticket's line: "closed"."""
+    change: Callable[[Chosen], Change]
+    """Makes the change of a ticket."""
+    needs_creator: bool = False
+    """Whether each ticket's creator must be read."""
+    finish: Callable[["WorkorderClient", list[Change]], Awaitable[Sequence[Change]]] = _as_it_is
+    """Adds to the changes what needs the platform, such as uploads, just before they are sent."""
+
+
+def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Connection) -> int:
+    """Do a task to the tickets of a choice, and return the exit code.
+
+    Raises `ConfigError` before anything is sent where somebody would have to be asked and nobody is there.
+    """
+    asks = not (choice.named or options.yes or options.dry_run)
+    if asks and not can_ask():
+        raise ConfigError("nobody is there to be asked; add --yes, or look first with --dry-run")
+    chosen = unread(choice)
+    # What is wrong with an option is found before anything is read.
+    task.change(evolve(chosen[0] if chosen else Chosen(1), creator="?"))
+    new_client = connection.clients()
+    if choice.query is not None or task.needs_creator:
+        concurrency = options.concurrency
+        chosen = run(read_choice(new_client(), choice, creators=task.needs_creator, concurrency=concurrency))
+    if not chosen:
+        note("no ticket matches" if choice.query else "--from names no ticket")
+        return OK
+    if options.dry_run:
+        return _show_only(task, chosen, as_json=options.json)
+    if not choice.named:
+        _print_table(err(), task, chosen)
+    if asks and ask(f"{task.name}: {_tickets(len(chosen))}? [y/N]").strip().lower() not in ("y", "yes"):
+        raise ConfigError("not confirmed; nothing was sent")
+    return run(_carry_out(new_client(), task, chosen, options, named=choice.named))
+
+
+def _tickets(number: int) -> str:
+    return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
+
+
+# What would happen
+
+
+def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
+    if as_json:
+        write_json(
+            {"operation": _OPERATIONS[type(change)], "request": encode(change)}
+            for change in (task.change(one) for one in chosen if one.error is None)
+        )
+    else:
+        _print_table(out(), task, chosen)
+    unreadable = [one for one in chosen if one.error is not None]
+    for one in unreadable if as_json else ():
+        note(f"workorder: {_row(task, one)[1]}")
+    note("a dry run: nothing was changed")
+    return FAILED if unreadable else OK
+
+
+def _print_table(console: Console, task: Task, chosen: list[Chosen]) -> None:
+    """Print the first tickets and what would be done to each; tab-separated where there is no terminal."""
+    rows = [_row(task, one) for one in islice(chosen, _ROWS_SHOWN)]
+    if console.is_terminal:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        table.add_column("id", no_wrap=True)
+        table.add_column("what would be done", ratio=1, no_wrap=True)
+        table.add_column("title", ratio=2, no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
+    else:
+        console.file.writelines("\t".join(row) + "\n" for row in rows)
+        console.file.flush()
+    more = len(chosen) - len(rows)
+    note(f"{'... and ' + format(more, ',') + ' more, ' if more else ''}{_tickets(len(chosen))} in all")
+
+
+def _row(task: Task, one: Chosen) -> tuple[str, str, str]:
+    if one.error is not None:
+        what = f"nothing, for it cannot be read: {sentence(one.error)}"
+    else:
+        what = words(task.change(one))
+    return str(one.id), one_line(what), one_line(one.title)
+
+
+def words(change: Change) -> str:
+    """Say what a change does."""
+    match change:
+        case CloseTicket():
+            return f"close as {change.closer_id} {change.closer_name}"
+        case CommentTicket():
+            return f"comment{_line(change.productGroupId)}: {change.detail}"
+        case RejectTicket():
+            return f"reject{_line(change.productGroupId)}{f': {change.detail}' if change.detail else ''}"
+
+
+def _line(product_group_id: int | None) -> str:
+    return "" if product_group_id is None else f" as product line {product_group_id}"
+
+
+# The batch
+
+
+async def _carry_out(
+    client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, *, named: bool
+) -> int:
+    from workorder_async.batch import run_batch
+    from workorder_async.cli.tally import Tally
+
+    to_terminal = sys.stdout.isatty()
+    async with client:
+        changes = iter(await task.finish(client, [task.change(one) for one in chosen if one.error is None]))
+        bar = Bar(task.doing, shown=not named and not (to_terminal and options.json))
+        tally = Tally(
+            done=task.done,
+            bar=bar,
+            expected=len(chosen),
+            as_json=options.json,
+            lines=named or not to_terminal,
+            journal=options.journal,
+        )
+        batch = run_batch(
+            client,
+            tally.watched(changes),
+            concurrency=options.concurrency,
+            journal=options.journal,
+            name=task.name,
+            report=tally,
+        )
+        try:
+            with bar:
+                tally.take_unreadable((task.change(evolve(one, creator="?")), one.error) for one in chosen if one.error)
+                await _to_its_end(batch)
+        except JournalError as error:
+            tally.stopped = sentence(error)
+        finally:
+            tally.take_rest(changes)
+            tally.print_report(quiet=named)
+    return tally.code
+
+
+async def _to_its_end(batch: "AsyncGenerator[Outcome, None]") -> None:
+    """Let a batch run; an interruption is told at once, and passed on when what was under way has ended."""
+
+    async def exhaust() -> None:
+        async with aclosing(batch):
+            async for _ in batch:
+                pass
+
+    running = asyncio.create_task(exhaust())
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        note("workorder: waiting up to 10 s for what is under way; Ctrl-C again does not wait")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        raise
