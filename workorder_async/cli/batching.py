@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workorder_async.cli.asking import ask, can_ask
-from workorder_async.cli.choosing import BatchOptions, Choice, Chosen, read_choice, unread
+from workorder_async.cli.choosing import BatchOptions, Change, Choice, Chosen, read_choice, unread
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK, sentence
 from workorder_async.cli.output import err, note, one_line, out, write_json
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from workorder_async.batch import Outcome
     from workorder_async.client import WorkorderClient
 
-Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 _ROWS_SHOWN: Final = 20
 _OPERATIONS: Final = {CloseTicket: "close_ticket", CommentTicket: "comment_ticket", RejectTicket: "reject_ticket"}
 

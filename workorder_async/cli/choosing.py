@@ -15,12 +15,15 @@ from workorder_async.cli.progress import Bar
 from workorder_async.cli.running import each
 from workorder_async.cli.values import text_or_stdin
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
-from workorder_async.models import TicketQuery
+from workorder_async.models import CloseTicket, CommentTicket, RejectTicket, TicketQuery
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 _ID_MAX = 2**63 - 1
+
+Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
+"""What these commands do to a ticket."""
 
 TicketNumbers: TypeAlias = Annotated[
     tuple[int, ...], Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.", show_default=False)

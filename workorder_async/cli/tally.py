@@ -15,7 +15,7 @@ from workorder_async.errors import WorkorderError
 from workorder_async.models import JSON, CreateTicket, Mutation
 
 if TYPE_CHECKING:
-    from workorder_async.cli.batching import Change
+    from workorder_async.cli.choosing import Change
 
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
 
