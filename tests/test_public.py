@@ -38,7 +38,7 @@ def test_every_name_is_there(name: str) -> None:
 def test_no_other_name() -> None:
     """A name that is not exported is missing in the usual words."""
     with pytest.raises(AttributeError, match="module 'workorder_async' has no attribute 'Nonsense'"):
-        _ = workorder_async.Nonsense  # type: ignore[attr-defined]
+        _ = workorder_async.Nonsense
 
 
 def test_typed() -> None:

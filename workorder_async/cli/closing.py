@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 from attrs import evolve
 from cyclopts import Parameter
 
-from workorder_async.cli.batching import Change, Task, carry_out
+from workorder_async.cli.batching import Task, carry_out
 from workorder_async.cli.changing import upload_all
-from workorder_async.cli.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
+from workorder_async.cli.choosing import BY_HAND, BatchOptions, Change, Chosen, TicketNumbers, choice
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.values import TIME_HELP, ExistingFile, point_in_time
