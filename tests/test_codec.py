@@ -171,7 +171,7 @@ def test_detail_field_by_field() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_missing_and_null_are_defaults(model: type) -> None:
     """A field that is missing, or null, has its default; one that is unknown is ignored."""
-    required = {"id": 1} if model in (TicketSummary, Ticket, TicketDetail) else {}
+    required: dict[str, Any] = {"id": 1} if model in (TicketSummary, Ticket, TicketDetail) else {}
     nulls: dict[str, JSON] = {field.name: None for field in attrs.fields(model)}
     expected = model(**required)
     assert codec.decode(model, answer({**required})) == expected
