@@ -11,27 +11,36 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import decoding, importing, report, walking
+from benchmarks import batching, decoding, importing, memory, report, waiting, walking, windows
 from benchmarks.measuring import Plan, Row
 
 #: Every row, in the order of the table.
 ROWS: Mapping[str, Callable[[Plan], Row]] = {
     "decode": decoding.measure,
     "walk": walking.measure_walk,
-    "pipeline": walking.measure_pipeline,
+    "pipeline": waiting.measure_pipeline,
+    "jitter": waiting.measure_jitter,
+    "tenth": waiting.measure_tenth,
     "first": walking.measure_first,
     "import": importing.measure,
+    "requests": windows.measure_requests,
+    "million": memory.measure,
+    "windows": windows.measure,
+    "batch": batching.measure,
 }
+#: Those that take minutes, and a gigabyte or more of memory: left out unless asked for.
+HEAVY = frozenset({"million", "windows"})
 
 
 def main(argv: Sequence[str], rows: Mapping[str, Callable[[Plan], Row]] = ROWS) -> int:
     """Measure the rows that were asked for; returns the exit code."""
     arguments = _arguments(argv, rows)
+    left_out = [] if arguments.heavy or arguments.only else [name for name in rows if name in HEAVY]
     facts = report.environment()
     print(report.header(facts), flush=True)
     measured: list[Row] = []
     failed: dict[str, report.JSON] = {}
-    for name in arguments.only or rows:
+    for name in arguments.only or [name for name in rows if name not in left_out]:
         try:
             row = rows[name](Plan(arguments.rounds, arguments.tickets))
         except Exception as error:  # noqa: BLE001 - the other rows are worth measuring all the same
@@ -41,6 +50,9 @@ def main(argv: Sequence[str], rows: Mapping[str, Callable[[Plan], Row]] = ROWS) 
         else:
             measured.append(row)
             print(report.line(row), flush=True)
+    if left_out:
+        names = " ".join(left_out)
+        print(f"left out, since they take minutes and a gigabyte: {names}; run them by --heavy or --only {names}")
     print()
     for row in measured:
         print(*report.details(row), sep="\n")
@@ -56,10 +68,17 @@ def _arguments(argv: Sequence[str], rows: Mapping[str, Callable[[Plan], Row]]) -
     )
     parser.add_argument("--json", type=_new_file, metavar="FILE", help="write the figures there too")
     parser.add_argument("--only", nargs="+", choices=list(rows), metavar="NAME", help=f"of: {', '.join(rows)}")
+    parser.add_argument("--heavy", action="store_true", help=f"measure the heavy rows too: {', '.join(sorted(HEAVY))}")
     parser.add_argument(
         "--rounds", type=_count, default=15, metavar="N", help="rounds per set, 15; at least 9 to judge by"
     )
-    parser.add_argument("--tickets", type=_count, default=10_000, metavar="N", help="tickets in the list, 10000")
+    parser.add_argument(
+        "--tickets",
+        type=_count,
+        default=10_000,
+        metavar="N",
+        help="tickets in the list, 10000; heavy rows have a hundred times as many",
+    )
     return parser.parse_args(argv)
 
 

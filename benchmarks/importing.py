@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from time import perf_counter
 
+from benchmarks.child import ROOT
 from benchmarks.measuring import Comparison, Contestant, Plan, Row, race
 
-_ROOT = Path(__file__).parent.parent
 _BARE = "pass"  # a bare interpreter
 _OURS = "import workorder_async"
 
@@ -33,7 +32,7 @@ def measure(plan: Plan) -> Row:
 def _child(code: str) -> Contestant:
     def run() -> float:
         begun = perf_counter()
-        subprocess.run([sys.executable, "-c", code], cwd=_ROOT, check=True)
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
         return perf_counter() - begun
 
     return run

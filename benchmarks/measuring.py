@@ -13,6 +13,10 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
+#: A row that takes minutes reads a list so many times as long, and in no more rounds than these.
+HEAVY_TIMES = 100
+HEAVY_ROUNDS = 3
+
 _CALM = 0.20
 _MOST_SETS = 4
 

@@ -1,9 +1,9 @@
 """A server of canned pages, for a process of its own.
 
 It answers a POST for page k of `list_tickets` with the bytes of page k, and knows nothing else: no signature, no
-filters, no page size but its own; or, where asked for a list that is spread, with pages of `SpreadList`. The first
-segment of the URL's path tells the latency (`benchmarks.latency`); answers wait side by side, as those of a far server
-do.
+filters, no page size but its own. Of another kind, it answers with pages of a `SpreadList`, or says of any change that
+it was made. The first segment of the URL's path tells the latency (`benchmarks.latency`); answers wait side by side, as
+those of a far server do.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import orjson
 
@@ -23,20 +23,26 @@ from benchmarks.latency import latency
 from benchmarks.pages import pages
 from benchmarks.spread import SpreadList
 
+Kind: TypeAlias = Literal["canned", "spread", "changes"]
+"""What the server answers with: pages made at its start, pages made when they are asked for, or success."""
+
+_BodyOf: TypeAlias = Callable[[dict[str, Any]], bytes]
+
+_CHANGED = b'{"errno":10000,"errmsg":"OK","request_id":"canned","data":null}'
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @contextmanager
-def canned_server(tickets: int, *, spread: bool = False) -> Iterator[str]:
+def canned_server(tickets: int, kind: Kind = "canned") -> Iterator[str]:
     """Run the server with a list of that many tickets; yields its URL, to which a latency is added: f"{url}/50"."""
-    with child("benchmarks.server", tickets, "spread" if spread else "canned") as port:
+    with child("benchmarks.server", tickets, kind) as port:
         yield f"http://127.0.0.1:{port}"
 
 
 class _CannedProtocol(asyncio.Protocol):
     """One connection: HTTP/1.1 with keep-alive, reading no more of a request than its latency and its body."""
 
-    def __init__(self, body_of: Callable[[dict[str, Any]], bytes]) -> None:
+    def __init__(self, body_of: _BodyOf) -> None:
         self._body_of = body_of
         self._received = b""
 
@@ -51,7 +57,7 @@ class _CannedProtocol(asyncio.Protocol):
             return
         self._received = b""
         request = orjson.loads(rest)
-        seconds = latency(head.split(b"/", 2)[1].decode(), request["page"])
+        seconds = latency(head.split(b"/", 2)[1].decode(), request.get("page", 1))
         if seconds:
             asyncio.get_running_loop().call_later(seconds, self._answer, request)
         else:
@@ -68,7 +74,7 @@ class _CannedProtocol(asyncio.Protocol):
         self._transport.write(head.encode() + body)
 
 
-async def _serve(body_of: Callable[[dict[str, Any]], bytes]) -> None:
+async def _serve(body_of: _BodyOf) -> None:
     server = await asyncio.get_running_loop().create_server(lambda: _CannedProtocol(body_of), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await block_ends()
@@ -76,7 +82,9 @@ async def _serve(body_of: Callable[[dict[str, Any]], bytes]) -> None:
     os._exit(0)
 
 
-def _list(tickets: int, kind: str) -> Callable[[dict[str, Any]], bytes]:
+def _answers(tickets: int, kind: str) -> _BodyOf:
+    if kind == "changes":
+        return lambda _: _CHANGED
     if kind == "spread":
         return SpreadList(tickets).answer
     bodies = pages(tickets)
@@ -90,4 +98,4 @@ def _precise_loop() -> asyncio.AbstractEventLoop:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=_precise_loop) as runner:
-        runner.run(_serve(_list(int(sys.argv[1]), sys.argv[2])))
+        runner.run(_serve(_answers(int(sys.argv[1]), sys.argv[2])))

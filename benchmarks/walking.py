@@ -85,7 +85,7 @@ def measure_first(plan: Plan) -> Row:
 
 @contextmanager
 def course(url: str, tickets: int) -> Iterator[Callable[[Callable[[str], Awaitable[int]]], Contestant]]:
-    """Give what makes a contestant of a client that reads the whole list; it must see every ticket."""
+    """Give what makes a contestant of a client that takes every ticket; it returns how many it took."""
     with asyncio.Runner() as runner:
 
         async def run(read: Callable[[str], Awaitable[int]]) -> float:
@@ -93,7 +93,7 @@ def course(url: str, tickets: int) -> Iterator[Callable[[Callable[[str], Awaitab
             seen = await read(url)
             seconds = perf_counter() - begun
             if seen != tickets:
-                raise RuntimeError(f"{seen} of {tickets} tickets came")
+                raise RuntimeError(f"{seen} of {tickets} tickets were taken")
             return seconds
 
         yield lambda read: lambda: runner.run(run(read))

@@ -4,7 +4,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -13,25 +13,39 @@ from typing import Any
 import orjson
 import pytest
 
-from benchmarks.__main__ import ROWS, main
+from benchmarks.__main__ import HEAVY, ROWS, main
+from benchmarks.latency import ideal, latency
 from benchmarks.measuring import Plan, Race, Row, Sample, race
-from benchmarks.pages import page, page_count, pages
+from benchmarks.pages import FIRST_CREATED, FIRST_ID, page, page_count, pages
 from benchmarks.server import canned_server
-from workorder_async import SchemeSigner, WorkorderClient
+from benchmarks.spread import SpreadList
+from workorder_async import SchemeSigner, TicketQuery, WorkorderClient
 
 GOALS = {
     "decode": ("<=", 1.7),
     "walk": (">=", 0.65),
     "pipeline": (">=", 0.93),
+    "jitter": (">=", 0.8),
+    "tenth": (">=", 0.8),
     "first": ("<=", 1.1),
     "import": ("<=", 60),
+    "requests": ("<=", 1.05),
+    "million": ("<=", 30),
+    "windows": ("<=", 1.5),
+    "batch": (">=", 0.9),
 }
 BESIDE = {
     "decode": {"cattrs", "model_validate_json", "model_validate after", "json.loads"},
     "walk": {"by hand", "httpx and pydantic, page after page", "httpx and pydantic, 8 workers"},
     "pipeline": {"bare loop", "batches of 8", "page after page"},
+    "jitter": {"bare loop", "batches of 8", "page after page"},
+    "tenth": {"bare loop", "batches of 8", "page after page"},
     "first": set(),
     "import": {"import aiohttp", "WorkorderClient"},
+    "requests": set(),
+    "million": {"window=0"},
+    "windows": {"plain paging of the 25000 tickets, extrapolated"},
+    "batch": {"bare aiohttp loop", "without a journal"},
 }
 OF_EXTRA = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx", words)}
 EXTRA = all(find_spec(name) for name in ("httpx", "pydantic"))
@@ -44,9 +58,9 @@ def row(seen: float, sign: Any = "<=", goal: float = 1.0) -> Row:
     return Row("made-up", "something", "nothing", sign, goal, sample, Race("floor", {"floor": sample}, 1))
 
 
-def measure(file: Path, *arguments: str) -> Any:
+def measure(file: Path, *arguments: str, rounds: int = 2) -> Any:
     """Run the command for a list of three pages, and return the JSON that it wrote."""
-    assert main([*arguments, "--rounds", "2", "--tickets", "250", "--json", str(file)]) == 0
+    assert main([*arguments, "--rounds", str(rounds), "--tickets", "250", "--json", str(file)]) == 0
     return orjson.loads(file.read_bytes())
 
 
@@ -60,7 +74,7 @@ def server() -> Iterator[str]:
 @pytest.mark.parametrize("name", GOALS)
 def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every row is measured over its floor, stands in the table, and is written with all its figures."""
-    written = measure(tmp_path / "figures.json", "--only", name)
+    written = measure(tmp_path / "figures.json", "--only", name, rounds=1 if name in HEAVY else 2)
     (figures,) = written["rows"]
     assert (figures["name"], figures["goal"]) == (name, dict(zip(("sign", "value"), GOALS[name], strict=True)))
     assert figures["verdict"] in ("ok", "misses")
@@ -79,6 +93,29 @@ def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_all_rows_have_goals() -> None:
     """The registry holds the rows of the table, in its order."""
     assert list(ROWS) == list(GOALS)
+    assert ROWS.keys() >= HEAVY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "measured"),
+    [
+        ([], ["decode"]),
+        (["--heavy"], ["decode", "million", "windows"]),
+        (["--only", "windows", "decode"], ["windows", "decode"]),
+    ],
+)
+def test_heavy_rows(arguments: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Heavy rows are left out unless asked for, and the run says how to ask."""
+    order: list[str] = []
+
+    def run(name: str) -> Row:
+        order.append(name)
+        return row(1.0)
+
+    assert main(arguments, {name: lambda _, name=name: run(name) for name in ("decode", "million", "windows")}) == 0  # type: ignore[misc]
+    assert order == measured
+    hint = "million windows; run them by --heavy or --only million windows"
+    assert (hint in capsys.readouterr().out) is (not arguments)
 
 
 def test_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,6 +228,68 @@ def test_pages() -> None:
     assert 1400 < sum(map(len, bodies)) / 250 < 1600
     assert page(2, 250) == bodies[1]
     assert [page_count(total) for total in (0, 1, 100, 101)] == [1, 1, 1, 2]
+
+
+def test_latency() -> None:
+    """Every page has one latency, in seconds: the same for all, within 25 ms of 50, or long for every tenth."""
+    assert {latency("50", number) for number in range(1, 30)} == {0.05}
+    jitter = [latency("jitter", number) for number in range(1, 1001)]
+    assert jitter == [latency("jitter", number) for number in range(1, 1001)]
+    assert 0.025 <= min(jitter) < 0.026
+    assert 0.074 < max(jitter) <= 0.075
+    assert [number for number in range(1, 31) if latency("tenth", number) == 0.4] == [10, 20, 30]
+    assert {latency("tenth", number) for number in range(1, 10)} == {0.05}
+
+
+@pytest.mark.parametrize(
+    ("course", "pages", "workers", "seconds"),
+    [
+        ("50", 1, 8, 0.05),
+        ("50", 100, 8, 0.7),  # 1 + ceil(99 / 8) rounds
+        ("tenth", 9, 8, 0.1),
+        ("tenth", 10, 8, 0.5),  # all but page 10 end in the second round
+        ("tenth", 21, 2, 1.05),  # page 10 lasts from 0.25 to 0.65, beside 11 to 18; page 20 begins then
+    ],
+)
+def test_ideal(course: str, pages: int, workers: int, seconds: float) -> None:
+    """The ideal reads the first page alone, then each in order as soon as a worker is free."""
+    assert ideal(course, pages, workers) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, range(249, -1, -1)),
+        ({"created_start": FIRST_CREATED + 61 * 100}, range(249, 99, -1)),
+        ({"created_start": FIRST_CREATED + 61 * 100 + 1}, range(249, 100, -1)),
+        ({"created_end": FIRST_CREATED + 61 * 100}, range(100, -1, -1)),
+        ({"created_end": FIRST_CREATED + 61 * 100 - 1}, range(99, -1, -1)),
+        ({"created_start": 1, "created_end": FIRST_CREATED + 61 * 1000}, range(249, -1, -1)),
+        ({"created_start": FIRST_CREATED + 61, "created_end": FIRST_CREATED + 61}, range(1, 0, -1)),
+        ({"created_end": FIRST_CREATED - 1}, ()),
+        ({"created_start": FIRST_CREATED + 61 * 250}, ()),
+    ],
+)
+def test_spread_list(filters: dict[str, int], expected: Sequence[int]) -> None:
+    """A spread list gives the tickets created in a range, both ends included, newest first, with their total."""
+    answers = [SpreadList(250).answer({**filters, "page": number, "page_size": 40}) for number in range(1, 9)]
+    data = [orjson.loads(answer)["data"] for answer in answers]
+    assert {page["pagination"]["total"] for page in data} == {len(expected)}
+    rows = [row for page in data for row in page["tickets"]]
+    assert [row["id"] - FIRST_ID for row in rows] == list(expected)
+    assert [row["created_time"] for row in rows] == [FIRST_CREATED + 61 * index for index in expected]
+    assert all(len(page["tickets"]) <= 40 for page in data)
+
+
+async def test_server_spread() -> None:
+    """The server makes the pages of a spread list when they are asked for, so that windows can be walked."""
+    with canned_server(1000, "spread") as url:
+        async with WorkorderClient(f"{url}/0", signer=SchemeSigner("app", "secret", "md5:{secret}")) as client:
+            query = TicketQuery(created_start=FIRST_CREATED + 61 * 10)
+            async with client.walk(query, window=200) as walk:
+                ids = [ticket.id - FIRST_ID async for tickets in walk for ticket in tickets]
+            assert "windows" in walk.report.reason
+    assert ids == list(range(999, 9, -1))
 
 
 async def test_server_pages(server: str) -> None:
