@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import islice
 from time import perf_counter
 from typing import TypeAlias
 
@@ -27,6 +28,7 @@ from workorder_async.errors import (
     AuthenticationError,
     ConfigError,
     DecodeError,
+    JournalError,
     NotSentError,
     OutcomeUnknownError,
     WorkorderError,
@@ -150,10 +152,12 @@ async def run_batch(
         for mutation in mutations:
             digest.update(key_of(mutation).encode())
         identity["list"] = f"{len(mutations)} mutations, {digest.hexdigest()[:16]}"
+    source = _pulled(mutations)
     async with Journal(journal, identity) as opened:
         batch = _Batch(
             client,
             mutations,
+            source,
             opened,
             report or BatchReport(),
             concurrency=concurrency,
@@ -199,6 +203,7 @@ class _Batch:
         self,
         client: WorkorderClient,
         mutations: Mutations,
+        source: AsyncIterator[Mutation],
         journal: Journal,
         report: BatchReport,
         *,
@@ -208,7 +213,8 @@ class _Batch:
     ) -> None:
         self._client = client
         self._list = mutations if isinstance(mutations, Sequence) else None
-        self._source = _pulled(mutations)
+        self._source = source
+        self._waiting: asyncio.Timeout | None = None  # for the source; a stop ends it
         self._journal = journal
         self._report = report
         self._verify = verify
@@ -228,33 +234,47 @@ class _Batch:
     async def work(self, room: int) -> None:
         """Pull, carry out and hand over one mutation after another, while no more than `room` outcomes wait."""
         try:
-            while (mutation := await self._pull(room)) is not None:
-                await self._hand_over(await self._outcome_of(mutation))
+            while (pulled := await self._pull(room)) is not None:
+                await self._hand_over(await self._outcome_of(*pulled))
             while (entry := await self._pull_left(room)) is not None:
                 await self._hand_over(await self._settle_left(entry))
         except Exception as error:  # noqa: BLE001 - raised by run_batch once the others have ended
-            self.failure = self.failure or error
-            await self._stop("")
+            await self._fail(error)
         finally:
             self._working -= 1
             async with self._changed:
                 self._changed.notify_all()
 
-    async def _pull(self, room: int) -> Mutation | None:
+    async def _pull(self, room: int) -> tuple[str, Mutation] | None:
+        """Return the next mutation and its key."""
         async with self._pulling:
             await self._wait_for_room(room)
             if self._stopped or self._exhausted:
                 return None
-            mutation = await anext(self._source, None)
-            self._exhausted = mutation is None
+            self._waiting = waiting = asyncio.timeout(None)
+            try:
+                async with waiting:
+                    mutation = await anext(self._source)
+                pulled = key_of(mutation), mutation
+            except StopAsyncIteration:
+                self._exhausted = True
+                return None
+            except Exception as error:  # noqa: BLE001 - whatever the iterable raises; what was pulled goes on
+                self._exhausted = True
+                if not waiting.expired():
+                    self.failure = self.failure or error
+                    self._report.stopped = self._report.stopped or f"{type(error).__name__}: {error}"
+                return None
+            finally:
+                self._waiting = None
             self._pulled += 1
-            return mutation
+            return pulled
 
     async def _pull_left(self, room: int) -> Entry | None:
         """Return what an earlier run left open and this batch's mutations did not bring up, once they have ended."""
         async with self._pulling:
             await self._wait_for_room(room)
-            if self._stopped:
+            if self._stopped or self.failure is not None:
                 return None
             if self._left is None:
                 self._left = deque(await self._journal.left_open())
@@ -280,16 +300,27 @@ class _Batch:
 
     async def _stop(self, why: str) -> None:
         self._report.stopped = self._report.stopped or why
+        self._stopped = True
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.reschedule(0)
         async with self._changed:
-            self._stopped = True
             self._changed.notify_all()
+
+    async def _fail(self, error: Exception) -> None:
+        self.failure = self.failure or error
+        await self._stop(f"{type(error).__name__}: {error}")
 
     # One mutation
 
-    async def _outcome_of(self, mutation: Mutation) -> Outcome:
-        started, key = perf_counter(), key_of(mutation)
+    async def _outcome_of(self, key: str, mutation: Mutation) -> Outcome:
+        started = perf_counter()
         entry = Entry(key, type(mutation).__name__, encode(mutation), time.time())
-        standing, began = await self._journal.begin(entry)
+        try:
+            standing, began = await self._journal.begin(entry)
+        except JournalError as error:
+            await self._fail(error)
+            return Outcome(mutation, State.NOT_SENT, error)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED, ticket_id=_ticket_id(mutation))
         outcome = None
@@ -360,7 +391,7 @@ class _Batch:
     def rest(self) -> Iterator[Outcome]:
         """Yield what a list still held when the batch stopped."""
         if self._stopped and self._list is not None:
-            for mutation in self._list[self._pulled :]:
+            for mutation in islice(self._list, self._pulled, None):
                 outcome = Outcome(mutation, State.NOT_SENT)
                 self._report.note(outcome)
                 yield outcome

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from workorder_async.codec import decode_created
 from workorder_async.envelope import Answer
-from workorder_async.errors import OutcomeUnknownError, TicketStateError, WorkorderError
+from workorder_async.errors import ApiError, OutcomeUnknownError, WorkorderError
 from workorder_async.models import (
     AssignStatus,
     CloseTicket,
@@ -65,24 +65,31 @@ async def carry_out(
 ) -> Changed:
     """Send a mutation; where its answer is lost, look whether it happened (if `looks`), and send again if it did not.
 
-    At most `attempts` requests are started for it. Raises what `send` raises.
+    It is not sent again once `attempts` requests were started for it. Raises what `send` raises; after a lost answer
+    `OutcomeUnknownError` for whatever does not show that it did not happen.
     """
     started, lost = 0, None
     while True:
         try:
             answer = await send()
-        except (OutcomeUnknownError, TicketStateError) as error:
+        except WorkorderError as error:
             started += error.attempts
             error.attempts = started
             if isinstance(error, OutcomeUnknownError):
                 error.mutation, error.began = mutation, lost.began if lost else error.began
                 lost = error
-            # A refusal of the state counts only after a lost answer: that one may have brought the state about.
-            happened = await look(lost, reads) if lost and looks else None
-            if lost and happened:
-                return Changed(lost.ticket_id or _id_of(mutation), error.request_id, started)
-            if happened is None or error is not lost or started >= attempts:
+            if lost is None:
                 raise
+            # After a lost answer a refusal may be of what that one has brought about, and what was not sent this time
+            # may have been before.
+            happened = await look(lost, reads) if looks else None
+            if happened:
+                return Changed(lost.ticket_id or _id_of(mutation), error.request_id, started)
+            if happened is False and isinstance(error, ApiError):
+                raise
+            if happened is None or error is not lost or started >= attempts:
+                lost.attempts = started
+                raise lost from lost.__cause__ if error is lost else error
         else:
             id = decode_created(answer) if isinstance(mutation, CreateTicket) else mutation.id
             return Changed(id, answer.request_id, started + answer.attempts)
@@ -116,13 +123,14 @@ async def settle(mutation: object, began: float, reads: Reads) -> Settlement:
     return Settlement(None)
 
 
-def _is_rejected(detail: TicketDetail, rejection: RejectTicket) -> bool:
-    """Tell whether the product line's share is rejected; any share, where the rejection names none."""
-    return any(
+def _is_rejected(detail: TicketDetail, rejection: RejectTicket) -> bool | None:
+    """Tell whether the product line's share is rejected; of no known line, only where all shares are alike."""
+    rejected = {
         assign.status == AssignStatus.REJECTED
         for assign in detail.assigns
         if rejection.productGroupId in (None, assign.product_group_id)
-    )
+    }
+    return rejected.pop() if len(rejected) == 1 else None
 
 
 async def _settle_comment(comment: CommentTicket, began: float, reads: Reads) -> Settlement:
@@ -130,6 +138,7 @@ async def _settle_comment(comment: CommentTicket, began: float, reads: Reads) ->
     there = any(
         step.detail == comment.detail and step.created_time >= since
         for assign in (await reads.detail(comment.id)).assigns
+        if comment.productGroupId in (None, assign.product_group_id)
         for step in assign.history
     )
     return Settlement(True if there else None)
