@@ -555,6 +555,7 @@ async def test_left_open_before_it_happened(sandbox: Sandbox, client: WorkorderC
         await asyncio.wait([first])
         await running.aclose()
     sandbox.faults = []
+    outcomes: list[Outcome] = []
     for _ in range(2):  # what is UNKNOWN stays so
         outcomes = await ran(client, batch, journal=journal)
         unknown = {asked(one.mutation) for one in outcomes if one.state is State.UNKNOWN}
