@@ -1,5 +1,6 @@
 """paging.py: a game of the list's server against the walk, in any order of reads, answers and changes."""
 
+import pickle
 from collections.abc import Callable
 from random import Random
 
@@ -185,4 +186,30 @@ def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: i
         return
     assert len(came) == len(set(came))
     assert walk.report.exact, walk.report
+    assert set(server.rows) <= set(came)
+
+
+@walks
+@settings(max_examples=200)
+def test_bookmark(random: Random, rows: int, page_size: int, concurrency: int, rate: float) -> None:
+    """A walk that goes on from a bookmark, after the list has moved on, gives the rest: each row that stayed once."""
+    server = List(list(range(rows)))
+    first = PageWalk(QUERY, page_size=page_size, concurrency=1)
+    came: list[int] = []
+    for _ in range(random.randrange(1, 12)):
+        if (read := first.next_read()) is None:
+            break
+        first.receive(read, server.read(read.request.page, read.request.page_size), NOW)
+        while (page := first.take()) is not None:
+            came += [int(str(row["id"])) for row in page.rows]
+    bookmark = first.bookmark
+    if bookmark is None:
+        assert first.finished or not came
+        return
+    assert pickle.loads(pickle.dumps(bookmark)) == bookmark
+    server.lose(random, some(random, 1))
+    second = PageWalk(QUERY, page_size=99, concurrency=concurrency, bookmark=bookmark)
+    if not second.finished:
+        came += play(second, server, random, lambda: server.lose(random, some(random, rate)))
+    assert len(came) == len(set(came))
     assert set(server.rows) <= set(came)

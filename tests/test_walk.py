@@ -262,6 +262,21 @@ async def _exhaust(walk: Walk) -> None:
         pass
 
 
+async def test_others_get_their_turn() -> None:
+    """While a walk has much to read, another call waits behind no more than the walk's share of requests."""
+    async with listing(10_000, max_in_flight=2) as (keeper, client):
+        keeper.gates = {number: asyncio.Event() for number in range(2, 200)}
+        walking = asyncio.create_task(_all(client, page_size=10, concurrency=2))
+        await keeper.until(lambda: keeper.under_way == 2)
+        other = asyncio.create_task(client.list_tickets(page=900, page_size=10))
+        await asyncio.sleep(0)
+        for number in (2, 3, 4, 5):
+            keeper.gates[number].set()
+        assert ids((await other).tickets)[0] == 8991
+        walking.cancel()
+        await asyncio.wait([walking])
+
+
 def _requests_in_flight() -> int:
     """Count the tasks of walks that are still running."""
     return sum("Walk._fetch" in repr(task.get_coro()) for task in asyncio.all_tasks())

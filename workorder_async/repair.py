@@ -80,7 +80,9 @@ class SlidRows:
 
     def _guess(self, total: int) -> int:
         edge = self.number * self.stride
-        part = edge / max(1, self.total_before) if self.trend.part is None else self.trend.part
+        evenly = edge / max(1, self.total_before)
+        # As the last ones did; else as if the rows before the edge had left, or those behind it, or any of them.
+        part = ((evenly if self.trend.part is None else self.trend.part), 1.0, 0.0, evenly)[self._guesses % 4]
         slid = int(max(0, self.total_before - total) * part)
         return min(self.number, max(1, (edge - slid) // self.stride + 1))
 
