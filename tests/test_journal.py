@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from workorder_async import JournalError
@@ -460,6 +460,7 @@ ODD = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(ODD, min_size=1, max_size=4))
+@example(texts=["\ud83d", "\0\n😀\u2028", "\udc00"])
 async def test_odd_texts(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     """Lone surrogates, NULs, line feeds and emoji come back as they were, wherever they stand."""
     # Two surrogates in a row are one character to JSON.

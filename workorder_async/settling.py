@@ -145,14 +145,20 @@ async def _settle_comment(comment: CommentTicket, began: float, reads: Reads) ->
 
 
 async def _settle_creation(ticket: CreateTicket, began: float, reads: Reads) -> Settlement:
-    wanted = (ticket.title, ticket.detail, ticket.customer_organization_name)
+    wanted = _told_by(ticket)
     found = [
         row.id
         for row in await reads.created(ticket.creator_id, await _earliest(began, reads))
-        if (row.title, row.detail, row.customer_organization_name) == wanted
+        if _told_by(row) == wanted
     ]
     # Of two alike, either may be somebody else's.
     return Settlement(True, found[0]) if len(found) == 1 else Settlement(None)
+
+
+def _told_by(ticket: CreateTicket | TicketSummary) -> tuple[object, ...]:
+    """Return what a new ticket has in common with its row in the list."""
+    texts = (ticket.title, ticket.detail, ticket.customer_organization_name)
+    return (*texts, ticket.type, ticket.priority, ticket.reported_time)
 
 
 async def _earliest(began: float, reads: Reads) -> int:
