@@ -542,7 +542,10 @@ async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journa
     assert states(await ran(client, batch, journal=journal)) == {State.SKIPPED: 8}
 
 
-async def test_left_open_before_it_happened(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
+@pytest.mark.parametrize("verify", [True, False])
+async def test_left_open_before_it_happened(
+    sandbox: Sandbox, client: WorkorderClient, journal: Path, *, verify: bool
+) -> None:
     """Of what an earlier run left open and did not do, closes and rejections are done, the others are UNKNOWN."""
     batch = await mixed(client, 8)
     async with asyncio.timeout(5):
@@ -557,12 +560,29 @@ async def test_left_open_before_it_happened(sandbox: Sandbox, client: WorkorderC
     sandbox.faults = []
     outcomes: list[Outcome] = []
     for _ in range(2):  # what is UNKNOWN stays so
-        outcomes = await ran(client, batch, journal=journal)
+        outcomes = await ran(client, batch, journal=journal, verify=verify)
         unknown = {asked(one.mutation) for one in outcomes if one.state is State.UNKNOWN}
         assert unknown == {asked(one) for one in batch if isinstance(one, CommentTicket | CreateTicket)}
     assert states(outcomes) == {State.SKIPPED: 4, State.UNKNOWN: 4}
     assert {operation for operation, _ in happened(sandbox)} == {"close_ticket", "reject_ticket"}
     assert len(sandbox.applied) == 4
+
+
+async def test_left_open_by_a_client_with_a_slow_clock(sandbox: Sandbox, journal: Path) -> None:
+    """What an earlier run left open is looked for by the client's own clock, also where that is an hour slow."""
+    comment = CommentTicket(id=1001, detail="已处理")
+    sandbox.faults = [Fault("hang_after", operation="comment_ticket")]
+    async with sandbox.client(now=lambda: time.time() - 3600) as slow, asyncio.timeout(5):
+        await slow.list_tickets()
+        running = run_batch(slow, [comment], journal=journal, patience=0)
+        first = asyncio.create_task(anext(running))
+        while not sandbox.applied:  # noqa: ASYNC110 - the server's record has no event
+            await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        assert states(await ran(slow, [comment], journal=journal)) == {State.DONE: 1}
+    assert len(sandbox.applied) == 1
 
 
 async def test_left_open_and_not_brought_up(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
@@ -697,6 +717,10 @@ async def test_journal_that_fails(
         ([], {"concurrency": None}, "concurrency is None"),
         ([], {"stop_after": True}, "stop_after is True"),
         ([], {"stop_after": 0}, "stop_after is 0"),
+        ([], {"patience": -1}, "patience is -1"),
+        ([], {"patience": float("nan")}, "patience is nan"),
+        ([], {"patience": True}, "patience is True"),
+        ([], {"journal": 7}, "journal is a int"),
         (7, {}, "mutations is a int"),
         (None, {}, "mutations is a NoneType"),
         (creation(), {}, "mutations is a CreateTicket"),
@@ -710,7 +734,7 @@ async def test_refused(
 ) -> None:
     """What cannot work is refused by its name, before anything is sent or a journal is made."""
     with pytest.raises(ConfigError, match=words):
-        await ran(client, mutations, journal=journal, **options)
+        await ran(client, mutations, **{"journal": journal, **options})
     assert sandbox.requests.total() == 0
     assert not journal.exists()  # noqa: ASYNC240 - a temporary file
 

@@ -296,6 +296,7 @@ def test_base_url_refused(url: str, words: str) -> None:
     [
         ({"signer": "md5:{secret}"}, "signer must have a sign method"),
         ({"max_in_flight": 0}, "max_in_flight is 0"),
+        ({"max_in_flight": 2.5}, r"max_in_flight is 2\.5; it must be a whole number"),
         ({"rate": -1}, "rate is -1"),
         ({"attempt_timeout": 0}, "attempt_timeout is 0"),
         ({"deadline": float("nan")}, "deadline is nan"),

@@ -213,3 +213,17 @@ def test_bookmark(random: Random, rows: int, page_size: int, concurrency: int, r
         came += play(second, server, random, lambda: server.lose(random, some(random, rate)))
     assert len(came) == len(set(came))
     assert set(server.rows) <= set(came)
+
+
+def test_rows_that_enter_unread() -> None:
+    """Rows that enter where the walk has yet to come repeat nothing, and are noticed by the total that rises."""
+    server, walk, entered = List(list(range(20))), PageWalk(QUERY, page_size=5, concurrency=1), iter([100, 101])
+
+    def enter() -> None:
+        if walk.total > 0:
+            server.rows += [id for id in [next(entered, None)] if id is not None]
+
+    came = play(walk, server, Random(1), enter, in_order=True)
+    assert came == [*range(20), 100, 101]
+    assert walk.report.duplicates == 0
+    assert (walk.report.exact, walk.report.reason) == (False, "tickets entered the list; verify=True settles it")

@@ -11,7 +11,6 @@ endless iterable, or from a walk over the very tickets that are being closed.
 import asyncio
 import hashlib
 import os
-import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from enum import Enum
@@ -146,6 +145,10 @@ async def run_batch(
     for what, value in (("concurrency", concurrency), ("stop_after", stop_after)):
         if (value is None and what != "stop_after") or (value is not None and _is_no_count(value)):
             raise ConfigError(f"{what} is {value!r}; it must be a whole number of at least 1")
+    if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience >= 0:
+        raise ConfigError(f"patience is {patience!r}; it must be a number of seconds, 0 or more")
+    if journal is not None and not isinstance(journal, str | os.PathLike):
+        raise ConfigError(f"journal is a {type(journal).__name__}; it must be a path, or None")
     identity: dict[str, JSON] = {"platform": client.base_url, "batch": name}
     if isinstance(mutations, Sequence):
         digest = hashlib.sha256()
@@ -315,7 +318,7 @@ class _Batch:
 
     async def _outcome_of(self, key: str, mutation: Mutation) -> Outcome:
         started = perf_counter()
-        entry = Entry(key, type(mutation).__name__, encode(mutation), time.time())
+        entry = Entry(key, type(mutation).__name__, encode(mutation), self._client.now())
         try:
             standing, began = await self._journal.begin(entry)
         except JournalError as error:
@@ -345,7 +348,8 @@ class _Batch:
         error = OutcomeUnknownError(
             "an earlier run may have sent it and did not learn its outcome", mutation=mutation, began=began
         )
-        happened = await error.verify(self._client) if self._verify else None
+        looks = self._verify or isinstance(mutation, CloseTicket | RejectTicket)
+        happened = await error.verify(self._client) if looks else None
         if happened is None:
             return Outcome(mutation, State.UNKNOWN, error, _ticket_id(mutation))
         return Outcome(mutation, State.DONE, None, error.ticket_id or _ticket_id(mutation)) if happened else None

@@ -132,6 +132,10 @@ class WorkorderClient:
         """How many seconds the server's clock is ahead of ours; 0 while they agree or nothing is known."""
         return self._session.clock.offset
 
+    def now(self) -> float:
+        """Return our own time, in seconds since the epoch, by the clock that the client was made with."""
+        return self._session.clock.local()
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -134,9 +134,6 @@ _WIRE_CLASSES: Final = {
     (TicketSummary, "priority"): str,
     (TicketSummary, "need_process"): int,
     (TicketFormField, "is_required"): int,
-    (TicketDetail, "created_time"): None,
-    (TicketDetail, "reported_time"): None,
-    (TicketFlowHistory, "created_time"): None,
 }
 # Inner ones first: a model's hook takes in the hooks of the models it holds.
 _MODELS: Final = (
@@ -218,7 +215,7 @@ def _field_lines(model: type, names: dict[str, object], chains: dict[str, list[i
     for index, field in enumerate(attrs.fields(model)):
         kind, v, read = hints[field.name], f"v{index}", f"read{index}(v{index})"
         names[f"read{index}"] = _or_default(_reader(model, field.name, kind), field)
-        wire = _WIRE_CLASSES.get((model, field.name)) or (int if kind in _ENUMS else kind)
+        wire = _WIRE_CLASSES.get((model, field.name), int if kind in _ENUMS else kind)
         if wire in (int, str, bool):
             chains[wire.__name__].append(index)
         if kind in (int, str, bool) and wire is kind:

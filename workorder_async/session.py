@@ -63,6 +63,11 @@ def _above_zero(instance: object, attribute: "Attribute[Any]", value: float | No
         raise ConfigError(f"{attribute.name} is {value!r}; it must be a number above 0")
 
 
+def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{attribute.name} is {value!r}; it must be a whole number of at least 1")
+
+
 def _http_proxy(instance: object, attribute: "Attribute[Any]", value: str | None) -> None:
     if value is not None and not value.startswith(("http://", "https://")):
         raise ConfigError("proxy must be an http:// or https:// URL; for SOCKS bring a session= with such a connector")
@@ -72,7 +77,7 @@ def _http_proxy(instance: object, attribute: "Attribute[Any]", value: str | None
 class SessionOptions:
     """How the session reaches the server; every field is an argument of `WorkorderClient`, and is explained there."""
 
-    max_in_flight: int = field(default=32, validator=_above_zero)
+    max_in_flight: int = field(default=32, validator=_whole)
     rate: float | None = field(default=None, validator=_above_zero)
     attempt_timeout: float = field(default=30.0, validator=_above_zero)
     deadline: float = field(default=90.0, validator=_above_zero)
