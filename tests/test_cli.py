@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from tests.cli_runs import Ran, Workorder, checked, elsewhere, in_child, python_c, runner, start
 from tests.conftest import http, serving
 from workorder_async.cli import app
+from workorder_async.cli.running import run
 from workorder_async.client import WorkorderClient
 from workorder_async.sandbox import Sandbox
 
@@ -254,6 +256,25 @@ def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_p
         out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err) == (code, b"", b"workorder: interrupted\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:
+    """However often Ctrl-C is pressed, it never raises in the middle of the event loop, where a step could be lost."""
+    steps = []
+
+    async def main() -> None:
+        for number in range(3):
+            signal.raise_signal(signal.SIGINT)
+            steps.append(number)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main())
+    assert steps == [0, 1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("words", [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]])

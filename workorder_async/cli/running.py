@@ -12,17 +12,34 @@ _T = TypeVar("_T")
 def run(main: Coroutine[object, object, _T]) -> _T:
     """Run a command's coroutine in an event loop of its own.
 
-    Ctrl-C ends it with `KeyboardInterrupt` and SIGTERM with `CancelledError`, once it has cleaned up.
+    Ctrl-C ends it with `KeyboardInterrupt` and SIGTERM with `CancelledError`, once it has cleaned up; once more cancels
+    the cleaning up too.
     """
+    interrupted = False
 
-    async def until_terminated() -> _T:
+    async def until_ended() -> _T:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checkers: this runs as one
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            task.cancel()
+
+        # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop just is, which can lose a step of
+        # some task, and the command then waits for it for ever.
+        loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            loop.add_signal_handler(signal.SIGINT, interrupt)
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
         return await main
 
-    return asyncio.run(until_terminated())
+    try:
+        return asyncio.run(until_ended())
+    except asyncio.CancelledError:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 async def each(items: Iterable[_T], act: Callable[[_T], Awaitable[None]], *, at_once: int = 16) -> None:
