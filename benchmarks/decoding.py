@@ -73,7 +73,7 @@ def _decode(body: bytes) -> TicketPage:
 
 def _decode_in_steps(body: bytes) -> list[TicketSummary]:
     answer = open_envelope(200, body, DOCUMENTED_ERRNOS)
-    _, rows = codec.read_rows(answer)
+    _, rows, _ = codec.read_rows(answer)
     return codec.decode_rows(rows, answer)
 
 

@@ -278,16 +278,16 @@ def test_rows_that_do_not_fit(data: JSON) -> None:
 def test_rows() -> None:
     """read_rows gives the rows as they came, and decode_rows models of some of them."""
     rows: list[JSON] = [{"id": 1, "x": 5}, {"id": 2}]
-    pagination, read = codec.read_rows(answer({"pagination": {"total": 2}, "tickets": rows}))
-    assert (pagination, read) == (Pagination(0, 2), rows)
+    pagination, read, ids = codec.read_rows(answer({"pagination": {"total": 2}, "tickets": rows}))
+    assert (pagination, read, ids) == (Pagination(0, 2), rows, [1, 2])
     assert codec.decode_rows(read[1:], answer(None)) == [TicketSummary(2)]
-    assert codec.read_rows(answer({"tickets": None})) == (Pagination(), [])
+    assert codec.read_rows(answer({"tickets": None})) == (Pagination(), [], [])
 
 
 def test_row_that_does_not_decode() -> None:
     """A row that does not fit is named by its place in the whole page."""
     data: JSON = {"tickets": [{"id": 1}, {"id": 2, "title": 7}]}
-    _, rows = codec.read_rows(answer(data))
+    _, rows, _ = codec.read_rows(answer(data))
     with pytest.raises(DecodeError) as caught:
         codec.decode_rows(rows[1:], answer(data))
     assert caught.value.path == "$.data.tickets[1].title"

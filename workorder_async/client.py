@@ -204,7 +204,7 @@ class WorkorderClient:
         holds more is one window. Costs one request, and one for each cut.
         """
         first = await self._read_page(PageRequest(query, 1, 1))
-        pagination, _ = codec.read_rows(first)
+        pagination, _, _ = codec.read_rows(first)
         plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.now(), total=pagination.total)
 
         async def ask(request: PageRequest) -> None:

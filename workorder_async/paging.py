@@ -26,11 +26,10 @@ rows that leave and rows that enter.
 
 from collections import deque
 from math import ceil, inf
-from typing import cast
 
 from attrs import Factory, define, evolve, field, frozen
 
-from workorder_async.codec import Row, read_rows
+from workorder_async.codec import Row, ids_of, read_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.models import PageRequest, TicketQuery, TicketStatus
@@ -87,7 +86,7 @@ class _HeldPage:
     rows: list[Row]
     answer: Answer
     total: int
-    ids: frozenset[int]
+    ids: list[int]
     repairs: list[Repair] = Factory(list)
 
 
@@ -99,7 +98,7 @@ class _Journey:
     front: int
     #: Total of the page before `front`; None where there is none.
     edge_total: int | None
-    edge_ids: frozenset[int] = frozenset()
+    edge_ids: list[int] = Factory(list)
     next: int = field(default=Factory(lambda self: self.front, takes_self=True))
     held: dict[int, _HeldPage] = Factory(dict)
     #: Pages to be read again since they came short, and how often they were.
@@ -242,7 +241,7 @@ class PageWalk:
         Raises `DecodeError` where it is no page of a list, `WalkDriftError` where the walk goes beyond its bound.
         """
         self._under_way -= 1
-        pagination, rows = read_rows(answer)
+        pagination, rows, ids = read_rows(answer)
         if read.journey is not self._journey:
             return
         number, said, count = read.request.page, pagination.page_size, len(rows)
@@ -256,7 +255,7 @@ class PageWalk:
             self._freeze_at(now)
         self._note_total(total, read.low)
         self._check_bound()
-        page = _HeldPage(rows, answer, total, frozenset(cast("int", row["id"]) for row in rows))
+        page = _HeldPage(rows, answer, total, ids)
         if read.repair is not None:
             self._receive_again(read.repair, page)
         elif self._is_short(number, count, total):
@@ -350,14 +349,14 @@ class PageWalk:
         if number + 1 in held:
             self._mend_edge(number, page.total, page.ids, held[number + 1])
 
-    def _mend_edge(self, number: int, total_before: int, before: frozenset[int], after: _HeldPage) -> None:
+    def _mend_edge(self, number: int, total_before: int, before: list[int], after: _HeldPage) -> None:
         """Begin the repair of the edge behind page `number`, if rows may have slid past it."""
         totals = (total_before, after.total)
         if total_before <= after.total:
             return
         self._drifts += 1
         after.repairs = [
-            SlidRows.behind(number, self._stride, totals, before=before, after=after.ids, trend=self._trend)
+            SlidRows.behind(number, self._stride, totals, before=set(before), after=set(after.ids), trend=self._trend)
         ]
         if not self._frozen or self._entered:
             after.repairs.append(PushedRows.behind(number, self._stride, totals))
@@ -384,10 +383,10 @@ class PageWalk:
             self._repaired += 1
         for repair in page.repairs:
             for rows, answer in repair.found:
-                self._give_out_rows(rows, answer, -1)
+                self._give_out_rows(rows, ids_of(rows), answer, -1)
         place = -1 if self._passes > 1 else len(self._page_totals)
         self._page_totals.append(page.total)
-        self._give_out_rows(page.rows, page.answer, place)
+        self._give_out_rows(page.rows, page.ids, page.answer, place)
         del journey.held[journey.front]
         journey.front += journey.step
         journey.edge_total, journey.edge_ids = page.total, page.ids
@@ -395,15 +394,15 @@ class PageWalk:
         if journey.empty_in_a_row >= _EMPTY_PAGES_THAT_END:
             self._flaw("the totals say more than there is")
 
-    def _give_out_rows(self, rows: list[Row], answer: Answer, place: int) -> None:
-        ids = cast("list[int]", [row["id"] for row in rows])
-        if len(set(ids)) < len(ids) or not self._seen.keys().isdisjoint(ids):
+    def _give_out_rows(self, rows: list[Row], ids: list[int], answer: Answer, place: int) -> None:
+        places = dict.fromkeys(ids, place)
+        if len(places) < len(ids) or not self._seen.keys().isdisjoint(ids):
             if place >= 0:
                 self._note_impossible_repeats(ids, place)
             fresh = {id: row for id, row in zip(ids, rows, strict=True) if id not in self._seen}
             self._duplicates += len(ids) - len(fresh)
-            ids, rows = list(fresh), list(fresh.values())
-        self._seen.update(dict.fromkeys(ids, place))
+            places, rows = dict.fromkeys(fresh, place), list(fresh.values())
+        self._seen |= places
         if rows:
             self._found_in_pass += len(rows)
             self._ready.append(WalkedPage(rows, answer))

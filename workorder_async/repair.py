@@ -13,8 +13,6 @@ Where they stand by now is guessed from the totals and from where the last ones 
 holds both neighbours, however fast the list shrinks. A wrong guess costs a read, never a row.
 """
 
-from collections.abc import Set as AbstractSet
-
 from attrs import Factory, define
 
 from workorder_async.codec import Row
@@ -39,8 +37,8 @@ class SlidRows:
     stride: int
     total_before: int
     total: int
-    before: AbstractSet[int]
-    after: AbstractSet[int]
+    before: set[int]
+    after: set[int]
     trend: Trend
     bound: int
     found: list[tuple[list[Row], Answer]] = Factory(list)
@@ -57,8 +55,8 @@ class SlidRows:
         stride: int,
         totals: tuple[int, int],
         *,
-        before: AbstractSet[int],
-        after: AbstractSet[int],
+        before: set[int],
+        after: set[int],
         trend: Trend,
     ) -> "SlidRows":
         """Begin the search behind a page; `totals` are those of its read and of the next page's."""
@@ -86,13 +84,13 @@ class SlidRows:
         slid = int(max(0, self.total_before - total) * part)
         return min(self.number, max(1, (edge - slid) // self.stride + 1))
 
-    def receive(self, rows: list[Row], ids: AbstractSet[int], answer: Answer, total: int) -> None:
+    def receive(self, rows: list[Row], ids: list[int], answer: Answer, total: int) -> None:
         """Take in the page that was read."""
         self.under_way = False
         self.found.append((rows, answer))
         self.bound -= max(0, self.total - total)
         self.total = min(self.total, total)
-        meets_before, meets_after = not ids.isdisjoint(self.before), not ids.isdisjoint(self.after)
+        meets_before, meets_after = not self.before.isdisjoint(ids), not self.after.isdisjoint(ids)
         self._closed = self._closed or self._page >= self.number or meets_after
         if meets_before and self.total_before > total:
             self._note_trend(rows, total)
@@ -132,7 +130,7 @@ class PushedRows:
         self.under_way = True
         return self.page
 
-    def receive(self, rows: list[Row], ids: AbstractSet[int], answer: Answer, total: int) -> None:
+    def receive(self, rows: list[Row], ids: list[int], answer: Answer, total: int) -> None:
         """Take in the page that was read."""
         self.under_way = False
         self.found.append((rows, answer))

@@ -71,7 +71,7 @@ class WindowPlan:
 
     def receive(self, request: PageRequest, answer: Answer) -> None:
         """Take in a total. Raises `DecodeError` where the answer is no page of a list."""
-        pagination, _ = read_rows(answer)
+        pagination, _, _ = read_rows(answer)
         stretch, cut = self._asked.pop(request)
         if cut == stretch.end:
             self._settle(_Stretch(stretch.start, cut, pagination.total))
