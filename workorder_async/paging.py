@@ -230,7 +230,7 @@ class PageWalk:
         self._under_way += 1
         self._requests += 1
         self._requests_in_pass += 1
-        request = evolve(self._first, page=number, page_size=self._stride or self._first.page_size)
+        request = PageRequest(self._first.query, number, self._stride or self._first.page_size)
         return PageRead(request, repair, self._journey, self._low)
 
     # What an answer means
