@@ -286,7 +286,35 @@ async def test_lost_and_then_nobody_there() -> None:
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.change(CLOSE)
         assert isinstance(caught.value.__cause__, NotSentError)
-        assert caught.value.attempts == 1 + RetryPolicy().attempts
+        assert caught.value.attempts == RetryPolicy().attempts
+
+
+async def test_a_close_takes_no_more_attempts_than_another_call() -> None:
+    """What was sent before a look counts: a close is not given its attempts anew after it."""
+    busy = http("", "503 Busy", Retry_After="0")
+    retry = RetryPolicy(attempts=3, first=0.001)
+    async with serving(busy, drop, OPEN, busy, OPEN) as wire, make_client(wire.url, retry=retry) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.change(CLOSE)
+        assert caught.value.attempts == 3 == sum(b"/close_ticket" in request for request in wire.requests)
+
+
+async def test_closes_share_the_clients_budget_of_repetitions() -> None:
+    """Sending again after a look draws on the budget too: closes that are all lost stop being repeated."""
+
+    async def lose(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if wire.requests[-1].startswith(b"GET"):
+            writer.write(OPEN)
+        else:
+            writer.close()
+
+    retry = RetryPolicy(attempts=10, first=0.001)
+    async with serving(lose) as wire, make_client(wire.url, retry=retry) as client:
+        for _ in range(20):
+            with pytest.raises(OutcomeUnknownError):
+                await client.change(CLOSE)
+        # A repetition costs one, each look earns half of one, and there are fifty to begin with.
+        assert sum(b"/close_ticket" in request for request in wire.requests) < 20 * 10 - 50
 
 
 # Whose rejection, whose comment

@@ -276,10 +276,10 @@ class WorkorderClient:
         body, until = JsonBody(codec.to_json(codec.encode(mutation))), self._session.deadline()
         return await carry_out(
             mutation,
-            lambda: self._session.call(endpoint, body=body, until=until),
+            lambda attempts: self._session.call(endpoint, body=body, until=until, attempts=attempts),
             self._reads(until),
             looks=on_unknown == "verify" or endpoint.safety is Safety.CONVERGENT,
-            attempts=self._session.attempts,
+            may_repeat=self._session.may_repeat,
         )
 
     async def settle(self, error: OutcomeUnknownError) -> bool | None:

@@ -162,13 +162,14 @@ class SignedSession:
         body: Body | None = None,
         lane: Lane | None = None,
         until: float | None = None,
+        attempts: int = 0,
     ) -> Answer:
         """Send one request, repeat it where that does no harm, and return the platform's answer.
 
-        Calls of one `lane` have only so many requests under way as it allows. `until` is the deadline by the event
-        loop's clock, where the call is part of a larger one.
+        Calls of one `lane` have only so many requests under way as it allows. Where the call is part of a larger one,
+        `until` is the deadline by the event loop's clock, and `attempts` how many were made before.
         """
-        call = _Call(endpoint, query, body, lane)
+        call = _Call(endpoint, query, body, lane, attempts)
         self._check_usable()
         deadline = asyncio.timeout_at(self.deadline() if until is None else until)
         try:
@@ -339,10 +340,9 @@ class SignedSession:
             _KEPT.add(self._http)
         return self._http
 
-    @property
-    def attempts(self) -> int:
-        """Attempts that a call may take."""
-        return self._options.retry.attempts
+    def may_repeat(self, attempts: int) -> bool:
+        """Take one more attempt from the budget, for a call that made so many; whether there is one."""
+        return attempts < self._options.retry.attempts and self._budget.spend()
 
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""

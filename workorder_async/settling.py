@@ -61,20 +61,25 @@ class Reads:
 
 
 async def carry_out(
-    mutation: Mutation, send: Callable[[], Awaitable[Answer]], reads: Reads, *, looks: bool, attempts: int
+    mutation: Mutation,
+    send: Callable[[int], Awaitable[Answer]],
+    reads: Reads,
+    *,
+    looks: bool,
+    may_repeat: Callable[[int], bool],
 ) -> Changed:
     """Send a mutation; where its answer is lost, look whether it happened (if `looks`), and send again if it did not.
 
-    It is not sent again once `attempts` requests were started for it. Raises what `send` raises; after a lost answer
-    `OutcomeUnknownError` for whatever does not show that it did not happen.
+    `send` is told how many requests were started for it already, and so is `may_repeat`, which is asked before it is
+    sent again. Raises what `send` raises; after a lost answer `OutcomeUnknownError` for whatever does not show that it
+    did not happen.
     """
     started, lost = 0, None
     while True:
         try:
-            answer = await send()
+            answer = await send(started)
         except WorkorderError as error:
-            started += error.attempts
-            error.attempts = started
+            started = error.attempts
             if isinstance(error, OutcomeUnknownError):
                 error.mutation, error.began = mutation, lost.began if lost else error.began
                 lost = error
@@ -87,12 +92,12 @@ async def carry_out(
                 return Changed(lost.ticket_id or _id_of(mutation), error.request_id, started)
             if happened is False and isinstance(error, ApiError):
                 raise
-            if happened is None or error is not lost or started >= attempts:
+            if happened is None or error is not lost or not may_repeat(started):
                 lost.attempts = started
                 raise lost from lost.__cause__ if error is lost else error
         else:
             id = decode_created(answer) if isinstance(mutation, CreateTicket) else mutation.id
-            return Changed(id, answer.request_id, started + answer.attempts)
+            return Changed(id, answer.request_id, answer.attempts)
 
 
 async def look(error: OutcomeUnknownError, reads: Reads) -> bool | None:
@@ -153,6 +158,19 @@ async def _settle_creation(ticket: CreateTicket, began: float, reads: Reads) -> 
     ]
     # Of two alike, either may be somebody else's.
     return Settlement(True, found[0]) if len(found) == 1 else Settlement(None)
+
+
+def trace(mutation: Mutation) -> tuple[object, ...]:
+    """Return what a mutation leaves to be seen and settling goes by, a ticket or a text; () where it leaves neither.
+
+    Of two with the same trace, what is seen of one may be the other's.
+    """
+    match mutation:
+        case CreateTicket():
+            return ("ticket", mutation.creator_id, *_told_by(mutation))
+        case CommentTicket() | RejectTicket() | CloseTicket() if mutation.detail:
+            return ("text", mutation.id, mutation.detail)
+    return ()
 
 
 def _told_by(ticket: CreateTicket | TicketSummary) -> tuple[object, ...]:
