@@ -353,6 +353,39 @@ async def test_every_answer_is_lost(sandbox: Sandbox, client: WorkorderClient, j
     assert len(sandbox.applied) == 250
 
 
+@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (creation(), evolve(creation(), tags=(1,))),
+        (CommentTicket(id=1, detail="请处理"), CommentTicket(id=1, detail="请处理", productGroupId=36)),
+        (CommentTicket(id=1, detail="请处理", productGroupId=36), CommentTicket(id=1, detail="请处理")),
+        (RejectTicket(id=1, detail="请处理"), CommentTicket(id=1, detail="请处理")),
+    ],
+)
+async def test_lost_beside_one_that_looks_the_same(
+    sandbox: Sandbox, client: WorkorderClient, journal: Path, first: Mutation, second: Mutation, runs: int
+) -> None:
+    """A lost mutation is not taken to have happened for what another one left, in this run or an earlier one."""
+    ticket = (await client.list_tickets(PENDING)).tickets[0]
+    line = (await client.get_ticket(ticket.id)).product_group_id
+    batch = [one if isinstance(one, CreateTicket) else evolve(one, id=ticket.id) for one in (first, second)]
+    batch = [evolve(one, productGroupId=line) if getattr(one, "productGroupId", None) else one for one in batch]
+    outcomes = []
+    for mutations in [batch] if runs == 1 else [[one] for one in batch]:
+        async for outcome in run_batch(client, iter(mutations), concurrency=1, journal=journal):
+            outcomes.append(outcome)
+            sandbox.faults = [Fault("reset", operation=operation) for operation in OPERATIONS.values()]
+    assert [(outcome.state, outcome.ticket_id != 0) for outcome in outcomes] == [
+        (State.DONE, True),
+        (State.UNKNOWN, not isinstance(second, CreateTicket)),
+    ]
+    assert len(sandbox.applied) == 1
+    # Alone it would have been misled: what it looks for is there.
+    assert isinstance(outcomes[1].error, OutcomeUnknownError)
+    assert await outcomes[1].error.verify(client) is True
+
+
 async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) -> None:
     """With verify=False a lost comment is UNKNOWN; a close looks for its lost answer all the same."""
     (close,) = await closes(client, 1)
@@ -542,6 +575,23 @@ async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journa
     assert states(await ran(client, batch, journal=journal)) == {State.SKIPPED: 8}
 
 
+async def test_cancelled_before_it_was_sent(sandbox: Sandbox, journal: Path) -> None:
+    """What was cancelled while it waited for its turn is known not to have been sent, and is sent by the next run."""
+    async with sandbox.client(**QUICK) as client:
+        id = (await client.list_tickets(PENDING)).tickets[0].id
+    batch = [CommentTicket(id=id, detail=f"备注 {number}") for number in range(6)]
+    waits: ClientOptions = {**QUICK, "rate": 0.01}
+    async with sandbox.client(**waits) as slow:
+        running = run_batch(slow, batch, journal=journal, patience=0)
+        assert (await anext(running)).state is State.DONE
+        await running.aclose()
+    assert len(sandbox.applied) == 1
+    async with sandbox.client(**QUICK) as client:
+        outcomes = await ran(client, batch, journal=journal)
+    assert states(outcomes) == {State.SKIPPED: 1, State.DONE: 5}
+    assert happened(sandbox).total() == 6
+
+
 @pytest.mark.parametrize("verify", [True, False])
 async def test_left_open_before_it_happened(
     sandbox: Sandbox, client: WorkorderClient, journal: Path, *, verify: bool
@@ -583,6 +633,22 @@ async def test_left_open_by_a_client_with_a_slow_clock(sandbox: Sandbox, journal
         await running.aclose()
         assert states(await ran(slow, [comment], journal=journal)) == {State.DONE: 1}
     assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "mutation"),
+    [("DeleteTicket", {"id": 1}), ("CommentTicket", {"id": 1}), ("CommentTicket", {"id": 0, "detail": "甲"})],
+)
+async def test_an_intent_that_was_changed_by_hand(
+    client: WorkorderClient, journal: Path, operation: str, mutation: dict[str, Any]
+) -> None:
+    """An intent that no batch can have written is named, by an error of ours."""
+    await ran(client, [], journal=journal)
+    intent = {"intent": "0a", "operation": operation, "mutation": mutation, "began": 1.0}
+    with journal.open("ab") as file:
+        file.write(orjson.dumps(intent) + b"\n")
+    with pytest.raises(JournalError, match=r"intent 0a is no mutation .* changed by hand"):
+        await ran(client, [], journal=journal)
 
 
 async def test_left_open_and_not_brought_up(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:

@@ -23,7 +23,7 @@ IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "ä¸ƒæœ
 HEADER = (
     b'{"journal":"workorder_async","version":1,"platform":"http://workorder.test","batch":"\xe4\xb8\x83\xe6\x9c\x88"}\n'
 )
-INTENT = b'{"intent":"a","operation":"CloseTicket","mutation":{"id":1},"began":100.5}\n'
+INTENT = b'{"intent":"a","operation":"CloseTicket","mutation":{"id":1},"began":100.5,"trace":""}\n'
 DONE = b'{"outcome":"a","state":"DONE","at":101.0,"ticket_id":1}\n'
 
 
@@ -187,6 +187,10 @@ async def test_torn_tail(path: Path, cut: int) -> None:
         b'{"outcome":"a"}\n',
         b'{"intent":"a","operation":"CloseTicket","mutation":{},"began":"soon"}\n',
         b'{"intent":"\xff"}\n',
+        b'{"intent":"b","began":1.0,"mutation":{}}\n',
+        b'{"intent":"b","began":1.0,"operation":"CloseTicket"}\n',
+        b'{"intent":"b","began":1.0,"operation":7,"mutation":{}}\n',
+        b'{"outcome":"b","state":"UNKNOWN","at":1.0}\n',
         b"[" * 100_000 + b"\n",
         INTENT[:20] + b"\n",
     ],

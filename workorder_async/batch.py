@@ -35,6 +35,7 @@ from workorder_async.errors import (
 from workorder_async.journal import Entry, Journal, Standing
 from workorder_async.models import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
 from workorder_async.retry import says_nothing_happened
+from workorder_async.settling import trace
 
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
 
@@ -134,7 +135,8 @@ async def run_batch(
       those whose outcome was lost, skips those that are done and goes on. `name` says which batch it is for; that, the
       platform and (of a list or tuple) the mutations must be the same, or the journal is refused.
     * `verify`: whether to look at the ticket where an answer was lost or the state refused (a close or rejection looks
-      for its lost answer in any case).
+      for its lost answer in any case). A comment or creation that was lost stays `UNKNOWN` where another mutation of
+      the batch would look the same in the ticket's history or among its creator's tickets.
     * `stop_after`: stop after so many failures in a row. An authentication failure stops at once. What was pulled and
       not tried is `NOT_SENT`, and so is the rest of a list or tuple; any other iterable is not pulled further.
     * `patience`: seconds that mutations under way are given to end when the batch is left early or cancelled.
@@ -197,6 +199,11 @@ def key_of(mutation: Mutation) -> str:
         case _:
             raise ConfigError(f"a {type(mutation).__name__} is no mutation; use CloseTicket, CommentTicket ...")
     return hashlib.sha256(to_json(what)).hexdigest()[:32]
+
+
+def _trace_of(mutation: Mutation) -> str:
+    left = trace(mutation)
+    return hashlib.sha256(repr(left).encode()).hexdigest()[:32] if left else ""
 
 
 class _Batch:
@@ -318,7 +325,7 @@ class _Batch:
 
     async def _outcome_of(self, key: str, mutation: Mutation) -> Outcome:
         started = perf_counter()
-        entry = Entry(key, type(mutation).__name__, encode(mutation), self._client.now())
+        entry = Entry(key, type(mutation).__name__, encode(mutation), self._client.now(), _trace_of(mutation))
         try:
             standing, began = await self._journal.begin(entry)
         except JournalError as error:
@@ -328,9 +335,9 @@ class _Batch:
             return Outcome(mutation, State.SKIPPED, ticket_id=_ticket_id(mutation))
         outcome = None
         if standing is Standing.OPEN:
-            outcome = await self._look(mutation, began)
+            outcome = await self._look(entry, mutation, began)
         if outcome is None:
-            outcome = Outcome(mutation, State.NOT_SENT) if self._stopped else await self._carry_out(mutation)
+            outcome = Outcome(mutation, State.NOT_SENT) if self._stopped else await self._carry_out(entry, mutation)
         return self._record(key, outcome, perf_counter() - started)
 
     def _record(self, key: str, outcome: Outcome, elapsed: float) -> Outcome:
@@ -343,32 +350,63 @@ class _Batch:
         self._journal.end(key, outcome.state.name, **{name: fact for name, fact in facts.items() if fact})
         return evolve(outcome, elapsed=elapsed)
 
-    async def _look(self, mutation: Mutation, began: float) -> Outcome | None:
+    async def _look(self, entry: Entry, mutation: Mutation, began: float) -> Outcome | None:
         """Look for a mutation that an earlier run left open; None where it certainly did not happen."""
         error = OutcomeUnknownError(
             "an earlier run may have sent it and did not learn its outcome", mutation=mutation, began=began
         )
         looks = self._verify or isinstance(mutation, CloseTicket | RejectTicket)
-        happened = await error.verify(self._client) if looks else None
+        happened = await self._found(entry, error) if looks else None
         if happened is None:
             return Outcome(mutation, State.UNKNOWN, error, _ticket_id(mutation))
         return Outcome(mutation, State.DONE, None, error.ticket_id or _ticket_id(mutation)) if happened else None
 
+    async def _found(self, entry: Entry, error: OutcomeUnknownError) -> bool | None:
+        """Look whether a mutation happened; what another one of this batch may have left is no sign of it."""
+        happened = await error.verify(self._client)
+        if happened is not True or not isinstance(error.mutation, CommentTicket | CreateTicket):
+            return happened
+        try:
+            # Asked afterwards: a twin whose trace was seen had been begun by then.
+            alone = not await self._journal.has_twin(entry)
+        except JournalError:
+            alone = False
+        error.ticket_id = error.ticket_id if alone else 0
+        return True if alone else None
+
     async def _settle_left(self, entry: Entry) -> Outcome:
         started = perf_counter()
-        mutation = decode_mutation(entry.operation, entry.mutation)
-        outcome = await self._look(mutation, entry.began) or Outcome(mutation, State.NOT_SENT)
+        try:
+            mutation = decode_mutation(entry.operation, entry.mutation)
+        except Exception:  # noqa: BLE001 - whatever somebody wrote there
+            raise JournalError(
+                f"the journal's intent {entry.key} is no mutation that can have been sent: the file was changed by hand"
+            ) from None
+        outcome = await self._look(entry, mutation, entry.began) or Outcome(mutation, State.NOT_SENT)
         return self._record(entry.key, outcome, perf_counter() - started)
 
-    async def _carry_out(self, mutation: Mutation) -> Outcome:
+    async def _carry_out(self, entry: Entry, mutation: Mutation) -> Outcome:
+        sent = False
+
+        def note_send() -> None:
+            nonlocal sent
+            sent = True
+
         try:
-            changed = await self._client.change(mutation, on_unknown="verify" if self._verify else "raise")
+            changed = await self._client.change(mutation, on_send=note_send)
+        except asyncio.CancelledError:
+            if not sent:
+                self._journal.end(entry.key, State.NOT_SENT.name)
+            raise
         except DecodeError as error:
             # The platform said yes to a creation, and not which ticket it is.
             return _ended(mutation, State.DONE, error)
         except (NotSentError, ConfigError) as error:
             return _ended(mutation, State.NOT_SENT, error)
         except OutcomeUnknownError as error:
+            if self._verify and isinstance(mutation, CommentTicket | CreateTicket) and await self._found(entry, error):
+                id = error.ticket_id or _ticket_id(mutation)
+                return Outcome(mutation, State.DONE, None, id, error.attempts, error.request_id)
             return _ended(mutation, State.UNKNOWN, error)
         except WorkorderError as error:
             return _ended(mutation, await self._refused(mutation, error), error)

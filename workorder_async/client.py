@@ -262,10 +262,13 @@ class WorkorderClient:
         """
         await self.change(_only(CloseTicket, close))
 
-    async def change(self, mutation: Mutation, *, on_unknown: OnUnknown = "raise") -> Changed:
+    async def change(
+        self, mutation: Mutation, *, on_unknown: OnUnknown = "raise", on_send: Callable[[], None] | None = None
+    ) -> Changed:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
-        Everything it takes, looking included, is within one deadline.
+        Everything it takes, looking included, is within one deadline. `on_send` is called just before a request with
+        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing.
         """
         endpoint = _ENDPOINTS.get(type(mutation))
         if endpoint is None:
@@ -273,7 +276,7 @@ class WorkorderClient:
             raise ConfigError(f"a {type(mutation).__name__} is no mutation; use one of {known}")
         if on_unknown not in ("raise", "verify"):
             raise ConfigError(f"on_unknown is {on_unknown!r}; it must be 'raise' or 'verify'")
-        body, until = JsonBody(codec.to_json(codec.encode(mutation))), self._session.deadline()
+        body, until = JsonBody(codec.to_json(codec.encode(mutation)), on_send), self._session.deadline()
         return await carry_out(
             mutation,
             lambda attempts: self._session.call(endpoint, body=body, until=until, attempts=attempts),

@@ -50,19 +50,24 @@ class Standing(Enum):
 
 @frozen
 class Entry:
-    """A mutation as a journal keeps it: its key, what is to be sent, and when it was first begun, by our own clock."""
+    """A mutation as a journal keeps it: its key, what is to be sent, and when it was first begun, by our own clock.
+
+    `trace` is what it would be found by; "" where it leaves nothing that another one could have left.
+    """
 
     key: str
     operation: str
     mutation: JSON
     began: float
+    trace: str = ""
 
 
 _INDEX = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -4000;
-CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB) WITHOUT ROWID;
+CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT) WITHOUT ROWID;
+CREATE INDEX traces ON entries (trace) WHERE trace != '';
 """
 # Standings in the index: begun by this run; left open by an earlier one; done; or free to be sent again.
 _HERE, _OPEN, _DONE, _FREE = "here", "open", "done", "free"
@@ -137,6 +142,10 @@ class Journal:
         """
         self._orders.append(_Order(lambda: self._end(key, state, facts), None))
         self._start()
+
+    async def has_twin(self, entry: Entry) -> bool:
+        """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
+        return await self._order(lambda: self._has_twin(entry))
 
     async def left_open(self) -> list[Entry]:
         """Return what an earlier run left open and this one has not come upon."""
@@ -246,10 +255,14 @@ class Journal:
             self._check_identity(line)
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
+            if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
+                raise TypeError("no mutation")
             _, earlier = self._standing(key)
-            self._set(key, _OPEN, earlier or began, _line(line))
+            self._set(key, _OPEN, earlier or began, _line(line), str(line.get("trace", "")))
         else:
             key, state = str(line["outcome"]), str(line["state"])
+            if self._standing(key)[0] is None and state == "UNKNOWN":
+                raise ValueError("an outcome of nothing")
             self._set(key, _OPEN if state == "UNKNOWN" else _ENDS.get(state, _FREE))
 
     def _check_identity(self, header: dict[str, JSON]) -> None:
@@ -266,18 +279,21 @@ class Journal:
         row = self._index.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
         return (None, 0.0) if row is None or row[0] == _FREE else (str(row[0]), float(row[1]))
 
-    def _set(self, key: str, standing: str, began: float | None = None, line: bytes | None = None) -> None:
+    def _set(
+        self, key: str, standing: str, began: float | None = None, line: bytes | None = None, trace: str | None = None
+    ) -> None:
         self._index.execute(
-            "INSERT INTO entries VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET "
-            "standing = ?2, began = coalesce(?3, began), line = CASE ?2 WHEN 'open' THEN coalesce(?4, line) END",
-            (key, standing, began, line),
+            "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET standing = ?2, "
+            "began = coalesce(?3, began), line = CASE ?2 WHEN 'open' THEN coalesce(?4, line) END, "
+            "trace = coalesce(?5, trace)",
+            (key, standing, began, line, trace),
         )
 
     def _begin(self, entry: Entry) -> tuple[Standing, float]:
         standing, began = self._standing(entry.key)
         if standing in (_HERE, _DONE):
             return Standing.DONE, began
-        self._set(entry.key, _HERE, began or entry.began)
+        self._set(entry.key, _HERE, began or entry.began, trace=entry.trace)
         if standing == _OPEN:
             return Standing.OPEN, began
         self._write(
@@ -286,6 +302,7 @@ class Journal:
                 "operation": entry.operation,
                 "mutation": entry.mutation,
                 "began": round(entry.began, 3),
+                "trace": entry.trace,
             }
         )
         return Standing.NEW, entry.began
@@ -294,12 +311,18 @@ class Journal:
         self._set(key, _ENDS.get(state, _FREE))
         self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
 
+    def _has_twin(self, entry: Entry) -> bool:
+        found = self._index.execute(
+            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? LIMIT 1", (entry.trace, entry.key)
+        )
+        return found.fetchone() is not None
+
     def _left_open(self) -> Iterator[Entry]:
         for key, began, line in self._index.execute(
             "SELECT key, began, line FROM entries WHERE standing = ?", (_OPEN,)
         ):
             intent = json.loads(line)
-            yield Entry(key, intent["operation"], intent["mutation"], began)
+            yield Entry(key, intent["operation"], intent["mutation"], began, intent.get("trace", ""))
 
     def _close(self) -> None:
         self._index.close()

@@ -47,12 +47,13 @@ class Body(Protocol):
 
 
 class JsonBody:
-    """A JSON text, as bytes."""
+    """A JSON text, as bytes; `on_write` is called just before they are written, each time."""
 
     in_memory = True
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, on_write: OnWrite | None = None) -> None:
         self._content = content
+        self._on_write = on_write
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._content
@@ -62,6 +63,8 @@ class JsonBody:
         return _PiecesPayload(self._pieces(), len(self._content), "application/json", on_write)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
+        if self._on_write is not None:
+            self._on_write()
         yield self._content
 
 

@@ -26,8 +26,8 @@ def run(main: Coroutine[object, object, _T]) -> _T:
             interrupted = True
             task.cancel()
 
-        # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop just is, which can lose a step of
-        # some task, and the command then waits for it for ever.
+        # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop just is, which can lose a step
+        # of some task, and the command then waits for it for ever.
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(signal.SIGINT, interrupt)
