@@ -370,7 +370,10 @@ async def test_lost_beside_one_that_looks_the_same(
     ticket = (await client.list_tickets(PENDING)).tickets[0]
     line = (await client.get_ticket(ticket.id)).product_group_id
     batch = [one if isinstance(one, CreateTicket) else evolve(one, id=ticket.id) for one in (first, second)]
-    batch = [evolve(one, productGroupId=line) if getattr(one, "productGroupId", None) else one for one in batch]
+    batch = [
+        evolve(one, productGroupId=line) if isinstance(one, CommentTicket) and one.productGroupId else one
+        for one in batch
+    ]
     outcomes = []
     for mutations in [batch] if runs == 1 else [[one] for one in batch]:
         async for outcome in run_batch(client, iter(mutations), concurrency=1, journal=journal):
