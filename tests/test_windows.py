@@ -95,11 +95,25 @@ def test_every_ticket_once(
     assert walk.report.requests == server.requests
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("span", [10**5, 10**7])
+def test_years_without_tickets_are_not_asked_about(span: int, *, newest_first: bool) -> None:
+    """A plan costs about a request a window, however much of the range is empty: it begins where the tickets do."""
+    server = Times([END - 10**6 - span + int(span * step / 5000) for step in range(5000)])
+    if not newest_first:
+        server.rows.reverse()
+    plan = WindowPlan(TicketQuery(), max_tickets=500, now=END, first=server.read(PageRequest(page_size=100)))
+    while (request := plan.next_request()) is not None:
+        plan.receive(request, server.read(request))
+    assert 10 <= len(plan.windows()) <= 16
+    assert server.requests <= len(plan.windows()) + 5
+
+
 @given(times=spreads, most=st.integers(1, 30), random=st.randoms(use_true_random=False))
 def test_windows_tile(times: list[int], most: int, random: Random) -> None:
     """Windows follow each other edge to edge over the whole range, and none but a single second holds too many."""
     server = Times(times)
-    plan = WindowPlan(TicketQuery(), max_tickets=most, now=END)
+    plan = WindowPlan(TicketQuery(), max_tickets=most, now=END, first=server.read(PageRequest(page_size=10)))
     asked: list[PageRequest] = []
     while not plan.finished:
         while (request := plan.next_request()) is not None:

@@ -203,9 +203,8 @@ class WorkorderClient:
         share their edge second, so a ticket created in it comes in both, to be told by its id. A second that alone
         holds more is one window. Costs one request, and one for each cut.
         """
-        first = await self._read_page(PageRequest(query, 1, 1))
-        pagination, _, _ = codec.read_rows(first)
-        plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.now(), total=pagination.total)
+        first = await self._read_page(PageRequest(query, 1, 100))
+        plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.now(), first=first)
 
         async def ask(request: PageRequest) -> None:
             plan.receive(request, await self._read_page(request))

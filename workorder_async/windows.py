@@ -14,7 +14,7 @@ from typing import Protocol, TypedDict, cast
 
 from attrs import define, evolve
 
-from workorder_async.codec import read_rows
+from workorder_async.codec import Row, read_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError
 from workorder_async.models import PageRequest, TicketQuery
@@ -26,6 +26,8 @@ WINDOW_TICKETS = 5000
 _WINDOWS_WORTH = 4
 # A little less than the most is aimed at, so that uneven data does not double the number of cuts.
 _AIM = 0.9
+# How much longer than they seem to reach back tickets are looked for.
+_BEYOND = 1.25
 _HELD_PER_READ = 4
 
 
@@ -41,24 +43,23 @@ class _Stretch:
 class WindowPlan:
     """Cuts a query into windows of at most `max_tickets`, by asking for totals: one request for each cut.
 
-    `next_request` gives what to ask, any number at a time, `receive` takes the answer in. `now` is the server's time.
+    `next_request` gives what to ask, any number at a time, `receive` takes the answer in. `now` is the server's time,
+    `first` the first page of what the query matches.
     """
 
-    def __init__(self, query: TicketQuery, *, max_tickets: int, now: float, total: int | None = None) -> None:
+    def __init__(self, query: TicketQuery, *, max_tickets: int, now: float, first: Answer) -> None:
         if isinstance(max_tickets, bool) or not isinstance(max_tickets, int) or max_tickets < 1:
             raise ConfigError(f"max_tickets is {max_tickets!r}; it must be a whole number of at least 1")
         self._query = query
         self._most = max_tickets
         start, end = query.created_start or 0, int(now) + 1
         end = end if query.created_end is None else min(end, query.created_end)
-        self._whole = _Stretch(start, max(start, end), -1 if total is None else total)
-        self._asked: dict[PageRequest, tuple[_Stretch, int]] = {}
+        self._asked: dict[PageRequest, tuple[_Stretch, int, list[int]]] = {}
         self._to_ask: deque[PageRequest] = deque()
         self._final: list[_Stretch] = []
-        if total is None:
-            self._ask(self._whole, self._whole.end)
-        else:
-            self._settle(self._whole)
+        pagination, rows, _ = read_rows(first)
+        whole = _Stretch(start, max(start, end), pagination.total)
+        self._settle(whole, _likely_edges(rows, whole))
 
     @property
     def finished(self) -> bool:
@@ -72,26 +73,24 @@ class WindowPlan:
     def receive(self, request: PageRequest, answer: Answer) -> None:
         """Take in a total. Raises `DecodeError` where the answer is no page of a list."""
         pagination, _, _ = read_rows(answer)
-        stretch, cut = self._asked.pop(request)
-        if cut == stretch.end:
-            self._settle(_Stretch(stretch.start, cut, pagination.total))
-            return
-        self._settle(_Stretch(stretch.start, cut, pagination.total))
-        self._settle(_Stretch(cut, stretch.end, max(0, stretch.total - pagination.total)))
+        stretch, cut, further = self._asked.pop(request)
+        self._settle(_Stretch(stretch.start, cut, pagination.total), [])
+        self._settle(_Stretch(cut, stretch.end, max(0, stretch.total - pagination.total)), further)
 
-    def _settle(self, stretch: _Stretch) -> None:
-        """Keep a stretch that is small enough or cannot be cut; else ask for the total of its first part."""
+    def _settle(self, stretch: _Stretch, cuts: list[int]) -> None:
+        """Keep a stretch that is small enough or cannot be cut; else ask for the total of its first part.
+
+        `cuts` are where to cut it, from the earliest to the latest, before its middle is taken.
+        """
         if stretch.total <= self._most or stretch.end - stretch.start <= 1:
             self._final.append(stretch)
             return
         windows = ceil(stretch.total / (self._most * _AIM))
-        share = (windows // 2) / windows
-        cut = stretch.start + int((stretch.end - stretch.start) * share)
-        self._ask(stretch, min(max(cut, stretch.start + 1), stretch.end - 1))
-
-    def _ask(self, stretch: _Stretch, cut: int) -> None:
+        middle = stretch.start + int((stretch.end - stretch.start) * (windows // 2) / windows)
+        cut, *further = cuts or [middle]
+        cut = min(max(cut, stretch.start + 1), stretch.end - 1)
         request = PageRequest(self._part(stretch.start, cut), 1, 1)
-        self._asked[request] = (stretch, cut)
+        self._asked[request] = (stretch, cut, further)
         self._to_ask.append(request)
 
     def _part(self, start: int, end: int) -> TicketQuery:
@@ -106,6 +105,20 @@ class WindowPlan:
             else:
                 merged.append(stretch)
         return [self._part(stretch.start, stretch.end) for stretch in merged]
+
+
+def _likely_edges(rows: list[Row], whole: _Stretch) -> list[int]:
+    """Guess between which times the tickets lie, by how close those of the first page are.
+
+    Those are the first places to cut: outside there may be years without a ticket.
+    """
+    times = [time for row in rows if isinstance(time := row.get("created_time"), int)]
+    if not times:
+        return []
+    far = times[0] + int((times[-1] - times[0]) * whole.total / len(times) * _BEYOND)
+    begin, end = sorted((times[0], far))
+    least = (end - begin) // 10
+    return [edge for edge in (begin, end) if whole.start + least < edge < whole.end - least]
 
 
 class Read(Protocol):
@@ -240,7 +253,7 @@ class WindowWalk:
         if routed.walk is not None and routed.inner is not None:
             routed.walk.receive(routed.inner, answer, now)
             if self._plan is None and routed.request.page == 1 and self._whole.total > (self._cut_above or inf):
-                self._cut(now)
+                self._cut(answer, now)
         elif self._plan is not None:
             self._plan.receive(read.request, answer)
         if self._plan is not None and self._plan.finished and self._waiting is None:
@@ -248,7 +261,7 @@ class WindowWalk:
             self._edges = {cast("int", query.created_start) for query in windows[1:]}
             self._waiting = deque(reversed(windows) if self._newest_first else windows)
 
-    def _cut(self, now: float) -> None:
+    def _cut(self, answer: Answer, now: float) -> None:
         """Keep the first page, and begin to cut the list into windows."""
         self._first = self._whole.take()
         rows = [] if self._first is None else self._first.rows
@@ -256,7 +269,7 @@ class WindowWalk:
         if times and isinstance(times[0], int) and isinstance(times[-1], int):
             self._newest_first = times[0] >= times[-1]
         self._shared.update(cast("int", row["id"]) for row in rows)
-        self._plan = WindowPlan(self._whole.query, max_tickets=self._most, now=now, total=self._whole.total)
+        self._plan = WindowPlan(self._whole.query, max_tickets=self._most, now=now, first=answer)
 
     def take(self) -> WalkedPage | None:
         """Return the next rows; None where they have not come yet, or everything was given out."""
