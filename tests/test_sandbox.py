@@ -2,12 +2,14 @@ import asyncio
 import hashlib
 import hmac
 import inspect
+import itertools
 import logging
 import random
 import socket
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
 from workorder_async.sandbox import ClientOptions, Sandbox
+from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.signing import catalogue
 
 
@@ -201,6 +204,27 @@ async def test_a_file_survives_a_restart(tmp_path: Path) -> None:
         async with wire.http.get(shown["file_path"]) as response:
             assert await response.read() == b"hello"
         assert wire.sandbox.applied == []
+
+
+async def test_filling_it_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox that is cancelled while it makes its tickets ends at once, and leaves a file to be filled anew."""
+    filling, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def endless(count: int, seed: int) -> Iterator[dict[str, Any]]:
+        (record,) = seed_tickets(1, seed)
+        for id in itertools.count(1):
+            yield {**record, "id": id}
+            loop.call_soon_threadsafe(filling.set)
+
+    monkeypatch.setattr("workorder_async.sandbox.seed_tickets", endless)
+    entering = asyncio.create_task(Sandbox(1, db=tmp_path / "sandbox.db").__aenter__())
+    await filling.wait()
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    monkeypatch.undo()
+    async with Sandbox(7, db=tmp_path / "sandbox.db") as sandbox, sandbox.client() as client:
+        assert (await client.list_tickets()).pagination.total == 7
 
 
 async def test_a_file_is_used_by_one_sandbox_at_a_time(tmp_path: Path) -> None:

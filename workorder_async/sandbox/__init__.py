@@ -11,13 +11,14 @@ are joined) is the sandbox's own choice, said where it is made, and never a hint
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from tempfile import TemporaryDirectory
+from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
@@ -34,6 +35,7 @@ from workorder_async.sandbox.files import Files
 from workorder_async.sandbox.gate import Gate
 from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.sandbox.store import Applied, Store
+from workorder_async.sandbox.tables import Record
 from workorder_async.signing import SchemeSigner
 
 if TYPE_CHECKING:
@@ -170,7 +172,12 @@ class Sandbox:
             directory = self._db.with_name(f"{self._db.name}.files")
         store = Store(self._db, self._clock)
         stack.push_async_callback(run, store.close)
-        await run(partial(store.open, self._seed))
+        given_up = Event()
+        try:
+            await run(partial(store.open, lambda: _until(given_up, self._seed())))
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
         gate = Gate(self._signer.app_id, self._secret, self._signer.scheme, self._clock)
         files = Files(directory, self._clock)
         return Api(
@@ -266,3 +273,11 @@ class Sandbox:
         if self._api is None:
             raise ConfigError("the sandbox is not running; use it inside `async with Sandbox(...) as sandbox:`")
         return self._api
+
+
+def _until(given_up: Event, records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the records; raise once it is given up, so that a file stays as it was."""
+    for record in records:
+        if given_up.is_set():
+            raise InterruptedError
+        yield record
