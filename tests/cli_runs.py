@@ -4,6 +4,7 @@ import asyncio
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -108,7 +109,9 @@ def start(
     stderr: int = subprocess.PIPE,
     own_session: bool = False,
 ) -> "subprocess.Popen[bytes]":
-    """Start a command line in a child process, with pipes for stdout and stderr."""
+    """Start a command line in a child process, with pipes for stdout and stderr; Ctrl-C reaches it in any case."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests in the background of a shell: it would be inherited
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-m", "workorder_async", *map(str, words)],
         stdin=stdin,

@@ -271,10 +271,29 @@ def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:
         signal.raise_signal(signal.SIGINT)
         await asyncio.Event().wait()
 
-    with pytest.raises(KeyboardInterrupt):
-        run(main())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(main())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert steps == [0, 1, 2]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:
+    """Where a shell had Ctrl-C ignored, as it does for `workorder ... &`, it stays so."""
+
+    async def main() -> str:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0)
+        return "went on"
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run(main()) == "went on"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("words", [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]])

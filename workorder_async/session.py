@@ -224,6 +224,9 @@ class SignedSession:
         call.sent = False
         call.turn_to("queue")
         async with Slot(self._limiter, call.lane):
+            # A slot that comes free as the time runs out is of no use.
+            if asyncio.get_running_loop().time() >= (deadline.when() or 0.0):
+                raise self._too_late(call)
             call.turn_to("request")
             started = perf_counter()
             status, headers, content = await self._exchange(call, deadline)

@@ -26,12 +26,13 @@ def run(main: Coroutine[object, object, _T]) -> _T:
             interrupted = True
             task.cancel()
 
-        # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop just is, which can lose a step
-        # of some task, and the command then waits for it for ever.
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(signal.SIGINT, interrupt)
             loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop just is, which can lose a
+            # step of some task, and the command then waits for it for ever. A job in the background ignores Ctrl-C.
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                loop.add_signal_handler(signal.SIGINT, interrupt)
         return await main
 
     try:

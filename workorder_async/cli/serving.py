@@ -1,7 +1,6 @@
 """`workorder sandbox`: a platform on this machine to try things out, until Ctrl-C."""
 
 import asyncio
-import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -37,16 +36,13 @@ def sandbox(
 
 
 async def _serve(platform: "Sandbox", tickets: int) -> int:
-    stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
             await stack.enter_async_context(platform)
-        loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError):  # Windows, where Ctrl-C ends it all the same
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, stop.set)
         _announce(platform)
-        await stop.wait()
+        # Ctrl-C and SIGTERM are how it is meant to end.
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
     note("the sandbox has stopped")
     return 0
 
