@@ -41,7 +41,7 @@ class _Stretch:
 
 
 class WindowPlan:
-    """Cuts a query into windows of at most `max_tickets`, by asking for totals: one request for each cut.
+    """Cuts a query into windows of about `max_tickets` at most, by asking for totals: one request for each cut.
 
     `next_request` gives what to ask, any number at a time, `receive` takes the answer in. `now` is the server's time,
     `first` the first page of what the query matches.
