@@ -151,13 +151,14 @@ async def _settle_comment(comment: CommentTicket, began: float, reads: Reads) ->
 
 async def _settle_creation(ticket: CreateTicket, began: float, reads: Reads) -> Settlement:
     wanted = _told_by(ticket)
-    found = [
+    # A row may come twice, when new ones push it to the next page while that is read.
+    found = {
         row.id
         for row in await reads.created(ticket.creator_id, await _earliest(began, reads))
         if _told_by(row) == wanted
-    ]
+    }
     # Of two alike, either may be somebody else's.
-    return Settlement(True, found[0]) if len(found) == 1 else Settlement(None)
+    return Settlement(True, found.pop()) if len(found) == 1 else Settlement(None)
 
 
 def trace(mutation: Mutation) -> tuple[object, ...]:
