@@ -27,6 +27,7 @@ from workorder_async import (
     RateLimitedError,
     ResponseError,
     RetryPolicy,
+    SigningInput,
     TicketStatus,
     WorkorderClient,
     WorkorderError,
@@ -175,6 +176,30 @@ async def test_deadline_of_a_mutation() -> None:
         assert isinstance(waiting.__cause__, DeadlineExceededError)
         assert waiting.__cause__.spent["queue"] == pytest.approx(0.2, abs=0.1)
         assert len(wire.requests) == 1
+
+
+async def test_a_slot_that_comes_free_too_late_is_not_used() -> None:
+    """A call that gets its slot after its deadline, since something blocked the loop, is not even signed."""
+    signed, first = [], asyncio.Event()
+
+    class Noting:
+        def sign(self, request: SigningInput) -> dict[str, str]:
+            signed.append(request)
+            first.set()
+            return {}
+
+    async with serving(hang) as wire, make_client(wire.url, signer=Noting(), deadline=1, max_in_flight=1) as client:
+        reading = asyncio.create_task(client.get_ticket(1))
+        await first.wait()
+        commenting = asyncio.create_task(client.comment_ticket(COMMENT))
+        await asyncio.sleep(0)
+        reading.cancel()
+        # In the turn of the loop in which the slot is let go of, before the next one looks at the clock.
+        asyncio.get_running_loop().call_soon(time.sleep, 1.2)
+        with pytest.raises(NotSentError) as caught:
+            await commenting
+        assert isinstance(caught.value.__cause__, DeadlineExceededError)
+        assert len(signed) == 1
 
 
 async def test_no_sleep_past_the_deadline() -> None:

@@ -167,11 +167,12 @@ async def test_two_alike(sandbox: Sandbox, client: WorkorderClient) -> None:
     assert len(sandbox.applied) == 2
 
 
-async def test_many_at_once_are_told_apart(sandbox: Sandbox, client: WorkorderClient) -> None:
+async def test_many_at_once_are_told_apart(sandbox: Sandbox) -> None:
     """Creations that differ in their title get each its own id, on more than one page of them."""
     titles = [f"工单 {number}" for number in range(120)]
     sandbox.faults = [Fault("reset_after", operation="create_ticket")]
-    ids = await asyncio.gather(*(client.create_ticket(creation(title), on_unknown="verify") for title in titles))
+    async with sandbox.client() as client:
+        ids = await asyncio.gather(*(client.create_ticket(creation(title), on_unknown="verify") for title in titles))
     assert {one.ticket_id: one.request["title"] for one in sandbox.applied} == dict(zip(ids, titles, strict=True))
 
 
