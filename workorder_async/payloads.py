@@ -60,12 +60,8 @@ class JsonBody:
 
     async def payload(self, on_write: OnWrite) -> Payload:
         """Return a payload that writes it in one piece."""
-        return _PiecesPayload(self._pieces(), len(self._content), "application/json", on_write)
-
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        if self._on_write is not None:
-            self._on_write()
-        yield self._content
+        told = [on_write] if self._on_write is None else [self._on_write, on_write]
+        return _BytesPayload(self._content, told)
 
 
 class FileBody:
@@ -181,6 +177,33 @@ def _quote(name: str) -> str:
     if not name.strip():
         raise ConfigError("file_name is empty; for example file_name='trace.png'")
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+class _BytesPayload(Payload):
+    """Writes a JSON text in one piece, after telling that it is about to."""
+
+    def __init__(self, content: bytes, told: list[OnWrite]) -> None:
+        super().__init__(content, content_type="application/json")
+        self._size = len(content)
+        self._told = told
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the text."""
+        return bytes(self._value).decode(encoding, errors)
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return the whole body; for tests that stand in for the network."""
+        return bytes(self._value)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write it."""
+        for on_write in self._told:
+            on_write()
+        await writer.write(self._value)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write it; the length was made of it, so it is not looked at."""
+        await self.write(writer)
 
 
 class _PiecesPayload(Payload):

@@ -97,6 +97,7 @@ class _Call:
     query: Query
     body: Body | None
     lane: Lane | None
+    until: float  # its deadline, by the event loop's clock
     attempts: int = 0
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether any of the body of the attempt under way was written
@@ -169,16 +170,24 @@ class SignedSession:
         Calls of one `lane` have only so many requests under way as it allows. Where the call is part of a larger one,
         `until` is the deadline by the event loop's clock, and `attempts` how many were made before.
         """
-        call = _Call(endpoint, query, body, lane, attempts)
         self._check_usable()
-        deadline = asyncio.timeout_at(self.deadline() if until is None else until)
-        try:
-            async with deadline:
-                return await self._attempts(call, deadline)
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-        raise self._too_late(call)
+        call = _Call(endpoint, query, body, lane, self.deadline() if until is None else until, attempts)
+        signed_again = False
+        while True:
+            call.attempts += 1
+            offset = self.clock.offset
+            try:
+                return await self._attempt(call)
+            except WorkorderError as error:
+                signed_wrong = _blames_signature(error) and abs(self.clock.offset - offset) > _CLOCK_TOLERANCE
+                if signed_wrong and not signed_again:
+                    signed_again, wait = True, 0.0
+                else:
+                    wait = self._wait_before_next(call, error)
+                reason = _reason(error)
+            logger.info("%s: %s; attempt %d in %.2f s", call.endpoint.operation, reason, call.attempts + 1, wait)
+            call.turn_to("sleep")
+            await asyncio.sleep(wait)
 
     def deadline(self) -> float:
         """Return when a call that begins now must have ended, by the event loop's clock."""
@@ -189,47 +198,38 @@ class SignedSession:
         spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in call.spent.items())
         late = DeadlineExceededError(f"no answer within {self._options.deadline:g} s ({spent})", spent=call.spent)
         if call.endpoint.safety is Safety.READ or call.sent:
-            return call.final(late)
+            return late
         error = NotSentError(f"not sent within {self._options.deadline:g} s ({spent}), so nothing happened")
         error.__cause__ = late
-        return call.final(error)
+        return error
 
-    async def _attempts(self, call: _Call, deadline: asyncio.Timeout) -> Answer:
-        signed_again = False
-        while True:
-            call.attempts += 1
-            offset = self.clock.offset
-            try:
-                return await self._attempt(call, deadline)
-            except WorkorderError as error:
-                signed_wrong = _blames_signature(error) and abs(self.clock.offset - offset) > _CLOCK_TOLERANCE
-                if signed_wrong and not signed_again:
-                    signed_again, wait = True, 0.0
-                else:
-                    wait = self._wait_before_next(call, error, deadline)
-                reason = _reason(error)
-            logger.info("%s: %s; attempt %d in %.2f s", call.endpoint.operation, reason, call.attempts + 1, wait)
-            call.turn_to("sleep")
-            await asyncio.sleep(wait)
-
-    def _wait_before_next(self, call: _Call, error: WorkorderError, deadline: asyncio.Timeout) -> float:
+    def _wait_before_next(self, call: _Call, error: WorkorderError) -> float:
         wait = self._options.retry.wait(error, call.endpoint.safety, call.attempts, self._random)
-        late = wait is not None and asyncio.get_running_loop().time() + wait >= (deadline.when() or 0.0)
+        late = wait is not None and asyncio.get_running_loop().time() + wait >= call.until
         if wait is None or late or not self._budget.spend():
             final = call.final(error)
             raise final from final.__cause__
         return wait
 
-    async def _attempt(self, call: _Call, deadline: asyncio.Timeout) -> Answer:
+    async def _attempt(self, call: _Call) -> Answer:
         call.sent = False
         call.turn_to("queue")
-        async with Slot(self._limiter, call.lane):
-            # A slot that comes free as the time runs out is of no use.
-            if asyncio.get_running_loop().time() >= (deadline.when() or 0.0):
-                raise self._too_late(call)
-            call.turn_to("request")
-            started = perf_counter()
-            status, headers, content = await self._exchange(call, deadline)
+        limit = asyncio.timeout_at(call.until)
+        try:
+            async with limit, Slot(self._limiter, call.lane):
+                # A slot that comes free as the time runs out is of no use.
+                if asyncio.get_running_loop().time() >= call.until:
+                    raise self._too_late(call)
+                call.turn_to("request")
+                started = perf_counter()
+                status, headers, content = await self._exchange(call, limit)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            if limit.when() == call.until:
+                late = self._too_late(call)
+                raise late from late.__cause__
+            raise self._lost(call, f"nothing for {self._options.attempt_timeout:g} s") from error
         if call.lane is not None:
             # Pages that arrive together would all be parsed before the next request is written, which aiohttp does two
             # turns of the loop after its task begins.
@@ -254,41 +254,46 @@ class SignedSession:
         self._log(call, f"{status} ok", answer.request_id, started)
         return answer
 
-    async def _exchange(self, call: _Call, deadline: asyncio.Timeout) -> tuple[int, Mapping[str, str], bytes]:
-        """Sign, send and read one attempt."""
-        http, limit = self._opened(), asyncio.timeout(self._options.attempt_timeout)
+    async def _exchange(self, call: _Call, limit: asyncio.Timeout) -> tuple[int, Mapping[str, str], bytes]:
+        """Sign, send and read one attempt; once it is signed, the limit of an attempt counts as well."""
 
         def note_write() -> None:
             call.sent = True
             if call.body is not None and not call.body.in_memory:
                 # A large file may take its time, as long as the server takes it: both limits count from its last byte.
-                self._prolong(limit, self._options.attempt_timeout)
-                self._prolong(deadline, self._options.deadline)
+                self._limit_attempt(call, limit, prolong=True)
 
         payload = None if call.body is None else await call.body.payload(note_write)
         signed = await self._sign(call)
         sent_at = self.clock.local()
         call.began = call.began or sent_at
+        self._limit_attempt(call, limit)
         try:
-            async with (
-                limit,
-                http.request(
-                    call.endpoint.method,
-                    self.base_url + call.endpoint.path,
-                    params=call.query or None,
-                    data=payload,
-                    headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
-                    allow_redirects=False,
-                    proxy=self._options.proxy,
-                    ssl=self._options.ssl,
-                    timeout=_NO_LIMIT,
-                ) as response,
-            ):
+            async with self._opened().request(
+                call.endpoint.method,
+                self.base_url + call.endpoint.path,
+                params=call.query or None,
+                data=payload,
+                headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
+                allow_redirects=False,
+                proxy=self._options.proxy,
+                ssl=self._options.ssl,
+                timeout=_NO_LIMIT,
+            ) as response:
                 content = await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._lost(call, error, timed_out=limit.expired()) from error
+        except (aiohttp.ClientError, OSError) as error:
+            unconnected = isinstance(error, aiohttp.ClientConnectorError)
+            raise self._lost(call, f"{type(error).__name__}: {error}", unconnected=unconnected) from error
         self.clock.observe(response.headers.get("Date"), sent_at, self.clock.local())
         return response.status, response.headers, content
+
+    def _limit_attempt(self, call: _Call, limit: asyncio.Timeout, *, prolong: bool = False) -> None:
+        if limit.expired():
+            return
+        now = asyncio.get_running_loop().time()
+        if prolong:
+            call.until = max(call.until, now + self._options.deadline)
+        limit.reschedule(min(call.until, now + self._options.attempt_timeout))
 
     async def _sign(self, call: _Call) -> Mapping[str, str]:
         request = SigningInput(
@@ -302,17 +307,10 @@ class SignedSession:
             return await asyncio.to_thread(self._signer.sign, request)
         return self._signer.sign(request)
 
-    def _prolong(self, limit: asyncio.Timeout, seconds: float) -> None:
-        when = asyncio.get_running_loop().time() + seconds
-        if not limit.expired() and when > (limit.when() or when):
-            limit.reschedule(when)
-
-    def _lost(self, call: _Call, error: Exception, *, timed_out: bool) -> WorkorderError:
+    def _lost(self, call: _Call, why: str, *, unconnected: bool = False) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
-        why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
-        if timed_out:
-            why = f"nothing for {self._options.attempt_timeout:g} s"
-        if isinstance(error, aiohttp.ClientConnectorError) or (call.body is not None and not call.sent):
+        why = " ".join(why.split()).rstrip(":")
+        if unconnected or (call.body is not None and not call.sent):
             return NotSentError(f"could not send to {self.base_url}: {why}; check the host, the network and the proxy")
         return NoAnswerError(f"no complete answer from {self.base_url}: {why}")
 

@@ -143,7 +143,8 @@ class Scheme:
         hasher = hmac.new(key, digestmod=self.digest) if self.keyed else hashlib.new(self.digest)
         own = {"app_id": app_id.encode(), "timestamp": timestamp.encode(), "secret": key}
         for literal, name in self.template:
-            hasher.update(literal.encode())
+            if literal:
+                hasher.update(literal.encode())
             if name in own:
                 hasher.update(own[name])
             elif name is not None:
