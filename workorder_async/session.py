@@ -288,6 +288,7 @@ class SignedSession:
         return response.status, response.headers, content
 
     def _limit_attempt(self, call: _Call, limit: asyncio.Timeout, *, prolong: bool = False) -> None:
+        """Let an attempt that begins now, or begins anew with another piece, end in time for itself and its call."""
         if limit.expired():
             return
         now = asyncio.get_running_loop().time()
