@@ -1,5 +1,6 @@
 """A caller of the sandbox that knows HTTP and the signature, and nothing of the client."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 import orjson
 from attrs import define
+from yarl import URL
 
 from workorder_async.sandbox import Sandbox
 from workorder_async.signing import SchemeSigner, SigningInput
@@ -60,6 +62,17 @@ class Wire:
         """Return the three headers."""
         request = SigningInput(method, path, tuple(query), body, int(self.time() * 1000))
         return dict(self.signer.sign(request))
+
+    async def raw(self, head: bytes) -> bytes:
+        """Send the head of a request, byte for byte and alone on its connection, and return the body of the answer."""
+        url = URL(self.sandbox.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        try:
+            writer.write(head + b"\r\nConnection: close\r\n\r\n")
+            return (await reader.read()).partition(b"\r\n\r\n")[2]
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     async def send(
         self,

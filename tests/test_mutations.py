@@ -174,6 +174,7 @@ CUSTOMERS = [
     (CustomerInfo(user_id=1), "must be a list of CustomerInfo, not CustomerInfo"),
     ([{"user_id": 1}], "[0] must be a CustomerInfo, not dict {'user_id': 1}"),
     ([CustomerInfo(user_id=1), CustomerInfo(level=2)], "[1] has no user_id; the platform needs it"),
+    ([CustomerInfo(user_id=1, level=2**31)], "[0].level is 2147483648; it must have no more than 32 bits"),
     ([CustomerInfo(user_id=True)], "[0] has no user_id"),
 ]
 ATTACHMENTS = [

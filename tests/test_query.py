@@ -66,7 +66,8 @@ def test_only_keywords() -> None:
 
 UNKNOWN: Any = "未知"
 CLOCKS = ("created_start", "created_end")
-IDS = ("creator_id", "sub_type", "second_subtype")
+SUBTYPES = ("sub_type", "second_subtype")
+IDS = ("creator_id", *SUBTYPES)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +80,10 @@ IDS = ("creator_id", "sub_type", "second_subtype")
         *((name, 1632742075.0, "must be a whole number, not float 1632742075.0") for name in CLOCKS),
         *((name, "2021-09-27", "must be a whole number, not str '2021-09-27'") for name in CLOCKS),
         *((name, True, "must be a whole number, not bool True") for name in CLOCKS),
-        *((name, 0, "is 0; it must be from 1 to 9223372036854775807") for name in IDS),
-        *((name, 2**63, "is 9223372036854775808; it must be from 1 to 9223372036854775807") for name in IDS),
+        ("creator_id", 0, "is 0; it must be from 1 to 9223372036854775807"),
+        ("creator_id", 2**63, "is 9223372036854775808; it must be from 1 to 9223372036854775807"),
+        *((name, 0, "is 0; it must be from 1 to 2147483647") for name in SUBTYPES),
+        *((name, 2**31, "is 2147483648; it must be from 1 to 2147483647") for name in SUBTYPES),
         *((name, "12", "must be a whole number, not str '12'") for name in IDS),
         *((name, True, "must be a whole number, not bool True") for name in IDS),
         ("customer_organization_name", "", "is empty; the platform needs a text here"),

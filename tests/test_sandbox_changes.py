@@ -201,6 +201,18 @@ async def test_a_rejection_is_a_status_and_a_step() -> None:
     assert (again["errno"], "data" in again) == (90008, False)
 
 
+async def test_a_product_line_rejects_its_own_share_only() -> None:
+    """A rejection by a product line without a share is refused, and says which lines have one."""
+    async with wired(Sandbox(0)) as wire:
+        id = await created(wire)
+        foreign = await wire.post("reject_handle", {"id": id, "detail": "不是我们的", "productGroupId": 40})
+        untouched = (await wire.get("detail", id=id))["data"]["assigns"][0]
+        own = await wire.post("reject_handle", {"id": id, "productGroupId": 36})
+    assert foreign["errno"] == 90004
+    assert foreign["errmsg"].endswith("参数 productGroupId 产品线 40 不处理此工单, 处理它的是 36")
+    assert (untouched["status"], own["errno"]) == (1, 10000)
+
+
 async def test_a_closed_ticket_takes_comments_and_no_rejection() -> None:
     """After the end a comment is still allowed; a rejection is refused with 90008 for closed and for cancelled."""
     async with wired(Sandbox(60)) as wire:

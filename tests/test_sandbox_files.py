@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import orjson
 import pytest
 
 from tests.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
@@ -61,6 +62,18 @@ async def test_a_temporary_url_gives_the_bytes_back_to_anyone(content: bytes) ->
             assert response.status == 200
             assert response.headers["Content-Type"] == "application/x-log"
             assert await response.read() == content
+
+
+@pytest.mark.parametrize("host", [b"", b":", b"x:99999", b"127.0.0.1:abc", b"\xff"])
+async def test_without_a_host_a_temporary_url_begins_with_the_sandboxs_own_address(host: bytes) -> None:
+    """A Host that cannot be read is no reason to fail."""
+    async with wired(Sandbox(0)) as wire:
+        await shown_url(wire, await upload(wire, b"x"))
+        signed = wire.sign("GET", PREFIX + "detail", (("id", "1"),), ())
+        headers = "".join(f"\r\n{name}: {value}" for name, value in signed.items()).encode()
+        body = await wire.raw(f"GET {PREFIX}detail?id=1 HTTP/1.1\r\nHost: ".encode() + host + headers)
+        shown = orjson.loads(body)["data"]["attachment"][0]["file_path"]
+        assert shown.startswith(f"{wire.sandbox.url}/files/")
 
 
 async def test_a_temporary_url_expires_after_600_seconds() -> None:

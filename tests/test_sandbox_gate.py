@@ -118,6 +118,13 @@ async def test_the_envelope() -> None:
     assert answer.envelope["request_id"] != other["request_id"]
 
 
+async def test_an_app_id_that_is_no_text_is_refused_like_any_other() -> None:
+    """Bytes that are no UTF-8 are answered with the envelope, too."""
+    async with wired(Sandbox(1)) as wire:
+        body = await wire.raw(b"GET " + PREFIX.encode() + b"base?id=1001 HTTP/1.1\r\nHost: x\r\nAppId: \xff")
+    assert orjson.loads(body)["errno"] == 90003
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -143,11 +150,12 @@ async def test_unknown_paths_and_wrong_methods_are_plain_http(method: str, path:
     [
         (b"", "application/json", "JSON"),
         (b"{", "application/json", "JSON"),
-        (b"[]", "application/json", "list"),
+        (b"[]", "application/json", "数组 []"),
         (b"\xff", "application/json", "JSON"),
         (b'{"id":1001,}', "application/json", "JSON"),
         (b'{"id":1001}', "text/plain", "text/plain"),
         (b'{"id":1001}', "application/x-www-form-urlencoded", "application/json"),
+        (b'{"id":1001}', "", "收到 ''"),
     ],
 )
 async def test_a_body_must_be_a_json_object(body: bytes, content_type: str, said: str) -> None:

@@ -173,7 +173,7 @@ async def test_list_by_get_takes_a_body_or_a_query() -> None:
     async with wired(Sandbox(60)) as wire:
         body = b'{"product_group_id":[36,37,38],"status":3,"page_size":5}'
         query = [("product_group_id", "36"), ("product_group_id", "38"), ("product_group_id", "37")]
-        query += [("status", "3"), ("page_size", "5"), ("other", "x")]
+        query += [("status", "3"), ("page_size", "5"), ("other", "x"), ("type", "")]
         posted = (await wire.send("POST", "list_tickets", body)).envelope["data"]
         with_body = (await wire.send("GET", "list_tickets", body)).envelope["data"]
         with_query = (await wire.send("GET", "list_tickets", query=query)).envelope["data"]

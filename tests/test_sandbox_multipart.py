@@ -54,7 +54,9 @@ def test_the_file_is_found_however_the_reads_fall(monkeypatch: pytest.MonkeyPatc
         ("form-data; name=file; filename=a.png", "a.png"),
         ('form-data; filename="a.png"; name="file"', "a.png"),
         ('form-data;name="file";filename="a;b=c.png"', "a;b=c.png"),
-        (r'form-data; name="file"; filename="say \"hi\" \\ a\b.png"', r'say "hi" \ a\b.png'),
+        (r'form-data; name="file"; filename="say \"hi\" \\ a\b.png"', r'say "hi" \\ a\b.png'),
+        ('form-data; name="file"; filename="a\\"', "a\\"),
+        ("form-data; name=\"file\"; filename*=UTF-8''100%2522", "100%22"),
         ("""form-data; name="file"; filename="%E5%9B%BE.png"; filename*=utf-8''%E5%9B%BE.png""", "图.png"),
         ("""form-data; name="file"; filename*=UTF-8'zh'%E5%9B%BE%27.png; filename="x.png\"""", "图'.png"),
         ('form-data; name="file"; filename="say %22hi%22 100%25.png"', 'say "hi" 100%25.png'),
@@ -74,6 +76,7 @@ def test_a_file_name_is_read_in_every_spelling(disposition: str, name: str) -> N
         ("X-Other: 1", "application/octet-stream"),
         ("Content-Type: 图片", "application/octet-stream"),
         ("Content-Type: ", "application/octet-stream"),
+        ("Content-Type: text/plain; a\nX: y", "application/octet-stream"),
     ],
 )
 def test_a_file_type_is_a_mime_type(line: str, kind: str) -> None:
@@ -108,6 +111,7 @@ def test_a_boundary_is_read_in_every_spelling(kind: str) -> None:
         (body_of(b"x", 'form-data; filename="a"'), KIND, 90004, "参数 file "),
         (body_of(b"x", 'form-data; name="document"; filename="a"'), KIND, 90004, "'document'"),
         (body_of(b"x", 'form-data; name="file"'), KIND, 90004, "filename"),
+        (body_of(b"x", 'form-data; name="file"; filename=" "'), KIND, 90004, "filename"),
         (body_of(b"x", 'form-data; name="file"; filename=""'), KIND, 90004, "filename"),
         (body_of(b"x").replace(b"--b0--", body_of(b"y")), KIND, 90004, "2"),
     ],

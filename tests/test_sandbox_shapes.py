@@ -350,6 +350,9 @@ def test_durations_are_differences_of_times() -> None:
         "close_duration": 7990,
         "total_duration": 4000,
     }
+    late = shapes.detail(row_of({"id": 1, **times, "updated_time": 99_000}), str)
+    still = shapes.detail(row_of({"id": 1, **times, "closed_time": 0, "updated_time": 1700}), str)
+    assert (late["suspended_duration"], still["suspended_duration"]) == (7500, 200)
     odd = shapes.detail(row_of({"id": 1, **times, "started_time": 5, "finished_time": 0}), str)
     assert (odd["pending_duration"], odd["process_duration"], odd["confirm_duration"]) == (0, 0, 0)
 

@@ -8,6 +8,7 @@ import asyncio
 import io
 import mimetypes
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from aiohttp.abc import AbstractStreamWriter
 from workorder_async.errors import ConfigError
 
 _CHUNK = 256 * 1024
+_MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.ASCII)
 
 OnWrite: TypeAlias = Callable[[], None]
 """Called just before each piece is written."""
@@ -86,7 +88,7 @@ class FileBody:
         self._on_progress = on_progress
         name = _name_of(self._source) if file_name is None else file_name
         kind = file_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        if not (kind.isascii() and kind.isprintable() and "/" in kind):
+        if not (kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
             raise ConfigError(f"file_type {kind!r} is not a MIME type; for example image/png")
         boundary = secrets.token_hex(16)
         self._content_type = f"multipart/form-data; boundary={boundary}"

@@ -210,6 +210,8 @@ def are_customers(instance: object, attribute: "Attribute[Any]", values: Any) ->
             number = getattr(value, name)
             if number is not None and not _is_number(number):
                 raise refuse(instance, attribute, f"[{index}].{name} must be a whole number, not {_kind(number)}")
+            if name == "level" and number is not None and abs(number) > _INT32_MAX:
+                raise refuse(instance, attribute, f"[{index}].level is {number}; it must have no more than 32 bits")
         director = value.business_director_name
         if director is not None and not _is_sendable(director):
             raise refuse(instance, attribute, f"[{index}].business_director_name must be text, not {_kind(director)}")

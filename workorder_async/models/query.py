@@ -36,9 +36,9 @@ class TicketQuery:
     """Status, as a member, a code or a name (工单状态)."""
     type: TicketType | None = field(default=None, converter=fields.optional_type, validator=optional(fields.is_code))
     """Type, as a member, a code or a name (工单类型)."""
-    sub_type: int | None = field(default=None, validator=optional(fields.is_id))
+    sub_type: int | None = field(default=None, validator=optional(fields.is_count))
     """Id of the sub-type (工单子类型ID)."""
-    second_subtype: int | None = field(default=None, validator=optional(fields.is_id))
+    second_subtype: int | None = field(default=None, validator=optional(fields.is_count))
     """Id of the second-level sub-type (工单二级子分类ID)."""
 
     def __attrs_post_init__(self) -> None:

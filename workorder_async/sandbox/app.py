@@ -139,7 +139,7 @@ class Api:
     async def _list_tickets(self, request: web.Request) -> JSON:
         body = await self._signed_body(request)
         if body or request.method == "POST":
-            parameters = rules.decode(request.content_type, body)
+            parameters = rules.decode(request.headers.get("Content-Type", ""), body)
         else:
             parameters = rules.from_query(request.query, rules.LIST)
         return await self._in_store(partial(self._page, rules.read(parameters, rules.LIST)))
@@ -157,10 +157,9 @@ class Api:
 
     async def _get_ticket_detail(self, request: web.Request) -> JSON:
         id = await self._asked_id(request)
-        origin = str(request.url.origin())
 
         def url(file_path: str) -> str:
-            return self.files.temporary_url(origin, file_path)
+            return self.files.temporary_url(_origin(request), file_path)
 
         return await self._in_store(lambda: shapes.detail(self.store.ticket(id), url))
 
@@ -170,7 +169,8 @@ class Api:
 
     def _changer(self, mutation: _Mutation) -> _Answer:
         async def answer(request: web.Request) -> JSON:
-            body = rules.decode(request.content_type, await self._signed_body(request))
+            content_type = request.headers.get("Content-Type", "")
+            body = rules.decode(content_type, await self._signed_body(request))
             fields = rules.read(body, mutation.schema)
             id = await self._in_store(
                 lambda: self.store.apply(mutation.endpoint.operation, mutation.change, fields, body)
@@ -205,6 +205,15 @@ class Api:
 
     async def _in_store(self, question: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self.worker, question)
+
+
+def _origin(request: web.Request) -> str:
+    """Return scheme, host and port as the client wrote them, or where that is no host, as they are here."""
+    try:
+        return str(request.url.origin())
+    except ValueError:
+        host, port = request.get_extra_info("sockname")[:2]
+        return f"http://{host}:{port}"
 
 
 def _signing_input(request: web.Request, body: Iterable[bytes]) -> SigningInput:

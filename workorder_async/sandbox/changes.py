@@ -33,7 +33,8 @@ def _check_files(store: Store, name: str, attachments: list[Fields]) -> None:
 def create_ticket(store: Store, fields: Fields, now: int) -> int:
     """Make a pending ticket of the product line `repository_product_id`.
 
-    The sandbox has one numbering of product lines, for the product repository's and one's own alike.
+    The sandbox has one numbering of product lines, for the product repository's and one's own alike. How
+    `use_relate_status` shares a status is not documented: it is kept and shown, and changes no other ticket.
     """
     for index, tag in enumerate(fields["tags"]):
         if tag not in TAGS:
@@ -76,7 +77,8 @@ def _assigns(ticket: sqlite3.Row, product_group_id: int) -> tuple[list[Record], 
 def comment_ticket(store: Store, fields: Fields, now: int) -> int:
     """Add a comment to the history; a closed ticket may be commented on too.
 
-    The request names no person: the history says 0, and the application.
+    The request names no person: the history says 0, and the application. What a product line says that has no share
+    in the ticket stands under the first one.
     """
     ticket = store.ticket(fields["id"])
     assigns, assign = _assigns(ticket, fields["productGroupId"])
@@ -87,11 +89,17 @@ def comment_ticket(store: Store, fields: Fields, now: int) -> int:
 
 
 def reject_ticket(store: Store, fields: Fields, now: int) -> int:
-    """Set a product line's share to 4 已拒绝 and say why in the history; refused with `Errno.NOT_REJECTABLE`."""
+    """Set a product line's share to 4 已拒绝 and say why in the history; refused with `Errno.NOT_REJECTABLE`.
+
+    Of no product line (0) the first share is meant; a line that has none cannot reject another's.
+    """
     ticket = store.ticket(fields["id"])
     if ticket["status"] not in _OPEN:
         raise Refused(Errno.NOT_REJECTABLE, "工单已关闭或已取消, 不允许拒绝")
     assigns, assign = _assigns(ticket, fields["productGroupId"])
+    if fields["productGroupId"] not in (0, assign["product_group_id"]):
+        lines = ", ".join(str(one["product_group_id"]) for one in assigns)
+        raise refuse("productGroupId", f"产品线 {fields['productGroupId']} 不处理此工单, 处理它的是 {lines}")
     if assign["status"] == _REJECTED:
         raise Refused(Errno.NOT_REJECTABLE, "该产品线已拒绝此工单")
     assign["history"].append(step(Action.REJECTED, now, 0, "沙箱应用", fields["detail"]))
@@ -110,9 +118,11 @@ def close_ticket(store: Store, fields: Fields, now: int) -> int:
     _check_files(store, "handle_attachment", fields["handle_attachment"])
     assigns, assign = _assigns(ticket, ticket["product_group_id"])
     assign["history"].append(step(Action.CLOSED, now, ticket["creator_id"], ticket["creator_name"], fields["detail"]))
+    assign["updated_time"] = now
     changes: Record = {
         "status": 3,
         "is_solved": fields["is_solved"],
+        "is_suspended_notice": 0,
         "solved_time": fields["solved_time"],
         "closed_time": now,
         "updated_time": now,

@@ -22,8 +22,10 @@ class Gate:
 
     def check_headers(self, headers: Mapping[str, str]) -> None:
         """Refuse an unknown AppId, and a timestamp that is not of this moment, in seconds or milliseconds."""
-        if headers.get("AppId") != self._app_id:
-            raise Refused(Errno.APP_ID, f"AppId {headers.get('AppId', '缺失')} 未注册")
+        if "AppId" not in headers:
+            raise Refused(Errno.APP_ID, "AppId 缺失")
+        if headers["AppId"] != self._app_id:
+            raise Refused(Errno.APP_ID, f"AppId {headers['AppId']!r} 未注册")
         timestamp = headers.get("Timestamp", "")
         if not re.fullmatch(r"[0-9]{9,14}", timestamp):
             raise Refused(Errno.TIMESTAMP, f"Timestamp {timestamp!r} 不是秒级或毫秒级时间戳")

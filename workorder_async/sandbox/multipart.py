@@ -12,7 +12,8 @@ from workorder_async.sandbox.errnos import Errno, Refused
 
 _CHUNK = 1 << 20
 _HEADERS_MAX = 1 << 16
-_PARAMETER = re.compile(r';\s*(name|filename\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))', re.IGNORECASE)
+# A backslash is itself, as browsers write it, but before a quote that another one closes, as curl writes a quote.
+_PARAMETER = re.compile(r';\s*(name|filename\*?)\s*=\s*(?:"((?:\\"(?=[^"]*")|[^"])*)"|([^;\s"]*))', re.IGNORECASE)
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 # What browsers write for a quote and for line breaks (HTML standard, multipart/form-data encoding algorithm).
@@ -102,17 +103,20 @@ def _describe(headers: str, start: int, end: int) -> FilePart:
         for name, _, value in (line.partition(":") for line in headers.split("\r\n"))
     }
     given = {
-        name.lower(): re.sub(r'\\(["\\])', r"\1", quoted) or plain
+        name.lower(): quoted.replace('\\"', '"') or plain
         for name, quoted, plain in _PARAMETER.findall(fields.get("content-disposition", ""))
     }
     if given.get("name") != "file":
         raise Refused(Errno.PARAMETER, f"参数 file 缺失, 收到的部分名为 {given.get('name')!r}")
-    file_name = unquote(given["filename*"].rpartition("'")[2]) if "filename*" in given else given.get("filename", "")
-    for escaped, character in _HTML_ESCAPES.items():
-        file_name = file_name.replace(escaped, character)
-    if not file_name:
+    if "filename*" in given:
+        file_name = unquote(given["filename*"].rpartition("'")[2])
+    else:
+        file_name = given.get("filename", "")
+        for escaped, character in _HTML_ESCAPES.items():
+            file_name = file_name.replace(escaped, character)
+    if not file_name.strip():
         raise Refused(Errno.PARAMETER, "参数 file 必须是带 filename 的文件")
     file_type = fields.get("content-type", "")
-    if not _MIME_TYPE.fullmatch(file_type.partition(";")[0].strip()):
+    if not file_type.isprintable() or not _MIME_TYPE.fullmatch(file_type.partition(";")[0].strip()):
         file_type = "application/octet-stream"
     return FilePart(file_name, file_type, start, end)

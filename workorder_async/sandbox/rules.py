@@ -115,7 +115,8 @@ def read(body: Mapping[str, JSON], fields: Schema, prefix: str = "") -> Fields:
 
 
 def _kind(value: JSON) -> str:
-    return f"{type(value).__name__} {value!s:.40}"
+    names = {bool: "布尔值", int: "整数", float: "数字", str: "字符串", list: "数组", dict: "对象"}
+    return "null" if value is None else f"{names[type(value)]} {orjson.dumps(value).decode():.40}"
 
 
 _INT32 = whole(-_INT32_MAX - 1, _INT32_MAX)
@@ -179,8 +180,8 @@ CREATE: Schema = {
     "need_process": Field(boolean, default=False),
     "relate_to_ticket_id": Field(_INT64, default=0),
     "use_relate_status": Field(boolean, default=False),
-    "sub_type": Field(_INT32, default=0),
-    "second_subtype": Field(_INT32, default=0),
+    "sub_type": Field(_INT64, default=0),
+    "second_subtype": Field(_INT64, default=0),
     "creator_id": Field(_ID, required=True),
     "creator_name": Field(filled_text, required=True),
 }
@@ -206,8 +207,8 @@ CLOSE: Schema = {
 
 def decode(content_type: str, body: bytes) -> dict[str, JSON]:
     """Read the JSON object in a body (the document: consumes application/json)."""
-    if content_type != "application/json":
-        raise Refused(Errno.BODY, f"Content-Type 必须是 application/json, 收到 {content_type}")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise Refused(Errno.BODY, f"Content-Type 必须是 application/json, 收到 {content_type!r}")
     try:
         value: JSON = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -218,12 +219,16 @@ def decode(content_type: str, body: bytes) -> dict[str, JSON]:
 
 
 def from_query(query: MultiMapping[str], fields: Schema) -> dict[str, JSON]:
-    """Read the same fields from a query string; an array is a field that repeats, what is no integer stays text."""
+    """Read the same fields from a query string; an array is a field that repeats, what is no integer stays text.
+
+    One without a value is as good as absent.
+    """
     body: dict[str, JSON] = {}
     for name in fields.keys() & query.keys():
         check = fields[name].check
-        values: list[JSON] = [value if check is text else _number(value) for value in query.getall(name)]
-        body[name] = values if check is _INT64S else values[0]
+        values: list[JSON] = [value if check is text else _number(value) for value in query.getall(name) if value]
+        if values:
+            body[name] = values if check is _INT64S else values[0]
     return body
 
 

@@ -120,7 +120,7 @@ def _durations(row: sqlite3.Row) -> dict[str, JSON]:
         "created_duration": between("reported_time", "created_time"),
         "pending_duration": between("created_time", "started_time"),
         "process_duration": between("created_time", "finished_time"),
-        "suspended_duration": between("suspended_time", "updated_time"),
+        "suspended_duration": between("suspended_time", "closed_time" if row["closed_time"] else "updated_time"),
         "confirm_duration": between("finished_time", "solved_time"),
         "close_duration": between("created_time", "closed_time"),
         "total_duration": between("reported_time", "solved_time"),
