@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.cli_runs import Ran, Workorder, checked, elsewhere, in_child, python_c, runner, start
+from tests.cli_runs import Ran, Workorder, checked, child_environment, elsewhere, in_child, python_c, runner, start
 from tests.conftest import http, serving
 from workorder_async.cli import app
 from workorder_async.cli.running import run
@@ -54,18 +56,23 @@ def test_without_the_extra_it_says_how_to_install_it(absent: str) -> None:
     )
 
 
-def test_ctrl_c_while_it_starts_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C during the imports exits with 130."""
-
-    def interrupt(name: str) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("workorder_async.__main__.import_module", interrupt)
-    from workorder_async.__main__ import main
-
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 130
+@pytest.mark.parametrize("module", ["cyclopts", "workorder_async.cli.app", "workorder_async.codec"])
+def test_ctrl_c_while_it_starts_ends_it_quietly(module: str) -> None:
+    """Ctrl-C during any of the imports exits with 130."""
+    code = f"""
+import signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["workorder", "list"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from workorder_async.__main__ import main
+main()
+"""
+    child = python_c(code)
+    assert (child.code, child.out, child.err) == (130, "", "")
 
 
 def test_help_costs_no_network_library() -> None:
@@ -131,6 +138,12 @@ def test_python_m_runs_it(words: list[str]) -> None:
         (["list", "--base-url", "ftp://host"], "base_url 'ftp://host' must be http:// or https://"),
         (["list", "--scheme", "crc32:{secret}"], "unknown digest 'crc32'"),
         (["list", "--app-id", "工单"], "app_id '工单' cannot be an HTTP header"),
+        (["list", "--limit", "2.5"], "--limit: '2.5' is no whole number; write one in digits. See `workorder list"),
+        (["list", "--product-group-id", "0x24"], "--product-group-id"),
+        (["show", "1473.5"], "'1473.5' is no whole number"),
+        (["show", "１２"], "'１２' is no whole number"),
+        (["comment", "1.4", "1.6", "--detail", "x"], 'IDS: unable to convert "1.4" into int'),
+        (["close", "7", "--closer-id", "40084.5", "--as-creator"], "--closer-id: '40084.5' is no whole number"),
         (["show"], "ID"),
         (["show", "0"], "id is 0"),
         (["comment", "7", "--detail", " "], "--detail is empty"),
@@ -327,7 +340,39 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
     """An output that cannot be written exits with 1 and the system's reason."""
     with Path("/dev/full").open("wb") as full:
         ran = in_child(sandbox.environment, *words, stdout=full)
-    assert (ran.code, ran.err) == (1, "workorder: No space left on device\n")
+    name = ": /dev/full" if "export" in words else ""
+    assert (ran.code, ran.err) == (1, f"workorder: No space left on device{name}\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "words", "code"),
+    [
+        (">&-", ["list", "--limit", "1"], 0),
+        (">&-", ["export", "--output", "FILE"], 0),
+        ("2>&-", ["list", "--limit", "1"], 0),
+        ("2>&-", ["show", "abc"], 2),
+        ("<&-", ["comment", "6000", "--detail", "-"], 2),
+        ("<&-", ["reject", "--from", "-", "--yes"], 0),
+        ("<&- >&- 2>&-", ["doctor"], 0),
+    ],
+)
+def test_a_stream_that_is_closed_leads_nowhere(
+    sandbox: Sandbox, tmp_path: Path, closed: str, words: list[str], code: int
+) -> None:
+    """Whoever starts it without stdin, stdout or stderr, as daemons do, gets the same exit code, and no file harmed."""
+    file = tmp_path / "tickets.jsonl"
+    words = [str(file) if word == "FILE" else word for word in words]
+    child = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-m", "workorder_async", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=child_environment(sandbox.environment),
+    )
+    ran = checked(Ran(child.returncode, child.stdout, child.stderr))
+    assert (ran.code, "defect" in ran.err) == (code, False), ran.err
+    assert "export" not in words or len(file.read_bytes().splitlines()) == 1500
 
 
 def test_verbose_logs_every_attempt(sandbox: Sandbox) -> None:

@@ -131,7 +131,7 @@ def test_a_journal_of_another_batch_is_refused(
     assert workorder("comment", ids[0], "--detail", "甲", "--journal", tmp_path / "j").code == 0
     for words in (["comment", ids[1], "--detail", "乙"], ["reject", ids[1]]):
         ran = workorder(*words, "--journal", tmp_path / "j")
-        assert ran.code == 1
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
         assert "belongs to another batch" in ran.err
         assert "comment: 甲" in ran.err
     assert changed(sandbox, "comment_ticket", ids) == ids[:1]
@@ -294,13 +294,14 @@ def test_what_was_not_tried_is_told(workorder: Workorder, listed: Callable[..., 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
 def test_a_full_disk_stops_it(workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[..., int]) -> None:
-    """A journal that cannot be written exits with 1 and nothing is sent."""
+    """A journal that cannot be written exits with 2, and nothing is sent, no file either."""
     id = new_ticket()
-    ran = workorder("comment", id, "--detail", "x", "--journal", "/dev/full", "--json")
-    assert ran.code == 1
-    assert outcomes(ran.rows) == {id: "not sent"}
-    assert "journal" in ran.err
-    assert changed(sandbox, "comment_ticket", [id]) == []
+    before = sandbox.requests
+    ran = workorder("close", id, *CLOSER, "--attach", __file__, "--journal", "/dev/full", "--json")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("workorder: cannot open the journal '/dev/full': ")
+    assert ran.err.count("\n") == 1
+    assert sandbox.requests == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's limit makes the file too large")
@@ -350,6 +351,30 @@ def test_it_asks_on_a_terminal(
         assert terminal.finish() == code
     assert changed(sandbox, "comment_ticket", [id]) == ([id] if code == 0 else [])
     assert (b"1 done in " in terminal.seen) is (code == 0)
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_long_texts_leave_the_numbers_to_be_seen(
+    sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], columns: str
+) -> None:
+    """However long texts are, what is to be confirmed is shown with its number, whole."""
+    ids = [new_ticket() for _ in range(3)]
+    words = ["comment", "--from", listed(ids), "--detail", "已处理并回访客户" * 12, "--dry-run"]
+    with on_terminal({**sandbox.environment, "COLUMNS": columns}, *words) as terminal:
+        assert terminal.finish() == 0
+    lines = terminal.seen.decode().splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == [str(id) for id in ids]
+    assert all("comment" in line for line in lines[1:4])
+
+
+@pytest.mark.parametrize("text", ["- step 1", "-5 degrees", "--- begin log\n--quit", "-- ", "-1,5"])
+def test_a_text_may_begin_with_a_dash(
+    workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[..., int], text: str
+) -> None:
+    """What names no option is the text of the option before it."""
+    id = new_ticket()
+    assert workorder("comment", id, "--detail", text).code == 0
+    assert sandbox.applied[-1].request == {"id": id, "detail": text}
 
 
 def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:

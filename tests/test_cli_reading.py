@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.cli_runs import Workorder, elsewhere, runner, start
+from tests.cli_runs import Workorder, elsewhere, in_child, runner, start
 from tests.conftest import http, serving
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.cli.exporting import written_whole
@@ -252,6 +252,14 @@ def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     reader.join()
     assert read == [b"line"]
     assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="this system has no name for stdout")
+def test_a_name_of_stdout_is_written_to(sandbox: Sandbox) -> None:
+    """/dev/stdout leads to a pipe that has no path of its own."""
+    ran = in_child(sandbox.environment, "export", "--output", "/dev/stdout")
+    assert ran.code == 0, ran.err
+    assert len(ran.rows) == len({row["id"] for row in ran.rows}) > 0
 
 
 @pytest.mark.parametrize(("name", "why"), [("", "it is a folder"), ("none/tickets.jsonl", "No such file")])

@@ -302,7 +302,16 @@ def test_base_url_refused(url: str, words: str) -> None:
         ({"deadline": float("nan")}, "deadline is nan"),
         ({"deadline": True}, "deadline is True"),
         ({"proxy": "socks5://x"}, "SOCKS"),
-        ({"session": object(), "trust_env": True}, "trust_env belongs to the session"),
+        ({"proxy": 5}, "proxy must be an http:// or https:// URL"),
+        ({"session": "mine"}, "session is 'mine'; it must be an aiohttp.ClientSession"),
+        ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
+        ({"retry": 5}, "retry is 5; it must be a RetryPolicy"),
+        ({"now": 5}, "now is 5; it must be a function"),
+        ({"errnos": 5}, "errnos has 5"),
+        ({"errnos": {"90005": NotFoundError}}, "errnos has '90005': NotFoundError; it must lead from numbers"),
+        ({"errnos": {90005: ValueError}}, "errnos has 90005: ValueError"),
+        ({"errnos": {90005: NotFoundError("x", errno=90005)}}, "errnos has 90005: NotFoundError"),
+        ({"base_url": 5}, "base_url is 5; it must be text"),
     ],
 )
 def test_option_refused(options: dict[str, Any], words: str) -> None:

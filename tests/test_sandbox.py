@@ -258,6 +258,23 @@ async def test_a_file_that_is_no_sandbox_database_is_refused(tmp_path: Path, con
     assert (file.read_bytes() if file.is_file() else None) == before
 
 
+async def test_what_waits_is_answered_when_the_sandbox_ends() -> None:
+    """The end of a sandbox is the end of its latency: nobody is left without the answer that was on its way."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def clock() -> float:
+        loop.call_soon_threadsafe(asked.set)
+        return time.time()
+
+    sandbox = Sandbox(3, latency=60, clock=clock)
+    async with sandbox, sandbox.client() as client:
+        asked.clear()
+        asking = asyncio.create_task(client.get_ticket(1001))
+        await asked.wait()
+        await sandbox.__aexit__(None, None, None)
+        assert (await asking).id == 1001
+
+
 async def test_requests_run_side_by_side_and_latency_is_added_to_each() -> None:
     """Ten requests of 0.2 s each take about 0.2 s together, and none takes less."""
     async with wired(Sandbox(10, latency=0.2)) as wire:

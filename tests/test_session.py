@@ -19,6 +19,7 @@ from workorder_async import (
     AuthenticationError,
     CloseTicket,
     CommentTicket,
+    ConfigError,
     DeadlineExceededError,
     DecodeError,
     NoAnswerError,
@@ -365,6 +366,38 @@ async def test_session_brought_along() -> None:
             await client.get_ticket(1)
         assert not session.closed
         assert b"X-Mine: yes" in wire.requests[0]
+
+
+async def test_session_brought_along_and_closed() -> None:
+    """A session that its owner has closed is told of by name, and nothing is sent."""
+    async with serving(TICKET) as wire:
+        session = aiohttp.ClientSession()
+        async with make_client(wire.url, session=session) as client:
+            await session.close()
+            with pytest.raises(ConfigError, match="the session that was brought along is closed") as caught:
+                await client.close_ticket(CLOSE)
+        assert caught.value.operation == "close_ticket"
+        assert wire.requests == []
+
+
+class _Late:
+    async def sign(self, request: object) -> dict[str, str]:
+        return {}
+
+
+class _Silent:
+    def sign(self, request: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("signer", "what"), [(_Late(), "coroutine"), (_Silent(), "NoneType")])
+@pytest.mark.filterwarnings("error")
+async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: str) -> None:
+    """A signer that is a coroutine function, or returns nothing, is the caller's mistake, and nothing is sent."""
+    async with serving(TICKET) as wire, make_client(wire.url, signer=signer) as client:
+        with pytest.raises(ConfigError, match=f"the signer's sign returned a {what}; it must return a dict"):
+            await client.get_ticket(1)
+        assert wire.requests == []
 
 
 async def test_proxy() -> None:

@@ -92,6 +92,8 @@ class WorkorderClient:
     ) -> None:
         if not callable(getattr(signer, "sign", None)):
             raise ConfigError("signer must have a sign method; for example SchemeSigner(app_id, app_secret, scheme)")
+        if session is not None and not callable(getattr(session, "request", None)):
+            raise ConfigError(f"session is {session!r}; it must be an aiohttp.ClientSession")
         if session is not None and trust_env:
             raise ConfigError("trust_env belongs to the session; make the session you bring with trust_env=True")
         options = SessionOptions(
@@ -99,8 +101,8 @@ class WorkorderClient:
             rate=rate,
             attempt_timeout=attempt_timeout,
             deadline=deadline,
-            retry=retry or RetryPolicy(),
-            errnos=errnos or {},
+            retry=RetryPolicy() if retry is None else retry,
+            errnos={} if errnos is None else errnos,
             proxy=proxy,
             ssl=ssl,
             trust_env=trust_env,
@@ -367,6 +369,8 @@ _VARIABLES = {
 
 
 def _checked_url(base_url: str) -> str:
+    if not isinstance(base_url, str):
+        raise ConfigError(f"base_url is {base_url!r}; it must be text, such as 'http://localhost:8011'")
     try:
         parts = urlsplit(base_url)
         port = parts.port

@@ -231,7 +231,8 @@ class Journal:
                 self._flush()
                 _sync_folder(self._path)
         except (OSError, ValueError) as error:
-            raise JournalError(f"cannot open the journal {str(self._path)!r}: {error}; choose another file") from None
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
 
     def _read(self, file: Iterable[bytes]) -> int:
         """Read every line into the index; return where the last whole line ends."""
@@ -361,7 +362,10 @@ def _lock(file: FileIO, path: Path) -> None:
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise JournalError(f"the journal {str(path)!r} is in use by another batch; wait for its end") from None
+        raise JournalError(
+            f"the journal {str(path)!r} is in use by another batch; wait for its end, "
+            "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
+        ) from None
 
 
 def _sync_folder(path: Path) -> None:

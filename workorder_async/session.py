@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from random import Random
 from ssl import SSLContext
@@ -69,8 +69,31 @@ def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
 
 
 def _http_proxy(instance: object, attribute: "Attribute[Any]", value: str | None) -> None:
-    if value is not None and not value.startswith(("http://", "https://")):
+    if value is not None and not (isinstance(value, str) and value.startswith(("http://", "https://"))):
         raise ConfigError("proxy must be an http:// or https:// URL; for SOCKS bring a session= with such a connector")
+
+
+def _policy(instance: object, attribute: "Attribute[Any]", value: RetryPolicy) -> None:
+    if not isinstance(value, RetryPolicy):
+        raise ConfigError(f"retry is {value!r}; it must be a RetryPolicy, such as RetryPolicy(attempts=2)")
+
+
+def _meanings(instance: object, attribute: "Attribute[Any]", value: Mapping[int, type[ApiError]]) -> None:
+    for errno, kind in value.items() if isinstance(value, Mapping) else [(value, None)]:
+        known = isinstance(kind, type) and issubclass(kind, ApiError)
+        if isinstance(errno, bool) or not isinstance(errno, int) or not known:
+            what = kind.__name__ if isinstance(kind, type) else repr(kind)
+            raise ConfigError(f"errnos has {errno!r}: {what}; it must lead from numbers to classes of ApiError")
+
+
+def _tls(instance: object, attribute: "Attribute[Any]", value: SSLContext | bool) -> None:
+    if not isinstance(value, SSLContext | bool):
+        raise ConfigError(f"ssl is {value!r}; it must be an ssl.SSLContext, True, or False to accept any certificate")
+
+
+def _clock(instance: object, attribute: "Attribute[Any]", value: Callable[[], float]) -> None:
+    if not callable(value):
+        raise ConfigError(f"now is {value!r}; it must be a function that returns seconds since the epoch")
 
 
 @frozen(kw_only=True)
@@ -81,12 +104,12 @@ class SessionOptions:
     rate: float | None = field(default=None, validator=_above_zero)
     attempt_timeout: float = field(default=30.0, validator=_above_zero)
     deadline: float = field(default=90.0, validator=_above_zero)
-    retry: RetryPolicy = Factory(RetryPolicy)
-    errnos: Mapping[int, type[ApiError]] = field(factory=dict)
+    retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
+    errnos: Mapping[int, type[ApiError]] = field(factory=dict, validator=_meanings)
     proxy: str | None = field(default=None, repr=False, validator=_http_proxy)
-    ssl: SSLContext | bool = True
+    ssl: SSLContext | bool = field(default=True, validator=_tls)
     trust_env: bool = False
-    now: Callable[[], float] = time
+    now: Callable[[], float] = field(default=time, validator=_clock)
 
 
 @define
@@ -305,8 +328,17 @@ class SignedSession:
             timestamp_ms=int(self.clock.now() * 1000),
         )
         if call.body is not None and not call.body.in_memory and getattr(self._signer, "signs_body", True):
-            return await asyncio.to_thread(self._signer.sign, request)
-        return self._signer.sign(request)
+            signed = await asyncio.to_thread(self._signer.sign, request)
+        else:
+            signed = self._signer.sign(request)
+        if not isinstance(signed, Mapping):
+            if isinstance(signed, Coroutine):
+                signed.close()
+            raise ConfigError(
+                f"the signer's sign returned a {type(signed).__name__}; it must return a dict of headers, "
+                "and be no `async def`"
+            )
+        return signed
 
     def _lost(self, call: _Call, why: str, *, unconnected: bool = False) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
@@ -340,6 +372,8 @@ class SignedSession:
             # aiohttp would send a GET whose connection broke once more by itself, unsigned anew and uncounted.
             self._http._retry_connection = False
             _KEPT.add(self._http)
+        elif self._http.closed:
+            raise ConfigError("the session that was brought along is closed; make another client with an open one")
         return self._http
 
     def may_repeat(self, attempts: int) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +37,9 @@ Exit codes:
 
 {EXIT_CODES}
 """
+
+# A dash alone stands for stdin or stdout; what looks like an option or a number is left to the parser.
+_DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
 
 
 def _version() -> str:
@@ -113,11 +117,11 @@ def _carry_out(arguments: Sequence[str]) -> int:
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:
-    """Write `--option -` as `--option=-`: a dash alone stands for stdin or stdout, and would be taken for an option."""
+    """Write `--option -` as `--option=-`, and so any text after an option that begins with a dash and names none."""
     joined: list[str] = []
     for argument in arguments:
-        if argument == "-" and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
-            joined[-1] += "=-"
+        if _DASHED_TEXT.match(argument) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={argument}"
         else:
             joined.append(argument)
     return joined

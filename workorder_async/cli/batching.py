@@ -106,8 +106,9 @@ def _print_table(console: Console, task: Task, chosen: list[Chosen]) -> None:
     """Print the first tickets and what would be done to each; tab-separated where there is no terminal."""
     rows = [_row(task, one) for one in islice(chosen, _ROWS_SHOWN)]
     if console.is_terminal:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        table.add_column("id", no_wrap=True)
+        table = Table(box=None, expand=True, padding=(0, 2, 0, 0))
+        # What is confirmed must be seen: the numbers keep their width, and the texts are cut.
+        table.add_column("id", width=max(len(id) for id, _, _ in rows), no_wrap=True)
         table.add_column("what would be done", ratio=1, no_wrap=True)
         table.add_column("title", ratio=2, no_wrap=True)
         for row in rows:
@@ -153,8 +154,16 @@ async def _carry_out(
     from workorder_async.cli.tally import Tally
 
     to_terminal = sys.stdout.isatty()
+    changes = [task.change(one) for one in chosen if one.error is None]
+    rest = iter(changes)
+
+    async def finished() -> "AsyncGenerator[Change]":
+        for change in await task.finish(client, changes):
+            next(rest)
+            tally.watch(change)
+            yield change
+
     async with client:
-        changes = iter(await task.finish(client, [task.change(one) for one in chosen if one.error is None]))
         bar = Bar(task.doing, shown=not named and not (to_terminal and options.json))
         tally = Tally(
             done=task.done,
@@ -166,7 +175,7 @@ async def _carry_out(
         )
         batch = run_batch(
             client,
-            tally.watched(changes),
+            finished(),
             concurrency=options.concurrency,
             journal=options.journal,
             name=task.name,
@@ -177,10 +186,13 @@ async def _carry_out(
                 tally.take_unreadable((task.change(evolve(one, creator="?")), one.error) for one in chosen if one.error)
                 await _to_its_end(batch)
         except JournalError as error:
+            if tally.untouched:
+                raise ConfigError(str(error)) from None
             tally.stopped = sentence(error)
         finally:
-            tally.take_rest(changes)
-            tally.print_report(quiet=named)
+            if not tally.untouched:
+                tally.take_rest(rest)
+                tally.print_report(quiet=named)
     return tally.code
 
 

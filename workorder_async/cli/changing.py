@@ -12,7 +12,7 @@ from workorder_async.cli.output import print_fields, tell, write_json
 from workorder_async.cli.progress import Bar
 from workorder_async.cli.running import run
 from workorder_async.cli.ticket import attachment_fields
-from workorder_async.cli.values import TIME_HELP, ExistingFile, customer_account, point_in_time, text_or_stdin
+from workorder_async.cli.values import TIME_HELP, ExistingFile, Whole, customer_account, point_in_time, text_or_stdin
 from workorder_async.codec import encode
 from workorder_async.models import Attachment, CreateTicket, Priority, TicketType
 
@@ -27,19 +27,19 @@ def create(
     reported_time: Annotated[str, Parameter(help=f"When the customer called: {TIME_HELP}.")],
     type: Annotated[str, Parameter(help="troubleshooting, 'feature request', consultation; or 1 to 3, or 咨询 ...")],
     priority: Annotated[str, Parameter(help="urgent, high, normal; or 1 to 3, or 紧急 ...")],
-    customer_organization_id: Annotated[int, Parameter(help="Id of the customer (客户ID).")],
+    customer_organization_id: Annotated[Whole, Parameter(help="Id of the customer (客户ID).")],
     customer_organization_name: Annotated[str, Parameter(help="Name of the customer (客户名称).")],
-    repository_product_id: Annotated[int, Parameter(help="Product line's id in the product repository (产品库).")],
-    creator_id: Annotated[int, Parameter(help="Creator's long staff number (长工号).")],
+    repository_product_id: Annotated[Whole, Parameter(help="Product line's id in the product repository (产品库).")],
+    creator_id: Annotated[Whole, Parameter(help="Creator's long staff number (长工号).")],
     creator_name: Annotated[str, Parameter(help="Name of the creator.")],
     whether_product_group_id: Annotated[
         bool | None,
         Parameter(help="The product line's id is your own's (自有产品线ID).", negative="--no-whether-product-group-id"),
     ] = None,
-    sub_type: Annotated[int | None, Parameter(help="Id of the sub-type.")] = None,
-    second_subtype: Annotated[int | None, Parameter(help="Id of the second-level sub-type.")] = None,
+    sub_type: Annotated[Whole | None, Parameter(help="Id of the sub-type.")] = None,
+    second_subtype: Annotated[Whole | None, Parameter(help="Id of the second-level sub-type.")] = None,
     tag: Annotated[
-        tuple[int, ...], Parameter(name=["--tag", "--tags"], help="Id of a tag; may be repeated.", show_default=False)
+        tuple[Whole, ...], Parameter(name=["--tag", "--tags"], help="Id of a tag; may be repeated.", show_default=False)
     ] = (),
     customer_info: Annotated[
         tuple[str, ...],
@@ -48,11 +48,11 @@ def create(
     attach: Annotated[
         tuple[ExistingFile, ...], Parameter(help="A file to upload first; may be repeated.", show_default=False)
     ] = (),
-    author: Annotated[int | None, Parameter(help="User id of who uploads; by default as the platform says.")] = None,
+    author: Annotated[Whole | None, Parameter(help="User id of who uploads; by default as the platform says.")] = None,
     need_process: Annotated[
         bool | None, Parameter(help="It must be passed on (是否需要流转).", negative="--no-need-process")
     ] = None,
-    relate_to_ticket_id: Annotated[int | None, Parameter(help="A ticket that it is tied to.")] = None,
+    relate_to_ticket_id: Annotated[Whole | None, Parameter(help="A ticket that it is tied to.")] = None,
     use_relate_status: Annotated[
         bool | None, Parameter(help="It shares that ticket's status.", negative="--no-use-relate-status")
     ] = None,

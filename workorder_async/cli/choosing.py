@@ -13,7 +13,7 @@ from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.output import note
 from workorder_async.cli.progress import Bar
 from workorder_async.cli.running import each
-from workorder_async.cli.values import text_or_stdin
+from workorder_async.cli.values import Whole, text_or_stdin
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.models import CloseTicket, CommentTicket, RejectTicket, TicketQuery
 
@@ -26,7 +26,8 @@ Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""
 
 TicketNumbers: TypeAlias = Annotated[
-    tuple[int, ...], Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.", show_default=False)
+    tuple[Whole, ...],
+    Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.", show_default=False),
 ]
 
 
@@ -45,7 +46,7 @@ class BatchOptions:
         Path | None, Parameter(help="A file that remembers what was done: run again with it, and it goes on.")
     ] = None
     concurrency: Annotated[
-        int, Parameter(help="Requests in flight at once, at most.", validator=validators.Number(gte=1))
+        Whole, Parameter(help="Requests in flight at once, at most.", validator=validators.Number(gte=1))
     ] = 16
     json: Annotated[Flag, Parameter(help="Print one JSON object per ticket.")] = False
 

@@ -11,7 +11,7 @@ from workorder_async.cli.changing import upload_all
 from workorder_async.cli.choosing import BY_HAND, BatchOptions, Change, Chosen, TicketNumbers, choice
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.values import TIME_HELP, ExistingFile, point_in_time
+from workorder_async.cli.values import TIME_HELP, ExistingFile, Whole, point_in_time
 from workorder_async.errors import ConfigError
 from workorder_async.models import Attachment, CloseTicket
 
@@ -24,7 +24,7 @@ def close(
     /,
     *,
     closer_id: Annotated[
-        int,
+        Whole,
         Parameter(help="Your staff number in the address book (通讯录工号), which no ticket tells."),
     ],
     closer_name: Annotated[str | None, Parameter(help="Your name; only a ticket's creator may close it.")] = None,
@@ -39,7 +39,7 @@ def close(
     attach: Annotated[
         tuple[ExistingFile, ...], Parameter(help="A file to upload first; may be repeated.", show_default=False)
     ] = (),
-    author: Annotated[int | None, Parameter(help="User id of who uploads; by default as the platform says.")] = None,
+    author: Annotated[Whole | None, Parameter(help="User id of who uploads; by default as the platform says.")] = None,
     batch: BatchOptions = BY_HAND,
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,

@@ -32,6 +32,7 @@ from workorder_async.models import (
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+from workorder_async.cli.values import Whole
 
 _AT_ONCE: Final = 16
 _TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
@@ -46,9 +47,9 @@ workorder doctor"""
 
 def demo(
     *,
-    tickets: Annotated[int, Parameter(help="How many tickets the sandbox has.")] = 5000,
+    tickets: Annotated[Whole, Parameter(help="How many tickets the sandbox has.")] = 5000,
     output: Annotated[Path, Parameter(help="The file to write them to.")] = Path("demo-tickets.jsonl"),
-    closes: Annotated[int, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
+    closes: Annotated[Whole, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
     latency: Annotated[float, Parameter(help="Seconds that the sandbox takes to answer.")] = 0.05,
     verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False,
 ) -> int:

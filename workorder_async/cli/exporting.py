@@ -16,6 +16,7 @@ from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.output import note, write_json
 from workorder_async.cli.progress import Bar
 from workorder_async.cli.running import run
+from workorder_async.cli.values import Whole
 from workorder_async.codec import decode_rows, encode, read_rows, to_json
 from workorder_async.errors import ConfigError
 from workorder_async.models import JSON, TicketQuery
@@ -30,8 +31,10 @@ def export(
     *,
     output: Annotated[str, Parameter(help="The file to write; - for stdout.")],
     raw: Annotated[Flag, Parameter(help="Write the platform's own objects, as they came.")] = False,
-    concurrency: Annotated[int, Parameter(help="Requests in flight at once, at most (32 is the most there are).")] = 8,
-    page_size: Annotated[int, Parameter(help="Tickets to ask for per request.")] = 100,
+    concurrency: Annotated[
+        Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")
+    ] = 8,
+    page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100,
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
@@ -91,10 +94,12 @@ async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name when the block ends well; else nothing is left of it.
 
-    A device or a pipe is written to directly. Raises `ConfigError` where the file cannot be made.
+    A device or a pipe is written to directly. Raises `ConfigError` where the file cannot be made, and `OSError` with
+    the path where it cannot be filled.
     """
-    target = Path(os.path.realpath(path))
-    special = target.exists() and not target.is_file() and not target.is_dir()
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    # The target of /dev/stdout, where that is a pipe, is no path that could be opened.
+    target = path if special else Path(os.path.realpath(path))
     temporary = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         if target.is_dir():
@@ -110,7 +115,9 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
         if not special:
             temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         if not special:
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from attrs import frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.cli.values import TIME_HELP, point_in_time
+from workorder_async.cli.values import TIME_HELP, Whole, point_in_time
 from workorder_async.errors import ConfigError
 from workorder_async.models import TicketQuery, TicketStatus, TicketType
 
@@ -23,15 +23,15 @@ class TicketFilters:
     ] = None
     created_start: Annotated[str | None, Parameter(help=f"Created at or after: {TIME_HELP}.")] = None
     created_end: Annotated[str | None, Parameter(help="Created until, written likewise.")] = None
-    creator_id: Annotated[int | None, Parameter(help="Creator's long staff number (业务平台长工号).")] = None
+    creator_id: Annotated[Whole | None, Parameter(help="Creator's long staff number (业务平台长工号).")] = None
     customer: Annotated[
         str | None, Parameter(name=["--customer", "--customer-organization-name"], help="Name of the customer.")
     ] = None
     product_group_id: Annotated[
-        tuple[int, ...], Parameter(help="Product line; may be repeated, for any of several.", show_default=False)
+        tuple[Whole, ...], Parameter(help="Product line; may be repeated, for any of several.", show_default=False)
     ] = ()
-    sub_type: Annotated[int | None, Parameter(help="Id of the sub-type.")] = None
-    second_subtype: Annotated[int | None, Parameter(help="Id of the second-level sub-type.")] = None
+    sub_type: Annotated[Whole | None, Parameter(help="Id of the sub-type.")] = None
+    second_subtype: Annotated[Whole | None, Parameter(help="Id of the second-level sub-type.")] = None
 
     def query(self) -> TicketQuery:
         """Return the query. Raises `ConfigError` that names the option."""
@@ -59,7 +59,7 @@ class OtherTicketFilters(TicketFilters):
     """The same for commands whose --product-group-id says who acts."""
 
     product_group_id: Annotated[
-        tuple[int, ...],
+        tuple[Whole, ...],
         Parameter(
             name="--in-product-group-id", help="Product line that has the ticket; may be repeated.", show_default=False
         ),

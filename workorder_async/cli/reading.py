@@ -20,13 +20,14 @@ from workorder_async.models import TicketQuery, TicketSummary
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+from workorder_async.cli.values import Whole
 
 _PAGE = 100
 
 
 def list_tickets(
     *,
-    limit: Annotated[int, Parameter(help="Tickets to show; 0 for all.", validator=validators.Number(gte=0))] = 20,
+    limit: Annotated[Whole, Parameter(help="Tickets to show; 0 for all.", validator=validators.Number(gte=0))] = 20,
     json: Annotated[Flag, Parameter(help="Print one JSON object per line.")] = False,
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
@@ -74,7 +75,7 @@ async def _pages(
 
 
 def show(
-    id: Annotated[int, Parameter(help="The ticket's number.")],
+    id: Annotated[Whole, Parameter(help="The ticket's number.")],
     /,
     *,
     json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,

@@ -8,6 +8,7 @@ from workorder_async.cli.batching import Task, carry_out, words
 from workorder_async.cli.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING_OF_OTHERS, OtherTicketFilters
+from workorder_async.cli.values import Whole
 from workorder_async.models import CommentTicket, RejectTicket
 
 
@@ -16,7 +17,7 @@ def comment(
     /,
     *,
     detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
-    product_group_id: Annotated[int | None, Parameter(help="The product line that speaks.")] = None,
+    product_group_id: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
     batch: BatchOptions = BY_HAND,
     filters: OtherTicketFilters = EVERYTHING_OF_OTHERS,
     connection: Connection = BY_ENVIRONMENT,
@@ -41,7 +42,7 @@ def reject(
     /,
     *,
     detail: Annotated[str | None, Parameter(help="The reason; - reads it from stdin.")] = None,
-    product_group_id: Annotated[int | None, Parameter(help="The product line that rejects.")] = None,
+    product_group_id: Annotated[Whole | None, Parameter(help="The product line that rejects.")] = None,
     batch: BatchOptions = BY_HAND,
     filters: OtherTicketFilters = EVERYTHING_OF_OTHERS,
     connection: Connection = BY_ENVIRONMENT,

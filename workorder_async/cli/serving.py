@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from workorder_async.cli.output import err, note
 from workorder_async.cli.running import run
+from workorder_async.cli.values import Whole
 
 if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 def sandbox(
     *,
-    port: Annotated[int, Parameter(help="Where to listen; 0 for any free port.")] = 8011,
+    port: Annotated[Whole, Parameter(help="Where to listen; 0 for any free port.")] = 8011,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
-    tickets: Annotated[int, Parameter(help="How many invented tickets there are to begin with.")] = 5000,
-    seed: Annotated[int, Parameter(help="Which tickets: the same seed gives the same ones.")] = 1,
+    tickets: Annotated[Whole, Parameter(help="How many invented tickets there are to begin with.")] = 5000,
+    seed: Annotated[Whole, Parameter(help="Which tickets: the same seed gives the same ones.")] = 1,
     db: Annotated[Path | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
-    page_size_cap: Annotated[int, Parameter(help="The most tickets on a page.")] = 100,
+    page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
 ) -> int:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 

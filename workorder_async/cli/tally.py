@@ -1,6 +1,6 @@
 """What became of a batch's tickets: a line or JSON object for each, counts on the bar, a report, the exit code."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
@@ -36,11 +36,14 @@ class Tally(BatchReport):
     _under_way: "dict[int, Change]" = field(factory=dict, init=False)
     _started: float = field(factory=perf_counter, init=False)
 
-    def watched(self, changes: "Iterator[Change]") -> "Iterator[Change]":
-        """Pass changes on, and remember those whose outcome is still to come."""
-        for change in changes:
-            self._under_way[change.id] = change
-            yield change
+    def watch(self, change: "Change") -> None:
+        """Remember a change whose outcome is still to come."""
+        self._under_way[change.id] = change
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the batch has not even begun."""
+        return not self.total and not self._under_way
 
     def note(self, outcome: Outcome) -> None:
         """Count an outcome, and print it."""

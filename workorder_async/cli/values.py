@@ -1,16 +1,30 @@
 """Values as people write them on a command line: times, texts that may come from stdin, customers' accounts, files."""
 
+import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import orjson
-from cyclopts import Parameter, validators
+from cyclopts import Parameter, Token, validators
 
 from workorder_async.codec import make_converter
 from workorder_async.errors import ConfigError
 from workorder_async.models import CHINA_STANDARD_TIME, CustomerInfo
+
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """Read a whole number written in digits; anything else, which might be rounded to another one, is refused."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        raise ValueError(f"{text[:40]!r} is no whole number; write one in digits.")
+    return int(text)
+
+
+Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
+"""A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
 
 ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
 """A file that is there; one that is not is refused before anything is sent."""

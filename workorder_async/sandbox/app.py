@@ -133,7 +133,7 @@ class Api:
         except Refused as refused:
             envelope = {"errno": int(refused.errno), "errmsg": refused.errmsg}
         envelope["request_id"] = secrets.token_hex(16)
-        await asyncio.sleep(self.latency)
+        await self.faults.pauses.delay(self.latency)
         return orjson.dumps(envelope)
 
     async def _list_tickets(self, request: web.Request) -> JSON:

@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import socket
 import struct
+from contextlib import suppress
 
 import orjson
 from aiohttp import web
@@ -91,13 +92,20 @@ class Pauses:
 
     def __init__(self) -> None:
         self._watches: set[_Watch] = set()
-        self._ended = False
+        self._ended = asyncio.Event()
 
     def end(self) -> None:
         """Let every pause be over, and every further one."""
-        self._ended = True
+        self._ended.set()
         for watch in self._watches:
             watch.over.set()
+
+    async def delay(self, seconds: float) -> None:
+        """Wait so long, whatever the caller does meanwhile."""
+        if seconds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._ended.wait()
 
     async def hang(self, request: web.Request) -> web.StreamResponse:
         """Say nothing, until the caller goes away."""
@@ -123,7 +131,7 @@ class Pauses:
     async def _wait(self, request: web.Request, seconds: float | None) -> None:
         """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
         transport = request.transport
-        if transport is None or self._ended:
+        if transport is None or self._ended.is_set():
             return
         watch = _Watch(transport.get_protocol())
         self._watches.add(watch)
