@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_an_empty_demo_works(workorder: Workorder, tmp_path: Path) -> None:
     assert (tmp_path / "none.jsonl").read_bytes() == b""
     assert "0 of 0 pending" in ran.out
     assert "workorder show ID" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("found", "called", "shown"),
+    [
+        (False, ".venv/bin/workorder", ".venv/bin/workorder doctor"),
+        (True, "/usr/bin/workorder", "\nworkorder doctor"),
+        (False, "workorder_async/__main__.py", "\nworkorder doctor"),
+    ],
+)
+def test_what_to_try_next_can_be_copied(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: bool, called: str, shown: str
+) -> None:
+    """Where the command is not on the PATH, its lines begin with the path by which it was called."""
+    monkeypatch.setattr(sys, "argv", [called, "demo"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if found:
+        (tmp_path / "workorder").touch(0o755)
+    ran = workorder("demo", "--tickets", 0, "--output", tmp_path / "none.jsonl", "--latency", 0)
+    assert shown in ran.out
 
 
 def test_the_demo_fails_where_something_is_lost(

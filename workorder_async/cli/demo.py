@@ -2,6 +2,8 @@
 
 import asyncio
 import shlex
+import shutil
+import sys
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,10 +41,10 @@ _TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
 _COMMENT: Final = "已复现, 正在排查 (commented by workorder demo)"
 _NEXT: Final = """\
 head -2 {output}
-workorder sandbox                  # leave it running, copy its four lines into another terminal, and there:
-workorder list --status pending
-workorder show {id}
-workorder doctor"""
+{workorder} sandbox                  # leave it running, copy its four lines into another terminal, and there:
+{workorder} list --status pending
+{workorder} show {id}
+{workorder} doctor"""
 
 
 def demo(
@@ -78,10 +80,17 @@ async def _demo(tickets: int, output: Path, closes: int, latency: float) -> int:
     print_heading("what happened")
     print_fields(tour.facts)
     print_heading("try next")
-    out().print(_NEXT.format(output=shlex.quote(str(output)), id=tour.known_id), soft_wrap=True)
+    words = _NEXT.format(output=shlex.quote(str(output)), id=tour.known_id, workorder=_as_called())
+    out().print(words, soft_wrap=True)
     for complaint in tour.complaints:
         note(f"workorder: {complaint}")
     return 1 if tour.complaints else 0
+
+
+def _as_called() -> str:
+    """Return the command's name, or where that would not be found, the path by which it was called."""
+    path = sys.argv[0]
+    return shlex.quote(path) if Path(path).name == "workorder" and not shutil.which("workorder") else "workorder"
 
 
 @define
