@@ -131,7 +131,7 @@ def test_python_m_runs_it(words: list[str]) -> None:
         (["list", "--created-end", "1700000000000"], "--created-end is 1700000000000, which looks like milliseconds"),
         (
             ["list", "--created-start", "2024-02-01", "--created-end", "2024-01-01"],
-            "--created-start 1706716800 is after",
+            "--created-start (2024-02-01 00:00:00+08:00) is after --created-end (2024-01-01 00:00:00+08:00); swap them",
         ),
         (["list", "--creator-id", "0"], "workorder: --creator-id is 0; it must be from 1"),
         (["list", "--customer", " "], "--customer-organization-name is empty"),
@@ -156,6 +156,8 @@ def test_python_m_runs_it(words: list[str]) -> None:
         ),
         (["upload", "none.png"], '"none.png" does not exist'),
         (["export"], "--output"),
+        (["export", "--output", ""], "--output '' names no file; name one, or - for stdout"),
+        (["export", "--output", "new/"], "--output 'new/' names no file"),
         (["export", "--output", "-", "--concurrency", "0"], "concurrency is 0"),
         (["export", "--output", "-", "--page-size", "0"], "--page-size is 0"),
         (["sign", "detct"], 'Did you mean "detect"?'),

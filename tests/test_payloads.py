@@ -74,8 +74,8 @@ async def test_name_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("no-such-file.png", {}, "there is no file 'no-such-file.png' to upload"),
-        (Path(), {}, "there is no file '.' to upload"),
+        ("no-such-file.png", {}, "cannot upload 'no-such-file.png': it does not exist"),
+        (Path(), {}, "cannot upload '.': it is no regular file"),
         (b"x", {}, "pass file_name="),
         (b"x", {"file_name": " "}, "file_name is empty"),
         (b"x", {"file_name": "a\ud800"}, "not valid text"),

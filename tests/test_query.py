@@ -118,7 +118,7 @@ def test_refused(field: str, value: Any, why: str) -> None:
 
 def test_start_after_end() -> None:
     """A window that ends before it starts is refused; one of a single second is not."""
-    with pytest.raises(ConfigError, match=r"^TicketQuery\.created_start 2 is after created_end 1; swap them"):
+    with pytest.raises(ConfigError, match=r"created_start \(1970-01-01 08:00:02\+08:00\) is after"):
         TicketQuery(created_start=2, created_end=1)
     assert TicketQuery(created_start=1, created_end=1).created_end == 1
 

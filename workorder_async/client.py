@@ -375,7 +375,7 @@ def _checked_url(base_url: str) -> str:
         parts = urlsplit(base_url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"base_url {base_url!r} cannot be read: {error}") from None
+        raise ConfigError(f"base_url {base_url!r} cannot be read: {error}; such as http://localhost:8011") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or base_url != base_url.strip():
         raise ConfigError(
             f"base_url {base_url!r} must be http:// or https:// and a host, such as http://localhost:8011"

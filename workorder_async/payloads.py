@@ -153,7 +153,8 @@ def _start_of(source: object) -> int:
         return 0
     if isinstance(source, Path):
         if not source.is_file():
-            raise ConfigError(f"there is no file {str(source)!r} to upload")
+            what = "is no regular file, so it could not be sent again" if source.exists() else "does not exist"
+            raise ConfigError(f"cannot upload {str(source)!r}: it {what}")
         return 0
     if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
         raise ConfigError(f"cannot upload a {type(source).__name__}; pass a path, bytes, or a file opened with 'rb'")

@@ -305,8 +305,7 @@ class SignedSession:
             ) as response:
                 content = await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            unconnected = isinstance(error, aiohttp.ClientConnectorError)
-            raise self._lost(call, f"{type(error).__name__}: {error}", unconnected=unconnected) from error
+            raise self._lost(call, f"{type(error).__name__}: {error}", error) from error
         self.clock.observe(response.headers.get("Date"), sent_at, self.clock.local())
         return response.status, response.headers, content
 
@@ -340,11 +339,13 @@ class SignedSession:
             )
         return signed
 
-    def _lost(self, call: _Call, why: str, *, unconnected: bool = False) -> WorkorderError:
+    def _lost(self, call: _Call, why: str, error: Exception | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
-        why = " ".join(why.split()).rstrip(":")
-        if unconnected or (call.body is not None and not call.sent):
-            return NotSentError(f"could not send to {self.base_url}: {why}; check the host, the network and the proxy")
+        why = " ".join(why.replace(" ssl:default", "").split()).rstrip(":")
+        if isinstance(error, aiohttp.ClientConnectorError) or (call.body is not None and not call.sent):
+            secured = ", the certificate, and whether https is spoken there" if self.base_url[:6] == "https:" else ""
+            mend = f"check the host, the network and the proxy{secured}"
+            return NotSentError(f"could not send to {self.base_url}: {why}; {mend}")
         return NoAnswerError(f"no complete answer from {self.base_url}: {why}")
 
     def _log(self, call: _Call, outcome: str, request_id: str, started: float) -> None:

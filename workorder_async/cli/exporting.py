@@ -43,6 +43,8 @@ def export(
     The file is written under another name beside it and renamed at the end: what is cut short leaves the old one as
     it was. A summary goes to stderr.
     """
+    if not output.strip() or output.endswith("/"):
+        raise ConfigError(f"--output {output!r} names no file; name one, or - for stdout")
     query = filters.query()
     return run(_export(connection.client(), query, output, raw=raw, concurrency=concurrency, page_size=page_size))
 
@@ -106,7 +108,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             raise IsADirectoryError(0, "it is a folder")
         file = temporary.open("wb")
     except OSError as error:
-        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}") from None
+        place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}{place}") from None
     try:
         with file:
             yield file

@@ -1,11 +1,14 @@
 """What to list: the filters, and one request for a page of what they match."""
 
+from datetime import datetime
+
 from attrs import field, frozen
 from attrs.validators import optional
 
 from workorder_async.errors import ConfigError
 from workorder_async.models import fields
 from workorder_async.models.enums import TicketStatus, TicketType
+from workorder_async.models.tickets import CHINA_STANDARD_TIME
 
 
 @frozen(kw_only=True)
@@ -43,8 +46,11 @@ class TicketQuery:
 
     def __attrs_post_init__(self) -> None:
         if self.created_start is not None and self.created_end is not None and self.created_start > self.created_end:
+            start, end = (
+                datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in (self.created_start, self.created_end)
+            )
             raise ConfigError(
-                f"TicketQuery.created_start {self.created_start} is after created_end {self.created_end}; swap them"
+                f"TicketQuery.created_start ({start}) is after TicketQuery.created_end ({end}); swap them"
             )
 
 
