@@ -353,6 +353,25 @@ def test_it_asks_on_a_terminal(
     assert (b"1 done in " in terminal.seen) is (code == 0)
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_that_goes_away_stops_it(
+    sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], as_json: bool
+) -> None:
+    """Where stdout is read no further, the batch stops, and stderr tells what became of all tickets."""
+    ids = [new_ticket() for _ in range(30)]
+    words = ["comment", "--from", listed(ids), "--detail", "已处理", "--yes", "--concurrency", 2]
+    reader, writer = os.pipe()
+    with start(sandbox.environment, *words, *(["--json"] if as_json else []), stdout=writer) as child:
+        os.close(writer)
+        os.close(reader)
+        err = child.communicate(timeout=20)[1].decode()
+    assert child.returncode == 141
+    assert "\nworkorder: stopped: the reader of the output went away\n" in err
+    done = changed(sandbox, "comment_ticket", ids)
+    assert 0 < len(done) < 30
+    assert f"{len(done)} done, {30 - len(done)} not sent in " in err
+
+
 @pytest.mark.parametrize("columns", ["40", "80"])
 def test_long_texts_leave_the_numbers_to_be_seen(
     sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], columns: str

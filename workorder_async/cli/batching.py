@@ -189,6 +189,9 @@ async def _carry_out(
             if tally.untouched:
                 raise ConfigError(str(error)) from None
             tally.stopped = sentence(error)
+        except BrokenPipeError:
+            tally.stopped, tally.silent = "the reader of the output went away", True
+            raise
         finally:
             if not tally.untouched:
                 tally.take_rest(rest)

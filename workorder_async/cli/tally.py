@@ -33,6 +33,8 @@ class Tally(BatchReport):
     lines: bool
     """Whether there is a line for each ticket that is settled."""
     journal: Path | None
+    silent: bool = False
+    """Whether nobody reads a line for each ticket any more."""
     _under_way: "dict[int, Change]" = field(factory=dict, init=False)
     _started: float = field(factory=perf_counter, init=False)
 
@@ -50,7 +52,9 @@ class Tally(BatchReport):
         super().note(outcome)
         id = _ticket_id(outcome.mutation)
         self._under_way.pop(id, None)
-        if self.as_json:
+        if self.silent:
+            pass
+        elif self.as_json:
             write_json([_row(id, outcome)])
         elif self.lines and outcome.state in _SUFFIXES:
             tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}")
