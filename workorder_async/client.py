@@ -31,9 +31,10 @@ from workorder_async.models import (
     TicketQuery,
     TicketSummary,
 )
+from workorder_async.options import SessionOptions
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
 from workorder_async.retry import RetryPolicy
-from workorder_async.session import SessionOptions, SignedSession
+from workorder_async.session import SignedSession
 from workorder_async.settling import Changed, Reads, carry_out, look
 from workorder_async.signing import SchemeSigner, Signer
 from workorder_async.walk import Walk

@@ -9,16 +9,15 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from random import Random
-from ssl import SSLContext
-from time import perf_counter, time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from time import perf_counter
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define
 
 from workorder_async.clock import ServerClock
 from workorder_async.endpoints import Endpoint, Safety
@@ -36,12 +35,10 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.limiter import Lane, Limiter, Slot
+from workorder_async.options import SessionOptions
 from workorder_async.payloads import Body
-from workorder_async.retry import RetryBudget, RetryPolicy, says_nothing_happened
+from workorder_async.retry import RetryBudget, says_nothing_happened
 from workorder_async.signing import Signer, SigningInput
-
-if TYPE_CHECKING:
-    from attrs import Attribute
 
 logger = logging.getLogger("workorder_async")
 logger.addHandler(logging.NullHandler())
@@ -56,60 +53,6 @@ _USER_AGENT = "workorder_async"
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 # An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
 _CLOCK_TOLERANCE = 5.0
-
-
-def _above_zero(instance: object, attribute: "Attribute[Any]", value: float | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-        raise ConfigError(f"{attribute.name} is {value!r}; it must be a number above 0")
-
-
-def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{attribute.name} is {value!r}; it must be a whole number of at least 1")
-
-
-def _http_proxy(instance: object, attribute: "Attribute[Any]", value: str | None) -> None:
-    if value is not None and not (isinstance(value, str) and value.startswith(("http://", "https://"))):
-        raise ConfigError("proxy must be an http:// or https:// URL; for SOCKS bring a session= with such a connector")
-
-
-def _policy(instance: object, attribute: "Attribute[Any]", value: RetryPolicy) -> None:
-    if not isinstance(value, RetryPolicy):
-        raise ConfigError(f"retry is {value!r}; it must be a RetryPolicy, such as RetryPolicy(attempts=2)")
-
-
-def _meanings(instance: object, attribute: "Attribute[Any]", value: Mapping[int, type[ApiError]]) -> None:
-    for errno, kind in value.items() if isinstance(value, Mapping) else [(value, None)]:
-        known = isinstance(kind, type) and issubclass(kind, ApiError)
-        if isinstance(errno, bool) or not isinstance(errno, int) or not known:
-            what = kind.__name__ if isinstance(kind, type) else repr(kind)
-            raise ConfigError(f"errnos has {errno!r}: {what}; it must lead from numbers to classes of ApiError")
-
-
-def _tls(instance: object, attribute: "Attribute[Any]", value: SSLContext | bool) -> None:
-    if not isinstance(value, SSLContext | bool):
-        raise ConfigError(f"ssl is {value!r}; it must be an ssl.SSLContext, True, or False to accept any certificate")
-
-
-def _clock(instance: object, attribute: "Attribute[Any]", value: Callable[[], float]) -> None:
-    if not callable(value):
-        raise ConfigError(f"now is {value!r}; it must be a function that returns seconds since the epoch")
-
-
-@frozen(kw_only=True)
-class SessionOptions:
-    """How the session reaches the server; every field is an argument of `WorkorderClient`, and is explained there."""
-
-    max_in_flight: int = field(default=32, validator=_whole)
-    rate: float | None = field(default=None, validator=_above_zero)
-    attempt_timeout: float = field(default=30.0, validator=_above_zero)
-    deadline: float = field(default=90.0, validator=_above_zero)
-    retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
-    errnos: Mapping[int, type[ApiError]] = field(factory=dict, validator=_meanings)
-    proxy: str | None = field(default=None, repr=False, validator=_http_proxy)
-    ssl: SSLContext | bool = field(default=True, validator=_tls)
-    trust_env: bool = False
-    now: Callable[[], float] = field(default=time, validator=_clock)
 
 
 @define

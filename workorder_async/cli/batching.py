@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -25,6 +25,7 @@ from workorder_async.models import CloseTicket, CommentTicket, RejectTicket
 
 if TYPE_CHECKING:
     from workorder_async.batch import Outcome
+    from workorder_async.cli.tally import Tally
     from workorder_async.client import WorkorderClient
 
 _ROWS_SHOWN: Final = 20
@@ -156,13 +157,6 @@ async def _carry_out(
     to_terminal = sys.stdout.isatty()
     changes = [task.change(one) for one in chosen if one.error is None]
     rest = iter(changes)
-
-    async def finished() -> "AsyncGenerator[Change]":
-        for change in await task.finish(client, changes):
-            next(rest)
-            tally.watch(change)
-            yield change
-
     async with client:
         bar = Bar(task.doing, shown=not named and not (to_terminal and options.json))
         tally = Tally(
@@ -175,7 +169,7 @@ async def _carry_out(
         )
         batch = run_batch(
             client,
-            finished(),
+            _finished(client, task, changes, rest, tally),
             concurrency=options.concurrency,
             journal=options.journal,
             name=task.name,
@@ -197,6 +191,16 @@ async def _carry_out(
                 tally.take_rest(rest)
                 tally.print_report(quiet=named)
     return tally.code
+
+
+async def _finished(
+    client: "WorkorderClient", task: Task, changes: list[Change], rest: Iterator[Change], tally: "Tally"
+) -> "AsyncGenerator[Change]":
+    """Yield the changes as they are to be sent, once the first one is asked for; `rest` keeps what was not yielded."""
+    for change in await task.finish(client, changes):
+        next(rest)
+        tally.watch(change)
+        yield change
 
 
 async def _to_its_end(batch: "AsyncGenerator[Outcome, None]") -> None:
