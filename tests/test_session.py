@@ -381,6 +381,19 @@ async def test_session_brought_along_and_closed() -> None:
         assert wire.requests == []
 
 
+async def test_what_waits_while_the_client_is_closed() -> None:
+    """A call that gets its slot after the client was closed says so, and is not sent."""
+    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
+        first = asyncio.create_task(client.get_ticket(1))
+        second = asyncio.create_task(client.get_ticket(2))
+        await wire.arrived.wait()
+        await client.aclose()
+        first.cancel()
+        with pytest.raises(ConfigError, match=r"this client is closed; make another client$"):
+            await second
+        assert len(wire.requests) == 1
+
+
 class _Late:
     async def sign(self, request: object) -> dict[str, str]:
         return {}

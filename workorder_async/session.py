@@ -317,7 +317,9 @@ class SignedSession:
             self._http._retry_connection = False
             _KEPT.add(self._http)
         elif self._http.closed:
-            raise ConfigError("the session that was brought along is closed; make another client with an open one")
+            # Its own is closed by `aclose`, and what still waited for a slot comes here.
+            what = "this client" if self._owns_http else "the session that was brought along"
+            raise ConfigError(f"{what} is closed; make another client{'' if self._owns_http else ' with an open one'}")
         return self._http
 
     def may_repeat(self, attempts: int) -> bool:
