@@ -82,6 +82,7 @@ async def test_name_is_escaped() -> None:
         (b"x", {"file_name": "a", "file_type": "png"}, "is not a MIME type"),
         (b"x", {"file_name": "a", "file_type": "image/"}, "is not a MIME type"),
         (b"x", {"file_name": "a", "file_type": "a/b c"}, "is not a MIME type"),
+        (b"x", {"file_name": "a", "file_type": "text/plain; charset=中文"}, "is not a MIME type"),
         (b"x", {"file_name": "a", "file_type": "a/b\r\nX: y"}, "is not a MIME type"),
         (io.StringIO("x"), {"file_name": "a"}, "cannot upload a StringIO"),
         (5, {"file_name": "a"}, "cannot upload a int"),

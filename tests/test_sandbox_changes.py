@@ -267,6 +267,26 @@ async def test_the_documents_second_example_closes_its_ticket() -> None:
     assert {**shown, "file_path": picture["file_path"]} == picture
 
 
+async def test_a_close_ends_a_suspension() -> None:
+    """A suspended ticket that is closed is suspended no more, and its product line's share is as new as the close."""
+    clock = Clock(NOW)
+    async with wired(Sandbox(300, clock=clock)) as wire:
+        wire.time = clock
+        details = [(await wire.get("detail", id=id))["data"] for id in range(1001, 1301)]
+        before = next(one for one in details if one["is_suspended_notice"] and one["status"] in (1, 2))
+        clock.now = at = before["suspended_time"] + 1000
+        close = close_of(before["id"], closer_name=before["creator_name"])
+        assert (await wire.post("close_ticket", close))["errno"] == 10000
+        closed = (await wire.get("detail", id=before["id"]))["data"]
+        clock.now += 86_400
+        await wire.post("comment_ticket", {"id": before["id"], "detail": "补充"})
+        later = (await wire.get("detail", id=before["id"]))["data"]
+    assert closed["is_suspended_notice"] is False
+    assert closed["suspended_duration"] == later["suspended_duration"] == 1000
+    shares = {one["product_group_id"]: one["updated_time"] for one in closed["assigns"]}
+    assert shares[closed["product_group_id"]] == at
+
+
 async def test_only_open_tickets_are_closed_and_only_by_their_creator() -> None:
     """A closed or cancelled ticket is 23000 without 沙箱 in its words; another's open one is 90006."""
     async with wired(Sandbox(0)) as wire:

@@ -88,7 +88,7 @@ class FileBody:
         self._on_progress = on_progress
         name = _name_of(self._source) if file_name is None else file_name
         kind = file_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        if not (kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
+        if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
             raise ConfigError(f"file_type {kind!r} is not a MIME type; for example image/png")
         boundary = secrets.token_hex(16)
         self._content_type = f"multipart/form-data; boundary={boundary}"
