@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from workorder_async import RetryPolicy, SchemeSigner, WorkorderClient
 
-BASE_URL = "http://workorder.test"
+BASE_URL = "https://workorder.test"
 API = f"{BASE_URL}/workorder/api/ticket"
 # How long an example takes is no property.
 settings.register_profile("workorder", deadline=None)

@@ -23,8 +23,8 @@ from workorder_async import (
     DecodeError,
     NotFoundError,
     Priority,
-    RateLimitedError,
     RejectTicket,
+    ResponseError,
     RetryPolicy,
     SchemeSigner,
     SigningInput,
@@ -235,7 +235,6 @@ async def test_state_error(network: aioresponses, client: WorkorderClient) -> No
         (401, 1, AuthenticationError),
         (403, 1, AuthenticationError),
         (404, 1, NotFoundError),
-        (429, 1, RateLimitedError),
         (200, 40400, NotFoundError),
         (401, 40400, NotFoundError),
     ],
@@ -330,10 +329,10 @@ ENVIRONMENT = {
 
 async def test_from_env(network: aioresponses) -> None:
     """from_env makes a client of the four variables; the base URL's own path is kept, and signed."""
-    network.get(f"{BASE_URL}/prefix/workorder/api/ticket/base?id=1", body=BASE)
+    network.get(f"{BASE_URL}/prefix/workorder/api/ticket/base?id=1204", body=BASE)
     async with WorkorderClient.from_env(ENVIRONMENT) as client:
         assert client.base_url == f"{BASE_URL}/prefix"
-        await client.get_ticket(1)
+        await client.get_ticket(1204)
     (request,) = next(iter(network.requests.values()))
     signed = f"demo-app{request.kwargs['headers']['Timestamp']}demo-secret/prefix/workorder/api/ticket/base"
     assert request.kwargs["headers"]["Sign"] == hashlib.md5(signed.encode()).hexdigest()
@@ -358,15 +357,15 @@ async def test_closed_client(network: aioresponses, client: WorkorderClient) -> 
 
 def test_another_event_loop(network: aioresponses) -> None:
     """A client that moves to another event loop is told to be made anew there."""
-    network.get(f"{API}/base?id=1", body=BASE)
+    network.get(f"{API}/base?id=1204", body=BASE)
     client = make_client()
 
     async def use_and_keep() -> None:
-        await client.get_ticket(1)
+        await client.get_ticket(1204)
 
     async def use_again() -> None:
         with pytest.raises(ConfigError, match="another event loop"):
-            await client.get_ticket(1)
+            await client.get_ticket(1204)
         await client.aclose()
 
     asyncio.run(use_and_keep())
@@ -382,15 +381,26 @@ async def test_signer_of_ones_own(network: aioresponses) -> None:
             seen.append(request)
             return {"AppId": "a", "Timestamp": "1", "Sign": "s"}
 
-    network.get(f"{API}/base?id=1", body=BASE)
+    network.get(f"{API}/base?id=1204", body=BASE)
     async with make_client(signer=Own()) as client:
-        await client.get_ticket(1)
+        await client.get_ticket(1204)
     (request,) = seen
-    assert (request.method, request.path, request.query) == ("GET", "/workorder/api/ticket/base", (("id", "1"),))
+    assert (request.method, request.path, request.query) == ("GET", "/workorder/api/ticket/base", (("id", "1204"),))
     assert (request.timestamp_ms, tuple(request.body)) == (int(NOW * 1000), ())
 
 
 def test_secret_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     """Neither the client's repr nor its parts tell the secret."""
     client = make_client(signer=SchemeSigner("a", "hush-hush", "md5:{secret}"), proxy="http://u:hush-hush@p:1")
-    assert "hush-hush" not in repr((client, vars(client), vars(client._session)))
+    assert "hush-hush" not in repr((client, vars(client), vars(client._session), client._session._options))
+
+
+@pytest.mark.parametrize("id", [2, 0, -1])
+async def test_an_answer_about_another_ticket(id: int, network: aioresponses, client: WorkorderClient) -> None:
+    """An answer about a ticket that was not asked for is no answer."""
+    for name in ("base", "detail"):
+        network.get(f"{API}/{name}?id=1", body=f'{{"errno":10000,"data":{{"id":{id}}},"request_id":"r"}}')
+    for read in (client.get_ticket, client.get_ticket_detail):
+        with pytest.raises(ResponseError, match=f"asked for ticket 1, and answered with ticket {id}") as caught:
+            await read(1)
+        assert (caught.value.operation, caught.value.request_id) == (read.__name__, "r")

@@ -14,7 +14,7 @@ START = 1_700_000_000.0
 def test_nothing_known() -> None:
     """Before any answer the server's time is ours."""
     clock = ServerClock(lambda: START)
-    assert (clock.now(), clock.offset, clock.is_known) == (START, 0, False)
+    assert (clock.latest(), clock.offset, clock.is_known) == (START, 0, False)
     clock.observe(None, START, START)
     clock.observe("nonsense", START, START)
     assert not clock.is_known
@@ -51,4 +51,31 @@ def test_a_clock_that_was_set() -> None:
     clock = ServerClock(lambda: START)
     clock.observe(formatdate(START + 50, usegmt=True), START, START)
     clock.observe(formatdate(START - 900, usegmt=True), START, START)
-    assert clock.now() == pytest.approx(START - 900, abs=1)
+    assert clock.offset == pytest.approx(-900, abs=1)
+
+
+def test_what_one_answer_says() -> None:
+    """An answer is also read by itself, whatever the ones before said."""
+    clock = ServerClock(lambda: START)
+    assert clock.observe(formatdate(START + 50, usegmt=True), START, START) == pytest.approx(50, abs=1)
+    assert clock.observe(formatdate(START, usegmt=True), START, START + 0.5) == 0
+    assert clock.observe("nonsense", START, START) is None
+
+
+@pytest.mark.parametrize(("says", "latest"), [(-86400, 0), (50, 50)])
+def test_latest(says: int, latest: int) -> None:
+    """A server that says it is yesterday does not make it so: nothing that exists lies beyond the later clock."""
+    clock = ServerClock(lambda: START)
+    clock.observe(formatdate(START + says, usegmt=True), START, START)
+    assert clock.latest() - START == pytest.approx(latest, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("says", "signs", "safe"), [(-86400, 0, -300), (-100, 0, -100), (50, 0, 50), (-3600, -3600, -3600)]
+)
+def test_safe_offset(says: int, signs: int, safe: int) -> None:
+    """A clock far behind is believed only as far as signatures by it were accepted."""
+    clock = ServerClock(lambda: START)
+    clock.observe(formatdate(START + says, usegmt=True), START, START)
+    clock.signing_offset = signs
+    assert clock.safe_offset == pytest.approx(safe, abs=1)

@@ -1,8 +1,8 @@
 """The floors of the package: imports go down only, also those under `TYPE_CHECKING` and inside functions.
 
-0 WORDS   errors endpoints models/* report signing
-1 RULES   envelope codec clock retry paging repair windows columns
-2 WIRE    options session limiter payloads journal sinks/*
+0 WORDS   errors endpoints models/* report secret signing
+1 RULES   envelope http_headers large_json codec clock retry throttle paging repair windows columns
+2 WIRE    options session call attempt_limit limiter payloads journal sinks/*
 3 FACE    client settling walk
 4 JOBS    batch export mirror sandbox/*, which know nothing of each other
 5 DOORS   cli/* pytest_plugin spark __main__ and the package's own __init__, which nothing below imports
@@ -24,9 +24,10 @@ import workorder_async
 ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
-    {"errors", "endpoints", "models", "report", "signing"},
-    {"envelope", "codec", "clock", "retry", "paging", "repair", "windows", "columns"},
-    {"options", "session", "limiter", "payloads", "journal", "sinks"},
+    {"errors", "endpoints", "models", "report", "secret", "signing"},
+    {"envelope", "http_headers", "large_json", "codec", "clock", "retry", "throttle"}
+    | {"paging", "repair", "windows", "columns"},
+    {"options", "session", "call", "attempt_limit", "limiter", "payloads", "journal", "sinks"},
     {"client", "settling", "walk"},
     {"batch", "export", "mirror", "sandbox"},
     {"", "cli", "pytest_plugin", "spark", "__main__"},

@@ -113,7 +113,7 @@ async def test_vanished(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"x")
     body = FileBody(tmp_path / "a.txt")
     (tmp_path / "a.txt").unlink()
-    with pytest.raises(ConfigError, match="cannot read the file to upload"):
+    with pytest.raises(ConfigError, match=r"cannot upload '.*a.txt': No such file"):
         await body.payload(lambda: None)
 
 
@@ -131,19 +131,50 @@ async def test_sent_again_from_the_start(tmp_path: Path) -> None:
     assert {total for _, total in progress} == {len(content)}
 
 
-async def test_file_that_shrinks(tmp_path: Path) -> None:
-    """A file that becomes shorter while it is sent does not hang: the next attempt sends what is there."""
+@pytest.mark.parametrize("change", ["shrinks", "grows", "cannot be read"])
+async def test_a_file_that_changes_while_it_is_sent(change: str, tmp_path: Path) -> None:
+    """A file that changes its size or cannot be read meanwhile is told of by name, at once: no fault of the server."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"x" * 1_000_000)
+    changes: list[int] = []
 
-    def shrink(sent: int, total: int) -> None:
-        if total == 1_000_000:
-            path.write_bytes(b"short")
+    def spoil(sent: int, total: int) -> None:
+        changes.append(sent)
+        if len(changes) == 1:
+            with path.open("r+b") as file:
+                file.truncate(300_000) if change == "shrinks" else file.seek(0, 2)
+                file.write(b"more")
 
+    class Failing(io.BytesIO):
+        name = "b.bin"
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 500_000:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    words = {"shrinks": "became shorter", "grows": "became longer", "cannot be read": "Input/output error"}[change]
+    source: object = Failing(b"x" * 1_000_000) if change == "cannot be read" else path
     async with serving(UPLOADED) as wire, make_client(wire.url) as client:
-        await client.upload_file(path, on_progress=shrink)
-    assert len(wire.requests) == 1
-    assert b"\r\n\r\nshort\r\n--" in wire.requests[0]
+        with pytest.raises(ConfigError, match=rf"cannot upload '[^']*[ab].bin': .*{words}") as caught:
+            await client.upload_file(source, on_progress=None if isinstance(source, Failing) else spoil)  # type: ignore[arg-type]
+        assert "127.0.0.1" not in str(caught.value)
+        assert (caught.value.operation, caught.value.attempts) == ("upload_file", 1)
+        assert not wire.requests
+
+
+async def test_a_file_that_vanishes_before_it_is_sent_again(tmp_path: Path) -> None:
+    """A file that is gone at the second attempt is told of by name."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x")
+
+    async def vanish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path.unlink()
+        writer.write(BUSY)
+
+    async with serving(vanish) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match=r"cannot upload '.*a\.bin': No such file"):
+            await client.upload_file(path)
 
 
 @pytest.mark.parametrize("placeholder", ["{body_md5}", "{body}", "{body_sha256}"])

@@ -54,10 +54,12 @@ from workorder_async.models import (
     TicketType,
 )
 from workorder_async.report import WalkReport
+from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
     from workorder_async.batch import BatchReport, Outcome, State, run_batch
     from workorder_async.client import WorkorderClient
+    from workorder_async.limiter import ClientStats
     from workorder_async.retry import RetryPolicy
     from workorder_async.sandbox import Sandbox
     from workorder_async.signing import SchemeSigner, Signer, SigningInput
@@ -71,6 +73,7 @@ __all__ = [
     "Attachment",
     "AuthenticationError",
     "BatchReport",
+    "ClientStats",
     "CloseTicket",
     "CommentTicket",
     "ConfigError",
@@ -95,6 +98,7 @@ __all__ = [
     "RetryPolicy",
     "Sandbox",
     "SchemeSigner",
+    "Secret",
     "Signer",
     "SigningInput",
     "State",
@@ -121,6 +125,7 @@ __all__ = [
 
 _LATER = {
     "BatchReport": "batch",
+    "ClientStats": "limiter",
     "Outcome": "batch",
     "RetryPolicy": "retry",
     "Sandbox": "sandbox",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from itertools import count
@@ -15,8 +16,8 @@ from weakref import WeakSet
 from workorder_async import codec, endpoints
 from workorder_async.endpoints import Endpoint, Safety
 from workorder_async.envelope import Answer
-from workorder_async.errors import ApiError, ConfigError, OutcomeUnknownError
-from workorder_async.limiter import Lane
+from workorder_async.errors import ApiError, ConfigError, OutcomeUnknownError, ResponseError
+from workorder_async.limiter import ClientStats, Lane
 from workorder_async.models import (
     Attachment,
     CloseTicket,
@@ -34,6 +35,7 @@ from workorder_async.models import (
 from workorder_async.options import SessionOptions
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
 from workorder_async.retry import RetryPolicy
+from workorder_async.secret import Secret, without_credentials
 from workorder_async.session import SignedSession
 from workorder_async.settling import Changed, Reads, carry_out, look
 from workorder_async.signing import SchemeSigner, Signer
@@ -46,7 +48,8 @@ if TYPE_CHECKING:
 _EVERYTHING = TicketQuery()
 
 
-T = TypeVar("T")
+T = TypeVar("T", Ticket, TicketDetail)
+D = TypeVar("D")
 OnUnknown: TypeAlias = Literal["raise", "verify"]
 """What to do when a mutation was sent and no answer came back."""
 
@@ -63,15 +66,19 @@ class WorkorderClient:
     * `signer`: a `SchemeSigner`, or anything else with `sign(request) -> headers`.
     * `session`: an aiohttp session to use, which is not closed; by default the client has its own.
     * `max_in_flight`: requests under way at once; `rate`: requests started per second at most, None for no limit.
-    * `attempt_timeout`: seconds for one attempt, from its slot to the last byte of the answer; `deadline`: seconds for
-      a whole call, waiting, attempts and all. For `upload_file` both begin anew with each piece the server takes.
+    * `connect_timeout`: seconds to reach the server, TLS and a proxy included; `attempt_timeout`: seconds for one
+      attempt, from its slot to the last byte of the answer; `deadline`: seconds for a whole call, waiting, attempts and
+      all. For `upload_file` the latter two begin anew with each piece the server takes.
+    * `longest_pause`: seconds that a `Retry-After` of the server is obeyed at most.
+    * `max_body`: bytes that an answer may have, unpacked.
     * `retry`: how failures that may be repeated are repeated.
     * `errnos`: what errnos mean, as {errno: class of ApiError}; the API document knows 23000 only.
-    * `proxy`: URL of an HTTP proxy; `ssl`: an SSLContext, or False to accept any certificate; `trust_env`: take proxies
-      from the environment and .netrc (own session only).
+    * `proxy`: URL of an HTTP proxy, also with user and password; `ssl`: an SSLContext, or False to accept any
+      certificate; `trust_env`: take proxies from the environment and .netrc (own session only).
     * `now`: the clock, in seconds since the epoch.
 
-    Raises `ConfigError` for an argument that cannot work.
+    Raises `ConfigError` for an argument that cannot work. Warns (`RuntimeWarning`, once for each host) where plain HTTP
+    would carry signatures to a host that is neither this machine nor named in the API document.
     """
 
     def __init__(
@@ -82,15 +89,19 @@ class WorkorderClient:
         session: "ClientSession | None" = None,
         max_in_flight: int = 32,
         rate: float | None = None,
+        connect_timeout: float = 10.0,
         attempt_timeout: float = 30.0,
         deadline: float = 90.0,
+        longest_pause: float = 300.0,
+        max_body: int = 64 << 20,
         retry: RetryPolicy | None = None,
         errnos: Mapping[int, type[ApiError]] | None = None,
-        proxy: str | None = None,
+        proxy: str | Secret | None = None,
         ssl: SSLContext | bool = True,
         trust_env: bool = False,
         now: Callable[[], float] = time,
     ) -> None:
+        proxy = None if proxy is None else Secret(proxy)
         if not callable(getattr(signer, "sign", None)):
             raise ConfigError("signer must have a sign method; for example SchemeSigner(app_id, app_secret, scheme)")
         if session is not None and not callable(getattr(session, "request", None)):
@@ -100,8 +111,11 @@ class WorkorderClient:
         options = SessionOptions(
             max_in_flight=max_in_flight,
             rate=rate,
+            connect_timeout=connect_timeout,
             attempt_timeout=attempt_timeout,
             deadline=deadline,
+            longest_pause=longest_pause,
+            max_body=max_body,
             retry=RetryPolicy() if retry is None else retry,
             errnos={} if errnos is None else errnos,
             proxy=proxy,
@@ -110,20 +124,26 @@ class WorkorderClient:
             now=now,
         )
         self._session = SignedSession(_checked_url(base_url), signer, options, session)
+        _warn_of_plain_http(self._session.base_url)
         self._walks: WeakSet[Walk] = WeakSet()
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
+    def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None) -> Self:
         """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
 
-        Raises `ConfigError` that names each variable that is missing.
+        They are taken from `environ`; None is the process's environment. Raises `ConfigError` that names each variable
+        that is missing.
         """
-        missing = [name for name in _VARIABLES if not environ.get(name, "").strip()]
+        found = _variables(os.environ if environ is None else environ)
+        # Else a traceback with locals would show the secret.
+        del environ
+        missing = [name for name, value in zip(_VARIABLES, found, strict=True) if not value.reveal().strip()]
         if missing:
             meanings = "; ".join(f"{name}: {_VARIABLES[name]}" for name in missing)
             raise ConfigError(f"missing in the environment: {', '.join(missing)}. {meanings}")
-        base_url, app_id, app_secret, scheme = (environ[name] for name in _VARIABLES)
-        return cls(base_url.strip(), signer=SchemeSigner(app_id.strip(), app_secret, scheme.strip()))
+        base_url, app_id, secret, scheme = found
+        signer = SchemeSigner(app_id.reveal().strip(), secret, scheme.reveal().strip())
+        return cls(base_url.reveal().strip(), signer=signer)
 
     @property
     def base_url(self) -> str:
@@ -132,8 +152,15 @@ class WorkorderClient:
 
     @property
     def clock_offset(self) -> float:
-        """How many seconds the server's clock is ahead of ours; 0 while they agree or nothing is known."""
+        """How many seconds the server's clock seems ahead of ours, by the `Date` of its answers.
+
+        0 while they agree or nothing is known. Requests are signed by our own clock, until a signature is refused.
+        """
         return self._session.clock.offset
+
+    def stats(self) -> ClientStats:
+        """Return what is under way at this moment, and what the server's throttling has taught."""
+        return self._session.stats()
 
     def now(self) -> float:
         """Return our own time, in seconds since the epoch, by the clock that the client was made with."""
@@ -158,7 +185,7 @@ class WorkorderClient:
 
         `page` counts from 1. The server may give fewer rows than `page_size`: `pagination.page_size` tells.
         """
-        return codec.decode(TicketPage, await self._read_page(PageRequest(query, page, page_size)))
+        return await _decoded(TicketPage, await self._read_page(PageRequest(query, page, page_size)))
 
     def walk(self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:
         """Return a walk over the tickets that match, for `async with`; it iterates over lists of tickets, page by page.
@@ -175,7 +202,7 @@ class WorkorderClient:
         """
         rules = WindowWalk(query, **options)
         lane = Lane(rules.concurrency)
-        walk = Walk(rules, lambda request: self._read_page(request, lane), self._session.clock.now)
+        walk = Walk(rules, lambda request: self._read_page(request, lane), self._session.clock.latest)
         self._walks.add(walk)
         return walk
 
@@ -207,7 +234,7 @@ class WorkorderClient:
         holds more is one window. Costs one request, and one for each cut.
         """
         first = await self._read_page(PageRequest(query, 1, 100))
-        plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.now(), first=first)
+        plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.latest(), first=first)
 
         async def ask(request: PageRequest) -> None:
             plan.receive(request, await self._read_page(request))
@@ -265,12 +292,18 @@ class WorkorderClient:
         await self.change(_only(CloseTicket, close))
 
     async def change(
-        self, mutation: Mutation, *, on_unknown: OnUnknown = "raise", on_send: Callable[[], None] | None = None
+        self,
+        mutation: Mutation,
+        *,
+        on_unknown: OnUnknown = "raise",
+        on_send: Callable[[], None] | None = None,
+        lane: Lane | None = None,
     ) -> Changed:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
         Everything it takes, looking included, is within one deadline. `on_send` is called just before a request with
-        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing.
+        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing. Calls of
+        one `lane` give way to calls without one.
         """
         endpoint = _ENDPOINTS.get(type(mutation))
         if endpoint is None:
@@ -281,7 +314,7 @@ class WorkorderClient:
         body, until = JsonBody(codec.to_json(codec.encode(mutation)), on_send), self._session.deadline()
         return await carry_out(
             mutation,
-            lambda attempts: self._session.call(endpoint, body=body, until=until, attempts=attempts),
+            lambda attempts: self._session.call(endpoint, body=body, lane=lane, until=until, attempts=attempts),
             self._reads(until),
             looks=on_unknown == "verify" or endpoint.safety is Safety.CONVERGENT,
             may_repeat=self._session.may_repeat,
@@ -304,7 +337,7 @@ class WorkorderClient:
         async def offset() -> float:
             if not self._session.clock.is_known:
                 await self._read_page(PageRequest(page_size=1), until=until)
-            return self._session.clock.offset
+            return self._session.clock.safe_offset
 
         return Reads(
             ticket=partial(self._get, endpoints.GET_TICKET, Ticket, until=until),
@@ -339,7 +372,17 @@ class WorkorderClient:
     async def _get(self, endpoint: Endpoint, model: type[T], id: int, until: float | None = None) -> T:
         if isinstance(id, bool) or not isinstance(id, int) or not 1 <= id < 2**63:
             raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")
-        return codec.decode(model, await self._session.call(endpoint, query=(("id", str(id)),), until=until))
+        answer = await self._session.call(endpoint, query=(("id", str(id)),), until=until)
+        ticket = await _decoded(model, answer)
+        if ticket.id != id:
+            raise ResponseError(
+                f"asked for ticket {id}, and answered with ticket {ticket.id}: a cache or gateway mixes answers up",
+                status=200,
+                operation=answer.operation,
+                attempts=answer.attempts,
+                request_id=answer.request_id,
+            )
+        return ticket
 
 
 _ENDPOINTS: Mapping[type, Endpoint] = {
@@ -369,18 +412,47 @@ _VARIABLES = {
 }
 
 
+def _variables(environ: "Mapping[str, str | Secret]") -> list[Secret]:
+    """Pick the four variables, each hidden; what is no text is as good as missing."""
+    picked = (environ.get(name) for name in _VARIABLES)
+    return [Secret(value if isinstance(value, str | Secret) else "") for value in picked]
+
+
+async def _decoded(model: type[D], answer: Answer) -> D:
+    """Decode an answer; a large one in a thread, where it does not hold up the event loop."""
+    return await asyncio.to_thread(codec.decode, model, answer) if answer.large else codec.decode(model, answer)
+
+
+_DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.ksyun.com")
+_warned_of: set[str] = set()
+
+
+def _warn_of_plain_http(base_url: str) -> None:
+    host = urlsplit(base_url).hostname or ""
+    local = host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
+    if base_url.startswith("https:") or local or host in _DOCUMENTED_HOSTS or host in _warned_of:
+        return
+    _warned_of.add(host)
+    warnings.warn(
+        f"plain HTTP to {host}: everybody on the way can read and repeat signed requests; use https:// where it is "
+        "spoken, or a tunnel",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
 def _checked_url(base_url: str) -> str:
     if not isinstance(base_url, str):
         raise ConfigError(f"base_url is {base_url!r}; it must be text, such as 'http://localhost:8011'")
+    said = without_credentials(base_url)
     try:
         parts = urlsplit(base_url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"base_url {base_url!r} cannot be read: {error}; such as http://localhost:8011") from None
+        why = without_credentials(str(error))
+        raise ConfigError(f"base_url {said!r} cannot be read: {why}; such as http://localhost:8011") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or base_url != base_url.strip():
-        raise ConfigError(
-            f"base_url {base_url!r} must be http:// or https:// and a host, such as http://localhost:8011"
-        )
+        raise ConfigError(f"base_url {said!r} must be http:// or https:// and a host, such as http://localhost:8011")
     if parts.query or parts.fragment or parts.username is not None:
         raise ConfigError(
             f"base_url {parts.scheme}://{parts.hostname} must have no user, query or fragment; remove them"

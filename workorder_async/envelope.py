@@ -2,12 +2,15 @@
 
 Every answer is `{"errno": int, "errmsg": str, "request_id": str, "data": ...}`; errno 10000 is success and everything
 else a failure (API document, close_ticket: 10000表示接口请求成功, 其他均表示失败). `data` may be absent in both.
+
+An HTTP status of 500 or more is no answer of the platform, with its envelope or without: whoever wrote it may not know
+what was done. Unless the errno has a known meaning, it is a `ResponseError`. A status of 401, 403 or 429 tells that the
+request was turned away, whoever wrote the page.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import NoReturn
 
 import orjson
@@ -22,6 +25,7 @@ from workorder_async.errors import (
     ResponseError,
 )
 from workorder_async.models import JSON
+from workorder_async.secret import without_credentials
 
 SUCCESS = 10000
 
@@ -32,22 +36,30 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     404: NotFoundError,
     429: RateLimitedError,
 }
+#: What these statuses mean also on a page without an envelope.
+_TURNED_AWAY = {status: kind for status, kind in _BY_STATUS.items() if status != 404}
+_NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands for its absence
 
 
 @frozen
 class Answer:
-    """A successful answer: its `data` (None where there is none), its `request_id`, what was asked, and how often."""
+    """A successful answer: its `data` (None where there is none), its `request_id`, what was asked, and how often.
+
+    One that is `large` takes long to decode: that is done in a thread.
+    """
 
     data: JSON = field(repr=False)
     request_id: str = ""
     operation: str = ""
     attempts: int = 1
+    large: bool = False
 
 
 def open_envelope(
     status: int,
     body: bytes,
     errnos: Mapping[int, type[ApiError]],
+    parsed: JSON = _NOT_PARSED,
     *,
     location: str = "",
     operation: str = "",
@@ -56,30 +68,54 @@ def open_envelope(
     """Return what a successful answer holds.
 
     Raises `ApiError`, or the class that `errnos` has for its errno, for a failure that the platform declared;
-    `DecodeError` for an envelope with a field of the wrong kind; `ResponseError` for anything else. `location` is the
-    header of that name, for the message about a redirect; `operation` and `attempts` go into the answer.
+    `DecodeError` for an envelope whose errno is no number; `ResponseError` for anything else. `location` is the header
+    of that name, for the message about a redirect; `operation` and `attempts` go into the answer. `parsed` is the body
+    as JSON, where it was parsed already.
     """
     if 300 <= status < 400:
         raise ResponseError(
-            f"HTTP {status}, a redirect to {location or 'nowhere'}, which is never followed: it would carry the "
-            "signature to another place; set the base URL to the final one",
+            f"HTTP {status}, a redirect to {without_credentials(location) or 'nowhere'}, which is never followed: it "
+            "would carry the signature to another place; set the base URL to the final one",
             status=status,
             body_start=body[:_BODY_START],
         )
-    value = parse_json(status, body)
+    value = parse_json(status, body) if parsed is _NOT_PARSED else parsed
     if not isinstance(value, dict) or "errno" not in value:
-        raise _not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "an empty body")
-    errno, errmsg, request_id = value["errno"], value.get("errmsg"), value.get("request_id")
+        raise not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "an empty body")
+    errno, request_id = value["errno"], value.get("request_id")
     if errno.__class__ is not int:
-        _refuse("errno", "a whole number", status, body)
-    if errmsg is not None and not isinstance(errmsg, str):
-        _refuse("errmsg", "a string", status, body)
-    if request_id is not None and not isinstance(request_id, str):
-        _refuse("request_id", "a string", status, body)
+        errno = _whole(errno, status, body)
+    if request_id.__class__ is not str:
+        request_id = _text(request_id)
     if errno == SUCCESS:
-        return Answer(value.get("data"), request_id or "", operation, attempts)
-    assert isinstance(errno, int)  # noqa: S101 - for the type checkers; refused above
-    raise _failure(errno, errmsg or "", request_id or "", status, errnos)
+        return Answer(value.get("data"), request_id, operation, attempts)
+    errmsg = _text(value.get("errmsg"))
+    if status >= 500 and errno not in errnos:
+        raise _failed_midway(errno, errmsg, request_id, status, body)
+    kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
+    raise kind(f"errno {errno} {errmsg}".rstrip(), errno=errno, errmsg=errmsg, status=status, request_id=request_id)
+
+
+def _whole(errno: object, status: int, body: bytes) -> int:
+    """Read an errno that was written as Java may write it: "10000", 10000.0."""
+    if isinstance(errno, str) and re.fullmatch(r"-?[0-9]{1,10}", errno.strip()):
+        return int(errno)
+    if isinstance(errno, float) and errno.is_integer():
+        return int(errno)
+    raise DecodeError(
+        "the envelope's errno is not a whole number",
+        path="$.errno",
+        expected="a whole number",
+        status=status,
+        body_start=body[:_BODY_START],
+    )
+
+
+def _text(value: JSON) -> str:
+    """Read a text that only people read, whatever it is: an odd one must not hide what the answer says."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def parse_json(status: int, body: bytes) -> JSON:
@@ -93,7 +129,7 @@ def parse_json(status: int, body: bytes) -> JSON:
         try:
             parsed = json.loads(body, parse_constant=_no_constant)
         except (ValueError, RecursionError):
-            raise _not_the_platforms(status, body, _looks_like(body)) from None
+            raise not_the_platforms(status, body) from None
     return parsed
 
 
@@ -101,9 +137,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _failure(errno: int, errmsg: str, request_id: str, status: int, errnos: Mapping[int, type[ApiError]]) -> ApiError:
-    kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
-    return kind(f"errno {errno} {errmsg}".rstrip(), errno=errno, errmsg=errmsg, status=status, request_id=request_id)
+def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:
+    said = f"errno {errno} {errmsg}".rstrip()
+    return ResponseError(
+        f"HTTP {status} with {said}: the platform or a gateway failed, and does not say what was done",
+        status=status,
+        body_start=body[:_BODY_START],
+        request_id=request_id,
+    )
 
 
 def _looks_like(body: bytes) -> str:
@@ -113,44 +154,10 @@ def _looks_like(body: bytes) -> str:
     return "an HTML page, as a proxy or gateway sends" if start == b"<" else "broken JSON" if start in b"{[" else "text"
 
 
-def _not_the_platforms(status: int, body: bytes, what: str) -> ResponseError:
-    return ResponseError(
-        f"HTTP {status} with {what} instead of the platform's answer; check the base URL and what stands between",
-        status=status,
-        body_start=body[:_BODY_START],
-    )
-
-
-def _refuse(name: str, expected: str, status: int, body: bytes) -> NoReturn:
-    raise DecodeError(
-        f"the envelope's {name} is not {expected}",
-        path=f"$.{name}",
-        expected=expected,
-        status=status,
-        body_start=body[:_BODY_START],
-    )
-
-
-def retry_after(header: str | None, now: float) -> float | None:
-    """Read a `Retry-After` header, seconds or an HTTP date, as seconds from `now` (the server's clock); never negative.
-
-    None where it is absent or cannot be read.
-    """
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isdecimal():
-        return float(text)
-    moment = http_date(text)
-    return None if moment is None else max(0.0, moment - now)
-
-
-@lru_cache(maxsize=16)
-def http_date(header: str | None) -> float | None:
-    """Read an HTTP date as seconds since the epoch; None where it is absent or cannot be read."""
-    if not header:
-        return None
-    try:
-        return parsedate_to_datetime(header).timestamp()
-    except (ValueError, OverflowError):
-        return None
+def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError | ApiError:
+    """Return the error for an answer that is not the envelope; `what` it is instead is told by its first bytes."""
+    said = f"HTTP {status} with {what or _looks_like(body)} instead of the platform's answer"
+    if status in _TURNED_AWAY:
+        return _TURNED_AWAY[status](said, status=status)
+    mend = "check the base URL and what stands between"
+    return ResponseError(f"{said}; {mend}", status=status, body_start=body[:_BODY_START])

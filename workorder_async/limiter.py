@@ -1,59 +1,213 @@
-"""How many requests are under way at once, how often one may start, and the pause that all share after a 429."""
+"""Who may start a request, and when: slots, lanes, a rate, and the pause that all share after a throttled answer.
+
+1. At most `slots` requests are under way; fewer while the server throttles (`throttle.py`).
+2. A call is interactive, or it belongs to a lane: the requests of one walk or one batch. A lane has a width of its own.
+3. Whose turn it is: interactive calls first, but after three of them one of a lane; lanes take turns. So a person waits
+   for no more than the next free slot, and a walk or a batch is slowed down and never stopped.
+4. Of 16 slots one is kept for interactive calls, where there are so many.
+5. A call that could only start after its deadline is told so at once.
+"""
 
 import asyncio
-from types import TracebackType
-from typing import TypeAlias
+from collections import deque
+from random import Random
 
-Lane: TypeAlias = asyncio.Semaphore
-"""A bound of its own for calls that belong together, such as a walk's, below the bound of all; in the order of asking,
-so that a walk with much to read keeps others waiting for no more than its lane's share."""
+from attrs import define, frozen
+
+from workorder_async.throttle import Throttle
+
+_INTERACTIVE_IN_A_ROW = 3
+_SLOTS_PER_RESERVED = 16
+
+
+class TurnTimeoutError(Exception):
+    """The turn of a call cannot come before its deadline.
+
+    `pause` is how many seconds the server still wants to be left alone, where that is the reason; else 0.
+    """
+
+    def __init__(self, pause: float = 0.0) -> None:
+        super().__init__(pause)
+        self.pause = pause
+
+
+@define(eq=False)
+class _Waiter:
+    future: "asyncio.Future[None]"
+    until: float
+
+    @property
+    def gone(self) -> bool:
+        return self.future.done()
+
+
+class Lane:
+    """Calls that belong together, such as a walk's: at most `width` of them under way, in the order of asking."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.under_way = 0
+        self.waiting: deque[_Waiter] = deque()
+
+    @property
+    def wants(self) -> bool:
+        """Whether a call waits that the lane's width lets start."""
+        while self.waiting and self.waiting[0].gone:
+            self.waiting.popleft()
+        return bool(self.waiting) and self.under_way < self.width
+
+
+@frozen(kw_only=True)
+class ClientStats:
+    """What a client is doing at this moment; `WorkorderClient.stats()` makes one."""
+
+    in_flight: int
+    """Requests under way."""
+    in_flight_limit: int
+    """Requests that may be under way: `max_in_flight`, or fewer while the server throttles."""
+    waiting: int
+    """Calls that wait for their turn to start a request."""
+    throttled: int
+    """Answers so far that said: too many requests."""
+    pace: float | None
+    """Requests per second that are started at most, learned from such answers; None while that is not needed."""
+    paused: float
+    """Seconds for which no request is started."""
 
 
 class Limiter:
-    """Slots in the order of asking, an optional rate, and a shared pause; times are of the event loop's clock."""
+    """Gives turns to calls, inside one event loop; times are of the loop's clock, `rate` in requests per second."""
 
-    def __init__(self, slots: int, rate: float | None = None) -> None:
-        self.slots = asyncio.Semaphore(slots)
-        self._interval = 1 / rate if rate else 0.0
-        self._next_start = 0.0
-
-    async def wait_for_turn(self) -> None:
-        """Wait for the rate's next turn and for the end of a pause."""
-        loop = asyncio.get_running_loop()
-        while (wait := self._next_start - loop.time()) > 0:  # noqa: ASYNC110 - a pause may grow meanwhile
-            await asyncio.sleep(wait)
-        if self._interval:
-            self._next_start = loop.time() + self._interval
-
-    def pause(self, seconds: float) -> None:
-        """Let no request start for this long."""
-        self._next_start = max(self._next_start, asyncio.get_running_loop().time() + seconds)
-
-
-class Slot:
-    """The right to one attempt, held inside `async with`: a place in the lane, then a slot, then the turn to start."""
-
-    def __init__(self, limiter: Limiter, lane: Lane | None) -> None:
-        self._limiter = limiter
-        self._held = [lane, limiter.slots] if lane is not None else [limiter.slots]
-
-    async def __aenter__(self) -> None:
-        taken: list[asyncio.Semaphore] = []
-        try:
-            for semaphore in self._held:
-                await semaphore.acquire()
-                taken.append(semaphore)
-            await self._limiter.wait_for_turn()
-        except BaseException:
-            _release(taken)
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    def __init__(
+        self, slots: int, rate: float | None = None, *, longest_pause: float = 300.0, random: Random | None = None
     ) -> None:
-        _release(self._held)
+        self.throttle = Throttle(slots, longest_pause, random or Random())  # noqa: S311 - jitter, no secret
+        self._reserved = slots // _SLOTS_PER_RESERVED
+        self._interval = 1 / rate if rate else 0.0
+        self._interactive = Lane(slots)
+        self._lanes: deque[Lane] = deque()
+        self._in_a_row = 0
+        self._under_way = 0
+        # When the next request may start; while neither a rate nor a pause says anything, it is 0.
+        self._next_start = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def stats(self) -> ClientStats:
+        """Return what is under way, what waits, and what the server's throttling has taught."""
+        now = asyncio.get_running_loop().time()
+        lanes = (self._interactive, *self._lanes)
+        pace = self.throttle.pace(now)
+        return ClientStats(
+            in_flight=self._under_way,
+            in_flight_limit=self.throttle.in_flight,
+            waiting=sum(not waiter.gone for lane in lanes for waiter in lane.waiting),
+            throttled=self.throttle.count,
+            pace=None if pace == float("inf") else pace,
+            paused=max(0.0, self.throttle.paused_until - now),
+        )
+
+    async def start(self, lane: Lane | None, until: float) -> None:
+        """Wait for the turn to start a request, which `end` must end. Raises `TurnTimeoutError`."""
+        lane = self._interactive if lane is None else lane
+        if not lane.waiting and self._timer is None and self._has_room(lane) and not self._seconds_to_next():
+            self._take(lane)
+            return
+        loop = asyncio.get_running_loop()
+        self._refuse_if_paused_beyond(until, loop.time())
+        waiter = _Waiter(loop.create_future(), until)
+        lane.waiting.append(waiter)
+        if lane is not self._interactive and lane not in self._lanes:
+            self._lanes.append(lane)
+        late = loop.call_at(until, _give_up, waiter)
+        self._dispatch()
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
+                self.end(lane)
+            raise
+        finally:
+            late.cancel()
+
+    def end(self, lane: Lane | None) -> None:
+        """Give back what `start` took."""
+        lane = self._interactive if lane is None else lane
+        lane.under_way -= 1
+        self._under_way -= 1
+        if self._interactive.waiting or self._lanes:
+            self._dispatch()
+
+    def accepted(self, started: float) -> None:
+        """Note an answer that was not throttled, to a request that was started then."""
+        self.throttle.accepted(started, asyncio.get_running_loop().time())
+
+    def throttled(self, started: float, retry_after: float | None) -> None:
+        """Note a throttled answer; all calls pause, and those whose deadline is before its end are told at once."""
+        now = asyncio.get_running_loop().time()
+        self.throttle.throttled(started, now, retry_after)
+        for lane in (self._interactive, *self._lanes):
+            for waiter in lane.waiting:
+                if waiter.until <= self.throttle.paused_until and not waiter.gone:
+                    waiter.future.set_exception(TurnTimeoutError(self.throttle.paused_until - now))
+
+    def _refuse_if_paused_beyond(self, until: float, now: float) -> None:
+        if self.throttle.paused_until >= until and self.throttle.paused_until > now:
+            raise TurnTimeoutError(self.throttle.paused_until - now)
+
+    def _has_room(self, lane: Lane) -> bool:
+        slots = self.throttle.in_flight
+        if lane is not self._interactive:
+            slots -= self._reserved if slots > self._reserved else 0
+        return self._under_way < slots and lane.under_way < lane.width
+
+    def _seconds_to_next(self) -> float:
+        """Return how long nobody may start; 0 where somebody may start now."""
+        if not self._interval and not self.throttle.is_awake:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return max(0.0, self._next_start - now, self.throttle.paused_until - now)
+
+    def _take(self, lane: Lane) -> None:
+        lane.under_way += 1
+        self._under_way += 1
+        self._in_a_row = self._in_a_row + 1 if lane is self._interactive else 0
+        if self._interval or self.throttle.is_awake:
+            now = asyncio.get_running_loop().time()
+            self._next_start = max(now, self._next_start) + max(self._interval, 1 / self.throttle.pace(now))
+
+    def _next_lane(self) -> Lane | None:
+        bulk = None
+        for _ in range(len(self._lanes)):
+            lane = self._lanes[0]
+            if not lane.wants and not lane.waiting:
+                self._lanes.popleft()
+                continue
+            if lane.wants and self._has_room(lane):
+                bulk = lane
+                break
+            self._lanes.rotate(-1)
+        preferred = bulk is None or self._in_a_row < _INTERACTIVE_IN_A_ROW
+        if preferred and self._interactive.wants and self._has_room(self._interactive):
+            return self._interactive
+        return bulk
+
+    def _dispatch(self) -> None:
+        """Let start whoever may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while (lane := self._next_lane()) is not None:
+            wait = self._seconds_to_next()
+            if wait:
+                self._timer = asyncio.get_running_loop().call_later(wait, self._dispatch)
+                return
+            waiter = lane.waiting.popleft()
+            self._take(lane)
+            waiter.future.set_result(None)
+            if lane is not self._interactive:
+                self._lanes.rotate(-1)
 
 
-def _release(semaphores: list[asyncio.Semaphore]) -> None:
-    for semaphore in reversed(semaphores):
-        semaphore.release()
+def _give_up(waiter: _Waiter) -> None:
+    if not waiter.gone:
+        waiter.future.set_exception(TurnTimeoutError)

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from ssl import SSLContext
 from time import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.retry import RetryPolicy
+from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -24,8 +26,15 @@ def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
         raise ConfigError(f"{attribute.name} is {value!r}; it must be a whole number of at least 1")
 
 
-def _http_proxy(instance: object, attribute: "Attribute[Any]", value: str | None) -> None:
-    if value is not None and not (isinstance(value, str) and value.startswith(("http://", "https://"))):
+def _http_proxy(instance: object, attribute: "Attribute[Any]", value: Secret | None) -> None:
+    if value is None:
+        return
+    try:
+        url = urlsplit(value.reveal())
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except (AttributeError, TypeError, ValueError):
+        usable = False
+    if not usable:
         raise ConfigError("proxy must be an http:// or https:// URL; for SOCKS bring a session= with such a connector")
 
 
@@ -59,10 +68,13 @@ class SessionOptions:
     max_in_flight: int = field(default=32, validator=_whole)
     rate: float | None = field(default=None, validator=_above_zero)
     attempt_timeout: float = field(default=30.0, validator=_above_zero)
+    connect_timeout: float = field(default=10.0, validator=_above_zero)
     deadline: float = field(default=90.0, validator=_above_zero)
+    longest_pause: float = field(default=300.0, validator=_above_zero)
+    max_body: int = field(default=64 << 20, validator=_whole)
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
     errnos: Mapping[int, type[ApiError]] = field(factory=dict, validator=_meanings)
-    proxy: str | None = field(default=None, repr=False, validator=_http_proxy)
+    proxy: Secret | None = field(default=None, validator=_http_proxy)
     ssl: SSLContext | bool = field(default=True, validator=_tls)
     trust_env: bool = False
     now: Callable[[], float] = field(default=time, validator=_clock)

@@ -39,6 +39,11 @@ class Body(Protocol):
         """Whether iterating it touches no disk."""
         ...
 
+    @property
+    def failure(self) -> ConfigError | None:
+        """Why it could not be read while it was sent; None where it could."""
+        ...
+
     def __iter__(self) -> Iterator[bytes]:
         """Yield exactly the bytes that will be sent."""
         ...
@@ -52,6 +57,7 @@ class JsonBody:
     """A JSON text, as bytes; `on_write` is called just before they are written, each time."""
 
     in_memory = True
+    failure: ConfigError | None = None
 
     def __init__(self, content: bytes, on_write: OnWrite | None = None) -> None:
         self._content = content
@@ -70,7 +76,8 @@ class FileBody:
     """One file as multipart/form-data with a single part named `file` (upload_file).
 
     The file is read while it is sent, a piece at a time, in a thread, and from its start for every attempt. Raises
-    `ConfigError` for a source that cannot be read twice or has no name.
+    `ConfigError` for a source that cannot be read twice or has no name. A file that changes its size while it is sent,
+    goes away or cannot be read is a `ConfigError` as well, kept in `failure`: it is no fault of the server.
     """
 
     in_memory = False
@@ -83,10 +90,12 @@ class FileBody:
         file_type: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
+        self.failure: ConfigError | None = None
         self._source = Path(source) if isinstance(source, str | os.PathLike) else source
         self._start = _start_of(self._source)
         self._on_progress = on_progress
         name = _name_of(self._source) if file_name is None else file_name
+        self._name = str(self._source) if isinstance(self._source, Path) else name
         kind = file_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
         if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
             raise ConfigError(f"file_type {kind!r} is not a MIME type; for example image/png")
@@ -100,10 +109,13 @@ class FileBody:
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
-        with self._opened() as (file, left):
-            while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-                yield chunk
-                left -= len(chunk)  # noqa: PLW2901 - what is left of the size
+        try:
+            with self._opened() as (file, left):
+                while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+                    yield chunk
+                    left -= len(chunk)  # noqa: PLW2901 - what is left of the size
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from None
         yield self._tail
 
     async def payload(self, on_write: OnWrite) -> Payload:
@@ -115,24 +127,34 @@ class FileBody:
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
         sent = 0
-        with ExitStack() as stack:
-            file, _ = await asyncio.to_thread(stack.enter_context, self._opened())
-            while sent < size:
-                chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
-                if not chunk:
-                    raise OSError(f"the file ended after {sent} of {size} bytes; it became shorter while it was sent")
-                yield chunk
-                sent += len(chunk)
-                if self._on_progress is not None:
-                    self._on_progress(sent, size)
+        try:
+            with ExitStack() as stack:
+                file, _ = await asyncio.to_thread(stack.enter_context, self._opened())
+                while sent < size:
+                    chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
+                    if not chunk:
+                        raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
+                    yield chunk
+                    sent += len(chunk)
+                    if self._on_progress is not None:
+                        self._on_progress(sent, size)
+                if await asyncio.to_thread(file.read, 1):
+                    raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
+        except (OSError, ValueError) as error:
+            self.failure = self._unreadable(error)
+            raise self.failure from None
         yield self._tail
+
+    def _unreadable(self, error: Exception) -> ConfigError:
+        why = (isinstance(error, OSError) and error.strerror) or error
+        return ConfigError(f"cannot upload {self._name!r}: {why}; upload a file that is not being changed")
 
     def _size(self) -> int:
         try:
             with self._opened() as (_, size):
                 return size
         except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read the file to upload: {error}") from None
+            raise self._unreadable(error) from None
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[BinaryIO, int]]:

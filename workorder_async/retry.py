@@ -8,9 +8,11 @@ from attrs import field, frozen
 from workorder_async.endpoints import Safety
 from workorder_async.errors import (
     ApiError,
+    AuthenticationError,
     DecodeError,
     NoAnswerError,
     NotSentError,
+    RateLimitedError,
     ResponseError,
     WorkorderError,
 )
@@ -18,6 +20,9 @@ from workorder_async.models.fields import is_count, refuse
 
 if TYPE_CHECKING:
     from attrs import Attribute
+
+# A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good.
+_PASSING_REDIRECTS = (302, 303, 307)
 
 
 def _not_negative(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
@@ -30,7 +35,8 @@ class RetryPolicy:
     """How often and how patiently a request is repeated; `RetryPolicy(attempts=1)` never repeats.
 
     The wait before attempt n + 1 is drawn evenly from 0 to min(`longest`, `first` * 2 ** (n - 1)) seconds (full
-    jitter), or is what the server asks for in `Retry-After`, if that is longer.
+    jitter), or is what the server asks for in `Retry-After`, if that is longer. A throttled answer (429) is no attempt:
+    after the pause that it asks for, the request is made again until the deadline.
     """
 
     attempts: int = field(default=4, validator=is_count)
@@ -73,20 +79,23 @@ class RetryBudget:
 def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     """Tell whether another attempt can do no harm and may do better.
 
-    Whatever the operation: when nothing was sent, or the server says that it did nothing and when to come back. A READ
-    also after a lost answer and after an error of the server (5xx).
+    Whatever the operation: when nothing was sent. A READ also after a lost answer, an error of the server (5xx), and a
+    page that is not the platform's, as a proxy's login is.
     """
-    if isinstance(error, NotSentError) or says_nothing_happened(error):
+    if isinstance(error, NotSentError):
         return True
-    if safety is not Safety.READ or isinstance(error, DecodeError):
+    if safety is not Safety.READ:
         return False
-    return isinstance(error, NoAnswerError) or _status(error) >= 500
+    if isinstance(error, ResponseError):
+        passing = error.status < 300 or error.status >= 500 or error.status in _PASSING_REDIRECTS
+        return passing and not isinstance(error, DecodeError)
+    return isinstance(error, NoAnswerError) or (isinstance(error, ApiError) and error.status >= 500)
 
 
 def says_nothing_happened(error: WorkorderError) -> bool:
-    """Tell whether the server answered that it turned the request away: 429, or 503 with `Retry-After`."""
-    return _status(error) == 429 or (_status(error) == 503 and error.retry_after is not None)
+    """Tell whether the server answered that it turned the request away: throttled, or wrongly signed.
 
-
-def _status(error: WorkorderError) -> int:
-    return error.status if isinstance(error, ResponseError | ApiError) else 0
+    A 503 says nothing of the kind, with `Retry-After` or without: a gateway says it of a server behind it, which may
+    have done what was asked.
+    """
+    return isinstance(error, RateLimitedError | AuthenticationError)

@@ -3,6 +3,10 @@
 A call is encoded once and signed afresh for every attempt. The session knows endpoints, bytes and JSON values, never a
 model. Every failure leaves it as a `WorkorderError` with the operation, the attempts and the request_id;
 `CancelledError` passes.
+
+Time stamps are of our own clock. A signature that was refused is made once more by the clock that the answer's `Date`
+tells, where that is another one; if that is accepted, the session keeps it. A mutation is signed again only where the
+refusal is known to be of the signature; of an errno without a known meaning a READ with the same clock tells.
 """
 
 import asyncio
@@ -12,92 +16,50 @@ import warnings
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from random import Random
-from time import perf_counter
-from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
-from attrs import Factory, define
+from attrs import evolve
 
+from workorder_async.attempt_limit import AttemptLimit
+from workorder_async.call import Call, Query, reason
 from workorder_async.clock import ServerClock
-from workorder_async.endpoints import Endpoint, Safety
-from workorder_async.envelope import Answer, open_envelope, retry_after
+from workorder_async.endpoints import LIST_TICKETS, Endpoint, Safety
+from workorder_async.envelope import Answer, not_the_platforms, open_envelope
 from workorder_async.errors import (
     DOCUMENTED_ERRNOS,
     ApiError,
+    AuthenticationError,
     ConfigError,
-    DeadlineExceededError,
     NoAnswerError,
     NotSentError,
-    OutcomeUnknownError,
+    RateLimitedError,
     ResponseError,
-    TicketStateError,
     WorkorderError,
 )
-from workorder_async.limiter import Lane, Limiter, Slot
+from workorder_async.http_headers import retry_after
+from workorder_async.large_json import LARGE, parse_large
+from workorder_async.limiter import ClientStats, Lane, Limiter, TurnTimeoutError
+from workorder_async.models import JSON
 from workorder_async.options import SessionOptions
-from workorder_async.payloads import Body
-from workorder_async.retry import RetryBudget, says_nothing_happened
+from workorder_async.payloads import Body, JsonBody
+from workorder_async.retry import RetryBudget
+from workorder_async.secret import without_credentials
 from workorder_async.signing import Signer, SigningInput
 
 logger = logging.getLogger("workorder_async")
 logger.addHandler(logging.NullHandler())
 
-Query: TypeAlias = tuple[tuple[str, str], ...]
-
 # A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
 # that the one warning is ours.
 _KEPT: set[aiohttp.ClientSession] = set()
 _USER_AGENT = "workorder_async"
-# The session keeps time itself, so that its errors can say where the time went.
-_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 # An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
 _CLOCK_TOLERANCE = 5.0
-
-
-@define
-class _Call:
-    """One call under way: what it is, how far it has come, and where its time goes."""
-
-    endpoint: Endpoint
-    query: Query
-    body: Body | None
-    lane: Lane | None
-    until: float  # its deadline, by the event loop's clock
-    attempts: int = 0
-    began: float = 0.0  # when its first attempt was sent, by our own clock
-    sent: bool = False  # whether any of the body of the attempt under way was written
-    spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
-    _phase: str = "queue"
-    _since: float = Factory(perf_counter)
-
-    def turn_to(self, phase: str) -> None:
-        """Charge the time since the last turn to the phase that ends."""
-        now = perf_counter()
-        self.spent[self._phase] += now - self._since
-        self._phase, self._since = phase, now
-
-    def final(self, error: WorkorderError) -> WorkorderError:
-        """Say of a mutation's failure what it means for the mutation."""
-        error.operation, error.attempts = self.endpoint.operation, self.attempts
-        if self.endpoint.safety is Safety.READ or not _leaves_open(error, sent=self.sent):
-            return error
-        unknown = OutcomeUnknownError(
-            f"sent, but no answer of the platform came back, so it may or may not have happened: {error.message}",
-            began=self.began,
-            operation=error.operation,
-            attempts=error.attempts,
-            request_id=error.request_id,
-        )
-        unknown.__cause__ = error
-        return unknown
-
-
-def _leaves_open(error: WorkorderError, *, sent: bool) -> bool:
-    """Tell whether a mutation that failed so may have happened all the same."""
-    if isinstance(error, ResponseError):
-        return not says_nothing_happened(error)
-    return sent and isinstance(error, NoAnswerError | DeadlineExceededError)
+_SMALLEST_READ = b'{"page":1,"page_size":1}'
+# Shorter than any page of tickets.
+_SHORT = 1024
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
 class SignedSession:
@@ -112,14 +74,32 @@ class SignedSession:
         self._signer = signer
         self._options = options
         self._errnos = {**DOCUMENTED_ERRNOS, **options.errnos}
-        self._limiter = Limiter(options.max_in_flight, options.rate)
+        self._limiter = Limiter(options.max_in_flight, options.rate, longest_pause=options.longest_pause)
         self._budget = RetryBudget()
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._http = http
         self._owns_http = http is None
+        # The session keeps time itself, so that its errors can say where the time went. In its own pool there is a
+        # place for every slot; in one that was brought along a call may wait for one, which is no connecting.
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=options.connect_timeout if http is None else None, sock_connect=options.connect_timeout
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._made_at = _caller()
+
+    @property
+    def errnos(self) -> Mapping[int, type[ApiError]]:
+        """What errnos mean: the documented one, and the user's."""
+        return self._errnos
+
+    def stats(self) -> ClientStats:
+        """Return what is under way at this moment."""
+        return self._limiter.stats()
+
+    def deadline(self) -> float:
+        """Return when a call that begins now must have ended, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self._options.deadline
 
     async def call(
         self,
@@ -133,102 +113,173 @@ class SignedSession:
     ) -> Answer:
         """Send one request, repeat it where that does no harm, and return the platform's answer.
 
-        Calls of one `lane` have only so many requests under way as it allows. Where the call is part of a larger one,
-        `until` is the deadline by the event loop's clock, and `attempts` how many were made before.
+        Calls of one `lane` have only so many requests under way as it allows; a call without one goes before them.
+        Where the call is part of a larger one, `until` is the deadline by the event loop's clock, and `attempts` how
+        many were made before.
         """
         self._check_usable()
-        call = _Call(endpoint, query, body, lane, self.deadline() if until is None else until, attempts)
-        signed_again = False
+        until = self.deadline() if until is None else until
+        call = Call(endpoint, query, body, lane, self._options.deadline, until, attempts)
+        throttled: RateLimitedError | None = None
         while True:
             call.attempts += 1
-            offset = self.clock.offset
             try:
                 return await self._attempt(call)
+            except TurnTimeoutError as late:
+                # Its turn did not come, so this attempt was not started.
+                call.attempts -= 1
+                error = call.paused_beyond(late.pause, throttled) if late.pause else call.too_late()
+                final = call.final(error)
+                raise final from final.__cause__
+            except RateLimitedError as error:
+                throttled = error
+                call.uncounted += 1
+                continue
             except WorkorderError as error:
-                signed_wrong = _blames_signature(error) and abs(self.clock.offset - offset) > _CLOCK_TOLERANCE
-                if signed_wrong and not signed_again:
-                    signed_again, wait = True, 0.0
-                else:
-                    wait = self._wait_before_next(call, error)
-                reason = _reason(error)
-            logger.info("%s: %s; attempt %d in %.2f s", call.endpoint.operation, reason, call.attempts + 1, wait)
+                wait = 0.0 if await self._signs_again(call, error) else self._wait_before_next(call, error)
+                why = reason(error)
+            logger.info("%s: %s; attempt %d in %.2f s", call.endpoint.operation, why, call.attempts + 1, wait)
             call.turn_to("sleep")
             await asyncio.sleep(wait)
 
-    def deadline(self) -> float:
-        """Return when a call that begins now must have ended, by the event loop's clock."""
-        return asyncio.get_running_loop().time() + self._options.deadline
+    # After a failure
 
-    def _too_late(self, call: _Call) -> WorkorderError:
-        call.turn_to("queue")
-        spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in call.spent.items())
-        late = DeadlineExceededError(f"no answer within {self._options.deadline:g} s ({spent})", spent=call.spent)
-        if call.endpoint.safety is Safety.READ or call.sent:
-            return late
-        error = NotSentError(f"not sent within {self._options.deadline:g} s ({spent}), so nothing happened")
-        error.__cause__ = late
-        return error
+    async def _signs_again(self, call: Call, error: WorkorderError) -> bool:
+        """Tell whether the signature was refused for our clock's sake, and set the clock to try next."""
+        used = self._offset_of(call)
+        if not isinstance(error, ApiError) or call.was_tried:
+            return False
+        seen = call.seen
+        if seen is None or abs(seen - used) <= _CLOCK_TOLERANCE:
+            return False
+        blamed = isinstance(error, AuthenticationError)
+        if not blamed and type(error) is ApiError and error.errno not in self._errnos:
+            blamed = call.endpoint.safety is Safety.READ or await self._reads_are_refused(call, error)
+        if blamed:
+            call.trial, call.was_tried = seen, True
+            call.uncounted += 1
+        return blamed
 
-    def _wait_before_next(self, call: _Call, error: WorkorderError) -> float:
-        wait = self._options.retry.wait(error, call.endpoint.safety, call.attempts, self._random)
-        late = wait is not None and asyncio.get_running_loop().time() + wait >= call.until
-        if wait is None or late or not self._budget.spend():
+    async def _reads_are_refused(self, call: Call, error: ApiError) -> bool:
+        """Ask by the same clock for something that changes nothing; whether that is refused in the same way.
+
+        If it is, the refusal was of the signature. If it is served, the errno is about the mutation, and says nothing
+        of what happened.
+        """
+        read = Call(LIST_TICKETS, (), JsonBody(_SMALLEST_READ), call.lane, call.deadline, call.until)
+        try:
+            await self._attempt(read)
+        except (WorkorderError, TurnTimeoutError) as refused:
+            return isinstance(refused, ApiError) and refused.errno == error.errno
+        return False
+
+    def _wait_before_next(self, call: Call, error: WorkorderError) -> float:
+        policy = self._options.retry
+        wait = policy.wait(error, call.endpoint.safety, call.attempts - call.uncounted, self._random)
+        if wait is None or wait >= call.left() or not self._budget.spend():
+            if wait is not None and error.retry_after and error.retry_after >= call.left():
+                said = f"the server asks to wait {error.retry_after:,.0f} s, which is beyond the deadline"
+                error.args = (f"{error.message}; {said} of {call.deadline:g} s",)
             final = call.final(error)
             raise final from final.__cause__
         return wait
 
-    async def _attempt(self, call: _Call) -> Answer:
+    # One attempt
+
+    async def _attempt(self, call: Call) -> Answer:
         call.sent = False
         call.turn_to("queue")
-        limit = asyncio.timeout_at(call.until)
+        await self._limiter.start(call.lane, call.until)
+        started = asyncio.get_running_loop().time()
         try:
-            async with limit, Slot(self._limiter, call.lane):
-                # A slot that comes free as the time runs out is of no use.
-                if asyncio.get_running_loop().time() >= call.until:
-                    raise self._too_late(call)
-                call.turn_to("request")
-                started = perf_counter()
-                status, headers, content = await self._exchange(call, limit)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            if limit.when() == call.until:
-                late = self._too_late(call)
-                raise late from late.__cause__
-            raise self._lost(call, f"nothing for {self._options.attempt_timeout:g} s") from error
+            # A turn that comes as the time runs out is of no use.
+            if started >= call.until:
+                raise TurnTimeoutError
+            call.turn_to("request")
+            status, headers, content = await self._exchange_in_time(call)
+            # A short answer may say "too many requests": that must be known before the slot is somebody else's.
+            if len(content) < _SHORT:
+                return self._open(call, status, headers, content, started)
+        finally:
+            self._limiter.end(call.lane)
         if call.lane is not None:
             # Pages that arrive together would all be parsed before the next request is written, which aiohttp does two
             # turns of the loop after its task begins.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+        if len(content) <= LARGE:
+            return self._open(call, status, headers, content, started)
+        try:
+            parsed = await asyncio.to_thread(parse_large, content)
+        except (ValueError, RecursionError):
+            raise not_the_platforms(status, content) from None
+        return evolve(self._open(call, status, headers, content, started, parsed), large=True)
+
+    def _open(
+        self, call: Call, status: int, headers: Mapping[str, str], content: bytes, started: float, *parsed: JSON
+    ) -> Answer:
+        """Return what a successful answer holds, and note what it says of clock and load."""
         try:
             answer = open_envelope(
                 status,
                 content,
                 self._errnos,
+                *parsed,
                 location=headers.get("Location", ""),
                 operation=call.endpoint.operation,
                 attempts=call.attempts,
             )
         except WorkorderError as error:
-            error.retry_after = retry_after(headers.get("Retry-After"), self.clock.now())
-            if status == 429 and error.retry_after:
-                self._limiter.pause(error.retry_after)
-            self._log(call, f"{status} {_reason(error)}", error.request_id, started)
+            said = retry_after(headers.get("Retry-After"), headers.get("Date"), self.clock.local())
+            error.retry_after = None if said is None else min(said, self._options.longest_pause)
+            self._log(call, f"{status} {reason(error)}", error.request_id, started)
+            if isinstance(error, RateLimitedError):
+                self._limiter.throttled(started, error.retry_after)
+            else:
+                self._limiter.accepted(started)
+                self._note_signature(call, error)
             raise
+        self._limiter.accepted(started)
         self._budget.earn()
+        if call.trial is not None:
+            self._note_signature(call)
         self._log(call, f"{status} ok", answer.request_id, started)
         return answer
 
-    async def _exchange(self, call: _Call, limit: asyncio.Timeout) -> tuple[int, Mapping[str, str], bytes]:
+    def _note_signature(self, call: Call, error: WorkorderError | None = None) -> None:
+        """Keep the clock that was tried where its signature was accepted; drop it where that was refused."""
+        if call.trial is None or isinstance(error, ResponseError):
+            return
+        meant = error is None or (isinstance(error, ApiError) and error.errno in self._errnos)
+        if meant and not isinstance(error, AuthenticationError):
+            self.clock.signing_offset = call.trial
+        call.trial = None if meant else call.trial
+
+    async def _exchange_in_time(self, call: Call) -> tuple[int, Mapping[str, str], bytes]:
+        limit = AttemptLimit()
+        try:
+            async with limit:
+                return await self._exchange(call, limit)
+        except TimeoutError as error:
+            if not limit.expired:
+                raise
+            if limit.ends_call:
+                late = call.too_late()
+                raise late from late.__cause__
+            raise self._lost(call, f"nothing for {self._options.attempt_timeout:g} s") from error
+
+    async def _exchange(self, call: Call, limit: AttemptLimit) -> tuple[int, Mapping[str, str], bytes]:
         """Sign, send and read one attempt; once it is signed, the limit of an attempt counts as well."""
 
         def note_write() -> None:
             call.sent = True
             if call.body is not None and not call.body.in_memory:
                 # A large file may take its time, as long as the server takes it: both limits count from its last byte.
-                self._limit_attempt(call, limit, prolong=True)
+                call.until = max(call.until, asyncio.get_running_loop().time() + self._options.deadline)
+                self._limit_attempt(call, limit)
 
+        if call.body is not None and not call.body.in_memory:
+            limit.set(call.until, ends_call=True)
         payload = None if call.body is None else await call.body.payload(note_write)
         signed = await self._sign(call)
         sent_at = self.clock.local()
@@ -242,32 +293,53 @@ class SignedSession:
                 data=payload,
                 headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
                 allow_redirects=False,
-                proxy=self._options.proxy,
+                # Never in a variable: a traceback with locals would show user and password.
+                proxy=None if self._options.proxy is None else self._options.proxy.reveal(),
                 ssl=self._options.ssl,
-                timeout=_NO_LIMIT,
+                timeout=self._timeout,
             ) as response:
-                content = await response.read()
+                content = await self._read(response, limit)
         except (aiohttp.ClientError, OSError) as error:
+            if call.body is not None and call.body.failure is not None:
+                raise call.body.failure from None
+            if self._options.proxy is not None:
+                # The same: aiohttp's frames have it in theirs.
+                error.__traceback__ = None
             raise self._lost(call, f"{type(error).__name__}: {error}", error) from error
-        self.clock.observe(response.headers.get("Date"), sent_at, self.clock.local())
+        call.seen = self.clock.observe(response.headers.get("Date"), sent_at, self.clock.local())
         return response.status, response.headers, content
 
-    def _limit_attempt(self, call: _Call, limit: asyncio.Timeout, *, prolong: bool = False) -> None:
-        """Let an attempt that begins now, or begins anew with another piece, end in time for itself and its call."""
-        if limit.expired():
-            return
-        now = asyncio.get_running_loop().time()
-        if prolong:
-            call.until = max(call.until, now + self._options.deadline)
-        limit.reschedule(min(call.until, now + self._options.attempt_timeout))
+    async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes:
+        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held."""
+        pieces: list[bytes] = []
+        most = self._options.max_body
+        size = response.content_length or 0
+        while size <= most:
+            piece = await response.content.readany()
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+            limit.note(len(piece))
+            size = limit.received
+        response.close()
+        what = f"a body of more than {most:,} bytes (max_body)"
+        raise not_the_platforms(response.status, b"".join(pieces)[:_SHORT], what)
 
-    async def _sign(self, call: _Call) -> Mapping[str, str]:
+    def _limit_attempt(self, call: Call, limit: AttemptLimit) -> None:
+        """Let an attempt that begins now, or begins anew with another piece, end in time for itself and its call."""
+        until = asyncio.get_running_loop().time() + self._options.attempt_timeout
+        limit.set(min(call.until, until), ends_call=call.until <= until)
+
+    def _offset_of(self, call: Call) -> float:
+        return self.clock.signing_offset if call.trial is None else call.trial
+
+    async def _sign(self, call: Call) -> Mapping[str, str]:
         request = SigningInput(
             method=call.endpoint.method,
             path=self._base_path + call.endpoint.path,
             query=call.query,
             body=() if call.body is None else call.body,
-            timestamp_ms=int(self.clock.now() * 1000),
+            timestamp_ms=int((self.clock.local() + self._offset_of(call)) * 1000),
         )
         if call.body is not None and not call.body.in_memory and getattr(self._signer, "signs_body", True):
             signed = await asyncio.to_thread(self._signer.sign, request)
@@ -282,18 +354,18 @@ class SignedSession:
             )
         return signed
 
-    def _lost(self, call: _Call, why: str, error: Exception | None = None) -> WorkorderError:
+    def _lost(self, call: Call, why: str, error: Exception | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
-        why = " ".join(why.replace(" ssl:default", "").split()).rstrip(":")
-        if isinstance(error, aiohttp.ClientConnectorError) or (call.body is not None and not call.sent):
+        why = without_credentials(" ".join(why.replace(" ssl:default", "").split())).rstrip(":")
+        if isinstance(error, _NOT_CONNECTED) or (call.body is not None and not call.sent):
             secured = ", the certificate, and whether https is spoken there" if self.base_url[:6] == "https:" else ""
             mend = f"check the host, the network and the proxy{secured}"
             return NotSentError(f"could not send to {self.base_url}: {why}; {mend}")
         return NoAnswerError(f"no complete answer from {self.base_url}: {why}")
 
-    def _log(self, call: _Call, outcome: str, request_id: str, started: float) -> None:
+    def _log(self, call: Call, outcome: str, request_id: str, started: float) -> None:
         if logger.isEnabledFor(logging.DEBUG):
-            seconds = perf_counter() - started
+            seconds = asyncio.get_running_loop().time() - started
             operation = call.endpoint.operation
             logger.debug("%s: attempt %d, %s, %s, %.3f s", operation, call.attempts, outcome, request_id, seconds)
 
@@ -351,18 +423,6 @@ class SignedSession:
             # do, and keeps aiohttp from warning of the same once more.
             with suppress(StopIteration, RuntimeError):
                 connector.close().__await__().send(None)
-
-
-def _blames_signature(error: WorkorderError) -> bool:
-    """Tell whether a wrong clock may be behind this; a TicketStateError was signed well enough to be told so."""
-    if isinstance(error, ApiError):
-        return not isinstance(error, TicketStateError)
-    return isinstance(error, ResponseError) and error.status in (401, 403)
-
-
-def _reason(error: WorkorderError) -> str:
-    """Return a failure in words that hold nothing of a ticket, for the log."""
-    return f"{type(error).__name__} {error.errno}" if isinstance(error, ApiError) else type(error).__name__
 
 
 def _caller() -> str:

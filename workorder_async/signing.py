@@ -28,6 +28,7 @@ from typing import NoReturn, Protocol
 from attrs import evolve, field, frozen
 
 from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
 
 DIGESTS = ("md5", "sha1", "sha256", "sha512", "sm3")
 ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
@@ -137,16 +138,18 @@ class Scheme:
         """Return the `Timestamp` header for this time, in the scheme's unit."""
         return str(milliseconds if self.unit == "ms" else milliseconds // 1000)
 
-    def signature(self, request: SigningInput, *, app_id: str, secret: str, timestamp: str) -> str:
+    def signature(self, request: SigningInput, *, app_id: str, secret: str | Secret, timestamp: str) -> str:
         """Return the `Sign` header; `timestamp` is the header's text, `request.timestamp_ms` is not read."""
-        key = secret.encode()
-        hasher = hmac.new(key, digestmod=self.digest) if self.keyed else hashlib.new(self.digest)
-        own = {"app_id": app_id.encode(), "timestamp": timestamp.encode(), "secret": key}
+        secret = Secret(secret)
+        hasher = hmac.new(secret.encoded(), digestmod=self.digest) if self.keyed else hashlib.new(self.digest)
+        own = {"app_id": app_id.encode(), "timestamp": timestamp.encode()}
         for literal, name in self.template:
             if literal:
                 hasher.update(literal.encode())
             if name in own:
                 hasher.update(own[name])
+            elif name == "secret":
+                hasher.update(secret.encoded())
             elif name is not None:
                 for piece in _FROM_REQUEST[name](request):
                     hasher.update(piece)
@@ -216,18 +219,19 @@ def _require_utf8(what: str, text: str) -> None:
 class SchemeSigner:
     """Signs by a scheme: adds `AppId`, `Timestamp` and `Sign` (API document: 请求Header of every endpoint).
 
-    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret stands in no repr, log or error, and a
-    signer refuses to be pickled; make it anew where it is needed, for example with `WorkorderClient.from_env()`.
+    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret stands in no repr, log, error or
+    traceback with locals, and a signer refuses to be pickled; make it anew where it is needed, for example with
+    `WorkorderClient.from_env()`.
     """
 
-    def __init__(self, app_id: str, app_secret: str, scheme: str | Scheme) -> None:
+    def __init__(self, app_id: str, app_secret: str | Secret, scheme: str | Scheme) -> None:
+        app_secret = Secret(app_secret)
         if not app_id or not app_id.isascii() or not app_id.isprintable() or app_id.strip() != app_id:
             raise ConfigError(
                 f"app_id {app_id!r} cannot be an HTTP header; use the AppId you were given, without blanks around it"
             )
-        if not app_secret:
-            raise ConfigError("app_secret is empty; use the secret that was given with the AppId")
-        _require_utf8("app_secret", app_secret)
+        if complaint := app_secret.complaint():
+            raise ConfigError(f"app_secret {complaint}")
         self.app_id = app_id
         self.scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
         self._secret = app_secret
@@ -320,7 +324,9 @@ def _readings(sign: str) -> Iterator[tuple[str, bytes]]:
         yield "base64", base64.b64decode(sign)
 
 
-def detect(*, app_id: str, timestamp: str, sign: str, secret: str, request: SigningInput | None = None) -> list[Scheme]:
+def detect(
+    *, app_id: str, timestamp: str, sign: str, secret: str | Secret, request: SigningInput | None = None
+) -> list[Scheme]:
     """Return the schemes of `catalogue()` that reproduce a request known to be accepted, the plainest first.
 
     `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it (method, path,
@@ -330,6 +336,7 @@ def detect(*, app_id: str, timestamp: str, sign: str, secret: str, request: Sign
     Raises `ConfigError` where `timestamp` is not whole seconds or milliseconds, `sign` not a hex or base64 digest, or
     `app_id` or `secret` what no `SchemeSigner` takes.
     """
+    secret = Secret(secret)
     SchemeSigner(app_id, secret, "md5:{secret}")
     if not re.fullmatch(r"[0-9]{9,14}", timestamp):
         raise ConfigError(f"Timestamp {timestamp!r} is not whole seconds or milliseconds since the epoch")

@@ -1,0 +1,65 @@
+"""The time that one attempt may take, and what happens when it is up: what has arrived by then is read first.
+
+A timer alone is not fair. Where the event loop was blocked, or the whole process stopped, an answer may have lain in
+the socket all the time, and the timer fires before anybody could read it. So, when time is up, the loop gets a few
+turns more, and goes on getting them while bytes come in, up to a second.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+# Within one such pause every socket that has something is read, and the tasks that waited for it run.
+_LOOK = 0.01
+_LOOKS_IN_VAIN = 3
+_LOOKS = 100
+
+
+class AttemptLimit:
+    """Used as `async with`: raises `TimeoutError` inside when the time given to `set` is up; `expired` tells of it."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.ends_call = False
+        self._timeout = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # It never swallows an error: it raises another, or lets it pass.
+        await self._timeout.__aexit__(kind, error, traceback)
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time was up."""
+        return self._timeout.expired()
+
+    def set(self, when: float, *, ends_call: bool) -> None:
+        """Let the time be up then, by the event loop's clock, whatever was set before.
+
+        `ends_call` is kept to be read: whether it is the deadline of the whole call.
+        """
+        self.ends_call = ends_call
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
+
+    def note(self, size: int) -> None:
+        """Note that so many bytes of the answer were read."""
+        self.received += size
+
+    def _look(self, looks: int, left: int, received: int) -> None:
+        loop = asyncio.get_running_loop()
+        left = _LOOKS_IN_VAIN if self.received != received else left - 1
+        if left < 0 or looks >= _LOOKS:
+            self._timer = None
+            self._timeout.reschedule(loop.time())
+        else:
+            self._timer = loop.call_later(_LOOK, self._look, looks + 1, left, self.received)
