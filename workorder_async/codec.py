@@ -43,7 +43,7 @@ from workorder_async.models import (
     TicketSummary,
     readings,
 )
-from workorder_async.models.readings import SECONDS_END, MisfitError
+from workorder_async.models.readings import MisfitError
 from workorder_async.models.structuring import FIELDS, HOOKS, as_orjson_keeps, locate, names_of
 from workorder_async.report import SkippedRow
 
@@ -170,8 +170,6 @@ def ids_of(rows: list[Row]) -> list[int]:
 def created_time_of(row: Row) -> int | None:
     """Return the `created_time` of a row that `read_rows` gave, in seconds; None where it cannot be read."""
     value = row.get("created_time")
-    if value.__class__ is int and value < SECONDS_END:
-        return value
     try:
         return cast("int", FIELDS[TicketSummary]["created_time"](value))
     except MisfitError:

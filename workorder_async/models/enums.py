@@ -8,6 +8,7 @@ member equals another with the same value, pickles, and is encoded as it came. A
 import re
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Self
 
 from workorder_async.errors import ConfigError
@@ -61,6 +62,7 @@ class OpenEnum(Enum):
         return self._value_ in self.__class__._value2member_map_
 
     @classmethod
+    @cache
     def readings(cls) -> Mapping[int | str, Self]:
         """Map everything the platform may write for a known member to it: the code, the code as text, the labels."""
         table: dict[int | str, Self] = {}

@@ -4,14 +4,13 @@ import json
 from math import isfinite
 from typing import NoReturn, TypeAlias
 
-import orjson
-
 #: What JSON can hold.
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 #: So many lists and objects may stand inside each other: `repr`, `==`, `pickle` and orjson go down one by one.
 MAX_DEPTH = 64
 _UNSOUND = f"more than {MAX_DEPTH} lists and objects stand inside each other, or a number has no end"
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def is_sound(value: object) -> bool:
@@ -46,7 +45,4 @@ def write(value: JSON) -> str:
     """Write JSON in its shortest form, with every character as itself; raises `ValueError` where it is not sound."""
     if not is_sound(value):
         raise ValueError(_UNSOUND)
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # a lone surrogate, or a whole number of more than 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _WRITER.encode(value)

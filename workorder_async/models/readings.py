@@ -5,14 +5,13 @@ which values mean that there is none.
 """
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Final, cast
 
 from workorder_async.models import json_text
 from workorder_async.models.enums import OpenEnum
 from workorder_async.models.json_text import JSON
-from workorder_async.models.tickets import CHINA_STANDARD_TIME
 
 
 class MisfitError(TypeError):
@@ -30,16 +29,20 @@ _DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
 SECONDS_END: Final = 253_402_387_200
 #: As milliseconds these numbers are years about 2600; their digits are those of a date: 20211111111111.
 _DIGITS_OF_A_DATE: Final = range(1900_0101_000000, 2100_0101_000000)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1)
+_SECOND: Final = timedelta(seconds=1)
+#: Minutes that China Standard Time is ahead.
+_CHINA: Final = 8 * 60
 _DATE_TIME: Final = re.compile(
     r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?"
     r"(?:(?:T|\s+)(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?)?"
     r"\s*(Z|UTC|GMT|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?(?:\[[\w/+-]+\])?",
     re.IGNORECASE,
 )
-_BOOLEANS: Final[dict[object, bool]] = dict.fromkeys((1, "true", "yes", "y", "1", "1.0", "是"), True) | dict.fromkeys(
-    (0, "false", "no", "n", "0", "0.0", "否"), False
-)
+_BOOLEANS: Final[Mapping[object, bool]] = {
+    **dict.fromkeys((1, "true", "yes", "y", "1", "1.0", "是"), True),
+    **dict.fromkeys((0, "false", "no", "n", "0", "0.0", "否"), False),
+}
 
 
 def misfit(expected: str, value: object) -> MisfitError:
@@ -54,7 +57,7 @@ def is_absent(value: object) -> bool:
 
 def whole_number(value: object) -> int:
     """Read a whole number: as such, as a float without a fraction that is exact, or as a text of either."""
-    if value.__class__ is str:
+    if isinstance(value, str):
         number = _number(value)
     else:
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -83,36 +86,35 @@ def seconds(value: object) -> int:
     """
     number: object = value
     if isinstance(value, str):
+        if (match := _DATE_TIME.fullmatch(value.strip())) is not None:
+            return _of_date(match)
         number = _number(value)
-        if number is None:
-            return _of_text(value)
     elif isinstance(value, list):
         return _of_parts(value)
     if isinstance(number, float) and abs(number) < _INEXACT:
         number = int(number // 1)
-    whole = whole_number(number)
-    if whole < SECONDS_END:
-        return whole
-    if whole in _DIGITS_OF_A_DATE:
-        digits = str(whole)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise misfit("seconds, or a date-time such as 2021-11-11 11:11:11", value)
+    if number < SECONDS_END:
+        return number
+    if number in _DIGITS_OF_A_DATE:
+        digits = str(number)
         return _moment([int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))])
-    if whole >= SECONDS_END * 1000:
+    if number >= SECONDS_END * 1000:
         raise MisfitError("seconds or milliseconds", "a number beyond the year 9999")
-    return whole // 1000
+    return number // 1000
 
 
-def _of_text(text: str) -> int:
-    match = _DATE_TIME.fullmatch(text.strip())
-    if match is None:
-        raise MisfitError("seconds, or a date-time such as 2021-11-11 11:11:11", "text of another form")
-    *parts, zone = match.groups(default="0")
-    if not any(map(int, parts[:3])):
+def _of_date(match: re.Match[str]) -> int:
+    *parts, zone = match.groups("0")
+    numbers = [*map(int, parts)]
+    if not any(numbers[:3]):
         return 0  # MySQL's 0000-00-00
-    east = 0 if zone.upper() in ("Z", "UTC", "GMT") else None
-    if zone[0] in "+-":
-        digits = zone[1:].replace(":", "").ljust(4, "0")
-        east = (int(digits[:2]) * 60 + int(digits[2:])) * (-1 if zone[0] == "-" else 1)
-    return _moment(list(map(int, parts)), east)
+    if zone == "0":
+        return _moment(numbers)
+    digits = zone[1:].replace(":", "").ljust(4, "0") if zone[0] in "+-" else "0000"
+    minutes = int(digits[:2]) * 60 + int(digits[2:])
+    return _moment(numbers, -minutes if zone[0] == "-" else minutes)
 
 
 def _of_parts(parts: list[object]) -> int:
@@ -121,12 +123,13 @@ def _of_parts(parts: list[object]) -> int:
     return _moment(cast("list[int]", parts[:6]))
 
 
-def _moment(parts: list[int], minutes_east: int | None = None) -> int:
+def _moment(parts: list[int], minutes_east: int = _CHINA) -> int:
+    """Return the second of year, month, day and so on at a place so far east of Greenwich."""
     try:
-        local = datetime(*parts, tzinfo=CHINA_STANDARD_TIME if minutes_east is None else UTC)  # type: ignore[arg-type,misc]
+        local = datetime(*parts)  # type: ignore[arg-type]
     except (ValueError, OverflowError):
         raise MisfitError("a date-time such as 2021-11-11 11:11:11", "no date of the calendar") from None
-    return (local - _EPOCH) // timedelta(seconds=1) - (minutes_east or 0) * 60
+    return (local - _EPOCH) // _SECOND - minutes_east * 60
 
 
 def text(value: object) -> str:
@@ -157,7 +160,7 @@ def code(kind: type[OpenEnum]) -> Callable[[object], OpenEnum]:
     def read(value: object) -> OpenEnum:
         if isinstance(value, float):
             value = whole_number(value)
-        if isinstance(value, bool) or not isinstance(value, int | str):
+        if isinstance(value, bool) or not isinstance(value, int | str) or is_absent(value):
             raise misfit("a code or a name", value)
         return known.get(value) or make(value)
 

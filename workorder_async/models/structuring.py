@@ -84,8 +84,14 @@ def _or_default(
         return read(value)
 
     def read_optional(value: object) -> object:
-        absent = value is None if is_text else readings.is_absent(value)
-        return factory() if absent else read(value)
+        if value is None:
+            return factory()
+        try:
+            return read(value)
+        except MisfitError:
+            if is_text or not readings.is_absent(value):
+                raise
+            return factory()
 
     return read_required if default is attrs.NOTHING else read_optional
 
