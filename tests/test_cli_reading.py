@@ -288,12 +288,12 @@ def test_a_page_is_one_write(workorder: Workorder, tmp_path: Path, monkeypatch: 
 
 def test_rows_that_do_not_fit_are_told_with_the_way_round(workorder: Workorder) -> None:
     """A row that is no ticket by the document is a failure that points to `--raw`, which takes it."""
-    rows = [{"id": 7, "title": 5}]
+    rows = [{"id": 7, "handler": "x"}]
     body = orjson.dumps({"errno": 10000, "data": {"tickets": rows, "pagination": {"page_size": 1, "total": 1}}})
     with elsewhere(serving(http(body))) as wire:
         strict = workorder("export", "--output", "-", "--base-url", wire.url)
         raw = workorder("export", "--output", "-", "--raw", "--base-url", wire.url)
     assert (strict.code, strict.out) == (1, "")
-    assert "$.data.tickets[0].title" in strict.err
+    assert "$.data.tickets[0].handler" in strict.err
     assert "`workorder export --raw`" in strict.err
     assert (raw.code, raw.rows) == (0, rows)

@@ -44,9 +44,12 @@ TABLES: dict[type[OpenEnum], dict[str, tuple[int, str]]] = {
 SHELVED: Any = "搁置"
 NOTHING: Any = ""
 MEMBERS = [member for kind in TABLES for member in kind]
-# Texts that no table lists, as a code or a label, with or without blanks.
+# Texts that no table lists, as a code, a label or an English name, with or without blanks.
 unknown_texts = st.text().filter(
-    lambda text: not text.strip().isdecimal() and not any(text in kind.readings() for kind in TABLES)
+    lambda text: (
+        not any(letter.isdecimal() for letter in text)
+        and not any(text.strip() in kind.readings() or text.strip().upper() in kind.__members__ for kind in TABLES)
+    )
 )
 unknown_codes = st.integers().filter(lambda code: not 1 <= code <= 8)
 
@@ -62,9 +65,10 @@ def test_table(kind: type[OpenEnum]) -> None:
 
 @of_any_member
 def test_known_member(member: OpenEnum) -> None:
-    """Code, code as text and label all read as the one member, which is known."""
+    """Code, code as text, label and English name all read as the one member, which is known."""
     kind: Any = type(member)
-    for written in (member.value, str(member.value), f" {member.value} ", member.label):
+    codes = (member.value, str(member.value), f" {member.value} ", f"{member.value}.0", f"+{member.value}")
+    for written in (*codes, member.label, f" {member.label} ", member.name, member.name.lower()):
         assert kind(written) is member
     assert member.is_known
 
@@ -103,11 +107,19 @@ def test_unknown_value(kind: Any, value: int | str) -> None:
 
 
 @of_any_kind
-@given(code=unknown_codes.filter(lambda code: code >= 0))
+@given(code=unknown_codes.filter(lambda code: abs(code) < 10**18))
 def test_unknown_code_as_text(kind: Any, code: int) -> None:
     """An unknown code that comes as text, as the list's status does, equals the same code as a number."""
-    assert kind(str(code)) == kind(code)
-    assert kind(str(code)).value == code
+    for text in (str(code), f" {code} ", f"{code}.0"):
+        assert kind(text) == kind(code)
+        assert kind(text).value == code
+
+
+@of_any_kind
+@pytest.mark.parametrize("text", ["9" * 5000, "2.5", "0x2", "1e0"])
+def test_text_that_is_no_code(kind: Any, text: str) -> None:
+    """A text that is no plain whole number of 64 bits stays the text that it is."""
+    assert kind(text).value == text
 
 
 @pytest.mark.parametrize("value", [None, 2.5, [], {}, b"1"])

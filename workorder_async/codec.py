@@ -1,256 +1,57 @@
-"""Between JSON values and models: the cattrs converters, fast first and detailed only to explain.
+"""Between JSON values and models: cattrs converters over generated hooks, and what is wrong where a value does not fit.
 
-Reading is tolerant where the platform's three shapes of a ticket differ (a code as number or text, a boolean as
-true/false, 0/1 or "0"/"1", a time as seconds or as a date-time string in China Standard Time), takes null and a missing
-field for the field's default, ignores fields it does not know, and refuses everything else. Each model has one
-generated hook that checks the exact classes of a value's fields and turns to their tolerant readers where that fails;
-data that no reader takes is structured once more by a detailed converter, which tells where the misfit stands.
+Null, a missing field, and for anything but text also "", blanks and "null" are the field's default; fields that are not
+known are ignored. Otherwise a field holds what is plainly meant (`models/readings.py`):
+
+    a field of the kind    reads                                               and holds
+    whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
+    time (`*_time`)        1636600271  1636600271000  "1636600271.9"           1636600271
+                           "2021-11-11 11:11:11", with / or 年, T, fraction,   1636600271 (without a zone
+                           zone; the date alone; [2021, 11, 11, 11, 11, 11]    it is China Standard Time)
+    boolean                true  1  1.0  "1"  yes  y  是, in any case          True, and so for False
+    code                   2  2.0  "2"  "2.0"  "处理中"  "processing"          PROCESSING
+    text                   7  7.0  true  [1]  {"a": 1}                         "7"  "7"  "true"  '[1]'  '{"a":1}'
+    list of objects        "[...]"  one object  {}                             a list, of one, of none
+    `tags` of a detail     ["网络"]                                            [Tag(name="网络")]
+    object                 "{...}"  []                                         a dict, {}
+
+Anything else, and JSON of more than 64 levels, is refused with its JSON path. Each model has one generated hook that
+checks the exact classes of a value's fields, and turns to their readers where that fails.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from operator import itemgetter
-from typing import Any, Final, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias, TypeVar, cast, get_args
 
 import attrs
 import orjson
-from cattrs import ClassValidationError, Converter, IterableValidationError
-from cattrs.cols import list_structure_factory
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs import Converter
+from cattrs.gen import make_dict_unstructure_fn, override
 
 from workorder_async.envelope import Answer
 from workorder_async.errors import DecodeError
 from workorder_async.models import (
-    CHINA_STANDARD_TIME,
     JSON,
-    AssignStatus,
     Attachment,
     CustomerInfo,
-    FormFieldType,
     Mutation,
-    OpenEnum,
     PageRequest,
     Pagination,
-    Priority,
-    Tag,
-    Ticket,
-    TicketAssign,
-    TicketDetail,
-    TicketFlowHistory,
-    TicketFormField,
     TicketPage,
     TicketQuery,
-    TicketStatus,
     TicketSummary,
-    TicketType,
+    readings,
 )
+from workorder_async.models.readings import MisfitError
+from workorder_async.models.structuring import FIELDS, HOOKS, as_orjson_keeps, locate, names_of
+from workorder_async.report import SkippedRow
 
 T = TypeVar("T")
 Row: TypeAlias = dict[str, JSON]
 """One row of `list_tickets` as it came."""
 
-
-class _MisfitError(TypeError):
-    """A value of the wrong kind; the detailed converter finds its place."""
-
-
-_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", float: "a fraction", int: "a number"}
-
-
-def _misfit(expected: str, value: object) -> _MisfitError:
-    return _MisfitError(expected, _KINDS.get(type(value), "null"))
-
-
-def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _misfit("a whole number", value)
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _misfit("a string", value)
-    return value
-
-
-_BOOLEANS: Final[Mapping[int | str, bool]] = {0: False, 1: True, "0": False, "1": True, "false": False, "true": True}
-
-
-def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int | str) and value in _BOOLEANS:
-        return _BOOLEANS[value]
-    raise _misfit("true, false, 0 or 1", value)
-
-
-def _time(value: object) -> int:
-    if not isinstance(value, str):
-        return _integer(value)
-    text = value.strip()
-    if not text or text.isdecimal():
-        return int(text or 0)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise _MisfitError("seconds, or a date-time such as 2021-11-11 11:11:11", "text of another form") from None
-    return int(moment.replace(tzinfo=moment.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1)
-
-
-def _code(kind: type[OpenEnum]) -> Callable[[object], OpenEnum]:
-    make = cast("Callable[[object], OpenEnum]", kind)
-
-    def read(value: object) -> OpenEnum:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise _misfit("a code or a name", value)
-        return make(value or 0)
-
-    return read
-
-
-def _mapping(value: object) -> dict[str, JSON]:
-    if not isinstance(value, dict):
-        raise _misfit("an object", value)
-    return value
-
-
-_ENUMS: Final = (TicketStatus, TicketType, Priority, AssignStatus, FormFieldType)
-_READERS: Final[Mapping[object, Callable[[object], object]]] = {
-    int: _integer,
-    str: _text,
-    bool: _boolean,
-    **{kind: _code(kind) for kind in _ENUMS},
-}
-#: Fields that the document types as seconds in one place and as a date-time string in another.
-_TIMES: Final = {
-    (TicketDetail, "created_time"),
-    (TicketDetail, "reported_time"),
-    (TicketFlowHistory, "created_time"),
-}
-#: Fields whose class on the wire is another than their kind suggests (codes are whole numbers, booleans booleans).
-_WIRE_CLASSES: Final = {
-    (TicketSummary, "status"): str,
-    (TicketSummary, "priority"): str,
-    (TicketSummary, "need_process"): int,
-    (TicketFormField, "is_required"): int,
-}
-# Inner ones first: a model's hook takes in the hooks of the models it holds.
-_MODELS: Final = (
-    *(Pagination, TicketSummary, TicketPage, Ticket, Attachment, CustomerInfo, Tag, TicketFormField),
-    *(TicketFlowHistory, TicketAssign, TicketDetail),
-)
-
-
-def _reader(model: type, name: str, kind: object) -> Callable[[object], object]:
-    """Return what reads a field whose value is not of the exact class at first sight, or is null or missing."""
-    if get_origin(kind) is not None and type(None) in get_args(kind):
-        kind = next(part for part in get_args(kind) if part is not type(None))
-    if (model, name) in _TIMES:
-        return _time
-    if get_origin(kind) is dict:
-        return _mapping
-    if get_origin(kind) is list:
-        return _list_of(_HOOKS[get_args(kind)[0]])
-    return _READERS[kind] if kind in _READERS else _HOOKS[cast("type", kind)]
-
-
-def _list_of(hook: Callable[[object], object]) -> Callable[[object], object]:
-    def read(value: object) -> list[object]:
-        if not isinstance(value, list):
-            raise _misfit("a list", value)
-        return [hook(item) for item in value]
-
-    return read
-
-
-_HOOKS: dict[type, Callable[[object], object]] = {}
-
-
-def _as_orjson_keeps(names: Iterable[str]) -> list[str]:
-    """Return names as the very strings that orjson uses for the keys of its dicts: equal ones are found more slowly."""
-    return list(orjson.loads(orjson.dumps(dict.fromkeys(names))))
-
-
-_id_of: Final = itemgetter(*_as_orjson_keeps(["id"]))
-
-
-def _make_hook(model: type) -> Callable[[object], object]:
-    """Generate the function that turns a dict into this model.
-
-    One pass over local names, since a loop over fields costs several times as much: pick all values at once (a missing
-    field is picked as null), check the classes of all values of a kind in one chain, look codes up, and set the slots
-    without a call to `__init__`. A value of another class than its chain's goes to its tolerant reader.
-    """
-    fields = attrs.fields(model)
-    picked = ", ".join(f"v{index}" for index in range(len(fields)))
-    names: dict[str, object] = {
-        "misfit": _misfit,
-        "new": object.__new__,
-        "model": model,
-        "pick": itemgetter(*_as_orjson_keeps(field.name for field in fields)),
-        "blank": {field.name: None for field in fields},
-    }
-    lines = [
-        "if value.__class__ is not dict: raise misfit('an object', value)",
-        f"try: {picked} = pick(value)",
-        f"except KeyError: {picked} = pick(blank | value)",
-    ]
-    chains: dict[str, list[int]] = {"int": [], "str": [], "bool": []}
-    quick, careful = _field_lines(model, names, chains)
-    conditions = [
-        f"{' is '.join(f'v{index}.__class__' for index in members)} is {kind}"
-        for kind, members in chains.items()
-        if members
-    ]
-    lines += [f"if {' and '.join(conditions) or 'True'}:", *(f" {line}" for line in quick or ["pass"])]
-    lines += ["else:", *(f" {line}" for line in careful or ["pass"])]
-    # A frozen class refuses plain assignment, and is rarely read.
-    frozen = model in (Attachment, CustomerInfo)
-    lines += [f"return model({picked})"] if frozen else ["made = new(model)"]
-    lines += [] if frozen else [*(f"made.{field.name} = v{i}" for i, field in enumerate(fields)), "return made"]
-    exec("\n ".join(["def structure(value):", *lines]), names)  # noqa: S102 - the text is made of the names above
-    return cast("Callable[[object], object]", names["structure"])
-
-
-def _field_lines(model: type, names: dict[str, object], chains: dict[str, list[int]]) -> tuple[list[str], list[str]]:
-    """Return what is left to do of each field once all chains hold, and what where one does not.
-
-    Puts each field into the chain of the class that it has on the wire, and its reader and its table into `names`.
-    """
-    hints = get_type_hints(model)
-    quick, careful = [], []
-    for index, field in enumerate(attrs.fields(model)):
-        kind, v, read = hints[field.name], f"v{index}", f"read{index}(v{index})"
-        names[f"read{index}"] = _or_default(_reader(model, field.name, kind), field)
-        wire = _WIRE_CLASSES.get((model, field.name), int if kind in _ENUMS else kind)
-        if wire in (int, str, bool):
-            chains[wire.__name__].append(index)
-        if kind in (int, str, bool) and wire is kind:
-            careful.append(f"if {v}.__class__ is not {kind.__name__}: {v} = {read}")
-            continue
-        careful.append(f"{v} = {read}")
-        if kind in _ENUMS:
-            names[f"table{index}"] = kind.readings()
-            quick.append(f"{v} = table{index}.get({v}) or {read}")
-        elif kind is bool:
-            quick.append(f"{v} = {v} == 1 or {v} != 0 and {read}")
-        else:
-            quick.append(f"{v} = {read}")
-    return quick, careful
-
-
-def _or_default(read: Callable[[object], object], field: "attrs.Attribute[object]") -> Callable[[object], object]:
-    """Read null as the field's default, where it has one."""
-    default = field.default
-    if default is attrs.NOTHING:
-        return read
-    factory = cast("Callable[[], object]", getattr(default, "factory", lambda: default))
-    return lambda value: factory() if value is None else read(value)
-
-
-for _model in _MODELS:
-    _HOOKS[_model] = _make_hook(_model)
+_id_of: Final = itemgetter(*as_orjson_keeps(["id"]))
 
 
 def make_converter() -> Converter:
@@ -260,7 +61,7 @@ def make_converter() -> Converter:
     codes, and of what is sent only what was set.
     """
     converter = Converter(detailed_validation=False)
-    for model, hook in _HOOKS.items():
+    for model, hook in HOOKS.items():
         converter.register_structure_hook(model, _ignoring_type(hook))
     _register_sent(converter)
     return converter
@@ -290,45 +91,6 @@ def _sent_parts(values: tuple[Attachment | CustomerInfo, ...]) -> list[dict[str,
     ]
 
 
-def _make_detailed() -> Converter:
-    """Make the converter that explains: the same readers, put together by cattrs, which notes where each one stood."""
-    converter = Converter()
-    converter.register_structure_hook_factory(_is_list, _checked_list)
-    for kind, read in _READERS.items():
-        converter.register_structure_hook(cast("type", kind), _ignoring_type(read))
-    for model in _MODELS:
-        special: dict[str, Callable[[object], object]] = {"form_values": _mapping} if model is TicketDetail else {}
-        special |= {name: _time for owner, name in _TIMES if owner is model}
-        overrides = {name: override(struct_hook=_ignoring_type(read)) for name, read in special.items()}
-        structure = cast("Any", make_dict_structure_fn)(model, converter, **overrides)
-        converter.register_structure_hook(model, _without_nulls(structure))
-    return converter
-
-
-def _is_list(kind: Any) -> bool:
-    return get_origin(kind) is list
-
-
-def _checked_list(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    structure = list_structure_factory(kind, converter)
-
-    def hook(value: object, _: object) -> object:
-        if not isinstance(value, list):
-            raise _misfit("a list", value)
-        return structure(value, kind)
-
-    return hook
-
-
-def _without_nulls(structure: Callable[[dict[str, JSON], type[T]], T]) -> Callable[[JSON, type[T]], T]:
-    def hook(value: JSON, model: type[T]) -> T:
-        if not isinstance(value, dict):
-            raise _misfit("an object", value)
-        return structure({name: part for name, part in value.items() if part is not None}, model)
-
-    return hook
-
-
 _CONVERTER: Final = make_converter()
 
 
@@ -338,58 +100,119 @@ def decode(model: type[T], answer: Answer) -> T:
     Raises `DecodeError` with the JSON path of the first value that does not fit and the answer's `request_id`.
     """
     try:
-        return cast("T", _HOOKS[model](answer.data))
-    except Exception as error:  # noqa: BLE001 - whatever it was, the detailed converter tells what and where
-        raise _explain(model, answer, error) from None
+        return cast("T", HOOKS[model](answer.data))
+    except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
+        raise _explain(model, answer) from None
 
 
-def read_rows(answer: Answer) -> tuple[Pagination, list[Row], list[int]]:
+def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[Pagination, list[Row], list[int]]:
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
-    For walks and raw exports, which need no more of a row. Raises `DecodeError`.
+    For walks and raw exports, which need no more of a row. A row that has no id to be read is left out and noted in
+    `skipped`; without that list it raises `DecodeError`, as an answer does that is no page at all.
     """
     try:
-        data = _mapping(answer.data)
-        rows = [] if data.get("tickets") is None else data["tickets"]
-        pagination = {} if data.get("pagination") is None else data["pagination"]
-        if not isinstance(rows, list):
-            raise _misfit("a list", rows)
-        ids = ids_of(cast("list[Row]", rows))
-        if not set(map(type, ids)) <= {int}:
-            raise _misfit("a whole number", ids)
-        return cast("Pagination", _HOOKS[Pagination](pagination)), cast("list[Row]", rows), ids
-    except Exception as error:  # noqa: BLE001 - as in decode
-        raise _explain(TicketPage, answer, error) from None
+        data = answer.data
+        if not isinstance(data, dict):
+            raise readings.misfit("an object", data)
+        rows = _rows_in(data)
+        pagination = cast("Pagination", FIELDS[TicketPage]["pagination"](data.get("pagination")))
+    except Exception:  # noqa: BLE001 - as in decode
+        raise _explain(TicketPage, answer) from None
+    ids = _plain_ids(rows)
+    if ids is not None:
+        return pagination, rows, ids
+    kept, ids = [], []
+    for index, row in enumerate(rows):
+        try:
+            ids.append(_id_in(row))
+            kept.append(row)
+        except MisfitError as error:
+            path = f"$.data.tickets[{index}]" + (".id" if isinstance(row, dict) else "")
+            _skip(answer, skipped, None, path, error)
+    return pagination, kept, ids
+
+
+def _rows_in(data: JSON) -> list[Row]:
+    rows = data.get("tickets") if isinstance(data, dict) else None
+    if rows.__class__ is not list:
+        rows = [] if readings.is_absent(rows) else readings.items(rows, names_of(TicketSummary))
+    return cast("list[Row]", rows)
+
+
+def _plain_ids(rows: list[Row]) -> list[int] | None:
+    """Return the ids of rows; None where one of them is missing or no whole number as such."""
+    try:
+        ids = list(map(_id_of, rows))
+    except (KeyError, TypeError):
+        return None
+    return ids if set(map(type, ids)) <= {int} else None
+
+
+def _id_in(row: object) -> int:
+    if not isinstance(row, dict):
+        raise readings.misfit("an object", row)
+    return cast("int", FIELDS[TicketSummary]["id"](row.get("id")))
+
+
+def _id_or_none(row: Row) -> int | None:
+    try:
+        return _id_in(row)
+    except MisfitError:
+        return None
 
 
 def ids_of(rows: list[Row]) -> list[int]:
     """Return the ids of rows that `read_rows` gave."""
-    return list(map(_id_of, rows))
+    return _plain_ids(rows) or list(map(_id_in, rows))
 
 
-def decode_rows(rows: list[Row], answer: Answer) -> list[TicketSummary]:
-    """Turn some of an answer's rows, as `read_rows` gave them, into models. Raises `DecodeError`, as `decode` does."""
-    hook = cast("Callable[[Row], TicketSummary]", _HOOKS[TicketSummary])
+def created_time_of(row: Row) -> int | None:
+    """Return the `created_time` of a row that `read_rows` gave, in seconds; None where it cannot be read."""
+    value = row.get("created_time")
+    try:
+        return cast("int", FIELDS[TicketSummary]["created_time"](value))
+    except MisfitError:
+        return None
+
+
+def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None) -> list[TicketSummary]:
+    """Turn some of an answer's rows, as `read_rows` gave them, into models.
+
+    A row that does not fit is left out and noted in `skipped`; without that list it raises `DecodeError`.
+    """
+    hook = cast("Callable[[Row], TicketSummary]", HOOKS[TicketSummary])
     try:
         return [hook(row) for row in rows]
-    except Exception as error:  # noqa: BLE001 - as in decode
-        raise _explain(TicketPage, answer, error) from None
+    except Exception:  # noqa: BLE001 - as in decode
+        places = {id(row): index for index, row in enumerate(_rows_in(answer.data))}
+    tickets = []
+    for position, row in enumerate(rows):
+        found = locate(TicketSummary, row, f"$.data.tickets[{places.get(id(row), position)}]")
+        if found is None:
+            tickets.append(hook(row))
+        else:
+            _skip(answer, skipped, _id_or_none(row), *found)
+    return tickets
 
 
-def _explain(model: type, answer: Answer, error: Exception) -> DecodeError:
-    path, cause = "$.data", error
-    try:
-        _make_detailed().structure(answer.data, model)
-    except Exception as detailed:  # noqa: BLE001 - the same
-        path, cause = _place(detailed, "$.data")
-    if isinstance(cause, KeyError):
-        expected, got = "a value", "missing or null"
-    elif isinstance(cause, _MisfitError):
-        expected, got = cause.args
-    else:
-        expected, got = model.__name__, f"{type(cause).__name__}: {cause}"
+def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, path: str, error: Exception) -> None:
+    failure = _decode_error(answer, path, error)
+    if skipped is None:
+        raise failure from None
+    skipped.append(SkippedRow(ticket, path, failure.expected, failure.got))
+
+
+def _explain(model: type, answer: Answer) -> DecodeError:
+    found = locate(model, answer.data, "$.data")
+    assert found is not None  # noqa: S101 - it failed a moment ago, and nothing has changed since
+    return _decode_error(answer, *found)
+
+
+def _decode_error(answer: Answer, path: str, error: Exception, message: str = "") -> DecodeError:
+    expected, got = error.args if isinstance(error, MisfitError) else ("a value", f"{type(error).__name__}: {error}")
     return DecodeError(
-        f"{path} is {got}, expected {expected}",
+        message or f"{path} is {got}, expected {expected}",
         path=path,
         expected=expected,
         got=got,
@@ -399,31 +222,17 @@ def _explain(model: type, answer: Answer, error: Exception) -> DecodeError:
     )
 
 
-def _place(error: Exception, path: str) -> tuple[str, Exception]:
-    """Follow cattrs' notes down to the first misfit and build its JSON path on the way."""
-    if isinstance(error, ClassValidationError):
-        inner, note = error.group_exceptions()[0][0]
-        return _place(inner, path if note is None else f"{path}.{note.name}")
-    if isinstance(error, IterableValidationError):
-        inner, place = error.group_exceptions()[0][0]
-        return _place(inner, f"{path}[{place.index}]")
-    return path, error
-
-
 def decode_created(answer: Answer) -> int:
     """Return the id that `create` answered. Raises `DecodeError` where there is none; the ticket was created then."""
-    id = answer.data.get("id") if isinstance(answer.data, dict) else None
-    if isinstance(id, bool) or not isinstance(id, int):
-        raise DecodeError(
+    try:
+        return _id_in(answer.data)
+    except MisfitError as error:
+        raise _decode_error(
+            answer,
+            "$.data.id",
+            MisfitError("a whole number", error.args[1]),
             "the ticket was created, but $.data.id is no whole number, so its id is not known; do not create it again",
-            path="$.data.id",
-            expected="a whole number",
-            got=_KINDS.get(type(id), "null"),
-            operation=answer.operation,
-            request_id=answer.request_id,
-            attempts=answer.attempts,
-        )
-    return id
+        ) from None
 
 
 def decode_mutation(kind: str, value: JSON) -> Mutation:
@@ -443,8 +252,18 @@ def encode_page_request(request: PageRequest) -> bytes:
 
 
 def to_json(value: JSON) -> bytes:
-    """Write a JSON value on one line, without a line feed; a lone surrogate is escaped, since it has no UTF-8 bytes."""
+    """Write a JSON value on one line, without a line feed; a lone surrogate is escaped, since it has no UTF-8 bytes.
+
+    Raises `DecodeError` for one that is too deep to be written.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        try:
+            return json.dumps(value, separators=(",", ":")).encode()
+        except RecursionError:
+            raise DecodeError(
+                "too many lists and objects stand inside each other to be written as JSON",
+                expected="JSON of fewer levels",
+                got="JSON of hundreds of levels",
+            ) from None

@@ -3,6 +3,20 @@
 from attrs import frozen
 
 
+@frozen
+class SkippedRow:
+    """A row of a list that could not be read, and was left out."""
+
+    id: int | None
+    """The ticket's id; None where the id cannot be read."""
+    path: str
+    """Where it stood in its answer, as a JSON path ("$.data.tickets[57].created_time")."""
+    expected: str
+    """What the API document has there."""
+    got: str
+    """What came instead."""
+
+
 @frozen(kw_only=True)
 class WalkReport:
     """A walk so far; `Walk.report` makes one at any time."""

@@ -1,11 +1,11 @@
 """The words of the API document: enumerations, what is asked, what is answered, what is changed."""
 
 from workorder_async.models.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
+from workorder_async.models.json_text import JSON
 from workorder_async.models.mutations import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
 from workorder_async.models.query import PageRequest, TicketQuery
 from workorder_async.models.tickets import (
     CHINA_STANDARD_TIME,
-    JSON,
     Attachment,
     CustomerInfo,
     Pagination,

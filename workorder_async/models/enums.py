@@ -1,14 +1,20 @@
 """The five tables of codes in the API document, as enumerations that stay open.
 
 A code or name that the document does not know becomes a member that carries it: `TicketStatus(9).value == 9`. Such a
-member equals another with the same value, pickles, and is encoded as it came.
+member equals another with the same value, pickles, and is encoded as it came. A code is also read from text ("9",
+"9.0"), and a known name in English, in any case.
 """
 
+import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Self, cast
+from functools import cache
+from typing import Self
 
 from workorder_async.errors import ConfigError
+
+#: A code that came as text; a longer one may have more than 64 bits, and stays a text.
+_WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
 
 
 class OpenEnum(Enum):
@@ -30,15 +36,14 @@ class OpenEnum(Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        known = cls.readings().get(value) if isinstance(value, str) else None
-        if known is not None:
-            return known
         if isinstance(value, bool) or not isinstance(value, int | str):
             return None
-        if isinstance(value, str) and value.strip().isdecimal():
-            value = int(value)
-            if value in cls._value2member_map_:
-                return cls(value)
+        if isinstance(value, str):
+            known = cls._named(value)
+            if known is not None:
+                return known
+            if (whole := _WHOLE.fullmatch(value.strip())) is not None:
+                return cls(int(whole[1]))
         member: Self = object.__new__(cls)
         member._name_ = f"UNKNOWN_{value}"
         member._value_ = value
@@ -57,12 +62,19 @@ class OpenEnum(Enum):
         return self._value_ in self.__class__._value2member_map_
 
     @classmethod
+    @cache
     def readings(cls) -> Mapping[int | str, Self]:
         """Map everything the platform may write for a known member to it: the code, the code as text, the labels."""
         table: dict[int | str, Self] = {}
         for member in cls:
             table |= dict.fromkeys((member._value_, str(member._value_), *member._labels), member)
         return table
+
+    @classmethod
+    def _named(cls, text: str) -> Self | None:
+        """Return the known member with this code, label or English name; None where there is none."""
+        name = text.strip()
+        return cls.readings().get(name) or cls.__members__.get(name.upper().replace(" ", "_"))
 
     @classmethod
     def parse(cls, value: "int | str | OpenEnum") -> Self:
@@ -72,11 +84,10 @@ class OpenEnum(Enum):
         """
         if isinstance(value, cls):
             return value
-        plain = isinstance(value, int | str) and not isinstance(value, bool)
-        if isinstance(value, str) and value.upper().replace(" ", "_") in cls.__members__:
-            return cls[value.upper().replace(" ", "_")]
-        if plain and value in (table := cls.readings()):
-            return table[cast("int | str", value)]
+        if isinstance(value, str) and (named := cls._named(value)) is not None:
+            return named
+        if isinstance(value, int) and not isinstance(value, bool) and value in cls._value2member_map_:
+            return cls(value)
         known = ", ".join(f"{member.value} {member.name.lower()} {member.label}" for member in cls)
         raise ConfigError(f"{value!r} is not a {cls.__name__}; use one of: {known}")
 

@@ -6,17 +6,15 @@ an answer lacks, or holds as null, has the default written here; only a ticket's
 The classes are plain values, compared field by field; `Attachment` and `CustomerInfo`, which are also sent, are frozen.
 """
 
-import json
 from datetime import UTC, datetime, timedelta, timezone
-from typing import NoReturn, Self, TypeAlias, overload
+from typing import Self, overload
 
 from attrs import Factory, define, frozen
 
 from workorder_async.errors import DecodeError
+from workorder_async.models import json_text
 from workorder_async.models.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
-
-#: What JSON can hold.
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+from workorder_async.models.json_text import JSON
 
 #: The zone of the platform's date-time strings (no summer time since 1991), and of every `_at` property.
 CHINA_STANDARD_TIME = timezone(timedelta(hours=8), "CST")
@@ -27,10 +25,6 @@ _NO_PRIORITY = Priority(0)
 _NO_ASSIGN_STATUS = AssignStatus(0)
 _NO_FIELD_TYPE = FormFieldType(0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).astimezone(CHINA_STANDARD_TIME)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 class Moment:
@@ -102,9 +96,9 @@ class TicketSummary:
     need_process: bool = False
     """Whether it must be passed on (是否需要流转); 0 or 1 on the wire."""
     tags: str = ""
-    """Tags in one string, as they came (标签); how names are joined is not documented."""
+    """Tags in one string, as they came (标签); how names are joined is not documented. A list comes as its JSON."""
     form_values: str = ""
-    """Values of the additional form in one string, as they came (附加表单数据)."""
+    """Values of the additional form in one string, as they came (附加表单数据); an object comes as its JSON."""
     reported_time: int = 0
     """When the customer called, in seconds (客户来访时间)."""
     created_time: int = 0
@@ -118,16 +112,15 @@ class TicketSummary:
 
     @property
     def form_values_json(self) -> JSON:
-        """`form_values` parsed as JSON; None where it is empty. Raises `DecodeError` where it is not JSON."""
+        """`form_values` parsed as JSON; None where it is empty. Raises `DecodeError` for no JSON, or too deep."""
         if not self.form_values.strip():
             return None
         try:
-            parsed: JSON = json.loads(self.form_values, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
+            return json_text.parse(self.form_values)
+        except ValueError as error:
             raise DecodeError(
                 f"form_values of ticket {self.id} is not JSON: {error}", path="$.form_values", expected="JSON"
             ) from None
-        return parsed
 
 
 @define
