@@ -101,7 +101,9 @@ async def commenting(
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Send a comment, or the beginning of one, over a connection of one's own, which is dropped at the end."""
     signed = "".join(f"{k}: {v}\r\n" for k, v in wire.sign("POST", f"{PREFIX}comment_ticket", (), (body,)).items())
-    lines = f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n{signed}\r\n"
+    lines = (
+        f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n{signed}\r\n"
+    )
     url = URL(wire.sandbox.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(f"POST {PREFIX}comment_ticket HTTP/1.1\r\n{lines}".encode() + body)

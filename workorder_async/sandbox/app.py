@@ -33,8 +33,9 @@ from workorder_async.sandbox import breaking, changes, rules, shapes
 from workorder_async.sandbox.drift import Drifting
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.faults import Faults
-from workorder_async.sandbox.files import Files
+from workorder_async.sandbox.files import Files, download_headers
 from workorder_async.sandbox.gate import Gate
+from workorder_async.sandbox.hosts import Hosts
 from workorder_async.sandbox.multipart import Pieces
 from workorder_async.sandbox.rules import Fields
 from workorder_async.sandbox.store import Change, Store
@@ -75,6 +76,7 @@ class Api:
     store: Store
     worker: Executor
     files: Files
+    hosts: Hosts
     gate: Gate
     drifting: Drifting
     faults: Faults
@@ -85,7 +87,7 @@ class Api:
 
     def application(self) -> web.Application:
         """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
-        app = web.Application()
+        app = web.Application(middlewares=[self.hosts.guard])
         app.on_response_prepare.append(self._set_date)
         app.on_shutdown.append(self._end_pauses)
         reads = (
@@ -159,7 +161,7 @@ class Api:
         id = await self._asked_id(request)
 
         def url(file_path: str) -> str:
-            return self.files.temporary_url(_origin(request), file_path)
+            return self.files.temporary_url(str(request.url.origin()), file_path)
 
         return await self._in_store(lambda: shapes.detail(self.store.ticket(id), url))
 
@@ -191,8 +193,8 @@ class Api:
         file_path = request.match_info["file_path"]
         if not self.files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
             raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
-        file_type = await self._in_store(lambda: self.store.file_type(file_path))
-        return web.FileResponse(self.files.path(file_path), headers={"Content-Type": str(file_type)})
+        names = await self._in_store(lambda: self.store.file(file_path))
+        return web.FileResponse(self.files.path(file_path), headers=download_headers(*names or ("", "")))
 
     async def _signed_body(self, request: web.Request) -> bytes:
         body = bytearray()
@@ -205,15 +207,6 @@ class Api:
 
     async def _in_store(self, question: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self.worker, question)
-
-
-def _origin(request: web.Request) -> str:
-    """Return scheme, host and port as the client wrote them, or where that is no host, as they are here."""
-    try:
-        return str(request.url.origin())
-    except ValueError:
-        host, port = request.get_extra_info("sockname")[:2]
-        return f"http://{host}:{port}"
 
 
 def _signing_input(request: web.Request, body: Iterable[bytes]) -> SigningInput:

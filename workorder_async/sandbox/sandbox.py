@@ -1,6 +1,7 @@
 """The server of a sandbox: what it is told, how it begins and ends, and what it tells of itself."""
 
 import asyncio
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
 from workorder_async.sandbox.faults import Fault, Faults, Struck
 from workorder_async.sandbox.files import Files
 from workorder_async.sandbox.gate import Gate
+from workorder_async.sandbox.hosts import Hosts
 from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.sandbox.store import Applied, Store
 from workorder_async.sandbox.tables import Record
@@ -70,8 +72,11 @@ class Sandbox:
     drift          what changes between the reads of a list (see `Drift`)
     faults         which requests go wrong, and how (see `Fault`)
     page_size_cap  the most rows on a page of list_tickets; whoever asks for more gets so many
-    app_id, app_secret, scheme   who may ask, and how requests are signed (see `workorder_async.signing`)
+    app_id, app_secret, scheme   who may ask, and how requests are signed (see `workorder_async.signing`); the secret is
+                   a new one each time unless it is given, and `environment` tells it
     clock          the server's time, in seconds since the epoch: of `Date`, of mutations, and of what is too old
+    names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
+                   else's name, nor to a page of another site
 
     Raises `ConfigError` for an argument that cannot work: at once, or on entering for `db`, `host` and `port`.
     """
@@ -89,9 +94,10 @@ class Sandbox:
         drift: Iterable[Drift] = (),
         faults: Iterable[Fault] = (),
         app_id: str = "sandbox-app",
-        app_secret: str = "sandbox-secret",  # noqa: S107 - it guards nothing
+        app_secret: str | None = None,
         scheme: str = DEFAULT_SCHEME,
         clock: Callable[[], float] = time.time,
+        names: Iterable[str] = (),
     ) -> None:
         check_whole("tickets", tickets, 0, 10**8)
         check_whole("port", port, 0, 65535)
@@ -100,8 +106,9 @@ class Sandbox:
         check_seconds("latency", latency)
         if not host:
             raise ConfigError("host is empty, which would mean every network; 127.0.0.1 is this machine alone")
-        self._signer = SchemeSigner(app_id, app_secret, scheme)
-        self._secret = app_secret
+        self._hosts = Hosts(host, names)
+        self._secret = secrets.token_urlsafe(32) if app_secret is None else app_secret
+        self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._seed = partial(seed_tickets, tickets, seed)
         self._db = None if db is None else Path(db).absolute()
         self._host = host
@@ -159,7 +166,16 @@ class Sandbox:
         gate = Gate(self._signer.app_id, self._secret, self._signer.scheme, self._clock)
         files = Files(directory, self._clock)
         return Api(
-            store, worker, files, gate, self._drifting, self._faults, self._clock, self._latency, self._page_size_cap
+            store,
+            worker,
+            files,
+            self._hosts,
+            gate,
+            self._drifting,
+            self._faults,
+            self._clock,
+            self._latency,
+            self._page_size_cap,
         )
 
     async def __aexit__(

@@ -5,7 +5,7 @@ Everything here is synchronous and belongs to one thread; the application calls 
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ from attrs import frozen
 from workorder_async.errors import ConfigError
 from workorder_async.models import JSON
 from workorder_async.sandbox.errnos import Errno, Refused
+from workorder_async.sandbox.private import close_to_others, create_file
 from workorder_async.sandbox.rules import Fields
 from workorder_async.sandbox.tables import APPLICATION_ID, CREATE_INDEXES, CREATE_TABLES, INSERT, VERSION, Record
 
@@ -56,9 +57,13 @@ class Store:
         self.clock = clock
         self._totals: dict[tuple[str, tuple[JSON, ...]], int] = {}
         try:
+            if path is not None:
+                # What SQLite puts beside it gets the mode of this file.
+                with suppress(FileExistsError):
+                    create_file(path).close()
             # Made by one thread and used by another, never by two at a time.
             self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise ConfigError(f"db {path} cannot be opened ({error}); its folder must exist and be writable") from None
         self._db.row_factory = sqlite3.Row
 
@@ -72,6 +77,8 @@ class Store:
                     self._fill(seed())
                 elif (self._pragma("application_id"), self._pragma("user_version")) != (APPLICATION_ID, VERSION):
                     raise ConfigError(f"db {self._path} is not a sandbox database; name another file or a new one")
+            if self._path is not None:
+                close_to_others(self._path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.OperationalError as error:
@@ -190,10 +197,10 @@ class Store:
         """Remember what `upload_file` answered (schema Attachment)."""
         self._db.execute("INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)", attachment)
 
-    def file_type(self, file_path: str) -> str | None:
-        """Return the MIME type of an uploaded file, or None where there is no such storage key."""
-        row = self._db.execute("SELECT file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
-        return None if row is None else str(row[0])
+    def file(self, file_path: str) -> tuple[str, str] | None:
+        """Return the name and the MIME type of an uploaded file, or None where there is no such storage key."""
+        row = self._db.execute("SELECT file_name, file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
 
 
 Change: TypeAlias = Callable[[Store, Fields, int], int]
