@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from tests.sandbox_wire import PREFIX, Clock, ticket_request, wired
-from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, TicketStateError
+from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError, TicketStateError
 from workorder_async.sandbox import SANDBOX_ERRNOS, Errno, Sandbox
 
 NOW = 1660298589.0
@@ -196,6 +196,7 @@ def test_invented_errnos_map_to_errors() -> None:
         90003: AuthenticationError,
         90005: NotFoundError,
         90008: TicketStateError,
+        90009: RateLimitedError,
     }
     assert all(issubclass(kind, ApiError) for kind in SANDBOX_ERRNOS.values())
     assert [int(one) for one in Errno if one < 90000] == [23000]

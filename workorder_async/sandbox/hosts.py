@@ -30,6 +30,8 @@ class Hosts:
     """
 
     def __init__(self, host: str, names: Iterable[str]) -> None:
+        if not host:
+            raise ConfigError("host is empty, which would mean every network; 127.0.0.1 is this machine alone")
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise ConfigError(f"names must be a list of host names, not {names!r}; put it in brackets")
         self._names = {"localhost", host.lower()}

@@ -21,13 +21,17 @@ from workorder_async.errors import ApiError, ConfigError
 from workorder_async.models import TicketStatus
 from workorder_async.sandbox.app import Api
 from workorder_async.sandbox.arguments import check_seconds, check_whole
+from workorder_async.sandbox.clocks import Clocks
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
 from workorder_async.sandbox.faults import Fault, Faults, Struck
 from workorder_async.sandbox.files import Files
 from workorder_async.sandbox.gate import Gate
 from workorder_async.sandbox.hosts import Hosts
+from workorder_async.sandbox.limit import Limit
+from workorder_async.sandbox.listing import Listing
 from workorder_async.sandbox.seed import tickets as seed_tickets
+from workorder_async.sandbox.spelling import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Store
 from workorder_async.sandbox.tables import Record
 from workorder_async.signing import SchemeSigner
@@ -68,18 +72,33 @@ class Sandbox:
     db             a file to keep them in, with uploads beside it in `<db>.files`; seeded only when it is new. Without
                    it everything is in memory (uploads in a temporary directory) and gone at the end.
     host, port     where to listen; port 0 takes a free one
-    latency        seconds added to each answer
-    drift          what changes between the reads of a list (see `Drift`)
-    faults         which requests go wrong, and how (see `Fault`)
-    page_size_cap  the most rows on a page of list_tickets; whoever asks for more gets so many
+    names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
+                   else's name, nor to a page of another site
     app_id, app_secret, scheme   who may ask, and how requests are signed (see `workorder_async.signing`); the secret is
                    a new one each time unless it is given, and `environment` tells it
     clock          the server's time, in seconds since the epoch: of `Date`, of mutations, and of what is too old
-    names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
-                   else's name, nor to a page of another site
+    latency        seconds added to each answer
+    page_size_cap  the most rows on a page of list_tickets; whoever asks for more gets so many
+    drift          what changes between the reads of a list (see `Drift`)
+    faults         which requests go wrong, and how (see `Fault`)
+
+    The rest is for the habits of nervous servers, none of which the API document knows:
+
+    rate           how many requests are let through in any one second; the others get HTTP 429, with `Retry-After`
+                   where `retry_after` gives seconds, or HTTP 200 with `rate_errno` (`Errno.RATE`, for example)
+    total_cap      the most tickets that a page of a list says there are
+    page_depth     how many rows of a list can be reached; a page that goes beyond is refused with `Errno.PAGE_DEPTH`
+    shuffle_ties   tickets that were created in the same second come in another order with each page
+    spelling       "java": numbers, times, booleans, maps and lists in the kinds of JSON that a Java service may use
+    date_offset    seconds that `Date` is ahead of the server's clock (below 0: behind)
+    backends       seconds that the clocks of so many backends are ahead; requests go to them in turn: (-200, 200)
 
     Raises `ConfigError` for an argument that cannot work: at once, or on entering for `db`, `host` and `port`.
     """
+
+    _api: Api | None = None
+    _url = ""
+    _stack: AsyncExitStack
 
     def __init__(
         self,
@@ -98,29 +117,32 @@ class Sandbox:
         scheme: str = DEFAULT_SCHEME,
         clock: Callable[[], float] = time.time,
         names: Iterable[str] = (),
+        rate: int | None = None,
+        retry_after: int | None = None,
+        rate_errno: int | None = None,
+        total_cap: int | None = None,
+        page_depth: int | None = None,
+        shuffle_ties: bool = False,
+        spelling: Spelling = "document",
+        date_offset: float = 0.0,
+        backends: Iterable[float] = (),
     ) -> None:
-        check_whole("tickets", tickets, 0, 10**8)
-        check_whole("port", port, 0, 65535)
-        check_whole("page_size_cap", page_size_cap, 1, 10**6)
-        check_whole("seed", seed, 0, 2**63)
+        for name, value, high in (("tickets", tickets, 10**8), ("port", port, 65535), ("seed", seed, 2**63)):
+            check_whole(name, value, 0, high)
         check_seconds("latency", latency)
-        if not host:
-            raise ConfigError("host is empty, which would mean every network; 127.0.0.1 is this machine alone")
         self._hosts = Hosts(host, names)
         self._secret = secrets.token_urlsafe(32) if app_secret is None else app_secret
         self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._seed = partial(seed_tickets, tickets, seed)
         self._db = None if db is None else Path(db).absolute()
-        self._host = host
-        self._port = port
-        self._latency = latency
-        self._page_size_cap = page_size_cap
-        self._clock = clock
+        self._host, self._port = host, port
+        self._latency, self._clock = latency, clock
+        self._clocks = Clocks(clock, date_offset, backends)
+        self._limit = Limit(rate, retry_after, rate_errno)
         self._drifting = Drifting(drift, seed)
+        self._listing = Listing(self._drifting, seed, page_size_cap, page_depth, total_cap, ties=shuffle_ties)
         self._faults = Faults(faults, seed, clock)
-        self._url = ""
-        self._api: Api | None = None
-        self._stack = AsyncExitStack()
+        self._speller = Speller(spelling, seed)
 
     async def __aenter__(self) -> Self:
         if self._api is not None:
@@ -163,19 +185,18 @@ class Sandbox:
         except asyncio.CancelledError:
             given_up.set()
             raise
-        gate = Gate(self._signer.app_id, self._secret, self._signer.scheme, self._clock)
-        files = Files(directory, self._clock)
         return Api(
-            store,
-            worker,
-            files,
-            self._hosts,
-            gate,
-            self._drifting,
-            self._faults,
-            self._clock,
-            self._latency,
-            self._page_size_cap,
+            store=store,
+            worker=worker,
+            files=Files(directory, self._clock),
+            hosts=self._hosts,
+            gate=Gate(self._signer.app_id, self._secret, self._signer.scheme),
+            clocks=self._clocks,
+            limit=self._limit,
+            listing=self._listing,
+            faults=self._faults,
+            speller=self._speller,
+            latency=self._latency,
         )
 
     async def __aexit__(
@@ -218,6 +239,16 @@ class Sandbox:
     def requests(self) -> Counter[str]:
         """How many requests each operation received, refused ones too; a copy."""
         return Counter(self._running().requests)
+
+    @property
+    def refused(self) -> Counter[str]:
+        """How many of those `requests` were beyond `rate`, and therefore refused; a copy."""
+        return Counter(self._running().refused)
+
+    @property
+    def granted(self) -> list[float]:
+        """When each request came that `rate` let through, in seconds of `time.monotonic`; empty without it; a copy."""
+        return list(self._limit.granted)
 
     @property
     def drift(self) -> tuple[Drift, ...]:

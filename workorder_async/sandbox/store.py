@@ -3,6 +3,7 @@
 Everything here is synchronous and belongs to one thread; the application calls it there.
 """
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ _LISTED = (
 # Windows ask for many totals; a few thousand are worth keeping, more are a leak.
 _TOTALS_KEPT = 4096
 _INT64_MAX = 2**63 - 1
+# Ids times a number below it, modulo it, are the same ids in another order, and fit into SQLite's 64 bits.
+_PRIME = 2**31 - 1
 
 
 @frozen
@@ -114,19 +117,20 @@ class Store:
         """Close the database; a file stays for the next sandbox."""
         self._db.close()
 
-    def page(self, fields: Fields, size: int) -> tuple[int, list[sqlite3.Row]]:
+    def page(self, fields: Fields, size: int, ties: random.Random | None = None) -> tuple[int, list[sqlite3.Row]]:
         """Return how many tickets the filters match, and one page of them, the newest first.
 
         A filter that is 0, empty or absent filters nothing, as the API document's example of zeros suggests;
-        `created_start` and `created_end` are both inside.
+        `created_start` and `created_end` are both inside. With `ties`, tickets of one second are in an order of chance.
         """
         where, values = _where(fields)
         total = self._total(where, values)
         offset = (fields["page"] - 1) * size
         if offset >= total:
             return total, []
+        order = "id" if ties is None else f"id * {ties.randrange(1, _PRIME)} % {_PRIME}"
         rows = self._db.execute(
-            f"SELECT {_LISTED} FROM tickets {where} ORDER BY created_time DESC, id DESC LIMIT ? OFFSET ?",  # noqa: S608
+            f"SELECT {_LISTED} FROM tickets {where} ORDER BY created_time DESC, {order} DESC LIMIT ? OFFSET ?",  # noqa: S608
             (*values, size, offset),
         )
         return total, rows.fetchall()
@@ -146,6 +150,12 @@ class Store:
         if row is None:
             raise Refused(Errno.NOT_FOUND, f"工单 {id} 不存在")
         return row
+
+    def id_after(self, id: int) -> int:
+        """Return the ticket that comes next by id, or where there is none, the first."""
+        after = self._db.execute("SELECT min(id) FROM tickets WHERE id > ?", (id,)).fetchone()[0]
+        first = self._db.execute("SELECT min(id) FROM tickets").fetchone()[0]
+        return int(after or first or id)
 
     def count(self, status: int) -> int:
         """Return how many tickets have this status."""
