@@ -17,11 +17,36 @@ from workorder_async.sandbox import Fault, Kind, Sandbox
 COMMENT = {"id": 1001, "detail": "记一笔"}
 FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--b--'
 NOT_APPLIED: tuple[Kind, ...] = (
-    *("refuse", "reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"),
+    "refuse",
+    "reset",
+    "hang",
+    "401",
+    "403",
+    "429",
+    "500",
+    "503",
+    "html",
+    "portal",
+    "errno",
 )
 APPLIED: tuple[Kind, ...] = (
-    *("reset_after", "hang_after", "500_after", "502_after", "503_after", "504_after", "html_after", "portal_after"),
-    *("errno_after", "truncate", "slow_headers", "slow_body", "date", "bomb", "deep", "many_headers", "long_header"),
+    "reset_after",
+    "hang_after",
+    "500_after",
+    "502_after",
+    "503_after",
+    "504_after",
+    "html_after",
+    "portal_after",
+    "errno_after",
+    "truncate",
+    "slow_headers",
+    "slow_body",
+    "date",
+    "bomb",
+    "deep",
+    "many_headers",
+    "long_header",
 )
 STATUS = {"html": 502, "html_after": 502}
 NO_ANSWER = {"refuse", "reset", "hang", "reset_after", "hang_after", "truncate"}

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IMODE
 
@@ -10,6 +11,8 @@ from tests.cli_runs import child_environment
 from tests.sandbox_wire import wired
 from tests.test_sandbox_files import upload
 from workorder_async.sandbox import Sandbox
+from workorder_async.sandbox.seed import tickets as seed_tickets
+from workorder_async.sandbox.tables import Record
 
 # Prints the modes of everything under the folder while the sandbox runs, and again after its end.
 _CHILD = """
@@ -64,6 +67,20 @@ async def test_a_database_of_before_is_made_private(tmp_path: Path) -> None:
     async with wired(Sandbox(3, db=database)) as wire:
         await upload(wire, b"y")
     assert [S_IMODE(path.stat().st_mode) for path in (database, folder)] == [0o600, 0o700]
+
+
+async def test_it_is_private_before_anything_stands_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no moment of its filling could others read the database, nor what SQLite puts beside it."""
+    modes = {}
+
+    def tickets(count: int, seed: int) -> Iterator[Record]:
+        for record in seed_tickets(count, seed):
+            modes.update({path.name: S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()})
+            yield record
+
+    monkeypatch.setattr("workorder_async.sandbox.sandbox.seed_tickets", tickets)
+    async with Sandbox(3, db=tmp_path / "x.db"):
+        assert modes == {"x.db": 0o600, "x.db-journal": 0o600}
 
 
 async def test_a_foreign_file_is_left_as_it_was(tmp_path: Path) -> None:

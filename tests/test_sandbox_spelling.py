@@ -65,6 +65,8 @@ async def test_java_writes_each_kind_in_each_way() -> None:
     empty = [row["closed_time"] for envelope in java[:4] for row in envelope["data"]["tickets"]]
     assert kinds["id"] == kinds["handler"] == kinds["type"] == kinds["created_time"] == {int, str, float}
     assert kinds["need_process"] == {bool, str, int}
+    flags = {str(row["need_process"]) for envelope in java[:4] for row in envelope["data"]["tickets"]}
+    assert flags == {"True", "False", "true", "false", "0", "1"}
     assert kinds["form_values"] == {str, dict}
     assert kinds["tags"] == {str, list}
     assert kinds["status"] == kinds["priority"] == {str, int}
@@ -95,8 +97,8 @@ async def test_the_seed_chooses_the_spelling() -> None:
 def test_no_number_is_lost(number: int) -> None:
     """What a float could not hold is never written as one."""
     speller = Speller("java", 1)
-    envelope: dict[str, JSON] = {"errno": 10000, "errmsg": "OK", "request_id": "0" * 32, "data": [number] * 50}
-    data = speller.spell(envelope)["data"]
+    numbers: list[JSON] = [number] * 50
+    data = speller.spell({"errno": 10000, "errmsg": "OK", "request_id": "0" * 32, "data": numbers})["data"]
     assert isinstance(data, list)
     assert {*map(str, data)} == {str(number)}
     assert {*map(type, data)} == {int, str}

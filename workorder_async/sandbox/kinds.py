@@ -99,6 +99,8 @@ LIES: Mapping[Kind, tuple[str, ...]] = {
 }
 #: The kinds that must have an errno, and those that may.
 ERRNO_NEEDED: frozenset[Kind] = frozenset(("errno", "errno_after"))
-ERRNO_TAKEN: frozenset[Kind] = ERRNO_NEEDED | {"401", "403", "500", "500_after", "502_after", "504_after"}
+ERRNO_TAKEN: frozenset[Kind] = frozenset(
+    ("errno", "errno_after", "401", "403", "500", "500_after", "502_after", "504_after"),
+)
 
 OPERATIONS = sorted(one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint))

@@ -1,7 +1,7 @@
 """How a Java service may spell an envelope: the same meaning, in other kinds of JSON than the API document says.
 
-Jackson writes a `Long` as a string, to spare JavaScript, and so do its users write what is absent as an empty string, a
-number as a float, a boolean as a number, a map as text or the reverse, and a time in milliseconds.
+Jackson writes a `Long` as a string, to spare JavaScript. Others write an absent number as an empty string, a number as
+a float, a boolean as a number or as text, a map as text or the reverse, and a time in milliseconds.
 """
 
 import random
