@@ -15,7 +15,18 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.cli_runs import Ran, Workorder, checked, child_environment, elsewhere, in_child, python_c, runner, start
+from tests.cli_runs import (
+    SECRET,
+    Ran,
+    Workorder,
+    checked,
+    child_environment,
+    elsewhere,
+    in_child,
+    python_c,
+    runner,
+    start,
+)
 from tests.conftest import http, serving
 from workorder_async.cli import app
 from workorder_async.cli.running import run
@@ -26,7 +37,7 @@ COMMANDS = ["demo", "sandbox", "list", "show", "create", "comment", "reject", "c
 FOUR = {
     "WORKORDER_BASE_URL": "http://127.0.0.1:1",
     "WORKORDER_APP_ID": "sandbox-app",
-    "WORKORDER_APP_SECRET": "sandbox-secret",
+    "WORKORDER_APP_SECRET": SECRET,
     "WORKORDER_SIGN_SCHEME": "md5:{app_id}{timestamp}{secret}",
 }
 
@@ -34,7 +45,7 @@ FOUR = {
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Run one sandbox for the tests of this file."""
-    with elsewhere(Sandbox(1500)) as sandbox:
+    with elsewhere(Sandbox(1500, app_secret=SECRET)) as sandbox:
         yield sandbox
 
 
@@ -449,6 +460,6 @@ def test_a_terminal_of_another_encoding_gets_escapes(sandbox: Sandbox) -> None:
 
 def test_checked_finds_a_leak() -> None:
     """The look for secrets and tracebacks, which every other test relies on, finds them."""
-    for text in ("sandbox-secret", "Traceback", "\x1b[0m"):
+    for text in (SECRET, "Traceback", "\x1b[0m"):
         with pytest.raises(AssertionError):
             checked(Ran(0, "", text))

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.cli_runs import Workorder, child_environment, elsewhere, on_terminal, runner, start
+from tests.cli_runs import SECRET, Workorder, child_environment, elsewhere, on_terminal, runner, start
 from tests.conftest import http, serving
 from workorder_async.sandbox import Fault, Sandbox
 
@@ -30,7 +30,7 @@ OK = http(orjson.dumps({"errno": 10000, "data": {"id": 1}, "request_id": "r-1"})
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Run one sandbox for the tests of this file; each works on tickets that it creates."""
-    with elsewhere(Sandbox(0)) as sandbox:
+    with elsewhere(Sandbox(0, app_secret=SECRET)) as sandbox:
         yield sandbox
 
 
@@ -190,7 +190,7 @@ def test_each_creators_name_closes_a_ticket(
 
 def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Filters are those of `list`: every ticket that matches is changed, and no other."""
-    with elsewhere(Sandbox(500)) as sandbox:
+    with elsewhere(Sandbox(500, app_secret=SECRET)) as sandbox:
         workorder = runner(sandbox.environment, monkeypatch, capsys)
         pending = sorted(row["id"] for row in workorder("list", "--status", "pending", "--limit", 0, "--json").rows)
         line = ["--in-product-group-id", 36]
@@ -398,7 +398,7 @@ def test_a_text_may_begin_with_a_dash(
 
 def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:
     """A batch that takes its time shows a bar with a count for each state, and no line for each ticket."""
-    with elsewhere(Sandbox(40, latency=0.2)) as slow:
+    with elsewhere(Sandbox(40, latency=0.2, app_secret=SECRET)) as slow:
         file = listed([*range(1001, 1011), *range(5001, 5011)])
         words = ["comment", "--from", file, "--yes", "--detail", "x", "--concurrency", 2]
         with on_terminal(slow.environment, *words) as terminal:

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.cli_runs import Workorder, elsewhere, runner, start
+from tests.cli_runs import SECRET, Workorder, elsewhere, runner, start
 from tests.conftest import http, serving
 from workorder_async.cli.running import each
 from workorder_async.cli.values import customer_account
@@ -38,7 +38,7 @@ CLOSER = ["--closer-id", "40084", "--closer-name", "姜程"]
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Run one sandbox for the tests of this file; each works on tickets that it creates."""
-    with elsewhere(Sandbox(0)) as sandbox:
+    with elsewhere(Sandbox(0, app_secret=SECRET)) as sandbox:
         yield sandbox
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.cli_runs import Workorder, elsewhere, in_child, runner, start
+from tests.cli_runs import SECRET, Workorder, elsewhere, in_child, runner, start
 from tests.conftest import http, serving
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.cli.exporting import written_whole
@@ -27,7 +27,7 @@ TICKETS = 250
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(TICKETS)) as sandbox:
+    with elsewhere(Sandbox(TICKETS, app_secret=SECRET)) as sandbox:
         yield sandbox
 
 
@@ -105,7 +105,7 @@ def test_a_server_that_gives_fewer_rows_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the platform's pages are smaller than the limit, several make it up."""
-    with elsewhere(Sandbox(50, page_size_cap=7)) as small:
+    with elsewhere(Sandbox(50, page_size_cap=7, app_secret=SECRET)) as small:
         ran = runner(small.environment, monkeypatch, capsys)("list", "--limit", 20, "--json")
     assert len({row["id"] for row in ran.rows}) == len(ran.rows) == 20
 
@@ -114,7 +114,7 @@ def test_a_limit_spares_the_rest_of_the_walk(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A list that takes several pages ends its walk where the limit is reached."""
-    with elsewhere(Sandbox(600, page_size_cap=10)) as small:
+    with elsewhere(Sandbox(600, page_size_cap=10, app_secret=SECRET)) as small:
         ran = runner(small.environment, monkeypatch, capsys)("list", "--limit", 101, "--json")
         assert small.requests["list_tickets"] < 40
     assert len(ran.rows) == 101

@@ -17,14 +17,17 @@ from workorder_async.sandbox import Sandbox
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Run one sandbox for the tests of this file."""
-    with elsewhere(Sandbox(300)) as sandbox:
+    with elsewhere(Sandbox(300, app_secret=SECRET)) as sandbox:
         yield sandbox
 
 
 def test_a_long_export_shows_a_bar(tmp_path: Path) -> None:
     """An export that takes more than a second shows a bar on the terminal, and takes it away in the end."""
     words = ["export", "--output", tmp_path / "t.jsonl", "--concurrency", 1]
-    with elsewhere(Sandbox(300, latency=0.4)) as slow, on_terminal(slow.environment, *words) as terminal:
+    with (
+        elsewhere(Sandbox(300, latency=0.4, app_secret=SECRET)) as slow,
+        on_terminal(slow.environment, *words) as terminal,
+    ):
         terminal.read_until("━")
         terminal.read_until("/300")
         assert terminal.finish() == 0
@@ -57,7 +60,7 @@ def test_a_quick_export_shows_no_bar(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_a_bar_on_stderr_leaves_stdout_alone(tmp_path: Path) -> None:
     """With stdout in a file, a long list shows its bar on the terminal and only JSON in the file."""
     with (
-        elsewhere(Sandbox(200, latency=0.55)) as slow,
+        elsewhere(Sandbox(200, latency=0.55, app_secret=SECRET)) as slow,
         (tmp_path / "out").open("wb") as out,
         on_terminal(slow.environment, "list", "--limit", 0, "--json", stdout=out) as terminal,
     ):

@@ -27,7 +27,7 @@ STEPS = ["name", "connection", "answer", "clock", "signature"]
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(5)) as sandbox:
+    with elsewhere(Sandbox(5, app_secret=SECRET)) as sandbox:
         yield sandbox
 
 
@@ -310,7 +310,7 @@ def test_an_answer_that_fails_later(workorder: Workorder) -> None:
 @pytest.mark.parametrize(("ahead", "said"), [(3600, "behind the platform's"), (-90, "ahead of the platform's")])
 def test_a_wrong_clock(workorder: Workorder, ahead: int, said: str) -> None:
     """A clock that differs fails that check with the difference; the signature is still tried, and accepted."""
-    with elsewhere(Sandbox(1, clock=lambda: time.time() + ahead)) as skewed:
+    with elsewhere(Sandbox(1, clock=lambda: time.time() + ahead, app_secret=SECRET)) as skewed:
         checked = examined(workorder, "--base-url", skewed.url)
     assert [checked[name][0] for name in STEPS] == [True, True, True, False, True]
     number, _, rest = checked["clock"][1].partition(" s ")

@@ -118,7 +118,7 @@ def test_client_options_are_the_clients_arguments() -> None:
 
 async def test_a_signature_made_by_hand_is_accepted() -> None:
     """The default scheme is an HMAC-SHA256 over AppId, Timestamp, method, path, query and body, joined by colons."""
-    async with Sandbox(3) as sandbox, aiohttp.ClientSession() as http:
+    async with Sandbox(3, app_secret="sandbox-secret") as sandbox, aiohttp.ClientSession() as http:
         now = str(int(time.time()))
         signed = f"sandbox-app:{now}:GET:/workorder/api/ticket/base:id=1003:"
         sign = hmac.new(b"sandbox-secret", signed.encode(), hashlib.sha256).hexdigest()
@@ -216,7 +216,7 @@ async def test_filling_it_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.M
             yield {**record, "id": id}
             loop.call_soon_threadsafe(filling.set)
 
-    monkeypatch.setattr("workorder_async.sandbox.seed_tickets", endless)
+    monkeypatch.setattr("workorder_async.sandbox.sandbox.seed_tickets", endless)
     entering = asyncio.create_task(Sandbox(1, db=tmp_path / "sandbox.db").__aenter__())
     await filling.wait()
     entering.cancel()
@@ -321,7 +321,7 @@ async def test_date_is_the_servers_own_time() -> None:
 async def half_a_request(wire: Wire, name: str, kind: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Send the signed headers of a request and the first bytes of its body."""
     signed = "\r\n".join(f"{key}: {value}" for key, value in wire.sign("POST", PREFIX + name, (), ()).items())
-    head = f"POST {PREFIX}{name} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 99\r\n{signed}"
+    head = f"POST {PREFIX}{name} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 99\r\n{signed}"
     url = URL(wire.sandbox.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(f"{head}\r\n\r\n--b".encode())

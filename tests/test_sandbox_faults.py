@@ -16,8 +16,39 @@ from workorder_async.sandbox import Fault, Kind, Sandbox
 
 COMMENT = {"id": 1001, "detail": "记一笔"}
 FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--b--'
-NOT_APPLIED: tuple[Kind, ...] = ("refuse", "reset", "hang", "429", "503", "html", "errno")
-APPLIED: tuple[Kind, ...] = ("reset_after", "hang_after", "html_after", "truncate", "slow_headers", "slow_body")
+NOT_APPLIED: tuple[Kind, ...] = (
+    "refuse",
+    "reset",
+    "hang",
+    "401",
+    "403",
+    "429",
+    "500",
+    "503",
+    "html",
+    "portal",
+    "errno",
+)
+APPLIED: tuple[Kind, ...] = (
+    "reset_after",
+    "hang_after",
+    "500_after",
+    "502_after",
+    "503_after",
+    "504_after",
+    "html_after",
+    "portal_after",
+    "errno_after",
+    "truncate",
+    "slow_headers",
+    "slow_body",
+    "date",
+    "bomb",
+    "deep",
+    "many_headers",
+    "long_header",
+)
+STATUS = {"html": 502, "html_after": 502}
 NO_ANSWER = {"refuse", "reset", "hang", "reset_after", "hang_after", "truncate"}
 
 
@@ -30,7 +61,8 @@ def no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def fault(kind: Kind, **options: Any) -> Fault:
     """Make a quick fault of a kind."""
-    return Fault(kind, **{"seconds": 0.02, "errno": 90777 if kind == "errno" else None} | options)
+    errno = 90777 if kind.startswith("errno") else None
+    return Fault(kind, **{"seconds": 0.02, "errno": errno, "size": 2000} | options)
 
 
 async def heard(wire: Wire, kind: Kind, asking: Coroutine[Any, Any, Answer]) -> Answer | None:
@@ -101,7 +133,9 @@ async def commenting(
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Send a comment, or the beginning of one, over a connection of one's own, which is dropped at the end."""
     signed = "".join(f"{k}: {v}\r\n" for k, v in wire.sign("POST", f"{PREFIX}comment_ticket", (), (body,)).items())
-    lines = f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n{signed}\r\n"
+    lines = (
+        f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n{signed}\r\n"
+    )
     url = URL(wire.sandbox.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(f"POST {PREFIX}comment_ticket HTTP/1.1\r\n{lines}".encode() + body)
@@ -133,6 +167,16 @@ async def commenting(
         ("errno", {"errno": 10000}, r"Fault\.errno"),
         ("errno", {"errno": "90001"}, r"Fault\.errno"),
         ("reset", {"errno": 90001}, r"Fault\.errno"),
+        ("errno_after", {}, r"Fault\.errno"),
+        ("503_after", {"errno": 90001}, r"Fault\.errno"),
+        ("500_after", {"errno": 2**31}, r"Fault\.errno"),
+        ("date", {"seconds": float("nan")}, r"Fault\.seconds"),
+        ("date", {"seconds": 10**10}, r"Fault\.seconds"),
+        ("slow_headers", {"seconds": -1}, r"Fault\.seconds"),
+        ("total", {"number": 1.5}, r"Fault\.number"),
+        ("bomb", {"size": 0}, r"Fault\.size"),
+        ("page_size", {"operation": "get_ticket"}, r"Fault\.operation.*list_tickets"),
+        ("other_ticket", {"operation": "list_tickets"}, r"Fault\.operation.*get_ticket_detail"),
     ],
 )
 def test_an_impossible_fault_is_refused(kind: Kind, arguments: dict[str, Any], named: str) -> None:
@@ -203,7 +247,8 @@ async def test_reads_and_uploads_meet_them_too(operation: str, kind: Kind) -> No
         answer = await heard(wire, kind, ask())
         assert (answer is None) is (kind in NO_ANSWER)
         if answer is not None:
-            assert (answer.status == 200) is (kind in {"errno", "slow_headers", "slow_body"})
+            number = kind.removesuffix("_after")
+            assert answer.status == STATUS.get(kind, int(number) if number.isdecimal() else 200)
         assert (await ask()).envelope["errno"] == 10000
         assert [one.operation for one in wire.sandbox.struck] == [operation]
 

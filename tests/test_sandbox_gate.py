@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from tests.sandbox_wire import PREFIX, Clock, ticket_request, wired
-from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, TicketStateError
+from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError, TicketStateError
 from workorder_async.sandbox import SANDBOX_ERRNOS, Errno, Sandbox
 
 NOW = 1660298589.0
@@ -71,7 +71,8 @@ async def test_each_header_is_checked(headers: Mapping[str, str | None], errno: 
 async def test_seconds_and_milliseconds_are_accepted(scheme: str, timestamp: str) -> None:
     """Either unit will do, whatever the scheme's own is; the text that was sent is what was signed."""
     clock = Clock(NOW)
-    async with wired(Sandbox(3, clock=clock, scheme=scheme)) as wire, aiohttp.ClientSession() as http:
+    sandbox = Sandbox(3, clock=clock, scheme=scheme, app_secret="sandbox-secret")
+    async with wired(sandbox) as wire, aiohttp.ClientSession() as http:
         sign = {
             "1660298589": "4c615a6421e56f9980142fea9028c64e",
             "1660298589123": "2ed0db55dea95b5bae246ee515dbe7f8",
@@ -121,7 +122,7 @@ async def test_the_envelope() -> None:
 async def test_an_app_id_that_is_no_text_is_refused_like_any_other() -> None:
     """Bytes that are no UTF-8 are answered with the envelope, too."""
     async with wired(Sandbox(1)) as wire:
-        body = await wire.raw(b"GET " + PREFIX.encode() + b"base?id=1001 HTTP/1.1\r\nHost: x\r\nAppId: \xff")
+        body = await wire.raw(b"GET " + PREFIX.encode() + b"base?id=1001 HTTP/1.1\r\nHost: 127.0.0.1\r\nAppId: \xff")
     assert orjson.loads(body)["errno"] == 90003
 
 
@@ -195,6 +196,7 @@ def test_invented_errnos_map_to_errors() -> None:
         90003: AuthenticationError,
         90005: NotFoundError,
         90008: TicketStateError,
+        90009: RateLimitedError,
     }
     assert all(issubclass(kind, ApiError) for kind in SANDBOX_ERRNOS.values())
     assert [int(one) for one in Errno if one < 90000] == [23000]

@@ -1,10 +1,11 @@
 """`workorder sandbox`: a platform on this machine to try things out, until Ctrl-C."""
 
 import asyncio
+import os
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
@@ -14,6 +15,8 @@ from workorder_async.cli.values import Whole
 
 if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
+
+_SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 
 
 def sandbox(
@@ -25,14 +28,27 @@ def sandbox(
     db: Annotated[Path | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
+    name: Annotated[tuple[str, ...], Parameter(help="A further name that it is called by; may be repeated.")] = (),
 ) -> int:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 
-    Prints the four lines to copy into another terminal, where every other command then works against it.
+    Prints the four lines to copy into another terminal, where every other command then works against it. The secret is
+    a new one each time, unless WORKORDER_SANDBOX_SECRET gives one, which is for sandboxes alone: for a --db that is
+    used again, for example. It answers to localhost, to IP addresses, to --host and to each --name.
     """
     from workorder_async.sandbox import Sandbox
 
-    platform = Sandbox(tickets, db=db, host=host, port=port, seed=seed, latency=latency, page_size_cap=page_size_cap)
+    platform = Sandbox(
+        tickets,
+        db=db,
+        host=host,
+        port=port,
+        seed=seed,
+        latency=latency,
+        page_size_cap=page_size_cap,
+        app_secret=os.environ.get(_SECRET) or None,
+        names=name,
+    )
     return run(_serve(platform, tickets))
 
 

@@ -6,10 +6,10 @@ checked, its parameters are read by `rules`, the store answers in its own thread
 
 import asyncio
 import secrets
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
-from email.utils import formatdate
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -30,13 +30,17 @@ from workorder_async.endpoints import (
 )
 from workorder_async.models import JSON
 from workorder_async.sandbox import breaking, changes, rules, shapes
-from workorder_async.sandbox.drift import Drifting
+from workorder_async.sandbox.clocks import Clocks
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.faults import Faults
-from workorder_async.sandbox.files import Files
+from workorder_async.sandbox.faults import Fault, Faults
+from workorder_async.sandbox.files import Files, download_headers
 from workorder_async.sandbox.gate import Gate
+from workorder_async.sandbox.hosts import Hosts
+from workorder_async.sandbox.kinds import LIES
+from workorder_async.sandbox.limit import Limit
+from workorder_async.sandbox.listing import Listing
 from workorder_async.sandbox.multipart import Pieces
-from workorder_async.sandbox.rules import Fields
+from workorder_async.sandbox.spelling import Speller
 from workorder_async.sandbox.store import Change, Store
 from workorder_async.signing import SigningInput
 
@@ -44,7 +48,8 @@ from workorder_async.signing import SigningInput
 JSON_LIMIT = 16 << 20
 
 _T = TypeVar("_T")
-_Answer: TypeAlias = Callable[[web.Request], Awaitable[JSON]]
+# Given a request, and the lie that is to be told in its answer, if any.
+_Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
 
 
 @frozen
@@ -69,24 +74,27 @@ _MUTATIONS = (
 class Api:
     """The endpoints over a store that is only touched in `worker`, and over `files`.
 
-    `clock` gives seconds since the epoch, also to the `Date` header; `latency` seconds pass before each answer.
+    `latency` seconds pass before each answer. `requests` are counted by operation, and of those what `limit` `refused`.
     """
 
     store: Store
     worker: Executor
     files: Files
+    hosts: Hosts
     gate: Gate
-    drifting: Drifting
+    clocks: Clocks
+    limit: Limit
+    listing: Listing
     faults: Faults
-    clock: Callable[[], float]
+    speller: Speller
     latency: float
-    page_size_cap: int
     requests: Counter[str] = field(factory=Counter)
+    refused: Counter[str] = field(factory=Counter)
 
     def application(self) -> web.Application:
         """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
-        app = web.Application()
-        app.on_response_prepare.append(self._set_date)
+        app = web.Application(middlewares=[self.hosts.guard])
+        app.on_response_prepare.append(self.clocks.set_date)
         app.on_shutdown.append(self._end_pauses)
         reads = (
             ("POST", LIST_TICKETS, self._list_tickets),
@@ -103,18 +111,20 @@ class Api:
         app.router.add_route("GET", "/files/{file_path:.+}", self._download)
         return app
 
-    async def _set_date(self, _request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Date"] = formatdate(self.clock(), usegmt=True)
-
     async def _end_pauses(self, _app: web.Application) -> None:
         self.faults.pauses.end()
 
     def _handler(self, endpoint: Endpoint, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
+            self.clocks.take_turn(request)
             self.requests[endpoint.operation] += 1
-            fault = self.faults.strike(endpoint.operation, self.requests[endpoint.operation])
-            right = partial(self._envelope, request, answer)
             try:
+                if not self.limit.grants():
+                    self.refused[endpoint.operation] += 1
+                    return await self.limit.refuse(request)
+                fault = self.faults.strike(endpoint.operation, self.requests[endpoint.operation])
+                lie = fault if fault is not None and fault.kind in LIES else None
+                right = partial(self._envelope, request, partial(answer, request, lie))
                 if fault is not None:
                     return await self.faults.carry_out(fault, request, right)
                 return breaking.envelope(await right())
@@ -123,52 +133,49 @@ class Api:
 
         return handle
 
-    async def _envelope(self, request: web.Request, answer: _Answer) -> bytes:
+    async def _envelope(self, request: web.Request, answer: Callable[[], Awaitable[JSON]]) -> bytes:
         envelope: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
         try:
-            self.gate.check_headers(request.headers)
-            data = await answer(request)
+            self.gate.check_headers(request.headers, self.clocks.now(request))
+            data = await answer()
             if data is not None:
                 envelope["data"] = data
         except Refused as refused:
             envelope = {"errno": int(refused.errno), "errmsg": refused.errmsg}
         envelope["request_id"] = secrets.token_hex(16)
         await self.faults.pauses.delay(self.latency)
-        return orjson.dumps(envelope)
+        return orjson.dumps(self.speller.spell(envelope))
 
-    async def _list_tickets(self, request: web.Request) -> JSON:
+    async def _list_tickets(self, request: web.Request, lie: Fault | None) -> JSON:
         body = await self._signed_body(request)
         if body or request.method == "POST":
             parameters = rules.decode(request.headers.get("Content-Type", ""), body)
         else:
             parameters = rules.from_query(request.query, rules.LIST)
-        return await self._in_store(partial(self._page, rules.read(parameters, rules.LIST)))
+        fields = rules.read(parameters, rules.LIST)
+        return await self._in_store(partial(self.listing.page, self.store, fields, lie))
 
-    def _page(self, fields: Fields) -> JSON:
-        size = min(fields["page_size"], self.page_size_cap)
-        total, rows = self.store.page(fields, size)
-        tickets: list[JSON] = [shapes.summary(row) for row in rows]
-        self.drifting.after_read(self.store)
-        return {"pagination": {"page_size": size, "total": total}, "tickets": tickets}
-
-    async def _get_ticket(self, request: web.Request) -> JSON:
+    async def _get_ticket(self, request: web.Request, lie: Fault | None) -> JSON:
         id = await self._asked_id(request)
-        return await self._in_store(lambda: shapes.ticket(self.store.ticket(id)))
+        return await self._in_store(lambda: shapes.ticket(self._row(id, lie)))
 
-    async def _get_ticket_detail(self, request: web.Request) -> JSON:
+    async def _get_ticket_detail(self, request: web.Request, lie: Fault | None) -> JSON:
         id = await self._asked_id(request)
 
         def url(file_path: str) -> str:
-            return self.files.temporary_url(_origin(request), file_path)
+            return self.files.temporary_url(str(request.url.origin()), file_path)
 
-        return await self._in_store(lambda: shapes.detail(self.store.ticket(id), url))
+        return await self._in_store(lambda: shapes.detail(self._row(id, lie), url))
+
+    def _row(self, id: int, lie: Fault | None) -> sqlite3.Row:
+        return self.store.ticket(id if lie is None else self.store.id_after(id))
 
     async def _asked_id(self, request: web.Request) -> int:
         await self._signed_body(request)
         return int(rules.read(rules.from_query(request.query, rules.ONE), rules.ONE)["id"])
 
     def _changer(self, mutation: _Mutation) -> _Answer:
-        async def answer(request: web.Request) -> JSON:
+        async def answer(request: web.Request, _: Fault | None) -> JSON:
             content_type = request.headers.get("Content-Type", "")
             body = rules.decode(content_type, await self._signed_body(request))
             fields = rules.read(body, mutation.schema)
@@ -179,7 +186,7 @@ class Api:
 
         return answer
 
-    async def _upload_file(self, request: web.Request) -> JSON:
+    async def _upload_file(self, request: web.Request, _: Fault | None) -> JSON:
         async with self.files.received(request.content) as body:
             signed = _signing_input(request, Pieces(body))
             await asyncio.to_thread(self.gate.check_signature, request.headers, signed)
@@ -191,8 +198,8 @@ class Api:
         file_path = request.match_info["file_path"]
         if not self.files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
             raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
-        file_type = await self._in_store(lambda: self.store.file_type(file_path))
-        return web.FileResponse(self.files.path(file_path), headers={"Content-Type": str(file_type)})
+        names = await self._in_store(lambda: self.store.file(file_path))
+        return web.FileResponse(self.files.path(file_path), headers=download_headers(*names or ("", "")))
 
     async def _signed_body(self, request: web.Request) -> bytes:
         body = bytearray()
@@ -205,15 +212,6 @@ class Api:
 
     async def _in_store(self, question: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self.worker, question)
-
-
-def _origin(request: web.Request) -> str:
-    """Return scheme, host and port as the client wrote them, or where that is no host, as they are here."""
-    try:
-        return str(request.url.origin())
-    except ValueError:
-        host, port = request.get_extra_info("sockname")[:2]
-        return f"http://{host}:{port}"
 
 
 def _signing_input(request: web.Request, body: Iterable[bytes]) -> SigningInput:

@@ -7,6 +7,8 @@ from typing import TypeVar
 from workorder_async.errors import ConfigError
 
 _T = TypeVar("_T")
+# Thirty years: a clock that is further off is no date any more.
+_FAR = 10**9
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -19,6 +21,12 @@ def check_seconds(name: str, value: object) -> None:
     """Accept a span of seconds, 0 too."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ConfigError(f"{name} is {value!r}; it must be seconds, 0 or more")
+
+
+def check_offset(name: str, value: object) -> None:
+    """Accept how far one clock is from another, in seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_FAR <= value <= _FAR:
+        raise ConfigError(f"{name} is {value!r}; it must be seconds, from {-_FAR} to {_FAR}")
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:

@@ -14,21 +14,30 @@ from aiohttp import web
 
 _DRIPS = 20
 
-_PAGE = (
+_PROXY_PAGE = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>sandbox proxy</center>\r\n</body>\r\n</html>\r\n"
 )
+_PORTAL_PAGE = (
+    '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>网络认证</title></head>\n<body>\n'
+    '<form action="/login" method="post">请登录后访问网络 <input name="user"></form>\n</body></html>\n'
+)
 
 
-def envelope(body: bytes) -> web.Response:
+def envelope(body: bytes, status: int = 200) -> web.Response:
     """Answer with an envelope, as always."""
-    return web.Response(body=body, content_type="application/json")
+    return web.Response(status=status, body=body, content_type="application/json")
 
 
-def refusal(errno: int | None) -> web.Response:
+def refusal(errno: int, status: int = 200) -> web.Response:
     """Answer with an envelope that says no."""
     said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
-    return envelope(orjson.dumps(said))
+    return envelope(orjson.dumps(said), status)
+
+
+def forbidden(status: int) -> web.Response:
+    """Answer as a gateway does that does not know who asks."""
+    return web.Response(status=status, text="the sandbox's gateway does not know you, by its script\n")
 
 
 def busy(status: int, retry_after: int | None) -> web.Response:
@@ -37,9 +46,14 @@ def busy(status: int, retry_after: int | None) -> web.Response:
     return web.Response(status=status, headers=headers, text="the sandbox is busy, by its script\n")
 
 
-def page() -> web.Response:
+def proxy_page() -> web.Response:
     """Answer as a proxy does that got no answer."""
-    return web.Response(status=502, content_type="text/html", text=_PAGE)
+    return web.Response(status=502, content_type="text/html", text=_PROXY_PAGE)
+
+
+def portal_page() -> web.Response:
+    """Answer as a captive portal does: with success, and with a page that asks who you are."""
+    return web.Response(content_type="text/html", text=_PORTAL_PAGE)
 
 
 def close(request: web.Request) -> web.Response:
@@ -94,6 +108,11 @@ class Pauses:
         self._watches: set[_Watch] = set()
         self._ended = asyncio.Event()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the sandbox has come to its end."""
+        return self._ended.is_set()
+
     def end(self) -> None:
         """Let every pause be over, and every further one."""
         self._ended.set()
@@ -109,12 +128,12 @@ class Pauses:
 
     async def hang(self, request: web.Request) -> web.StreamResponse:
         """Say nothing, until the caller goes away."""
-        await self._wait(request, None)
+        await self.wait(request, None)
         return close(request)
 
     async def slow_headers(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
         """Answer after so many seconds."""
-        await self._wait(request, seconds)
+        await self.wait(request, seconds)
         return envelope(body)
 
     async def slow_body(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
@@ -124,11 +143,11 @@ class Pauses:
         drips = [body[start : start + size] for start in range(0, len(body), size)]
         await response.write(drips[0])
         for drip in drips[1:]:
-            await self._wait(request, seconds / (len(drips) - 1))
+            await self.wait(request, seconds / (len(drips) - 1))
             await response.write(drip)
         return response
 
-    async def _wait(self, request: web.Request, seconds: float | None) -> None:
+    async def wait(self, request: web.Request, seconds: float | None) -> None:
         """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
         transport = request.transport
         if transport is None or self._ended.is_set():

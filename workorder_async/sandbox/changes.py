@@ -26,7 +26,7 @@ def _json(value: object) -> str:
 
 def _check_files(store: Store, name: str, attachments: list[Fields]) -> None:
     for index, attachment in enumerate(attachments):
-        if store.file_type(attachment["file_path"]) is None:
+        if store.file(attachment["file_path"]) is None:
             raise refuse(f"{name}[{index}].file_path", "不是 upload_file 返回的文件路径")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import IntEnum
 
-from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, TicketStateError
+from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError, TicketStateError
 
 
 class Errno(IntEnum):
@@ -31,6 +31,13 @@ class Errno(IntEnum):
     NOT_REJECTABLE = 90008
     """The product line has rejected the ticket already, or the ticket is closed or cancelled."""
 
+    RATE = 90009
+    """There are too many requests in this second (`Sandbox(rate=...)`, where it says so with an errno)."""
+    PAGE_DEPTH = 90010
+    """The page lies deeper in the list than pages go (`Sandbox(page_depth=...)`)."""
+    FAULT = 90011
+    """A `Fault` that was given no errno says this one."""
+
 
 #: The sandbox's own errnos as error classes, for `WorkorderClient(errnos=...)`; what is left out stays an `ApiError`.
 SANDBOX_ERRNOS: Mapping[int, type[ApiError]] = {
@@ -39,6 +46,7 @@ SANDBOX_ERRNOS: Mapping[int, type[ApiError]] = {
     Errno.APP_ID: AuthenticationError,
     Errno.NOT_FOUND: NotFoundError,
     Errno.NOT_REJECTABLE: TicketStateError,
+    Errno.RATE: RateLimitedError,
 }
 
 

@@ -8,55 +8,20 @@ struck, `Sandbox.applied` what was carried out all the same.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from aiohttp import web
 from attrs import define, field, frozen
 
-from workorder_async import endpoints
 from workorder_async.errors import ConfigError
-from workorder_async.sandbox import breaking
-from workorder_async.sandbox.arguments import check_choice, check_seconds, check_whole, script
+from workorder_async.sandbox import bombs, breaking
+from workorder_async.sandbox.arguments import check_choice, check_offset, check_seconds, check_whole, script
+from workorder_async.sandbox.clocks import DATE_AHEAD
+from workorder_async.sandbox.errnos import Errno
+from workorder_async.sandbox.kinds import ERRNO_NEEDED, ERRNO_TAKEN, INSTEAD, LIES, OPERATIONS, Kind
 
-Kind: TypeAlias = Literal[
-    "refuse",
-    "reset",
-    "hang",
-    "429",
-    "503",
-    "html",
-    "errno",
-    "reset_after",
-    "hang_after",
-    "html_after",
-    "truncate",
-    "slow_headers",
-    "slow_body",
-]
-"""What goes wrong.
-
-Nothing is applied, nor is the signature looked at:
-
-refuse        the connection is closed when the head of the request has come, its body unread
-reset         the whole request is read, and the connection is reset
-hang          the whole request is read, and nothing more is heard, until the caller goes away or the sandbox ends
-429, 503      HTTP 429 Too Many Requests, HTTP 503 Service Unavailable, with `Retry-After`
-html          HTTP 502 with a proxy's page
-errno         HTTP 200 with an envelope that has `Fault.errno`
-
-The request is handled as always, so that a mutation is applied if it may be, and then:
-
-reset_after   the connection is reset, without an answer
-hang_after    nothing is heard, as above
-html_after    HTTP 502 with a proxy's page
-truncate      half of the body is sent, and the connection is closed
-slow_headers  the answer begins after `Fault.seconds`
-slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
-"""
-
-_INSTEAD = frozenset(("reset", "hang", "429", "503", "html", "errno"))
-_OPERATIONS = sorted(one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint))
 _ANYTHING = 2**63
+_SIZE_MAX = 1 << 40
 
 
 @frozen
@@ -80,31 +45,43 @@ class Fault:
     times: int | None = field(default=None, kw_only=True)
     """How often it strikes at the most; None: without an end."""
     seconds: float = field(default=1.0, kw_only=True)
-    """How long slow_headers and slow_body take."""
+    """How long slow_headers, slow_body and a byte of drip take; how far date is ahead (below 0: behind)."""
     retry_after: int | None = field(default=1, kw_only=True)
-    """`Retry-After` of 429 and 503, in seconds; None: there is none."""
+    """`Retry-After` of 429, 503 and 503_after, in seconds; None: there is none."""
     errno: int | None = field(default=None, kw_only=True)
-    """The errno of the kind errno, which needs it."""
+    """The errno of an envelope: errno and errno_after need it, 401, 403 and 500 to 504 with an envelope may have it."""
+    number: int = field(default=1, kw_only=True)
+    """What total and page_size say."""
+    size: int = field(default=100 << 20, kw_only=True)
+    """How many bytes a bomb unpacks to, and the headers of many_headers and long_header have."""
 
     def __attrs_post_init__(self) -> None:
         check_choice("Fault.kind", self.kind, get_args(Kind))
         if self.operation is not None:
-            check_choice("Fault.operation", self.operation, _OPERATIONS)
+            check_choice("Fault.operation", self.operation, LIES.get(self.kind, OPERATIONS))
         check_whole("Fault.after", self.after, 0, _ANYTHING)
         check_whole("Fault.every", self.every, 1, _ANYTHING)
         if isinstance(self.chance, bool) or not isinstance(self.chance, int | float) or not 0 <= self.chance <= 1:
             raise ConfigError(f"Fault.chance is {self.chance!r}; it must be a share, from 0 to 1")
         if self.times is not None:
             check_whole("Fault.times", self.times, 1, _ANYTHING)
-        check_seconds("Fault.seconds", self.seconds)
+        (check_offset if self.kind == "date" else check_seconds)("Fault.seconds", self.seconds)
         if self.retry_after is not None:
             check_whole("Fault.retry_after", self.retry_after, 0, _ANYTHING)
-        if (self.errno is None) is (self.kind == "errno"):
-            raise ConfigError(f"Fault.errno is {self.errno!r}; the kind errno needs one, and no other kind has it")
+        if self.errno is None and self.kind in ERRNO_NEEDED:
+            raise ConfigError(f"Fault.errno is None; the kind {self.kind} needs one")
+        if self.errno is not None and self.kind not in ERRNO_TAKEN:
+            raise ConfigError(f"Fault.errno is {self.errno!r}; only {', '.join(sorted(ERRNO_TAKEN))} have one")
         if self.errno is not None:
             check_whole("Fault.errno", self.errno, -(2**31), 2**31 - 1)
-        if self.errno == 10000:
-            raise ConfigError("Fault.errno is 10000, which means success; choose another")
+            if self.errno == 10000:
+                raise ConfigError("Fault.errno is 10000, which is no fault but success")
+        check_whole("Fault.number", self.number, -(2**31), 2**31 - 1)
+        check_whole("Fault.size", self.size, 1, _SIZE_MAX)
+
+    def meets(self, operation: str) -> bool:
+        """Tell whether requests of this operation are counted."""
+        return self.operation in (None, operation) and (self.kind not in LIES or operation in LIES[self.kind])
 
 
 @frozen
@@ -157,7 +134,7 @@ class Faults:
 
     def strike(self, operation: str, request: int) -> Fault | None:
         """Count a request that has arrived, and return what strikes it, or None."""
-        due = [line for line in self._lines if line.fault.operation in (None, operation) and line.is_due(self._chance)]
+        due = [line for line in self._lines if line.fault.meets(operation) and line.is_due(self._chance)]
         if not due:
             return None
         due[0].struck += 1
@@ -170,28 +147,62 @@ class Faults:
         """Let it happen to a request whose right answer would be `answer()`."""
         if fault.kind == "refuse":
             return breaking.close(request)
-        body = b""
-        if fault.kind in _INSTEAD:
+        if fault.kind in INSTEAD:
             async for _ in request.content.iter_any():
                 pass
-        else:
-            body = await answer()
+            return await self._broken(fault, request)
+        body = await answer()
+        if fault.kind.endswith("_after"):
+            return await self._broken(fault, request)
+        return await self._told(fault, request, body)
+
+    async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
+        """Answer with nothing of the right answer, whether or not something was applied."""
+        errno = Errno.FAULT if fault.errno is None else fault.errno
+        response: web.StreamResponse
+        match fault.kind.removesuffix("_after"):
+            case "reset":
+                response = breaking.reset(request)
+            case "hang":
+                response = await self.pauses.hang(request)
+            case "html":
+                response = breaking.proxy_page()
+            case "portal":
+                response = breaking.portal_page()
+            case "429" | "503" as status:
+                response = breaking.busy(int(status), fault.retry_after)
+            case "401" | "403" as status if fault.errno is None:
+                response = breaking.forbidden(int(status))
+            case "errno":
+                response = breaking.refusal(errno)
+            case status:
+                response = breaking.refusal(errno, int(status))
+        return response
+
+    async def _told(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Answer with this body in the fault's way, or with what begins like it; a lie is in it already."""
         response: web.StreamResponse
         match fault.kind:
-            case "reset" | "reset_after":
-                response = breaking.reset(request)
-            case "hang" | "hang_after":
-                response = await self.pauses.hang(request)
-            case "html" | "html_after":
-                response = breaking.page()
-            case "429" | "503":
-                response = breaking.busy(int(fault.kind), fault.retry_after)
-            case "errno":
-                response = breaking.refusal(fault.errno)
             case "truncate":
                 response = await breaking.truncate(request, body)
             case "slow_headers":
                 response = await self.pauses.slow_headers(request, body, fault.seconds)
             case "slow_body":
                 response = await self.pauses.slow_body(request, body, fault.seconds)
+            case "bomb":
+                response = await bombs.bomb(fault.size)
+            case "deep":
+                response = bombs.deep()
+            case "endless":
+                response = await bombs.endless(request, self.pauses, None)
+            case "drip":
+                response = await bombs.endless(request, self.pauses, fault.seconds)
+            case "many_headers":
+                response = await bombs.many_headers(request, body, fault.size)
+            case "long_header":
+                response = await bombs.long_header(request, body, fault.size)
+            case _:
+                if fault.kind == "date":
+                    request[DATE_AHEAD] = fault.seconds
+                response = breaking.envelope(body)
         return response

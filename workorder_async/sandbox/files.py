@@ -2,17 +2,20 @@
 
 import asyncio
 import hmac
+import re
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from aiohttp import StreamReader
 
 from workorder_async.models import JSON
 from workorder_async.sandbox.multipart import copy, find_file
+from workorder_async.sandbox.private import create_file, make_folder
 
 #: A request names no person, so every upload is by the one of the API document's example (address-book number).
 AUTHOR = 40084
@@ -20,6 +23,8 @@ AUTHOR = 40084
 GOOD_FOR = 600
 
 _FLUSH_AT = 1 << 20
+_RESERVED = ':*?"<>|'
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Files:
@@ -47,14 +52,14 @@ class Files:
             await asyncio.to_thread(body.close)
 
     def _nameless(self) -> IO[bytes]:
-        self._directory.mkdir(exist_ok=True)
+        make_folder(self._directory)
         return tempfile.TemporaryFile(dir=self._directory)
 
     def keep(self, body: IO[bytes], content_type: str) -> dict[str, JSON]:
         """Keep the file in a multipart body under a new storage key, and return its Attachment."""
         part = find_file(body, content_type)
         name = secrets.token_hex(16)
-        with (self._directory / name).open("xb") as file:
+        with create_file(self._directory / name) as file:
             copy(body, part, file)
         return {
             "author": AUTHOR,
@@ -82,3 +87,16 @@ class Files:
     def _token(self, file_path: str, expires: str) -> str:
         message = f"{file_path}\n{expires}".encode(errors="replace")
         return hmac.new(self._url_secret, message, "sha256").hexdigest()
+
+
+def download_headers(file_name: str, file_type: str) -> dict[str, str]:
+    """Return the headers of an uploaded file: a browser saves it, guesses no other type, and runs nothing of it."""
+    last = re.split(r"[/\\]", file_name)[-1]
+    name = "".join(one if one.isprintable() and one not in _RESERVED else "_" for one in last).lstrip(".") or "file"
+    names = f"filename=\"{_NOT_PLAIN.sub('_', name)}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return {
+        "Content-Type": file_type,
+        "Content-Disposition": f"attachment; {names}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }

@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.signing import Scheme, SigningInput
@@ -12,16 +12,15 @@ TOLERANCE = 300
 
 
 class Gate:
-    """Knows one application, its secret and its signing scheme, and what time it is (`clock`, seconds)."""
+    """Knows one application, its secret and its signing scheme."""
 
-    def __init__(self, app_id: str, app_secret: str, scheme: Scheme, clock: Callable[[], float]) -> None:
+    def __init__(self, app_id: str, app_secret: str, scheme: Scheme) -> None:
         self._app_id = app_id
         self._secret = app_secret
         self._scheme = scheme
-        self._clock = clock
 
-    def check_headers(self, headers: Mapping[str, str]) -> None:
-        """Refuse an unknown AppId, and a timestamp that is not of this moment, in seconds or milliseconds."""
+    def check_headers(self, headers: Mapping[str, str], now: float) -> None:
+        """Refuse an unknown AppId, and a timestamp (seconds or milliseconds) that is far from `now` (seconds)."""
         if "AppId" not in headers:
             raise Refused(Errno.APP_ID, "AppId 缺失")
         if headers["AppId"] != self._app_id:
@@ -30,7 +29,7 @@ class Gate:
         if not re.fullmatch(r"[0-9]{9,14}", timestamp):
             raise Refused(Errno.TIMESTAMP, f"Timestamp {timestamp!r} 不是秒级或毫秒级时间戳")
         seconds = int(timestamp) / (1000 if len(timestamp) > 11 else 1)
-        away = abs(seconds - self._clock())
+        away = abs(seconds - now)
         if away > TOLERANCE:
             raise Refused(Errno.TIMESTAMP, f"Timestamp 与服务器时间相差 {away:.0f} 秒, 超过 {TOLERANCE} 秒")
 

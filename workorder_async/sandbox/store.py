@@ -3,9 +3,10 @@
 Everything here is synchronous and belongs to one thread; the application calls it there.
 """
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ from attrs import frozen
 from workorder_async.errors import ConfigError
 from workorder_async.models import JSON
 from workorder_async.sandbox.errnos import Errno, Refused
+from workorder_async.sandbox.private import close_to_others, create_file
 from workorder_async.sandbox.rules import Fields
 from workorder_async.sandbox.tables import APPLICATION_ID, CREATE_INDEXES, CREATE_TABLES, INSERT, VERSION, Record
 
@@ -27,6 +29,8 @@ _LISTED = (
 # Windows ask for many totals; a few thousand are worth keeping, more are a leak.
 _TOTALS_KEPT = 4096
 _INT64_MAX = 2**63 - 1
+# Ids times a number below it, modulo it, are the same ids in another order, and fit into SQLite's 64 bits.
+_PRIME = 2**31 - 1
 
 
 @frozen
@@ -56,9 +60,13 @@ class Store:
         self.clock = clock
         self._totals: dict[tuple[str, tuple[JSON, ...]], int] = {}
         try:
+            if path is not None:
+                # What SQLite puts beside it gets the mode of this file.
+                with suppress(FileExistsError):
+                    create_file(path).close()
             # Made by one thread and used by another, never by two at a time.
             self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise ConfigError(f"db {path} cannot be opened ({error}); its folder must exist and be writable") from None
         self._db.row_factory = sqlite3.Row
 
@@ -72,6 +80,8 @@ class Store:
                     self._fill(seed())
                 elif (self._pragma("application_id"), self._pragma("user_version")) != (APPLICATION_ID, VERSION):
                     raise ConfigError(f"db {self._path} is not a sandbox database; name another file or a new one")
+            if self._path is not None:
+                close_to_others(self._path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.OperationalError as error:
@@ -107,19 +117,20 @@ class Store:
         """Close the database; a file stays for the next sandbox."""
         self._db.close()
 
-    def page(self, fields: Fields, size: int) -> tuple[int, list[sqlite3.Row]]:
+    def page(self, fields: Fields, size: int, ties: random.Random | None = None) -> tuple[int, list[sqlite3.Row]]:
         """Return how many tickets the filters match, and one page of them, the newest first.
 
         A filter that is 0, empty or absent filters nothing, as the API document's example of zeros suggests;
-        `created_start` and `created_end` are both inside.
+        `created_start` and `created_end` are both inside. With `ties`, tickets of one second are in an order of chance.
         """
         where, values = _where(fields)
         total = self._total(where, values)
         offset = (fields["page"] - 1) * size
         if offset >= total:
             return total, []
+        order = "id" if ties is None else f"id * {ties.randrange(1, _PRIME)} % {_PRIME}"
         rows = self._db.execute(
-            f"SELECT {_LISTED} FROM tickets {where} ORDER BY created_time DESC, id DESC LIMIT ? OFFSET ?",  # noqa: S608
+            f"SELECT {_LISTED} FROM tickets {where} ORDER BY created_time DESC, {order} DESC LIMIT ? OFFSET ?",  # noqa: S608
             (*values, size, offset),
         )
         return total, rows.fetchall()
@@ -139,6 +150,12 @@ class Store:
         if row is None:
             raise Refused(Errno.NOT_FOUND, f"工单 {id} 不存在")
         return row
+
+    def id_after(self, id: int) -> int:
+        """Return the ticket that comes next by id, or where there is none, the first."""
+        after = self._db.execute("SELECT min(id) FROM tickets WHERE id > ?", (id,)).fetchone()[0]
+        first = self._db.execute("SELECT min(id) FROM tickets").fetchone()[0]
+        return int(after or first or id)
 
     def count(self, status: int) -> int:
         """Return how many tickets have this status."""
@@ -190,10 +207,10 @@ class Store:
         """Remember what `upload_file` answered (schema Attachment)."""
         self._db.execute("INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)", attachment)
 
-    def file_type(self, file_path: str) -> str | None:
-        """Return the MIME type of an uploaded file, or None where there is no such storage key."""
-        row = self._db.execute("SELECT file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
-        return None if row is None else str(row[0])
+    def file(self, file_path: str) -> tuple[str, str] | None:
+        """Return the name and the MIME type of an uploaded file, or None where there is no such storage key."""
+        row = self._db.execute("SELECT file_name, file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
+        return None if row is None else (str(row[0]), str(row[1]))
 
 
 Change: TypeAlias = Callable[[Store, Fields, int], int]
