@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -83,15 +84,16 @@ def missing(environ: dict[str, str]) -> list[str]:
     return [name for name in (BASE_URL, APP_ID, SECRET, SCHEME) if not environ.get(name, "").strip()]
 
 
-class _SafeFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return safe(super().format(record))
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        # While a bar is shown stderr is another file, which prints above it.
+        sys.stderr.write(f"{safe(self.format(record))}\n")
 
 
 def log_to_stderr() -> None:
     """Write the library's log to stderr; it holds neither the secret nor a `Sign` nor text of tickets."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_SafeFormatter("%(asctime)s %(message)s"))
+    handler = _ToStderr()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("workorder_async")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
