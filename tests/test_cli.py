@@ -126,7 +126,8 @@ def test_python_m_runs_it(words: list[str]) -> None:
         (["list", "--limit", "many"], "--limit"),
         (["list", "--status", "pendin"], "use one of: 1 pending 待处理"),
         (["list", "--type", "4"], "3 consultation 咨询"),
-        (["list", "--created-start", "20240101"], "--created-start '20240101' is no time; write 2024-01-31"),
+        (["list", "--created-start", "2025"], "--created-start '2025' is read as seconds since 1970"),
+        (["list", "--created-start", "20241301"], "--created-start '20241301' is no time; write 2024-01-31"),
         (["list", "--created-end", "soon"], "--created-end 'soon' is no time"),
         (["list", "--created-end", "1700000000000"], "--created-end is 1700000000000, which looks like milliseconds"),
         (
