@@ -143,7 +143,7 @@ def test_python_m_runs_it(words: list[str]) -> None:
         (["list", "--product-group-id", "0x24"], "--product-group-id"),
         (["show", "1473.5"], "'1473.5' is no whole number"),
         (["show", "１２"], "'１２' is no whole number"),
-        (["comment", "1.4", "1.6", "--detail", "x"], 'IDS: unable to convert "1.4" into int'),
+        (["comment", "1.4", "1.6", "--detail", "x"], 'unable to convert "1.4" into int'),
         (["close", "7", "--closer-id", "40084.5", "--as-creator"], "--closer-id: '40084.5' is no whole number"),
         (["show"], "ID"),
         (["show", "0"], "id is 0"),
