@@ -130,11 +130,16 @@ def in_child(environment: Mapping[str, str], *words: object, stdout: int | IO[by
     return checked(Ran(child.returncode, out.decode() if out else "", err.decode() if err else ""))
 
 
-def python_c(code: str) -> Ran:
+def python_c(code: str, environment: Mapping[str, str] | None = None) -> Ran:
     """Run some Python in a child process."""
     command = [sys.executable, "-c", code]
     child = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=_PATIENCE, env=child_environment({})
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        env=child_environment(environment or {}),
     )
     return Ran(child.returncode, child.stdout, child.stderr)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
@@ -56,23 +57,107 @@ def test_without_the_extra_it_says_how_to_install_it(absent: str) -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["cyclopts", "workorder_async.cli.app", "workorder_async.codec"])
-def test_ctrl_c_while_it_starts_ends_it_quietly(module: str) -> None:
-    """Ctrl-C during any of the imports exits with 130."""
-    code = f"""
+_INTERRUPTED_IMPORT = """
 import signal, sys
+class Interrupting:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
 class Finder:
     def find_spec(self, name, path, target=None):
         if name == {module!r}:
-            signal.raise_signal(signal.SIGINT)
+            {interrupt}
 sys.meta_path.insert(0, Finder())
 sys.argv = ["workorder", "list"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from workorder_async.__main__ import main
 main()
 """
+
+
+@pytest.mark.parametrize("interrupt", ["signal.raise_signal(signal.SIGINT)", "Interrupting()"])
+@pytest.mark.parametrize(
+    "module",
+    ["cyclopts", "attrs", "workorder_async.cli.app", "workorder_async.codec", "workorder_async.client", "aiohttp"],
+)
+def test_ctrl_c_while_it_starts_ends_it_quietly(module: str, interrupt: str) -> None:
+    """Ctrl-C during any of the imports exits with 130, even where Python would swallow the exception."""
+    child = python_c(_INTERRUPTED_IMPORT.format(module=module, interrupt=interrupt), FOUR)
+    assert (child.code, child.out) == (130, "")
+    assert child.err in ("", "workorder: interrupted\n")
+
+
+def test_little_is_imported_before_ctrl_c_is_minded() -> None:
+    """Before `main` is entered, nothing is imported but the package's name and what minds Ctrl-C."""
+    code = """
+import importlib, signal, sys
+before = {*sys.modules}
+import workorder_async.__main__
+print(*sorted({*sys.modules} - before))
+"""
+    assert python_c(code).out.split() == ["workorder_async", "workorder_async.__main__"]
+
+
+def test_ctrl_c_after_the_end_is_nothing() -> None:
+    """Ctrl-C while the interpreter shuts down changes neither what is printed nor the exit code."""
+    code = """
+import atexit, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(signal.raise_signal, signal.SIGINT)
+sys.argv = ["workorder", "--version"]
+from workorder_async.__main__ import main
+main()
+"""
     child = python_c(code)
-    assert (child.code, child.out, child.err) == (130, "", "")
+    assert (child.code, child.err) == (0, "")
+
+
+def test_another_failure_that_cannot_be_raised_is_still_told() -> None:
+    """Python's own report of an exception that nobody can catch stays, for those that are no Ctrl-C."""
+    code = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Failing:
+    def __del__(self):
+        1 / 0
+sys.argv = ["workorder", "--version"]
+from workorder_async.__main__ import main
+try:
+    main()
+finally:
+    Failing()
+"""
+    assert "ZeroDivisionError" in python_c(code).err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals there are others")
+def test_ctrl_c_at_any_moment_shows_no_traceback(sandbox: Sandbox) -> None:
+    """From the moment on that Ctrl-C is minded, it ends a command quietly, whenever it comes."""
+    code = """
+import os, signal, sys
+sys.argv = ["workorder", "list"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+minded = signal.signal
+def watched(number, handler):
+    before = minded(number, handler)
+    os.write(1, b".") if getattr(handler, "__name__", "") == "_quit" else None
+    return before
+signal.signal = watched
+from workorder_async.__main__ import main
+main()
+"""
+    for moment in range(0, 300, 20):
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(sandbox.environment),
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.read(1) == b"."
+            time.sleep(moment / 1000)  # the moment is what is tried, not waited for
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=30)
+        assert (child.returncode, b"Traceback" in err) in ((130, False), (0, False)), err
 
 
 def test_help_costs_no_network_library() -> None:
