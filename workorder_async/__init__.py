@@ -4,60 +4,57 @@
         async for ticket in client.iter_tickets(TicketQuery(status=TicketStatus.PENDING)):
             print(ticket.id, ticket.title, ticket.created_at)
 
-Errors and models are imported with the package; what needs more than attrs (the client, say) when it is first used.
+Each name is imported when it is first used: a command that Ctrl-C ends at once ends quietly, because little was begun.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from workorder_async.errors import (
-    ApiError,
-    AuthenticationError,
-    ConfigError,
-    DeadlineExceededError,
-    DecodeError,
-    ExportError,
-    JournalError,
-    NoAnswerError,
-    NotFoundError,
-    NotSentError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    ResponseError,
-    TicketStateError,
-    WalkDriftError,
-    WorkorderError,
-)
-from workorder_async.models import (
-    CHINA_STANDARD_TIME,
-    AssignStatus,
-    Attachment,
-    CloseTicket,
-    CommentTicket,
-    CreateTicket,
-    CustomerInfo,
-    FormFieldType,
-    Mutation,
-    Pagination,
-    Priority,
-    RejectTicket,
-    Tag,
-    Ticket,
-    TicketAssign,
-    TicketDetail,
-    TicketFlowHistory,
-    TicketFormField,
-    TicketPage,
-    TicketQuery,
-    TicketStatus,
-    TicketSummary,
-    TicketType,
-)
-from workorder_async.report import WalkReport
-
+TYPE_CHECKING = False  # as type checkers know it; `typing` itself would take longer to import than all of this
 if TYPE_CHECKING:
     from workorder_async.batch import BatchReport, Outcome, State, run_batch
     from workorder_async.client import WorkorderClient
+    from workorder_async.errors import (
+        ApiError,
+        AuthenticationError,
+        ConfigError,
+        DeadlineExceededError,
+        DecodeError,
+        ExportError,
+        JournalError,
+        NoAnswerError,
+        NotFoundError,
+        NotSentError,
+        OutcomeUnknownError,
+        RateLimitedError,
+        ResponseError,
+        TicketStateError,
+        WalkDriftError,
+        WorkorderError,
+    )
+    from workorder_async.models import (
+        CHINA_STANDARD_TIME,
+        AssignStatus,
+        Attachment,
+        CloseTicket,
+        CommentTicket,
+        CreateTicket,
+        CustomerInfo,
+        FormFieldType,
+        Mutation,
+        Pagination,
+        Priority,
+        RejectTicket,
+        Tag,
+        Ticket,
+        TicketAssign,
+        TicketDetail,
+        TicketFlowHistory,
+        TicketFormField,
+        TicketPage,
+        TicketQuery,
+        TicketStatus,
+        TicketSummary,
+        TicketType,
+    )
+    from workorder_async.report import WalkReport
     from workorder_async.retry import RetryPolicy
     from workorder_async.sandbox import Sandbox
     from workorder_async.signing import SchemeSigner, Signer, SigningInput
@@ -120,17 +117,57 @@ __all__ = [
 ]
 
 _LATER = {
+    "CHINA_STANDARD_TIME": "models",
+    "ApiError": "errors",
+    "AssignStatus": "models",
+    "Attachment": "models",
+    "AuthenticationError": "errors",
     "BatchReport": "batch",
+    "CloseTicket": "models",
+    "CommentTicket": "models",
+    "ConfigError": "errors",
+    "CreateTicket": "models",
+    "CustomerInfo": "models",
+    "DeadlineExceededError": "errors",
+    "DecodeError": "errors",
+    "ExportError": "errors",
+    "FormFieldType": "models",
+    "JournalError": "errors",
+    "Mutation": "models",
+    "NoAnswerError": "errors",
+    "NotFoundError": "errors",
+    "NotSentError": "errors",
     "Outcome": "batch",
+    "OutcomeUnknownError": "errors",
+    "Pagination": "models",
+    "Priority": "models",
+    "RateLimitedError": "errors",
+    "RejectTicket": "models",
+    "ResponseError": "errors",
     "RetryPolicy": "retry",
     "Sandbox": "sandbox",
     "SchemeSigner": "signing",
     "Signer": "signing",
     "SigningInput": "signing",
     "State": "batch",
+    "Tag": "models",
+    "Ticket": "models",
+    "TicketAssign": "models",
+    "TicketDetail": "models",
+    "TicketFlowHistory": "models",
+    "TicketFormField": "models",
+    "TicketPage": "models",
+    "TicketQuery": "models",
+    "TicketStateError": "errors",
+    "TicketStatus": "models",
+    "TicketSummary": "models",
+    "TicketType": "models",
     "Walk": "walk",
+    "WalkDriftError": "errors",
     "WalkOptions": "windows",
+    "WalkReport": "report",
     "WorkorderClient": "client",
+    "WorkorderError": "errors",
     "run_batch": "batch",
 }
 
@@ -139,6 +176,8 @@ def __getattr__(name: str) -> object:
     """Import one of the names above when it is first used."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     globals()[name] = value
     return value
