@@ -1,9 +1,11 @@
 """cli/interrupting.py, batching.py: what is waited for, looked for and told when Ctrl-C comes amid a change."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -12,10 +14,10 @@ import orjson
 import pytest
 from attrs import define, field
 
-from tests.cli_runs import elsewhere, start
+from tests.cli_runs import elsewhere, runner, start
 from tests.conftest import Handler, Wire, http, make_client, serving
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
-from workorder_async.cli import interrupting
+from workorder_async.cli import batching, interrupting
 from workorder_async.models import JSON
 
 FOUR = {
@@ -211,3 +213,76 @@ async def test_what_is_never_answered_is_looked_for(monkeypatch: pytest.MonkeyPa
         held.let_go.set()
         assert told == ([4711] if there else [])
         assert count(wire, b"/create") == 1
+
+
+CHANGES = [
+    (["comment", "7", "--detail", "x"], b"commented"),
+    (["reject", "7"], b"rejected"),
+    (["close", "7", "--closer-id", "1", "--closer-name", "x"], b"closed"),
+]
+
+
+@pytest.mark.parametrize(("words", "done"), CHANGES)
+def test_an_interrupted_change_is_waited_for(words: list[str], done: bytes) -> None:
+    """After Ctrl-C the answer to a single change is waited for, and told."""
+    held = Held(answer())
+    with interrupted(held, answer(), words=words) as (child, wire):
+        assert child.stderr is not None
+        assert b"waiting up to 10 s" in child.stderr.readline()
+        held.let_go.set()
+        out, err = child.communicate(timeout=30)
+        assert (child.returncode, out, err) == (130, b"7 " + done + b"\n", b"workorder: interrupted\n")
+        assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(("words", "done"), CHANGES)
+def test_a_change_of_which_nothing_is_known_has_its_own_code(words: list[str], done: bytes) -> None:
+    """A second Ctrl-C leaves a single change unknown, which is said, and exits with 3."""
+    with interrupted(Held(), answer(), words=words) as (child, _):
+        assert child.stderr is not None
+        child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+        assert (child.returncode, out) == (3, b"")
+        assert err.startswith(b"workorder: cut short; not known to be " + done + b": 7\n")
+
+
+def test_changes_that_were_not_begun_are_none(tmp_path: Path) -> None:
+    """Ctrl-C while a file is uploaded for a close says that no ticket was changed."""
+    (tmp_path / "a.txt").write_text("x")
+    held = Held(answer())
+    words = [*CHANGES[2][0], "--attach", str(tmp_path / "a.txt")]
+    with interrupted(held, answer(), words=words) as (child, wire):
+        out, err = child.communicate(timeout=30)
+        assert (child.returncode, out) == (130, b"")
+        assert err.endswith(b"workorder: no ticket was changed\nworkorder: interrupted\n")
+        assert count(wire, b"/close") == 0
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_change_that_is_never_answered_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], there: bool
+) -> None:
+    """Where no answer comes in time after an interruption, a single comment is looked for in the ticket's history."""
+    monkeypatch.setattr(batching, "PATIENCE", 0.5)
+    held = Held()
+    step: dict[str, JSON] = {"detail": "x" if there else "y", "created_time": int(time.time()), "creator_name": "姜程"}
+    detail: dict[str, JSON] = {"id": 7, "assigns": [{"product_group_id": 36, "history": [step]}]}
+
+    def interrupt() -> None:
+        assert held.arrived.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with elsewhere(serving(held, answer(detail))) as wire:
+        workorder = runner({**FOUR, "WORKORDER_BASE_URL": wire.url}, monkeypatch, capsys)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:
+            ran = workorder("comment", 7, "--detail", "x")
+        finally:
+            signal.signal(signal.SIGINT, before)
+            thread.join()
+            held.let_go.set()
+        assert (ran.code, ran.out) == ((130, "7 commented\n") if there else (3, ""))
+        assert count(wire, b"/comment") == 1
