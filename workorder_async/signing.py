@@ -353,3 +353,28 @@ def detect(*, app_id: str, timestamp: str, sign: str, secret: str, request: Sign
                 name, _, template = line.partition(":")
                 found.append(Scheme.parse(f"{','.join([name, *options])}:{template}"))
     return found
+
+
+class Secret:
+    """A secret text that no `repr`, traceback or log shows; `reveal` gives it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text."""
+        return self._text
+
+    def strip(self) -> str:
+        """Return the text without white space around it."""
+        return self._text.strip()
+
+    def encode(self) -> bytes:
+        """Return the text as UTF-8."""
+        return self._text.encode()
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+    def __str__(self) -> str:
+        return repr(self)
