@@ -21,6 +21,7 @@ from tests.conftest import http, serving
 from workorder_async.cli import app
 from workorder_async.cli.running import run
 from workorder_async.client import WorkorderClient
+from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
 from workorder_async.sandbox import Sandbox
 
 COMMANDS = ["demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "doctor"]
@@ -324,6 +325,60 @@ def test_a_proxys_page_is_told(workorder: Workorder) -> None:
         ran = workorder("list", "--base-url", wire.url)
     assert ran.code == 1
     assert "an HTML page, as a proxy or gateway sends" in ran.err
+
+
+GATEWAYS = [
+    (AuthenticationError("HTTP 401 with text instead of the platform's answer", status=401), "`workorder doctor`"),
+    (RateLimitedError("HTTP 429 with text instead of the platform's answer", status=429), "wait, or ask for less"),
+]
+
+
+@pytest.mark.parametrize(("error", "advice"), GATEWAYS)
+def test_a_gateways_refusal_has_no_errno(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, error: ApiError, advice: str
+) -> None:
+    """A refusal without the platform's envelope is told by its status and a hint, with no errno."""
+
+    async def refuse(client: WorkorderClient, *arguments: object, **named: object) -> None:
+        raise error
+
+    for name in ("change", "get_ticket_detail", "list_tickets"):
+        monkeypatch.setattr(WorkorderClient, name, refuse)
+    one, row = workorder("show", 7), workorder("comment", 7, "--detail", "x", "--json").rows[0]
+    listed, asked = workorder("list"), workorder("comment", 7, "--detail", "x")
+    for ran in (one, listed, asked):
+        assert (ran.code, ran.out) == (1, "")
+        assert f"HTTP {error.status}" in ran.err
+        assert advice in ran.err
+        assert "errno" not in ran.err
+        assert "`rate`" not in ran.err
+    assert row["error"] == type(error).__name__
+    assert "errno" not in row
+    answer = next(check for check in workorder("doctor", "--json").rows if check["name"] == "answer")
+    assert answer["ok"] is (error.status == 401)
+    assert "errno" not in answer["found"]
+
+
+def test_a_warning_is_one_remark(sandbox: Sandbox) -> None:
+    """What the library warns of is one line on stderr, without a path and a line of the program."""
+    code = """
+import sys, warnings
+from workorder_async.client import WorkorderClient
+from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
+make = WorkorderClient.from_env
+def warned(environ):
+    for _ in range(2):
+        warnings.warn("plain HTTP to platform.example: anyone between can read it", RuntimeWarning, stacklevel=2)
+    return make(environ)
+WorkorderClient.from_env = warned
+sys.argv = ["workorder", "list", "--limit", "1"]
+from workorder_async.__main__ import main
+main()
+"""
+    child = python_c(code, sandbox.environment)
+    assert (child.code, child.out.count("\n")) == (0, 1)
+    remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
+    assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
 
 
 async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

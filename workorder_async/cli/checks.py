@@ -111,10 +111,11 @@ async def _connect(client: WorkorderClient) -> Check:
 async def _answer(client: WorkorderClient) -> Check:
     try:
         await client.list_tickets(page_size=1)
-    except ApiError as error:
-        return Check("answer", True, f"the platform answers (to a request without a signature: {error.message})")
     except WorkorderError as error:
-        if isinstance(error, ResponseError) and error.status in (401, 403):
+        if isinstance(error, ApiError) and error.errno:
+            return Check("answer", True, f"the platform answers (to a request without a signature: {error.message})")
+        # A gateway's refusal has no errno.
+        if isinstance(error, ApiError | ResponseError) and error.status in (401, 403):
             return Check("answer", True, f"HTTP {error.status} to a request without a signature")
         return Check("answer", False, str(error), f"check the host, port and path in {BASE_URL}")
     return Check("answer", True, "the platform answers, even to a request without a signature")
