@@ -34,8 +34,8 @@ async def create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable
         tell((await asyncio.shield(call)).ticket_id)
     except asyncio.CancelledError:
         hurried = sent_at is not None and await _is_cut_short(call)
-        call.cancel()
         while not call.done():
+            call.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([call])
         if not call.cancelled():
