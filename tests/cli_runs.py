@@ -106,7 +106,7 @@ def start(
     *words: object,
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
-    stderr: int = subprocess.PIPE,
+    stderr: int | IO[bytes] = subprocess.PIPE,
     own_session: bool = False,
 ) -> "subprocess.Popen[bytes]":
     """Start a command line in a child process, with pipes for stdout and stderr; Ctrl-C reaches it in any case."""
@@ -130,11 +130,16 @@ def in_child(environment: Mapping[str, str], *words: object, stdout: int | IO[by
     return checked(Ran(child.returncode, out.decode() if out else "", err.decode() if err else ""))
 
 
-def python_c(code: str) -> Ran:
+def python_c(code: str, environment: Mapping[str, str] | None = None) -> Ran:
     """Run some Python in a child process."""
     command = [sys.executable, "-c", code]
     child = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=_PATIENCE, env=child_environment({})
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        env=child_environment(environment or {}),
     )
     return Ran(child.returncode, child.stdout, child.stderr)
 
@@ -177,12 +182,15 @@ class Terminal:
 
 @contextmanager
 def on_terminal(
-    environment: Mapping[str, str], *words: object, stdout: int | IO[bytes] | None = None
+    environment: Mapping[str, str],
+    *words: object,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
 ) -> Iterator[Terminal]:
-    """Start a command line in a child process on a terminal; its stdout may be led elsewhere."""
+    """Start a command line in a child process on a terminal; its stdout or stderr may be led elsewhere."""
     master, slave = pty.openpty()
-    out = slave if stdout is None else stdout
-    with start(environment, *words, stdin=slave, stdout=out, stderr=slave, own_session=True) as child:
+    out, err = (slave if stream is None else stream for stream in (stdout, stderr))
+    with start(environment, *words, stdin=slave, stdout=out, stderr=err, own_session=True) as child:
         os.close(slave)
         try:
             yield Terminal(child, master)

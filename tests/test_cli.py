@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
@@ -31,6 +32,7 @@ from tests.conftest import http, serving
 from workorder_async.cli import app
 from workorder_async.cli.running import run
 from workorder_async.client import WorkorderClient
+from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
 from workorder_async.sandbox import Sandbox
 
 COMMANDS = ["demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "doctor"]
@@ -67,23 +69,107 @@ def test_without_the_extra_it_says_how_to_install_it(absent: str) -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["cyclopts", "workorder_async.cli.app", "workorder_async.codec"])
-def test_ctrl_c_while_it_starts_ends_it_quietly(module: str) -> None:
-    """Ctrl-C during any of the imports exits with 130."""
-    code = f"""
+_INTERRUPTED_IMPORT = """
 import signal, sys
+class Interrupting:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
 class Finder:
     def find_spec(self, name, path, target=None):
         if name == {module!r}:
-            signal.raise_signal(signal.SIGINT)
+            {interrupt}
 sys.meta_path.insert(0, Finder())
 sys.argv = ["workorder", "list"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from workorder_async.__main__ import main
 main()
 """
+
+
+@pytest.mark.parametrize("interrupt", ["signal.raise_signal(signal.SIGINT)", "Interrupting()"])
+@pytest.mark.parametrize(
+    "module",
+    ["cyclopts", "attrs", "workorder_async.cli.app", "workorder_async.codec", "workorder_async.client", "aiohttp"],
+)
+def test_ctrl_c_while_it_starts_ends_it_quietly(module: str, interrupt: str) -> None:
+    """Ctrl-C during any of the imports exits with 130, even where Python would swallow the exception."""
+    child = python_c(_INTERRUPTED_IMPORT.format(module=module, interrupt=interrupt), FOUR)
+    assert (child.code, child.out) == (130, "")
+    assert child.err in ("", "workorder: interrupted\n")
+
+
+def test_little_is_imported_before_ctrl_c_is_minded() -> None:
+    """Before `main` is entered, nothing is imported but the package's name and what minds Ctrl-C."""
+    code = """
+import importlib, signal, sys
+before = {*sys.modules}
+import workorder_async.__main__
+print(*sorted({*sys.modules} - before))
+"""
+    assert python_c(code).out.split() == ["workorder_async", "workorder_async.__main__"]
+
+
+def test_ctrl_c_after_the_end_is_nothing() -> None:
+    """Ctrl-C while the interpreter shuts down changes neither what is printed nor the exit code."""
+    code = """
+import atexit, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(signal.raise_signal, signal.SIGINT)
+sys.argv = ["workorder", "--version"]
+from workorder_async.__main__ import main
+main()
+"""
     child = python_c(code)
-    assert (child.code, child.out, child.err) == (130, "", "")
+    assert (child.code, child.err) == (0, "")
+
+
+def test_another_failure_that_cannot_be_raised_is_still_told() -> None:
+    """Python's own report of an exception that nobody can catch stays, for those that are no Ctrl-C."""
+    code = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Failing:
+    def __del__(self):
+        1 / 0
+sys.argv = ["workorder", "--version"]
+from workorder_async.__main__ import main
+try:
+    main()
+finally:
+    Failing()
+"""
+    assert "ZeroDivisionError" in python_c(code).err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals there are others")
+def test_ctrl_c_at_any_moment_shows_no_traceback(sandbox: Sandbox) -> None:
+    """From the moment on that Ctrl-C is minded, it ends a command quietly, whenever it comes."""
+    code = """
+import os, signal, sys
+sys.argv = ["workorder", "list"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+minded = signal.signal
+def watched(number, handler):
+    before = minded(number, handler)
+    os.write(1, b".") if getattr(handler, "__name__", "") == "_quit" else None
+    return before
+signal.signal = watched
+from workorder_async.__main__ import main
+main()
+"""
+    for moment in range(0, 300, 20):
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(sandbox.environment),
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.read(1) == b"."
+            time.sleep(moment / 1000)  # the moment is what is tried, not waited for
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=30)
+        assert (child.returncode, b"Traceback" in err) in ((130, False), (0, False)), err
 
 
 def test_help_costs_no_network_library() -> None:
@@ -137,7 +223,8 @@ def test_python_m_runs_it(words: list[str]) -> None:
         (["list", "--limit", "many"], "--limit"),
         (["list", "--status", "pendin"], "use one of: 1 pending 待处理"),
         (["list", "--type", "4"], "3 consultation 咨询"),
-        (["list", "--created-start", "20240101"], "--created-start '20240101' is no time; write 2024-01-31"),
+        (["list", "--created-start", "2025"], "--created-start '2025' is read as seconds since 1970"),
+        (["list", "--created-start", "20241301"], "--created-start '20241301' is no time; write 2024-01-31"),
         (["list", "--created-end", "soon"], "--created-end 'soon' is no time"),
         (["list", "--created-end", "1700000000000"], "--created-end is 1700000000000, which looks like milliseconds"),
         (
@@ -153,7 +240,7 @@ def test_python_m_runs_it(words: list[str]) -> None:
         (["list", "--product-group-id", "0x24"], "--product-group-id"),
         (["show", "1473.5"], "'1473.5' is no whole number"),
         (["show", "１２"], "'１２' is no whole number"),
-        (["comment", "1.4", "1.6", "--detail", "x"], 'IDS: unable to convert "1.4" into int'),
+        (["comment", "1.4", "1.6", "--detail", "x"], 'unable to convert "1.4" into int'),
         (["close", "7", "--closer-id", "40084.5", "--as-creator"], "--closer-id: '40084.5' is no whole number"),
         (["show"], "ID"),
         (["show", "0"], "id is 0"),
@@ -249,6 +336,60 @@ def test_a_proxys_page_is_told(workorder: Workorder) -> None:
         ran = workorder("list", "--base-url", wire.url)
     assert ran.code == 1
     assert "an HTML page, as a proxy or gateway sends" in ran.err
+
+
+GATEWAYS = [
+    (AuthenticationError("HTTP 401 with text instead of the platform's answer", status=401), "`workorder doctor`"),
+    (RateLimitedError("HTTP 429 with text instead of the platform's answer", status=429), "wait, or ask for less"),
+]
+
+
+@pytest.mark.parametrize(("error", "advice"), GATEWAYS)
+def test_a_gateways_refusal_has_no_errno(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, error: ApiError, advice: str
+) -> None:
+    """A refusal without the platform's envelope is told by its status and a hint, with no errno."""
+
+    async def refuse(client: WorkorderClient, *arguments: object, **named: object) -> None:
+        raise error
+
+    for name in ("change", "get_ticket_detail", "list_tickets"):
+        monkeypatch.setattr(WorkorderClient, name, refuse)
+    one, row = workorder("show", 7), workorder("comment", 7, "--detail", "x", "--json").rows[0]
+    listed, asked = workorder("list"), workorder("comment", 7, "--detail", "x")
+    for ran in (one, listed, asked):
+        assert (ran.code, ran.out) == (1, "")
+        assert f"HTTP {error.status}" in ran.err
+        assert advice in ran.err
+        assert "errno" not in ran.err
+        assert "`rate`" not in ran.err
+    assert row["error"] == type(error).__name__
+    assert "errno" not in row
+    answer = next(check for check in workorder("doctor", "--json").rows if check["name"] == "answer")
+    assert answer["ok"] is (error.status == 401)
+    assert "errno" not in answer["found"]
+
+
+def test_a_warning_is_one_remark(sandbox: Sandbox) -> None:
+    """What the library warns of is one line on stderr, without a path and a line of the program."""
+    code = """
+import sys, warnings
+from workorder_async.client import WorkorderClient
+from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
+make = WorkorderClient.from_env
+def warned(environ):
+    for _ in range(2):
+        warnings.warn("plain HTTP to platform.example: anyone between can read it", RuntimeWarning, stacklevel=2)
+    return make(environ)
+WorkorderClient.from_env = warned
+sys.argv = ["workorder", "list", "--limit", "1"]
+from workorder_async.__main__ import main
+main()
+"""
+    child = python_c(code, sandbox.environment)
+    assert (child.code, child.out.count("\n")) == (0, 1)
+    remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
+    assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
 
 
 async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -49,7 +50,9 @@ def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         ({"created_start": "2024-01-31T09:30"}, {"created_start": 1706664600}),
         ({"created_end": "2024-01-31 01:30:00Z"}, {"created_end": 1706664600}),
         ({"created_end": "1706664600"}, {"created_end": 1706664600}),
-        ({"created_start": "0"}, {"created_start": 0}),
+        ({"created_start": "946684800"}, {"created_start": 946684800}),
+        ({"created_start": "20240131"}, {"created_start": datetime(2024, 1, 31, tzinfo=CHINA_STANDARD_TIME)}),
+        ({"created_start": "1970-01-01T08:00"}, {"created_start": 0}),
         ({"creator_id": 38361}, {"creator_id": 38361}),
         ({"customer": "安和在线"}, {"customer_organization_name": "安和在线"}),
         ({"product_group_id": (36, 37)}, {"product_group_id": (36, 37)}),
@@ -182,13 +185,6 @@ def test_export_writes_every_ticket_once(workorder: Workorder, tmp_path: Path) -
     assert rows == workorder("list", "--limit", 0, "--json").rows
     assert len({row["id"] for row in rows}) == TICKETS
     assert os.listdir(tmp_path) == ["tickets.jsonl"]
-    assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def test_a_raw_export_keeps_the_platforms_objects(workorder: Workorder) -> None:
@@ -297,3 +293,23 @@ def test_rows_that_do_not_fit_are_told_with_the_way_round(workorder: Workorder) 
     assert "$.data.tickets[0].handler" in strict.err
     assert "`workorder export --raw`" in strict.err
     assert (raw.code, raw.rows) == (0, rows)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_export_is_its_owners_alone(workorder: Workorder, tmp_path: Path, umask: int, replaced: bool) -> None:
+    """An export has the mode 0600 whatever the umask, while it is written and in place of a file that others read."""
+    output, modes = tmp_path / "tickets.jsonl", []
+    if replaced:
+        output.touch()
+        output.chmod(0o666)
+    before = os.umask(umask)
+    try:
+        with written_whole(output) as file:
+            file.write(b"x")
+            modes = [path.stat().st_mode for path in tmp_path.iterdir() if path != output]
+        written = output.stat().st_mode
+        assert workorder("export", "--output", output).code == 0
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(mode) for mode in (*modes, written, output.stat().st_mode)] == [0o600] * 3

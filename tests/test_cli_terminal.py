@@ -1,8 +1,10 @@
 """cli on a terminal: tables, progress bars, questions; and none of them where there is no terminal."""
 
 import asyncio
+import io
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +71,115 @@ def test_a_bar_on_stderr_leaves_stdout_alone(tmp_path: Path) -> None:
     lines = (tmp_path / "out").read_text("utf-8").splitlines()
     assert len(lines) == 200
     assert all(line.startswith('{"id":') for line in lines)
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[Sandbox]:
+    """Run a sandbox whose answers take so long that a bar appears."""
+    with elsewhere(Sandbox(3000, latency=0.4)) as slow:
+        yield slow
+
+
+@pytest.fixture
+def sixty(slow: Sandbox, tmp_path: Path) -> list[object]:
+    """Return options that name sixty tickets, by a file."""
+    (tmp_path / "ids").write_text("".join(f"{id}\n" for id in range(1001, 1061)))
+    return ["--from", tmp_path / "ids", "--yes"]
+
+
+BATCHES = [["comment", "--detail", "x", "--json"], ["reject"], ["close", "--closer-id", 1, "--as-creator"]]
+READS = [["list", "--limit", 0], ["list", "--limit", 0, "--json"], ["export", "--output", "-"]]
+
+
+@pytest.mark.parametrize("words", [*READS, *BATCHES])
+def test_every_line_of_stdout_goes_there(
+    slow: Sandbox, sixty: list[object], tmp_path: Path, words: list[object]
+) -> None:
+    """With stdout in a file and a bar on the terminal, the file holds a line for each ticket, and the terminal none."""
+    batch = words[0] in ("comment", "reject", "close")
+    with (
+        (tmp_path / "out").open("wb") as out,
+        on_terminal(slow.environment, *words, *(sixty if batch else ()), stdout=out) as terminal,
+    ):
+        terminal.read_until("━")
+        assert terminal.finish() in ((0, 1) if batch else (0,))
+    text = (tmp_path / "out").read_text("utf-8")
+    lines = text.splitlines()
+    heads = [re.match(r'(\d+)[ \t]|\{"id":(\d+),', line) for line in lines]
+    assert all(heads), lines
+    assert len({head[1] or head[2] for head in heads if head}) == len(lines)
+    assert len(lines) + terminal.seen.count(b"workorder: ticket ") == (60 if batch else 3000)
+    assert "\x1b" not in text
+    assert all(line.encode() not in terminal.seen for line in lines)
+
+
+def test_the_demo_speaks_on_stdout(tmp_path: Path) -> None:
+    """With stdout in a file, the demo's summary stands in the file, and its bars and remarks on the terminal."""
+    words = ["demo", "--tickets", 300, "--closes", 20, "--output", tmp_path / "t.jsonl"]
+    with (tmp_path / "out").open("wb") as out, on_terminal({}, *words, stdout=out) as terminal:
+        assert terminal.finish() == 0
+    text = (tmp_path / "out").read_text("utf-8")
+    assert text.startswith("\nwhat happened\n")
+    assert text.rstrip().endswith("workorder doctor")
+    assert "\x1b" not in text
+    assert "━".encode() in terminal.seen
+    assert b"what happened" not in terminal.seen
+
+
+@pytest.mark.parametrize("words", [READS[1], BATCHES[0]])
+def test_a_terminal_that_shows_results_shows_no_bar(
+    slow: Sandbox, sixty: list[object], tmp_path: Path, words: list[object]
+) -> None:
+    """Where the results go to the terminal there is no bar, whether stderr is the same terminal or a file."""
+    more = sixty if words[0] == "comment" else []
+    for led_elsewhere in (False, True):
+        with (
+            (tmp_path / "err").open("wb") as err,
+            on_terminal(slow.environment, *words, *more, stderr=err if led_elsewhere else None) as terminal,
+        ):
+            assert terminal.finish() in (0, 1)
+        assert len(re.findall(rb'^\{"id":', terminal.seen, re.MULTILINE)) == (60 if more else 3000)
+        assert "━".encode() not in terminal.seen
+        assert b"\x1b" not in (tmp_path / "err").read_bytes()
+
+
+@pytest.mark.parametrize("columns", ["40", "120"])
+def test_remarks_stand_whole_above_a_bar(slow: Sandbox, tmp_path: Path, columns: str) -> None:
+    """What is said while a bar is shown comes in one piece, and none of it is lost, however narrow the terminal is."""
+    environment = {**slow.environment, "COLUMNS": columns}
+    words = ["export", "--output", tmp_path / "t.jsonl", "--concurrency", 4, "--verbose"]
+    with on_terminal(environment, *words) as terminal:
+        terminal.read_until("━")
+        assert terminal.finish() == 0
+    whole = rb"(?:^|(?<=\n)|(?<=\x1b\[2K))20\d\d-\d\d-\d\d [0-9:,]+ list_tickets: "
+    whole += rb"attempt 1, 200 ok, [0-9a-f-]+, \d\.\d{3} s\r?\n"
+    assert len(re.findall(whole, terminal.seen)) == terminal.seen.count(b"attempt 1") >= 30
+
+
+async def test_one_bar_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar that begins inside another takes its place on the terminal, and gives it back."""
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+
+    async def drawn() -> str:
+        """Return what is drawn from now on; the bar is drawn anew ten times a second, by a thread."""
+        screen.truncate(screen.seek(0))
+        async with asyncio.timeout(10):
+            while screen.getvalue().count("\x1b[2K") < 2:  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0.01)
+        return screen.getvalue()
+
+    with Bar("outer", delay=0):
+        assert "outer" in await drawn()
+        with Bar("inner", delay=0):
+            await drawn()
+            shown = await drawn()
+            assert ("inner" in shown, "outer" in shown) == (True, False)
+        shown = await drawn()
+        assert ("inner" in shown, "outer" in shown) == (False, True)
+    assert sys.stderr is screen
 
 
 def _without_secret(sandbox: Sandbox) -> dict[str, str]:

@@ -4,64 +4,61 @@
         async for ticket in client.iter_tickets(TicketQuery(status=TicketStatus.PENDING)):
             print(ticket.id, ticket.title, ticket.created_at)
 
-Errors and models are imported with the package; what needs more than attrs (the client, say) when it is first used.
+Each name is imported when it is first used: a command that Ctrl-C ends at once ends quietly, because little was begun.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from workorder_async.errors import (
-    ApiError,
-    AuthenticationError,
-    ConfigError,
-    DeadlineExceededError,
-    DecodeError,
-    ExportError,
-    JournalError,
-    NoAnswerError,
-    NotFoundError,
-    NotSentError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    ResponseError,
-    TicketStateError,
-    WalkDriftError,
-    WorkorderError,
-)
-from workorder_async.models import (
-    CHINA_STANDARD_TIME,
-    AssignStatus,
-    Attachment,
-    CloseTicket,
-    CommentTicket,
-    CreateTicket,
-    CustomerInfo,
-    FormFieldType,
-    Mutation,
-    Pagination,
-    Priority,
-    RejectTicket,
-    Tag,
-    Ticket,
-    TicketAssign,
-    TicketDetail,
-    TicketFlowHistory,
-    TicketFormField,
-    TicketPage,
-    TicketQuery,
-    TicketStatus,
-    TicketSummary,
-    TicketType,
-)
-from workorder_async.report import WalkReport
-from workorder_async.secret import Secret
-
+TYPE_CHECKING = False  # as type checkers know it; `typing` itself would take longer to import than all of this
 if TYPE_CHECKING:
     from workorder_async.batch import BatchReport, Outcome, State, run_batch
     from workorder_async.client import WorkorderClient
+    from workorder_async.errors import (
+        ApiError,
+        AuthenticationError,
+        ConfigError,
+        DeadlineExceededError,
+        DecodeError,
+        ExportError,
+        JournalError,
+        NoAnswerError,
+        NotFoundError,
+        NotSentError,
+        OutcomeUnknownError,
+        RateLimitedError,
+        ResponseError,
+        TicketStateError,
+        WalkDriftError,
+        WorkorderError,
+    )
     from workorder_async.limiter import ClientStats
+    from workorder_async.models import (
+        CHINA_STANDARD_TIME,
+        AssignStatus,
+        Attachment,
+        CloseTicket,
+        CommentTicket,
+        CreateTicket,
+        CustomerInfo,
+        FormFieldType,
+        Mutation,
+        Pagination,
+        Priority,
+        RejectTicket,
+        Tag,
+        Ticket,
+        TicketAssign,
+        TicketDetail,
+        TicketFlowHistory,
+        TicketFormField,
+        TicketPage,
+        TicketQuery,
+        TicketStatus,
+        TicketSummary,
+        TicketType,
+    )
+    from workorder_async.report import SkippedRow, WalkReport
     from workorder_async.retry import RetryPolicy
     from workorder_async.sandbox import Sandbox
+    from workorder_async.secret import Secret
     from workorder_async.signing import SchemeSigner, Signer, SigningInput
     from workorder_async.walk import Walk
     from workorder_async.windows import WalkOptions
@@ -101,6 +98,7 @@ __all__ = [
     "Secret",
     "Signer",
     "SigningInput",
+    "SkippedRow",
     "State",
     "Tag",
     "Ticket",
@@ -124,26 +122,72 @@ __all__ = [
 ]
 
 _LATER = {
+    "CHINA_STANDARD_TIME": "models",
+    "ApiError": "errors",
+    "AssignStatus": "models",
+    "Attachment": "models",
+    "AuthenticationError": "errors",
     "BatchReport": "batch",
     "ClientStats": "limiter",
+    "CloseTicket": "models",
+    "CommentTicket": "models",
+    "ConfigError": "errors",
+    "CreateTicket": "models",
+    "CustomerInfo": "models",
+    "DeadlineExceededError": "errors",
+    "DecodeError": "errors",
+    "ExportError": "errors",
+    "FormFieldType": "models",
+    "JournalError": "errors",
+    "Mutation": "models",
+    "NoAnswerError": "errors",
+    "NotFoundError": "errors",
+    "NotSentError": "errors",
     "Outcome": "batch",
+    "OutcomeUnknownError": "errors",
+    "Pagination": "models",
+    "Priority": "models",
+    "RateLimitedError": "errors",
+    "RejectTicket": "models",
+    "ResponseError": "errors",
     "RetryPolicy": "retry",
     "Sandbox": "sandbox",
     "SchemeSigner": "signing",
+    "Secret": "secret",
     "Signer": "signing",
     "SigningInput": "signing",
+    "SkippedRow": "report",
     "State": "batch",
+    "Tag": "models",
+    "Ticket": "models",
+    "TicketAssign": "models",
+    "TicketDetail": "models",
+    "TicketFlowHistory": "models",
+    "TicketFormField": "models",
+    "TicketPage": "models",
+    "TicketQuery": "models",
+    "TicketStateError": "errors",
+    "TicketStatus": "models",
+    "TicketSummary": "models",
+    "TicketType": "models",
     "Walk": "walk",
+    "WalkDriftError": "errors",
     "WalkOptions": "windows",
+    "WalkReport": "report",
     "WorkorderClient": "client",
+    "WorkorderError": "errors",
     "run_batch": "batch",
 }
 
 
 def __getattr__(name: str) -> object:
     """Import one of the names above when it is first used."""
-    if name not in _LATER:
+    if name not in _LATER and name not in ("errors", "models"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    if name not in _LATER:
+        return import_module(f"{__name__}.{name}")
     value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     globals()[name] = value
     return value

@@ -2,23 +2,65 @@
 
 import os
 import sys
-from importlib import import_module
+
+try:
+    import signal
+    from importlib import import_module
+except KeyboardInterrupt:  # this, too, takes its milliseconds
+    os._exit(130)
+
+TYPE_CHECKING = False  # `typing` would be imported before Ctrl-C is minded
+if TYPE_CHECKING:
+    from types import FrameType
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line and exit; without its extra, say in one sentence how to install it (exit code 2)."""
+    """Run the command line and exit; without its extra, say in one sentence how to install it (exit code 2).
+
+    Ctrl-C ends it quietly from here on, to the very end.
+    """
+    minds_ctrl_c = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if minds_ctrl_c:
+        # An exception amid an import may be swallowed, or come out of it as another one.
+        signal.signal(signal.SIGINT, _quit)
+        sys.unraisablehook = _quit_if_interrupted
+    code = _INTERRUPTED
+    try:
+        code = _run(minds_ctrl_c)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        if minds_ctrl_c:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
+def _run(minds_ctrl_c: bool) -> int:
     _open_what_is_closed()
     try:
-        try:
-            import_module("cyclopts")
-            import_module("rich")
-        except ImportError:
-            sys.exit(_without_extra())
-        from workorder_async.cli.app import run
+        import_module("cyclopts")
+        import_module("rich")
+    except ImportError:
+        return _without_extra()
+    from workorder_async.cli.app import run
 
-        sys.exit(run(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    if minds_ctrl_c:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run(sys.argv[1:])
+
+
+def _quit(number: int, frame: "FrameType | None") -> None:
+    """End at once: nothing has been begun that would have to be cleaned up."""
+    os._exit(_INTERRUPTED)
+
+
+def _quit_if_interrupted(failure: "sys.UnraisableHookArgs") -> None:
+    """End for a Ctrl-C that came where no exception can be raised, as in the callbacks of an import."""
+    if failure.exc_type is KeyboardInterrupt:
+        os._exit(_INTERRUPTED)
+    sys.__unraisablehook__(failure)
 
 
 def _open_what_is_closed() -> None:

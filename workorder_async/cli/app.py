@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
@@ -83,7 +84,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code (see `EXIT_CODES`); nothing but that and output leaves it."""
     _escape_what_cannot_be_encoded()
     try:
-        return _carry_out(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _carry_out(arguments)
     except BrokenPipeError:
         return failures.READER_GONE
     except (KeyboardInterrupt, asyncio.CancelledError) as end:
@@ -114,6 +117,13 @@ def _carry_out(arguments: Sequence[str]) -> int:
         note(f"workorder: a defect of this program, please report it with what --verbose says: {error!r}")
         return failures.FAILED
     return code if isinstance(code, int) else failures.OK
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: object, **named: object
+) -> None:
+    """Say it as one remark: where in the program a warning came from is of no use to who reads it."""
+    note(f"workorder: {message}")
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:

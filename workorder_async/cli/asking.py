@@ -5,6 +5,7 @@ from getpass import getpass
 
 from workorder_async.cli.output import err, one_line
 from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
 
 
 def can_ask() -> bool:
@@ -12,14 +13,32 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask(what: str, *, hidden: bool = False) -> str:
-    """Ask on stderr and return the answer; a `hidden` one is not echoed. Raises `ConfigError` where there is none."""
-    question = f"{one_line(what)}: "
+def ask(what: str) -> str:
+    """Ask on stderr and return the answer. Raises `ConfigError` where there is none."""
     try:
-        # getpass writes the prompt once the echo is off: what is typed at once is neither shown nor lost.
-        answer = getpass(question, sys.stderr) if hidden else err().input(question, markup=False, emoji=False)
+        answer = err().input(_question(what), markup=False, emoji=False)
     except EOFError:
         answer = ""
     if not answer.strip():
-        raise ConfigError(f"no answer to {what!r}")
+        raise _no_answer(what)
     return answer
+
+
+def ask_secret(what: str) -> Secret:
+    """Ask likewise for what is not echoed, and wrap the answer at once, for no frame may hold it bare."""
+    try:
+        # getpass writes the prompt once the echo is off: what is typed at once is neither shown nor lost.
+        answer = Secret(getpass(_question(what), sys.stderr))
+    except EOFError:
+        answer = Secret("")
+    if not answer.reveal().strip():
+        raise _no_answer(what)
+    return answer
+
+
+def _question(what: str) -> str:
+    return f"{one_line(what)}: "
+
+
+def _no_answer(what: str) -> ConfigError:
+    return ConfigError(f"no answer to {what!r}")

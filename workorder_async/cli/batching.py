@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -15,12 +15,13 @@ from rich.text import Text
 from workorder_async.cli.asking import ask, can_ask
 from workorder_async.cli.choosing import BatchOptions, Change, Choice, Chosen, read_choice, unread
 from workorder_async.cli.connection import Connection
-from workorder_async.cli.failures import FAILED, OK, sentence
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
+from workorder_async.cli.interrupting import PATIENCE
 from workorder_async.cli.output import err, note, one_line, out, write_json
 from workorder_async.cli.progress import Bar
-from workorder_async.cli.running import run
+from workorder_async.cli.running import each, run
 from workorder_async.codec import encode
-from workorder_async.errors import ConfigError, JournalError
+from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
 from workorder_async.models import CloseTicket, CommentTicket, RejectTicket
 
 if TYPE_CHECKING:
@@ -174,23 +175,37 @@ async def _carry_out(
             journal=options.journal,
             name=task.name,
             report=tally,
+            patience=PATIENCE,
         )
         try:
-            with bar:
+            with _told(tally, rest, quiet=named), bar:
                 tally.take_unreadable((task.change(evolve(one, creator="?")), one.error) for one in chosen if one.error)
-                await _to_its_end(batch)
-        except JournalError as error:
+                await _to_its_end(batch, client, tally)
+        except asyncio.CancelledError:
             if tally.untouched:
-                raise ConfigError(str(error)) from None
-            tally.stopped = sentence(error)
-        except BrokenPipeError:
-            tally.stopped, tally.silent = "the reader of the output went away", True
-            raise
-        finally:
-            if not tally.untouched:
-                tally.take_rest(rest)
-                tally.print_report(quiet=named)
+                note("workorder: no ticket was changed")
+            # Of one ticket the exit code can tell.
+            if not (named and len(chosen) == 1 and tally.code == UNKNOWN):
+                raise
     return tally.code
+
+
+@contextmanager
+def _told(tally: "Tally", rest: Iterator[Change], *, quiet: bool) -> Iterator[None]:
+    """Tell what became of the tickets, however the block ends."""
+    try:
+        yield
+    except JournalError as error:
+        if tally.untouched:
+            raise ConfigError(str(error)) from None
+        tally.stopped = sentence(error)
+    except BrokenPipeError:
+        tally.stopped, tally.silent = "the reader of the output went away", True
+        raise
+    finally:
+        if not tally.untouched:
+            tally.take_rest(rest)
+            tally.print_report(quiet=quiet)
 
 
 async def _finished(
@@ -199,11 +214,11 @@ async def _finished(
     """Yield the changes as they are to be sent, once the first one is asked for; `rest` keeps what was not yielded."""
     for change in await task.finish(client, changes):
         next(rest)
-        tally.watch(change)
+        tally.watch(change, client.now())
         yield change
 
 
-async def _to_its_end(batch: "AsyncGenerator[Outcome, None]") -> None:
+async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "WorkorderClient", tally: "Tally") -> None:
     """Let a batch run; an interruption is told at once, and passed on when what was under way has ended."""
 
     async def exhaust() -> None:
@@ -215,7 +230,22 @@ async def _to_its_end(batch: "AsyncGenerator[Outcome, None]") -> None:
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
-        note("workorder: waiting up to 10 s for what is under way; Ctrl-C again does not wait")
+        note(f"workorder: waiting up to {PATIENCE:.0f} s for what is under way; Ctrl-C again does not wait")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        await _look(client, tally)
         raise
+
+
+async def _look(client: "WorkorderClient", tally: "Tally") -> None:
+    """Look for what was under way and got no answer; what is not there may still come, and stays unknown."""
+    from workorder_async.batch import Outcome, State
+
+    async def look(left: tuple[Change, float]) -> None:
+        change, began = left
+        if await OutcomeUnknownError("interrupted", mutation=change, began=began).verify(client):
+            tally.note(Outcome(change, State.DONE, None, change.id))
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            await each(tally.under_way, look)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from attrs import evolve
 from cyclopts import Parameter
 
+from workorder_async.cli import interrupting
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.output import print_fields, tell, write_json
 from workorder_async.cli.progress import Bar
@@ -59,7 +60,10 @@ def create(
     json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
-    """Create a ticket and print its number."""
+    """Create a ticket and print its number.
+
+    Where no answer comes, or Ctrl-C does, the ticket is looked for; exits with 3 where it may exist all the same.
+    """
     ticket = CreateTicket(
         title=title,
         detail=text_or_stdin(detail, "--detail"),
@@ -86,13 +90,15 @@ def create(
 async def _create(
     client: "WorkorderClient", ticket: CreateTicket, files: Sequence[Path], author: int | None, *, as_json: bool
 ) -> int:
+    def tell_number(id: int) -> None:
+        if as_json:
+            write_json([{"id": id, "outcome": "created"}])
+        else:
+            tell(f"{id} created")
+
     async with client:
         attachments = await upload_all(client, files, author)
-        id = await client.create_ticket(evolve(ticket, attachment=attachments))
-    if as_json:
-        write_json([{"id": id, "outcome": "created"}])
-    else:
-        tell(f"{id} created")
+        await interrupting.create(client, evolve(ticket, attachment=attachments), tell_number)
     return 0
 
 

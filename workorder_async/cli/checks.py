@@ -4,15 +4,16 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
+from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Environment, is_set, make_client
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
 from workorder_async.retry import RetryPolicy
+from workorder_async.secret import Secret
 from workorder_async.signing import Scheme, SchemeSigner, SigningInput
 
 _PATIENCE: Final = 10.0
@@ -30,13 +31,13 @@ class Check:
     mend: str = ""
 
 
-async def examine(environ: Mapping[str, str]) -> AsyncGenerator[Check]:
+async def examine(environ: Environment) -> AsyncGenerator[Check]:
     """Yield each check as it is made; a check whose ground has failed is skipped."""
     configured = list(_configuration(environ))
     for check in configured:
         yield check
     going = configured[0].ok is True
-    url = environ[BASE_URL].strip() if going else "http://localhost"
+    url = str(environ[BASE_URL]).strip() if going else "http://localhost"
     once = RetryPolicy(attempts=1)
     async with WorkorderClient(url, signer=_Unsigned(), retry=once, attempt_timeout=_PATIENCE) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer)):
@@ -58,7 +59,7 @@ class _Unsigned:
         return {}
 
 
-def _configuration(environ: Mapping[str, str]) -> Iterator[Check]:
+def _configuration(environ: Environment) -> Iterator[Check]:
     """Check each variable by itself, the base URL first."""
     judges: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         (BASE_URL, "the platform's URL", lambda url: WorkorderClient(url, signer=_Unsigned())),
@@ -67,16 +68,16 @@ def _configuration(environ: Mapping[str, str]) -> Iterator[Check]:
         (SCHEME, "a scheme; `workorder sign detect` finds it from one accepted request", Scheme.parse),
     )
     for name, meaning, judge in judges:
-        value = environ.get(name, "").strip()
-        if not value:
+        value = environ[name]
+        if not is_set(value):
             yield Check(name, False, "not set", f"set it to {meaning}; `workorder sandbox` prints all four to try")
             continue
         try:
-            judge(value)
+            judge(cast("str", value) if isinstance(value, Secret) else value.strip())
         except ConfigError as error:
             yield Check(name, False, "cannot work", str(error))
         else:
-            yield Check(name, True, "set, and not shown" if name == SECRET else value)
+            yield Check(name, True, "set, and not shown" if isinstance(value, Secret) else value.strip())
 
 
 def _address(client: WorkorderClient) -> tuple[str, int]:
@@ -111,10 +112,11 @@ async def _connect(client: WorkorderClient) -> Check:
 async def _answer(client: WorkorderClient) -> Check:
     try:
         await client.list_tickets(page_size=1)
-    except ApiError as error:
-        return Check("answer", True, f"the platform answers (to a request without a signature: {error.message})")
     except WorkorderError as error:
-        if isinstance(error, ResponseError) and error.status in (401, 403):
+        if isinstance(error, ApiError) and error.errno:
+            return Check("answer", True, f"the platform answers (to a request without a signature: {error.message})")
+        # A gateway's refusal has no errno.
+        if isinstance(error, ApiError | ResponseError) and error.status in (401, 403):
             return Check("answer", True, f"HTTP {error.status} to a request without a signature")
         return Check("answer", False, str(error), f"check the host, port and path in {BASE_URL}")
     return Check("answer", True, "the platform answers, even to a request without a signature")
@@ -129,8 +131,8 @@ def _clock(client: WorkorderClient) -> Check:
     return Check("clock", False, f"{abs(offset):,.0f} s {way} the platform's", mend)
 
 
-async def _signature(environ: Mapping[str, str]) -> Check:
-    async with WorkorderClient.from_env(environ) as client:
+async def _signature(environ: Environment) -> Check:
+    async with make_client(environ) as client:
         try:
             page = await client.list_tickets(page_size=1)
         except ApiError as error:

@@ -152,7 +152,7 @@ async def _matching(client: "WorkorderClient", query: TicketQuery) -> list[Chose
                 chosen += [Chosen(ticket.id, ticket.title, ticket.creator_name) for ticket in tickets]
                 bar(len(chosen), max(len(chosen), walk.report.last_total))
     if not walk.report.exact:
-        note(f"the list moved while it was read, so a ticket may be missing: {walk.report.reason}")
+        note(f"a ticket may be missing from the list: {walk.report.reason}")
     return chosen
 
 

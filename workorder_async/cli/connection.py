@@ -2,16 +2,18 @@
 
 import logging
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.cli.asking import ask, can_ask
+from workorder_async.cli.asking import ask_secret, can_ask
 from workorder_async.cli.output import safe
 from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -24,6 +26,9 @@ SCHEME: Final = "WORKORDER_SIGN_SCHEME"
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
 """An option without a value."""
 
+
+Environment: TypeAlias = Mapping[str, str | Secret]
+"""The four variables by their names: the secret wrapped, so that no traceback with locals shows it."""
 
 _GROUP: Final = Group(
     "Connection",
@@ -46,14 +51,21 @@ class Connection:
     scheme: Annotated[str | None, Parameter(help=f"How requests are signed, instead of {SCHEME}.")] = None
     verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment with the options laid over it; asks for the secret where that alone is missing."""
+    def environment(self) -> "Environment":
+        """Return those of the four variables that are set, the options laid over them, the secret wrapped.
+
+        Asks for the secret where that alone is missing.
+        """
         if self.verbose:
             log_to_stderr()
         given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
-        environ = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
+        environ: dict[str, str | Secret] = {}
+        for name in (BASE_URL, APP_ID, SCHEME):
+            value = given[name]
+            environ[name] = os.environ.get(name, "") if value is None else value
+        environ[SECRET] = Secret(os.environ.get(SECRET, ""))
         if missing(environ) == [SECRET] and can_ask():
-            environ[SECRET] = ask(f"Secret of AppId {environ[APP_ID]}", hidden=True)
+            environ[SECRET] = ask_secret(f"Secret of AppId {environ[APP_ID]}")
         return environ
 
     def client(self) -> "WorkorderClient":
@@ -62,8 +74,6 @@ class Connection:
 
     def clients(self) -> "Callable[[], WorkorderClient]":
         """Return what makes clients, one for each event loop; what is missing is asked for once. Raises likewise."""
-        from workorder_async.client import WorkorderClient
-
         environ = self.environment()
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
@@ -71,27 +81,40 @@ class Connection:
                 f"not set: {', '.join(absent)}{asked}; `workorder doctor` says what each variable is, and "
                 "`workorder sandbox` prints all four to try things out"
             )
-        return partial(WorkorderClient.from_env, environ)
+        return partial(make_client, environ)
 
 
 BY_ENVIRONMENT: Final = Connection()
 """No option given."""
 
 
-def missing(environ: dict[str, str]) -> list[str]:
+def make_client(environ: Environment) -> "WorkorderClient":
+    """Make a client of the four variables. Raises `ConfigError` for one that is missing or cannot work."""
+    from workorder_async.client import WorkorderClient
+
+    return WorkorderClient.from_env(environ)
+
+
+def missing(environ: Environment) -> list[str]:
     """Return which of the four variables are not set."""
-    return [name for name in (BASE_URL, APP_ID, SECRET, SCHEME) if not environ.get(name, "").strip()]
+    return [name for name in (BASE_URL, APP_ID, SECRET, SCHEME) if not is_set(environ[name])]
 
 
-class _SafeFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return safe(super().format(record))
+def is_set(value: str | Secret) -> bool:
+    """Tell whether a variable holds anything but white space."""
+    return bool((value.reveal() if isinstance(value, Secret) else value).strip())
+
+
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        # While a bar is shown stderr is another file, which prints above it.
+        sys.stderr.write(f"{safe(self.format(record))}\n")
 
 
 def log_to_stderr() -> None:
     """Write the library's log to stderr; it holds neither the secret nor a `Sign` nor text of tickets."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_SafeFormatter("%(asctime)s %(message)s"))
+    handler = _ToStderr()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("workorder_async")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)

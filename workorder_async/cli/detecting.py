@@ -6,11 +6,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cyclopts import Parameter
 
-from workorder_async.cli.asking import ask, can_ask
+from workorder_async.cli.asking import ask, ask_secret, can_ask
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET
 from workorder_async.cli.output import note, tell
 from workorder_async.cli.values import ExistingFile
 from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
 from workorder_async.signing import SigningInput
 from workorder_async.signing import detect as find_schemes
 
@@ -36,7 +37,10 @@ def detect(
     app_id = app_id or os.environ.get(APP_ID) or _asked("AppId", "--app-id")
     timestamp = timestamp or _asked("Timestamp", "--timestamp")
     sign = sign or _asked("Sign", "--sign")
-    secret = os.environ.get(SECRET) or _asked("Secret", SECRET, hidden=True)
+    secret = Secret(os.environ.get(SECRET, ""))
+    if not secret.reveal():
+        _require_somebody("Secret", SECRET)
+        secret = ask_secret("Secret")
     url = urlsplit(path or "")
     whole = any(part is not None for part in (method, path, query, body_file))
     request = SigningInput(
@@ -54,10 +58,14 @@ def detect(
     return 0 if schemes else 1
 
 
-def _asked(what: str, source: str, *, hidden: bool = False) -> str:
+def _asked(what: str, source: str) -> str:
+    _require_somebody(what, source)
+    return ask(what).strip()
+
+
+def _require_somebody(what: str, source: str) -> None:
     if not can_ask():
         raise ConfigError(f"{what} is missing; set {source}, or run this on a terminal, where it is asked for")
-    return ask(what, hidden=hidden).strip()
 
 
 def _what_next(found: bool, whole: bool) -> str:

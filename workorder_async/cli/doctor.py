@@ -1,6 +1,5 @@
 """`workorder doctor`: what stands between this machine and the platform, a line for each check."""
 
-from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Annotated, Final
 
@@ -8,7 +7,7 @@ from attrs import asdict
 from cyclopts import Parameter
 from rich.text import Text
 
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Environment, Flag
 from workorder_async.cli.output import one_line, out, write_json
 from workorder_async.cli.running import run
 
@@ -27,7 +26,7 @@ def doctor(
     return run(_report(connection.environment(), as_json=json))
 
 
-async def _report(environ: Mapping[str, str], *, as_json: bool) -> int:
+async def _report(environ: Environment, *, as_json: bool) -> int:
     from workorder_async.cli.checks import examine
 
     healthy = True

@@ -59,7 +59,7 @@ async def _export(
             with Bar("exporting", shown=not sys.stdout.isatty()) as bar:
                 tickets = await write_lines(walk, None, bar, raw=raw)
         else:
-            with written_whole(Path(output)) as file, Bar("exporting") as bar:
+            with written_whole(Path(output)) as file, Bar("exporting", shown=not file.isatty()) as bar:
                 tickets = await write_lines(walk, file, bar, raw=raw)
     seconds = perf_counter() - started
     place = "" if to_stdout else f" to {output}"
@@ -96,8 +96,8 @@ async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name when the block ends well; else nothing is left of it.
 
-    A device or a pipe is written to directly. Raises `ConfigError` where the file cannot be made, and `OSError` with
-    the path where it cannot be filled.
+    Its owner alone may read it, for tickets hold customers' data. A device or a pipe is written to directly. Raises
+    `ConfigError` where the file cannot be made, and `OSError` with the path where it cannot be filled.
     """
     special = path.exists() and not path.is_file() and not path.is_dir()
     # The target of /dev/stdout, where that is a pipe, is no path that could be opened.
@@ -106,6 +106,9 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     try:
         if target.is_dir():
             raise IsADirectoryError(0, "it is a folder")
+        if not special:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
+            temporary.chmod(0o600)  # a umask may have taken rights from its owner too
         file = temporary.open("wb")
     except OSError as error:
         place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
@@ -120,7 +123,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             temporary.replace(target)
     except BaseException as error:
         if not special:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise

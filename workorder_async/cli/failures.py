@@ -12,6 +12,7 @@ from workorder_async.errors import (
     NoAnswerError,
     NotSentError,
     OutcomeUnknownError,
+    RateLimitedError,
     ResponseError,
     WorkorderError,
 )
@@ -40,6 +41,7 @@ _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     NoAnswerError: "`workorder doctor` looks for the cause",
     NotSentError: "`workorder doctor` looks for the cause",
     DeadlineExceededError: "`workorder doctor` looks for the cause",
+    RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
     ApiError: "if every command is answered so, `workorder doctor` looks for the cause",
 }
 _FIELD: Final = re.compile(r"\b(?:TicketQuery|CreateTicket|CommentTicket|RejectTicket|CloseTicket|PageRequest)\.(\w+)")
@@ -55,7 +57,7 @@ def exit_code(error: WorkorderError) -> int:
 
 def hint(error: WorkorderError) -> str:
     """Return what to do about it, or nothing where the error's own sentence says so."""
-    own = error.hint if isinstance(error, ApiError) else ""
+    own = error.hint if isinstance(error, ApiError) and not isinstance(error, RateLimitedError) else ""
     return own or next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
 
 
@@ -74,8 +76,8 @@ def _option(field: str) -> str:
 
 
 def as_json(error: WorkorderError) -> dict[str, JSON]:
-    """Return an error as a JSON object."""
+    """Return an error as a JSON object; an errno only where the platform gave one, for a gateway's page has none."""
     facts: dict[str, JSON] = {"error": type(error).__name__, "message": str(error), "request_id": error.request_id}
-    if isinstance(error, ApiError):
+    if isinstance(error, ApiError) and error.errno:
         facts |= {"errno": error.errno, "errmsg": error.errmsg}
     return facts

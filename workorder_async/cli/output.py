@@ -41,9 +41,9 @@ def out() -> Console:
     return _Console(markup=False, emoji=False, highlight=False)
 
 
-def err() -> Console:
-    """Return the same on stderr."""
-    return _Console(stderr=True, markup=False, emoji=False, highlight=False)
+def err(*, soft_wrap: bool = False) -> Console:
+    """Return the same on stderr; with `soft_wrap` it is left to the terminal to break long lines."""
+    return _Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
 
 
 def tell(text: str) -> None:

@@ -3,13 +3,15 @@
 import asyncio
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from workorder_async.cli.output import err, note, safe
 
 _LINE_EVERY = 10.0
+# What is shown on the terminal, the latest on top; the others wait, for two displays would overwrite each other.
+_DISPLAYS: Final[list[Progress]] = []
 
 
 class Bar:
@@ -25,19 +27,26 @@ class Bar:
         self._what = safe(what)
         self._unit = unit
         self._delay = delay
-        console = err()
+        # A remark that comes while the bar is shown is printed above it, in one piece.
+        console = err(soft_wrap=True)
         self._bar_is_shown = shown and console.is_interactive
         self._lines_are_shown = shown and not console.is_interactive
         count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeRemainingColumn())
-        self._progress = Progress(*columns, console=console, transient=True, disable=not self._bar_is_shown)
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
         self._task = self._progress.add_task(self._what, total=None)
         self._next_line = monotonic() + _LINE_EVERY
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._delay, self._progress.start)
+        if self._bar_is_shown:
+            self._timer = asyncio.get_running_loop().call_later(self._delay, self._show)
         return self
+
+    def _show(self) -> None:
+        if _DISPLAYS:
+            _DISPLAYS[-1].stop()
+        _DISPLAYS.append(self._progress)
+        self._progress.start()
 
     def __call__(self, done: int, total: int, remark: str = "") -> None:
         """Show that so many of so many are done, and a remark."""
@@ -50,7 +59,11 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._bar_is_shown:
+            return
         self._timer.cancel()
-        # An older rich ends even a bar that it never shows, with an empty line.
-        if self._bar_is_shown:
+        if self._progress in _DISPLAYS:
+            _DISPLAYS.remove(self._progress)
             self._progress.stop()
+            if _DISPLAYS:
+                _DISPLAYS[-1].start()

@@ -35,12 +35,17 @@ def run(main: Coroutine[object, object, _T]) -> _T:
                 loop.add_signal_handler(signal.SIGINT, interrupt)
         return await main
 
+    ending = until_ended()
     try:
-        return asyncio.run(until_ended())
+        return asyncio.run(ending)
     except asyncio.CancelledError:
         if interrupted:
             raise KeyboardInterrupt from None
         raise
+    finally:
+        # Where Ctrl-C came before the loop ran, Python would complain of both.
+        ending.close()
+        main.close()
 
 
 async def each(items: Iterable[_T], act: Callable[[_T], Awaitable[None]], *, at_once: int = 16) -> None:

@@ -35,12 +35,17 @@ class Tally(BatchReport):
     journal: Path | None
     silent: bool = False
     """Whether nobody reads a line for each ticket any more."""
-    _under_way: "dict[int, Change]" = field(factory=dict, init=False)
+    _under_way: "dict[int, tuple[Change, float]]" = field(factory=dict, init=False)
     _started: float = field(factory=perf_counter, init=False)
 
-    def watch(self, change: "Change") -> None:
-        """Remember a change whose outcome is still to come."""
-        self._under_way[change.id] = change
+    def watch(self, change: "Change", at: float) -> None:
+        """Remember a change whose outcome is still to come, and when it began."""
+        self._under_way[change.id] = (change, at)
+
+    @property
+    def under_way(self) -> "list[tuple[Change, float]]":
+        """What was begun and has no outcome yet, and when it began."""
+        return list(self._under_way.values())
 
     @property
     def untouched(self) -> bool:
@@ -70,7 +75,7 @@ class Tally(BatchReport):
         if self._under_way:
             ids = ", ".join(map(str, sorted(self._under_way)))
             note(f"workorder: cut short; not known to be {self.done}: {ids}")
-        for change in list(self._under_way.values()):
+        for change, _ in self.under_way:
             self.note(Outcome(change, State.UNKNOWN))
         for change in changes:
             self.note(Outcome(change, State.NOT_SENT))
@@ -86,12 +91,13 @@ class Tally(BatchReport):
         """Print why it stopped, what failed, the counts and how to go on; nothing if `quiet` and all went well."""
         if quiet and self.settled:
             return
-        if self.stopped:
+        one = quiet and self.total == 1
+        if self.stopped and not one:
             note(f"workorder: stopped: {self.stopped}")
         for outcome in () if self.as_json else self.unsettled:
             if outcome.error is not None:
                 note(f"workorder: ticket {_ticket_id(outcome.mutation)}: {sentence(outcome.error)}")
-        if quiet and self.total == 1:
+        if one:
             return
         left = sum(self.counts.values()) - sum(self.counts[state] for state in _SUFFIXES)
         if left > len(self.unsettled):

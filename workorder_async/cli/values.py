@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Annotated, TypeAlias
 
 import orjson
@@ -30,26 +31,59 @@ ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(ex
 """A file that is there; one that is not is refused before anything is sent."""
 
 TIME_HELP = "a date (00:00 of it), a date-time, seconds since 1970, or now; without a zone China Standard Time"
+_SPELLINGS = "write 2024-01-31, 2024-01-31T09:30, seconds since 1970, or now"
+# Seconds of the year 2000: a smaller number is rather a year, a month or a slip than a moment of the platform's.
+_EARLIEST = 946_684_800
+# Seconds beyond this are the year 5138: a number of such a size counts smaller units, which these digits tell.
+_LATEST = 10**11
+_UNITS = ((16, "milliseconds", 10**3), (19, "microseconds", 10**6), (20, "nanoseconds", 10**9))
+_COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_YEARS = range(1970, 2100)
 
 
 def point_in_time(text: str, option: str) -> int | datetime:
-    """Read a time: `now`, whole seconds, or ISO 8601 (China Standard Time where it has no zone).
+    """Read a time: `now`, ISO 8601 (China Standard Time where it has no zone), or whole seconds since 2000.
 
-    Raises `ConfigError` that names the option.
+    Digits that are rather a year, a date or milliseconds than seconds are refused, for they would be another moment;
+    eight digits are a date. Raises `ConfigError` that names the option and the right spelling.
     """
     word = text.strip()
     if word == "now":
         return datetime.now(UTC)
-    # Eight digits are rather a date without its hyphens than a moment in 1970.
-    if word.isdecimal() and len(word) != 8:
-        return int(word)
+    if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
+        return _seconds(word, text, option)
     try:
-        at = datetime.fromisoformat("" if word.isdecimal() else word)
+        at = datetime.fromisoformat(word)
     except ValueError:
-        raise ConfigError(
-            f"{option} {text!r} is no time; write 2024-01-31, 2024-01-31T09:30, seconds since 1970, or now"
-        ) from None
+        raise ConfigError(f"{option} {text!r} is no time; {_SPELLINGS}") from None
     return at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME)
+
+
+def _seconds(word: str, text: str, option: str) -> int:
+    number, meant = int(word), _compact(word)
+    if number < _EARLIEST:
+        raise ConfigError(
+            f"{option} {text!r} is read as seconds since 1970, a moment before the year 2000; "
+            f"write {meant or 'a date, such as 2025-01-01'}"
+        )
+    if meant and (number >= _LATEST or number > time() + 366 * 86400):
+        raise ConfigError(f"{option} {text!r} is neither seconds since 1970 nor a date as it is written; write {meant}")
+    if number >= _LATEST:
+        unit, size = next((unit, size) for digits, unit, size in _UNITS if len(word) < digits)
+        raise ConfigError(f"{option} is {word}, which looks like {unit}; it must be in seconds: write {number // size}")
+    return number
+
+
+def _compact(word: str) -> str:
+    """Return in ISO 8601 what digits without hyphens and colons mean as a date or time, or nothing."""
+    pattern = _COMPACT.get(len(word))
+    try:
+        at = datetime.strptime(word, pattern) if pattern else None
+    except ValueError:
+        return ""
+    if at is None or at.year not in _YEARS:
+        return ""
+    return at.isoformat(timespec="seconds" if at.second else "minutes") if len(word) > 8 else at.date().isoformat()
 
 
 def text_or_stdin(text: str, option: str) -> str:
