@@ -2,7 +2,8 @@
 
 One JSON object a line. The first line says whose journal it is; an intent is on disk (fsync) before its mutation is
 sent, an outcome is written after. A torn last line, as a crash leaves it, is cut off; any other line that cannot be
-read is an error. The file is locked against a second process for as long as it is open.
+read is an error. The file is locked against a second process for as long as it is open, and nothing is begun once it
+is not the one that others find under its name.
 
 All disk work is done by one thread, which takes whatever has gathered while it was busy and makes one fsync of it. What
 was begun or done is kept in a temporary SQLite index on disk, so that memory stays flat however long a batch is; where
@@ -13,15 +14,11 @@ import asyncio
 import json
 import os
 import sqlite3
-import stat
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from enum import Enum
 from functools import partial
-from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,11 +26,13 @@ import orjson
 from attrs import define, frozen
 
 from workorder_async.codec import to_json
+from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
 from workorder_async.models import JSON
 
 VERSION = 1
 _HEAD = b'{"journal":"workorder_async","version":'
+_INTENT = b'{"intent":'
 T = TypeVar("T")
 
 
@@ -93,12 +92,13 @@ class Journal:
         self._path = None if path is None else Path(path)
         self._identity = identity
         self._thread = ThreadPoolExecutor(1, "workorder-journal")
-        self._file: FileIO | None = None
-        self._size = 0
+        self._process = os.getpid()
+        self._file: LockedFile | None = None
         self._orders: list[_Order] = []
         self._busy: asyncio.Task[None] | None = None
         self._failure: JournalError | None = None
         self._pending: list[bytes] = []
+        self._begins = False  # whether something is to be sent once what is pending is on disk
         # A database without a name is a temporary file, deleted when it is closed.
         self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
 
@@ -106,23 +106,19 @@ class Journal:
         try:
             await self._in_thread(self._open)
         except BaseException:
-            await self._in_thread(self._close)
-            self._thread.shutdown(wait=False)
+            await to_its_end(self._finish())
             raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        finishing = asyncio.create_task(self._finish())
-        try:
-            await asyncio.shield(finishing)
-        except asyncio.CancelledError:
-            await finishing
-            raise
+        await to_its_end(self._finish())
         if self._failure is not None and kind is not asyncio.CancelledError:
             raise self._failure
 
     async def _finish(self) -> None:
         """Write what was ordered, also where the task that wrote was cancelled, and close."""
+        if os.getpid() != self._process:
+            return  # the thread stayed with the parent
         while self._orders or (self._busy is not None and not self._busy.done()):
             await asyncio.wait({self._start()})
         await self._in_thread(self._close)
@@ -132,8 +128,23 @@ class Journal:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def begin(self, entry: Entry) -> tuple[Standing, float]:
-        """Tell what is known of a mutation, and when it was first begun; the intent of a new one is on disk by then."""
-        return await self._order(lambda: self._begin(entry))
+        """Tell what is known of a mutation, and when it was first begun; the intent of a new one is on disk by then.
+
+        Where this is cancelled, the mutation is left as it was found: one that was new is written down as not sent.
+        """
+        found: list[Standing] = []
+
+        def begin() -> tuple[Standing, float]:
+            standing, began = self._begin(entry)
+            found.append(standing)
+            return standing, began
+
+        try:
+            return await self._order(begin)
+        except asyncio.CancelledError:
+            self._orders.append(_Order(lambda: self._leave(entry.key, found), None))
+            self._start()
+            raise
 
     def end(self, key: str, state: str, **facts: JSON) -> None:
         """Write an outcome, soon: with the next intent at the latest, or when the journal closes.
@@ -156,6 +167,8 @@ class Journal:
     async def _order(self, work: Callable[[], T]) -> T:
         if self._failure is not None:
             raise self._failure
+        if os.getpid() != self._process:
+            raise self._told(MovedError("it belongs to the process that this one was forked from"))
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._orders.append(_Order(work, done))
         self._start()
@@ -184,30 +197,33 @@ class Journal:
                     order.done.set_result(result)
 
     def _told(self, error: Exception) -> JournalError:
-        return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent")
+        lost = ", and what ended since is not written where it is looked for" if isinstance(error, MovedError) else ""
+        return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
 
     # The thread's side
 
     def _work(self, orders: list[_Order]) -> list[object]:
+        self._pending, self._begins = [], False
         results = [order.work() for order in orders]
-        self._flush()
+        if self._file is not None:
+            self._flush(self._file)
         return results
 
-    def _flush(self) -> None:
-        lines, self._pending = b"".join(self._pending), []
-        if self._file is None or not lines:
+    def _flush(self, file: LockedFile) -> None:
+        """Put what is pending on disk; where others do not see the file, its outcomes only, and raise."""
+        if not self._pending and not self._begins:
             return
+        before = file.size
         try:
-            written = 0
-            while written < len(lines):
-                written += self._file.write(lines[written:])
-            os.fsync(self._file.fileno())
-        except OSError:
-            # What these lines begin is not sent, so it must not look as if it was; nor may half a line stay.
-            with suppress(OSError):
-                self._file.truncate(self._size)
+            file.check_place()
+            file.append(b"".join(self._pending))
+            file.check_place()
+        except MovedError:
+            # What is begun here is not sent. Whoever finds the file again wants to know what became of the others.
+            if file.size != before:
+                file.cut(before)
+            file.append(b"".join(line for line in self._pending if not line.startswith(_INTENT)))
             raise
-        self._size += len(lines)
 
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
@@ -218,18 +234,15 @@ class Journal:
         if self._path is None:
             return
         try:
-            self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115 - closed by _close
-            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-                raise OSError("it is no file that can be read again")
-            _lock(self._file, self._path)
-            self._file.seek(0)
-            with open(self._file.fileno(), "rb", closefd=False) as lines:
-                self._size = self._read(lines)
-            self._file.truncate(self._size)
-            if self._size == 0:
-                self._pending.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
-                self._flush()
-                _sync_folder(self._path)
+            self._file = LockedFile(self._path)
+            self._file.cut(self._read(self._file.lines()))
+            if self._file.size == 0:
+                self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
+        except InUseError:
+            raise JournalError(
+                f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
+                "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
+            ) from None
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
@@ -295,6 +308,7 @@ class Journal:
         if standing in (_HERE, _DONE):
             return Standing.DONE, began
         self._set(entry.key, _HERE, began or entry.began, trace=entry.trace)
+        self._begins = True
         if standing == _OPEN:
             return Standing.OPEN, began
         self._write(
@@ -302,11 +316,18 @@ class Journal:
                 "intent": entry.key,
                 "operation": entry.operation,
                 "mutation": entry.mutation,
-                "began": round(entry.began, 3),
+                "began": entry.began,
                 "trace": entry.trace,
             }
         )
         return Standing.NEW, entry.began
+
+    def _leave(self, key: str, found: list[Standing]) -> None:
+        """Undo a beginning that was cancelled, where it came to that."""
+        if found == [Standing.NEW]:
+            self._end(key, "NOT_SENT", {})
+        elif found == [Standing.OPEN]:
+            self._set(key, _OPEN)
 
     def _end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
         self._set(key, _ENDS.get(state, _FREE))
@@ -328,8 +349,21 @@ class Journal:
     def _close(self) -> None:
         self._index.close()
         if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
+            self._file.close()
+
+
+async def to_its_end(work: Coroutine[object, object, T]) -> T:
+    """Await this to its end, however often the task is cancelled meanwhile, and pass the cancellation on then."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 def _line(value: dict[str, JSON]) -> bytes:
@@ -348,31 +382,3 @@ def _parsed(line: bytes) -> dict[str, JSON]:
 
 def _words(identity: dict[str, JSON]) -> str:
     return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    """Lock the file for this process until it is closed."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise JournalError(
-            f"the journal {str(path)!r} is in use by another batch; wait for its end, "
-            "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
-        ) from None
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the new file's name durable, where a folder can be opened."""
-    if sys.platform != "win32":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
