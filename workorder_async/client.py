@@ -16,6 +16,7 @@ from workorder_async import codec, endpoints
 from workorder_async.endpoints import Endpoint, Safety
 from workorder_async.envelope import Answer
 from workorder_async.errors import ApiError, ConfigError, OutcomeUnknownError
+from workorder_async.ledger import Ledger
 from workorder_async.limiter import Lane
 from workorder_async.models import (
     Attachment,
@@ -35,7 +36,7 @@ from workorder_async.options import SessionOptions
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
 from workorder_async.retry import RetryPolicy
 from workorder_async.session import SignedSession
-from workorder_async.settling import Changed, Reads, carry_out, look
+from workorder_async.settling import Changed, Reads, carry_out, look, sending_of
 from workorder_async.signing import SchemeSigner, Signer
 from workorder_async.walk import Walk
 from workorder_async.windows import WalkOptions, WindowPlan, WindowWalk
@@ -110,6 +111,7 @@ class WorkorderClient:
             now=now,
         )
         self._session = SignedSession(_checked_url(base_url), signer, options, session)
+        self._ledger = Ledger(self._session.clock.local)
         self._walks: WeakSet[Walk] = WeakSet()
 
     @classmethod
@@ -265,12 +267,19 @@ class WorkorderClient:
         await self.change(_only(CloseTicket, close))
 
     async def change(
-        self, mutation: Mutation, *, on_unknown: OnUnknown = "raise", on_send: Callable[[], None] | None = None
+        self,
+        mutation: Mutation,
+        *,
+        on_unknown: OnUnknown = "raise",
+        on_send: Callable[[], None] | None = None,
+        began: float | None = None,
     ) -> Changed:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
         Everything it takes, looking included, is within one deadline. `on_send` is called just before a request with
-        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing.
+        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing. `began` is
+        when you wrote down that you would send it, by `client.now()`: an `OutcomeUnknownError` that you make with it
+        later is about this very mutation.
         """
         endpoint = _ENDPOINTS.get(type(mutation))
         if endpoint is None:
@@ -278,18 +287,27 @@ class WorkorderClient:
             raise ConfigError(f"a {type(mutation).__name__} is no mutation; use one of {known}")
         if on_unknown not in ("raise", "verify"):
             raise ConfigError(f"on_unknown is {on_unknown!r}; it must be 'raise' or 'verify'")
-        body, until = JsonBody(codec.to_json(codec.encode(mutation)), on_send), self._session.deadline()
+        sending = sending_of(mutation, began)
+
+        def note_write() -> None:
+            self._ledger.enter(sending)
+            if on_send is not None:
+                on_send()
+
+        body, until = JsonBody(codec.to_json(codec.encode(mutation)), note_write), self._session.deadline()
         return await carry_out(
             mutation,
             lambda attempts: self._session.call(endpoint, body=body, until=until, attempts=attempts),
             self._reads(until),
+            self._ledger,
+            sending,
             looks=on_unknown == "verify" or endpoint.safety is Safety.CONVERGENT,
             may_repeat=self._session.may_repeat,
         )
 
     async def settle(self, error: OutcomeUnknownError) -> bool | None:
         """Do what `error.verify(client)` does; see there."""
-        return await look(error, self._reads(None))
+        return await look(error, self._reads(None), self._ledger)
 
     def _reads(self, until: float | None) -> Reads:
         async def created(creator_id: int, since: int) -> list[TicketSummary]:
