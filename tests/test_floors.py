@@ -1,9 +1,9 @@
 """The floors of the package: imports go down only, also those under `TYPE_CHECKING` and inside functions.
 
 0 WORDS   errors endpoints models/* report signing
-1 RULES   envelope codec clock retry paging repair windows columns
-2 WIRE    options session limiter payloads journal sinks/*
-3 FACE    client settling walk
+1 RULES   envelope codec clock retry paging repair windows columns ledger outcomes
+2 WIRE    options session limiter payloads durable journal sinks/*
+3 FACE    client settling walk doubt once
 4 JOBS    batch export mirror sandbox/*, which know nothing of each other
 5 DOORS   cli/* pytest_plugin spark __main__ and the package's own __init__, which nothing below imports
 """
@@ -25,9 +25,9 @@ ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
     {"errors", "endpoints", "models", "report", "signing"},
-    {"envelope", "codec", "clock", "retry", "paging", "repair", "windows", "columns"},
-    {"options", "session", "limiter", "payloads", "journal", "sinks"},
-    {"client", "settling", "walk"},
+    {"envelope", "codec", "clock", "retry", "paging", "repair", "windows", "columns", "ledger", "outcomes"},
+    {"options", "session", "limiter", "payloads", "durable", "journal", "sinks"},
+    {"client", "settling", "walk", "doubt", "once"},
     {"batch", "export", "mirror", "sandbox"},
     {"", "cli", "pytest_plugin", "spark", "__main__"},
 ]

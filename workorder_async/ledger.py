@@ -13,8 +13,10 @@ from attrs import define
 #: For so many seconds after its answer a mutation may look as if it had just happened: the platform's machines need
 #: not agree on the time.
 _BLUR = 600.0
-#: The same, for one that was forgotten since.
-_BLUR_OF_FORGOTTEN = 10.0
+#: The same, for one that was forgotten since; more would leave a fast batch without an answer.
+_BLUR_OF_FORGOTTEN = 6.0
+#: Moments nearer to each other than this are one, and are told apart by the smallest step that a float can take.
+_MOMENT = 0.001
 
 
 @define(eq=False)
@@ -42,11 +44,11 @@ class Sending:
 class Ledger:
     """The latest that one client sent, `most` at a time; `now` is our own clock, in seconds since the epoch."""
 
-    def __init__(self, now: Callable[[], float], most: int = 10_000) -> None:
+    def __init__(self, now: Callable[[], float], most: int = 20_000) -> None:
         self._now = now
         self._most = most
         self._kept: dict[Sending, None] = {}  # the oldest first
-        self._alike: dict[str, list[Sending]] = {}
+        self._alike: dict[str, dict[Sending, None]] = {}
         self._owners: dict[int, Sending] = {}
         self._forgotten = -inf  # until when one that is not kept any more may have happened
 
@@ -54,10 +56,10 @@ class Ledger:
         """Keep one that is being sent; once is enough."""
         if not sending.trace or sending in self._kept:
             return
-        alike, began = self._alike.get(sending.trace, []), self._now()
-        while any(began in (one.began, one.intent) for one in alike):
-            began = nextafter(began, inf)
-        sending.began, sending.start = began, monotonic()
+        sending.began, sending.start = self._now(), monotonic()
+        latest = next(reversed(self._alike.get(sending.trace, {})), None)
+        if latest is not None and 0 <= latest.began - sending.began < _MOMENT:
+            sending.began = nextafter(latest.began, inf)
         self._keep(sending)
 
     def find(self, trace: str, line: int | None, began: float) -> Sending:
@@ -88,7 +90,7 @@ class Ledger:
         if sending in self._kept:
             del self._kept[sending]
             alike = self._alike[sending.trace]
-            alike.remove(sending)
+            del alike[sending]
             if not alike:
                 del self._alike[sending.trace]
             if self._owners.get(sending.ticket_id) is sending:
@@ -110,7 +112,7 @@ class Ledger:
 
     def _keep(self, sending: Sending) -> None:
         self._kept[sending] = None
-        self._alike.setdefault(sending.trace, []).append(sending)
+        self._alike.setdefault(sending.trace, {})[sending] = None
         if len(self._kept) > self._most:
             oldest = next(iter(self._kept))
             self.drop(oldest)
