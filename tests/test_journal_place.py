@@ -389,3 +389,26 @@ async def test_a_second_batch_on_the_same_name(path: Path, attack: Callable[[Pat
         assert [one.state for one in outcomes if one.state not in (State.DONE, State.NOT_SENT)] == []
         assert sum(one.state is State.DONE for one in outcomes) <= 24 + 4
         assert "closes.journal" in report.stopped
+
+
+@pytest.mark.parametrize("attack", MOVED)
+async def test_removed_while_mutations_wait_for_their_turn(path: Path, attack: Callable[[Path], None]) -> None:
+    """What has its intent on disk and waits in the client's queue is not sent once the file is gone."""
+    batch = [CommentTicket(id=1, detail=f"备注 {number}") for number in range(30)]
+    answer, outcomes = http('{"errno":10000,"errmsg":"","request_id":"r"}'), list[Outcome]()
+    async with serving(answer) as wire, make_client(wire.url, rate=50) as client:
+
+        async def run() -> None:
+            async with aclosing(run_batch(client, batch, concurrency=10, journal=path)) as running:
+                async for outcome in running:
+                    outcomes.append(outcome)
+                    if len(outcomes) == 1:
+                        attack(path)
+
+        with pytest.raises(JournalError, match=r"closes\.journal"):
+            await run()
+        assert len(wire.requests) <= 2
+        done = [one for one in outcomes if one.state is State.DONE]
+        assert len(done) == len(wire.requests)
+        assert all(one.state is State.NOT_SENT for one in outcomes if one not in done)
+        assert len(outcomes) == 30

@@ -277,7 +277,8 @@ class WorkorderClient:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
         Everything it takes, looking included, is within one deadline. `on_send` is called just before a request with
-        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing. `began` is
+        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing; where it
+        raises `NotSentError`, nothing is written. `began` is
         when you wrote down that you would send it, by `client.now()`: an `OutcomeUnknownError` that you make with it
         later is about this very mutation.
         """
@@ -290,9 +291,9 @@ class WorkorderClient:
         sending = sending_of(mutation, began)
 
         def note_write() -> None:
-            self._ledger.enter(sending)
             if on_send is not None:
                 on_send()
+            self._ledger.enter(sending)
 
         body, until = JsonBody(codec.to_json(codec.encode(mutation)), note_write), self._session.deadline()
         return await carry_out(

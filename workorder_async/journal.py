@@ -154,6 +154,15 @@ class Journal:
         self._orders.append(_Order(lambda: self._end(key, state, facts), None))
         self._start()
 
+    def is_in_place(self) -> bool:
+        """Tell whether others find this file under the journal's name; true where there is none."""
+        try:
+            if self._file is not None:
+                self._file.check_place()
+        except MovedError:
+            return False
+        return True
+
     async def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
         return await self._order(lambda: self._has_twin(entry))

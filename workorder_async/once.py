@@ -104,6 +104,9 @@ class Once:
 
         def note_send() -> None:
             nonlocal sent
+            # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
+            if not self._journal.is_in_place():
+                raise NotSentError("the journal was removed or replaced while this waited for its turn")
             sent = True
 
         try:
