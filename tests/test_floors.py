@@ -2,7 +2,7 @@
 
 0 WORDS   errors endpoints models/* report signing
 1 RULES   envelope codec clock retry paging repair windows columns ledger outcomes
-2 WIRE    options session limiter payloads durable journal sinks/*
+2 WIRE    options session limiter payloads durable standings journal sinks/*
 3 FACE    client settling walk doubt once
 4 JOBS    batch export mirror sandbox/*, which know nothing of each other
 5 DOORS   cli/* pytest_plugin spark __main__ and the package's own __init__, which nothing below imports
@@ -26,7 +26,7 @@ FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
     {"errors", "endpoints", "models", "report", "signing"},
     {"envelope", "codec", "clock", "retry", "paging", "repair", "windows", "columns", "ledger", "outcomes"},
-    {"options", "session", "limiter", "payloads", "durable", "journal", "sinks"},
+    {"options", "session", "limiter", "payloads", "durable", "standings", "journal", "sinks"},
     {"client", "settling", "walk", "doubt", "once"},
     {"batch", "export", "mirror", "sandbox"},
     {"", "cli", "pytest_plugin", "spark", "__main__"},

@@ -511,6 +511,19 @@ async def test_begin_that_is_cancelled(path: Path, steps: int, monkeypatch: pyte
         assert [one.key for one in await journal.left_open()] == ["open"]
 
 
+async def test_one_left_open_whose_beginning_was_cancelled(path: Path) -> None:
+    """What an earlier run left open is whole again for the same run, too."""
+    async with Journal(path, IDENTITY) as journal:
+        await journal.begin(entry("open"))
+    async with Journal(path, IDENTITY) as journal:
+        begin = asyncio.create_task(journal.begin(entry("open")))
+        await asyncio.sleep(0)
+        begin.cancel()
+        await asyncio.wait([begin])
+        assert begin.cancelled()
+        assert await journal.left_open() == [entry("open")]
+
+
 @pytest.mark.parametrize("times", [1, 2, 3])
 async def test_cancelled_again_and_again_while_it_closes(
     path: Path, monkeypatch: pytest.MonkeyPatch, times: int

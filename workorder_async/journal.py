@@ -13,64 +13,28 @@ there is no file the index alone remains, and tells a mutation that was already 
 import asyncio
 import json
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
-from attrs import define, frozen
+from attrs import define
 
 from workorder_async.codec import to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
 from workorder_async.models import JSON
+from workorder_async.standings import Entry, Standing, Standings
+
+__all__ = ["Entry", "Journal", "Standing", "to_its_end"]
 
 VERSION = 1
 _HEAD = b'{"journal":"workorder_async","version":'
 _INTENT = b'{"intent":'
 T = TypeVar("T")
-
-
-class Standing(Enum):
-    """What is known of a mutation that is about to be sent."""
-
-    NEW = "new"
-    """Nothing, or that it did not happen: its intent is on disk now."""
-    DONE = "done"
-    """It was done, or is being done by this batch: not to be sent again."""
-    OPEN = "open"
-    """An earlier run may have sent it, and its outcome is not known: to be looked for, not to be sent."""
-
-
-@frozen
-class Entry:
-    """A mutation as a journal keeps it: its key, what is to be sent, and when it was first begun, by our own clock.
-
-    `trace` is what it would be found by; "" where it leaves nothing that another one could have left.
-    """
-
-    key: str
-    operation: str
-    mutation: JSON
-    began: float
-    trace: str = ""
-
-
-_INDEX = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA cache_size = -4000;
-CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT) WITHOUT ROWID;
-CREATE INDEX traces ON entries (trace) WHERE trace != '';
-"""
-# Standings in the index: begun by this run; left open by an earlier one; done; or free to be sent again.
-_HERE, _OPEN, _DONE, _FREE = "here", "open", "done", "free"
-_ENDS = {"DONE": _DONE, "ALREADY": _DONE, "UNKNOWN": _HERE}
 
 
 @define
@@ -99,8 +63,7 @@ class Journal:
         self._failure: JournalError | None = None
         self._pending: list[bytes] = []
         self._begins = False  # whether something is to be sent once what is pending is on disk
-        # A database without a name is a temporary file, deleted when it is closed.
-        self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._standings = Standings()
 
     async def __aenter__(self) -> "Journal":
         try:
@@ -165,11 +128,11 @@ class Journal:
 
     async def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
-        return await self._order(lambda: self._has_twin(entry))
+        return await self._order(lambda: self._standings.has_twin(entry))
 
     async def left_open(self) -> list[Entry]:
         """Return what an earlier run left open and this one has not come upon."""
-        return await self._order(lambda: list(self._left_open()))
+        return await self._order(lambda: list(self._standings.left_open()))
 
     # The event loop's side: orders gather while the thread is busy
 
@@ -239,7 +202,7 @@ class Journal:
             self._pending.append(_line(line))
 
     def _open(self) -> None:
-        self._index.executescript(_INDEX)
+        self._standings.open()
         if self._path is None:
             return
         try:
@@ -280,13 +243,9 @@ class Journal:
             key, began = str(line["intent"]), float(str(line["began"]))
             if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
-            _, earlier = self._standing(key)
-            self._set(key, _OPEN, earlier or began, _line(line), str(line.get("trace", "")))
+            self._standings.take_in_intent(key, began, _line(line), str(line.get("trace", "")))
         else:
-            key, state = str(line["outcome"]), str(line["state"])
-            if self._standing(key)[0] is None and state == "UNKNOWN":
-                raise ValueError("an outcome of nothing")
-            self._set(key, _OPEN if state == "UNKNOWN" else _ENDS.get(state, _FREE))
+            self._standings.take_in_outcome(str(line["outcome"]), str(line["state"]))
 
     def _check_identity(self, header: dict[str, JSON]) -> None:
         if header["journal"] != "workorder_async" or header["version"] != VERSION:
@@ -298,65 +257,35 @@ class Journal:
                 f"not {_words(self._identity)}); choose another file"
             )
 
-    def _standing(self, key: str) -> tuple[str | None, float]:
-        row = self._index.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
-        return (None, 0.0) if row is None or row[0] == _FREE else (str(row[0]), float(row[1]))
-
-    def _set(
-        self, key: str, standing: str, began: float | None = None, line: bytes | None = None, trace: str | None = None
-    ) -> None:
-        self._index.execute(
-            "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET standing = ?2, "
-            "began = coalesce(?3, began), line = CASE ?2 WHEN 'open' THEN coalesce(?4, line) END, "
-            "trace = coalesce(?5, trace)",
-            (key, standing, began, line, trace),
-        )
-
     def _begin(self, entry: Entry) -> tuple[Standing, float]:
-        standing, began = self._standing(entry.key)
-        if standing in (_HERE, _DONE):
-            return Standing.DONE, began
-        self._set(entry.key, _HERE, began or entry.began, trace=entry.trace)
-        self._begins = True
-        if standing == _OPEN:
-            return Standing.OPEN, began
-        self._write(
-            {
-                "intent": entry.key,
-                "operation": entry.operation,
-                "mutation": entry.mutation,
-                "began": entry.began,
-                "trace": entry.trace,
-            }
-        )
-        return Standing.NEW, entry.began
+        standing, began = self._standings.begin(entry)
+        if standing is not Standing.DONE:
+            self._begins = True
+        if standing is Standing.NEW:
+            self._write(
+                {
+                    "intent": entry.key,
+                    "operation": entry.operation,
+                    "mutation": entry.mutation,
+                    "began": entry.began,
+                    "trace": entry.trace,
+                }
+            )
+        return standing, began
 
     def _leave(self, key: str, found: list[Standing]) -> None:
         """Undo a beginning that was cancelled, where it came to that."""
         if found == [Standing.NEW]:
             self._end(key, "NOT_SENT", {})
         elif found == [Standing.OPEN]:
-            self._set(key, _OPEN)
+            self._standings.leave_open(key)
 
     def _end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
-        self._set(key, _ENDS.get(state, _FREE))
+        self._standings.end(key, state)
         self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
 
-    def _has_twin(self, entry: Entry) -> bool:
-        found = self._index.execute(
-            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? LIMIT 1", (entry.trace, entry.key)
-        )
-        return found.fetchone() is not None
-
-    def _left_open(self) -> Iterator[Entry]:
-        for key, began, line in self._index.execute(
-            "SELECT key, began, line FROM entries WHERE standing = ?", (_OPEN,)
-        ):
-            intent = json.loads(line)
-            yield Entry(key, intent["operation"], intent["mutation"], began, intent.get("trace", ""))
-
     def _close(self) -> None:
-        self._index.close()
+        self._standings.close()
         if self._file is not None:
             self._file.close()
 
