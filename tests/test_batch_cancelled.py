@@ -60,19 +60,28 @@ class Steps:
         self._cancel_at = cancel_at
         self._whom = whom
         self.consumer: asyncio.Task[Any] | None = None
+        self._made: list[asyncio.Task[Any]] = []
 
     def make(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         """Be the loop's task factory."""
-        if getattr(coroutine, "__qualname__", "") == "_Batch.work":
+        name = getattr(coroutine, "__qualname__", "")
+        if name == "_Batch.work":
             coroutine = Stepped(coroutine, self._step)
-        return asyncio.Task(coroutine, loop=loop, **options)
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if name in ("_Batch.work", "Journal._carry_out"):
+            self._made.append(task)
+        return task
 
     def _step(self) -> None:
         self.taken += 1
         if self.taken == self._cancel_at:
-            task = asyncio.current_task() if self._whom == "worker" else self.consumer
-            assert task is not None
-            task.cancel()
+            own = asyncio.current_task()
+            assert own is not None
+            assert self.consumer is not None
+            # All: as a loop does that is shut down.
+            whom = {"worker": [own], "consumer": [self.consumer], "all": [self.consumer, *self._made]}
+            for task in whom[self._whom]:
+                task.cancel()
 
 
 async def cut_short(client: WorkorderClient, journal: Path, steps: Steps) -> set[str]:
@@ -113,7 +122,7 @@ def standings(journal: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["new", "open"])
-@pytest.mark.parametrize("whom", ["worker", "consumer"])
+@pytest.mark.parametrize("whom", ["worker", "consumer", "all"])
 @pytest.mark.parametrize("fault", [None, "reset_after", "reset"])
 async def test_cancelled_at_every_step(tmp_path: Path, fault: Any, whom: str, *, earlier: bool) -> None:
     """Wherever it is cancelled: done once, or free, or open because it may have been sent; another run goes on."""

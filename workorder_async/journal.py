@@ -155,7 +155,8 @@ class Journal:
         while self._orders:
             orders, self._orders = self._orders, []
             try:
-                results = await self._in_thread(partial(self._work, orders))
+                # A loop that is shut down cancels this task too; what was ordered is written all the same.
+                results = await asyncio.shield(self._in_thread(partial(self._work, orders)))
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 failure = error if isinstance(error, JournalError) else self._told(error)
                 self._failure = failure
