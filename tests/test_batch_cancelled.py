@@ -12,7 +12,8 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from tests.test_batch import QUICK
+from tests.conftest import http, make_client, serving
+from tests.test_batch import QUICK, close_of
 from workorder_async import CommentTicket, Mutation, WorkorderClient
 from workorder_async.batch import State, key_of, run_batch
 from workorder_async.journal import Journal
@@ -222,6 +223,31 @@ async def test_cancelled_while_intents_are_written(
         assert set(standings(journal).values()) == {"NOT_SENT"}
         async with aclosing(run_batch(client, batch, journal=journal)) as again:
             assert [outcome.state async for outcome in again] == [State.DONE] * 30
+
+
+async def test_cancelled_while_a_refusal_is_looked_at(tmp_path: Path) -> None:
+    """What the platform refused is refused, though it was not seen any more whether it had been so before."""
+    journal, looking = tmp_path / "batch.journal", asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if wire.requests[-1].startswith(b"GET"):
+            looking.set()
+            await reader.read()
+        else:
+            writer.write(http('{"errno":23000,"errmsg":"","request_id":"r"}'))
+
+    async def run() -> None:
+        async with aclosing(run_batch(client, [close_of(1, "姜程")], journal=journal, patience=0)) as running:
+            async for _ in running:
+                pytest.fail("nothing can have ended")
+
+    async with serving(answer) as wire, make_client(wire.url) as client:
+        task = asyncio.create_task(run())
+        async with asyncio.timeout(10):
+            await looking.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert list(standings(journal).values()) == ["REJECTED"]
 
 
 @pytest.mark.parametrize("times", [2, 3, 5])

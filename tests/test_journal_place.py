@@ -2,6 +2,7 @@
 # ruff: noqa: ASYNC240 - the files are temporary
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -266,6 +267,18 @@ def fork(work: Callable[[], int]) -> int:
     return child
 
 
+def fork_unnoticed(work: Callable[[], int]) -> int:
+    """Do the same by the C library, of which Python knows nothing: nothing is closed in the child."""
+    child = int(ctypes.PyDLL(None).fork())
+    if child == 0:
+        code = 99
+        try:
+            code = work()
+        finally:
+            os._exit(code)
+    return child
+
+
 def code_of(child: int) -> int:
     """Wait for a child's end."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -273,7 +286,8 @@ def code_of(child: int) -> int:
 
 @POSIX
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-async def test_a_child_does_not_keep_the_lock(path: Path) -> None:
+@pytest.mark.parametrize("forked", [fork, fork_unnoticed])
+async def test_a_child_does_not_keep_the_lock(path: Path, forked: Callable[[Callable[[], int]], int]) -> None:
     """A child that was forked while the journal was open lives on; another batch opens it after the end."""
     reading, writing = os.pipe()
     async with Journal(path, IDENTITY) as journal:
@@ -283,7 +297,7 @@ async def test_a_child_does_not_keep_the_lock(path: Path) -> None:
             os.close(writing)
             return len(os.read(reading, 1))
 
-        child = fork(wait)
+        child = forked(wait)
     async with Journal(path, IDENTITY) as journal:
         assert (await journal.begin(entry("a")))[0] is Standing.OPEN
     os.write(writing, b"x")

@@ -5,6 +5,7 @@ import pickle
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from email.utils import formatdate
 
 import pytest
 from attrs import evolve
@@ -246,9 +247,9 @@ def shares(*texts: tuple[str, ...]) -> bytes:
     )
 
 
-def dated(answer: bytes) -> bytes:
-    """Let an answer tell the time that our clock shows."""
-    return answer.replace(b"\r\n", b"\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\n", 1)
+def dated(answer: bytes, now: float = NOW) -> bytes:
+    """Let an answer tell the time."""
+    return answer.replace(b"\r\n", f"\r\nDate: {formatdate(now, usegmt=True)}\r\n".encode(), 1)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +273,18 @@ async def test_how_many_are_shown(first: Handler | bytes, texts: list[str], *, k
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.comment_ticket(COMMENT)
         assert await caught.value.verify(client) is (True if known else None)
+
+
+async def test_as_many_as_needed_but_none_since_it_was_sent() -> None:
+    """What was said by others beside an earlier equal comment is no sign of one that was sent minutes later."""
+    now = NOW
+    shown = dated(history("已联系客户", "已联系客户"), NOW + 300)
+    async with serving(dated(data(None)), drop, shown) as wire, make_client(wire.url, now=lambda: now) as client:
+        await client.comment_ticket(COMMENT)
+        now += 300
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert await caught.value.verify(client) is None
 
 
 async def test_a_comment_that_is_shown_in_every_share_is_one() -> None:
