@@ -286,7 +286,8 @@ async def test_lost_close(script: list[Handler | bytes], sent: int) -> None:
 )
 async def test_lost_close_that_fails(script: list[Handler | bytes], error: type[Exception]) -> None:
     """A refusal is passed on if nothing was lost, or if looking shows that it holds; otherwise it is not known."""
-    async with serving(*script) as wire, make_client(wire.url) as client:
+    retry = RetryPolicy(attempts=2, first=0.001)
+    async with serving(*script) as wire, make_client(wire.url, retry=retry) as client:
         with pytest.raises(error) as caught:
             await client.change(CLOSE)
         assert type(caught.value) is error

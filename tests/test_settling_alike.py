@@ -362,6 +362,61 @@ async def test_an_id_of_another_that_looks_the_same_by_now() -> None:
         assert await caught.value.verify(client) is None
 
 
+async def test_a_creation_that_is_found_shows_its_text_in_its_history() -> None:
+    """The text of a new ticket, at the head of its history, is no sign of a comment that says the same."""
+    steps = history(creation().detail)
+    comment = CommentTicket(id=7, detail=creation().detail)
+    async with serving(dated(data({"id": 7})), drop, dated(steps)) as wire, make_client(wire.url) as client:
+        await client.create_ticket(creation())
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(comment)
+        assert await caught.value.verify(client) is None
+
+
+async def test_an_older_ticket_that_a_careless_server_lists() -> None:
+    """A server that does not heed the query's time lists what was created before: no sign of it."""
+    rows = [{**row_of(creation(), 7), "created_time": int(NOW) - 600}]
+    page = dated(data({"pagination": {"total": 1, "page_size": 100}, "tickets": rows}))
+    async with serving(drop, page) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation(), on_unknown="verify")
+        assert caught.value.ticket_id == 0
+
+
+@pytest.mark.parametrize("total", [1, 100, 10**9])
+async def test_more_equal_ones_than_a_total_says(total: int) -> None:
+    """A total that is capped hides no equal ticket, and one that lies costs no end of requests."""
+    pages = [
+        dated(data({"pagination": {"total": total, "page_size": 100}, "tickets": rows}))
+        for rows in (
+            [row_of(creation(), 7), *({"id": id} for id in range(100, 199))],
+            [row_of(creation(), 8)],
+        )
+    ]
+    async with serving(drop, pages[0], *pages) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation(), on_unknown="verify")
+        assert caught.value.ticket_id == 0
+        assert len(wire.requests) <= 6
+
+
+async def test_a_list_that_never_ends() -> None:
+    """A server that invents new tickets for ever leaves the creation unknown."""
+    invented = 0
+
+    async def invent(reader: object, writer: asyncio.StreamWriter) -> None:
+        nonlocal invented
+        invented += 100
+        rows = [{"id": id} for id in range(invented, invented + 100)]
+        writer.write(dated(data({"pagination": {"total": 10**9, "page_size": 100}, "tickets": rows})))
+
+    async with serving(drop, invent) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation())
+        assert await caught.value.verify(client) is None
+        assert len(wire.requests) <= 110
+
+
 async def test_a_read_that_fails_leaves_it_unknown() -> None:
     """Neither a refusal nor a proxy's page in place of the history is evidence."""
     for page in (data(None, 40001), b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"):

@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
-from itertools import count
 from ssl import SSLContext
 from time import time
 from types import TracebackType
@@ -15,7 +14,7 @@ from weakref import WeakSet
 from workorder_async import codec, endpoints
 from workorder_async.endpoints import Endpoint, Safety
 from workorder_async.envelope import Answer
-from workorder_async.errors import ApiError, ConfigError, OutcomeUnknownError
+from workorder_async.errors import ApiError, ConfigError, OutcomeUnknownError, ResponseError
 from workorder_async.ledger import Ledger
 from workorder_async.limiter import Lane
 from workorder_async.models import (
@@ -45,6 +44,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 _EVERYTHING = TicketQuery()
+# One creator's tickets since a mutation began: more than these pages are none that an honest server has.
+_PAGES_OF_CREATED = 100
 
 
 T = TypeVar("T")
@@ -312,13 +313,15 @@ class WorkorderClient:
 
     def _reads(self, until: float | None) -> Reads:
         async def created(creator_id: int, since: int) -> list[TicketSummary]:
-            query, rows = TicketQuery(creator_id=creator_id, created_start=since), list[TicketSummary]()
-            for number in count(1):
+            query, rows = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary]()
+            for number in range(1, _PAGES_OF_CREATED + 1):
                 page = codec.decode(TicketPage, await self._read_page(PageRequest(query, number, 100), until=until))
-                rows += page.tickets
-                if not page.tickets or len(rows) >= page.pagination.total:
-                    break
-            return rows
+                known = len(rows)
+                rows.update((row.id, row) for row in page.tickets)
+                # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
+                if len(rows) == known or (len(page.tickets) < 100 and len(rows) >= page.pagination.total):
+                    return list(rows.values())
+            raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
         async def offset() -> float:
             if not self._session.clock.is_known:

@@ -93,7 +93,10 @@ async def carry_out(
         else:
             ledger.drop(sending)
         raise
-    ledger.note(sending, changed.ticket_id if isinstance(mutation, CreateTicket) else 0)
+    if isinstance(mutation, CreateTicket):
+        _note_creation(mutation, changed.ticket_id, sending, ledger)
+    else:
+        ledger.note(sending)
     return changed
 
 
@@ -223,16 +226,29 @@ async def _settle_comment(comment: CommentTicket, sending: Sending, reads: Reads
 
 async def _settle_creation(ticket: CreateTicket, sending: Sending, reads: Reads, ledger: Ledger) -> Settlement:
     wanted = _told_by(ticket)
-    rows = await reads.created(ticket.creator_id, _earliest(sending.began, await reads.offset()))
+    since = _earliest(sending.began, await reads.offset())
+    rows = await reads.created(ticket.creator_id, since)
     rivals = ledger.rivals(sending)
-    # A row may come twice, when new ones push it to the next page while that is read.
-    found = {row.id for row in rows if _told_by(row) == wanted and not ledger.is_anothers(row.id, sending)}
+    found = {
+        row.id
+        for row in rows
+        if _told_by(row) == wanted
+        # A server may not heed the query.
+        and (row.created_time >= since or not row.created_time)
+        and not ledger.is_anothers(row.id, sending)
+    }
     # Of two alike, either may be somebody else's, and so may be one where another one's id is not known.
     if rivals is None or len(found) != 1 or not all(one.ticket_id for one in rivals):
         return Settlement(None)
     (id,) = found
-    ledger.note(sending, id)
+    _note_creation(ticket, id, sending, ledger)
     return Settlement(True, id)
+
+
+def _note_creation(ticket: CreateTicket, id: int, sending: Sending, ledger: Ledger) -> None:
+    """Note which ticket was created, and that its history may begin with its text, which is no comment."""
+    ledger.note(sending, id)
+    ledger.note(Sending(_digest("text", id, ticket.detail)))
 
 
 def trace(mutation: Mutation) -> str:
@@ -242,11 +258,13 @@ def trace(mutation: Mutation) -> str:
     """
     match mutation:
         case CreateTicket():
-            left: tuple[object, ...] = ("ticket", mutation.creator_id, *_told_by(mutation))
+            return _digest("ticket", mutation.creator_id, *_told_by(mutation))
         case CommentTicket() | RejectTicket() | CloseTicket() if mutation.detail:
-            left = ("text", mutation.id, mutation.detail)
-        case _:
-            return ""
+            return _digest("text", mutation.id, mutation.detail)
+    return ""
+
+
+def _digest(*left: object) -> str:
     folded = tuple(" ".join(part.split()) if isinstance(part, str) else part for part in left)
     return hashlib.sha256(repr(folded).encode()).hexdigest()[:32]
 
