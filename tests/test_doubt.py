@@ -119,6 +119,35 @@ async def test_one_success_ends_the_doubt(concurrency: int) -> None:
     assert report.stopped == ""
 
 
+async def test_a_success_while_the_list_is_read() -> None:
+    """A read that is refused after something was accepted stops nothing."""
+    reading, accepted = asyncio.Event(), asyncio.Event()
+    report = BatchReport()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = wire.requests[-1]
+        if b"list_tickets" in request:
+            reading.set()
+            await accepted.wait()
+            writer.write(NOT_ALLOWED)
+        elif b'"id":1,' in request.partition(b"\r\n\r\n")[2] + b",":
+            writer.write(NOT_ALLOWED)
+        else:
+            await reading.wait()
+            writer.write(data(None))
+
+    batch: list[Mutation] = [CommentTicket(id=id, detail="备注") for id in range(1, 21)]
+    outcomes: list[Outcome] = []
+    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
+        async with aclosing(run_batch(client, batch, report=report)) as running:
+            async for outcome in running:
+                outcomes.append(outcome)
+                if outcome.state is State.DONE:
+                    accepted.set()
+    assert states(outcomes) == {State.REJECTED: 1, State.DONE: 19}
+    assert report.stopped == ""
+
+
 @pytest.mark.parametrize("other", [40002, 23000], ids=["another errno", "documented"])
 async def test_another_answer_ends_the_doubt(other: int) -> None:
     """Refusals that differ are about the mutations."""

@@ -47,10 +47,11 @@ async def run_batch(
     * `mutations`: any mix of the four, from any iterable or async iterable, endless too.
     * `journal`: a file in which each mutation is on disk before it is sent. Called again with it, the batch looks for
       those whose outcome was lost, skips those that are done and goes on. `name` says which batch it is for; that, the
-      platform and (of a list or tuple) the mutations must be the same, or the journal is refused.
+      platform and (of a list or tuple) the mutations must be the same, or the journal is refused. Where the file is
+      removed, replaced or written to by others meanwhile, nothing more is sent, and a `JournalError` says so.
     * `verify`: whether to look at the ticket where an answer was lost or the state refused (a close or rejection looks
-      for its lost answer in any case). A comment or creation that was lost stays `UNKNOWN` where another mutation of
-      the batch would look the same in the ticket's history or among its creator's tickets.
+      for its lost answer in any case). A comment or creation that was lost stays `UNKNOWN` where what is found in the
+      ticket's history, or among its creator's tickets, may be of another mutation of the batch or of the client.
     * `stop_after`: stop after so many failures in a row. An authentication failure stops at once, and so does an errno
       that nobody gave a meaning, where reading is refused with it too or nothing else came from the first mutation on:
       after sixteen, which are the most that are under way before the first one succeeds. What was pulled and not tried

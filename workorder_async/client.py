@@ -279,9 +279,8 @@ class WorkorderClient:
 
         Everything it takes, looking included, is within one deadline. `on_send` is called just before a request with
         the mutation is written, each time: where it was not, a call that was cancelled has changed nothing; where it
-        raises `NotSentError`, nothing is written. `began` is
-        when you wrote down that you would send it, by `client.now()`: an `OutcomeUnknownError` that you make with it
-        later is about this very mutation.
+        raises `NotSentError`, nothing is written. `began` is when you wrote down that you would send it, by
+        `client.now()`: an `OutcomeUnknownError` that you make with it later is about this very mutation.
         """
         endpoint = _ENDPOINTS.get(type(mutation))
         if endpoint is None:

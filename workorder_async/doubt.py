@@ -60,7 +60,7 @@ class Doubt:
                 try:
                     await self._read()
                 except ApiError as refusal:
-                    if refusal.errno == error.errno:
+                    if refusal.errno == error.errno and not self._is_over:
                         self.reason = (
                             f"every request is refused with {_named(error)}, reading too: the AppId, the secret, the "
                             f"scheme or a permission is probably wrong; map it with WorkorderClient(errnos="
