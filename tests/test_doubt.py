@@ -138,12 +138,16 @@ async def test_a_success_while_the_list_is_read() -> None:
 
     batch: list[Mutation] = [CommentTicket(id=id, detail="备注") for id in range(1, 21)]
     outcomes: list[Outcome] = []
-    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
-        async with aclosing(run_batch(client, batch, report=report)) as running:
-            async for outcome in running:
-                outcomes.append(outcome)
-                if outcome.state is State.DONE:
-                    accepted.set()
+    async with (
+        asyncio.timeout(30),
+        serving(serve) as wire,
+        make_client(wire.url) as client,
+        aclosing(run_batch(client, batch, report=report)) as running,
+    ):
+        async for outcome in running:
+            outcomes.append(outcome)
+            if outcome.state is State.DONE:
+                accepted.set()
     assert states(outcomes) == {State.REJECTED: 1, State.DONE: 19}
     assert report.stopped == ""
 
