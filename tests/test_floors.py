@@ -2,8 +2,10 @@
 
 0 WORDS   errors endpoints models/* report secret signing
 1 RULES   envelope http_headers large_json codec clock retry throttle paging repair windows columns
-2 WIRE    options session call attempt_limit limiter payloads journal sinks/*
-3 FACE    client settling walk
+          sendings outcomes
+2 WIRE    options session call attempt_limit limiter payloads durable standings
+          journal sinks/*
+3 FACE    client settling walk doubt once
 4 JOBS    batch export mirror sandbox/*, which know nothing of each other
 5 DOORS   cli/* pytest_plugin spark __main__ and the package's own __init__, which nothing below imports
 """
@@ -26,9 +28,10 @@ FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
     {"errors", "endpoints", "models", "report", "secret", "signing"},
     {"envelope", "http_headers", "large_json", "codec", "clock", "retry", "throttle"}
-    | {"paging", "repair", "windows", "columns"},
-    {"options", "session", "call", "attempt_limit", "limiter", "payloads", "journal", "sinks"},
-    {"client", "settling", "walk"},
+    | {"paging", "repair", "windows", "columns", "sendings", "outcomes"},
+    {"options", "session", "call", "attempt_limit", "limiter", "payloads"}
+    | {"durable", "standings", "journal", "sinks"},
+    {"client", "settling", "walk", "doubt", "once"},
     {"batch", "export", "mirror", "sandbox"},
     {"", "cli", "pytest_plugin", "spark", "__main__"},
 ]

@@ -436,7 +436,8 @@ async def test_cancelled_while_the_disk_is_busy(path: Path, monkeypatch: pytest.
     disk.free.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [line["outcome"] for line in lines(path) if "outcome" in line] == ["a", "b"]
+    ended = {line["outcome"]: line["state"] for line in lines(path) if "outcome" in line}
+    assert ended == {"a": "DONE", "b": "DONE"} | ({"c": "NOT_SENT"} if how == "task" else {})
     async with Journal(path, IDENTITY) as journal:
         assert (await journal.begin(entry("a")))[0] is Standing.DONE
 
@@ -479,3 +480,90 @@ async def test_odd_texts(tmp_path_factory: pytest.TempPathFactory, texts: list[s
         journal.end("other", "REJECTED", error=texts[-1])
     async with Journal(path, identity) as journal:
         assert sorted(await journal.left_open(), key=lambda one: int(one.key)) == entries
+
+
+# Cancelled between the intent and the sending
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_begin_that_is_cancelled(path: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a beginning is cancelled, the mutation stays as it was: free, left open by an earlier run, or done."""
+    Disk(monkeypatch)
+    async with Journal(path, IDENTITY) as journal:
+        await journal.begin(entry("open"))
+    async with Journal(path, IDENTITY) as journal:
+        await journal.begin(entry("under way"))
+        tasks = [asyncio.create_task(journal.begin(entry(key))) for key in ("new", "open", "under way")]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        cancelled = [task.cancelled() for task in tasks]
+        expected = [Standing.NEW, Standing.OPEN, Standing.DONE]
+        standings = [(await journal.begin(entry(key)))[0] for key in ("new", "open", "under way")]
+        assert standings == [
+            standing if gone else Standing.DONE for standing, gone in zip(expected, cancelled, strict=True)
+        ]
+        for key in ("new", "under way"):
+            journal.end(key, "NOT_SENT")
+    async with Journal(path, IDENTITY) as journal:
+        assert [one.key for one in await journal.left_open()] == ["open"]
+
+
+async def test_one_left_open_whose_beginning_was_cancelled(path: Path) -> None:
+    """What an earlier run left open is whole again for the same run, too."""
+    async with Journal(path, IDENTITY) as journal:
+        await journal.begin(entry("open"))
+    async with Journal(path, IDENTITY) as journal:
+        begin = asyncio.create_task(journal.begin(entry("open")))
+        await asyncio.sleep(0)
+        begin.cancel()
+        await asyncio.wait([begin])
+        assert begin.cancelled()
+        assert await journal.left_open() == [entry("open")]
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_cancelled_again_and_again_while_it_closes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """However often the end is cancelled, the outcomes are on disk, and the lock is gone."""
+    disk = Disk(monkeypatch)
+
+    async def run() -> None:
+        async with Journal(path, IDENTITY) as journal:
+            await journal.begin(entry("a"))
+            disk.free.clear()
+            disk.busy.clear()
+            journal.end("a", "DONE")
+            await until(disk.busy.is_set)
+
+    task = asyncio.create_task(run())
+    await until(lambda: disk.busy.is_set() and not disk.free.is_set())
+    for _ in range(times):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        task.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not task.done()
+    disk.free.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with Journal(path, IDENTITY) as journal:
+        assert (await journal.begin(entry("a")))[0] is Standing.DONE
+
+
+async def test_cancelled_while_it_opens(path: Path) -> None:
+    """A journal whose opening was cancelled is unlocked."""
+    for steps in range(6):
+        task = asyncio.create_task(Journal(path, IDENTITY).__aenter__())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            await task.result().__aexit__(None)
+        async with Journal(path, IDENTITY):
+            pass

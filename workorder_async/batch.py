@@ -11,109 +11,24 @@ endless iterable, or from a walk over the very tickets that are being closed.
 import asyncio
 import hashlib
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from enum import Enum
 from itertools import islice
-from time import perf_counter
 from typing import TypeAlias
 
-from attrs import Factory, define, evolve, frozen
-
 from workorder_async.client import WorkorderClient
-from workorder_async.codec import decode_mutation, encode, to_json
-from workorder_async.errors import (
-    ApiError,
-    AuthenticationError,
-    ConfigError,
-    DecodeError,
-    JournalError,
-    NotSentError,
-    OutcomeUnknownError,
-    WorkorderError,
-)
-from workorder_async.journal import Entry, Journal, Standing
+from workorder_async.codec import encode, to_json
+from workorder_async.doubt import Doubt
+from workorder_async.errors import AuthenticationError, ConfigError, JournalError
+from workorder_async.journal import Entry, Journal, to_its_end
+from workorder_async.limiter import Lane
 from workorder_async.models import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
-from workorder_async.retry import says_nothing_happened
-from workorder_async.settling import trace
+from workorder_async.once import Once
+from workorder_async.outcomes import SETTLED, BatchReport, Outcome, State
+
+__all__ = ["SETTLED", "BatchReport", "Mutations", "Outcome", "State", "key_of", "run_batch"]
 
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
-
-
-class State(Enum):
-    """What became of a mutation; each ends in exactly one."""
-
-    DONE = "done"
-    """It was carried out."""
-    ALREADY = "already"
-    """It was so before: the ticket was closed, or rejected."""
-    REJECTED = "rejected"
-    """The platform said no."""
-    NOT_SENT = "not sent"
-    """Nothing happened: it did not reach the platform, was turned away unread, or the batch stopped before."""
-    UNKNOWN = "unknown"
-    """It was sent, no answer came back, and looking did not settle it; it is not sent again."""
-    SKIPPED = "skipped"
-    """An equal one was done, or is being done: by this batch, or by an earlier run with the same journal."""
-
-
-@frozen
-class Outcome:
-    """What became of one mutation."""
-
-    mutation: Mutation
-    """What was to be done."""
-    state: State
-    """What became of it."""
-    error: WorkorderError | None = None
-    """Why, where it was not simply done."""
-    ticket_id: int = 0
-    """The ticket; of a creation the new one, 0 where it is not known."""
-    attempts: int = 0
-    """Requests that were started for it."""
-    request_id: str = ""
-    """The platform's id of the last answer."""
-    elapsed: float = 0.0
-    """Seconds it took."""
-
-
-#: Outcomes that leave nothing to be done.
-SETTLED = frozenset({State.DONE, State.ALREADY, State.SKIPPED})
-_KEPT_UNSETTLED = 1000
-
-
-@define
-class BatchReport:
-    """A batch so far; give one to `run_batch` to have it filled in."""
-
-    counts: Counter[State] = Factory(Counter)
-    """How many ended in each state."""
-    unsettled: list[Outcome] = Factory(list)
-    """Outcomes that leave something to be done, the first thousand of them."""
-    slowest: float = 0.0
-    """Seconds that the slowest mutation took."""
-    seconds: float = 0.0
-    """Seconds that all mutations took, added up."""
-    stopped: str = ""
-    """Why the batch stopped before its end; empty where it did not."""
-
-    @property
-    def total(self) -> int:
-        """How many mutations ended."""
-        return self.counts.total()
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is left to be done."""
-        return not self.stopped and all(state in SETTLED for state, count in self.counts.items() if count)
-
-    def note(self, outcome: Outcome) -> None:
-        """Count an outcome."""
-        self.counts[outcome.state] += 1
-        self.seconds += outcome.elapsed
-        self.slowest = max(self.slowest, outcome.elapsed)
-        if outcome.state not in SETTLED and len(self.unsettled) < _KEPT_UNSETTLED:
-            self.unsettled.append(outcome)
 
 
 async def run_batch(
@@ -133,12 +48,15 @@ async def run_batch(
     * `mutations`: any mix of the four, from any iterable or async iterable, endless too.
     * `journal`: a file in which each mutation is on disk before it is sent. Called again with it, the batch looks for
       those whose outcome was lost, skips those that are done and goes on. `name` says which batch it is for; that, the
-      platform and (of a list or tuple) the mutations must be the same, or the journal is refused.
+      platform and (of a list or tuple) the mutations must be the same, or the journal is refused. Where the file is
+      removed, replaced or written to by others meanwhile, nothing more is sent, and a `JournalError` says so.
     * `verify`: whether to look at the ticket where an answer was lost or the state refused (a close or rejection looks
-      for its lost answer in any case). A comment or creation that was lost stays `UNKNOWN` where another mutation of
-      the batch would look the same in the ticket's history or among its creator's tickets.
-    * `stop_after`: stop after so many failures in a row. An authentication failure stops at once. What was pulled and
-      not tried is `NOT_SENT`, and so is the rest of a list or tuple; any other iterable is not pulled further.
+      for its lost answer in any case). A comment or creation that was lost stays `UNKNOWN` where what is found in the
+      ticket's history, or among its creator's tickets, may be of another mutation of the batch or of the client.
+    * `stop_after`: stop after so many failures in a row. An authentication failure stops at once, and so does an errno
+      that nobody gave a meaning, where reading is refused with it too or nothing else came from the first mutation on:
+      after sixteen, which are the most that are under way before the first one succeeds. What was pulled and not tried
+      is `NOT_SENT`, and so is the rest of a list or tuple; any other iterable is not pulled further.
     * `patience`: seconds that mutations under way are given to end when the batch is left early or cancelled.
 
     Two mutations are equal if they do the same: closes of one ticket, equal rejections, comments, creations.
@@ -201,11 +119,6 @@ def key_of(mutation: Mutation) -> str:
     return hashlib.sha256(to_json(what)).hexdigest()[:32]
 
 
-def _trace_of(mutation: Mutation) -> str:
-    left = trace(mutation)
-    return hashlib.sha256(repr(left).encode()).hexdigest()[:32] if left else ""
-
-
 class _Batch:
     """The state that the workers share."""
 
@@ -221,13 +134,13 @@ class _Batch:
         verify: bool,
         stop_after: int | None,
     ) -> None:
-        self._client = client
+        self._doubt = Doubt(lambda: client.list_tickets(page_size=1))
+        self._once = Once(client, journal, self._doubt, Lane(concurrency), verify=verify)
         self._list = mutations if isinstance(mutations, Sequence) else None
         self._source = source
         self._waiting: asyncio.Timeout | None = None  # for the source; a stop ends it
         self._journal = journal
         self._report = report
-        self._verify = verify
         self._stop_after = stop_after
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
@@ -247,7 +160,7 @@ class _Batch:
             while (pulled := await self._pull(room)) is not None:
                 await self._hand_over(await self._outcome_of(*pulled))
             while (entry := await self._pull_left(room)) is not None:
-                await self._hand_over(await self._settle_left(entry))
+                await self._hand_over(await self._once.settle_left(entry))
         except Exception as error:  # noqa: BLE001 - raised by run_batch once the others have ended
             await self._fail(error)
         finally:
@@ -305,12 +218,15 @@ class _Batch:
             self._changed.notify_all()
         if isinstance(outcome.error, AuthenticationError):
             await self._stop(f"authentication failed: {outcome.error}")
+        elif self._doubt.reason:
+            await self._stop(self._doubt.reason)
         elif self._stop_after is not None and self._failures_in_a_row >= self._stop_after:
             await self._stop(f"{self._failures_in_a_row} failures in a row")
 
     async def _stop(self, why: str) -> None:
         self._report.stopped = self._report.stopped or why
         self._stopped = True
+        self._doubt.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.reschedule(0)
@@ -321,105 +237,15 @@ class _Batch:
         self.failure = self.failure or error
         await self._stop(f"{type(error).__name__}: {error}")
 
-    # One mutation
-
     async def _outcome_of(self, key: str, mutation: Mutation) -> Outcome:
-        started = perf_counter()
-        entry = Entry(key, type(mutation).__name__, encode(mutation), self._client.now(), _trace_of(mutation))
+        await self._doubt.enter()
         try:
-            standing, began = await self._journal.begin(entry)
+            outcome = await self._once.carry_out(key, mutation, lambda: self._stopped)
         except JournalError as error:
             await self._fail(error)
-            return Outcome(mutation, State.NOT_SENT, error)
-        if standing is Standing.DONE:
-            return Outcome(mutation, State.SKIPPED, ticket_id=_ticket_id(mutation))
-        outcome = None
-        if standing is Standing.OPEN:
-            outcome = await self._look(entry, mutation, began)
-        if outcome is None:
-            outcome = Outcome(mutation, State.NOT_SENT) if self._stopped else await self._carry_out(entry, mutation)
-        return self._record(key, outcome, perf_counter() - started)
-
-    def _record(self, key: str, outcome: Outcome, elapsed: float) -> Outcome:
-        facts: dict[str, JSON] = {
-            "ticket_id": outcome.ticket_id,
-            "attempts": outcome.attempts,
-            "request_id": outcome.request_id,
-            "error": None if outcome.error is None else str(outcome.error),
-        }
-        self._journal.end(key, outcome.state.name, **{name: fact for name, fact in facts.items() if fact})
-        return evolve(outcome, elapsed=elapsed)
-
-    async def _look(self, entry: Entry, mutation: Mutation, began: float) -> Outcome | None:
-        """Look for a mutation that an earlier run left open; None where it certainly did not happen."""
-        error = OutcomeUnknownError(
-            "an earlier run may have sent it and did not learn its outcome", mutation=mutation, began=began
-        )
-        looks = self._verify or isinstance(mutation, CloseTicket | RejectTicket)
-        happened = await self._found(entry, error) if looks else None
-        if happened is None:
-            return Outcome(mutation, State.UNKNOWN, error, _ticket_id(mutation))
-        return Outcome(mutation, State.DONE, None, error.ticket_id or _ticket_id(mutation)) if happened else None
-
-    async def _found(self, entry: Entry, error: OutcomeUnknownError) -> bool | None:
-        """Look whether a mutation happened; what another one of this batch may have left is no sign of it."""
-        happened = await error.verify(self._client)
-        if happened is not True or not isinstance(error.mutation, CommentTicket | CreateTicket):
-            return happened
-        try:
-            # Asked afterwards: a twin whose trace was seen had been begun by then.
-            alone = not await self._journal.has_twin(entry)
-        except JournalError:
-            alone = False
-        error.ticket_id = error.ticket_id if alone else 0
-        return True if alone else None
-
-    async def _settle_left(self, entry: Entry) -> Outcome:
-        started = perf_counter()
-        try:
-            mutation = decode_mutation(entry.operation, entry.mutation)
-        except Exception:  # noqa: BLE001 - whatever somebody wrote there
-            raise JournalError(
-                f"the journal's intent {entry.key} is no mutation that can have been sent: the file was changed by hand"
-            ) from None
-        outcome = await self._look(entry, mutation, entry.began) or Outcome(mutation, State.NOT_SENT)
-        return self._record(entry.key, outcome, perf_counter() - started)
-
-    async def _carry_out(self, entry: Entry, mutation: Mutation) -> Outcome:
-        sent = False
-
-        def note_send() -> None:
-            nonlocal sent
-            sent = True
-
-        try:
-            changed = await self._client.change(mutation, on_send=note_send)
-        except asyncio.CancelledError:
-            if not sent:
-                self._journal.end(entry.key, State.NOT_SENT.name)
-            raise
-        except DecodeError as error:
-            # The platform said yes to a creation, and not which ticket it is.
-            return _ended(mutation, State.DONE, error)
-        except (NotSentError, ConfigError) as error:
-            return _ended(mutation, State.NOT_SENT, error)
-        except OutcomeUnknownError as error:
-            if self._verify and isinstance(mutation, CommentTicket | CreateTicket) and await self._found(entry, error):
-                id = error.ticket_id or _ticket_id(mutation)
-                return Outcome(mutation, State.DONE, None, id, error.attempts, error.request_id)
-            return _ended(mutation, State.UNKNOWN, error)
-        except WorkorderError as error:
-            return _ended(mutation, await self._refused(mutation, error), error)
-        return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
-
-    async def _refused(self, mutation: Mutation, error: WorkorderError) -> State:
-        if says_nothing_happened(error):
-            return State.NOT_SENT
-        if self._verify and isinstance(mutation, CloseTicket | RejectTicket) and isinstance(error, ApiError):
-            looked_for = OutcomeUnknownError("refused", mutation=mutation)
-            if not isinstance(error, AuthenticationError) and await looked_for.verify(self._client):
-                return State.ALREADY
-        return State.REJECTED
+            outcome = Outcome(mutation, State.NOT_SENT, error)
+        self._doubt.leave(outcome)
+        return outcome
 
     # The consumer
 
@@ -440,16 +266,18 @@ class _Batch:
 
     async def finish(self, workers: "list[asyncio.Task[None]]", patience: float) -> None:
         """Pull no more; give what is under way some time to end, then cancel it. Its intents stay in the journal."""
-        if self._working:
-            await self._stop("left before its end")
         try:
+            if self._working:
+                await self._stop("left before its end")
             await asyncio.wait(workers, timeout=patience)
         finally:
             for worker in workers:
                 worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            if isinstance(self._source, AsyncGenerator):
-                await self._source.aclose()
+            try:
+                await to_its_end(asyncio.wait(workers))
+            finally:
+                if isinstance(self._source, AsyncGenerator):
+                    await self._source.aclose()
 
 
 def _pulled(mutations: Mutations) -> AsyncIterator[Mutation]:
@@ -463,11 +291,3 @@ def _pulled(mutations: Mutations) -> AsyncIterator[Mutation]:
 async def _from_iterable(mutations: Iterable[Mutation]) -> AsyncGenerator[Mutation, None]:
     for mutation in mutations:
         yield mutation
-
-
-def _ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
-    return Outcome(mutation, state, error, _ticket_id(mutation), error.attempts, error.request_id)
-
-
-def _ticket_id(mutation: Mutation) -> int:
-    return 0 if isinstance(mutation, CreateTicket) else mutation.id

@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
-from itertools import count
 from ssl import SSLContext
 from time import time
 from types import TracebackType
@@ -36,8 +35,9 @@ from workorder_async.options import SessionOptions
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
 from workorder_async.retry import RetryPolicy
 from workorder_async.secret import Secret, without_credentials
+from workorder_async.sendings import Sendings
 from workorder_async.session import SignedSession
-from workorder_async.settling import Changed, Reads, carry_out, look
+from workorder_async.settling import Changed, Reads, carry_out, look, sending_of
 from workorder_async.signing import SchemeSigner, Signer
 from workorder_async.walk import Walk
 from workorder_async.windows import WalkOptions, WindowPlan, WindowWalk
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 _EVERYTHING = TicketQuery()
+# One creator's tickets since a mutation began: more than these pages are none that an honest server has.
+_PAGES_OF_CREATED = 100
 
 
 T = TypeVar("T", Ticket, TicketDetail)
@@ -125,6 +127,7 @@ class WorkorderClient:
         )
         self._session = SignedSession(_checked_url(base_url), signer, options, session)
         _warn_of_plain_http(self._session.base_url)
+        self._sendings = Sendings(self._session.clock.local)
         self._walks: WeakSet[Walk] = WeakSet()
 
     @classmethod
@@ -297,13 +300,20 @@ class WorkorderClient:
         *,
         on_unknown: OnUnknown = "raise",
         on_send: Callable[[], None] | None = None,
+        on_turned_away: Callable[[], None] | None = None,
+        began: float | None = None,
         lane: Lane | None = None,
+        until: float | None = None,
     ) -> Changed:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
-        Everything it takes, looking included, is within one deadline. `on_send` is called just before a request with
-        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing. Calls of
-        one `lane` give way to calls without one.
+        Everything it takes, looking included, is within one deadline: `until`, by the event loop's clock, or that of
+        the client. `on_send` is called just before a request with
+        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing; where it
+        raises `NotSentError`, nothing is written. `on_turned_away` is called when such a request was answered with
+        "too many requests" or with a refused signature: it changed nothing, and may be written again. `began` is when
+        you wrote down that you would send it, by `client.now()`: an `OutcomeUnknownError` that you make with it later
+        is about this very mutation. Calls of one `lane` give way to calls without one.
         """
         endpoint = _ENDPOINTS.get(type(mutation))
         if endpoint is None:
@@ -311,37 +321,63 @@ class WorkorderClient:
             raise ConfigError(f"a {type(mutation).__name__} is no mutation; use one of {known}")
         if on_unknown not in ("raise", "verify"):
             raise ConfigError(f"on_unknown is {on_unknown!r}; it must be 'raise' or 'verify'")
-        body, until = JsonBody(codec.to_json(codec.encode(mutation)), on_send), self._session.deadline()
+        sending = sending_of(mutation, began)
+
+        def note_write() -> None:
+            if on_send is not None:
+                on_send()
+            self._sendings.enter(sending)
+
+        def note_turned_away() -> None:
+            self._sendings.drop(sending)
+            if on_turned_away is not None:
+                on_turned_away()
+
+        body = JsonBody(codec.to_json(codec.encode(mutation)), note_write, note_turned_away)
+        until = self._session.deadline() if until is None else until
         return await carry_out(
             mutation,
             lambda attempts: self._session.call(endpoint, body=body, lane=lane, until=until, attempts=attempts),
-            self._reads(until),
+            self._reads(until, lane),
+            self._sendings,
+            sending,
             looks=on_unknown == "verify" or endpoint.safety is Safety.CONVERGENT,
             may_repeat=self._session.may_repeat,
         )
 
-    async def settle(self, error: OutcomeUnknownError) -> bool | None:
-        """Do what `error.verify(client)` does; see there."""
-        return await look(error, self._reads(None))
+    async def settle(
+        self, error: OutcomeUnknownError, *, lane: Lane | None = None, until: float | None = None
+    ) -> bool | None:
+        """Do what `error.verify(client)` does; see there. `lane` and `until` are as those of `change`."""
+        until = self._session.deadline() if until is None else until
+        return await look(error, self._reads(until, lane), self._sendings)
 
-    def _reads(self, until: float | None) -> Reads:
+    def deadline(self) -> float:
+        """Return when a call that begins now must have ended, by the event loop's clock."""
+        return self._session.deadline()
+
+    def _reads(self, until: float, lane: Lane | None) -> Reads:
+        read_page = partial(self._read_page, until=until, lane=lane)
+
         async def created(creator_id: int, since: int) -> list[TicketSummary]:
-            query, rows = TicketQuery(creator_id=creator_id, created_start=since), list[TicketSummary]()
-            for number in count(1):
-                page = codec.decode(TicketPage, await self._read_page(PageRequest(query, number, 100), until=until))
-                rows += page.tickets
-                if not page.tickets or len(rows) >= page.pagination.total:
-                    break
-            return rows
+            query, rows = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary]()
+            for number in range(1, _PAGES_OF_CREATED + 1):
+                page = codec.decode(TicketPage, await read_page(PageRequest(query, number, 100)))
+                known = len(rows)
+                rows.update((row.id, row) for row in page.tickets)
+                # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
+                if len(rows) == known or (len(page.tickets) < 100 and len(rows) >= page.pagination.total):
+                    return list(rows.values())
+            raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
         async def offset() -> float:
             if not self._session.clock.is_known:
-                await self._read_page(PageRequest(page_size=1), until=until)
+                await read_page(PageRequest(page_size=1))
             return self._session.clock.safe_offset
 
         return Reads(
-            ticket=partial(self._get, endpoints.GET_TICKET, Ticket, until=until),
-            detail=partial(self._get, endpoints.GET_TICKET_DETAIL, TicketDetail, until=until),
+            ticket=partial(self._get, endpoints.GET_TICKET, Ticket, until=until, lane=lane),
+            detail=partial(self._get, endpoints.GET_TICKET_DETAIL, TicketDetail, until=until, lane=lane),
             created=created,
             offset=offset,
         )
@@ -369,10 +405,12 @@ class WorkorderClient:
         body = JsonBody(codec.encode_page_request(request))
         return await self._session.call(endpoints.LIST_TICKETS, body=body, lane=lane, until=until)
 
-    async def _get(self, endpoint: Endpoint, model: type[T], id: int, until: float | None = None) -> T:
+    async def _get(
+        self, endpoint: Endpoint, model: type[T], id: int, until: float | None = None, lane: Lane | None = None
+    ) -> T:
         if isinstance(id, bool) or not isinstance(id, int) or not 1 <= id < 2**63:
             raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")
-        answer = await self._session.call(endpoint, query=(("id", str(id)),), until=until)
+        answer = await self._session.call(endpoint, query=(("id", str(id)),), until=until, lane=lane)
         ticket = await _decoded(model, answer)
         if ticket.id != id:
             raise ResponseError(

@@ -110,7 +110,8 @@ class OutcomeUnknownError(NoAnswerError):
 
         A close or a rejection is told by the ticket's state, a comment by its text in the ticket's history, a creation
         by a ticket of its creator with its texts. A comment or ticket that is not there may still come, so it is never
-        said not to have happened. Reads only; a read that fails leaves it unknown.
+        said not to have happened. What another mutation of the same client left, or may have left, is no sign of it.
+        Reads only, within one deadline; a read that fails leaves it unknown.
         """
         return await client.settle(self)
 

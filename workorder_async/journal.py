@@ -2,7 +2,8 @@
 
 One JSON object a line. The first line says whose journal it is; an intent is on disk (fsync) before its mutation is
 sent, an outcome is written after. A torn last line, as a crash leaves it, is cut off; any other line that cannot be
-read is an error. The file is locked against a second process for as long as it is open.
+read is an error. The file is locked against a second process for as long as it is open, and nothing is begun once it
+is not the one that others find under its name.
 
 All disk work is done by one thread, which takes whatever has gathered while it was busy and makes one fsync of it. What
 was begun or done is kept in a temporary SQLite index on disk, so that memory stays flat however long a batch is; where
@@ -12,66 +13,28 @@ there is no file the index alone remains, and tells a mutation that was already 
 import asyncio
 import json
 import os
-import sqlite3
-import stat
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from enum import Enum
 from functools import partial
-from io import FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
-from attrs import define, frozen
+from attrs import define
 
 from workorder_async.codec import to_json
+from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
 from workorder_async.models import JSON
+from workorder_async.standings import Entry, Standing, Standings
+
+__all__ = ["Entry", "Journal", "Standing", "to_its_end"]
 
 VERSION = 1
 _HEAD = b'{"journal":"workorder_async","version":'
+_INTENT = b'{"intent":'
 T = TypeVar("T")
-
-
-class Standing(Enum):
-    """What is known of a mutation that is about to be sent."""
-
-    NEW = "new"
-    """Nothing, or that it did not happen: its intent is on disk now."""
-    DONE = "done"
-    """It was done, or is being done by this batch: not to be sent again."""
-    OPEN = "open"
-    """An earlier run may have sent it, and its outcome is not known: to be looked for, not to be sent."""
-
-
-@frozen
-class Entry:
-    """A mutation as a journal keeps it: its key, what is to be sent, and when it was first begun, by our own clock.
-
-    `trace` is what it would be found by; "" where it leaves nothing that another one could have left.
-    """
-
-    key: str
-    operation: str
-    mutation: JSON
-    began: float
-    trace: str = ""
-
-
-_INDEX = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA cache_size = -4000;
-CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT) WITHOUT ROWID;
-CREATE INDEX traces ON entries (trace) WHERE trace != '';
-"""
-# Standings in the index: begun by this run; left open by an earlier one; done; or free to be sent again.
-_HERE, _OPEN, _DONE, _FREE = "here", "open", "done", "free"
-_ENDS = {"DONE": _DONE, "ALREADY": _DONE, "UNKNOWN": _HERE}
 
 
 @define
@@ -93,36 +56,32 @@ class Journal:
         self._path = None if path is None else Path(path)
         self._identity = identity
         self._thread = ThreadPoolExecutor(1, "workorder-journal")
-        self._file: FileIO | None = None
-        self._size = 0
+        self._process = os.getpid()
+        self._file: LockedFile | None = None
         self._orders: list[_Order] = []
         self._busy: asyncio.Task[None] | None = None
         self._failure: JournalError | None = None
         self._pending: list[bytes] = []
-        # A database without a name is a temporary file, deleted when it is closed.
-        self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._begins = False  # whether something is to be sent once what is pending is on disk
+        self._standings = Standings()
 
     async def __aenter__(self) -> "Journal":
         try:
             await self._in_thread(self._open)
         except BaseException:
-            await self._in_thread(self._close)
-            self._thread.shutdown(wait=False)
+            await to_its_end(self._finish())
             raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        finishing = asyncio.create_task(self._finish())
-        try:
-            await asyncio.shield(finishing)
-        except asyncio.CancelledError:
-            await finishing
-            raise
+        await to_its_end(self._finish())
         if self._failure is not None and kind is not asyncio.CancelledError:
             raise self._failure
 
     async def _finish(self) -> None:
         """Write what was ordered, also where the task that wrote was cancelled, and close."""
+        if os.getpid() != self._process:
+            return  # the thread stayed with the parent
         while self._orders or (self._busy is not None and not self._busy.done()):
             await asyncio.wait({self._start()})
         await self._in_thread(self._close)
@@ -132,8 +91,23 @@ class Journal:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def begin(self, entry: Entry) -> tuple[Standing, float]:
-        """Tell what is known of a mutation, and when it was first begun; the intent of a new one is on disk by then."""
-        return await self._order(lambda: self._begin(entry))
+        """Tell what is known of a mutation, and when it was first begun; the intent of a new one is on disk by then.
+
+        Where this is cancelled, the mutation is left as it was found: one that was new is written down as not sent.
+        """
+        found: list[Standing] = []
+
+        def begin() -> tuple[Standing, float]:
+            standing, began = self._begin(entry)
+            found.append(standing)
+            return standing, began
+
+        try:
+            return await self._order(begin)
+        except asyncio.CancelledError:
+            self._orders.append(_Order(lambda: self._leave(entry.key, found), None))
+            self._start()
+            raise
 
     def end(self, key: str, state: str, **facts: JSON) -> None:
         """Write an outcome, soon: with the next intent at the latest, or when the journal closes.
@@ -143,19 +117,30 @@ class Journal:
         self._orders.append(_Order(lambda: self._end(key, state, facts), None))
         self._start()
 
+    def is_in_place(self) -> bool:
+        """Tell whether others find this file under the journal's name; true where there is none."""
+        try:
+            if self._file is not None:
+                self._file.check_place()
+        except MovedError:
+            return False
+        return True
+
     async def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
-        return await self._order(lambda: self._has_twin(entry))
+        return await self._order(lambda: self._standings.has_twin(entry))
 
     async def left_open(self) -> list[Entry]:
         """Return what an earlier run left open and this one has not come upon."""
-        return await self._order(lambda: list(self._left_open()))
+        return await self._order(lambda: list(self._standings.left_open()))
 
     # The event loop's side: orders gather while the thread is busy
 
     async def _order(self, work: Callable[[], T]) -> T:
         if self._failure is not None:
             raise self._failure
+        if os.getpid() != self._process:
+            raise self._told(MovedError("it belongs to the process that this one was forked from"))
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._orders.append(_Order(work, done))
         self._start()
@@ -170,7 +155,8 @@ class Journal:
         while self._orders:
             orders, self._orders = self._orders, []
             try:
-                results = await self._in_thread(partial(self._work, orders))
+                # A loop that is shut down cancels this task too; what was ordered is written all the same.
+                results = await asyncio.shield(self._in_thread(partial(self._work, orders)))
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 failure = error if isinstance(error, JournalError) else self._told(error)
                 self._failure = failure
@@ -184,52 +170,52 @@ class Journal:
                     order.done.set_result(result)
 
     def _told(self, error: Exception) -> JournalError:
-        return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent")
+        lost = ", and what ended since is not written where it is looked for" if isinstance(error, MovedError) else ""
+        return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
 
     # The thread's side
 
     def _work(self, orders: list[_Order]) -> list[object]:
+        self._pending, self._begins = [], False
         results = [order.work() for order in orders]
-        self._flush()
+        if self._file is not None:
+            self._flush(self._file)
         return results
 
-    def _flush(self) -> None:
-        lines, self._pending = b"".join(self._pending), []
-        if self._file is None or not lines:
+    def _flush(self, file: LockedFile) -> None:
+        """Put what is pending on disk; where others do not see the file, its outcomes only, and raise."""
+        if not self._pending and not self._begins:
             return
+        before = file.size
         try:
-            written = 0
-            while written < len(lines):
-                written += self._file.write(lines[written:])
-            os.fsync(self._file.fileno())
-        except OSError:
-            # What these lines begin is not sent, so it must not look as if it was; nor may half a line stay.
-            with suppress(OSError):
-                self._file.truncate(self._size)
+            file.check_place()
+            file.append(b"".join(self._pending))
+            file.check_place()
+        except MovedError:
+            # What is begun here is not sent. Whoever finds the file again wants to know what became of the others.
+            if file.size != before:
+                file.cut(before)
+            file.append(b"".join(line for line in self._pending if not line.startswith(_INTENT)))
             raise
-        self._size += len(lines)
 
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
             self._pending.append(_line(line))
 
     def _open(self) -> None:
-        self._index.executescript(_INDEX)
+        self._standings.open()
         if self._path is None:
             return
         try:
-            self._file = open(self._path, "a+b", buffering=0)  # noqa: SIM115 - closed by _close
-            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-                raise OSError("it is no file that can be read again")
-            _lock(self._file, self._path)
-            self._file.seek(0)
-            with open(self._file.fileno(), "rb", closefd=False) as lines:
-                self._size = self._read(lines)
-            self._file.truncate(self._size)
-            if self._size == 0:
-                self._pending.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
-                self._flush()
-                _sync_folder(self._path)
+            self._file = LockedFile(self._path)
+            self._file.cut(self._read(self._file.lines()))
+            if self._file.size == 0:
+                self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
+        except InUseError:
+            raise JournalError(
+                f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
+                "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
+            ) from None
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
@@ -258,13 +244,9 @@ class Journal:
             key, began = str(line["intent"]), float(str(line["began"]))
             if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
-            _, earlier = self._standing(key)
-            self._set(key, _OPEN, earlier or began, _line(line), str(line.get("trace", "")))
+            self._standings.take_in_intent(key, began, _line(line), str(line.get("trace", "")))
         else:
-            key, state = str(line["outcome"]), str(line["state"])
-            if self._standing(key)[0] is None and state == "UNKNOWN":
-                raise ValueError("an outcome of nothing")
-            self._set(key, _OPEN if state == "UNKNOWN" else _ENDS.get(state, _FREE))
+            self._standings.take_in_outcome(str(line["outcome"]), str(line["state"]))
 
     def _check_identity(self, header: dict[str, JSON]) -> None:
         if header["journal"] != "workorder_async" or header["version"] != VERSION:
@@ -276,60 +258,51 @@ class Journal:
                 f"not {_words(self._identity)}); choose another file"
             )
 
-    def _standing(self, key: str) -> tuple[str | None, float]:
-        row = self._index.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
-        return (None, 0.0) if row is None or row[0] == _FREE else (str(row[0]), float(row[1]))
-
-    def _set(
-        self, key: str, standing: str, began: float | None = None, line: bytes | None = None, trace: str | None = None
-    ) -> None:
-        self._index.execute(
-            "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET standing = ?2, "
-            "began = coalesce(?3, began), line = CASE ?2 WHEN 'open' THEN coalesce(?4, line) END, "
-            "trace = coalesce(?5, trace)",
-            (key, standing, began, line, trace),
-        )
-
     def _begin(self, entry: Entry) -> tuple[Standing, float]:
-        standing, began = self._standing(entry.key)
-        if standing in (_HERE, _DONE):
-            return Standing.DONE, began
-        self._set(entry.key, _HERE, began or entry.began, trace=entry.trace)
-        if standing == _OPEN:
-            return Standing.OPEN, began
-        self._write(
-            {
-                "intent": entry.key,
-                "operation": entry.operation,
-                "mutation": entry.mutation,
-                "began": round(entry.began, 3),
-                "trace": entry.trace,
-            }
-        )
-        return Standing.NEW, entry.began
+        standing, began = self._standings.begin(entry)
+        if standing is not Standing.DONE:
+            self._begins = True
+        if standing is Standing.NEW:
+            self._write(
+                {
+                    "intent": entry.key,
+                    "operation": entry.operation,
+                    "mutation": entry.mutation,
+                    "began": entry.began,
+                    "trace": entry.trace,
+                }
+            )
+        return standing, began
+
+    def _leave(self, key: str, found: list[Standing]) -> None:
+        """Undo a beginning that was cancelled, where it came to that."""
+        if found == [Standing.NEW]:
+            self._end(key, "NOT_SENT", {})
+        elif found == [Standing.OPEN]:
+            self._standings.leave_open(key)
 
     def _end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
-        self._set(key, _ENDS.get(state, _FREE))
+        self._standings.end(key, state)
         self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
 
-    def _has_twin(self, entry: Entry) -> bool:
-        found = self._index.execute(
-            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? LIMIT 1", (entry.trace, entry.key)
-        )
-        return found.fetchone() is not None
-
-    def _left_open(self) -> Iterator[Entry]:
-        for key, began, line in self._index.execute(
-            "SELECT key, began, line FROM entries WHERE standing = ?", (_OPEN,)
-        ):
-            intent = json.loads(line)
-            yield Entry(key, intent["operation"], intent["mutation"], began, intent.get("trace", ""))
-
     def _close(self) -> None:
-        self._index.close()
+        self._standings.close()
         if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
+            self._file.close()
+
+
+async def to_its_end(work: Coroutine[object, object, T]) -> T:
+    """Await this to its end, however often the task is cancelled meanwhile, and pass the cancellation on then."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 def _line(value: dict[str, JSON]) -> bytes:
@@ -348,31 +321,3 @@ def _parsed(line: bytes) -> dict[str, JSON]:
 
 def _words(identity: dict[str, JSON]) -> str:
     return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    """Lock the file for this process until it is closed."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise JournalError(
-            f"the journal {str(path)!r} is in use by another batch; wait for its end, "
-            "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
-        ) from None
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the new file's name durable, where a folder can be opened."""
-    if sys.platform != "win32":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

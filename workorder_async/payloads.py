@@ -52,19 +52,32 @@ class Body(Protocol):
         """Return a fresh payload for one attempt."""
         ...
 
+    def note_turned_away(self) -> None:
+        """Be told that what was written has changed nothing."""
+        ...
+
 
 class JsonBody:
-    """A JSON text, as bytes; `on_write` is called just before they are written, each time."""
+    """A JSON text, as bytes; `on_write` is called just before they are written, each time.
+
+    `on_turned_away` is called when an answer says that what was written has changed nothing.
+    """
 
     in_memory = True
     failure: ConfigError | None = None
 
-    def __init__(self, content: bytes, on_write: OnWrite | None = None) -> None:
+    def __init__(self, content: bytes, on_write: OnWrite | None = None, on_turned_away: OnWrite | None = None) -> None:
         self._content = content
         self._on_write = on_write
+        self._on_turned_away = on_turned_away
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._content
+
+    def note_turned_away(self) -> None:
+        """Pass it on."""
+        if self._on_turned_away is not None:
+            self._on_turned_away()
 
     async def payload(self, on_write: OnWrite) -> Payload:
         """Return a payload that writes it in one piece."""
@@ -117,6 +130,9 @@ class FileBody:
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from None
         yield self._tail
+
+    def note_turned_away(self) -> None:
+        """Need not know: a file may be sent again in any case."""
 
     async def payload(self, on_write: OnWrite) -> Payload:
         """Return a payload that streams the file at its size of now."""

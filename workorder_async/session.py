@@ -43,7 +43,7 @@ from workorder_async.limiter import ClientStats, Lane, Limiter, TurnTimeoutError
 from workorder_async.models import JSON
 from workorder_async.options import SessionOptions
 from workorder_async.payloads import Body, JsonBody
-from workorder_async.retry import RetryBudget
+from workorder_async.retry import RetryBudget, says_nothing_happened
 from workorder_async.secret import without_credentials
 from workorder_async.signing import Signer, SigningInput
 
@@ -233,6 +233,8 @@ class SignedSession:
             said = retry_after(headers.get("Retry-After"), headers.get("Date"), self.clock.local())
             error.retry_after = None if said is None else min(said, self._options.longest_pause)
             self._log(call, f"{status} {reason(error)}", error.request_id, started)
+            if says_nothing_happened(error) and call.body is not None:
+                call.body.note_turned_away()
             if isinstance(error, RateLimitedError):
                 self._limiter.throttled(started, error.retry_after)
             else:

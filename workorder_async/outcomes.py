@@ -1,0 +1,98 @@
+"""What became of the mutations of a batch: a state each, and a report of them all."""
+
+from collections import Counter
+from enum import Enum
+
+from attrs import Factory, define, frozen
+
+from workorder_async.errors import WorkorderError
+from workorder_async.models import CreateTicket, Mutation
+
+
+class State(Enum):
+    """What became of a mutation; each ends in exactly one."""
+
+    DONE = "done"
+    """It was carried out."""
+    ALREADY = "already"
+    """It was so before: the ticket was closed, or rejected."""
+    REJECTED = "rejected"
+    """The platform said no: with an errno, in an answer of its own. The next run sends it again."""
+    NOT_SENT = "not sent"
+    """This run did nothing: it did not reach the platform, was turned away unread, or was cancelled or stopped before.
+
+    What an earlier run did with the rest of a list that was stopped stands in the journal, and is not looked up.
+    """
+    UNKNOWN = "unknown"
+    """It was sent, or may have been by an earlier run, and nothing shows what became of it; it is not sent again."""
+    SKIPPED = "skipped"
+    """An equal one was done, or is being done: by this batch, or by an earlier run with the same journal."""
+
+
+@frozen
+class Outcome:
+    """What became of one mutation."""
+
+    mutation: Mutation
+    """What was to be done."""
+    state: State
+    """What became of it."""
+    error: WorkorderError | None = None
+    """Why, where it was not simply done."""
+    ticket_id: int = 0
+    """The ticket; of a creation the new one, 0 where it is not known."""
+    attempts: int = 0
+    """Requests that were started for it."""
+    request_id: str = ""
+    """The platform's id of the last answer."""
+    elapsed: float = 0.0
+    """Seconds it took."""
+
+
+#: Outcomes that leave nothing to be done.
+SETTLED = frozenset({State.DONE, State.ALREADY, State.SKIPPED})
+_KEPT_UNSETTLED = 1000
+
+
+@define
+class BatchReport:
+    """A batch so far; give one to `run_batch` to have it filled in."""
+
+    counts: Counter[State] = Factory(Counter)
+    """How many ended in each state."""
+    unsettled: list[Outcome] = Factory(list)
+    """Outcomes that leave something to be done, the first thousand of them."""
+    slowest: float = 0.0
+    """Seconds that the slowest mutation took."""
+    seconds: float = 0.0
+    """Seconds that all mutations took, added up."""
+    stopped: str = ""
+    """Why the batch stopped before its end; empty where it did not."""
+
+    @property
+    def total(self) -> int:
+        """How many mutations ended."""
+        return self.counts.total()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to be done."""
+        return not self.stopped and all(state in SETTLED for state, count in self.counts.items() if count)
+
+    def note(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        self.counts[outcome.state] += 1
+        self.seconds += outcome.elapsed
+        self.slowest = max(self.slowest, outcome.elapsed)
+        if outcome.state not in SETTLED and len(self.unsettled) < _KEPT_UNSETTLED:
+            self.unsettled.append(outcome)
+
+
+def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
+    """Return the outcome of a mutation that ended with this error."""
+    return Outcome(mutation, state, error, ticket_id_of(mutation), error.attempts, error.request_id)
+
+
+def ticket_id_of(mutation: Mutation) -> int:
+    """Return the ticket that a mutation is about; of a creation 0."""
+    return 0 if isinstance(mutation, CreateTicket) else mutation.id

@@ -1,0 +1,119 @@
+"""What one client has sent, so that what one mutation has left is not taken for what another one did.
+
+Kept are creations and texts for a ticket's history, by the trace that they leave (`settling.trace`). Two with the same
+trace look the same afterwards: only their number, and the ids that answers gave, tell whose is whose.
+"""
+
+from collections.abc import Callable
+from math import inf, nextafter
+from time import monotonic
+
+from attrs import define
+
+#: For so many seconds after its answer a mutation may look as if it had just happened: the platform's machines need
+#: not agree on the time.
+_BLUR = 600.0
+#: The same, for one that was forgotten since; more would leave a fast batch without an answer.
+_BLUR_OF_FORGOTTEN = 6.0
+#: Moments nearer to each other than this are one, and are told apart by the smallest step that a float can take.
+_MOMENT = 0.001
+
+
+@define(eq=False)
+class Sending:
+    """One mutation that may have been sent, from the first byte written on."""
+
+    trace: str
+    """What it leaves; "" where it leaves nothing that could be another's."""
+    line: int | None = None
+    """The product line that speaks; None for any."""
+    intent: float | None = None
+    """When its caller wrote down that it would be sent, by our own clock."""
+    began: float = 0.0
+    """When it was sent, by our own clock; no other one with its trace has the same."""
+    start: float = 0.0
+    """The same by the clock that is never set."""
+    end: float = inf
+    """When its answer came, by that clock; it cannot have happened later."""
+    happened: bool = False
+    """Whether it is known to have happened."""
+    ticket_id: int = 0
+    """The ticket that it created, where that is known."""
+
+
+class Sendings:
+    """The latest that one client sent, `most` at a time; `now` is our own clock, in seconds since the epoch."""
+
+    def __init__(self, now: Callable[[], float], most: int = 20_000) -> None:
+        self._now = now
+        self._most = most
+        self._kept: dict[Sending, None] = {}  # the oldest first
+        self._alike: dict[str, dict[Sending, None]] = {}
+        self._owners: dict[int, Sending] = {}
+        self._forgotten = -inf  # until when one that is not kept any more may have happened
+
+    def enter(self, sending: Sending) -> None:
+        """Keep one that is being sent; once is enough."""
+        if not sending.trace or sending in self._kept:
+            return
+        sending.began, sending.start = self._now(), monotonic()
+        latest = next(reversed(self._alike.get(sending.trace, {})), None)
+        if latest is not None and 0 <= latest.began - sending.began < _MOMENT:
+            sending.began = nextafter(latest.began, inf)
+        self._keep(sending)
+
+    def find(self, trace: str, line: int | None, began: float) -> Sending:
+        """Return what was sent at this moment; what this client does not know of is another's, and kept from now on."""
+        found = [one for one in self._alike.get(trace, ()) if began in (one.began, one.intent)]
+        if len(found) == 1:
+            return found[0]
+        stranger = Sending(trace, line, began=began, start=monotonic() - (self._now() - began))
+        if trace:
+            self._keep(stranger)
+        return stranger
+
+    def note(self, sending: Sending, ticket_id: int = 0) -> None:
+        """Note that it happened, and which ticket it created."""
+        self.enter(sending)
+        self.answered(sending)
+        sending.happened = True
+        if ticket_id and sending in self._kept:
+            sending.ticket_id = ticket_id
+            self._owners[ticket_id] = sending
+
+    def answered(self, sending: Sending) -> None:
+        """Note that it cannot happen any more."""
+        sending.end = min(sending.end, monotonic())
+
+    def drop(self, sending: Sending) -> None:
+        """Forget one that certainly left nothing."""
+        if sending in self._kept:
+            del self._kept[sending]
+            alike = self._alike[sending.trace]
+            del alike[sending]
+            if not alike:
+                del self._alike[sending.trace]
+            if self._owners.get(sending.ticket_id) is sending:
+                del self._owners[sending.ticket_id]
+
+    def rivals(self, sending: Sending) -> list[Sending] | None:
+        """Return the others with its trace that may seem to have happened since it was sent.
+
+        None where some of them may be forgotten.
+        """
+        if sending.start - _BLUR_OF_FORGOTTEN <= self._forgotten:
+            return None
+        alike = self._alike.get(sending.trace, ())
+        return [one for one in alike if one is not sending and one.end + _BLUR >= sending.start]
+
+    def is_anothers(self, ticket_id: int, sending: Sending) -> bool:
+        """Tell whether a ticket is known to be what another one created."""
+        return self._owners.get(ticket_id, sending) is not sending
+
+    def _keep(self, sending: Sending) -> None:
+        self._kept[sending] = None
+        self._alike.setdefault(sending.trace, {})[sending] = None
+        if len(self._kept) > self._most:
+            oldest = next(iter(self._kept))
+            self.drop(oldest)
+            self._forgotten = max(self._forgotten, min(oldest.end, monotonic()))
