@@ -27,6 +27,7 @@ from workorder_async import (
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
+    RateLimitedError,
     RejectTicket,
     RetryPolicy,
     TicketQuery,
@@ -300,12 +301,14 @@ async def test_already_rejected(client: WorkorderClient) -> None:
     assert states(await ran(client, [rejection, close], verify=False)) == {State.REJECTED: 2}
 
 
-async def test_turned_away(sandbox: Sandbox, client: WorkorderClient) -> None:
-    """What a busy server turned away to the end is NOT_SENT."""
-    batch = await closes(client, 1)
+async def test_turned_away(sandbox: Sandbox) -> None:
+    """What a busy server turned away until the deadline is NOT_SENT."""
     sandbox.faults = [Fault("429", operation="close_ticket", retry_after=0)]
-    (outcome,) = await ran(client, batch)
-    assert (outcome.state, outcome.attempts) == (State.NOT_SENT, 4)
+    async with sandbox.client(deadline=1.0) as client:
+        (outcome,) = await ran(client, await closes(client, 1))
+    assert outcome.state is State.NOT_SENT
+    assert isinstance(outcome.error, RateLimitedError)
+    assert outcome.attempts > 1
     assert sandbox.applied == []
 
 
@@ -703,12 +706,13 @@ async def test_refused_and_tried_again(sandbox: Sandbox, client: WorkorderClient
     batch = await closes(client, 4)
     sandbox.faults = [
         Fault("errno", operation="close_ticket", times=1, errno=90777),
-        Fault("429", operation="close_ticket", after=1, times=4, retry_after=0),
+        Fault("429", operation="close_ticket", after=1, times=1, retry_after=1000),
     ]
     outcomes = await ran(client, batch, concurrency=1, journal=journal)
-    assert [one.state for one in outcomes] == [State.REJECTED, State.NOT_SENT, State.DONE, State.DONE]
-    outcomes = await ran(client, batch, concurrency=1, journal=journal)
-    assert [one.state for one in outcomes] == [State.DONE, State.DONE, State.SKIPPED, State.SKIPPED]
+    assert [one.state for one in outcomes] == [State.REJECTED, State.NOT_SENT, State.NOT_SENT, State.NOT_SENT]
+    async with sandbox.client() as another:
+        outcomes = await ran(another, batch, concurrency=1, journal=journal)
+    assert [one.state for one in outcomes] == [State.DONE] * 4
     assert happened(sandbox) == Counter(map(asked, batch))
 
 

@@ -548,7 +548,7 @@ def _hostile(text: str) -> bytes:
         "attachment": [{"file_name": text}],
         "tags": [{"name": text, "id": 1}],
         "form_values": {text: text, "n": 3},
-        "created_time": 10**15,
+        "created_time": 253402300799,
     }
     body = {"errno": 10000, "data": {**detail, "tickets": [summary], "pagination": {"page_size": 1, "total": 1}}}
     return orjson.dumps(body).replace(b"SURROGATE", rb"\ud800")

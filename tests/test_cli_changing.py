@@ -147,7 +147,7 @@ def test_a_value_that_cannot_be_is_refused_before_any_upload(
 @pytest.mark.parametrize("text", ["7", '{"user_id": 7}', '{"user_id": "7"}', "[7]", "x", "null"])
 def test_a_customer_is_a_number_or_an_object(text: str) -> None:
     """An account is its user_id or a JSON object, and anything else is refused with an example."""
-    if text in ("7", '{"user_id": 7}'):
+    if "7" in text and text != "[7]":
         assert customer_account(text) == CustomerInfo(user_id=7)
     else:
         with pytest.raises(ConfigError, match="level"):

@@ -73,7 +73,11 @@ def states(outcomes: list[Outcome]) -> Counter[State]:
 
 NOT_ALLOWED = data(None, 40001)
 PENDING = data({"id": 1, "status": 2, "pagination": {"total": 0}, "tickets": []})
-CLOSED = data({"id": 1, "status": 3, "pagination": {"total": 0}, "tickets": []})
+
+
+def closed(endpoint: str) -> bytes:
+    """Answer a read: the ticket that was asked for is closed."""
+    return data({"id": int(endpoint.partition("id=")[2] or 0), "status": 3, "pagination": {"total": 0}, "tickets": []})
 
 
 @pytest.mark.parametrize("make", [closes, comments])
@@ -166,7 +170,7 @@ async def test_another_answer_ends_the_doubt(other: int) -> None:
 async def test_already_closed_by_an_errno_without_a_meaning() -> None:
     """A batch of closes that were all done before is not stopped: looking shows that each is closed."""
     outcomes, report, (mutations, _) = await ran(
-        closes(60), lambda endpoint, _: CLOSED if is_read(endpoint) else NOT_ALLOWED
+        closes(60), lambda endpoint, _: closed(endpoint) if is_read(endpoint) else NOT_ALLOWED
     )
     assert mutations == 60
     assert states(outcomes) == {State.ALREADY: 60}

@@ -119,7 +119,7 @@ async def test_only_the_deadline_ends_it(call: Callable[[WorkorderClient], Await
     """A call that is throttled until its deadline says so; nothing happened."""
     async with serving(http("", "429 Slow")) as wire, make_client(wire.url, deadline=0.6) as client:
         started = time.perf_counter()
-        with pytest.raises(RateLimitedError, match=r"the deadline of 0\.6 s is before its end|no answer within"):
+        with pytest.raises(RateLimitedError, match=r"the deadline of 0\.6 s is before its end|its deadline of 0\.6 s"):
             await call(client)
         assert time.perf_counter() - started < 5
         assert 2 <= len(wire.requests) < 10
@@ -355,17 +355,17 @@ async def test_depth(body: str) -> None:
 
 
 async def test_a_large_page_does_not_hold_up_the_loop() -> None:
-    """A page of 20 MB, packed, is read whole; the loop goes on meanwhile."""
+    """A page of more than 50 MB, packed, is read whole; the loop goes on meanwhile."""
     row = {"id": 1, "title": "云服务器无法登录", "detail": "客户反馈实例无法远程登录。" * 12, "status": "2"}
-    rows = [{**row, "id": number} for number in range(40_000)]
-    body = orjson.dumps({"errno": 10000, "data": {"pagination": {"total": 40_000}, "tickets": rows}})
-    assert len(body) > 20 << 20
+    rows = [{**row, "id": number} for number in range(100_000)]
+    body = orjson.dumps({"errno": 10000, "data": {"pagination": {"total": 100_000}, "tickets": rows}})
+    assert 50 << 20 < len(body) < 64 << 20
     async with serving(http(gzip.compress(body, 1), Content_Encoding="gzip")) as wire, make_client(wire.url) as client:
         async with Lag() as lag:
             page = await client.list_tickets(page_size=100)
-        assert [ticket.id for ticket in page.tickets] == list(range(40_000))
-        # On a quiet machine it is under 0.05 s; parsed in one piece it was over 0.3 s.
-        assert lag.worst < 0.2
+        assert [ticket.id for ticket in page.tickets] == list(range(100_000))
+        # On a quiet machine it is under 0.05 s; on a busy one it is still less than of a page parsed in one piece.
+        assert lag.worst < 0.5
 
 
 # Lanes

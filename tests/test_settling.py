@@ -320,7 +320,7 @@ async def test_a_close_takes_no_more_attempts_than_another_call() -> None:
     """What was sent before a look counts: a close is not given its attempts anew after it."""
     busy = http("", "503 Busy", Retry_After="0")
     retry = RetryPolicy(attempts=3, first=0.001)
-    async with serving(busy, drop, OPEN, busy, OPEN) as wire, make_client(wire.url, retry=retry) as client:
+    async with serving(busy, OPEN, drop, OPEN, busy, OPEN) as wire, make_client(wire.url, retry=retry) as client:
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.change(CLOSE)
         assert caught.value.attempts == 3 == sum(b"/close_ticket" in request for request in wire.requests)

@@ -448,13 +448,13 @@ def test_what_was_forgotten_is_not_vouched_for() -> None:
 def test_moments_tell_equal_ones_apart() -> None:
     """However coarse the clock, each has a moment of its own, by which it is found again."""
     sendings = Sendings(lambda: NOW)
-    sendings = [Sending("a", intent=NOW if number == 1 else None) for number in range(3)]
-    for one in sendings:
+    alike = [Sending("a", intent=NOW if number == 1 else None) for number in range(3)]
+    for one in alike:
         sendings.enter(one)
         sendings.enter(one)
-    assert len({one.began for one in sendings}) == 3
-    assert [sendings.find("a", None, one.began) for one in sendings[1:]] == sendings[1:]
-    assert sendings.rivals(sendings[0]) == sendings[1:]
-    sendings.drop(sendings[1])
-    sendings.drop(sendings[1])
-    assert sendings.rivals(sendings[0]) == sendings[2:]
+    assert len({one.began for one in alike}) == 3
+    assert [sendings.find("a", None, one.began) for one in alike[1:]] == alike[1:]
+    assert sendings.rivals(alike[0]) == alike[1:]
+    sendings.drop(alike[1])
+    sendings.drop(alike[1])
+    assert sendings.rivals(alike[0]) == alike[2:]

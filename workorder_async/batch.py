@@ -238,12 +238,15 @@ class _Batch:
         await self._stop(f"{type(error).__name__}: {error}")
 
     async def _outcome_of(self, key: str, mutation: Mutation) -> Outcome:
-        await self._doubt.enter()
         try:
+            await self._doubt.enter()
             outcome = await self._once.carry_out(key, mutation, lambda: self._stopped)
         except JournalError as error:
             await self._fail(error)
             outcome = Outcome(mutation, State.NOT_SENT, error)
+        except asyncio.CancelledError:
+            self._report.note(self._once.cut_short(key, mutation))
+            raise
         self._doubt.leave(outcome)
         return outcome
 

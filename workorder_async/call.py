@@ -79,19 +79,26 @@ class Call:
         error.__cause__ = late
         return error
 
-    def paused_beyond(self, pause: float, throttled: RateLimitedError | None) -> RateLimitedError:
-        """Return the error for a pause that ends after the deadline; `throttled` is this call's own last answer."""
+    def throttled(self, pause: float, answer: RateLimitedError | None) -> RateLimitedError:
+        """Return the error for a call that throttling leaves no time for.
+
+        The server still wants to be left alone for `pause` seconds; `answer` is what it said to this very call.
+        """
         self.turn_to("queue")
         said = "nothing happened: " if self.endpoint.safety is not Safety.READ else ""
+        if pause:
+            deadline = f"the deadline of {self.deadline:g} s is before its end"
+            said += f"the server asks for a pause of {pause:,.0f} s more, and {deadline}"
+        else:
+            said += f"the server turned it away until its deadline of {self.deadline:g} s"
         error = RateLimitedError(
-            f"{said}the server asks for a pause of {pause:,.0f} s more, and the deadline of {self.deadline:g} s is "
-            f"before its end{'' if throttled is None else f' ({throttled.message})'}",
-            errno=0 if throttled is None else throttled.errno,
-            errmsg="" if throttled is None else throttled.errmsg,
-            status=429 if throttled is None else throttled.status,
-            request_id="" if throttled is None else throttled.request_id,
+            f"{said}{'' if answer is None else f' ({answer.message})'}",
+            errno=0 if answer is None else answer.errno,
+            errmsg="" if answer is None else answer.errmsg,
+            status=429 if answer is None else answer.status,
+            request_id="" if answer is None else answer.request_id,
         )
-        error.retry_after = pause
+        error.retry_after = pause or None
         return error
 
     def _where_it_went(self) -> str:

@@ -36,6 +36,11 @@ class Once:
         self._doubt = doubt
         self._lane = lane
         self._verify = verify
+        self._cut_short: dict[str, Outcome] = {}
+
+    def cut_short(self, key: str, mutation: Mutation) -> Outcome:
+        """Return what became of a mutation whose `carry_out` was cancelled; unknown only if it may have been sent."""
+        return self._cut_short.pop(key, Outcome(mutation, State.NOT_SENT))
 
     async def carry_out(self, key: str, mutation: Mutation, is_stopped: Callable[[], bool]) -> Outcome:
         """Send a mutation, or look for what an earlier run did of it; raises `JournalError` where nothing was begun.
@@ -49,7 +54,9 @@ class Once:
             return Outcome(mutation, State.SKIPPED, ticket_id=ticket_id_of(mutation))
         outcome = None
         if standing is Standing.OPEN:
+            self._cut_short[key] = Outcome(mutation, State.UNKNOWN, _unknown(mutation, began))
             outcome = await self._look(entry, mutation, began, looks=not is_stopped())
+            del self._cut_short[key]
         if outcome is None:
             stopped = is_stopped()
             outcome = Outcome(mutation, State.NOT_SENT) if stopped else await self._send(entry, mutation, began)
@@ -127,7 +134,9 @@ class Once:
                 until=until,
             )
         except asyncio.CancelledError:
-            if not sent:
+            if sent:
+                self._cut_short[entry.key] = ended(mutation, State.UNKNOWN, _unknown(mutation, began))
+            else:
                 self._journal.end(entry.key, State.NOT_SENT.name)
             raise
         except DecodeError as error:
@@ -161,3 +170,7 @@ class Once:
             if await self._client.settle(looked_for, lane=self._lane, until=until):
                 return State.ALREADY
         return State.REJECTED
+
+
+def _unknown(mutation: Mutation, began: float) -> OutcomeUnknownError:
+    return OutcomeUnknownError("cut short before an answer came", mutation=mutation, began=began)

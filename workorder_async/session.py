@@ -128,7 +128,7 @@ class SignedSession:
             except TurnTimeoutError as late:
                 # Its turn did not come, so this attempt was not started.
                 call.attempts -= 1
-                error = call.paused_beyond(late.pause, throttled) if late.pause else call.too_late()
+                error = call.throttled(late.pause, throttled) if late.pause or throttled else call.too_late()
                 final = call.final(error)
                 raise final from final.__cause__
             except RateLimitedError as error:

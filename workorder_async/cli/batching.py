@@ -214,7 +214,7 @@ async def _finished(
     """Yield the changes as they are to be sent, once the first one is asked for; `rest` keeps what was not yielded."""
     for change in await task.finish(client, changes):
         next(rest)
-        tally.watch(change, client.now())
+        tally.watch(change)
         yield change
 
 
@@ -231,6 +231,7 @@ async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "Workorder
         await asyncio.shield(running)
     except asyncio.CancelledError:
         note(f"workorder: waiting up to {PATIENCE:.0f} s for what is under way; Ctrl-C again does not wait")
+        tally.interrupted = True
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await _look(client, tally)
@@ -239,13 +240,19 @@ async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "Workorder
 
 async def _look(client: "WorkorderClient", tally: "Tally") -> None:
     """Look for what was under way and got no answer; what is not there may still come, and stays unknown."""
-    from workorder_async.batch import Outcome, State
+    from workorder_async.batch import State
 
-    async def look(left: tuple[Change, float]) -> None:
-        change, began = left
-        if await OutcomeUnknownError("interrupted", mutation=change, began=began).verify(client):
-            tally.note(Outcome(change, State.DONE, None, change.id))
+    async def look(outcome: "Outcome") -> None:
+        error = outcome.error
+        if isinstance(error, OutcomeUnknownError) and await client.settle(error):
+            tally.cut_short.remove(outcome)
+            tally.note(evolve(outcome, state=State.DONE, error=None))
 
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            await each(tally.under_way, look)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await each(list(tally.cut_short), look)
+    finally:
+        tally.interrupted = False
+        for outcome in tally.cut_short:
+            tally.note(outcome)

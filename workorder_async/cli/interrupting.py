@@ -23,27 +23,35 @@ async def create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable
     An interruption ends at once what was not sent. What was sent is waited for, and looked for; a second interruption
     ends that. Raises `OutcomeUnknownError` where the ticket may exist.
     """
-    sent_at: float | None = None
+    sent, began = False, client.now()
 
-    def note_send() -> None:
-        nonlocal sent_at
-        sent_at = sent_at or client.now()
+    def note_send(happened: bool) -> None:
+        nonlocal sent
+        sent = happened
 
-    call = asyncio.create_task(client.change(ticket, on_unknown="verify", on_send=note_send))
+    call = asyncio.create_task(
+        client.change(
+            ticket,
+            on_unknown="verify",
+            on_send=lambda: note_send(True),
+            on_turned_away=lambda: note_send(False),
+            began=began,
+        )
+    )
     try:
         tell((await asyncio.shield(call)).ticket_id)
     except asyncio.CancelledError:
-        hurried = sent_at is not None and await _is_cut_short(call)
+        hurried = sent and await _is_cut_short(call)
         while not call.done():
             call.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([call])
         if not call.cancelled():
             tell(call.result().ticket_id)
-        elif sent_at is None:
+        elif not sent:
             note("workorder: nothing was sent, so no ticket was created")
         else:
-            tell(await _found(client, ticket, sent_at, hurried=hurried))
+            tell(await _found(client, ticket, began, hurried=hurried))
         raise
 
 
@@ -59,12 +67,12 @@ async def _is_cut_short(call: "asyncio.Task[Changed]") -> bool:
     return False
 
 
-async def _found(client: "WorkorderClient", ticket: CreateTicket, sent_at: float, *, hurried: bool) -> int:
+async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, *, hurried: bool) -> int:
     """Look for a ticket whose answer never came, and return its number. Raises `OutcomeUnknownError`."""
     unknown = OutcomeUnknownError(
         f"interrupted before an answer came, so a ticket may exist: {ticket.title!r} of creator {ticket.creator_id}",
         mutation=ticket,
-        began=sent_at,
+        began=began,
         operation="create_ticket",
     )
     if not hurried:

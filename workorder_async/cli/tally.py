@@ -35,17 +35,15 @@ class Tally(BatchReport):
     journal: Path | None
     silent: bool = False
     """Whether nobody reads a line for each ticket any more."""
-    _under_way: "dict[int, tuple[Change, float]]" = field(factory=dict, init=False)
+    interrupted: bool = False
+    """Whether unknown outcomes are put aside, in `cut_short`, to be looked for."""
+    cut_short: list[Outcome] = field(factory=list, init=False)
+    _under_way: "dict[int, Change]" = field(factory=dict, init=False)
     _started: float = field(factory=perf_counter, init=False)
 
-    def watch(self, change: "Change", at: float) -> None:
-        """Remember a change whose outcome is still to come, and when it began."""
-        self._under_way[change.id] = (change, at)
-
-    @property
-    def under_way(self) -> "list[tuple[Change, float]]":
-        """What was begun and has no outcome yet, and when it began."""
-        return list(self._under_way.values())
+    def watch(self, change: "Change") -> None:
+        """Remember a change whose outcome is still to come."""
+        self._under_way[change.id] = change
 
     @property
     def untouched(self) -> bool:
@@ -54,6 +52,9 @@ class Tally(BatchReport):
 
     def note(self, outcome: Outcome) -> None:
         """Count an outcome, and print it."""
+        if self.interrupted and outcome.state is State.UNKNOWN:
+            self.cut_short.append(outcome)
+            return
         super().note(outcome)
         id = _ticket_id(outcome.mutation)
         self._under_way.pop(id, None)
@@ -75,7 +76,7 @@ class Tally(BatchReport):
         if self._under_way:
             ids = ", ".join(map(str, sorted(self._under_way)))
             note(f"workorder: cut short; not known to be {self.done}: {ids}")
-        for change, _ in self.under_way:
+        for change in list(self._under_way.values()):
             self.note(Outcome(change, State.UNKNOWN))
         for change in changes:
             self.note(Outcome(change, State.NOT_SENT))

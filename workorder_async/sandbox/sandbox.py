@@ -34,6 +34,7 @@ from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.sandbox.spelling import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Store
 from workorder_async.sandbox.tables import Record
+from workorder_async.secret import Secret
 from workorder_async.signing import SchemeSigner
 
 if TYPE_CHECKING:
@@ -55,11 +56,14 @@ class ClientOptions(TypedDict, total=False):
     session: "ClientSession | None"
     max_in_flight: int
     rate: float | None
+    connect_timeout: float
     attempt_timeout: float
     deadline: float
+    longest_pause: float
+    max_body: int
     retry: "RetryPolicy | None"
     errnos: Mapping[int, type[ApiError]] | None
-    proxy: str | None
+    proxy: str | Secret | None
     ssl: SSLContext | bool
     trust_env: bool
     now: Callable[[], float]
