@@ -1,7 +1,7 @@
 """The floors of the package: imports go down only, also those under `TYPE_CHECKING` and inside functions.
 
 0 WORDS   errors endpoints models/* report signing
-1 RULES   envelope codec clock retry paging repair windows columns
+1 RULES   envelope codec clock retry freezing ledger journey repair paging planning windows columns
 2 WIRE    options session limiter payloads journal sinks/*
 3 FACE    client settling walk
 4 JOBS    batch export mirror sandbox/*, which know nothing of each other
@@ -25,7 +25,10 @@ ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
     {"errors", "endpoints", "models", "report", "signing"},
-    {"envelope", "codec", "clock", "retry", "paging", "repair", "windows", "columns"},
+    {
+        *("envelope", "codec", "clock", "retry", "columns"),
+        *("freezing", "ledger", "journey", "repair", "paging", "planning", "windows"),
+    },
     {"options", "session", "limiter", "payloads", "journal", "sinks"},
     {"client", "settling", "walk"},
     {"batch", "export", "mirror", "sandbox"},

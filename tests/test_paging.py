@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from workorder_async.envelope import Answer
 from workorder_async.errors import WalkDriftError
-from workorder_async.models import JSON, TicketQuery, TicketStatus
+from workorder_async.models import JSON, TicketQuery
 from workorder_async.paging import READS_AT_HAND, PageRead, PageWalk
 
 NOW = 1_700_000_000.0
-QUERY = TicketQuery(status=TicketStatus.PENDING)
+QUERY = TicketQuery()
 
 
 @define

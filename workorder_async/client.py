@@ -33,12 +33,13 @@ from workorder_async.models import (
 )
 from workorder_async.options import SessionOptions
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
+from workorder_async.planning import WindowPlan
 from workorder_async.retry import RetryPolicy
 from workorder_async.session import SignedSession
 from workorder_async.settling import Changed, Reads, carry_out, look
 from workorder_async.signing import SchemeSigner, Signer
 from workorder_async.walk import Walk
-from workorder_async.windows import WalkOptions, WindowPlan, WindowWalk
+from workorder_async.windows import WalkOptions, WindowWalk
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

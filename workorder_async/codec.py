@@ -45,6 +45,7 @@ from workorder_async.models import (
     TicketSummary,
     TicketType,
 )
+from workorder_async.report import SkippedRow
 
 T = TypeVar("T")
 Row: TypeAlias = dict[str, JSON]
@@ -343,10 +344,13 @@ def decode(model: type[T], answer: Answer) -> T:
         raise _explain(model, answer, error) from None
 
 
-def read_rows(answer: Answer) -> tuple[Pagination, list[Row], list[int]]:
+def read_rows(
+    answer: Answer, skipped: list[SkippedRow] | None = None
+) -> tuple[Pagination, list[Row], list[int]]:
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
-    For walks and raw exports, which need no more of a row. Raises `DecodeError`.
+    For walks and raw exports, which need no more of a row. Raises `DecodeError`; with a list given as `skipped`, rows
+    without a readable id are put there instead, and left out.
     """
     try:
         data = _mapping(answer.data)
@@ -354,6 +358,8 @@ def read_rows(answer: Answer) -> tuple[Pagination, list[Row], list[int]]:
         pagination = {} if data.get("pagination") is None else data["pagination"]
         if not isinstance(rows, list):
             raise _misfit("a list", rows)
+        if skipped is not None:
+            rows = [row for index, row in enumerate(rows) if _has_id(row, index, skipped)]
         ids = ids_of(cast("list[Row]", rows))
         if not set(map(type, ids)) <= {int}:
             raise _misfit("a whole number", ids)
@@ -362,18 +368,43 @@ def read_rows(answer: Answer) -> tuple[Pagination, list[Row], list[int]]:
         raise _explain(TicketPage, answer, error) from None
 
 
+def _has_id(row: object, index: int, skipped: list[SkippedRow]) -> bool:
+    id = row.get("id") if isinstance(row, dict) else None
+    if isinstance(id, int) and not isinstance(id, bool):
+        return True
+    skipped.append(SkippedRow(None, f"$.data.tickets[{index}].id", "a whole number", _KINDS.get(type(id), "null")))
+    return False
+
+
 def ids_of(rows: list[Row]) -> list[int]:
     """Return the ids of rows that `read_rows` gave."""
     return list(map(_id_of, rows))
 
 
-def decode_rows(rows: list[Row], answer: Answer) -> list[TicketSummary]:
-    """Turn some of an answer's rows, as `read_rows` gave them, into models. Raises `DecodeError`, as `decode` does."""
+def decode_rows(
+    rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None
+) -> list[TicketSummary]:
+    """Turn some of an answer's rows, as `read_rows` gave them, into models.
+
+    Raises `DecodeError`, as `decode` does; with a list given as `skipped`, rows that do not fit are put there instead.
+    """
     hook = cast("Callable[[Row], TicketSummary]", _HOOKS[TicketSummary])
+    if skipped is not None:
+        return _decode_each(rows, answer, skipped)
     try:
         return [hook(row) for row in rows]
     except Exception as error:  # noqa: BLE001 - as in decode
         raise _explain(TicketPage, answer, error) from None
+
+
+def _decode_each(rows: list[Row], answer: Answer, skipped: list[SkippedRow]) -> list[TicketSummary]:
+    tickets = []
+    for row in rows:
+        try:
+            tickets += decode_rows([row], Answer({"tickets": [cast("JSON", row)]}))
+        except DecodeError as error:
+            skipped.append(SkippedRow(cast("int", row["id"]), error.path, error.expected, error.got))
+    return tickets
 
 
 def _explain(model: type, answer: Answer, error: Exception) -> DecodeError:

@@ -2,6 +2,23 @@
 
 from attrs import frozen
 
+#: Skipped rows that a report names; more are only counted.
+SKIPPED_ROWS_NAMED = 1000
+
+
+@frozen
+class SkippedRow:
+    """A row that could not be read, and was left out of a walk with `on_bad_row="skip"`."""
+
+    id: int | None
+    """The ticket's id; None where that could not be read either."""
+    path: str
+    """Where the misfit stands in the answer, as a JSON path."""
+    expected: str
+    """What should stand there."""
+    got: str
+    """What stands there."""
+
 
 @frozen(kw_only=True)
 class WalkReport:
@@ -28,4 +45,8 @@ class WalkReport:
     exact: bool
     """Whether every ticket that matched all along was given out exactly once; False where that cannot be known."""
     reason: str
-    """Why, in a few words."""
+    """Why, in a few words; where it is not exact, also what would settle it."""
+    skipped: tuple[SkippedRow, ...] = ()
+    """The rows that were left out with `on_bad_row="skip"`; the first 1000 of them."""
+    skipped_rows: int = 0
+    """How many rows were left out so."""
