@@ -26,7 +26,7 @@ def stayed(before: set[int], sandbox: Sandbox) -> set[int]:
 
 @pytest.mark.parametrize("concurrency", [1, 4, 16])
 async def test_close_while_walking(concurrency: int) -> None:
-    """Closing each ticket as it comes closes every one, none twice, and the report says exact."""
+    """Closing each ticket as it comes closes every one and none twice; the report names what it takes for granted."""
     async with Sandbox(tickets=2500) as sandbox, sandbox.client() as client:
         pending = await pending_ids(sandbox)
         assert len(pending) > 500
@@ -42,8 +42,9 @@ async def test_close_while_walking(concurrency: int) -> None:
                     await close(ticket)
         closed = [applied.ticket_id for applied in sandbox.applied]
         assert sorted(closed) == sorted(pending)
-        assert walk.report.exact, walk.report
         assert walk.report.drifts > 0
+        assert not walk.report.exact, "a ticket may have been reopened"
+        assert "left and entered this filter" in walk.report.reason
 
 
 async def test_plain_paging_misses() -> None:
@@ -60,31 +61,32 @@ async def test_plain_paging_misses() -> None:
     assert handled < len(pending) * 0.6
 
 
-@pytest.mark.parametrize(("pick", "times"), [("random", 3), ("newest", 4), ("oldest", 3)])
-async def test_tickets_that_leave(pick: str, times: int) -> None:
+@pytest.mark.parametrize("pick", ["random", "newest", "oldest"])
+@pytest.mark.parametrize("concurrency", [1, 8, 16, 32])
+async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
     """Of a list that loses ten tickets per read, every one that stayed comes once, for few more requests."""
     async with Sandbox(tickets=15_000) as sandbox, sandbox.client() as client:
         before = await pending_ids(sandbox)
         still = sandbox.requests["list_tickets"]
         sandbox.drift = [Drift(every=1, close=10, pick=pick)]  # type: ignore[arg-type]
         asked = sandbox.requests["list_tickets"]
-        async with client.walk(PENDING, page_size=100, concurrency=8) as walk:
+        async with client.walk(PENDING, page_size=100, concurrency=concurrency) as walk:
             came = [ticket.id async for tickets in walk for ticket in tickets]
         requests = sandbox.requests["list_tickets"] - asked
         assert len(came) == len(set(came))
         assert stayed(before, sandbox) <= set(came)
-        assert walk.report.exact, walk.report
-        assert requests <= times * -(-len(before) // 100)
+        assert requests <= 3 * -(-len(before) // 100)
         assert still == -(-len(before) // 100)
 
 
-async def test_still_list_costs_nothing_more() -> None:
-    """On a list that holds still a walk makes not one request more than there are pages."""
-    async with Sandbox(tickets=10_000) as sandbox, sandbox.client() as client:
+@pytest.mark.parametrize(("tickets", "requests"), [(9_950, 100), (9_900, 100), (10_000, 101)])
+async def test_still_list_costs_nothing_more(tickets: int, requests: int) -> None:
+    """On a list that holds still a walk makes not one request more than there are pages; one if it ends exactly full."""
+    async with Sandbox(tickets=tickets) as sandbox, sandbox.client() as client:
         async with client.walk(concurrency=8) as walk:
             came = [ticket.id async for tickets in walk for ticket in tickets]
-        assert len(set(came)) == len(came) == 10_000
-        assert sandbox.requests["list_tickets"] == walk.report.requests == 100
+        assert len(set(came)) == len(came) == tickets
+        assert sandbox.requests["list_tickets"] == walk.report.requests == requests
         assert (walk.report.exact, walk.report.reason) == (True, "frozen, no drift")
 
 

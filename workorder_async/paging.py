@@ -6,15 +6,15 @@ RULES
 from collections import deque
 from math import ceil
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from workorder_async.codec import Row, read_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError, WalkDriftError
-from workorder_async.freezing import freeze
+from workorder_async.freezing import created_time, freeze
 from workorder_async.journey import Edge, HeldPage, Journey
 from workorder_async.ledger import Ledger
-from workorder_async.models import PageRequest, TicketQuery
+from workorder_async.models import PageRequest, Pagination, TicketQuery
 from workorder_async.repair import PushedRows, Repair, SlidRows, Trend
 from workorder_async.report import SkippedRow, WalkReport
 
@@ -31,6 +31,8 @@ _SUSPICIOUS_PART = 4
 _ROWS_AT_ONCE = 1000
 # Edges seen to move, after which a walk may be found to move too much to go on as before.
 _HEAVY_EDGES = 3
+# Caps of totals are multiples of this.
+_ROUND = 1000
 # What part of a page may move while as many reads as are allowed are under way.
 _PART_BACKWARDS, _PART_FORWARDS = 1 / 4, 1 / 16
 _MOST_ROWS = 2**31 - 1
@@ -73,6 +75,8 @@ class PageRead:
     journey: Journey
     #: The smallest total known when it was sent; a larger one in its answer means that a row has entered.
     low: float
+    #: Whether it looks behind the end by created time, instead of by the page's number.
+    is_tail: bool = False
 
 
 class PageWalk:
@@ -108,8 +112,10 @@ class PageWalk:
         self.too_deep = self.capped = False
         self._requests_in_pass = self._barren = self._fresh_pages = self._edges = 0
         self._turned = False
-        self._answers = 0
+        self._answers = self._refused = 0
         self._trend = Trend()
+        # When the first and the last ticket that was given out were created.
+        self._times: tuple[int | None, int | None] = (None, None)
         self._journey = Journey(1, 1)
         if bookmark is not None:
             self._first = PageRequest(bookmark.query, 1, bookmark.page_size)
@@ -148,6 +154,11 @@ class PageWalk:
     def load(self) -> int:
         """How many pages are under way or held."""
         return self._under_way + len(self._journey.held) + len(self._ready)
+
+    @property
+    def is_barren(self) -> bool:
+        """Whether the newest answer brought nothing new."""
+        return self._barren > 0
 
     @property
     def depth(self) -> int:
@@ -207,6 +218,8 @@ class PageWalk:
             return None
         if number == journey.front:
             return number
+        if self._may_be_capped(number):
+            return None
         if journey.step < 0:
             until = journey.until
             left = 0 if until is None else until.position - until.total + self.ledger.low
@@ -223,7 +236,39 @@ class PageWalk:
         self.ledger.requests += 1
         self._requests_in_pass += 1
         request = PageRequest(self._first.query, number, self._stride or self._first.page_size)
+        tail = self._tail() if repair is None and self._may_be_capped(number) else None
+        if tail is not None and number not in self._journey.counts:
+            # Asked once.
+            self._journey.counts[number] = []
+            return PageRead(PageRequest(tail, 1, self._stride), None, self._journey, self.ledger.low, is_tail=True)
         return PageRead(request, repair, self._journey, self.ledger.low)
+
+    def _may_be_capped(self, number: int) -> bool:
+        """Tell whether a page would stand behind a total so round that the server may count, and show, no further."""
+        total = self.ledger.last_total
+        is_round = total > 0 and total % _ROUND == 0 and (number - 1) * self._stride == total
+        return self._journey.step > 0 and (is_round or number == self._refused)
+
+    def _tail(self) -> TicketQuery | None:
+        """Return what asks for all that is behind the last row, by created time: no depth is refused there."""
+        query, (first, last) = self._first.query, self._times
+        if first is None or last is None:
+            return None
+        try:
+            return evolve(query, created_end=last + 1) if first >= last else evolve(query, created_start=last)
+        except ConfigError:
+            return None
+
+    def _receive_tail(self, ids: list[int], total: int) -> None:
+        """Take in what stands behind the last row: nothing but known tickets end the list, else pages must tell."""
+        front, known = self._journey.front, self.ledger.seen
+        if any(id not in known for id in ids):
+            self.capped = True
+            self.ledger.flaw("the totals are wrong or missing")
+        elif total <= len(ids):
+            self._hold(front, HeldPage([], [], Answer(None), self.ledger.last_total, [], 0))
+            return
+        self._journey.again.append(front)
 
     # What an answer means
 
@@ -240,10 +285,16 @@ class PageWalk:
             if self._turned and not self._journey.front:
                 self.ledger.note_total(max(0, pagination.total), read.low)
             return
+        if read.is_tail:
+            self._receive_tail(ids, pagination.total)
+            return
         number, said, count = read.request.page, pagination.page_size, len(ids) + len(skipped)
         if count > (self._stride or self._first.page_size):
             count = len(set(ids)) + len(skipped)
         if not self._stride and not self._set_stride(said, count, pagination.total, rows, now):
+            return
+        if self._may_be_another_stride(pagination, number, count):
+            self._receive_odd(number, HeldPage(rows, ids, answer, 0, skipped, count), said)
             return
         total = self._sound_total(pagination.total, number, count)
         self.ledger.note_total(total, read.low)
@@ -273,6 +324,12 @@ class PageWalk:
         self._frozen = frozen and query == self._first.query
         return True
 
+    def _may_be_another_stride(self, pagination: Pagination, number: int, count: int) -> bool:
+        """Tell whether a page that reaches beyond its total is one of a smaller stride; it is read again to tell."""
+        is_beyond = number > 1 and pagination.total < (number - 1) * self._stride + count
+        is_smaller = 0 < count < self._stride and pagination.page_size in (0, count)
+        return is_beyond and is_smaller and not self._totals_wrong and len(self._journey.counts.get(number, ())) < 2
+
     def _sound_total(self, total: int, number: int, count: int) -> int:
         """Return the total, or where it is less than the rows that came, one that makes the walk go on to the end."""
         end = (number - 1) * self._stride + count
@@ -290,25 +347,35 @@ class PageWalk:
             self._fresh_pages += 1
         elif read.repair is None and (ids or self._journey.step < 0):
             self._barren += 1
-        if self._barren > _BARREN_READS:
-            self._give_up(f"{self._barren} pages in a row brought nothing new; the server may ignore `page`")
-        if self._requests_in_pass > 64 + 8 * max(self._concurrency, self._fresh_pages):
+        # Rows that enter or leave move known ones to the pages that are read next.
+        moved = int(self.ledger.high - self.ledger.low) // self._stride
+        if self._barren > _BARREN_READS + min(moved, 2 * _BARREN_READS + self._fresh_pages):
+            self._give_up(f"{self._barren} pages in a row brought nothing new; it moves as fast as it is read, or the server ignores `page`")
+        if self._requests_in_pass > 256 + 8 * max(self._concurrency, self._fresh_pages):
             self._give_up(f"it moves faster than it can be read: {self._requests_in_pass} requests in one pass")
 
     def _give_up(self, words: str) -> None:
         raise WalkDriftError(f"the list cannot be read to its end: {words}", operation="list_tickets", report=self.report)
 
-    def refuse(self, read: PageRead) -> bool:
-        """Take in that a page behind the list's end was refused; False where the page is needed."""
-        number = read.request.page
-        if read.journey is not self._journey or read.repair is not None:
+    def refuse(self, read: PageRead, *, for_good: bool) -> bool:
+        """Take in that a page behind the list's end was refused; False where the page is needed.
+
+        What is behind is asked for by created time then, or if that is not possible and `for_good`, not known.
+        """
+        number, journey = read.request.page, self._journey
+        if read.journey is not journey:
             self._under_way -= 1
             return True
-        if self._journey.step < 0 or (number - 1) * self._stride < self.ledger.last_total:
+        if journey.step < 0 or read.repair is not None or (number - 1) * self._stride < self.ledger.last_total:
+            return False
+        if number not in journey.counts and self._tail() is not None:
+            self._refused = journey.next = number
+        elif for_good:
+            self.ledger.flaw("what lies behind the last page was refused")
+            self._hold(number, HeldPage([], [], Answer(None), self.ledger.last_total, [], 0))
+        else:
             return False
         self._under_way -= 1
-        self.ledger.flaw("what lies behind the last page was refused")
-        self._hold(number, HeldPage([], [], Answer(None), self.ledger.last_total, [], 0))
         return True
 
     def _is_odd(self, number: int, page: HeldPage) -> bool:
@@ -412,6 +479,8 @@ class PageWalk:
         if page.skipped:
             self.ledger.skip(page.skipped)
         self._give_out_rows(page.rows, page.ids, page.answer, place)
+        if page.rows:
+            self._times = (self._times[0] or created_time(page.rows[0]), created_time(page.rows[-1]))
         journey.pass_by(number, page, self._stride)
         if journey.ended_by_empty_pages:
             self.ledger.flaw("the totals say more than there is")

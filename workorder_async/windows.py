@@ -8,13 +8,14 @@ in two windows is told by its id. Where the server does not filter by created ti
 
 from collections import deque
 from functools import partial
+from math import ceil
 from typing import Literal, Protocol, TypedDict, cast
 
 from attrs import Factory, define, evolve
 
 from workorder_async.codec import read_rows
 from workorder_async.envelope import Answer
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.freezing import created_time
 from workorder_async.models import PageRequest, TicketQuery
 from workorder_async.paging import READS_AT_HAND, PageRead, PageWalk, WalkedPage
@@ -27,6 +28,10 @@ _WINDOWS_WORTH = 2
 _HELD_PER_READ = 4
 # Of the depth that was refused, the part that windows may hold.
 _SAFE_DEPTH = 0.9
+# More than these are not cut at once: larger windows are, when it is their turn.
+_WINDOWS_AT_ONCE = 32
+# Totals of a plan bring nothing new, and a plan is no larger than some dozens.
+_BARREN_READS = 128
 
 
 class Read(Protocol):
@@ -51,6 +56,7 @@ class _Window:
     #: Given out by a walk that was left for the plan.
     ready: deque[WalkedPage] = Factory(deque)
     is_cut: bool = False
+    may_cut: bool = True
 
     @property
     def is_done(self) -> bool:
@@ -75,7 +81,7 @@ class WalkOptions(TypedDict, total=False):
     """Requests in flight at the most (8); four times as many pages are held at the most."""
     window: int | None
     """Tickets in one window of created time at the most; 0 for no windows; None (the default) for windows of 5000 in
-    lists of 10,000 or more, and where the server refuses deep pages."""
+    lists of more than 10,000, and where the server refuses deep pages."""
     ordered: bool
     """Whether windows come one after the other (True), in the direction of the list, or as they come."""
     freeze: bool
@@ -129,10 +135,10 @@ class WindowWalk:
         self._may_cut = freeze and window != 0
         self._most = window or WINDOW_TICKETS
         self._whole = self._walk_of(query)
-        limit = WINDOW_TICKETS * _WINDOWS_WORTH - 1 if window is None else window
+        limit = WINDOW_TICKETS * _WINDOWS_WORTH if window is None else window
         self._windows = [_Window(query, limit, self._whole)]
         self._newest_first = True
-        self._under_way = 0
+        self._under_way = self._barren = 0
         #: Requests besides those of the walks.
         self.extra_requests = 0
         # The total by which the windows are measured once more when all were given out; None until it is known.
@@ -194,6 +200,13 @@ class WindowWalk:
         self._under_way -= 1
         routed = cast("_RoutedRead", read)
         window, walk = routed.window, routed.walk
+        self._barren = 0 if walk is not None and not walk.is_barren else self._barren + 1
+        if self._barren > _BARREN_READS:
+            raise WalkDriftError(
+                f"the list cannot be read to its end: {self._barren} answers in a row brought nothing new",
+                operation="list_tickets",
+                report=self.report,
+            )
         if window is None:
             self._recount = read_rows(answer)[0].total
         elif walk is None:
@@ -208,7 +221,7 @@ class WindowWalk:
             if walk.total > window.limit and routed.request.page == 1 and walk.ledger.passes == 1:
                 self._cut(window, self._most)
             elif deep:
-                self._cut(window, walk.depth)
+                self._cut(window, walk.depth * _SAFE_DEPTH)
 
     def first_page_of(self, read: Read) -> PageRequest | None:
         """Return the first page of what a read is about; None where it asks for that one itself."""
@@ -229,27 +242,32 @@ class WindowWalk:
         window, walk, inner = routed.window, routed.walk, routed.inner
         if window is None or walk is None or inner is None:
             return False
-        if walk.refuse(inner) or self._cut(window, walk.depth):
-            self._under_way -= 1
-            return True
-        return False
+        goes_on = (
+            not self.is_wanted(read)
+            or walk.refuse(inner, for_good=False)
+            or self._cut(window, walk.depth * _SAFE_DEPTH)
+            or walk.refuse(inner, for_good=True)
+        )
+        self._under_way -= goes_on
+        return goes_on
 
     def _cut(self, window: _Window, most: float) -> bool:
         """Leave a window's walk, and begin to cut the window; False where it cannot be cut."""
         walk, first = window.walk, window.first
-        if not self._may_cut or walk is None or first is None or walk.query.created_end is None:
+        may_cut = self._may_cut and window.may_cut
+        if not may_cut or walk is None or first is None or walk.query.created_end is None:
             return False
         end, start = walk.query.created_end, walk.query.created_start or 0
         times = [time for row in read_rows(first, [])[1] if (time := created_time(row)) is not None]
         if end - start <= 1 or not times:
             return False
-        while (page := self._take_of(window)) is not None:
-            window.ready.append(page)
+        given = [*iter(partial(self._take_of, window), None)]
+        window.ready.extend(given)
         if walk is self._whole:
             self._newest_first = times[0] >= times[-1]
         self._left.append(walk.report)
         self._shared.update(walk.ledger.seen)
-        most = min(self._most, max(1, int(most)))
+        most = max(1, int(min(self._most, most)), ceil(walk.total / _WINDOWS_AT_ONCE))
         window.plan = WindowPlan(
             walk.query, max_tickets=most, now=end, first=first, skip_bad_rows=self.skips_bad_rows
         )
@@ -265,9 +283,10 @@ class WindowWalk:
         window.plan, window.is_cut = None, True
         if plan.is_vain:
             self._may_cut = False
-        queries = [window.query] if plan.is_vain else plan.windows()
+        queries = plan.windows()
         self._edges |= {cast("int", query.created_start) for query in queries[1:]}
-        parts = [_Window(query, plan.max_tickets * _WINDOWS_WORTH) for query in queries]
+        limit = self._most * _WINDOWS_WORTH
+        parts = [_Window(query, limit, may_cut=len(queries) > 1) for query in queries]
         place = self._windows.index(window) + 1
         self._windows[place:place] = reversed(parts) if self._newest_first else parts
 
