@@ -344,9 +344,7 @@ def decode(model: type[T], answer: Answer) -> T:
         raise _explain(model, answer, error) from None
 
 
-def read_rows(
-    answer: Answer, skipped: list[SkippedRow] | None = None
-) -> tuple[Pagination, list[Row], list[int]]:
+def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[Pagination, list[Row], list[int]]:
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
     For walks and raw exports, which need no more of a row. Raises `DecodeError`; with a list given as `skipped`, rows
@@ -381,9 +379,7 @@ def ids_of(rows: list[Row]) -> list[int]:
     return list(map(_id_of, rows))
 
 
-def decode_rows(
-    rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None
-) -> list[TicketSummary]:
+def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None) -> list[TicketSummary]:
     """Turn some of an answer's rows, as `read_rows` gave them, into models.
 
     Raises `DecodeError`, as `decode` does; with a list given as `skipped`, rows that do not fit are put there instead.

@@ -11,7 +11,7 @@ _TOLERANCE = 60
 
 
 def created_time(row: Row) -> int | None:
-    """Return when a row's ticket was created, in seconds, also where that is written as text; None for anything else."""
+    """Return when a row's ticket was created, in seconds, text with digits too; None for anything else."""
     value = row.get("created_time")
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -61,6 +61,8 @@ class Journey:
     again: deque[int] = Factory(deque)
     counts: dict[int, list[int]] = Factory(dict)
     repairs: list[Repair] = Factory(list)
+    #: Pages that a repair read, and that came odd.
+    repairs_again: deque[tuple[int, Repair]] = Factory(deque)
     #: The position up to which rows were given out at another stride: its pages before that show them again.
     reached: int = 0
     #: The last page that showed rows, and whether nothing is left to give out.
@@ -77,6 +79,14 @@ class Journey:
             return False
         self._rereads += 1
         self.again.append(number)
+        return True
+
+    def read_repair_again(self, number: int, repair: Repair) -> bool:
+        """Ask for a page of a repair again, which came odd; whether it is."""
+        if self._rereads >= _REREADS_IN_ALL:
+            return False
+        self._rereads += 1
+        self.repairs_again.append((number, repair))
         return True
 
     def came_twice(self, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a walk has given out, what speaks against it, and what it is worth: the counts and the verdict of a `PageWalk`."""
+"""What a walk has given out, what speaks against it, and what it is worth: counts and verdict of a `PageWalk`."""
 
 from math import inf
 
@@ -44,9 +44,10 @@ class Ledger:
     undecodable: int = 0
     passes: int = 1
     verified: bool = False
-    # Of the present pass: the tickets that came in it (not kept in the first one, where they are those seen), how many
-    # of them were new, its largest total, and the flaws before it.
+    # Of the present pass: the tickets that were given out in it, and those that came (not kept in the first one, where
+    # both are those seen), how many of them were new, its largest total, and the flaws before it.
     _in_pass: set[int] = Factory(set)
+    _arrived: set[int] = Factory(set)
     found: int = 0
     _repeated_in_pass: bool = False
     _total_of_pass: int = -1
@@ -69,11 +70,14 @@ class Ledger:
             self.flaws.append(words)
 
     def is_new(self, ids: list[int]) -> bool:
-        """Tell whether any of these had not come in this pass."""
+        """Tell whether any of these tickets, which have just come, had not come in this pass."""
         if not ids:
             return False
-        known = self.seen if self.passes == 1 else self._in_pass
-        return ids[0] not in known or not all(id in known for id in ids)
+        if self.passes == 1:
+            return ids[0] not in self.seen or not all(id in self.seen for id in ids)
+        before = len(self._arrived)
+        self._arrived.update(ids)
+        return len(self._arrived) > before
 
     def place(self, number: int, stride: int, total: int, count: int) -> int:
         """Note a page that is given out, and return its place for `admit`; -1 in a pass to verify."""
@@ -162,7 +166,7 @@ class Ledger:
         """Begin to count anew what comes in a pass."""
         self.passes += 1
         self.found, self._total_of_pass, self._flaws_before = 0, -1, len(self.flaws)
-        self._in_pass, self._repeated_in_pass = set(), False
+        self._in_pass, self._arrived, self._repeated_in_pass = set(), set(), False
 
     def verdict(self, query: TicketQuery, *, finished: bool, frozen: bool) -> tuple[bool, str]:
         """Return whether every ticket that matched all along came exactly once, and why that is known, or is not."""

@@ -176,6 +176,8 @@ class PageWalk:
         """Return the next read; None while there is nothing to ask for, or enough is under way or held."""
         if self._under_way >= self._allowed():
             return None
+        if self._journey.repairs_again:
+            return self._read(*self._journey.repairs_again.popleft())
         for repair in self._journey.repairs:
             if not repair.under_way:
                 return self._read(repair.next_page(self._expected_total(self.ledger.low)), repair)
@@ -200,7 +202,7 @@ class PageWalk:
         return max(1, min(self._concurrency, int(self._stride * part / max(moved, 0.01))))
 
     def _expected_total(self, total: float) -> int:
-        """Guess the total at the time when a read that is sent now is carried out; `total` is the newest that is known."""
+        """Guess the total by the time that a read is carried out which is sent now; `total` is the newest known."""
         ledger = self.ledger
         fall = max(0.0, ledger.first_total - ledger.low) / max(1, self._answers)
         return int(total - fall * (self._under_way + 1))
@@ -301,7 +303,7 @@ class PageWalk:
         self._check_bounds(read, ids)
         page = HeldPage(rows, ids, answer, total, skipped, count)
         if read.repair is not None:
-            self._receive_again(read.repair, page)
+            self._receive_repair(number, read.repair, page)
         elif self._is_odd(number, page):
             self._receive_odd(number, page, said)
         else:
@@ -350,12 +352,16 @@ class PageWalk:
         # Rows that enter or leave move known ones to the pages that are read next.
         moved = int(self.ledger.high - self.ledger.low) // self._stride
         if self._barren > _BARREN_READS + min(moved, 2 * _BARREN_READS + self._fresh_pages):
-            self._give_up(f"{self._barren} pages in a row brought nothing new; it moves as fast as it is read, or the server ignores `page`")
+            self._give_up(
+                f"{self._barren} pages in a row brought nothing new; it moves as fast as it is read, or the server "
+                "ignores `page`"
+            )
         if self._requests_in_pass > 256 + 8 * max(self._concurrency, self._fresh_pages):
             self._give_up(f"it moves faster than it can be read: {self._requests_in_pass} requests in one pass")
 
     def _give_up(self, words: str) -> None:
-        raise WalkDriftError(f"the list cannot be read to its end: {words}", operation="list_tickets", report=self.report)
+        message = f"the list cannot be read to its end: {words}"
+        raise WalkDriftError(message, operation="list_tickets", report=self.report)
 
     def refuse(self, read: PageRead, *, for_good: bool) -> bool:
         """Take in that a page behind the list's end was refused; False where the page is needed.
@@ -406,10 +412,15 @@ class PageWalk:
         else:
             self._journey = Journey(1, reached // stride + 1, journey.edge, reached=reached)
 
-    def _receive_again(self, repair: Repair, page: HeldPage) -> None:
+    def _receive_repair(self, number: int, repair: Repair, page: HeldPage) -> None:
+        journey = self._journey
+        if self._is_odd(number, page):
+            if journey.read_repair_again(number, repair):
+                return
+            self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")
         repair.receive(page.rows, page.ids, page.answer, page.total)
         if repair.done:
-            self._journey.repairs.remove(repair)
+            journey.repairs.remove(repair)
 
     def _hold(self, number: int, page: HeldPage) -> None:
         journey = self._journey

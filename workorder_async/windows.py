@@ -32,6 +32,7 @@ _SAFE_DEPTH = 0.9
 _WINDOWS_AT_ONCE = 32
 # Totals of a plan bring nothing new, and a plan is no larger than some dozens.
 _BARREN_READS = 128
+_READS_PER_PAGE = 16
 
 
 class Read(Protocol):
@@ -138,7 +139,7 @@ class WindowWalk:
         limit = WINDOW_TICKETS * _WINDOWS_WORTH if window is None else window
         self._windows = [_Window(query, limit, self._whole)]
         self._newest_first = True
-        self._under_way = self._barren = 0
+        self._under_way = self._barren = self._depth_refused = 0
         #: Requests besides those of the walks.
         self.extra_requests = 0
         # The total by which the windows are measured once more when all were given out; None until it is known.
@@ -148,7 +149,8 @@ class WindowWalk:
         # Tickets that may come again: those given out before a cut, and those created in an edge second.
         self._shared: set[int] = set()
         self._edges: set[int] = set()
-        self._given = self._repeats = 0
+        self._given = self._repeats = self._answers = self._pages = 0
+        self._passes = max_passes if verify else 1
         self._undecodable: list[SkippedRow] = []
 
     @property
@@ -158,7 +160,7 @@ class WindowWalk:
 
     @property
     def _needs_recount(self) -> bool:
-        """Whether fewer tickets came in windows than the whole list had: have the others left since?"""
+        """Whether fewer tickets came in windows than the whole list had; then its total is asked for once more."""
         return bool(self._left) and self._recount is None and self._given < self._whole.ledger.first_total
 
     def next_read(self) -> Read | None:
@@ -200,13 +202,7 @@ class WindowWalk:
         self._under_way -= 1
         routed = cast("_RoutedRead", read)
         window, walk = routed.window, routed.walk
-        self._barren = 0 if walk is not None and not walk.is_barren else self._barren + 1
-        if self._barren > _BARREN_READS:
-            raise WalkDriftError(
-                f"the list cannot be read to its end: {self._barren} answers in a row brought nothing new",
-                operation="list_tickets",
-                report=self.report,
-            )
+        self._check_bounds(walk)
         if window is None:
             self._recount = read_rows(answer)[0].total
         elif walk is None:
@@ -221,7 +217,18 @@ class WindowWalk:
             if walk.total > window.limit and routed.request.page == 1 and walk.ledger.passes == 1:
                 self._cut(window, self._most)
             elif deep:
-                self._cut(window, walk.depth * _SAFE_DEPTH)
+                self._cut_deep(window, walk)
+
+    def _check_bounds(self, walk: PageWalk | None) -> None:
+        """Count what brought nothing new; refuse to go on for ever."""
+        self._barren = 0 if walk is not None and not walk.is_barren else self._barren + 1
+        self._answers += 1
+        if self._barren > _BARREN_READS or self._answers > 1024 + _READS_PER_PAGE * self._passes * self._pages:
+            raise WalkDriftError(
+                f"the list cannot be read to its end: of {self._answers} answers {self._pages} brought something new",
+                operation="list_tickets",
+                report=self.report,
+            )
 
     def first_page_of(self, read: Read) -> PageRequest | None:
         """Return the first page of what a read is about; None where it asks for that one itself."""
@@ -245,11 +252,18 @@ class WindowWalk:
         goes_on = (
             not self.is_wanted(read)
             or walk.refuse(inner, for_good=False)
-            or self._cut(window, walk.depth * _SAFE_DEPTH)
+            or self._cut_deep(window, walk)
             or walk.refuse(inner, for_good=True)
         )
         self._under_way -= goes_on
         return goes_on
+
+    def _cut_deep(self, window: _Window, walk: PageWalk) -> bool:
+        """Cut a window whose deep pages are refused, unless others were served that were deeper."""
+        if walk.depth < self._depth_refused * _SAFE_DEPTH:
+            return False
+        self._depth_refused = max(self._depth_refused, walk.depth)
+        return self._cut(window, walk.depth * _SAFE_DEPTH)
 
     def _cut(self, window: _Window, most: float) -> bool:
         """Leave a window's walk, and begin to cut the window; False where it cannot be cut."""
@@ -268,9 +282,7 @@ class WindowWalk:
         self._left.append(walk.report)
         self._shared.update(walk.ledger.seen)
         most = max(1, int(min(self._most, most)), ceil(walk.total / _WINDOWS_AT_ONCE))
-        window.plan = WindowPlan(
-            walk.query, max_tickets=most, now=end, first=first, skip_bad_rows=self.skips_bad_rows
-        )
+        window.plan = WindowPlan(walk.query, max_tickets=most, now=end, first=first, skip_bad_rows=self.skips_bad_rows)
         window.query, window.walk, window.first = walk.query, None, None
         self._end_plan(window)
         return True
@@ -298,6 +310,7 @@ class WindowWalk:
                 page = self._take_of(window)
                 if page is not None:
                     self._given += len(page.rows)
+                    self._pages += 1
                     return page
             if not self._end_windows(windows):
                 return None
@@ -327,9 +340,7 @@ class WindowWalk:
         fresh = [index for index, id in enumerate(page.ids) if id not in self._shared]
         self._repeats += len(page.rows) - len(fresh)
         page.rows, page.ids = [page.rows[index] for index in fresh], [page.ids[index] for index in fresh]
-        self._shared.update(
-            id for row, id in zip(page.rows, page.ids, strict=True) if created_time(row) in self._edges
-        )
+        self._shared.update(id for row, id in zip(page.rows, page.ids, strict=True) if created_time(row) in self._edges)
 
     def note_undecodable(self, skipped: list[SkippedRow]) -> None:
         """Note rows that were given out and could not be decoded."""
