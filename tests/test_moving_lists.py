@@ -81,7 +81,7 @@ async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
 
 @pytest.mark.parametrize(("tickets", "requests"), [(9_950, 100), (9_900, 100), (10_000, 101)])
 async def test_still_list_costs_nothing_more(tickets: int, requests: int) -> None:
-    """On a list that holds still a walk makes not one request more than there are pages; one if it ends exactly full."""
+    """On a list that holds still a walk makes no request more than it has pages; one if it ends exactly full."""
     async with Sandbox(tickets=tickets) as sandbox, sandbox.client() as client:
         async with client.walk(concurrency=8) as walk:
             came = [ticket.id async for tickets in walk for ticket in tickets]

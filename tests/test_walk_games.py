@@ -1,4 +1,4 @@
-"""Seeded games of drift, caps and lies against a list in memory: `exact` is never said in vain, and a still list has it.
+"""Seeded games of drift, caps and lies against a list in memory: `exact` is never said in vain.
 
 The server here is a list of tickets that people close and reopen, delete and create between any two reads, and that is
 told of as badly as servers do: capped totals, stray page sizes, refused depth, ties in random order, lying totals.

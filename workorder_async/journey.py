@@ -89,6 +89,10 @@ class Journey:
         self.repairs_again.append((number, repair))
         return True
 
+    def reads_of(self, number: int) -> int:
+        """Return how often a page came odd."""
+        return len(self.counts.get(number, ()))
+
     def came_twice(self, number: int) -> bool:
         """Tell whether a page that was read again came with the same number of rows again."""
         counts = self.counts.get(number, [])

@@ -7,6 +7,8 @@ from attrs import Factory, define, frozen
 from workorder_async.models import TicketQuery
 from workorder_async.report import SKIPPED_ROWS_NAMED, SkippedRow
 
+#: Caps of totals are multiples of this.
+ROUND = 1000
 _SETTLES = "verify=True settles it"
 
 
@@ -181,6 +183,7 @@ class Ledger:
             (self.entered, False, f"tickets entered the list, or its order changed; {_SETTLES}"),
             (given < self.low, False, f"fewer tickets came than the total says; {_SETTLES}"),
             (given > self.high, False, f"more tickets came than the total says; {_SETTLES}"),
+            (self.drifts > 0 and self.high % ROUND == 0, False, f"the total may be capped at {self.high}; {_SETTLES}"),
             (not _never_changes(query), False, f"{_seen(self.drifts)}, but {_ASSUMED}; {_SETTLES}"),
         ):
             if holds:

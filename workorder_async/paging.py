@@ -13,8 +13,8 @@ from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.freezing import created_time, freeze
 from workorder_async.journey import Edge, HeldPage, Journey
-from workorder_async.ledger import Ledger
-from workorder_async.models import PageRequest, Pagination, TicketQuery
+from workorder_async.ledger import ROUND, Ledger
+from workorder_async.models import PageRequest, TicketQuery
 from workorder_async.repair import PushedRows, Repair, SlidRows, Trend
 from workorder_async.report import SkippedRow, WalkReport
 
@@ -31,8 +31,6 @@ _SUSPICIOUS_PART = 4
 _ROWS_AT_ONCE = 1000
 # Edges seen to move, after which a walk may be found to move too much to go on as before.
 _HEAVY_EDGES = 3
-# Caps of totals are multiples of this.
-_ROUND = 1000
 # What part of a page may move while as many reads as are allowed are under way.
 _PART_BACKWARDS, _PART_FORWARDS = 1 / 4, 1 / 16
 _MOST_ROWS = 2**31 - 1
@@ -248,7 +246,7 @@ class PageWalk:
     def _may_be_capped(self, number: int) -> bool:
         """Tell whether a page would stand behind a total so round that the server may count, and show, no further."""
         total = self.ledger.last_total
-        is_round = total > 0 and total % _ROUND == 0 and (number - 1) * self._stride == total
+        is_round = total > 0 and total % ROUND == 0 and (number - 1) * self._stride == total
         return self._journey.step > 0 and (is_round or number == self._refused)
 
     def _tail(self) -> TicketQuery | None:
@@ -295,7 +293,9 @@ class PageWalk:
             count = len(set(ids)) + len(skipped)
         if not self._stride and not self._set_stride(said, count, pagination.total, rows, now):
             return
-        if self._may_be_another_stride(pagination, number, count):
+        # Beyond its total stand either rows that it should count, or those of a smaller stride: read again to tell.
+        is_beyond = number > 1 and not self._totals_wrong and pagination.total < (number - 1) * self._stride + count
+        if is_beyond and 0 < self._stride_of(count, said) < self._stride and self._journey.reads_of(number) < 2:
             self._receive_odd(number, HeldPage(rows, ids, answer, 0, skipped, count), said)
             return
         total = self._sound_total(pagination.total, number, count)
@@ -303,8 +303,8 @@ class PageWalk:
         self._check_bounds(read, ids)
         page = HeldPage(rows, ids, answer, total, skipped, count)
         if read.repair is not None:
-            self._receive_repair(number, read.repair, page)
-        elif self._is_odd(number, page):
+            self._receive_repair(number, read.repair, page, said)
+        elif self._is_odd(number, page, said):
             self._receive_odd(number, page, said)
         else:
             self._hold(number, page)
@@ -326,11 +326,16 @@ class PageWalk:
         self._frozen = frozen and query == self._first.query
         return True
 
-    def _may_be_another_stride(self, pagination: Pagination, number: int, count: int) -> bool:
-        """Tell whether a page that reaches beyond its total is one of a smaller stride; it is read again to tell."""
-        is_beyond = number > 1 and pagination.total < (number - 1) * self._stride + count
-        is_smaller = 0 < count < self._stride and pagination.page_size in (0, count)
-        return is_beyond and is_smaller and not self._totals_wrong and len(self._journey.counts.get(number, ())) < 2
+    def _stride_of(self, count: int, said: int) -> int:
+        """Return the stride that a page's rows tell of, where it may be another one; 0 where they do not.
+
+        What a page says of its size counts only where its rows bear it out.
+        """
+        if count > self._stride:
+            return count
+        if 0 < count <= said < self._stride:
+            return said
+        return count if not said and count < self._stride else 0
 
     def _sound_total(self, total: int, number: int, count: int) -> int:
         """Return the total, or where it is less than the rows that came, one that makes the walk go on to the end."""
@@ -384,19 +389,21 @@ class PageWalk:
         self._under_way -= 1
         return True
 
-    def _is_odd(self, number: int, page: HeldPage) -> bool:
+    def _is_odd(self, number: int, page: HeldPage, said: int) -> bool:
         """Tell whether a page shows more rows than the stride, or fewer than it and its total say."""
         wanted = min(self._stride, page.total - (number - 1) * self._stride)
-        return page.count > self._stride or (page.count < wanted and not self._totals_wrong)
+        is_short = page.count < wanted and not self._totals_wrong
+        return is_short or page.count > self._stride or 0 < page.count <= said < self._stride
 
     def _receive_odd(self, number: int, page: HeldPage, said: int) -> None:
         """Read an odd page again; take it for another stride where it comes so twice, and does not say otherwise."""
         journey = self._journey
         again = journey.read_again(number, page.count)
+        stride = self._stride_of(page.count, said)
+        if journey.reads_of(number) > 1 and (0 < stride < self._stride or (stride and journey.came_twice(number))):
+            self._change_stride(stride)
+            return
         if journey.came_twice(number):
-            if page.count > self._stride or (page.count and said in (0, page.count)):
-                self._change_stride(page.count)
-                return
             self.too_deep = self.too_deep or (not page.count and number > 1)
         if not again:
             self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")
@@ -412,9 +419,9 @@ class PageWalk:
         else:
             self._journey = Journey(1, reached // stride + 1, journey.edge, reached=reached)
 
-    def _receive_repair(self, number: int, repair: Repair, page: HeldPage) -> None:
+    def _receive_repair(self, number: int, repair: Repair, page: HeldPage, said: int) -> None:
         journey = self._journey
-        if self._is_odd(number, page):
+        if self._is_odd(number, page, said):
             if journey.read_repair_again(number, repair):
                 return
             self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")

@@ -8,7 +8,7 @@ in two windows is told by its id. Where the server does not filter by created ti
 
 from collections import deque
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from typing import Literal, Protocol, TypedDict, cast
 
 from attrs import Factory, define, evolve
@@ -30,6 +30,7 @@ _HELD_PER_READ = 4
 _SAFE_DEPTH = 0.9
 # More than these are not cut at once: larger windows are, when it is their turn.
 _WINDOWS_AT_ONCE = 32
+_LEVELS = 6
 # Totals of a plan bring nothing new, and a plan is no larger than some dozens.
 _BARREN_READS = 128
 _READS_PER_PAGE = 16
@@ -58,6 +59,8 @@ class _Window:
     ready: deque[WalkedPage] = Factory(deque)
     is_cut: bool = False
     may_cut: bool = True
+    #: How often it was cut out of a larger one.
+    level: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -140,6 +143,8 @@ class WindowWalk:
         self._windows = [_Window(query, limit, self._whole)]
         self._newest_first = True
         self._under_way = self._barren = self._depth_refused = 0
+        # The smallest total beyond which rows came.
+        self._cap = inf
         #: Requests besides those of the walks.
         self.extra_requests = 0
         # The total by which the windows are measured once more when all were given out; None until it is known.
@@ -213,11 +218,17 @@ class WindowWalk:
             if window.first is None:
                 window.first = answer
             walk.receive(routed.inner, answer, now)
-            deep = walk.too_deep or (walk.capped and walk is self._whole)
-            if walk.total > window.limit and routed.request.page == 1 and walk.ledger.passes == 1:
+            begins = routed.request.page == 1 and walk.ledger.passes == 1
+            if begins and walk.total >= self._cap:
+                # Drift cannot be seen by a total that does not fall.
+                if not self._cut(window, self._cap * _SAFE_DEPTH):
+                    walk.ledger.flaw("the totals are capped")
+            elif begins and walk.total > window.limit:
                 self._cut(window, self._most)
-            elif deep:
-                self._cut_deep(window, walk)
+            elif walk.too_deep:
+                self._cut_deep(window, walk.depth)
+            elif walk.capped and self._cut_deep(window, walk.ledger.first_total):
+                self._cap = min(self._cap, walk.ledger.first_total)
 
     def _check_bounds(self, walk: PageWalk | None) -> None:
         """Count what brought nothing new; refuse to go on for ever."""
@@ -252,18 +263,18 @@ class WindowWalk:
         goes_on = (
             not self.is_wanted(read)
             or walk.refuse(inner, for_good=False)
-            or self._cut_deep(window, walk)
+            or self._cut_deep(window, walk.depth)
             or walk.refuse(inner, for_good=True)
         )
         self._under_way -= goes_on
         return goes_on
 
-    def _cut_deep(self, window: _Window, walk: PageWalk) -> bool:
-        """Cut a window whose deep pages are refused, unless others were served that were deeper."""
-        if walk.depth < self._depth_refused * _SAFE_DEPTH:
+    def _cut_deep(self, window: _Window, depth: int) -> bool:
+        """Cut a window that is not shown, or not counted, beyond a depth; not where others were that were deeper."""
+        if depth < self._depth_refused * _SAFE_DEPTH:
             return False
-        self._depth_refused = max(self._depth_refused, walk.depth)
-        return self._cut(window, walk.depth * _SAFE_DEPTH)
+        self._depth_refused = max(self._depth_refused, depth)
+        return self._cut(window, depth * _SAFE_DEPTH)
 
     def _cut(self, window: _Window, most: float) -> bool:
         """Leave a window's walk, and begin to cut the window; False where it cannot be cut."""
@@ -298,7 +309,8 @@ class WindowWalk:
         queries = plan.windows()
         self._edges |= {cast("int", query.created_start) for query in queries[1:]}
         limit = self._most * _WINDOWS_WORTH
-        parts = [_Window(query, limit, may_cut=len(queries) > 1) for query in queries]
+        may_cut = len(queries) > 1 and window.level < _LEVELS
+        parts = [_Window(query, limit, may_cut=may_cut, level=window.level + 1) for query in queries]
         place = self._windows.index(window) + 1
         self._windows[place:place] = reversed(parts) if self._newest_first else parts
 
