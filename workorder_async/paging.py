@@ -1,6 +1,38 @@
 """A walk over the pages of a list that may move meanwhile, as rules without I/O.
 
-RULES
+What is known. Reading page k of stride s gives the rows at positions [(k-1)s, ks) of the list as it is at that instant,
+and a total. The order of rows is not documented; it is taken to stay the same from read to read, apart from rows that
+leave and rows that enter, and what contradicts that is noticed by tickets that come twice. A total is a claim.
+
+1. Freeze. After the first answer `created_end` is set so that later tickets stay out (`freezing.py`).
+2. Stride. How many rows a page has is told by the rows of the first answer. It changes on evidence of the rows only: a
+   page with fewer rows than its total says, or with more than the others, is read again, and another stride is taken
+   where it comes so twice and does not say otherwise. What `pagination.page_size` says alone changes nothing.
+3. Window. Twice `concurrency` reads are asked for at most (whoever drives the walk lets `concurrency` of them be under
+   way, and has the next at hand when one ends), and four times `concurrency` pages are held.
+4. Dedupe. A row whose id was given out is dropped, and counted.
+5. Repair. If page k+1 has a smaller total than page k, rows beyond the edge between them may have slid before it: they
+   are looked for, and come with the page that is given out later (`repair.py`). Of a list that is not frozen, or into
+   which a row is seen to enter, also rows that were pushed behind the edge. Why that is all: a row of a frozen list
+   only ever slides to the front. If no page showed it, there is an edge with the row beyond it when page k was read,
+   and before it when page k+1 was; the second read was then the later one, and its total the smaller one. That holds in
+   whichever order pages are read.
+6. Turn. Where many edges move, the rest is read from the list's end to the front, with so few reads under way that only
+   part of a page moves meanwhile: what slides is still to be read then, and only reads that overtook each other leave
+   an edge to mend. The way ends at a page that holds a row of the last page before the turn, or where no missed row
+   can be. Where rows enter, it goes on forwards, with few reads under way.
+7. End. A page that is not full, and whose total says no more. A list that ends exactly full is looked at once more
+   behind its end: by the next page, or where the total is so round that it may be a cap, or that page is refused, by
+   created time. Rows behind a total show that it is wrong: `capped`. Empty pages though totals say more: `too_deep`;
+   8 of them in a row end the walk.
+8. Verify. A row that leaves and one that enters cancel out in the total. With `verify` the whole list is read again,
+   backwards and forwards in turn, until a pass finds nothing new and shows as many tickets as its totals say (or all
+   passes together exactly as many, where no total ever moved); after `max_passes` passes: `WalkDriftError`.
+9. Bound. After 32 pages in a row without anything new (and as many more as moved totals explain), or more than
+   256 + 8 * n requests in a pass, n being its pages that brought something new: `WalkDriftError`.
+
+The walk is exact (`ledger.py`) where that follows without an assumption about what people do with tickets: it was one
+page; it was verified; or it is frozen, filtered by nothing but created time and creator, and nothing contradicted.
 """
 
 from collections import deque
