@@ -65,6 +65,8 @@ class Journey:
     repairs_again: deque[tuple[int, Repair]] = Factory(deque)
     #: The position up to which rows were given out at another stride: its pages before that show them again.
     reached: int = 0
+    #: The place of its first page in the ledger, where its order is to be watched.
+    first_place: int = -1
     #: The last page that showed rows, and whether nothing is left to give out.
     last: int = 0
     over: bool = False

@@ -128,20 +128,17 @@ class Ledger:
             if late.total - early.total <= pages_between * here.stride:
                 self.entered = True
 
-    def note_order(self, ids: list[int], before: "set[int] | list[int]") -> None:
-        """Notice, of a page that is read on the way to the front, a new row behind one that came from further back.
+    def note_order(self, ids: list[int], first_place: int) -> None:
+        """Notice, of a page that is read on the way to the front, a new row behind one that came on the same way.
 
-        `before` are the tickets of the page at which the way ends: they stand in front.
+        `first_place` is the place of the way's first page. All that stands behind its rows had come with them.
         """
         behind = False
         for id in ids:
             place = self.seen.get(id)
-            if place is None:
-                if behind:
-                    self.flaw("the order of the list is not stable")
-                    return
-            elif id not in before and place >= 0:
-                behind = True
+            if place is None and behind:
+                self.flaw("the order of the list is not stable")
+            behind = behind or (place is not None and place >= first_place)
 
     def skip(self, skipped: list[SkippedRow]) -> None:
         """Note rows that could not be read."""

@@ -447,7 +447,7 @@ class PageWalk:
         reached = max(journey.reached, (journey.front - 1) * self._stride)
         self._stride = stride
         if journey.step < 0:
-            self._journey = Journey(-1, 0, until=journey.until)
+            self._journey = Journey(-1, 0, until=journey.until, first_place=journey.first_place)
         else:
             self._journey = Journey(1, reached // stride + 1, journey.edge, reached=reached)
 
@@ -523,6 +523,8 @@ class PageWalk:
         for repair in page.repairs:
             for rows, ids, answer in repair.found:
                 self._give_out_rows(rows, ids, answer, -1)
+        if journey.first_place >= 0 and self.ledger.passes == 1:
+            self.ledger.note_order(page.ids, journey.first_place)
         place = self.ledger.place(number, self._stride, page.total, page.count)
         if (number - 1) * self._stride < journey.reached:
             place = -1
@@ -544,7 +546,7 @@ class PageWalk:
         if journey.edge is None and (page.count >= stride or page.total > number * stride):
             journey.begin_behind(number)
         elif not page.count and number - 1 not in journey.held and self._last_page(page.total) < number - 1:
-            self._journey = Journey(-1, 0, until=journey.until)
+            self._journey = Journey(-1, 0, until=journey.until, first_place=journey.first_place)
         else:
             return True
         return False
@@ -587,7 +589,7 @@ class PageWalk:
         """
         journey, self._turned = self._journey, True
         if self._frozen and not self.ledger.entered:
-            self._journey = Journey(-1, 0, until=journey.edge)
+            self._journey = Journey(-1, 0, until=journey.edge, first_place=len(self.ledger.places))
         else:
             self._journey = Journey(1, journey.front, journey.edge, reached=journey.reached)
 
