@@ -83,8 +83,9 @@ class Journey:
         self.again.append(number)
         return True
 
-    def read_repair_again(self, number: int, repair: Repair) -> bool:
-        """Ask for a page of a repair again, which came odd; whether it is."""
+    def read_repair_again(self, number: int, count: int, repair: Repair) -> bool:
+        """Ask for a page of a repair again, which came with so many rows; whether it is."""
+        self.counts.setdefault(number, []).append(count)
         if self._rereads >= _REREADS_IN_ALL:
             return False
         self._rereads += 1

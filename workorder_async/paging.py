@@ -22,9 +22,9 @@ leave and rows that enter, and what contradicts that is noticed by tickets that 
    an edge to mend. The way ends at a page that holds a row of the last page before the turn, or where no missed row
    can be. Where rows enter, it goes on forwards, with few reads under way.
 7. End. A page that is not full, and whose total says no more. A list that ends exactly full is looked at once more
-   behind its end: by the next page, or where the total is so round that it may be a cap, or that page is refused, by
-   created time. Rows behind a total show that it is wrong: `capped`. Empty pages though totals say more: `too_deep`;
-   8 of them in a row end the walk.
+   behind its end, where known tickets count as none: by the next page, or where the total is so round that it may be a
+   cap, or that page is refused, by created time. Rows behind a total show that it is wrong: `capped`. Empty pages
+   though totals say more: `too_deep`; 8 of them in a row end the walk.
 8. Verify. A row that leaves and one that enters cancel out in the total. With `verify` the whole list is read again,
    backwards and forwards in turn, until a pass finds nothing new and shows as many tickets as its totals say (or all
    passes together exactly as many, where no total ever moved); after `max_passes` passes: `WalkDriftError`.
@@ -256,10 +256,9 @@ class PageWalk:
             until = journey.until
             left = 0 if until is None else until.position - until.total + self.ledger.low
             return number if number >= 1 and number * self._stride > left else None
-        # Until the first answer the number of further pages is not known. A list that seems to end exactly full is
-        # looked at once more behind its end: a total alone is no witness.
+        # Until the first answer the number of further pages is not known.
         total, stride = self.ledger.last_total, self._stride
-        needed = stride and (number - 1) * stride < total + (total % stride == 0)
+        needed = stride and (number - 1) * stride < total
         furthest = journey.last + _BEYOND_THE_LAST + self._concurrency * READS_AT_HAND
         return number if needed and number <= furthest else None
 
@@ -325,11 +324,18 @@ class PageWalk:
             count = len(set(ids)) + len(skipped)
         if not self._stride and not self._set_stride(said, count, pagination.total, rows, now):
             return
+        if self._is_repeated_end(number, ids, pagination.total):
+            rows, ids, skipped, count = [], [], [], 0
         # Beyond its total stand either rows that it should count, or those of a smaller stride: read again to tell.
         is_beyond = number > 1 and not self._totals_wrong and pagination.total < (number - 1) * self._stride + count
-        if is_beyond and 0 < self._stride_of(count, said) < self._stride and self._journey.reads_of(number) < 2:
-            self._receive_odd(number, HeldPage(rows, ids, answer, 0, skipped, count), said)
-            return
+        stride = self._stride_of(count, said)
+        if is_beyond and read.repair is None and 0 < stride < self._stride and self._journey.reads_of(number) < 2:
+            again = self._journey.read_again(number, count)
+            if self._journey.reads_of(number) > 1:
+                self._change_stride(stride)
+                return
+            if again:
+                return
         total = self._sound_total(pagination.total, number, count)
         self.ledger.note_total(total, read.low)
         self._check_bounds(read, ids)
@@ -357,6 +363,11 @@ class PageWalk:
             self._first = PageRequest(query, 1, asked)
         self._frozen = frozen and query == self._first.query
         return True
+
+    def _is_repeated_end(self, number: int, ids: list[int], total: int) -> bool:
+        """Tell whether a page behind the end shows known tickets only, as where the last page is given again."""
+        seen = self.ledger.seen
+        return number > 1 and total <= (number - 1) * self._stride and all(id in seen for id in ids)
 
     def _stride_of(self, count: int, said: int) -> int:
         """Return the stride that a page's rows tell of, where it may be another one; 0 where they do not.
@@ -454,7 +465,12 @@ class PageWalk:
     def _receive_repair(self, number: int, repair: Repair, page: HeldPage, said: int) -> None:
         journey = self._journey
         if self._is_odd(number, page, said):
-            if journey.read_repair_again(number, repair):
+            again = journey.read_repair_again(number, page.count, repair)
+            stride = self._stride_of(page.count, said)
+            if journey.reads_of(number) > 1 and 0 < stride < self._stride:
+                self._change_stride(stride)
+                return
+            if again:
                 return
             self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")
         repair.receive(page.rows, page.ids, page.answer, page.total)
