@@ -149,3 +149,28 @@ async def test_new_tickets_stay_out() -> None:
 
 
 moved = [0]
+
+
+async def test_a_filter_that_people_change_is_not_exact_by_itself() -> None:
+    """A still list filtered by status is exact only if it was verified, or one page; the report says so."""
+    async with Sandbox(tickets=300) as sandbox, sandbox.client() as client:
+        reports = []
+        for options in ({"page_size": 20}, {"page_size": 20, "verify": True}, {"page_size": 100}):
+            async with client.walk(PENDING, **options) as walk:  # type: ignore[arg-type]
+                assert {ticket.id async for page in walk for ticket in page} == await pending_ids(sandbox)
+            reports.append((walk.report.exact, walk.report.reason))
+    assert reports[0][0] is False
+    assert reports[0][1].endswith("left and entered this filter at once; verify=True settles it")
+    assert reports[1:] == [(True, "verified"), (True, "one page, read at once")]
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+async def test_deleted_tickets_leave_it_exact(concurrency: int) -> None:
+    """Of everything, ten tickets deleted per read cost less than three times the pages, and the walk is exact."""
+    async with Sandbox(tickets=5050, drift=[Drift(every=1, delete=10)]) as sandbox, sandbox.client() as client:
+        async with client.walk(concurrency=concurrency) as walk:
+            came = {ticket.id async for page in walk for ticket in page}
+        gone = {id for change in sandbox.drifted for id in change.deleted}
+        assert len(came | gone) == 5050
+        assert walk.report.exact, walk.report
+        assert sandbox.requests["list_tickets"] <= walk.report.requests <= 3 * 51
