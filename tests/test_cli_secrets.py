@@ -11,7 +11,8 @@ from workorder_async.cli.connection import Connection
 from workorder_async.cli.doctor import doctor
 from workorder_async.cli.reading import list_tickets
 from workorder_async.client import WorkorderClient
-from workorder_async.signing import SchemeSigner, Secret
+from workorder_async.secret import Secret
+from workorder_async.signing import SchemeSigner
 
 FOUR = {
     "WORKORDER_BASE_URL": "http://127.0.0.1:1",

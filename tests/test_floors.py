@@ -3,6 +3,7 @@
 0 WORDS   errors endpoints models/* report secret signing
 1 RULES   envelope http_headers large_json codec clock retry throttle paging repair windows columns
           sendings outcomes
+          freezing ledger journey planning
 2 WIRE    options session call attempt_limit limiter payloads durable standings
           journal sinks/*
 3 FACE    client settling walk doubt once
@@ -28,7 +29,8 @@ FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS = [
     {"errors", "endpoints", "models", "report", "secret", "signing"},
     {"envelope", "http_headers", "large_json", "codec", "clock", "retry", "throttle"}
-    | {"paging", "repair", "windows", "columns", "sendings", "outcomes"},
+    | {"paging", "repair", "windows", "columns", "sendings", "outcomes"}
+    | {"freezing", "ledger", "journey", "planning"},
     {"options", "session", "call", "attempt_limit", "limiter", "payloads"}
     | {"durable", "standings", "journal", "sinks"},
     {"client", "settling", "walk", "doubt", "once"},

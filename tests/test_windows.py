@@ -15,7 +15,8 @@ from tests.conftest import make_client
 from workorder_async import ConfigError, Sandbox, TicketQuery
 from workorder_async.envelope import Answer
 from workorder_async.models import JSON, PageRequest
-from workorder_async.windows import WindowPlan, WindowWalk
+from workorder_async.planning import WindowPlan
+from workorder_async.windows import WindowWalk
 
 END = 1_700_000_000
 

@@ -33,6 +33,7 @@ from workorder_async.models import (
 )
 from workorder_async.options import SessionOptions
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
+from workorder_async.planning import WindowPlan
 from workorder_async.retry import RetryPolicy
 from workorder_async.secret import Secret, without_credentials
 from workorder_async.sendings import Sendings
@@ -40,7 +41,7 @@ from workorder_async.session import SignedSession
 from workorder_async.settling import Changed, Reads, carry_out, look, sending_of
 from workorder_async.signing import SchemeSigner, Signer
 from workorder_async.walk import Walk
-from workorder_async.windows import WalkOptions, WindowPlan, WindowWalk
+from workorder_async.windows import WalkOptions, WindowWalk
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -193,15 +194,20 @@ class WorkorderClient:
     def walk(self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:
         """Return a walk over the tickets that match, for `async with`; it iterates over lists of tickets, page by page.
 
-        Every ticket that matches from beginning to end comes exactly once, in the list's order (but for tickets that
-        slid past the reader, which come with the page after), at up to `concurrency` requests at a time; `walk.report`
-        tells whether that can be vouched for. What is taken for granted: the order of the list does not change but for
-        tickets that leave or enter, and after `freeze` they only leave. On a list that holds still it costs no request
-        more than reading each page once; where tickets leave, one or two more for each page edge they slid past. Where
-        tickets leave and enter at once, only `verify=True` is exact.
+        Every ticket that matches from beginning to end comes exactly once, at up to `concurrency` requests at a time.
+        `walk.report.exact` is true only where that follows without an assumption about what people do with tickets:
+        for filters on created time and creator alone, which never change, and frozen; for a list of one page; and with
+        `verify=True`. Else it is False, and `walk.report.reason` names the assumption and what would settle it: with a
+        filter on status, a ticket that leaves and one that enters between the same two reads cancel out.
+
+        Tickets come in the list's order, but for those that slid past the reader, which come with a later page; once
+        many do, the rest is read from the list's end to its front, page by page, so that a moving list costs less than
+        three times its pages. On a list that holds still it costs no request more than reading each page once, or one
+        more where its last page is full: a total is no witness of the end. Lists of more than 10,000, and those whose
+        deep pages are refused or whose total is capped, are walked in windows of created time.
 
         Raises `ConfigError` for an option that cannot work, and while iterating `WalkDriftError` where the list does
-        not hold still, besides what every request may raise.
+        not hold still or the server gives the same page for ever, besides what every request may raise.
         """
         rules = WindowWalk(query, **options)
         lane = Lane(rules.concurrency)
@@ -234,7 +240,8 @@ class WorkorderClient:
 
         For dividing work among processes: together they match what `query` matches at the time of the plan. Neighbours
         share their edge second, so a ticket created in it comes in both, to be told by its id. A second that alone
-        holds more is one window. Costs one request, and one for each cut.
+        holds more is one window, and so is everything where the server does not filter by created time. Costs one
+        request, and one or two for each cut.
         """
         first = await self._read_page(PageRequest(query, 1, 100))
         plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.latest(), first=first)

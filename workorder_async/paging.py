@@ -1,49 +1,71 @@
 """A walk over the pages of a list that may move meanwhile, as rules without I/O.
 
 What is known. Reading page k of stride s gives the rows at positions [(k-1)s, ks) of the list as it is at that instant,
-and its total then. The order of rows is not documented; it is taken to stay the same from read to read, apart from
-rows that leave and rows that enter.
+and a total. The order of rows is not documented; it is taken to stay the same from read to read, apart from rows that
+leave and rows that enter, and what contradicts that is noticed by tickets that come twice. A total is a claim.
 
-1. Freeze. After the first answer `created_end` is the server's second after that of the answer, unless the caller set
-   an earlier one: tickets created later do not enter. A frozen list is taken to lose rows only (leave a filter).
-2. Stride. How many rows a page really has is told by the first answer: its `pagination.page_size`, or the count of its
-   rows where that contradicts it. A page that is shorter later, and says so, makes the walk go on with that stride from
-   where it stands; one that does not say so is read again, twice at the most.
+1. Freeze. After the first answer `created_end` is set so that later tickets stay out (`freezing.py`).
+2. Stride. How many rows a page has is told by the rows of the first answer. It changes on evidence of the rows only: a
+   page with fewer rows than its total says, or with more than the others, is read again, and another stride is taken
+   where it comes so twice and does not say otherwise. What `pagination.page_size` says alone changes nothing.
 3. Window. Twice `concurrency` reads are asked for at most (whoever drives the walk lets `concurrency` of them be under
-   way, and has the next at hand when one ends), and four times `concurrency` pages are held. Pages come in order.
+   way, and has the next at hand when one ends), and four times `concurrency` pages are held.
 4. Dedupe. A row whose id was given out is dropped, and counted.
 5. Repair. If page k+1 has a smaller total than page k, rows beyond the edge between them may have slid before it: they
-   are looked for, and come with page k+1 (`repair.py`). Of a list that is not frozen, or into which a row is seen to
-   enter, also rows that were pushed behind the edge. Why that is all: a row of a frozen list only ever slides to the
-   front. If no page showed it, there is an edge with the row beyond it when page k was read, and before it when page
-   k+1 was; the second read was then the later one, and its total the smaller one.
-6. End. When the last page given out reaches its own total, and every gap is mended; 8 empty pages in a row end it too.
-7. Verify. A row that leaves and one that enters cancel out in the total. With `verify` the whole list is read again,
-   backwards and forwards in turn, until a pass finds nothing new; after `max_passes` passes: `WalkDriftError`.
-8. Bound. A pass makes at most 64 + 8 * ceil(n / s) requests, n being the largest of its first total and the rows seen,
-   s the smallest stride; more than that is `WalkDriftError`.
+   are looked for, and come with the page that is given out later (`repair.py`). Of a list that is not frozen, or into
+   which a row is seen to enter, also rows that were pushed behind the edge. Why that is all: a row of a frozen list
+   only ever slides to the front. If no page showed it, there is an edge with the row beyond it when page k was read,
+   and before it when page k+1 was; the second read was then the later one, and its total the smaller one. That holds in
+   whichever order pages are read.
+6. Turn. Where many edges move, the rest is read from the list's end to the front, with so few reads under way that only
+   part of a page moves meanwhile: what slides is still to be read then, and only reads that overtook each other leave
+   an edge to mend. The way ends at a page that holds a row of the last page before the turn, or where no missed row
+   can be. Where rows enter, it goes on forwards, with few reads under way.
+7. End. A page that is not full, and whose total says no more. A list that ends exactly full is looked at once more
+   behind its end, where known tickets count as none: by the next page, or where the total is so round that it may be a
+   cap, or that page is refused, by created time. Rows behind a total show that it is wrong: `capped`. Empty pages
+   though totals say more: `too_deep`; 8 of them in a row end the walk.
+8. Verify. A row that leaves and one that enters cancel out in the total. With `verify` the whole list is read again,
+   backwards and forwards in turn, until a pass finds nothing new and shows as many tickets as its totals say (or all
+   passes together exactly as many, where no total ever moved); after `max_passes` passes: `WalkDriftError`.
+9. Bound. After 32 pages in a row without anything new (and as many more as moved totals explain), or more than
+   256 + 8 * n requests in a pass, n being its pages that brought something new: `WalkDriftError`.
+
+The walk is exact (`ledger.py`) where that follows without an assumption about what people do with tickets: it was one
+page; it was verified; or it is frozen, filtered by nothing but created time and creator, and nothing contradicted.
 """
 
 from collections import deque
-from math import ceil, inf
+from math import ceil
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
-from workorder_async.codec import Row, ids_of, read_rows
+from workorder_async.codec import Row, read_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError, WalkDriftError
-from workorder_async.models import PageRequest, TicketQuery, TicketStatus
+from workorder_async.freezing import created_time, freeze
+from workorder_async.journey import Edge, HeldPage, Journey
+from workorder_async.ledger import ROUND, Ledger
+from workorder_async.models import PageRequest, TicketQuery
 from workorder_async.repair import PushedRows, Repair, SlidRows, Trend
-from workorder_async.report import WalkReport
+from workorder_async.report import SkippedRow, WalkReport
 
 #: Reads asked for, per read that may be under way.
 READS_AT_HAND = 2
 # With fewer pages held than this per read under way, one slow page leaves the others with nothing to do.
 _HELD_PER_READ = 4
-_REREADS_OF_A_SHORT_PAGE = 2
-_EMPTY_PAGES_THAT_END = 8
-# Tickets go into this status from one side and out to the other at the same time, so a steady total proves nothing.
-_PASSED_THROUGH = TicketStatus.PROCESSING
+_BARREN_READS = 32
+# How far beyond the last page that showed rows is read, besides what is under way.
+_BEYOND_THE_LAST = 8
+# A first page with less than this part of what was asked for is read again before it sets the stride.
+_SUSPICIOUS_PART = 4
+# A larger answer is given out in pieces.
+_ROWS_AT_ONCE = 1000
+# Edges seen to move, after which a walk may be found to move too much to go on as before.
+_HEAVY_EDGES = 3
+# What part of a page may move while as many reads as are allowed are under way.
+_PART_BACKWARDS, _PART_FORWARDS = 1 / 4, 1 / 16
+_MOST_ROWS = 2**31 - 1
 
 
 @frozen
@@ -68,6 +90,10 @@ class WalkedPage:
 
     rows: list[Row]
     answer: Answer
+    ids: list[int] = field(factory=list, repr=False)
+    """The rows' ids."""
+    is_more: bool = False
+    """Whether these are further rows of the same answer as the last page's."""
 
 
 @define(eq=False)
@@ -76,38 +102,11 @@ class PageRead:
 
     request: PageRequest
     repair: Repair | None
-    journey: "_Journey"
+    journey: Journey
     #: The smallest total known when it was sent; a larger one in its answer means that a row has entered.
     low: float
-
-
-@define(eq=False)
-class _HeldPage:
-    rows: list[Row]
-    answer: Answer
-    total: int
-    ids: list[int]
-    repairs: list[Repair] = Factory(list)
-
-
-@define(eq=False)
-class _Journey:
-    """One way through the list at one stride: from `front` on, forwards (`step` 1) or backwards to page 1 (-1)."""
-
-    step: int
-    front: int
-    #: Total of the page before `front`; None where there is none.
-    edge_total: int | None
-    edge_ids: list[int] = Factory(list)
-    next: int = field(default=Factory(lambda self: self.front, takes_self=True))
-    held: dict[int, _HeldPage] = Factory(dict)
-    #: Pages to be read again since they came short, and how often they were.
-    again: deque[int] = Factory(deque)
-    rereads: dict[int, int] = Factory(dict)
-    repairs: list[Repair] = Factory(list)
-    empty_in_a_row: int = 0
-    #: The position up to which rows were given out at another stride: its pages before that show them again.
-    reached: int = 0
+    #: Whether it looks behind the end by created time, instead of by the page's number.
+    is_tail: bool = False
 
 
 class PageWalk:
@@ -122,6 +121,7 @@ class PageWalk:
         freeze: bool = True,
         verify: bool = False,
         max_passes: int = 5,
+        skip_bad_rows: bool = False,
         bookmark: Bookmark | None = None,
     ) -> None:
         for name, value, least in (("concurrency", concurrency, 1), ("max_passes", max_passes, 2)):
@@ -129,49 +129,56 @@ class PageWalk:
                 raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least {least}")
         self._first = PageRequest(query, 1, page_size)
         self._concurrency = concurrency
-        self._freeze = freeze
+        self._freeze, self._frozen = freeze, False
         self._verify = verify
         self._max_passes = max_passes
-        self._frozen = self._verified = self._entered = self._totals_wrong = False
-        self._flaws: list[str] = []
-        self._stride, self._smallest_stride = 0, page_size
+        self._skips = skip_bad_rows
+        self._stride = 0
         self._under_way = 0
         self._ready: deque[WalkedPage] = deque()
-        # Each ticket given out, with its place in `_page_totals`; -1 where that tells nothing.
-        self._seen: dict[int, int] = {}
-        self._page_totals: list[int] = []
-        self._low = inf
-        self._first_total = self._last_total = -1
-        self._passes = 1
-        self._requests = self._duplicates = self._drifts = self._repaired = 0
-        self._requests_in_pass = self._found_in_pass = self._flaws_before_pass = 0
+        self.ledger = Ledger()
+        self._totals_wrong = False
+        #: Whether pages beyond a depth came empty though their totals say more, or rows came beyond a total.
+        self.too_deep = self.capped = False
+        self._requests_in_pass = self._barren = self._fresh_pages = self._edges = 0
+        self._turned = False
+        self._answers = self._refused = 0
         self._trend = Trend()
-        self._journey = _Journey(1, 1, None)
+        # When the first and the last ticket that was given out were created.
+        self._times: tuple[int | None, int | None] = (None, None)
+        self._journey = Journey(1, 1)
         if bookmark is not None:
             self._first = PageRequest(bookmark.query, 1, bookmark.page_size)
-            self._stride = self._smallest_stride = bookmark.page_size
+            self._stride = bookmark.page_size
             self._frozen = bookmark.query.created_end is not None
-            self._seen = dict.fromkeys(bookmark.seen, -1)
-            self._first_total = self._last_total = bookmark.total
-            self._journey = _Journey(1, bookmark.page, bookmark.total)
+            self.ledger.seen = dict.fromkeys(bookmark.seen, -1)
+            self.ledger.first_total = self.ledger.last_total = bookmark.total
+            position = (bookmark.page - 1) * bookmark.page_size
+            self._journey = Journey(1, bookmark.page, Edge(position, bookmark.total))
 
     @property
     def bookmark(self) -> Bookmark | None:
-        """Where the walk stands; None before its first page, and while it goes over the list again to verify."""
+        """Where the walk stands; None before its first page, and while it reads to the front."""
         journey = self._journey
-        if journey.edge_total is None or self._passes > 1 or self._ready:
+        if journey.edge is None or journey.step < 0 or self.ledger.passes > 1 or self._ready:
             return None
-        return Bookmark(self._first.query, self._stride, journey.front, journey.edge_total, frozenset(self._seen))
+        seen = frozenset(self.ledger.seen)
+        return Bookmark(self._first.query, self._stride, journey.front, journey.edge.total, seen)
 
     @property
     def query(self) -> TicketQuery:
-        """The filters; frozen after the first answer."""
+        """The filters; frozen after the first answer, where `is_frozen` tells so."""
         return self._first.query
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether tickets created later stay out."""
+        return self._frozen
 
     @property
     def total(self) -> int:
         """The newest total; -1 before the first answer."""
-        return self._last_total
+        return self.ledger.last_total
 
     @property
     def load(self) -> int:
@@ -179,29 +186,31 @@ class PageWalk:
         return self._under_way + len(self._journey.held) + len(self._ready)
 
     @property
-    def finished(self) -> bool:
-        """Whether everything was given out."""
-        return not self._ready and self._journey_is_over and (self._verified or not self._verify)
+    def is_barren(self) -> bool:
+        """Whether the newest answer brought nothing new."""
+        return self._barren > 0
 
     @property
-    def _journey_is_over(self) -> bool:
-        journey = self._journey
-        if journey.step < 0:
-            return journey.front < 1
-        if journey.empty_in_a_row >= _EMPTY_PAGES_THAT_END:
-            return True
-        return journey.edge_total is not None and (journey.front - 1) * self._stride >= journey.edge_total
+    def depth(self) -> int:
+        """How many rows the pages showed that came."""
+        return self._journey.last * self._stride
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything was given out."""
+        return not self._ready and self._journey.over and (self.ledger.verified or not self._verify)
 
     # What to read
 
     def next_read(self) -> PageRead | None:
         """Return the next read; None while there is nothing to ask for, or enough is under way or held."""
-        # What waits for its turn is carried out later, and the list has moved on by then: not while it moves.
-        if self._under_way >= self._concurrency * (1 if self._drifts else READS_AT_HAND):
+        if self._under_way >= self._allowed():
             return None
+        if self._journey.repairs_again:
+            return self._read(*self._journey.repairs_again.popleft())
         for repair in self._journey.repairs:
             if not repair.under_way:
-                return self._read(repair.next_page(self._expected_total()), repair)
+                return self._read(repair.next_page(self._expected_total(self.ledger.low)), repair)
         if self._journey.again:
             return self._read(self._journey.again.popleft())
         number = self._next_number()
@@ -210,157 +219,300 @@ class PageWalk:
         self._journey.next += self._journey.step
         return self._read(number)
 
-    def _expected_total(self) -> int:
-        """Guess the total at the time when a read that is sent now is carried out."""
-        fall_per_request = (self._first_total - self._low) / max(1, self._requests)
-        return int(self._low - fall_per_request * self._under_way)
+    def _allowed(self) -> int:
+        """Return how many reads may be under way, so that between two of them only part of a page's rows moves."""
+        ledger = self.ledger
+        # What waits for its turn is carried out later, and the list has moved on by then: not while it moves.
+        if not ledger.drifts:
+            return self._concurrency * READS_AT_HAND
+        if not self._turned:
+            return self._concurrency
+        moved = (ledger.high - ledger.low) / max(1, self._answers)
+        part = _PART_BACKWARDS if self._journey.step < 0 else _PART_FORWARDS
+        return max(1, min(self._concurrency, int(self._stride * part / max(moved, 0.01))))
+
+    def _expected_total(self, total: float) -> int:
+        """Guess the total by the time that a read is carried out which is sent now; `total` is the newest known."""
+        ledger = self.ledger
+        fall = max(0.0, ledger.first_total - ledger.low) / max(1, self._answers)
+        return int(total - fall * (self._under_way + 1))
+
+    def _last_page(self, total: float) -> int:
+        """Guess the last page of the list at that time."""
+        return max(1, ceil(min(self._expected_total(total), _MOST_ROWS) / self._stride))
 
     def _next_number(self) -> int | None:
         journey = self._journey
+        if not journey.front:
+            journey.front = journey.next = self._last_page(self.ledger.low)
         number = journey.next
-        if self._journey_is_over or abs(number - journey.front) >= self._concurrency * _HELD_PER_READ:
+        if journey.over or abs(number - journey.front) >= self._concurrency * _HELD_PER_READ:
+            return None
+        if number == journey.front:
+            return number
+        if self._may_be_capped(number):
             return None
         if journey.step < 0:
-            return number if number >= 1 else None
-        # Until the first answer the number of further pages is not known; the page at the front is needed in any case.
-        needed = number == journey.front or (self._stride and (number - 1) * self._stride < self._last_total)
-        return number if needed else None
+            until = journey.until
+            left = 0 if until is None else until.position - until.total + self.ledger.low
+            return number if number >= 1 and number * self._stride > left else None
+        # Until the first answer the number of further pages is not known.
+        total, stride = self.ledger.last_total, self._stride
+        needed = stride and (number - 1) * stride < total
+        furthest = journey.last + _BEYOND_THE_LAST + self._concurrency * READS_AT_HAND
+        return number if needed and number <= furthest else None
 
     def _read(self, number: int, repair: Repair | None = None) -> PageRead:
         self._under_way += 1
-        self._requests += 1
+        self.ledger.requests += 1
         self._requests_in_pass += 1
         request = PageRequest(self._first.query, number, self._stride or self._first.page_size)
-        return PageRead(request, repair, self._journey, self._low)
+        tail = self._tail() if repair is None and self._may_be_capped(number) else None
+        if tail is not None and number not in self._journey.counts:
+            # Asked once.
+            self._journey.counts[number] = []
+            return PageRead(PageRequest(tail, 1, self._stride), None, self._journey, self.ledger.low, is_tail=True)
+        return PageRead(request, repair, self._journey, self.ledger.low)
+
+    def _may_be_capped(self, number: int) -> bool:
+        """Tell whether a page would stand behind a total so round that the server may count, and show, no further."""
+        total = self.ledger.last_total
+        is_round = total > 0 and total % ROUND == 0 and (number - 1) * self._stride == total
+        return self._journey.step > 0 and (is_round or number == self._refused)
+
+    def _tail(self) -> TicketQuery | None:
+        """Return what asks for all that is behind the last row, by created time: no depth is refused there."""
+        query, (first, last) = self._first.query, self._times
+        if first is None or last is None:
+            return None
+        try:
+            return evolve(query, created_end=last + 1) if first >= last else evolve(query, created_start=last)
+        except ConfigError:
+            return None
+
+    def _receive_tail(self, ids: list[int], total: int) -> None:
+        """Take in what stands behind the last row: nothing but known tickets end the list, else pages must tell."""
+        front, known = self._journey.front, self.ledger.seen
+        if any(id not in known for id in ids):
+            self.capped = True
+            self.ledger.flaw("the totals are wrong or missing")
+        elif total <= len(ids):
+            self._hold(front, HeldPage([], [], Answer(None), self.ledger.last_total, [], 0))
+            return
+        self._journey.again.append(front)
 
     # What an answer means
 
     def receive(self, read: PageRead, answer: Answer, now: float) -> None:
-        """Take in the answer to a read; `now` is the server's time, in seconds since the epoch.
+        """Take in the answer to a read; `now` is the time, in seconds since the epoch.
 
         Raises `DecodeError` where it is no page of a list, `WalkDriftError` where the walk goes beyond its bound.
         """
         self._under_way -= 1
-        pagination, rows, ids = read_rows(answer)
+        skipped: list[SkippedRow] = []
+        pagination, rows, ids = read_rows(answer, skipped if self._skips else None)
+        self._answers += 1
         if read.journey is not self._journey:
+            if self._turned and not self._journey.front:
+                self.ledger.note_total(max(0, pagination.total), read.low)
             return
-        number, said, count = read.request.page, pagination.page_size, len(rows)
-        if self._stride and (0 < said < self._stride or count > self._stride):
-            self._check_bound()
-            self._change_stride(said if count <= self._stride else count)
+        if read.is_tail:
+            self._receive_tail(ids, pagination.total)
             return
+        number, said, count = read.request.page, pagination.page_size, len(ids) + len(skipped)
+        if count > (self._stride or self._first.page_size):
+            count = len(set(ids)) + len(skipped)
+        if not self._stride and not self._set_stride(said, count, pagination.total, rows, now):
+            return
+        if self._is_repeated_end(number, ids, pagination.total):
+            rows, ids, skipped, count = [], [], [], 0
+        # Beyond its total stand either rows that it should count, or those of a smaller stride: read again to tell.
+        is_beyond = number > 1 and not self._totals_wrong and pagination.total < (number - 1) * self._stride + count
+        stride = self._stride_of(count, said)
+        if is_beyond and read.repair is None and 0 < stride < self._stride and self._journey.reads_of(number) < 2:
+            again = self._journey.read_again(number, count)
+            if self._journey.reads_of(number) > 1:
+                self._change_stride(stride)
+                return
+            if again:
+                return
         total = self._sound_total(pagination.total, number, count)
-        if not self._stride:
-            self._set_stride(said, count, total, read.request.page_size)
-            self._freeze_at(now)
-        self._note_total(total, read.low)
-        self._check_bound()
-        page = _HeldPage(rows, answer, total, ids)
+        self.ledger.note_total(total, read.low)
+        self._check_bounds(read, ids)
+        page = HeldPage(rows, ids, answer, total, skipped, count)
         if read.repair is not None:
-            self._receive_again(read.repair, page)
-        elif self._is_short(number, count, total):
-            self._receive_short(number, page, said)
+            self._receive_repair(number, read.repair, page, said)
+        elif self._is_odd(number, page, said):
+            self._receive_odd(number, page, said)
         else:
             self._hold(number, page)
 
+    def _set_stride(self, said: int, count: int, total: int, rows: list[Row], now: float) -> bool:
+        """Take the stride, and the end of the list, from the first answer; whether that was possible."""
+        asked, journey = self._first.page_size, self._journey
+        if 0 < count < total and count * _SUSPICIOUS_PART < asked and journey.read_again(1, count):
+            if not journey.came_twice(1):
+                return False
+            journey.again.clear()
+        if count in (0, total):
+            self._stride = max(said if 0 < said <= asked else asked, count)
+        else:
+            self._stride = count
+        query, frozen = freeze(self._first.query, rows, now)
+        if self._freeze:
+            self._first = PageRequest(query, 1, asked)
+        self._frozen = frozen and query == self._first.query
+        return True
+
+    def _is_repeated_end(self, number: int, ids: list[int], total: int) -> bool:
+        """Tell whether a page behind the end shows known tickets only, as where the last page is given again."""
+        seen = self.ledger.seen
+        return number > 1 and total <= (number - 1) * self._stride and all(id in seen for id in ids)
+
+    def _stride_of(self, count: int, said: int) -> int:
+        """Return the stride that a page's rows tell of, where it may be another one; 0 where they do not.
+
+        What a page says of its size counts only where its rows bear it out.
+        """
+        if count > self._stride:
+            return count
+        if 0 < count <= said < self._stride:
+            return said
+        return count if not said and count < self._stride else 0
+
     def _sound_total(self, total: int, number: int, count: int) -> int:
         """Return the total, or where it is less than the rows that came, one that makes the walk go on to the end."""
-        end = (number - 1) * (self._stride or count) + count
+        end = (number - 1) * self._stride + count
         if count == 0 or total >= end:
-            return total
+            return max(0, total)
         self._totals_wrong = True
-        self._flaw("the totals are wrong or missing")
-        return end + (count >= (self._stride or 1))
+        self.capped = self.capped or total >= self._stride
+        self.ledger.flaw("the totals are wrong or missing")
+        return end + (count >= self._stride)
 
-    def _set_stride(self, said: int, count: int, total: int, asked: int) -> None:
-        if count == 0 or count >= total:
-            self._stride = max(said or asked, count)
-        else:
-            self._stride = said if said == count else count
-        self._smallest_stride = self._stride
-
-    def _freeze_at(self, now: float) -> None:
-        """Set `created_end` so that later tickets stay out and none of the second of the first answer is lost."""
-        query, end = self._first.query, int(now) + 1
-        if query.created_end is not None and query.created_end <= end:
-            self._frozen = True
-        elif self._freeze and (query.created_start or 0) <= end:
-            self._first = evolve(self._first, query=evolve(query, created_end=end))
-            self._frozen = True
-
-    def _note_total(self, total: int, low: float) -> None:
-        if total > low:
-            self._entered = True
-        self._low = min(self._low, total)
-        self._last_total = total
-        if self._first_total < 0:
-            self._first_total = total
-
-    def _check_bound(self) -> None:
-        rows = max(self._first_total, len(self._seen))
-        bound = 64 + 8 * ceil(rows / self._smallest_stride)
-        if self._requests_in_pass > bound:
-            raise WalkDriftError(
-                f"the list moves faster than it can be read: {self._requests_in_pass} requests for {rows} tickets",
-                operation="list_tickets",
-                report=self.report,
+    def _check_bounds(self, read: PageRead, ids: list[int]) -> None:
+        """Count what brought nothing new; refuse to go on for ever."""
+        if self.ledger.is_new(ids):
+            self._barren = 0
+            self._fresh_pages += 1
+        elif read.repair is None and (ids or self._journey.step < 0):
+            self._barren += 1
+        # Rows that enter or leave move known ones to the pages that are read next.
+        moved = int(self.ledger.high - self.ledger.low) // self._stride
+        if self._barren > _BARREN_READS + min(moved, 2 * _BARREN_READS + self._fresh_pages):
+            self._give_up(
+                f"{self._barren} pages in a row brought nothing new; it moves as fast as it is read, or the server "
+                "ignores `page`"
             )
+        if self._requests_in_pass > 256 + 8 * max(self._concurrency, self._fresh_pages):
+            self._give_up(f"it moves faster than it can be read: {self._requests_in_pass} requests in one pass")
+
+    def _give_up(self, words: str) -> None:
+        message = f"the list cannot be read to its end: {words}"
+        raise WalkDriftError(message, operation="list_tickets", report=self.report)
+
+    def refuse(self, read: PageRead, *, for_good: bool) -> bool:
+        """Take in that a page behind the list's end was refused; False where the page is needed.
+
+        What is behind is asked for by created time then, or if that is not possible and `for_good`, not known.
+        """
+        number, journey = read.request.page, self._journey
+        if read.journey is not journey:
+            self._under_way -= 1
+            return True
+        if journey.step < 0 or read.repair is not None or (number - 1) * self._stride < self.ledger.last_total:
+            return False
+        if number not in journey.counts and self._tail() is not None:
+            self._refused = journey.next = number
+        elif for_good:
+            self.ledger.flaw("what lies behind the last page was refused")
+            self._hold(number, HeldPage([], [], Answer(None), self.ledger.last_total, [], 0))
+        else:
+            return False
+        self._under_way -= 1
+        return True
+
+    def _is_odd(self, number: int, page: HeldPage, said: int) -> bool:
+        """Tell whether a page shows more rows than the stride, or fewer than it and its total say."""
+        wanted = min(self._stride, page.total - (number - 1) * self._stride)
+        is_short = page.count < wanted and not self._totals_wrong
+        return is_short or page.count > self._stride or 0 < page.count <= said < self._stride
+
+    def _receive_odd(self, number: int, page: HeldPage, said: int) -> None:
+        """Read an odd page again; take it for another stride where it comes so twice, and does not say otherwise."""
+        journey = self._journey
+        again = journey.read_again(number, page.count)
+        stride = self._stride_of(page.count, said)
+        if journey.reads_of(number) > 1 and (0 < stride < self._stride or (stride and journey.came_twice(number))):
+            self._change_stride(stride)
+            return
+        if journey.came_twice(number):
+            self.too_deep = self.too_deep or (not page.count and number > 1)
+        if not again:
+            self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")
+            self._hold(number, page)
 
     def _change_stride(self, stride: int) -> None:
         """Go on with another stride from the position reached; what is under way or held at the old one is dropped."""
         journey = self._journey
         reached = max(journey.reached, (journey.front - 1) * self._stride)
-        self._stride, self._smallest_stride = stride, min(self._smallest_stride, stride)
+        self._stride = stride
         if journey.step < 0:
-            self._begin_backwards()
+            self._journey = Journey(-1, 0, until=journey.until, first_place=journey.first_place)
         else:
-            self._journey = _Journey(1, reached // stride + 1, journey.edge_total, reached=reached)
+            self._journey = Journey(1, reached // stride + 1, journey.edge, reached=reached)
 
-    def _is_short(self, number: int, count: int, total: int) -> bool:
-        return not self._totals_wrong and count < min(self._stride, total - (number - 1) * self._stride)
-
-    def _receive_short(self, number: int, page: _HeldPage, said: int) -> None:
-        """Take a short page for a smaller stride where the answer names none; else read it again, or go without."""
-        rereads = self._journey.rereads.get(number, 0)
-        if page.rows and not said:
-            self._change_stride(len(page.rows))
-        elif rereads < _REREADS_OF_A_SHORT_PAGE:
-            self._journey.rereads[number] = rereads + 1
-            self._journey.again.append(number)
-        else:
-            self._flaw("a page stayed shorter than its total says")
-            self._hold(number, page)
-
-    def _receive_again(self, repair: Repair, page: _HeldPage) -> None:
+    def _receive_repair(self, number: int, repair: Repair, page: HeldPage, said: int) -> None:
+        journey = self._journey
+        if self._is_odd(number, page, said):
+            again = journey.read_repair_again(number, page.count, repair)
+            stride = self._stride_of(page.count, said)
+            if journey.reads_of(number) > 1 and 0 < stride < self._stride:
+                self._change_stride(stride)
+                return
+            if again:
+                return
+            self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")
         repair.receive(page.rows, page.ids, page.answer, page.total)
         if repair.done:
-            self._journey.repairs.remove(repair)
+            journey.repairs.remove(repair)
 
-    def _hold(self, number: int, page: _HeldPage) -> None:
-        held = self._journey.held
-        held[number] = page
-        if self._journey.step < 0 or self._totals_wrong:
+    def _hold(self, number: int, page: HeldPage) -> None:
+        journey = self._journey
+        if page.count:
+            journey.last = max(journey.last, number)
+        journey.held[number] = page
+        if self._totals_wrong:
             return
-        before = held.get(number - 1)
-        if before is not None:
-            self._mend_edge(number - 1, before.total, before.ids, page)
-        elif number == self._journey.front and self._journey.edge_total is not None:
-            self._mend_edge(number - 1, self._journey.edge_total, self._journey.edge_ids, page)
-        if number + 1 in held:
-            self._mend_edge(number, page.total, page.ids, held[number + 1])
+        for low, before, behind, waiting in journey.edges_beside(number):
+            # Where nothing stood behind the edge, nothing has slid past it.
+            self._edges += 1
+            if low * self._stride < before.total > behind.total:
+                self._mend_edge(low, before, behind, waiting)
+        if self._is_heavy():
+            self._turn()
 
-    def _mend_edge(self, number: int, total_before: int, before: list[int], after: _HeldPage) -> None:
-        """Begin the repair of the edge behind page `number`, if rows may have slid past it."""
-        totals = (total_before, after.total)
-        if total_before <= after.total:
-            return
-        self._drifts += 1
-        after.repairs = [
-            SlidRows.behind(number, self._stride, totals, before=set(before), after=set(after.ids), trend=self._trend)
+    def _mend_edge(self, number: int, before: HeldPage | Edge, behind: HeldPage | Edge, waiting: HeldPage) -> None:
+        """Begin the repair of the edge behind page `number`: rows may have slid past it."""
+        totals = (before.total, behind.total)
+        self.ledger.drifts += 1
+        repairs: list[Repair] = [
+            SlidRows.behind(
+                number, self._stride, totals, before=set(before.ids), after=set(behind.ids), trend=self._trend
+            )
         ]
-        if not self._frozen or self._entered:
-            after.repairs.append(PushedRows.behind(number, self._stride, totals))
-        self._journey.repairs += after.repairs
+        if not self._frozen or self.ledger.entered:
+            repairs.append(PushedRows.behind(number, self._stride, totals))
+        waiting.repairs += repairs
+        self._journey.repairs += repairs
+
+    def _is_heavy(self) -> bool:
+        """Tell whether so many edges need repair that the rest is better read from the end to the front."""
+        ledger, journey = self.ledger, self._journey
+        if self._turned or journey.step < 0 or self._totals_wrong:
+            return False
+        left = ledger.low / self._stride - journey.front
+        return ledger.drifts >= _HEAVY_EDGES and ledger.drifts * 4 >= self._edges and left > _HEAVY_EDGES
 
     # What is given out
 
@@ -370,7 +522,7 @@ class PageWalk:
         Raises `WalkDriftError` where the last pass that `max_passes` allows still found something new.
         """
         while not self._ready:
-            if self._journey_is_over and not self._begin_next_pass():
+            if self._journey.over and not self._begin_next_pass():
                 return None
             page = self._journey.held.get(self._journey.front)
             if page is None or not all(repair.done for repair in page.repairs):
@@ -378,111 +530,102 @@ class PageWalk:
             self._give_out(self._journey, page)
         return self._ready.popleft()
 
-    def _give_out(self, journey: _Journey, page: _HeldPage) -> None:
+    def _give_out(self, journey: Journey, page: HeldPage) -> None:
+        number = journey.front
+        if journey.step < 0 and (journey.edge is None or not page.count) and not self._shows_the_end(number, page):
+            return
         if page.repairs:
-            self._repaired += 1
+            self.ledger.repaired += 1
         for repair in page.repairs:
-            for rows, answer in repair.found:
-                self._give_out_rows(rows, ids_of(rows), answer, -1)
-        place = -1 if self._passes > 1 else len(self._page_totals)
-        self._page_totals.append(page.total)
+            for rows, ids, answer in repair.found:
+                self._give_out_rows(rows, ids, answer, -1)
+        if journey.first_place >= 0 and self.ledger.passes == 1:
+            self.ledger.note_order(page.ids, journey.first_place)
+        place = self.ledger.place(number, self._stride, page.total, page.count)
+        if (number - 1) * self._stride < journey.reached:
+            place = -1
+        if page.skipped:
+            self.ledger.skip(page.skipped)
         self._give_out_rows(page.rows, page.ids, page.answer, place)
-        del journey.held[journey.front]
-        journey.front += journey.step
-        journey.edge_total, journey.edge_ids = page.total, page.ids
-        journey.empty_in_a_row = 0 if page.rows or page.total <= 0 else journey.empty_in_a_row + 1
-        if journey.empty_in_a_row >= _EMPTY_PAGES_THAT_END:
-            self._flaw("the totals say more than there is")
+        if page.rows:
+            self._times = (self._times[0] or created_time(page.rows[0]), created_time(page.rows[-1]))
+        journey.pass_by(number, page, self._stride)
+        if journey.ended_by_empty_pages:
+            self.ledger.flaw("the totals say more than there is")
+
+    def _shows_the_end(self, number: int, page: HeldPage) -> bool:
+        """Tell whether the first page on the way to the front, or an empty one, shows the list's end.
+
+        Where it does not, the way begins anew, further back or nearer.
+        """
+        journey, stride = self._journey, self._stride
+        if journey.edge is None and (page.count >= stride or page.total > number * stride):
+            journey.begin_behind(number)
+        elif not page.count and number - 1 not in journey.held and self._last_page(page.total) < number - 1:
+            self._journey = Journey(-1, 0, until=journey.until, first_place=journey.first_place)
+        else:
+            return True
+        return False
 
     def _give_out_rows(self, rows: list[Row], ids: list[int], answer: Answer, place: int) -> None:
-        places = dict.fromkeys(ids, place)
-        if len(places) < len(ids) or not self._seen.keys().isdisjoint(ids):
-            if place >= 0:
-                self._note_impossible_repeats(ids, place)
-            fresh = {id: row for id, row in zip(ids, rows, strict=True) if id not in self._seen}
-            self._duplicates += len(ids) - len(fresh)
-            places, rows = dict.fromkeys(fresh, place), list(fresh.values())
-        self._seen |= places
-        if rows:
-            self._found_in_pass += len(rows)
-            self._ready.append(WalkedPage(rows, answer))
-
-    def _note_impossible_repeats(self, ids: list[int], place: int) -> None:
-        """Notice a ticket that came on an earlier page too, though the total did not fall from this read to that one.
-
-        Rows of a list that only loses some do not move to later pages, so one must have entered.
-        """
-        if (self._journey.front - 1) * self._stride < self._journey.reached:
-            return
-        total = self._page_totals[place]
-        for id in ids:
-            earlier = self._seen.get(id, -1)
-            if earlier >= 0 and self._page_totals[earlier] >= total:
-                self._entered = True
+        fresh = self.ledger.admit(ids, place)
+        if fresh is not None:
+            rows, ids = [rows[index] for index in fresh.values()], list(fresh)
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            end = start + _ROWS_AT_ONCE
+            self._ready.append(WalkedPage(rows[start:end], answer, ids[start:end], start > 0))
 
     def _begin_next_pass(self) -> bool:
         """Begin the next pass to verify, where one is wanted; whether it was."""
-        if not self._verify or self._verified:
+        ledger = self.ledger
+        if not self._verify or ledger.verified or ledger.end_pass(self._totals_wrong):
             return False
-        if self._passes > 1 and not self._found_in_pass and len(self._flaws) == self._flaws_before_pass:
-            self._verified = True
-            return False
-        if self._passes >= self._max_passes:
+        if ledger.passes >= self._max_passes:
             raise WalkDriftError(
-                f"pass {self._passes} still found {self._found_in_pass} tickets that had not come before; "
-                "the list does not hold still",
+                f"pass {ledger.passes} found {ledger.found} tickets that had not come before, and the totals do not "
+                "vouch for the rest; the list does not hold still",
                 operation="list_tickets",
                 report=self.report,
             )
-        self._passes += 1
-        self._requests_in_pass = self._found_in_pass = 0
-        self._flaws_before_pass = len(self._flaws)
-        if self._passes % 2:
-            self._journey = _Journey(1, 1, None)
+        ledger.begin_pass()
+        self._requests_in_pass = self._barren = self._fresh_pages = 0
+        if ledger.passes % 2:
+            self._journey = Journey(1, 1)
         else:
-            self._begin_backwards()
+            last = self._journey.last
+            ends = last if self._totals_wrong else min(last, ceil(ledger.last_total / self._stride))
+            self._journey = Journey(-1, max(1, ends))
         return True
 
-    def _begin_backwards(self) -> None:
-        self._journey = _Journey(-1, max(1, ceil(self._last_total / self._stride)), None)
+    def _turn(self) -> None:
+        """Drop what is under way and held, and go on so that drift costs little.
 
-    # What it was worth
-
-    def _flaw(self, words: str) -> None:
-        if words not in self._flaws:
-            self._flaws.append(words)
+        Where rows only leave, from the end of the list to the front: what slides is still to be read. Else from the
+        front on, with fewer reads under way at a time.
+        """
+        journey, self._turned = self._journey, True
+        if self._frozen and not self.ledger.entered:
+            self._journey = Journey(-1, 0, until=journey.edge, first_place=len(self.ledger.places))
+        else:
+            self._journey = Journey(1, journey.front, journey.edge, reached=journey.reached)
 
     @property
     def report(self) -> WalkReport:
         """The walk so far."""
-        exact, reason = self._verdict()
+        ledger = self.ledger
+        exact, reason = ledger.verdict(self._first.query, finished=self.finished, frozen=self._frozen)
         return WalkReport(
-            requests=self._requests,
-            pages=len(self._page_totals),
-            tickets=len(self._seen),
-            duplicates=self._duplicates,
-            drifts=self._drifts,
-            repaired=self._repaired,
-            passes=self._passes,
-            first_total=self._first_total,
-            last_total=self._last_total,
+            requests=ledger.requests,
+            pages=ledger.pages,
+            tickets=len(ledger.seen) - ledger.undecodable,
+            duplicates=ledger.duplicates,
+            drifts=ledger.drifts,
+            repaired=ledger.repaired,
+            passes=ledger.passes,
+            first_total=ledger.first_total,
+            last_total=ledger.last_total,
             exact=exact,
             reason=reason,
+            skipped=tuple(ledger.skipped),
+            skipped_rows=ledger.skipped_rows,
         )
-
-    def _verdict(self) -> tuple[bool, str]:
-        flaws = "; ".join(self._flaws)
-        for holds, exact, reason in (
-            (not self.finished, False, "not finished"),
-            (self._verified, True, "verified"),
-            (bool(flaws), False, flaws),
-            (self._requests == 1, True, "one page, read at once"),
-            (not self._frozen, False, "not frozen"),
-            (self._entered, False, "tickets entered the list; verify=True settles it"),
-            (len(self._seen) < self._low, False, "fewer tickets came than the total says"),
-            (self._first.query.status == _PASSED_THROUGH, False, "tickets enter and leave this status at once"),
-            (self._drifts > 0, True, "frozen, drift repaired"),
-        ):
-            if holds:
-                return exact, reason
-        return True, "frozen, no drift"

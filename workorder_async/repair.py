@@ -13,10 +13,15 @@ Where they stand by now is guessed from the totals and from where the last ones 
 holds both neighbours, however fast the list shrinks. A wrong guess costs a read, never a row.
 """
 
+from typing import TypeAlias
+
 from attrs import Factory, define
 
 from workorder_async.codec import Row
 from workorder_async.envelope import Answer
+
+Found: TypeAlias = tuple[list[Row], list[int], Answer]
+"""The rows of a page that was read again, their ids, and the answer that they stand in."""
 
 # Wrong guesses, after which the search begins at the edge, where its right side is closed for certain.
 _GUESSES = 8
@@ -41,7 +46,7 @@ class SlidRows:
     after: set[int]
     trend: Trend
     bound: int
-    found: list[tuple[list[Row], Answer]] = Factory(list)
+    found: list[Found] = Factory(list)
     done: bool = False
     under_way: bool = False
     _page: int = 0
@@ -87,13 +92,13 @@ class SlidRows:
     def receive(self, rows: list[Row], ids: list[int], answer: Answer, total: int) -> None:
         """Take in the page that was read."""
         self.under_way = False
-        self.found.append((rows, answer))
+        self.found.append((rows, ids, answer))
         self.bound -= max(0, self.total - total)
         self.total = min(self.total, total)
         meets_before, meets_after = not self.before.isdisjoint(ids), not self.after.isdisjoint(ids)
         self._closed = self._closed or self._page >= self.number or meets_after
         if meets_before and self.total_before > total:
-            self._note_trend(rows, total)
+            self._note_trend(ids, total)
         if not self._closed:
             self._guesses += 1
             # Without its right neighbours this page may be too far to either side; before them it is too far left.
@@ -102,8 +107,8 @@ class SlidRows:
             first = (self._page - 1) * self.stride
             self.done = meets_before or first <= max(0, self.bound)
 
-    def _note_trend(self, rows: list[Row], total: int) -> None:
-        last = max(index for index, row in enumerate(rows) if row["id"] in self.before)
+    def _note_trend(self, ids: list[int], total: int) -> None:
+        last = max(index for index, id in enumerate(ids) if id in self.before)
         slid = self.number * self.stride - (self._page - 1) * self.stride - last - 1
         self.trend.part = min(1.0, max(0.0, slid / (self.total_before - total)))
 
@@ -116,7 +121,7 @@ class PushedRows:
     total: int
     bound: int
     page: int
-    found: list[tuple[list[Row], Answer]] = Factory(list)
+    found: list[Found] = Factory(list)
     done: bool = False
     under_way: bool = False
 
@@ -133,7 +138,7 @@ class PushedRows:
     def receive(self, rows: list[Row], ids: list[int], answer: Answer, total: int) -> None:
         """Take in the page that was read."""
         self.under_way = False
-        self.found.append((rows, answer))
+        self.found.append((rows, ids, answer))
         self.bound += max(0, total - self.total)
         self.total = max(self.total, total)
         self.page += 1

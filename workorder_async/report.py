@@ -2,6 +2,9 @@
 
 from attrs import frozen
 
+#: Skipped rows that a report names; more are only counted.
+SKIPPED_ROWS_NAMED = 1000
+
 
 @frozen
 class SkippedRow:
@@ -42,4 +45,8 @@ class WalkReport:
     exact: bool
     """Whether every ticket that matched all along was given out exactly once; False where that cannot be known."""
     reason: str
-    """Why, in a few words."""
+    """Why, in a few words; where it is not exact, also what would settle it."""
+    skipped: tuple[SkippedRow, ...] = ()
+    """The rows that were left out with `on_bad_row="skip"`; the first 1000 of them."""
+    skipped_rows: int = 0
+    """How many rows were left out so."""

@@ -7,10 +7,18 @@ from typing import Self
 
 from workorder_async.codec import decode_rows
 from workorder_async.envelope import Answer
-from workorder_async.errors import ConfigError
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigError,
+    DecodeError,
+    RateLimitedError,
+    ResponseError,
+    WalkDriftError,
+)
 from workorder_async.models import PageRequest, TicketSummary
 from workorder_async.paging import WalkedPage
-from workorder_async.report import WalkReport
+from workorder_async.report import SkippedRow, WalkReport
 from workorder_async.windows import Read, WindowWalk
 
 
@@ -29,6 +37,8 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
+        # One refused page at a time is looked into: what it tells holds for the others.
+        self._looking = asyncio.Lock()
         self._failure: BaseException | None = None
         self._closed = False
 
@@ -41,16 +51,32 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         await self.aclose()
 
     async def __anext__(self) -> list[TicketSummary]:
-        page = await self.next_page()
-        return decode_rows(page.rows, page.answer)
+        return self.decode(await self.next_page())
+
+    def decode(self, page: WalkedPage) -> list[TicketSummary]:
+        """Turn a page's rows into models.
+
+        Raises `DecodeError`; with `on_bad_row="skip"` leaves out what does not fit, and notes it in the report.
+        """
+        if not self._pages.skips_bad_rows:
+            return decode_rows(page.rows, page.answer)
+        skipped: list[SkippedRow] = []
+        tickets = decode_rows(page.rows, page.answer, skipped)
+        self._pages.note_undecodable(skipped)
+        return tickets
 
     async def next_page(self) -> WalkedPage:
-        """Return the next page with its rows as they came, not decoded; raises `StopAsyncIteration` at the end."""
+        """Return the next page with its rows as they came, not decoded; raises `StopAsyncIteration` at the end.
+
+        An answer of very many rows comes as several pages, between which the loop turns.
+        """
         while True:
             self._arrived.clear()
-            page = self._pages.take()
+            page = self._take()
             self._send()
             if page is not None:
+                if page.is_more:
+                    await asyncio.sleep(0)
                 return page
             if self._failure is not None:
                 await self.aclose()
@@ -77,14 +103,53 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _take(self) -> WalkedPage | None:
+        try:
+            return self._pages.take()
+        except WalkDriftError as error:
+            error.report = self.report
+            raise
+
     async def _fetch(self, read: Read) -> None:
         try:
-            self._pages.receive(read, await self._read(read.request), self._now())
+            try:
+                answer: Answer | None = await self._read(read.request)
+            except (ApiError, ResponseError) as error:
+                answer = await self._look_into(error, read)
+            if answer is not None:
+                self._pages.receive(read, answer, self._now())
+        except WalkDriftError as error:
+            error.report = self.report
+            self._failure = error
         except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
             self._failure = error
         # The consumer comes before new requests: with the first page it would else wait for them to connect.
         self._arrived.set()
         self._send()
+
+    async def _look_into(self, error: ApiError | ResponseError, read: Read) -> Answer | None:
+        """Find out whether a page was refused because it is deep: page 1 is served, and the page is refused again.
+
+        Returns its answer where it is served after all, None where the walk goes on without it; else raises.
+        """
+        first = self._pages.first_page_of(read) if _may_be_about_depth(error) else None
+        if first is None:
+            raise error
+        async with self._looking:
+            if not self._pages.is_wanted(read):
+                self._pages.drop(read)
+                return None
+            if self._failure is not None:
+                raise error
+            self._pages.extra_requests += 1
+            await self._read(first)
+            self._pages.extra_requests += 1
+            try:
+                return await self._read(read.request)
+            except (ApiError, ResponseError) as again:
+                if not _may_be_about_depth(again) or not self._pages.refuse(read):
+                    raise
+                return None
 
     async def aclose(self) -> None:
         """Cancel what is in flight and wait until it has ended."""
@@ -94,3 +159,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _may_be_about_depth(error: ApiError | ResponseError) -> bool:
+    """Tell whether a refusal may be about the page that was asked for: not about who asks, how often, or the data."""
+    if isinstance(error, AuthenticationError | RateLimitedError | DecodeError):
+        return False
+    return isinstance(error, ApiError) or error.status >= 400

@@ -17,9 +17,10 @@ from workorder_async.cli.output import note, write_json
 from workorder_async.cli.progress import Bar
 from workorder_async.cli.running import run
 from workorder_async.cli.values import Whole
-from workorder_async.codec import decode_rows, encode, read_rows, to_json
+from workorder_async.codec import encode, read_rows, to_json
 from workorder_async.errors import ConfigError
 from workorder_async.models import JSON, TicketQuery
+from workorder_async.windows import WalkOptions
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -35,6 +36,12 @@ def export(
         Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")
     ] = 8,
     page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100,
+    verify: Annotated[
+        Flag, Parameter(help="Go over the list until nothing new comes, where tickets may leave and enter meanwhile.")
+    ] = False,
+    skip_bad_rows: Annotated[
+        Flag, Parameter(help="Leave out tickets that cannot be read, and name them at the end.")
+    ] = False,
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
@@ -46,15 +53,21 @@ def export(
     if not output.strip() or output.endswith("/"):
         raise ConfigError(f"--output {output!r} names no file; name one, or - for stdout")
     query = filters.query()
-    return run(_export(connection.client(), query, output, raw=raw, concurrency=concurrency, page_size=page_size))
+    options = WalkOptions(
+        page_size=page_size,
+        concurrency=concurrency,
+        verify=verify,
+        on_bad_row="skip" if skip_bad_rows else "raise",
+    )
+    return run(_export(connection.client(), query, output, options, raw=raw))
 
 
 async def _export(
-    client: "WorkorderClient", query: TicketQuery, output: str, *, raw: bool, concurrency: int, page_size: int
+    client: "WorkorderClient", query: TicketQuery, output: str, options: WalkOptions, *, raw: bool
 ) -> int:
     started = perf_counter()
     to_stdout = output == "-"
-    async with client, client.walk(query, page_size=page_size, concurrency=concurrency) as walk:
+    async with client, client.walk(query, **options) as walk:
         if to_stdout:
             with Bar("exporting", shown=not sys.stdout.isatty()) as bar:
                 tickets = await write_lines(walk, None, bar, raw=raw)
@@ -63,7 +76,12 @@ async def _export(
                 tickets = await write_lines(walk, file, bar, raw=raw)
     seconds = perf_counter() - started
     place = "" if to_stdout else f" to {output}"
+    report = walk.report
     note(f"exported {tickets:,} tickets{place} in {seconds:.1f} s ({tickets / seconds:,.0f} tickets/s)")
+    for row in report.skipped:
+        note(f"workorder: left out {'a row' if row.id is None else f'ticket {row.id}'}: {row.path} is {row.got}")
+    if not report.exact:
+        note(f"it may not be complete: {report.reason.replace('verify=True', '--verify')}")
     return 0
 
 
@@ -72,7 +90,7 @@ async def write_lines(walk: "Walk", file: BinaryIO | None, bar: Bar, *, raw: boo
     written = 0
     async with aclosing(walked(walk)) as pages:
         async for page, total in pages:
-            values: list[JSON] = [*page.rows] if raw else [encode(row) for row in decode_rows(page.rows, page.answer)]
+            values: list[JSON] = [*page.rows] if raw else [encode(ticket) for ticket in walk.decode(page)]
             if file is None:
                 write_json(values)
             else:
@@ -89,7 +107,7 @@ async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
             page = await walk.next_page()
         except StopAsyncIteration:
             return
-        yield page, read_rows(page.answer)[0].total
+        yield page, read_rows(page.answer, [])[0].total
 
 
 @contextmanager

@@ -1,0 +1,214 @@
+"""Seeded games of drift, caps and lies against a list in memory: `exact` is never said in vain.
+
+The server here is a list of tickets that people close and reopen, delete and create between any two reads, and that is
+told of as badly as servers do: capped totals, stray page sizes, refused depth, ties in random order, lying totals.
+"""
+
+from collections import Counter
+from random import Random
+
+import pytest
+from attrs import define, field
+
+from workorder_async import TicketQuery, TicketStatus, WalkDriftError
+from workorder_async.envelope import Answer
+from workorder_async.models import JSON, PageRequest
+from workorder_async.report import WalkReport
+from workorder_async.windows import Read, WindowWalk
+
+NOW = 1_700_000_000
+PENDING = TicketQuery(status=TicketStatus.PENDING)
+
+
+class RefusedError(Exception):
+    """A page that the server does not give."""
+
+
+@define
+class Lies:
+    """What a server says and does wrongly; nothing by default."""
+
+    cap: int = 10**9
+    hard: bool = False
+    depth: int = 10**9
+    empty_beyond: bool = False
+    stray: float = 0.0
+    short: bool = False
+    ties: bool = False
+    ignores_page: bool = False
+    factor: float = 1.0
+
+
+@define
+class Server:
+    """The list: its tickets as (created time, id), newest first; those that left and may return; and its lies."""
+
+    random: Random
+    rows: list[tuple[int, int]]
+    lies: Lies
+    away: list[tuple[int, int]] = field(factory=list)
+    requests: int = 0
+    left: set[int] = field(factory=set)
+
+    def read(self, request: PageRequest) -> Answer:
+        """Return a page as it is now, or refuse it."""
+        self.requests += 1
+        low, high = request.query.created_start or 0, request.query.created_end
+        rows = [row for row in self.rows if low <= row[0] <= (2**40 if high is None else high)]
+        if self.lies.ties:
+            # Equal created times come in another order at each read.
+            rows.sort(key=lambda row: (-row[0], self.random.random()))
+        total = int(min(len(rows), self.lies.cap) * self.lies.factor)
+        if self.lies.hard:
+            rows = rows[: self.lies.cap]
+        size, page = request.page_size, 1 if self.lies.ignores_page else request.page
+        if page * size > self.lies.depth and page > 1:
+            if not self.lies.empty_beyond:
+                raise RefusedError
+            rows = rows[: self.lies.depth]
+        said = size
+        if self.random.random() < self.lies.stray:
+            said = self.random.choice([1, 0, -5, 10**9])
+            size = 1 if self.lies.short and said == 1 else size
+        rows = rows[(page - 1) * size : page * size]
+        pagination: JSON = {"page_size": said, "total": total}
+        tickets: list[JSON] = [{"id": id, "created_time": time} for time, id in rows]
+        return Answer({"pagination": pagination, "tickets": tickets})
+
+    def leave(self, count: int, *, may_return: bool) -> None:
+        """Let tickets leave, from anywhere."""
+        for _ in range(min(count, len(self.rows))):
+            row = self.rows.pop(self.random.randrange(len(self.rows)))
+            self.left.add(row[1])
+            if may_return:
+                self.away.append(row)
+
+    def enter(self, count: int) -> None:
+        """Let tickets that are not in the list enter at their places."""
+        for _ in range(min(count, len(self.away))):
+            self.rows.append(self.away.pop(self.random.randrange(len(self.away))))
+        self.rows.sort(reverse=True)
+
+
+@define
+class Game:
+    """One walk of one server, and what came of it."""
+
+    server: Server
+    walk: WindowWalk
+    leave: int = 0
+    enter: int = 0
+    came: list[int] = field(factory=list)
+    error: str = ""
+
+    def play(self) -> WalkReport:
+        """Walk to the end, with reads carried out and answered in any order."""
+        random, walk = self.server.random, self.walk
+        sent: list[Read] = []
+        try:
+            while not walk.finished:
+                while (page := walk.take()) is not None:
+                    self.came += page.ids
+                while (read := walk.next_read()) is not None:
+                    sent.append(read)
+                if not sent:
+                    assert walk.finished, "the walk neither reads nor ends"
+                    break
+                self._carry_out(sent.pop(random.randrange(min(len(sent), walk.concurrency))))
+        except (WalkDriftError, RefusedError) as error:
+            self.error = str(error) or "refused"
+        return walk.report
+
+    def _carry_out(self, read: Read) -> None:
+        walk, server = self.walk, self.server
+        try:
+            answer = server.read(read.request)
+        except RefusedError:
+            if read.request.page == 1 or not walk.refuse(read):
+                raise
+            return
+        finally:
+            if server.random.random() < 0.5:
+                server.leave(self.leave, may_return=self.enter > 0)
+                server.enter(self.enter)
+        walk.receive(read, answer, NOW)
+
+
+def make_game(seed: int, *, still: bool) -> tuple[Game, bool]:
+    """Deal a game; the second value tells whether its list is such that exact can be expected of a still one."""
+    random = Random(seed)
+    count, size = random.choice([0, 7, 40, 100, 237, 400]), random.choice([5, 10, 20])
+    spread = random.choice([count // 8 + 1, 10**6])
+    times = [NOW - 10 - random.randrange(spread) for _ in range(count)]
+    rows = sorted(((time, id) for id, time in enumerate(times, 1)), reverse=True)
+    lies = Lies()
+    match random.randrange(10):
+        case 0:
+            lies = Lies(cap=random.choice([30, 100]), hard=False)
+        case 1:
+            lies = Lies(cap=100, hard=True, depth=100)
+        case 2:
+            lies = Lies(stray=0.02, short=random.random() < 0.5)
+        case 3:
+            lies = Lies(depth=random.choice([40, 100]), empty_beyond=random.random() < 0.5)
+        case 4:
+            lies = Lies(ties=True)
+        case 5:
+            lies = Lies(factor=random.choice([0, 0.5, 3]))
+        case 6:
+            lies = Lies(ignores_page=True, factor=random.choice([1, 10**6]))
+    server = Server(random, rows, lies)
+    server.away = [(NOW - 20 - random.randrange(spread), 10_000 + id) for id in range(300)]
+    verify = random.random() < 0.3
+    query = PENDING if random.random() < (0.0 if still and not verify else 0.4) else TicketQuery()
+    walk = WindowWalk(
+        query,
+        page_size=size,
+        concurrency=random.choice([1, 3, 8]),
+        verify=verify,
+        window=random.choice([None, None, 0, 60]),
+    )
+    game = Game(server, walk)
+    if not still:
+        game.leave = random.choice([0, 1, 1, 2, 5])
+        # Of what is filtered by nothing, or by created time, tickets only leave: those that are deleted.
+        game.enter = random.choice([0, 1, 2]) if query == PENDING else 0
+    return game, lies == Lies()
+
+
+def honest(game: Game) -> bool:
+    """Tell whether the report says no more than is true; ends the test where a ticket came twice."""
+    before = {id for _, id in game.server.rows}
+    report = game.play()
+    assert len(game.came) == len(set(game.came)), "a ticket came twice"
+    assert report.tickets == len(game.came) or game.error
+    missed = before - game.server.left - set(game.came)
+    return not (report.exact and missed)
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_exact_is_never_said_in_vain(block: int) -> None:
+    """Whatever the list does and the server says, exact is not true where a ticket that stayed did not come."""
+    vain = [seed for seed in range(block * 50, block * 50 + 50) if not honest(make_game(seed, still=False)[0])]
+    assert vain == []
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_still_lists_are_exact(block: int) -> None:
+    """Of the lists that hold still, on servers that tell the truth, nearly every walk is exact, and none is in vain."""
+    results: Counter[bool] = Counter()
+    for seed in range(1000 + block * 50, 1050 + block * 50):
+        game, is_fair = make_game(seed, still=True)
+        assert honest(game), seed
+        if is_fair:
+            results[game.walk.report.exact] += 1
+    assert results[True] >= 0.95 * results.total() > 0, results
+
+
+def test_requests_of_games_are_bounded() -> None:
+    """No game costs more than some dozens of requests besides a few times its pages."""
+    for seed in range(300):
+        game, _ = make_game(seed, still=False)
+        game.play()
+        pages = (len(game.server.rows) + len(game.server.left)) / 5
+        assert game.server.requests <= 400 + 16 * pages * game.walk.report.passes, seed

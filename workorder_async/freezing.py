@@ -1,0 +1,37 @@
+"""When a walk's list is frozen: from which second on new tickets stay out, whatever the clocks say."""
+
+from attrs import evolve
+
+from workorder_async.codec import Row, created_time_of
+from workorder_async.errors import ConfigError
+from workorder_async.models import TicketQuery
+from workorder_async.models.readings import SECONDS_END
+
+# Clocks that agree differ by less; a ticket dated further ahead may be followed by new ones.
+_TOLERANCE = 60
+
+
+def created_time(row: Row) -> int | None:
+    """Return when a row's ticket was created, in seconds; None where that cannot be read."""
+    value = row.get("created_time")
+    return value if type(value) is int and value < SECONDS_END else created_time_of(row)
+
+
+def freeze(query: TicketQuery, rows: list[Row], now: float) -> tuple[TicketQuery, bool]:
+    """Return the query with an end that keeps later tickets out, and whether it is certain that it does.
+
+    The end is the second after the latest of `now` and the newest of the first page's `rows`: a clock that is behind
+    must not cut off tickets that are there. Where a ticket is dated ahead of `now`, new ones may lie before the end.
+    An end that the caller set stays where it is earlier.
+    """
+    newest = max((time for row in rows if (time := created_time(row)) is not None), default=0)
+    end, certain = max(int(now), newest) + 1, newest <= now + _TOLERANCE
+    if query.created_end is not None and query.created_end <= end:
+        return query, certain or query.created_end <= now + _TOLERANCE
+    if (query.created_start or 0) > end:
+        return query, False
+    try:
+        return evolve(query, created_end=end), certain
+    except ConfigError:
+        # No time in seconds, such as milliseconds: nothing can be said about what comes later.
+        return query, False

@@ -1,0 +1,149 @@
+"""One way through a list, forwards or from its end to its front: what is held, asked for again, and mended."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from attrs import Factory, define, field, frozen
+
+from workorder_async.codec import Row
+from workorder_async.envelope import Answer
+from workorder_async.repair import Repair
+from workorder_async.report import SkippedRow
+
+_EMPTY_PAGES_THAT_END = 8
+_REREADS = 2
+# Of all pages of a journey together: a page that came odd twice is odd.
+_REREADS_IN_ALL = 16
+
+
+@define(eq=False)
+class HeldPage:
+    """A page that waits for its turn, and for the repairs of the edge before it."""
+
+    rows: list[Row]
+    ids: list[int]
+    answer: Answer
+    total: int
+    skipped: list[SkippedRow]
+    #: How many positions of the list it shows.
+    count: int
+    repairs: list[Repair] = Factory(list)
+
+
+@frozen
+class Edge:
+    """The edge between what was given out and what was not: the total that the page beside it came with, and its ids.
+
+    `position` is how many rows stand before it.
+    """
+
+    position: int
+    total: int
+    ids: list[int] = field(repr=False, factory=list)
+
+
+@define(eq=False)
+class Journey:
+    """A way from page `front` on at one stride, forwards (`step` 1) or to the front (-1).
+
+    To the front it ends at page 1 or at the edge `until`, before which all was given out. Its first page is chosen when
+    it is asked for where `front` is 0.
+    """
+
+    step: int
+    front: int
+    #: Of the page that was given out before `front`.
+    edge: Edge | None = None
+    until: Edge | None = None
+    next: int = field(default=Factory(lambda self: self.front, takes_self=True))
+    held: dict[int, HeldPage] = Factory(dict)
+    #: Pages to be read again since they came odd, and how many rows they showed each time.
+    again: deque[int] = Factory(deque)
+    counts: dict[int, list[int]] = Factory(dict)
+    repairs: list[Repair] = Factory(list)
+    #: Pages that a repair read, and that came odd.
+    repairs_again: deque[tuple[int, Repair]] = Factory(deque)
+    #: The position up to which rows were given out at another stride: its pages before that show them again.
+    reached: int = 0
+    #: The place of its first page in the ledger, where its order is to be watched.
+    first_place: int = -1
+    #: The last page that showed rows, and whether nothing is left to give out.
+    last: int = 0
+    over: bool = False
+    _rereads: int = 0
+    _empty_in_a_row: int = 0
+
+    def read_again(self, number: int, count: int) -> bool:
+        """Ask for a page again, which came with so many rows; whether it is: not for ever."""
+        counts = self.counts.setdefault(number, [])
+        counts.append(count)
+        if len(counts) > _REREADS or self._rereads >= _REREADS_IN_ALL:
+            return False
+        self._rereads += 1
+        self.again.append(number)
+        return True
+
+    def read_repair_again(self, number: int, count: int, repair: Repair) -> bool:
+        """Ask for a page of a repair again, which came with so many rows; whether it is."""
+        self.counts.setdefault(number, []).append(count)
+        if self._rereads >= _REREADS_IN_ALL:
+            return False
+        self._rereads += 1
+        self.repairs_again.append((number, repair))
+        return True
+
+    def reads_of(self, number: int) -> int:
+        """Return how often a page came odd."""
+        return len(self.counts.get(number, ()))
+
+    def came_twice(self, number: int) -> bool:
+        """Tell whether a page that was read again came with the same number of rows again."""
+        counts = self.counts.get(number, [])
+        return len(counts) > 1 and counts[-1] == counts[-2]
+
+    def begin_behind(self, number: int) -> None:
+        """Begin a way to the front one page further back: page `number`, the first one, does not show the end."""
+        self.front = number + 1
+        self.again.append(self.front)
+
+    def edges_beside(self, number: int) -> "Iterator[tuple[int, HeldPage | Edge, HeldPage | Edge, HeldPage]]":
+        """Yield the edges beside a held page whose other sides have been read.
+
+        Each as the number of the page before it, what was read before and behind it, and which of these pages waits
+        for its turn.
+        """
+        for low in (number - 1, number):
+            before: HeldPage | Edge | None = self.held.get(low)
+            behind: HeldPage | Edge | None = self.held.get(low + 1)
+            if self.step > 0:
+                before = self.edge if before is None and low == self.front - 1 else before
+            else:
+                behind = self.edge if behind is None and low == self.front else behind
+            waiting = behind if self.step > 0 else before
+            if before is not None and behind is not None and isinstance(waiting, HeldPage):
+                yield low, before, behind, waiting
+
+    def pass_by(self, number: int, page: HeldPage, stride: int) -> None:
+        """Note that a page is given out: the next one is at the front, unless this one was the last."""
+        del self.held[number]
+        self.front = number + self.step
+        end = number * stride
+        self.edge = Edge(end if self.step > 0 else end - stride, page.total, page.ids)
+        if self.step > 0:
+            self._empty_in_a_row = self._empty_in_a_row + 1 if not page.count and page.total > 0 else 0
+            shows_the_end = page.count < stride and page.total <= end
+            self.over = shows_the_end or self._empty_in_a_row >= _EMPTY_PAGES_THAT_END
+        else:
+            self.over = number == 1 or self._meets_the_edge(page, end - stride)
+
+    @property
+    def ended_by_empty_pages(self) -> bool:
+        """Whether it was ended by pages that showed nothing though their totals said more."""
+        return self._empty_in_a_row >= _EMPTY_PAGES_THAT_END
+
+    def _meets_the_edge(self, page: HeldPage, first: int) -> bool:
+        """Tell whether all that is left stands behind this page's rows: it slid no further than the total fell."""
+        until = self.until
+        if until is None:
+            return False
+        return first <= until.position - (until.total - page.total) or not set(until.ids).isdisjoint(page.ids)
