@@ -6,8 +6,6 @@ turns more, and goes on getting them while bytes come in, up to a second.
 """
 
 import asyncio
-from types import TracebackType
-from typing import Self
 
 # Within one such pause every socket that has something is read, and the tasks that waited for it run.
 _LOOK = 0.01
@@ -16,30 +14,18 @@ _LOOKS = 100
 
 
 class AttemptLimit:
-    """Used as `async with`: raises `TimeoutError` inside when the time given to `set` is up; `expired` tells of it."""
+    """Lets an `asyncio.timeout(None)` be up at the time given to `set`, or some looks later; `cancel` ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: asyncio.Timeout) -> None:
         self.received = 0
         self.ends_call = False
-        self._timeout = asyncio.timeout(None)
+        self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def cancel(self) -> None:
+        """Let the time be never up."""
         if self._timer is not None:
             self._timer.cancel()
-        # It never swallows an error: it raises another, or lets it pass.
-        await self._timeout.__aexit__(kind, error, traceback)
-
-    @property
-    def expired(self) -> bool:
-        """Whether the time was up."""
-        return self._timeout.expired()
 
     def set(self, when: float, *, ends_call: bool) -> None:
         """Let the time be up then, by the event loop's clock, whatever was set before.

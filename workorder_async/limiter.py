@@ -35,10 +35,8 @@ class TurnTimeoutError(Exception):
 class _Waiter:
     future: "asyncio.Future[None]"
     until: float
-
-    @property
-    def gone(self) -> bool:
-        return self.future.done()
+    #: Whether it has its turn, or has given up.
+    gone: bool = False
 
 
 class Lane:
@@ -48,13 +46,6 @@ class Lane:
         self.width = width
         self.under_way = 0
         self.waiting: deque[_Waiter] = deque()
-
-    @property
-    def wants(self) -> bool:
-        """Whether a call waits that the lane's width lets start."""
-        while self.waiting and self.waiting[0].gone:
-            self.waiting.popleft()
-        return bool(self.waiting) and self.under_way < self.width
 
 
 @frozen(kw_only=True)
@@ -127,6 +118,7 @@ class Limiter:
                 self.end(lane)
             raise
         finally:
+            waiter.gone = True
             late.cancel()
 
     def end(self, lane: Lane | None) -> None:
@@ -147,8 +139,8 @@ class Limiter:
         self.throttle.throttled(started, now, retry_after)
         for lane in (self._interactive, *self._lanes):
             for waiter in lane.waiting:
-                if waiter.until <= self.throttle.paused_until and not waiter.gone:
-                    waiter.future.set_exception(TurnTimeoutError(self.throttle.paused_until - now))
+                if waiter.until <= self.throttle.paused_until:
+                    _give_up(waiter, self.throttle.paused_until - now)
 
     def _refuse_if_paused_beyond(self, until: float, now: float) -> None:
         if self.throttle.paused_until >= until and self.throttle.paused_until > now:
@@ -176,20 +168,33 @@ class Limiter:
             self._next_start = max(now, self._next_start) + max(self._interval, 1 / self.throttle.pace(now))
 
     def _next_lane(self) -> Lane | None:
-        bulk = None
-        for _ in range(len(self._lanes)):
-            lane = self._lanes[0]
-            if not lane.wants and not lane.waiting:
-                self._lanes.popleft()
-                continue
-            if lane.wants and self._has_room(lane):
-                bulk = lane
-                break
-            self._lanes.rotate(-1)
-        preferred = bulk is None or self._in_a_row < _INTERACTIVE_IN_A_ROW
-        if preferred and self._interactive.wants and self._has_room(self._interactive):
-            return self._interactive
-        return bulk
+        """Return the lane whose first call may start; who has given up is let go on the way."""
+        slots = self.throttle.in_flight - self._under_way
+        if slots <= 0:
+            return None
+        interactive = self._interactive.waiting
+        while interactive and interactive[0].gone:
+            interactive.popleft()
+        preferred = interactive and self._in_a_row < _INTERACTIVE_IN_A_ROW
+        bulk = None if preferred else self._next_bulk_lane(slots)
+        return self._interactive if bulk is None and interactive else bulk
+
+    def _next_bulk_lane(self, slots: int) -> Lane | None:
+        lanes = self._lanes
+        if slots <= self._reserved < self.throttle.in_flight:
+            return None
+        for _ in range(len(lanes)):
+            lane = lanes[0]
+            waiting = lane.waiting
+            while waiting and waiting[0].gone:
+                waiting.popleft()
+            if not waiting:
+                lanes.popleft()
+            elif lane.under_way < lane.width:
+                return lane
+            else:
+                lanes.rotate(-1)
+        return None
 
     def _dispatch(self) -> None:
         """Let start whoever may."""
@@ -202,12 +207,16 @@ class Limiter:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._dispatch)
                 return
             waiter = lane.waiting.popleft()
+            if waiter.future.done():
+                continue  # cancelled in this very turn of the loop
             self._take(lane)
+            waiter.gone = True
             waiter.future.set_result(None)
             if lane is not self._interactive:
                 self._lanes.rotate(-1)
 
 
-def _give_up(waiter: _Waiter) -> None:
-    if not waiter.gone:
-        waiter.future.set_exception(TurnTimeoutError)
+def _give_up(waiter: _Waiter, pause: float = 0.0) -> None:
+    if not waiter.future.done():
+        waiter.gone = True
+        waiter.future.set_exception(TurnTimeoutError(pause))

@@ -196,7 +196,18 @@ class SignedSession:
             if started >= call.until:
                 raise TurnTimeoutError
             call.turn_to("request")
-            status, headers, content = await self._exchange_in_time(call)
+            timeout = asyncio.timeout(None)
+            limit = AttemptLimit(timeout)
+            try:
+                async with timeout:
+                    status, headers, content = await self._exchange(call, limit)
+            except TimeoutError as error:
+                if not timeout.expired():
+                    raise
+                late = self._out_of_time(call, limit)
+                raise late from late.__cause__ or error
+            finally:
+                limit.cancel()
             # A short answer may say "too many requests": that must be known before the slot is somebody else's.
             if len(content) < _SHORT:
                 return self._open(call, status, headers, content, started)
@@ -257,19 +268,6 @@ class SignedSession:
             self.clock.signing_offset = call.trial
         call.trial = None if meant else call.trial
 
-    async def _exchange_in_time(self, call: Call) -> tuple[int, Mapping[str, str], bytes]:
-        limit = AttemptLimit()
-        try:
-            async with limit:
-                return await self._exchange(call, limit)
-        except TimeoutError as error:
-            if not limit.expired:
-                raise
-            if limit.ends_call:
-                late = call.too_late()
-                raise late from late.__cause__
-            raise self._lost(call, f"nothing for {self._options.attempt_timeout:g} s") from error
-
     async def _exchange(self, call: Call, limit: AttemptLimit) -> tuple[int, Mapping[str, str], bytes]:
         """Sign, send and read one attempt; once it is signed, the limit of an attempt counts as well."""
 
@@ -326,6 +324,11 @@ class SignedSession:
         response.close()
         what = f"a body of more than {most:,} bytes (max_body)"
         raise not_the_platforms(response.status, b"".join(pieces)[:_SHORT], what)
+
+    def _out_of_time(self, call: Call, limit: AttemptLimit) -> WorkorderError:
+        if limit.ends_call:
+            return call.too_late()
+        return self._lost(call, f"nothing for {self._options.attempt_timeout:g} s")
 
     def _limit_attempt(self, call: Call, limit: AttemptLimit) -> None:
         """Let an attempt that begins now, or begins anew with another piece, end in time for itself and its call."""
