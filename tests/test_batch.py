@@ -312,6 +312,19 @@ async def test_turned_away(sandbox: Sandbox) -> None:
     assert sandbox.applied == []
 
 
+async def test_one_deadline_for_a_mutation_and_the_look_for_it() -> None:
+    """A silent server costs one deadline: what a lost answer leaves of it is all the time to look."""
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    started = time.perf_counter()
+    async with serving(silent) as wire, make_client(wire.url, attempt_timeout=2.0, deadline=2.5) as client:
+        (outcome,) = await ran(client, [CommentTicket(id=1, detail="已处理")])
+    assert outcome.state is State.UNKNOWN
+    assert 2.4 < time.perf_counter() - started < 4
+
+
 async def test_nobody_there(unused_tcp_port: int) -> None:
     """Where nobody listens, everything is NOT_SENT, and the report keeps the first of them."""
     report = BatchReport()
