@@ -141,6 +141,17 @@ async def test_an_unknown_errno_is_not_signed_again(errno: int) -> None:
         assert stamps(wire) == [0, 0]
 
 
+@pytest.mark.parametrize("probe", ['{"errno":8}', '{"errno":23000}', "<html>", "{"])
+async def test_a_read_that_tells_nothing_is_no_proof(probe: str) -> None:
+    """A read that is refused in another way, or gets no answer of the platform, does not say that nothing happened."""
+    answers = [dated('{"errno":7}', 3600), dated(probe, 3600), dated(DONE, 3600)]
+    async with serving(*answers) as wire, make_client(wire.url) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert caught.value.errno == 7
+        assert len(wire.requests) == 2
+
+
 async def test_an_unknown_errno_that_reads_get_too_was_of_the_signature() -> None:
     """A read by the same clock that is refused with the same errno tells that it was the signature."""
     wire, failure = await judged(judge(3600, 300, '{"errno":7}'), lambda client: client.comment_ticket(COMMENT))
