@@ -106,6 +106,15 @@ async def test_throttled_answers_are_no_attempts(
         assert stats.in_flight_limit < 32
 
 
+async def test_throttled_answers_take_no_attempt_from_others() -> None:
+    """A failure after throttled answers is repeated as often as the policy says."""
+    slow, broken = http("", "429 Slow", Retry_After="0"), http("", "502 Bad")
+    retry = RetryPolicy(attempts=2, first=0.001)
+    async with serving(slow, slow, slow, broken, TICKET) as wire, make_client(wire.url, retry=retry) as client:
+        await client.get_ticket(1)
+        assert len(wire.requests) == 5
+
+
 async def test_a_mapped_errno_throttles_as_well() -> None:
     """An errno that the user maps to RateLimitedError pauses all callers, as a 429 does."""
     errnos = {4290: RateLimitedError}
