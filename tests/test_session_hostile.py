@@ -106,6 +106,21 @@ async def test_throttled_answers_are_no_attempts(
         assert stats.in_flight_limit < 32
 
 
+async def test_a_throttled_answer_is_known_before_its_slot_is_given_away() -> None:
+    """Who waits for the slot of a request that is turned away waits for the end of the pause, too."""
+    slow = http("", "429 Slow", Retry_After="30")
+    async with serving(slow) as wire, make_client(wire.url, max_in_flight=1) as client:
+        calls = [asyncio.create_task(client.get_ticket(1)) for _ in range(5)]
+        while not client.stats().throttled:  # noqa: ASYNC110 - in the very turn of the loop
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert len(wire.requests) == 1
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_throttled_answers_take_no_attempt_from_others() -> None:
     """A failure after throttled answers is repeated as often as the policy says."""
     slow, broken = http("", "429 Slow", Retry_After="0"), http("", "502 Bad")
