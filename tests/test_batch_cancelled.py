@@ -284,3 +284,32 @@ async def test_cancelled_again_and_again(sandbox: Sandbox, tmp_path: Path, times
 def _reopened(journal: Path) -> Journal:
     header = orjson.loads(journal.read_bytes().splitlines()[0])
     return Journal(journal, {name: value for name, value in header.items() if name not in ("journal", "version")})
+
+
+async def test_cancelled_after_it_was_turned_away(tmp_path: Path) -> None:
+    """What was sent and turned away unread is as good as not sent: the next run sends it."""
+    journal = tmp_path / "batch.journal"
+    turned_away = asyncio.Event()
+
+    async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(http("", "429 Slow", Retry_After="60"))
+        turned_away.set()
+
+    batch: list[Mutation] = [CommentTicket(id=1001, detail="备注")]
+    done = http('{"errno":10000,"data":{}}')
+    async with serving(turn_away) as wire, make_client(wire.url) as client:
+
+        async def run() -> None:
+            async for _ in run_batch(client, batch, journal=journal, patience=0):
+                pass
+
+        running = asyncio.create_task(run())
+        await turned_away.wait()
+        while not client.stats().throttled:  # noqa: ASYNC110 - in the very turn of the loop
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        wire.script[:] = [done]
+        async with make_client(wire.url) as another:
+            (outcome,) = [one async for one in run_batch(another, batch, journal=journal)]
+        assert (outcome.state, len(wire.requests)) == (State.DONE, 2)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Awaitable, Callable
@@ -28,7 +29,9 @@ from workorder_async import (
     RetryPolicy,
     TicketStateError,
     WorkorderClient,
+    session,
 )
+from workorder_async.large_json import parse_large
 from workorder_async.limiter import Lane
 
 COMMENT = CommentTicket(id=1, detail="已处理")
@@ -390,6 +393,23 @@ async def test_a_large_page_does_not_hold_up_the_loop() -> None:
         assert [ticket.id for ticket in page.tickets] == list(range(100_000))
         # On a quiet machine it is under 0.05 s; on a busy one it is still less than of a page parsed in one piece.
         assert lag.worst < 0.5
+
+
+async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer of more than 2 MiB is parsed and decoded in another thread."""
+    threads = []
+
+    def parse(body: bytes) -> object:
+        threads.append(threading.current_thread())
+        return parse_large(body)
+
+    monkeypatch.setattr(session, "parse_large", parse)
+    title = "工" * 1_000_000
+    large = http('{"errno":10000,"data":{"id":1,"title":"' + title + '"}}')
+    async with serving(large) as wire, make_client(wire.url) as client:
+        assert (await client.get_ticket(1)).title == title
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 # Lanes
