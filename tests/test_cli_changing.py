@@ -233,7 +233,7 @@ def test_close_tells_which_failed(workorder: Workorder, new_ticket: Callable[[],
     if as_json:
         closed, failed = sorted(ran.rows, key=lambda row: int(row["id"]))
         assert closed.items() >= {"id": good, "outcome": "done", "attempts": 1}.items()
-        assert failed.items() >= {"id": bad, "outcome": "rejected", "error": "ApiError", "errno": 90005}.items()
+        assert failed.items() >= {"id": bad, "outcome": "rejected", "error": "NotFoundError", "errno": 90005}.items()
         assert failed["request_id"] in failed["message"]
     else:
         assert ran.out == f"{good} closed\n"
