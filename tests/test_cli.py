@@ -371,7 +371,7 @@ def test_a_gateways_refusal_has_no_errno(
 
 
 def test_a_warning_is_one_remark(sandbox: Sandbox) -> None:
-    """What the library warns of is one line on stderr, without a path and a line; it ends nothing, and is not hidden."""
+    """What the library warns of is one line on stderr, without a path and a line; it ends nothing, and is shown."""
     code = """
 import sys, warnings
 from workorder_async.client import WorkorderClient

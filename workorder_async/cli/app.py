@@ -122,10 +122,10 @@ def _carry_out(arguments: Sequence[str]) -> int:
 def _show_warnings() -> None:
     """Let warnings that are for users be remarks, whatever Python was told of them: none may end a command."""
     warnings.showwarning = _show_warning
-    for category in (UserWarning, RuntimeWarning, FutureWarning):
-        warnings.simplefilter("default", category)
-    for category in (DeprecationWarning, PendingDeprecationWarning):
-        warnings.simplefilter("ignore", category)
+    for shown in (UserWarning, RuntimeWarning, FutureWarning):
+        warnings.simplefilter("default", shown)
+    for hidden in (DeprecationWarning, PendingDeprecationWarning):
+        warnings.simplefilter("ignore", hidden)
 
 
 def _show_warning(
