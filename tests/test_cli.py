@@ -320,7 +320,7 @@ def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
 def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else goes wrong ends in a sentence that asks for a report, with the exit code 1."""
 
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, errnos: object) -> None:
         raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr(WorkorderClient, "from_env", fail)
@@ -371,25 +371,26 @@ def test_a_gateways_refusal_has_no_errno(
 
 
 def test_a_warning_is_one_remark(sandbox: Sandbox) -> None:
-    """What the library warns of is one line on stderr, without a path and a line of the program."""
+    """What the library warns of is one line on stderr, without a path and a line; it ends nothing, and is shown."""
     code = """
 import sys, warnings
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
 make = WorkorderClient.from_env
-def warned(environ):
+def warned(environ, errnos):
     for _ in range(2):
         warnings.warn("plain HTTP to platform.example: anyone between can read it", RuntimeWarning, stacklevel=2)
-    return make(environ)
+    return make(environ, errnos=errnos)
 WorkorderClient.from_env = warned
 sys.argv = ["workorder", "list", "--limit", "1"]
 from workorder_async.__main__ import main
 main()
 """
-    child = python_c(code, sandbox.environment)
-    assert (child.code, child.out.count("\n")) == (0, 1)
-    remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
-    assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
+    for told in ({}, {"PYTHONWARNINGS": "error"}, {"PYTHONWARNINGS": "ignore"}):
+        child = python_c(code, {**sandbox.environment, **told})
+        assert (child.code, child.out.count("\n")) == (0, 1)
+        remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
+        assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
 
 
 async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

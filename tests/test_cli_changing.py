@@ -233,7 +233,7 @@ def test_close_tells_which_failed(workorder: Workorder, new_ticket: Callable[[],
     if as_json:
         closed, failed = sorted(ran.rows, key=lambda row: int(row["id"]))
         assert closed.items() >= {"id": good, "outcome": "done", "attempts": 1}.items()
-        assert failed.items() >= {"id": bad, "outcome": "rejected", "error": "ApiError", "errno": 90005}.items()
+        assert failed.items() >= {"id": bad, "outcome": "rejected", "error": "NotFoundError", "errno": 90005}.items()
         assert failed["request_id"] in failed["message"]
     else:
         assert ran.out == f"{good} closed\n"
@@ -334,3 +334,17 @@ async def test_the_first_failure_of_many_comes_out_as_itself() -> None:
 
     with pytest.raises(BrokenPipeError):
         await each([1, 0], act)
+
+
+@pytest.mark.parametrize(("app_id", "error"), [("sandbox-app", "NotFoundError"), ("another-app", "ApiError")])
+def test_only_a_sandboxs_errnos_are_known(workorder: Workorder, app_id: str, error: str) -> None:
+    """What the sandbox invented has a meaning for its own AppId alone; of a real platform it would be a guess."""
+    refused = http(orjson.dumps({"errno": 90005, "errmsg": "no", "request_id": "r-1"}))
+    with elsewhere(serving(refused)) as wire:
+        ran = workorder("comment", 7, "--detail", "x", "--json", "--base-url", wire.url, "--app-id", app_id)
+    assert (ran.code, ran.rows[0]["error"], ran.rows[0]["errno"]) == (1, error, 90005)
+
+
+def test_the_sandboxs_app_id_is_the_one_that_is_known(sandbox: Sandbox) -> None:
+    """The AppId that `workorder sandbox` prints is the one by which the command line knows it."""
+    assert sandbox.environment["WORKORDER_APP_ID"] == "sandbox-app"

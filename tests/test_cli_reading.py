@@ -20,7 +20,7 @@ from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, Tick
 from workorder_async.cli.exporting import written_whole
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.errors import ConfigError
-from workorder_async.sandbox import Sandbox
+from workorder_async.sandbox import Fault, Sandbox
 
 TICKETS = 250
 
@@ -313,3 +313,68 @@ def test_an_export_is_its_owners_alone(workorder: Workorder, tmp_path: Path, uma
     finally:
         os.umask(before)
     assert [stat.S_IMODE(mode) for mode in (*modes, written, output.stat().st_mode)] == [0o600] * 3
+
+
+@pytest.fixture(scope="module")
+def in_tens() -> Iterator[Sandbox]:
+    """Run a sandbox that gives ten tickets a page."""
+    with elsewhere(Sandbox(120, page_size_cap=10, app_secret=SECRET)) as sandbox:
+        yield sandbox
+
+
+LEFT_AND_ENTERED = "it may not be complete: tickets may have left and entered this filter at once; "
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["export", "--output", "-", "--status", "pending"], "--verify settles it"),
+        (["export", "--output", "-", "--status", "pending", "--verify"], ""),
+        (["export", "--output", "-"], ""),
+        (["export", "--output", "-", "--creator-id", "210002"], ""),
+        (["list", "--limit", "0", "--status", "pending"], "`workorder export --verify` settles it"),
+        (["list", "--limit", "0", "--status", "pending", "--json"], "`workorder export --verify` settles it"),
+        (["list", "--limit", "15", "--status", "pending"], ""),
+        (["list", "--limit", "0"], ""),
+    ],
+)
+def test_what_may_not_be_complete_is_said_with_its_remedy(
+    in_tens: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], remedy: str
+) -> None:
+    """Where tickets may leave and enter a filter meanwhile, that is said once, in the words of the command line."""
+    ran = runner(in_tens.environment, monkeypatch, capsys)(*words)
+    assert (ran.code, ran.out == "") == (0, False)
+    said = [line for line in ran.err.splitlines() if "complete" in line]
+    assert said == ([LEFT_AND_ENTERED + remedy] if remedy else [])
+    assert "verify=True" not in ran.err
+
+
+def test_a_verified_export_goes_over_the_list_again(
+    in_tens: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`export --verify` reads the list twice at the least."""
+    workorder = runner(in_tens.environment, monkeypatch, capsys)
+    before = in_tens.requests["list_tickets"]
+    assert len(workorder("export", "--output", "-", "--verify").rows) == 120
+    assert in_tens.requests["list_tickets"] - before >= 24
+
+
+def test_rows_that_cannot_be_read_can_be_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A row that does not fit ends an export with the way round; with --skip-bad-rows it is left out and named."""
+    words = ["export", "--output", str(tmp_path / "t.jsonl")]
+    with elsewhere(Sandbox(31, faults=[Fault("bad_row")], app_secret=SECRET)) as broken:
+        workorder = runner(broken.environment, monkeypatch, capsys)
+        failed, skipped = workorder(*words), workorder(*words, "--skip-bad-rows")
+        raw = workorder("export", "--output", "-", "--raw", "--skip-bad-rows")
+    ids = [orjson.loads(line)["id"] for line in (tmp_path / "t.jsonl").read_bytes().splitlines()]
+    assert failed.code == 1
+    assert "$.data.tickets[15].created_time" in failed.err
+    assert "with --skip-bad-rows it leaves out those that cannot be read" in failed.err
+    assert (len(raw.rows), "left out" in raw.err) == (31, False)
+    assert skipped.code == 0
+    assert "exported 30 tickets to " in skipped.err
+    assert "workorder: left out ticket 1016: $.data.tickets[15].created_time is " in skipped.err
+    assert "it may not be complete: 1 rows could not be read, and were skipped\n" in skipped.err
+    assert sorted(ids) == [id for id in range(1001, 1032) if id != 1016]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli_runs import SECRET, Ran, Workorder, elsewhere, in_child, runner, start
 from tests.conftest import http, serving
-from workorder_async.cli import checks, demo
+from workorder_async.cli import checks, touring
 from workorder_async.cli.exporting import write_lines
 from workorder_async.client import WorkorderClient
 from workorder_async.models import CloseTicket, TicketDetail
@@ -47,6 +47,7 @@ def test_the_demo_shows_everything(tmp_path: Path) -> None:
     facts = dict(line.split(maxsplit=1) for line in ran.out.splitlines() if "  " in line)
     assert facts["tickets"] == "1,200"
     assert facts["closed"].startswith("50 of 50 pending, 16 at a time, in ")
+    assert facts["walk"] == "exact: frozen, no drift"
     for said in ("lines written                1,200 to", "unique ids                   1,200", "48,000 bytes"):
         assert said in ran.out
     assert "已复现, 正在排查" in ran.out
@@ -101,9 +102,9 @@ def test_the_demo_fails_where_something_is_lost(
         detail = await read(client, id)
         return TicketDetail(id=detail.id)
 
-    monkeypatch.setattr(demo, "write_lines", losing)
+    monkeypatch.setattr(touring, "write_lines", losing)
     monkeypatch.setattr(WorkorderClient, "get_ticket_detail", forgetting)
-    monkeypatch.setattr(demo, "CloseTicket", _nobodys_close)
+    monkeypatch.setattr(touring, "CloseTicket", _nobodys_close)
     ran = workorder("demo", "--tickets", 30, "--output", tmp_path / "t.jsonl", "--closes", 1, "--latency", 0)
     assert ran.code == 1
     for complaint in ("has 2 lines instead of 30", "ids that come more than once", "errno 90006", "comment", "48,000"):
@@ -210,7 +211,8 @@ def test_a_healthy_platform(workorder: Workorder) -> None:
 def examined(workorder: Workorder, *words: object) -> dict[str, tuple[bool | None, str]]:
     """Return what the doctor says of each check, as JSON; fail unless it exits with 1."""
     ran = workorder("doctor", "--json", *words)
-    assert (ran.code, ran.err) == (1, "")
+    assert ran.code == 1
+    assert all(line.startswith("workorder: plain HTTP to ") for line in ran.err.splitlines())
     assert [row["name"] for row in ran.rows] == [*FOUR, *STEPS]
     return {row["name"]: (row["ok"], f"{row['found']}; {row['mend']}") for row in ran.rows}
 

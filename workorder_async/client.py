@@ -132,11 +132,16 @@ class WorkorderClient:
         self._walks: WeakSet[Walk] = WeakSet()
 
     @classmethod
-    def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None) -> Self:
+    def from_env(
+        cls,
+        environ: "Mapping[str, str | Secret] | None" = None,
+        *,
+        errnos: Mapping[int, type[ApiError]] | None = None,
+    ) -> Self:
         """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
 
-        They are taken from `environ`; None is the process's environment. Raises `ConfigError` that names each variable
-        that is missing.
+        They are taken from `environ`; None is the process's environment. `errnos` says what errnos mean, as for the
+        class itself. Raises `ConfigError` that names each variable that is missing.
         """
         found = _variables(os.environ if environ is None else environ)
         # Else a traceback with locals would show the secret.
@@ -147,7 +152,7 @@ class WorkorderClient:
             raise ConfigError(f"missing in the environment: {', '.join(missing)}. {meanings}")
         base_url, app_id, secret, scheme = found
         signer = SchemeSigner(app_id.reveal().strip(), secret, scheme.reveal().strip())
-        return cls(base_url.reveal().strip(), signer=signer)
+        return cls(base_url.reveal().strip(), signer=signer, errnos=errnos)
 
     @property
     def base_url(self) -> str:

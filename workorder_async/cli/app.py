@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     _escape_what_cannot_be_encoded()
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            _show_warnings()
             return _carry_out(arguments)
     except BrokenPipeError:
         return failures.READER_GONE
@@ -117,6 +117,15 @@ def _carry_out(arguments: Sequence[str]) -> int:
         note(f"workorder: a defect of this program, please report it with what --verbose says: {error!r}")
         return failures.FAILED
     return code if isinstance(code, int) else failures.OK
+
+
+def _show_warnings() -> None:
+    """Let warnings that are for users be remarks, whatever Python was told of them: none may end a command."""
+    warnings.showwarning = _show_warning
+    for shown in (UserWarning, RuntimeWarning, FutureWarning):
+        warnings.simplefilter("default", shown)
+    for hidden in (DeprecationWarning, PendingDeprecationWarning):
+        warnings.simplefilter("ignore", hidden)
 
 
 def _show_warning(

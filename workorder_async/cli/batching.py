@@ -239,7 +239,7 @@ async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "Workorder
 
 
 async def _look(client: "WorkorderClient", tally: "Tally") -> None:
-    """Look for what was under way and got no answer; what is not there may still come, and stays unknown."""
+    """Look for what was under way and got no answer; what is not there may still come, and stays in `cut_short`."""
     from workorder_async.batch import State
 
     async def look(outcome: "Outcome") -> None:
@@ -248,11 +248,6 @@ async def _look(client: "WorkorderClient", tally: "Tally") -> None:
             tally.cut_short.remove(outcome)
             tally.note(evolve(outcome, state=State.DONE, error=None))
 
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await each(list(tally.cut_short), look)
-    finally:
-        tally.interrupted = False
-        for outcome in tally.cut_short:
-            tally.note(outcome)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            await each(list(tally.cut_short), look)

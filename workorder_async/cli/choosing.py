@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
 from workorder_async.cli.connection import Flag
+from workorder_async.cli.exporting import doubt
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.output import note
 from workorder_async.cli.progress import Bar
@@ -152,7 +153,7 @@ async def _matching(client: "WorkorderClient", query: TicketQuery) -> list[Chose
                 chosen += [Chosen(ticket.id, ticket.title, ticket.creator_name) for ticket in tickets]
                 bar(len(chosen), max(len(chosen), walk.report.last_total))
     if not walk.report.exact:
-        note(f"a ticket may be missing from the list: {walk.report.reason}")
+        note(f"a ticket may be missing here: {doubt(walk.report, 'run it again to find what is left')}")
     return chosen
 
 

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from workorder_async.cli.asking import ask_secret, can_ask
 from workorder_async.cli.output import safe
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ BASE_URL: Final = "WORKORDER_BASE_URL"
 APP_ID: Final = "WORKORDER_APP_ID"
 SECRET: Final = "WORKORDER_APP_SECRET"  # noqa: S105 - the variable's name
 SCHEME: Final = "WORKORDER_SIGN_SCHEME"
+# What `workorder sandbox` prints; it has no option for another one.
+_SANDBOX_APP_ID: Final = "sandbox-app"
 
 Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
 """An option without a value."""
@@ -89,10 +91,18 @@ BY_ENVIRONMENT: Final = Connection()
 
 
 def make_client(environ: Environment) -> "WorkorderClient":
-    """Make a client of the four variables. Raises `ConfigError` for one that is missing or cannot work."""
+    """Make a client of the four variables. Raises `ConfigError` for one that is missing or cannot work.
+
+    Of a sandbox it knows the errnos; a real platform gives nobody the AppId of `workorder sandbox`.
+    """
     from workorder_async.client import WorkorderClient
 
-    return WorkorderClient.from_env(environ)
+    errnos: Mapping[int, type[ApiError]] = {}
+    if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:
+        from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
+
+        errnos = SANDBOX_ERRNOS
+    return WorkorderClient.from_env(environ, errnos=errnos)
 
 
 def missing(environ: Environment) -> list[str]:

@@ -25,6 +25,7 @@ from workorder_async.windows import WalkOptions
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
     from workorder_async.paging import WalkedPage
+    from workorder_async.report import WalkReport
     from workorder_async.walk import Walk
 
 
@@ -79,10 +80,18 @@ async def _export(
     report = walk.report
     note(f"exported {tickets:,} tickets{place} in {seconds:.1f} s ({tickets / seconds:,.0f} tickets/s)")
     for row in report.skipped:
-        note(f"workorder: left out {'a row' if row.id is None else f'ticket {row.id}'}: {row.path} is {row.got}")
+        which = "a ticket without a number" if row.id is None else f"ticket {row.id}"
+        note(f"workorder: left out {which}: {row.path} is {row.got}, not {row.expected}")
+    if report.skipped_rows > len(report.skipped):
+        note(f"... and {report.skipped_rows - len(report.skipped):,} more")
     if not report.exact:
-        note(f"it may not be complete: {report.reason.replace('verify=True', '--verify')}")
+        note(f"it may not be complete: {doubt(report, '--verify settles it')}")
     return 0
+
+
+def doubt(report: "WalkReport", remedy: str) -> str:
+    """Say why a list may not be complete, and what a user of this command can do about it."""
+    return report.reason.rpartition(", but ")[2].replace("verify=True settles it", remedy)
 
 
 async def write_lines(walk: "Walk", file: BinaryIO | None, bar: Bar, *, raw: bool = False) -> int:

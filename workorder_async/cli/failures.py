@@ -36,7 +36,8 @@ EXIT_CODES: Final = """\
 # Checked from top to bottom: what is more special stands first.
 _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     OutcomeUnknownError: "look with `workorder show ID` or `workorder list` before you do it again",
-    DecodeError: "the API document says otherwise; `workorder export --raw` takes tickets as they come",
+    DecodeError: "the API document says otherwise; `workorder export --raw` takes tickets as they come, and with "
+    "--skip-bad-rows it leaves out those that cannot be read",
     ResponseError: "`workorder doctor` looks for the cause",
     NoAnswerError: "`workorder doctor` looks for the cause",
     NotSentError: "`workorder doctor` looks for the cause",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, validators
 
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
-from workorder_async.cli.exporting import walked
+from workorder_async.cli.exporting import doubt, walked
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.output import note, print_tickets, write_json
 from workorder_async.cli.progress import Bar
@@ -72,6 +72,8 @@ async def _pages(
             left -= len(rows)
             if not left:
                 return
+        if not limit and not walk.report.exact:
+            note(f"it may not be complete: {doubt(walk.report, '`workorder export --verify` settles it')}")
 
 
 def show(

@@ -72,12 +72,14 @@ class Tally(BatchReport):
             self.note(Outcome(change, State.NOT_SENT, error))
 
     def take_rest(self, changes: "Iterable[Change]") -> None:
-        """Note what the batch left: what was under way is not known, what it did not come to was not sent."""
-        if self._under_way:
-            ids = ", ".join(map(str, sorted(self._under_way)))
-            note(f"workorder: cut short; not known to be {self.done}: {ids}")
-        for change in list(self._under_way.values()):
-            self.note(Outcome(change, State.UNKNOWN))
+        """Note what the batch left: what was cut short is not known, what it did not come to was not sent."""
+        self.interrupted = False
+        unknown = {id: Outcome(change, State.UNKNOWN) for id, change in self._under_way.items()}
+        unknown |= {_ticket_id(outcome.mutation): outcome for outcome in self.cut_short}
+        if unknown:
+            note(f"workorder: cut short; not known to be {self.done}: {', '.join(map(str, sorted(unknown)))}")
+        for outcome in unknown.values():
+            self.note(outcome)
         for change in changes:
             self.note(Outcome(change, State.NOT_SENT))
 

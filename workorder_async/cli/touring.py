@@ -1,0 +1,142 @@
+"""The steps of `workorder demo`: walk, export, batch, upload, creation, comment; each is counted and read back."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from attrs import define, field
+
+from workorder_async.cli.exporting import write_lines, written_whole
+from workorder_async.cli.failures import sentence
+from workorder_async.cli.progress import Bar
+from workorder_async.models import (
+    Attachment,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Priority,
+    TicketQuery,
+    TicketStatus,
+    TicketSummary,
+    TicketType,
+)
+
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+    from workorder_async.report import WalkReport
+
+AT_ONCE: Final = 16
+TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
+_COMMENT: Final = "已复现, 正在排查 (commented by workorder demo)"
+
+
+@define
+class Tour:
+    """What the demo does with a client, one step a method; `facts` are for the summary, `complaints` should be none."""
+
+    client: "WorkorderClient"
+    facts: list[tuple[str, str]] = field(factory=list)
+    complaints: list[str] = field(factory=list)
+    known_id: int | str = "ID"
+
+    async def export(self, tickets: int, output: Path) -> None:
+        """Walk over all tickets, 8 requests at a time, into a file; then count what the file holds."""
+        started = perf_counter()
+        with Bar("walking", delay=0) as bar, written_whole(output) as file:
+            async with self.client.walk() as walk:
+                await write_lines(walk, file, bar)
+        seconds = perf_counter() - started
+        ids: list[int] = await asyncio.to_thread(_ids_in, output)
+        self.facts += [
+            ("tickets", f"{tickets:,}"),
+            ("lines written", f"{len(ids):,} to {output}"),
+            ("unique ids", f"{len(set(ids)):,}"),
+            ("walk", walk_in_words(walk.report)),
+            ("seconds", f"{seconds:.2f}"),
+            ("tickets/s", f"{len(ids) / seconds:,.0f}"),
+        ]
+        self.known_id = ids[0] if ids else "ID"
+        self._require(len(ids) == tickets, f"{output} has {len(ids):,} lines instead of {tickets:,}")
+        self._require(len(set(ids)) == len(ids), f"{output} has ids that come more than once")
+
+    async def close_pending(self, number: int) -> None:
+        """Close pending tickets on their creators' behalf, at most 16 at a time."""
+        from workorder_async.batch import BatchReport, State, run_batch
+
+        pending: list[TicketSummary] = []
+        async with self.client.walk(TicketQuery(status=TicketStatus.PENDING)) as walk:
+            async for tickets in walk:
+                pending += tickets
+                if len(pending) >= number:
+                    break
+        # The sandbox knows a creator by the name; the number of the address book may be any.
+        closes = [
+            CloseTicket(id=ticket.id, closer_id=40084, closer_name=ticket.creator_name, solved_time=datetime.now(UTC))
+            for ticket in pending[:number]
+        ]
+        report = BatchReport()
+        started = perf_counter()
+        with Bar("closing", delay=0) as bar:
+            batch = run_batch(self.client, closes, concurrency=AT_ONCE, report=report)
+            async with aclosing(batch) as outcomes:
+                async for _ in outcomes:
+                    bar(report.total, len(closes))
+        seconds = perf_counter() - started
+        closed = report.counts[State.DONE]
+        self.facts.append(("closed", f"{closed} of {len(closes)} pending, {AT_ONCE} at a time, in {seconds:.2f} s"))
+        self.complaints += [f"ticket {one.ticket_id}: {sentence(one.error)}" for one in report.unsettled if one.error]
+
+    async def create_and_comment(self) -> None:
+        """Upload a file, create a ticket with it, comment on that, and read both back through its detail."""
+        with Bar("uploading", unit="bytes", delay=0) as bar:
+            attachment = await self.client.upload_file(TRACE, file_name="trace.log", on_progress=bar)
+        id = await self.client.create_ticket(new_ticket(attachment))
+        await self.client.comment_ticket(CommentTicket(id=id, detail=_COMMENT))
+        detail = await self.client.get_ticket_detail(id)
+        said = [step.detail for assign in detail.assigns for step in assign.history if step.detail == _COMMENT]
+        sizes = [file.file_size for file in detail.attachment]
+        self.facts += [
+            ("created", f"ticket {id}"),
+            ("comment read back", ", ".join(said)),
+            (
+                "upload",
+                f"{attachment.file_name}, {', '.join(f'{size:,}' for size in sizes)} bytes by the ticket's detail",
+            ),
+        ]
+        self._require(said == [_COMMENT], f"the detail of ticket {id} does not show the comment once")
+        self._require(sizes == [len(TRACE)], f"the detail of ticket {id} does not show the {len(TRACE):,} bytes sent")
+
+    def _require(self, holds: bool, complaint: str) -> None:
+        if not holds:
+            self.complaints.append(complaint)
+
+
+def _ids_in(file: Path) -> list[int]:
+    with file.open("rb") as lines:
+        return [orjson.loads(line)["id"] for line in lines]
+
+
+def walk_in_words(report: "WalkReport") -> str:
+    """Say whether a walk was exact, and why or why not."""
+    return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
+
+
+def new_ticket(attachment: Attachment, title: str = "网关超时, 请协助排查") -> CreateTicket:
+    """Return a ticket to be created, with a file."""
+    return CreateTicket(
+        title=title,
+        detail="09:30 起部分请求超时, 日志见附件。",
+        reported_time=datetime.now(UTC),
+        type=TicketType.TROUBLESHOOTING,
+        priority=Priority.HIGH,
+        customer_organization_id=5001,
+        customer_organization_name="北京晨曦网络科技有限公司",
+        repository_product_id=36,
+        creator_id=210002,
+        creator_name="姜程",
+        attachment=[attachment],
+    )
