@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from attrs import define, field
 
+from tests.arrivals import ORDERS
 from workorder_async import TicketQuery, TicketStatus, WalkDriftError
 from workorder_async.envelope import Answer
 from workorder_async.models import JSON, PageRequest
@@ -100,38 +101,51 @@ class Game:
     enter: int = 0
     came: list[int] = field(factory=list)
     error: str = ""
+    order: str = "any"
 
     def play(self) -> WalkReport:
-        """Walk to the end, with reads carried out and answered in any order."""
+        """Walk to the end, with reads carried out in any order, and their answers coming in the game's order."""
         random, walk = self.server.random, self.walk
         sent: list[Read] = []
+        answered: list[tuple[Read, Answer | None]] = []
         try:
             while not walk.finished:
                 while (page := walk.take()) is not None:
                     self.came += page.ids
                 while (read := walk.next_read()) is not None:
                     sent.append(read)
-                if not sent:
+                if not sent and not answered:
                     assert walk.finished, "the walk neither reads nor ends"
                     break
-                self._carry_out(sent.pop(random.randrange(min(len(sent), walk.concurrency))))
+                if sent and len(answered) < walk.concurrency and (not answered or random.random() < 0.6):
+                    read = sent.pop(random.randrange(min(len(sent), walk.concurrency)))
+                    answered.append((read, self._carry_out(read)))
+                else:
+                    sizes = [0 if answer is None else len(str(answer.data)) for _, answer in answered]
+                    self._deliver(*answered.pop(ORDERS[self.order](random, sizes)))
         except (WalkDriftError, RefusedError) as error:
             self.error = str(error) or "refused"
         return walk.report
 
-    def _carry_out(self, read: Read) -> None:
-        walk, server = self.walk, self.server
+    def _carry_out(self, read: Read) -> Answer | None:
+        """Return the server's answer, None where it refuses; then the list may move."""
+        server = self.server
         try:
-            answer = server.read(read.request)
+            return server.read(read.request)
         except RefusedError:
-            if read.request.page == 1 or not walk.refuse(read):
-                raise
-            return
+            return None
         finally:
             if server.random.random() < 0.5:
                 server.leave(self.leave, may_return=self.enter > 0)
                 server.enter(self.enter)
-        walk.receive(read, answer, NOW)
+
+    def _deliver(self, read: Read, answer: Answer | None) -> None:
+        if answer is not None:
+            self.walk.receive(read, answer, NOW)
+        elif not self.walk.is_wanted(read):
+            self.walk.drop(read)
+        elif read.request.page == 1 or not self.walk.refuse(read):
+            raise RefusedError
 
 
 def make_game(seed: int, *, still: bool) -> tuple[Game, bool]:
@@ -168,7 +182,7 @@ def make_game(seed: int, *, still: bool) -> tuple[Game, bool]:
         verify=verify,
         window=random.choice([None, None, 0, 60]),
     )
-    game = Game(server, walk)
+    game = Game(server, walk, order=random.choice(list(ORDERS)))
     if not still:
         game.leave = random.choice([0, 1, 1, 2, 5])
         # Of what is filtered by nothing, or by created time, tickets only leave: those that are deleted.
