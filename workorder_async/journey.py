@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 
 from attrs import Factory, define, field, frozen
 
@@ -99,6 +100,8 @@ class Journey:
     reached: int = 0
     #: The place of its first page in the ledger, where its order is to be watched.
     first_place: int = -1
+    #: The smallest total of what was given out on it: a page with a larger one was read before that.
+    low: float = inf
     #: The last page that showed rows, and whether nothing is left to give out.
     last: int = 0
     over: bool = False
@@ -144,11 +147,12 @@ class Journey:
             self._vain -= len(odd.counts) > 1
             self._refuted -= odd.refuted
 
-    def mend(self, repair: Repair, page: HeldPage) -> None:
-        """Hand a page to the repair that asked for it."""
+    def mend(self, repair: Repair, page: HeldPage) -> bool:
+        """Hand a page to the repair that asked for it; whether the page shows known rows in another order."""
         repair.receive(page.rows, page.ids, page.answer, page.total)
         if repair.done:
             self.repairs.remove(repair)
+        return repair.is_disordered
 
     def begin_behind(self, number: int) -> None:
         """Begin a way to the front one page further back: page `number`, the first one, does not show the end."""

@@ -49,7 +49,7 @@ from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.freezing import created_time, freeze
 from workorder_async.journey import Doubt, Edge, HeldPage, Journey
 from workorder_async.ledger import ROUND, Ledger
-from workorder_async.models import PageRequest, TicketQuery
+from workorder_async.models import PageRequest, Pagination, TicketQuery
 from workorder_async.repair import PushedRows, Repair, SlidRows, Trend
 from workorder_async.report import SkippedRow, WalkReport
 
@@ -310,12 +310,15 @@ class PageWalk:
             return None
 
     def _receive_tail(self, ids: list[int], total: int) -> None:
-        """Take in what stands behind the last row: nothing but known tickets end the list, else pages must tell."""
+        """Take in what stands behind the last row: nothing but known tickets end the list, else pages must tell.
+
+        The last row is one of them: without it the server does not understand these times.
+        """
         front, known = self._journey.front, self.ledger.seen
         if any(id not in known for id in ids):
             self.capped = True
             self.ledger.flaw("the totals are wrong or missing")
-        elif total <= len(ids):
+        elif ids and total <= len(ids):
             self._hold(front, HeldPage([], [], Answer(None), self.ledger.last_total, [], 0))
             return
         self._journey.again.append(front)
@@ -331,18 +334,11 @@ class PageWalk:
         skipped: list[SkippedRow] = []
         pagination, rows, ids = read_rows(answer, skipped if self._skips else None)
         self._answers += 1
-        if read.journey is not self._journey:
-            if self._turned and not self._journey.front:
-                self.ledger.note_total(max(0, pagination.total), read.low)
-            return
-        if read.is_tail:
-            self._receive_tail(ids, pagination.total)
-            return
         number, said, count = read.request.page, pagination.page_size, len(ids) + len(skipped)
         if count > (self._stride or self._first.page_size):
             count = len(set(ids)) + len(skipped)
-        if read.is_sample:
-            self._receive_sample(count, said)
+        if read.journey is not self._journey or read.is_tail or read.is_sample:
+            self._receive_aside(read, ids, pagination, count)
             return
         if not self._stride and not self._set_stride(said, count, pagination.total, rows, now):
             return
@@ -362,8 +358,18 @@ class PageWalk:
         page = HeldPage(rows, ids, answer, total, skipped, count)
         if read.repair is None:
             self._hold(number, page)
+        elif self._journey.mend(read.repair, page):
+            self.ledger.flaw("the order of the list is not stable")
+
+    def _receive_aside(self, read: PageRead, ids: list[int], pagination: Pagination, count: int) -> None:
+        """Take in an answer that is not one of the pages of the way."""
+        if read.journey is not self._journey:
+            if self._turned and not self._journey.front:
+                self.ledger.note_total(max(0, pagination.total), read.low)
+        elif read.is_tail:
+            self._receive_tail(ids, pagination.total)
         else:
-            self._journey.mend(read.repair, page)
+            self._receive_sample(count, pagination.page_size)
 
     def _set_stride(self, said: int, count: int, total: int, rows: list[Row], now: float) -> bool:
         """Take the stride, and the end of the list, from the first answer; whether that was possible."""
@@ -386,8 +392,7 @@ class PageWalk:
 
     def _is_repeated_end(self, number: int, ids: list[int], total: int) -> bool:
         """Tell whether a page behind the end shows known tickets only, as where the last page is given again."""
-        seen = self.ledger.seen
-        return number > 1 and total <= (number - 1) * self._stride and all(id in seen for id in ids)
+        return number > 1 and total <= (number - 1) * self._stride and self.ledger.have_come(ids)
 
     def _sound_total(self, total: int, number: int, count: int) -> int:
         """Return the total, or where it is less than the rows that came, one that makes the walk go on to the end."""
@@ -559,12 +564,10 @@ class PageWalk:
         totals = (before.total, behind.total)
         self.ledger.drifts += 1
         repairs: list[Repair] = [
-            SlidRows.behind(
-                number, self._stride, totals, before=set(before.ids), after=set(behind.ids), trend=self._trend
-            )
+            SlidRows.behind(number, self._stride, totals, before=before.ids, after=behind.ids, trend=self._trend)
         ]
         if not self._frozen or self.ledger.entered:
-            repairs.append(PushedRows.behind(number, self._stride, totals))
+            repairs.append(PushedRows.behind(number, self._stride, totals, behind.ids))
         waiting.repairs += repairs
         self._journey.repairs += repairs
 
@@ -601,7 +604,8 @@ class PageWalk:
         for repair in page.repairs:
             for rows, ids, answer in repair.found:
                 self._give_out_rows(rows, ids, answer, -1)
-        if journey.first_place >= 0 and self.ledger.passes == 1:
+        journey.low = min(journey.low, *(repair.total for repair in page.repairs), page.total)
+        if journey.first_place >= 0 and self.ledger.passes == 1 and page.total <= journey.low:
             self.ledger.note_order(page.ids, journey.first_place)
         place = self.ledger.place(number, self._stride, page.total, page.count)
         if (number - 1) * self._stride < journey.reached:
