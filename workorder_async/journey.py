@@ -15,7 +15,7 @@ _EMPTY_PAGES_THAT_END = 8
 _REREADS = 2
 # Of all pages of a journey together, as long as they stay odd.
 _VAIN_REREADS = 16
-# After page 1 came full so often though other pages came odd again and again, it is not asked any more.
+# After another page came full so often though other pages came odd again and again, it is not asked any more.
 _REFUTED_IN_ALL = 3
 
 
@@ -62,7 +62,7 @@ class Oddity:
 
 @define(eq=False)
 class Doubt:
-    """The question whether the server gives fewer rows now, after page `number` came so twice; page 1 answers it."""
+    """The question whether the server gives fewer rows now, as page `number` came twice; another page answers it."""
 
     number: int
     repair: Repair | None
@@ -128,7 +128,7 @@ class Journey:
         return len(odd.counts) <= _REREADS + odd.refuted and self._vain < _VAIN_REREADS
 
     def may_doubt(self, odd: Oddity, *, is_short: bool) -> bool:
-        """Tell whether a page that may show a smaller stride is reason to ask for page 1."""
+        """Tell whether a page that may show a smaller stride is reason to ask for another page."""
         once_more = odd.refuted < (2 if is_short else 1)
         return len(odd.counts) > 1 and once_more and self._refuted < _REFUTED_IN_ALL
 

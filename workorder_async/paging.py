@@ -7,10 +7,11 @@ leave and rows that enter, and what contradicts that is noticed by tickets that 
 1. Freeze. After the first answer `created_end` is set so that later tickets stay out (`freezing.py`).
 2. Stride. How many rows a page has is told by the rows of the first answer. It changes on evidence of the rows only: a
    page with fewer rows than its total says, or with more than the others, is read again. A larger stride is taken where
-   the page comes so twice. A smaller one is taken where page 1, read after that, has as few rows, and no page that was
-   asked for since the first odd answer came full: a server that has lowered its cap gives no full page any more, one
-   that cut single answers does. What `pagination.page_size` says alone changes nothing. While the stride is less than a
-   quarter of what was asked for, page 1 is read at the full size ever more rarely, and tells when it is more again.
+   the page comes so twice. A smaller one is taken where page 1 (or 2, for page 1), read after that, is as small, and no
+   page that was asked for since the first odd answer came full: a server that has lowered its cap gives no full page
+   any more, one that cut single answers does. What `pagination.page_size` says alone changes nothing. While the stride
+   is less than a quarter of what was asked for, pages 2 and 1 in turn are read at the full size, ever more rarely, and
+   tell when it is more.
 3. Window. Twice `concurrency` reads are asked for at most (whoever drives the walk lets `concurrency` of them be under
    way, and has the next at hand when one ends), and four times `concurrency` pages are held.
 4. Dedupe. A row whose id was given out is dropped, and counted.
@@ -114,7 +115,7 @@ class PageRead:
     serial: int
     #: Whether it looks behind the end by created time, instead of by the page's number.
     is_tail: bool = False
-    #: Whether it is page 1, read to see how many rows the server gives.
+    #: Whether it is one of the first pages, read to see how many rows the server gives.
     is_sample: bool = False
 
 
@@ -143,6 +144,7 @@ class PageWalk:
         self._max_passes = max_passes
         self._skips = skip_bad_rows
         self._stride = 0
+        self._sampled = 1
         # When a very small stride is doubted next, in requests, and how many after that.
         self._sample_at = self._wait = _REQUESTS_BEFORE_A_SAMPLE
         self._under_way = 0
@@ -234,7 +236,10 @@ class PageWalk:
         if number is None:
             return None
         if 0 < self._stride * _SUSPICIOUS_PART < self._first.page_size and self.ledger.requests >= self._sample_at:
-            return self._sample()
+            self._wait *= 2
+            self._sample_at = self.ledger.requests + self._wait
+            self._sampled = 3 - self._sampled
+            return self._sample(self._sampled)
         self._journey.next += self._journey.step
         return self._read(number)
 
@@ -369,7 +374,7 @@ class PageWalk:
         elif read.is_tail:
             self._receive_tail(ids, pagination.total)
         else:
-            self._receive_sample(count, pagination.page_size)
+            self._receive_sample(read.request, count, pagination)
 
     def _set_stride(self, said: int, count: int, total: int, rows: list[Row], now: float) -> bool:
         """Take the stride, and the end of the list, from the first answer; whether that was possible."""
@@ -504,25 +509,26 @@ class PageWalk:
         return False
 
     def _resolve(self, doubt: Doubt) -> PageRead | None:
-        """Read page 1 when all that is under way has come; not where one of those that came tells enough."""
+        """Read another page when all that is under way has come; not where one of those that came tells enough."""
         if doubt.is_asked or self._under_way:
             return None
         if self._journey.full > doubt.odd.since:
             self._journey.refute(doubt, self.ledger.requests)
             return self.next_read()
         doubt.is_asked = True
-        return self._sample()
+        return self._sample(2 if doubt.number == 1 else 1)
 
-    def _sample(self) -> PageRead:
-        """Read page 1 at the full size, to see how many rows the server gives now."""
-        self._wait *= 2
-        self._sample_at = self.ledger.requests + self._wait
-        read = self._read(1)
+    def _sample(self, number: int) -> PageRead:
+        """Read one of the first pages at the full size, to see how many rows the server gives now."""
+        read = self._read(number)
         size = max(self._stride, self._first.page_size)
         return evolve(read, request=evolve(read.request, page_size=size), is_sample=True)
 
-    def _receive_sample(self, count: int, said: int) -> None:
-        journey, told = self._journey, self._told(count, said)
+    def _receive_sample(self, request: PageRequest, count: int, pagination: Pagination) -> None:
+        journey, told = self._journey, self._told(count, pagination.page_size)
+        if not pagination.page_size and count == pagination.total - (request.page - 1) * request.page_size:
+            # The end of a short list.
+            told = 0
         doubt, journey.doubt = journey.doubt, None
         if told > self._stride:
             self._change_stride(told)

@@ -31,8 +31,8 @@ _SAFE_DEPTH = 0.9
 # More than these are not cut at once: larger windows are, when it is their turn.
 _WINDOWS_AT_ONCE = 32
 _LEVELS = 6
-# Totals of a plan bring nothing new, and a plan is no larger than some dozens.
-_BARREN_READS = 128
+# Totals of a plan bring nothing new; where tickets lie very unevenly one plan asks for more than a hundred.
+_BARREN_READS = 192
 _READS_PER_PAGE = 16
 
 
