@@ -252,7 +252,7 @@ def test_stray_rows_in_every_order(order: str) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("page", [1, 2, 17, 50])
 def test_one_page_always_cut(order: str, page: int) -> None:
-    """A page that always comes as one row, and says so, is no other stride: it costs some reads, and never the stride."""
+    """A page that always comes as one row, and says so, costs some reads, and never the stride."""
     for concurrency in (1, 3, 8):
         server = Server(Random(page), [(NOW - 10 - id, id) for id in range(1, 991)], Lies(cut_page=page))
         game = Game(server, WindowWalk(TicketQuery(), page_size=20, concurrency=concurrency), order=order)

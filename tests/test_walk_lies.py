@@ -143,6 +143,21 @@ async def test_page_ignored(total: int, concurrency: int, filters: bool) -> None
         assert len(liar.asked) <= 350
 
 
+async def test_first_answer_empty() -> None:
+    """A first answer without rows, of a list that has some, is read again, and sets no stride."""
+
+    def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
+        if len(liar.asked) == 1:
+            data["pagination"]["page_size"] = 1
+            data["tickets"] = []
+
+    async with lying(1050, lie) as (liar, client):
+        came, report = await walked(client)
+    assert len(came) == 1050
+    assert report.exact, report
+    assert len(liar.asked) == 12
+
+
 async def test_empty_pages_with_a_huge_total() -> None:
     """Pages without rows end a walk soon, whatever the total says, and it is not exact."""
 

@@ -379,13 +379,15 @@ class PageWalk:
     def _set_stride(self, said: int, count: int, total: int, rows: list[Row], now: float) -> bool:
         """Take the stride, and the end of the list, from the first answer; whether that was possible."""
         asked, journey = self._first.page_size, self._journey
-        if 0 < count < total and count * _SUSPICIOUS_PART < asked:
+        if count < total and count * _SUSPICIOUS_PART < asked:
             odd = journey.note_odd(1, count, self.ledger.requests)
             if not odd.came_twice and journey.may_read_again(odd):
                 journey.ask_again(1)
                 return False
         journey.acquit(1)
-        if count in (0, total):
+        if not count:
+            self._stride = asked
+        elif count == total:
             self._stride = max(said if 0 < said <= asked else asked, count)
         else:
             self._stride = count
