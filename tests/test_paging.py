@@ -8,6 +8,7 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.arrivals import ORDERS
 from workorder_async.envelope import Answer
 from workorder_async.errors import WalkDriftError
 from workorder_async.models import JSON, TicketQuery
@@ -58,9 +59,17 @@ class List:
 
 
 def play(
-    walk: PageWalk, server: List, random: Random, change: Callable[[], None], *, in_order: bool = False
+    walk: PageWalk,
+    server: List,
+    random: Random,
+    change: Callable[[], None],
+    *,
+    in_order: bool = False,
+    arrival: str = "any",
 ) -> list[int]:
     """Walk to the end, with reads carried out and answered in any order and `change` before each; return what came.
+
+    Of what was carried out, `arrival` tells which answer comes next.
 
     Each step is one of: send a read, carry one out, deliver one answer, take a page.
     """
@@ -85,7 +94,8 @@ def play(
                 change()
                 carried_out.append((read, server.read(read.request.page, read.request.page_size)))
             case "deliver":
-                done = carried_out.pop(0 if in_order else random.randrange(len(carried_out)))
+                sizes = [len(str(answer.data)) for _, answer in carried_out]
+                done = carried_out.pop(ORDERS["as sent" if in_order else arrival](random, sizes))
                 walk.receive(*done, NOW)
     assert len(sent) + len(carried_out) <= walk._concurrency * READS_AT_HAND
     return taken
@@ -97,6 +107,7 @@ walks = given(
     page_size=st.integers(1, 12),
     concurrency=st.integers(1, 6),
     rate=st.sampled_from([0, 0.1, 0.5, 1]),
+    arrival=st.sampled_from(sorted(ORDERS)),
 )
 
 
@@ -107,11 +118,13 @@ def some(random: Random, rate: float) -> int:
 
 @walks
 @settings(max_examples=400)
-def test_rows_that_leave(random: Random, rows: int, page_size: int, concurrency: int, rate: float) -> None:
+def test_rows_that_leave(
+    random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str
+) -> None:
     """Of a frozen list that loses rows, every row that stayed comes exactly once, and the report says exact."""
     server = List(list(range(rows)))
     walk = PageWalk(QUERY, page_size=page_size, concurrency=concurrency)
-    came = play(walk, server, random, lambda: server.lose(random, some(random, rate)))
+    came = play(walk, server, random, lambda: server.lose(random, some(random, rate)), arrival=arrival)
     assert len(came) == len(set(came))
     assert set(server.rows) <= set(came) <= set(range(rows))
     report = walk.report
@@ -121,7 +134,9 @@ def test_rows_that_leave(random: Random, rows: int, page_size: int, concurrency:
 
 @walks
 @settings(max_examples=400)
-def test_new_rows_when_not_frozen(random: Random, rows: int, page_size: int, concurrency: int, rate: float) -> None:
+def test_new_rows_when_not_frozen(
+    random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str
+) -> None:
     """Of a list that is not frozen and gains rows at its front, every old row comes exactly once."""
     server = List(list(range(rows)))
     walk = PageWalk(QUERY, page_size=page_size, concurrency=concurrency, freeze=False)
@@ -132,7 +147,7 @@ def test_new_rows_when_not_frozen(random: Random, rows: int, page_size: int, con
         budget[0] -= count
         server.gain(random, count)
 
-    came = play(walk, server, random, gain)
+    came = play(walk, server, random, gain, arrival=arrival)
     assert len(came) == len(set(came))
     assert set(range(rows)) <= set(came)
     assert not walk.report.exact or walk.report.reason == "one page, read at once"
@@ -140,7 +155,7 @@ def test_new_rows_when_not_frozen(random: Random, rows: int, page_size: int, con
 
 @walks
 @settings(max_examples=200)
-def test_anything(random: Random, rows: int, page_size: int, concurrency: int, rate: float) -> None:
+def test_anything(random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str) -> None:
     """Whatever moves, and whatever the server says of it: no row comes twice, and the walk ends within its bound."""
     server = List(
         list(range(rows)),
@@ -161,7 +176,7 @@ def test_anything(random: Random, rows: int, page_size: int, concurrency: int, r
             one()
 
     try:
-        came = play(walk, server, random, change)
+        came = play(walk, server, random, change, arrival=arrival)
     except WalkDriftError as error:
         assert error.report is not None  # noqa: PT017 - it may be raised or not
         return
@@ -170,7 +185,7 @@ def test_anything(random: Random, rows: int, page_size: int, concurrency: int, r
 
 @walks
 @settings(max_examples=200)
-def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: int, rate: float) -> None:
+def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str) -> None:
     """A server whose pages become smaller on the way, while rows leave, is walked to the end all the same."""
     server = List(list(range(rows)), cap=page_size)
     walk = PageWalk(QUERY, page_size=page_size, concurrency=concurrency)
@@ -181,7 +196,7 @@ def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: i
             server.cap = max(1, server.cap - random.randrange(4))
 
     try:
-        came = play(walk, server, random, change)
+        came = play(walk, server, random, change, arrival=arrival)
     except WalkDriftError:
         return
     assert len(came) == len(set(came))
@@ -191,7 +206,7 @@ def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: i
 
 @walks
 @settings(max_examples=200)
-def test_bookmark(random: Random, rows: int, page_size: int, concurrency: int, rate: float) -> None:
+def test_bookmark(random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str) -> None:
     """A walk that goes on from a bookmark, after the list has moved on, gives the rest: each row that stayed once."""
     server = List(list(range(rows)))
     first = PageWalk(QUERY, page_size=page_size, concurrency=1)
@@ -210,7 +225,7 @@ def test_bookmark(random: Random, rows: int, page_size: int, concurrency: int, r
     server.lose(random, some(random, 1))
     second = PageWalk(QUERY, page_size=99, concurrency=concurrency, bookmark=bookmark)
     if not second.finished:
-        came += play(second, server, random, lambda: server.lose(random, some(random, rate)))
+        came += play(second, server, random, lambda: server.lose(random, some(random, rate)), arrival=arrival)
     assert len(came) == len(set(came))
     assert set(server.rows) <= set(came)
 

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from attrs import define, field
 
+from tests.arrivals import ORDERS
 from workorder_async import TicketQuery, TicketStatus, WalkDriftError
 from workorder_async.envelope import Answer
 from workorder_async.models import JSON, PageRequest
@@ -37,6 +38,10 @@ class Lies:
     ties: bool = False
     ignores_page: bool = False
     factor: float = 1.0
+    #: This page always comes as one row of a page of one.
+    cut_page: int = 0
+    #: After so many requests pages have no more than so many rows.
+    lowers: tuple[int, int] = (10**9, 0)
 
 
 @define
@@ -70,7 +75,11 @@ class Server:
         if self.random.random() < self.lies.stray:
             said = self.random.choice([1, 0, -5, 10**9])
             size = 1 if self.lies.short and said == 1 else size
+        if self.requests > self.lies.lowers[0]:
+            said = size = min(size, self.lies.lowers[1])
         rows = rows[(page - 1) * size : page * size]
+        if page == self.lies.cut_page and request.page_size > 1:
+            said, rows = 1, rows[:1]
         pagination: JSON = {"page_size": said, "total": total}
         tickets: list[JSON] = [{"id": id, "created_time": time} for time, id in rows]
         return Answer({"pagination": pagination, "tickets": tickets})
@@ -100,38 +109,51 @@ class Game:
     enter: int = 0
     came: list[int] = field(factory=list)
     error: str = ""
+    order: str = "any"
 
     def play(self) -> WalkReport:
-        """Walk to the end, with reads carried out and answered in any order."""
+        """Walk to the end, with reads carried out in any order, and their answers coming in the game's order."""
         random, walk = self.server.random, self.walk
         sent: list[Read] = []
+        answered: list[tuple[Read, Answer | None]] = []
         try:
             while not walk.finished:
                 while (page := walk.take()) is not None:
                     self.came += page.ids
                 while (read := walk.next_read()) is not None:
                     sent.append(read)
-                if not sent:
+                if not sent and not answered:
                     assert walk.finished, "the walk neither reads nor ends"
                     break
-                self._carry_out(sent.pop(random.randrange(min(len(sent), walk.concurrency))))
+                if sent and len(answered) < walk.concurrency and (not answered or random.random() < 0.6):
+                    read = sent.pop(random.randrange(min(len(sent), walk.concurrency)))
+                    answered.append((read, self._carry_out(read)))
+                else:
+                    sizes = [0 if answer is None else len(str(answer.data)) for _, answer in answered]
+                    self._deliver(*answered.pop(ORDERS[self.order](random, sizes)))
         except (WalkDriftError, RefusedError) as error:
             self.error = str(error) or "refused"
         return walk.report
 
-    def _carry_out(self, read: Read) -> None:
-        walk, server = self.walk, self.server
+    def _carry_out(self, read: Read) -> Answer | None:
+        """Return the server's answer, None where it refuses; then the list may move."""
+        server = self.server
         try:
-            answer = server.read(read.request)
+            return server.read(read.request)
         except RefusedError:
-            if read.request.page == 1 or not walk.refuse(read):
-                raise
-            return
+            return None
         finally:
             if server.random.random() < 0.5:
                 server.leave(self.leave, may_return=self.enter > 0)
                 server.enter(self.enter)
-        walk.receive(read, answer, NOW)
+
+    def _deliver(self, read: Read, answer: Answer | None) -> None:
+        if answer is not None:
+            self.walk.receive(read, answer, NOW)
+        elif not self.walk.is_wanted(read):
+            self.walk.drop(read)
+        elif read.request.page == 1 or not self.walk.refuse(read):
+            raise RefusedError
 
 
 def make_game(seed: int, *, still: bool) -> tuple[Game, bool]:
@@ -168,7 +190,7 @@ def make_game(seed: int, *, still: bool) -> tuple[Game, bool]:
         verify=verify,
         window=random.choice([None, None, 0, 60]),
     )
-    game = Game(server, walk)
+    game = Game(server, walk, order=random.choice(list(ORDERS)))
     if not still:
         game.leave = random.choice([0, 1, 1, 2, 5])
         # Of what is filtered by nothing, or by created time, tickets only leave: those that are deleted.
@@ -212,3 +234,41 @@ def test_requests_of_games_are_bounded() -> None:
         game.play()
         pages = (len(game.server.rows) + len(game.server.left)) / 5
         assert game.server.requests <= 400 + 16 * pages * game.walk.report.passes, seed
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_stray_rows_in_every_order(order: str) -> None:
+    """Answers cut to a row or so, in whatever order answers come, cost a few reads each and never the stride."""
+    for seed in range(20):
+        random = Random(seed)
+        rows = [(NOW - 10 - id, id) for id in range(1, 1001)]
+        server = Server(random, rows, Lies(stray=0.1, short=True))
+        game = Game(server, WindowWalk(TicketQuery(), page_size=20, concurrency=random.choice([1, 3, 8])), order=order)
+        assert honest(game), seed
+        assert not game.error
+        assert server.requests <= 2 * 51 + 20, seed
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("page", [1, 2, 17, 50])
+def test_one_page_always_cut(order: str, page: int) -> None:
+    """A page that always comes as one row, and says so, costs some reads, and never the stride."""
+    for concurrency in (1, 3, 8):
+        server = Server(Random(page), [(NOW - 10 - id, id) for id in range(1, 991)], Lies(cut_page=page))
+        game = Game(server, WindowWalk(TicketQuery(), page_size=20, concurrency=concurrency), order=order)
+        assert honest(game)
+        assert not game.error
+        assert server.requests <= 50 + (45 if page > 1 else 150), game.walk.report
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("cap", [1, 5, 19])
+def test_lowered_cap(order: str, cap: int) -> None:
+    """A server that gives smaller pages from some answer on is walked to an exact end at the smaller stride."""
+    for seed in range(10):
+        random = Random(seed)
+        server = Server(random, [(NOW - 10 - id, id) for id in range(1, 241)], Lies(lowers=(random.randrange(12), cap)))
+        game = Game(server, WindowWalk(TicketQuery(), page_size=20, concurrency=random.choice([1, 3, 8])), order=order)
+        assert honest(game), seed
+        assert (game.walk.report.exact, game.error) == (True, ""), (seed, game.walk.report)
+        assert server.requests <= 2 * 240 / cap + 60, seed

@@ -143,6 +143,21 @@ async def test_page_ignored(total: int, concurrency: int, filters: bool) -> None
         assert len(liar.asked) <= 350
 
 
+async def test_first_answer_empty() -> None:
+    """A first answer without rows, of a list that has some, is read again, and sets no stride."""
+
+    def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
+        if len(liar.asked) == 1:
+            data["pagination"]["page_size"] = 1
+            data["tickets"] = []
+
+    async with lying(1050, lie) as (liar, client):
+        came, report = await walked(client)
+    assert len(came) == 1050
+    assert report.exact, report
+    assert len(liar.asked) == 12
+
+
 async def test_empty_pages_with_a_huge_total() -> None:
     """Pages without rows end a walk soon, whatever the total says, and it is not exact."""
 
@@ -218,8 +233,7 @@ async def test_bad_rows(skips: bool) -> None:
             if row["id"] % 50 == 7:
                 data["tickets"][index] = [row["id"]]
             elif row["id"] % 50 == 9:
-                row["title"] = {"not": "text"}
-                row["form_values"] = 5
+                row["created_time"] = [[[]], "x", "1.5.5", {"not": "a time"}][row["id"] // 50 % 4]
 
     async with lying(250, lie) as (_, client):
         if not skips:
@@ -279,6 +293,25 @@ async def test_created_times_ahead(ahead: int) -> None:
     ends = {asked.get("created_end") for asked in liar.asked[1:]}
     assert all(end is None or end > NOW + ahead - 5 for end in ends)
     assert report.exact is (ahead == 0), report
+
+
+@pytest.mark.parametrize("options", [{}, {"verify": True}, {"window": 0, "verify": True}])
+@pytest.mark.parametrize("cap", [10**9, 1000])
+async def test_milliseconds(cap: int, options: dict[str, Any]) -> None:
+    """A server that keeps milliseconds, and compares its filters with them, does not lose tickets to a freeze."""
+
+    def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
+        rows = [row | {"created_time": row["created_time"] * 1000} for row in data["all"]]
+        low, high = asked.get("created_start", 0), asked.get("created_end", 2**62)
+        rows = [row for row in rows if low <= row["created_time"] <= high]
+        first = (asked["page"] - 1) * asked["page_size"]
+        data["tickets"] = rows[first : first + asked["page_size"]]
+        data["pagination"]["total"] = min(cap, len(rows))
+
+    async with lying(1250, lie, filters=False) as (_, client):
+        came, report = await walked(client, **options)
+    assert len(came) == 1250
+    assert report.exact is ("verify" in options), report
 
 
 @pytest.mark.parametrize("tickets", [100, 500, 450])

@@ -22,8 +22,11 @@ def freeze(query: TicketQuery, rows: list[Row], now: float) -> tuple[TicketQuery
 
     The end is the second after the latest of `now` and the newest of the first page's `rows`: a clock that is behind
     must not cut off tickets that are there. Where a ticket is dated ahead of `now`, new ones may lie before the end.
-    An end that the caller set stays where it is earlier.
+    An end that the caller set stays where it is earlier. Where times come in milliseconds there is no such end: it is
+    not known whether the server compares them with seconds.
     """
+    if any(_is_no_second(row.get("created_time")) for row in rows):
+        return query, False
     newest = max((time for row in rows if (time := created_time(row)) is not None), default=0)
     end, certain = max(int(now), newest) + 1, newest <= now + _TOLERANCE
     if query.created_end is not None and query.created_end <= end:
@@ -33,5 +36,15 @@ def freeze(query: TicketQuery, rows: list[Row], now: float) -> tuple[TicketQuery
     try:
         return evolve(query, created_end=end), certain
     except ConfigError:
-        # No time in seconds, such as milliseconds: nothing can be said about what comes later.
+        # Nothing can be said about what comes later.
         return query, False
+
+
+def _is_no_second(value: object) -> bool:
+    """Tell whether a time is a number too large for seconds."""
+    if type(value) is int:
+        return value >= SECONDS_END
+    try:
+        return isinstance(value, str | float) and float(value) >= SECONDS_END
+    except ValueError:
+        return False

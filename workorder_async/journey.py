@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 
 from attrs import Factory, define, field, frozen
 
@@ -12,8 +13,10 @@ from workorder_async.report import SkippedRow
 
 _EMPTY_PAGES_THAT_END = 8
 _REREADS = 2
-# Of all pages of a journey together: a page that came odd twice is odd.
-_REREADS_IN_ALL = 16
+# Of all pages of a journey together, as long as they stay odd.
+_VAIN_REREADS = 16
+# After another page came full so often though other pages came odd again and again, it is not asked any more.
+_REFUTED_IN_ALL = 3
 
 
 @define(eq=False)
@@ -43,6 +46,31 @@ class Edge:
 
 
 @define(eq=False)
+class Oddity:
+    """A page that came odd: how many rows it showed each time."""
+
+    #: How many requests had been sent when it first came so, or when it was last known that the stride is the same.
+    since: int
+    counts: list[int] = Factory(list)
+    refuted: int = 0
+
+    @property
+    def came_twice(self) -> bool:
+        """Whether it came with the same number of rows again."""
+        return len(self.counts) > 1 and self.counts[-1] == self.counts[-2]
+
+
+@define(eq=False)
+class Doubt:
+    """The question whether the server gives fewer rows now, as page `number` came twice; another page answers it."""
+
+    number: int
+    repair: Repair | None
+    odd: Oddity
+    is_asked: bool = False
+
+
+@define(eq=False)
 class Journey:
     """A way from page `front` on at one stride, forwards (`step` 1) or to the front (-1).
 
@@ -57,9 +85,14 @@ class Journey:
     until: Edge | None = None
     next: int = field(default=Factory(lambda self: self.front, takes_self=True))
     held: dict[int, HeldPage] = Factory(dict)
-    #: Pages to be read again since they came odd, and how many rows they showed each time.
+    #: Pages to be read again, and those that came odd.
     again: deque[int] = Factory(deque)
-    counts: dict[int, list[int]] = Factory(dict)
+    odd: dict[int, Oddity] = Factory(dict)
+    doubt: Doubt | None = None
+    #: The newest read that came full, as the number of requests that had been sent.
+    full: int = 0
+    #: Pages behind the end in whose place it was asked by created time.
+    tails: set[int] = Factory(set)
     repairs: list[Repair] = Factory(list)
     #: Pages that a repair read, and that came odd.
     repairs_again: deque[tuple[int, Repair]] = Factory(deque)
@@ -67,39 +100,59 @@ class Journey:
     reached: int = 0
     #: The place of its first page in the ledger, where its order is to be watched.
     first_place: int = -1
+    #: The smallest total of what was given out on it: a page with a larger one was read before that.
+    low: float = inf
     #: The last page that showed rows, and whether nothing is left to give out.
     last: int = 0
     over: bool = False
-    _rereads: int = 0
+    _vain: int = 0
+    _refuted: int = 0
     _empty_in_a_row: int = 0
 
-    def read_again(self, number: int, count: int) -> bool:
-        """Ask for a page again, which came with so many rows; whether it is: not for ever."""
-        counts = self.counts.setdefault(number, [])
-        counts.append(count)
-        if len(counts) > _REREADS or self._rereads >= _REREADS_IN_ALL:
-            return False
-        self._rereads += 1
-        self.again.append(number)
-        return True
+    def ask_again(self, number: int, repair: Repair | None = None) -> None:
+        """Ask for a page again, which came odd."""
+        if repair is None:
+            self.again.append(number)
+        else:
+            self.repairs_again.append((number, repair))
 
-    def read_repair_again(self, number: int, count: int, repair: Repair) -> bool:
-        """Ask for a page of a repair again, which came with so many rows; whether it is."""
-        self.counts.setdefault(number, []).append(count)
-        if self._rereads >= _REREADS_IN_ALL:
-            return False
-        self._rereads += 1
-        self.repairs_again.append((number, repair))
-        return True
+    def note_odd(self, number: int, count: int, requests: int) -> Oddity:
+        """Note that a page came odd, when so many requests had been sent."""
+        odd = self.odd.setdefault(number, Oddity(requests))
+        odd.counts.append(count)
+        self._vain += len(odd.counts) == 2
+        return odd
 
-    def reads_of(self, number: int) -> int:
-        """Return how often a page came odd."""
-        return len(self.counts.get(number, ()))
+    def may_read_again(self, odd: Oddity) -> bool:
+        """Tell whether a page that came odd may be read again: not for ever."""
+        return len(odd.counts) <= _REREADS + odd.refuted and self._vain < _VAIN_REREADS
 
-    def came_twice(self, number: int) -> bool:
-        """Tell whether a page that was read again came with the same number of rows again."""
-        counts = self.counts.get(number, [])
-        return len(counts) > 1 and counts[-1] == counts[-2]
+    def may_doubt(self, odd: Oddity, *, is_short: bool) -> bool:
+        """Tell whether a page that may show a smaller stride is reason to ask for another page."""
+        once_more = odd.refuted < (2 if is_short else 1)
+        return len(odd.counts) > 1 and once_more and self._refuted < _REFUTED_IN_ALL
+
+    def refute(self, doubt: Doubt, requests: int) -> None:
+        """Note that the server gives as many rows as before: the page came odd for another reason; read it again."""
+        self.doubt = None
+        doubt.odd.since = requests
+        doubt.odd.refuted += 1
+        self._refuted += 1
+        self.ask_again(doubt.number, doubt.repair)
+
+    def acquit(self, number: int) -> None:
+        """Note that a page does not come odd any more."""
+        odd = self.odd.pop(number, None)
+        if odd is not None:
+            self._vain -= len(odd.counts) > 1
+            self._refuted -= odd.refuted
+
+    def mend(self, repair: Repair, page: HeldPage) -> bool:
+        """Hand a page to the repair that asked for it; whether the page shows known rows in another order."""
+        repair.receive(page.rows, page.ids, page.answer, page.total)
+        if repair.done:
+            self.repairs.remove(repair)
+        return repair.is_disordered
 
     def begin_behind(self, number: int) -> None:
         """Begin a way to the front one page further back: page `number`, the first one, does not show the end."""

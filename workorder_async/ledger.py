@@ -81,6 +81,11 @@ class Ledger:
         self._arrived.update(ids)
         return len(self._arrived) > before
 
+    def have_come(self, ids: list[int]) -> bool:
+        """Tell whether all of these tickets were given out, or in a pass to verify, have come in that pass."""
+        known = self.seen if self.passes == 1 else self._arrived
+        return all(id in known for id in ids)
+
     def place(self, number: int, stride: int, total: int, count: int) -> int:
         """Note a page that is given out, and return its place for `admit`; -1 in a pass to verify."""
         self.pages += 1
@@ -131,7 +136,8 @@ class Ledger:
     def note_order(self, ids: list[int], first_place: int) -> None:
         """Notice, of a page that is read on the way to the front, a new row behind one that came on the same way.
 
-        `first_place` is the place of the way's first page. All that stands behind its rows had come with them.
+        `first_place` is the place of the way's first page. All that stands behind its rows had come with them, where
+        the page was read after all of that.
         """
         behind = False
         for id in ids:
@@ -180,7 +186,11 @@ class Ledger:
             (self.entered, False, f"tickets entered the list, or its order changed; {_SETTLES}"),
             (given < self.low, False, f"fewer tickets came than the total says; {_SETTLES}"),
             (given > self.high, False, f"more tickets came than the total says; {_SETTLES}"),
-            (self.drifts > 0 and self.high % ROUND == 0, False, f"the total may be capped at {self.high}; {_SETTLES}"),
+            (
+                self.low < self.high and self.high % ROUND == 0,
+                False,
+                f"the total may be capped at {self.high}; {_SETTLES}",
+            ),
             (not _never_changes(query), False, f"{_seen(self.drifts)}, but {_ASSUMED}; {_SETTLES}"),
         ):
             if holds:

@@ -6,8 +6,12 @@ leave and rows that enter, and what contradicts that is noticed by tickets that 
 
 1. Freeze. After the first answer `created_end` is set so that later tickets stay out (`freezing.py`).
 2. Stride. How many rows a page has is told by the rows of the first answer. It changes on evidence of the rows only: a
-   page with fewer rows than its total says, or with more than the others, is read again, and another stride is taken
-   where it comes so twice and does not say otherwise. What `pagination.page_size` says alone changes nothing.
+   page with fewer rows than its total says, or with more than the others, is read again. A larger stride is taken where
+   the page comes so twice. A smaller one is taken where page 1 (or 2, for page 1), read after that, is as small, and no
+   page that was asked for since the first odd answer came full: a server that has lowered its cap gives no full page
+   any more, one that cut single answers does. What `pagination.page_size` says alone changes nothing. While the stride
+   is less than a quarter of what was asked for, pages 2 and 1 in turn are read at the full size, ever more rarely, and
+   tell when it is more.
 3. Window. Twice `concurrency` reads are asked for at most (whoever drives the walk lets `concurrency` of them be under
    way, and has the next at hand when one ends), and four times `concurrency` pages are held.
 4. Dedupe. A row whose id was given out is dropped, and counted.
@@ -44,9 +48,9 @@ from workorder_async.codec import Row, read_rows
 from workorder_async.envelope import Answer
 from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.freezing import created_time, freeze
-from workorder_async.journey import Edge, HeldPage, Journey
+from workorder_async.journey import Doubt, Edge, HeldPage, Journey
 from workorder_async.ledger import ROUND, Ledger
-from workorder_async.models import PageRequest, TicketQuery
+from workorder_async.models import PageRequest, Pagination, TicketQuery
 from workorder_async.repair import PushedRows, Repair, SlidRows, Trend
 from workorder_async.report import SkippedRow, WalkReport
 
@@ -66,6 +70,8 @@ _HEAVY_EDGES = 3
 # What part of a page may move while as many reads as are allowed are under way.
 _PART_BACKWARDS, _PART_FORWARDS = 1 / 4, 1 / 16
 _MOST_ROWS = 2**31 - 1
+# After so many requests, and twice as many, and so on, a very small stride is doubted.
+_REQUESTS_BEFORE_A_SAMPLE = 16
 
 
 @frozen
@@ -105,8 +111,12 @@ class PageRead:
     journey: Journey
     #: The smallest total known when it was sent; a larger one in its answer means that a row has entered.
     low: float
+    #: How many reads were sent up to this one.
+    serial: int
     #: Whether it looks behind the end by created time, instead of by the page's number.
     is_tail: bool = False
+    #: Whether it is one of the first pages, read to see how many rows the server gives.
+    is_sample: bool = False
 
 
 class PageWalk:
@@ -134,6 +144,9 @@ class PageWalk:
         self._max_passes = max_passes
         self._skips = skip_bad_rows
         self._stride = 0
+        self._sampled = 1
+        # When a very small stride is doubted next, in requests, and how many after that.
+        self._sample_at = self._wait = _REQUESTS_BEFORE_A_SAMPLE
         self._under_way = 0
         self._ready: deque[WalkedPage] = deque()
         self.ledger = Ledger()
@@ -206,16 +219,27 @@ class PageWalk:
         """Return the next read; None while there is nothing to ask for, or enough is under way or held."""
         if self._under_way >= self._allowed():
             return None
-        if self._journey.repairs_again:
-            return self._read(*self._journey.repairs_again.popleft())
-        for repair in self._journey.repairs:
-            if not repair.under_way:
-                return self._read(repair.next_page(self._expected_total(self.ledger.low)), repair)
-        if self._journey.again:
-            return self._read(self._journey.again.popleft())
+        journey = self._journey
+        if journey.doubt is not None:
+            return self._resolve(journey.doubt)
+        if journey.repairs_again:
+            return self._read(*journey.repairs_again.popleft())
+        repair = next((repair for repair in journey.repairs if not repair.under_way), None)
+        if repair is not None:
+            return self._read(repair.next_page(self._expected_total(self.ledger.low)), repair)
+        if journey.again:
+            return self._read(journey.again.popleft())
+        return self._read_next()
+
+    def _read_next(self) -> PageRead | None:
         number = self._next_number()
         if number is None:
             return None
+        if 0 < self._stride * _SUSPICIOUS_PART < self._first.page_size and self.ledger.requests >= self._sample_at:
+            self._wait *= 2
+            self._sample_at = self.ledger.requests + self._wait
+            self._sampled = 3 - self._sampled
+            return self._sample(self._sampled)
         self._journey.next += self._journey.step
         return self._read(number)
 
@@ -268,11 +292,11 @@ class PageWalk:
         self._requests_in_pass += 1
         request = PageRequest(self._first.query, number, self._stride or self._first.page_size)
         tail = self._tail() if repair is None and self._may_be_capped(number) else None
-        if tail is not None and number not in self._journey.counts:
-            # Asked once.
-            self._journey.counts[number] = []
-            return PageRead(PageRequest(tail, 1, self._stride), None, self._journey, self.ledger.low, is_tail=True)
-        return PageRead(request, repair, self._journey, self.ledger.low)
+        if tail is not None and number not in self._journey.tails:
+            self._journey.tails.add(number)
+            request = PageRequest(tail, 1, self._stride)
+            return PageRead(request, None, self._journey, self.ledger.low, self.ledger.requests, is_tail=True)
+        return PageRead(request, repair, self._journey, self.ledger.low, self.ledger.requests)
 
     def _may_be_capped(self, number: int) -> bool:
         """Tell whether a page would stand behind a total so round that the server may count, and show, no further."""
@@ -291,12 +315,15 @@ class PageWalk:
             return None
 
     def _receive_tail(self, ids: list[int], total: int) -> None:
-        """Take in what stands behind the last row: nothing but known tickets end the list, else pages must tell."""
+        """Take in what stands behind the last row: nothing but known tickets end the list, else pages must tell.
+
+        The last row is one of them: without it the server does not understand these times.
+        """
         front, known = self._journey.front, self.ledger.seen
         if any(id not in known for id in ids):
             self.capped = True
             self.ledger.flaw("the totals are wrong or missing")
-        elif total <= len(ids):
+        elif ids and total <= len(ids):
             self._hold(front, HeldPage([], [], Answer(None), self.ledger.last_total, [], 0))
             return
         self._journey.again.append(front)
@@ -312,49 +339,55 @@ class PageWalk:
         skipped: list[SkippedRow] = []
         pagination, rows, ids = read_rows(answer, skipped if self._skips else None)
         self._answers += 1
-        if read.journey is not self._journey:
-            if self._turned and not self._journey.front:
-                self.ledger.note_total(max(0, pagination.total), read.low)
-            return
-        if read.is_tail:
-            self._receive_tail(ids, pagination.total)
-            return
         number, said, count = read.request.page, pagination.page_size, len(ids) + len(skipped)
         if count > (self._stride or self._first.page_size):
             count = len(set(ids)) + len(skipped)
+        if read.journey is not self._journey or read.is_tail or read.is_sample:
+            self._receive_aside(read, ids, pagination, count)
+            return
         if not self._stride and not self._set_stride(said, count, pagination.total, rows, now):
             return
         if self._is_repeated_end(number, ids, pagination.total):
             rows, ids, skipped, count = [], [], [], 0
-        # Beyond its total stand either rows that it should count, or those of a smaller stride: read again to tell.
-        is_beyond = number > 1 and not self._totals_wrong and pagination.total < (number - 1) * self._stride + count
-        stride = self._stride_of(count, said)
-        if is_beyond and read.repair is None and 0 < stride < self._stride and self._journey.reads_of(number) < 2:
-            again = self._journey.read_again(number, count)
-            if self._journey.reads_of(number) > 1:
-                self._change_stride(stride)
-                return
-            if again:
-                return
+        told = None if count == self._stride else self._oddity(number, count, said, pagination.total)
+        if told is None:
+            self._note_regular(read, count)
+        elif self._read_again(read, count, told, pagination.total):
+            if pagination.total >= (number - 1) * self._stride + count:
+                self.ledger.note_total(pagination.total, read.low)
+            self._check_bounds(read, ids)
+            return
         total = self._sound_total(pagination.total, number, count)
         self.ledger.note_total(total, read.low)
         self._check_bounds(read, ids)
         page = HeldPage(rows, ids, answer, total, skipped, count)
-        if read.repair is not None:
-            self._receive_repair(number, read.repair, page, said)
-        elif self._is_odd(number, page, said):
-            self._receive_odd(number, page, said)
-        else:
+        if read.repair is None:
             self._hold(number, page)
+        elif self._journey.mend(read.repair, page):
+            self.ledger.flaw("the order of the list is not stable")
+
+    def _receive_aside(self, read: PageRead, ids: list[int], pagination: Pagination, count: int) -> None:
+        """Take in an answer that is not one of the pages of the way."""
+        if read.journey is not self._journey:
+            if self._turned and not self._journey.front:
+                self.ledger.note_total(max(0, pagination.total), read.low)
+        elif read.is_tail:
+            self._receive_tail(ids, pagination.total)
+        else:
+            self._receive_sample(read.request, count, pagination)
 
     def _set_stride(self, said: int, count: int, total: int, rows: list[Row], now: float) -> bool:
         """Take the stride, and the end of the list, from the first answer; whether that was possible."""
         asked, journey = self._first.page_size, self._journey
-        if 0 < count < total and count * _SUSPICIOUS_PART < asked and journey.read_again(1, count):
-            if not journey.came_twice(1):
+        if count < total and count * _SUSPICIOUS_PART < asked:
+            odd = journey.note_odd(1, count, self.ledger.requests)
+            if not odd.came_twice and journey.may_read_again(odd):
+                journey.ask_again(1)
                 return False
-            journey.again.clear()
-        if count in (0, total):
+        journey.acquit(1)
+        if not count:
+            self._stride = asked
+        elif count == total:
             self._stride = max(said if 0 < said <= asked else asked, count)
         else:
             self._stride = count
@@ -366,19 +399,7 @@ class PageWalk:
 
     def _is_repeated_end(self, number: int, ids: list[int], total: int) -> bool:
         """Tell whether a page behind the end shows known tickets only, as where the last page is given again."""
-        seen = self.ledger.seen
-        return number > 1 and total <= (number - 1) * self._stride and all(id in seen for id in ids)
-
-    def _stride_of(self, count: int, said: int) -> int:
-        """Return the stride that a page's rows tell of, where it may be another one; 0 where they do not.
-
-        What a page says of its size counts only where its rows bear it out.
-        """
-        if count > self._stride:
-            return count
-        if 0 < count <= said < self._stride:
-            return said
-        return count if not said and count < self._stride else 0
+        return number > 1 and total <= (number - 1) * self._stride and self.ledger.have_come(ids)
 
     def _sound_total(self, total: int, number: int, count: int) -> int:
         """Return the total, or where it is less than the rows that came, one that makes the walk go on to the end."""
@@ -398,7 +419,7 @@ class PageWalk:
         elif read.repair is None and (ids or self._journey.step < 0):
             self._barren += 1
         # Rows that enter or leave move known ones to the pages that are read next.
-        moved = int(self.ledger.high - self.ledger.low) // self._stride
+        moved = int(max(0.0, self.ledger.high - self.ledger.low)) // self._stride
         if self._barren > _BARREN_READS + min(moved, 2 * _BARREN_READS + self._fresh_pages):
             self._give_up(
                 f"{self._barren} pages in a row brought nothing new; it moves as fast as it is read, or the server "
@@ -422,7 +443,7 @@ class PageWalk:
             return True
         if journey.step < 0 or read.repair is not None or (number - 1) * self._stride < self.ledger.last_total:
             return False
-        if number not in journey.counts and self._tail() is not None:
+        if number not in journey.tails and self._tail() is not None:
             self._refused = journey.next = number
         elif for_good:
             self.ledger.flaw("what lies behind the last page was refused")
@@ -432,50 +453,104 @@ class PageWalk:
         self._under_way -= 1
         return True
 
-    def _is_odd(self, number: int, page: HeldPage, said: int) -> bool:
-        """Tell whether a page shows more rows than the stride, or fewer than it and its total say."""
-        wanted = min(self._stride, page.total - (number - 1) * self._stride)
-        is_short = page.count < wanted and not self._totals_wrong
-        return is_short or page.count > self._stride or 0 < page.count <= said < self._stride
+    # Pages with more or fewer rows than they should have
 
-    def _receive_odd(self, number: int, page: HeldPage, said: int) -> None:
-        """Read an odd page again; take it for another stride where it comes so twice, and does not say otherwise."""
+    def _oddity(self, number: int, count: int, said: int, total: int) -> int | None:
+        """Return the stride that an odd page's rows tell of, 0 where they tell of none; None where it is not odd.
+
+        Odd is one with more rows than the stride, or fewer than it and its total say, or fewer and a size that says so.
+        Rows beyond the total may be those of a smaller stride.
+        """
+        before, told = (number - 1) * self._stride, self._told(count, said)
+        is_short = count < min(self._stride, total - before) and not self._totals_wrong
+        is_beyond = number > 1 and total < before + count and not self._totals_wrong
+        is_said = 0 < count <= said < self._stride
+        is_odd = is_short or is_said or count > self._stride or (is_beyond and told > 0)
+        return told if is_odd else None
+
+    def _told(self, count: int, said: int) -> int:
+        """Return the stride that a page's rows tell of, where it may be another one; 0 where they do not.
+
+        What a page says of its size counts only where its rows bear it out.
+        """
+        if count > self._stride:
+            return count
+        if 0 < count <= said < self._stride:
+            return said
+        return count if not said and count < self._stride else 0
+
+    def _note_regular(self, read: PageRead, count: int) -> None:
+        """Note a page that is not odd: where it came odd before, that was not the server's new size."""
         journey = self._journey
-        again = journey.read_again(number, page.count)
-        stride = self._stride_of(page.count, said)
-        if journey.reads_of(number) > 1 and (0 < stride < self._stride or (stride and journey.came_twice(number))):
-            self._change_stride(stride)
-            return
-        if journey.came_twice(number):
-            self.too_deep = self.too_deep or (not page.count and number > 1)
-        if not again:
+        if count == self._stride:
+            journey.full = max(journey.full, read.serial)
+        if journey.odd:
+            journey.acquit(read.request.page)
+
+    def _read_again(self, read: PageRead, count: int, told: int, total: int) -> bool:
+        """Read an odd page again, or find another stride; False where it has to be taken as it is."""
+        journey, number = self._journey, read.request.page
+        if journey.doubt is not None:
+            journey.ask_again(number, read.repair)
+            return True
+        odd = journey.note_odd(number, count, self.ledger.requests)
+        if told > self._stride and odd.came_twice:
+            self._change_stride(told)
+            return True
+        is_short = count < min(self._stride, total - (number - 1) * self._stride)
+        if 0 < told < self._stride and journey.may_doubt(odd, is_short=is_short):
+            journey.doubt = Doubt(number, read.repair, odd)
+            return True
+        if odd.came_twice and not count and number > 1 and read.repair is None:
+            self.too_deep = True
+        if journey.may_read_again(odd):
+            journey.ask_again(number, read.repair)
+            return True
+        if is_short or count > self._stride or not odd.refuted:
             self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")
-            self._hold(number, page)
+        return False
+
+    def _resolve(self, doubt: Doubt) -> PageRead | None:
+        """Read another page when all that is under way has come; not where one of those that came tells enough."""
+        if doubt.is_asked or self._under_way:
+            return None
+        if self._journey.full > doubt.odd.since:
+            self._journey.refute(doubt, self.ledger.requests)
+            return self.next_read()
+        doubt.is_asked = True
+        return self._sample(2 if doubt.number == 1 else 1)
+
+    def _sample(self, number: int) -> PageRead:
+        """Read one of the first pages at the full size, to see how many rows the server gives now."""
+        read = self._read(number)
+        size = max(self._stride, self._first.page_size)
+        return evolve(read, request=evolve(read.request, page_size=size), is_sample=True)
+
+    def _receive_sample(self, request: PageRequest, count: int, pagination: Pagination) -> None:
+        journey, told = self._journey, self._told(count, pagination.page_size)
+        if not pagination.page_size and count == pagination.total - (request.page - 1) * request.page_size:
+            # The end of a short list.
+            told = 0
+        doubt, journey.doubt = journey.doubt, None
+        if told > self._stride:
+            self._change_stride(told)
+        elif doubt is None:
+            return
+        elif 0 < told < self._stride and journey.full <= doubt.odd.since:
+            self._change_stride(told)
+        else:
+            journey.refute(doubt, self.ledger.requests)
 
     def _change_stride(self, stride: int) -> None:
         """Go on with another stride from the position reached; what is under way or held at the old one is dropped."""
         journey = self._journey
         reached = max(journey.reached, (journey.front - 1) * self._stride)
-        self._stride = stride
+        self._stride, self._wait = stride, _REQUESTS_BEFORE_A_SAMPLE
+        self._sample_at = self.ledger.requests + self._wait
         if journey.step < 0:
             self._journey = Journey(-1, 0, until=journey.until, first_place=journey.first_place)
         else:
             self._journey = Journey(1, reached // stride + 1, journey.edge, reached=reached)
-
-    def _receive_repair(self, number: int, repair: Repair, page: HeldPage, said: int) -> None:
-        journey = self._journey
-        if self._is_odd(number, page, said):
-            again = journey.read_repair_again(number, page.count, repair)
-            stride = self._stride_of(page.count, said)
-            if journey.reads_of(number) > 1 and 0 < stride < self._stride:
-                self._change_stride(stride)
-                return
-            if again:
-                return
-            self.ledger.flaw("a page stayed shorter than its total says, or longer than the others")
-        repair.receive(page.rows, page.ids, page.answer, page.total)
-        if repair.done:
-            journey.repairs.remove(repair)
 
     def _hold(self, number: int, page: HeldPage) -> None:
         journey = self._journey
@@ -497,12 +572,10 @@ class PageWalk:
         totals = (before.total, behind.total)
         self.ledger.drifts += 1
         repairs: list[Repair] = [
-            SlidRows.behind(
-                number, self._stride, totals, before=set(before.ids), after=set(behind.ids), trend=self._trend
-            )
+            SlidRows.behind(number, self._stride, totals, before=before.ids, after=behind.ids, trend=self._trend)
         ]
         if not self._frozen or self.ledger.entered:
-            repairs.append(PushedRows.behind(number, self._stride, totals))
+            repairs.append(PushedRows.behind(number, self._stride, totals, behind.ids))
         waiting.repairs += repairs
         self._journey.repairs += repairs
 
@@ -539,7 +612,8 @@ class PageWalk:
         for repair in page.repairs:
             for rows, ids, answer in repair.found:
                 self._give_out_rows(rows, ids, answer, -1)
-        if journey.first_place >= 0 and self.ledger.passes == 1:
+        journey.low = min(journey.low, *(repair.total for repair in page.repairs), page.total)
+        if journey.first_place >= 0 and self.ledger.passes == 1 and page.total <= journey.low:
             self.ledger.note_order(page.ids, journey.first_place)
         place = self.ledger.place(number, self._stride, page.total, page.count)
         if (number - 1) * self._stride < journey.reached:

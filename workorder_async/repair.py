@@ -42,13 +42,15 @@ class SlidRows:
     stride: int
     total_before: int
     total: int
-    before: set[int]
-    after: set[int]
+    before: list[int]
+    after: list[int]
     trend: Trend
     bound: int
     found: list[Found] = Factory(list)
     done: bool = False
     under_way: bool = False
+    #: Whether known rows came in another order than before.
+    is_disordered: bool = False
     _page: int = 0
     _closed: bool = False
     _guesses: int = 0
@@ -60,8 +62,8 @@ class SlidRows:
         stride: int,
         totals: tuple[int, int],
         *,
-        before: set[int],
-        after: set[int],
+        before: list[int],
+        after: list[int],
         trend: Trend,
     ) -> "SlidRows":
         """Begin the search behind a page; `totals` are those of its read and of the next page's."""
@@ -95,7 +97,11 @@ class SlidRows:
         self.found.append((rows, ids, answer))
         self.bound -= max(0, self.total - total)
         self.total = min(self.total, total)
-        meets_before, meets_after = not self.before.isdisjoint(ids), not self.after.isdisjoint(ids)
+        here = set(ids)
+        meets_before, meets_after = not here.isdisjoint(self.before), not here.isdisjoint(self.after)
+        known = {id: place for place, id in enumerate([*self.before, *self.after])}
+        places = [known[id] for id in ids if id in known]
+        self.is_disordered = self.is_disordered or places != sorted(places)
         self._closed = self._closed or self._page >= self.number or meets_after
         if meets_before and self.total_before > total:
             self._note_trend(ids, total)
@@ -108,27 +114,30 @@ class SlidRows:
             self.done = meets_before or first <= max(0, self.bound)
 
     def _note_trend(self, ids: list[int], total: int) -> None:
-        last = max(index for index, id in enumerate(ids) if id in self.before)
+        before = set(self.before)
+        last = max(index for index, id in enumerate(ids) if id in before)
         slid = self.number * self.stride - (self._page - 1) * self.stride - last - 1
         self.trend.part = min(1.0, max(0.0, slid / (self.total_before - total)))
 
 
 @define(eq=False)
 class PushedRows:
-    """The search for rows that new ones pushed behind an edge, forwards as far as `bound`."""
+    """The search for rows that new ones pushed behind an edge: forwards to a row of the next page, or to `bound`."""
 
     stride: int
     total: int
+    after: list[int]
     bound: int
     page: int
     found: list[Found] = Factory(list)
     done: bool = False
     under_way: bool = False
+    is_disordered: bool = False
 
     @classmethod
-    def behind(cls, number: int, stride: int, totals: tuple[int, int]) -> "PushedRows":
-        """Begin the search behind a page; `totals` are those of its read and of the next page's."""
-        return cls(stride, totals[0], number * stride + totals[0] - totals[1], number + 1)
+    def behind(cls, number: int, stride: int, totals: tuple[int, int], after: list[int]) -> "PushedRows":
+        """Begin the search behind a page; `totals` are those of its read and of the next page's, `after` its ids."""
+        return cls(stride, totals[0], after, number * stride + totals[0] - totals[1], number + 1)
 
     def next_page(self, total: int) -> int:
         """Return the page to read."""
@@ -142,7 +151,7 @@ class PushedRows:
         self.bound += max(0, total - self.total)
         self.total = max(self.total, total)
         self.page += 1
-        self.done = (self.page - 1) * self.stride >= self.bound
+        self.done = (self.page - 1) * self.stride >= self.bound or not set(ids).isdisjoint(self.after)
 
 
 Repair = SlidRows | PushedRows

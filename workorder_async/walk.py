@@ -80,6 +80,8 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 return page
             if self._failure is not None:
                 await self.aclose()
+                if isinstance(self._failure, WalkDriftError):
+                    self._failure.report = self.report
                 raise self._failure
             if self._pages.finished:
                 raise StopAsyncIteration
@@ -116,13 +118,11 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 answer: Answer | None = await self._read(read.request)
             except (ApiError, ResponseError) as error:
                 answer = await self._look_into(error, read)
-            if answer is not None:
+            if answer is not None and self._failure is None:
                 self._pages.receive(read, answer, self._now())
-        except WalkDriftError as error:
-            error.report = self.report
-            self._failure = error
         except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
-            self._failure = error
+            # What failed first ended the walk; what comes later may only follow from that.
+            self._failure = self._failure or error
         # The consumer comes before new requests: with the first page it would else wait for them to connect.
         self._arrived.set()
         self._send()

@@ -31,8 +31,8 @@ _SAFE_DEPTH = 0.9
 # More than these are not cut at once: larger windows are, when it is their turn.
 _WINDOWS_AT_ONCE = 32
 _LEVELS = 6
-# Totals of a plan bring nothing new, and a plan is no larger than some dozens.
-_BARREN_READS = 128
+# Totals of a plan bring nothing new; where tickets lie very unevenly one plan asks for more than a hundred.
+_BARREN_READS = 192
 _READS_PER_PAGE = 16
 
 
@@ -84,8 +84,8 @@ class WalkOptions(TypedDict, total=False):
     concurrency: int
     """Requests in flight at the most (8); four times as many pages are held at the most."""
     window: int | None
-    """Tickets in one window of created time at the most; 0 for no windows; None (the default) for windows of 5000 in
-    lists of more than 10,000, and where the server refuses deep pages."""
+    """Tickets in one window of created time at the most, but a page at least; 0 for no windows; None (the default) for
+    windows of 5000 in lists of more than 10,000, and where the server refuses deep pages."""
     ordered: bool
     """Whether windows come one after the other (True), in the direction of the list, or as they come."""
     freeze: bool
@@ -137,9 +137,10 @@ class WindowWalk:
         self.skips_bad_rows = on_bad_row == "skip"
         self._ordered = ordered
         self._may_cut = freeze and window != 0
-        self._most = window or WINDOW_TICKETS
         self._whole = self._walk_of(query)
-        limit = WINDOW_TICKETS * _WINDOWS_WORTH if window is None else window
+        # Below a page a window would cost more to find than to read.
+        self._most = max(window, page_size) if window else WINDOW_TICKETS
+        limit = WINDOW_TICKETS * _WINDOWS_WORTH if window is None else self._most
         self._windows = [_Window(query, limit, self._whole)]
         self._newest_first = True
         self._under_way = self._barren = self._depth_refused = 0
