@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import make_client
-from workorder_async import ConfigError, Sandbox, TicketQuery
+from workorder_async import ConfigError, Sandbox, TicketQuery, WalkDriftError
 from workorder_async.envelope import Answer
 from workorder_async.models import JSON, PageRequest
 from workorder_async.planning import WindowPlan
@@ -87,10 +87,17 @@ def test_every_ticket_once(
     exclusive: bool,
     wrong: float,
 ) -> None:
-    """Whatever the spread, the end's meaning and the totals of the cuts, every ticket comes exactly once."""
+    """Whatever the spread, the end's meaning and the totals of the cuts, every ticket comes exactly once.
+
+    Where the totals of the cuts say too much, the walk may give up rather than cut for ever.
+    """
     server = Times(times, exclusive=exclusive, wrong=wrong)
     walk = WindowWalk(TicketQuery(), window=window, page_size=page_size, concurrency=3, ordered=ordered)
-    came = walked(walk, server, random)
+    try:
+        came = walked(walk, server, random)
+    except WalkDriftError:
+        assert wrong == 3
+        return
     assert Counter(came) == Counter(range(len(times)))
     assert walk.report.tickets == len(times)
     assert walk.report.requests == server.requests
