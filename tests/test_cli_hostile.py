@@ -125,7 +125,7 @@ async def test_a_list_that_cannot_be_walked_is_a_complaint(tmp_path: Path, monke
         await tour.close_pending(5)
         assert not sandbox.applied
     assert tour.complaints == ["the list could not be walked to its end"]
-    assert tour.facts[0][0] == "walks given up: 6"
+    assert tour.facts[0][0] == "walks given up: 4"
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
 
 
@@ -144,7 +144,13 @@ async def test_a_file_that_cannot_be_uploaded_is_a_complaint(monkeypatch: pytest
     assert tour.complaints == ["the file could not be uploaded: no"]
 
 
-def test_a_hostile_sandbox_has_its_own_delays(capsys: pytest.CaptureFixture[str]) -> None:
-    """--latency is for the plain demo alone."""
-    assert run(["demo", "--hostile", "--latency", "0.1"]) == 2
-    assert "--latency is for the plain demo" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--latency", "0.1", "--latency is for the plain demo"), ("--tickets", "-9", "tickets"), ("--seed", "-1", "seed")],
+)
+def test_a_value_that_cannot_be_is_wrong_usage(
+    option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A delay, which a hostile sandbox has of its own, and numbers that cannot be exit with 2 and are named."""
+    assert run(["demo", "--hostile", option, value]) == 2
+    assert said in capsys.readouterr().err

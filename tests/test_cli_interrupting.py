@@ -38,7 +38,7 @@ ROW: dict[str, JSON] = {
     "type": 1,
     "priority": 1,
     "reported_time": 1706664600,
-    "created_time": int(time.time()) + 60,
+    "created_time": int(time.time()) + 3600,
     "status": 1,
 }
 TICKET = CreateTicket(
