@@ -107,6 +107,27 @@ async def test_a_trial_that_is_refused_is_dropped() -> None:
         assert stamps(wire) == [0, pytest.approx(9000, abs=1), 0]
 
 
+@pytest.mark.parametrize("second", ['{"errno":8}', '{"errno":77}', "<html>"])
+async def test_a_trial_does_not_hide_the_first_refusal(second: str) -> None:
+    """Where the other clock is refused too, whatever the words, the first refusal is what a read ends with."""
+    answers = [dated('{"errno":77,"errmsg":"too deep"}', 9000), dated(second, 9000, "401 No"), dated(TICKET, 9000)]
+    async with serving(*answers) as wire, make_client(wire.url) as client:
+        with pytest.raises(ApiError, match="too deep") as caught:
+            await client.get_ticket(1)
+        assert type(caught.value) is ApiError
+        assert (caught.value.errno, caught.value.attempts, len(wire.requests)) == (77, 2, 2)
+        await client.get_ticket(1)
+        assert stamps(wire)[2] == 0
+
+
+async def test_a_trial_that_is_lost_is_made_again() -> None:
+    """A broken connection amid a trial says nothing of the clock."""
+    answers = [dated('{"errno":77}', 3600, "401 No"), dated("<html>", 3600, "502 Bad"), dated(TICKET, 3600)]
+    async with serving(*answers) as wire, make_client(wire.url) as client:
+        await client.get_ticket(1)
+        assert stamps(wire) == pytest.approx([0, 3600, 3600], abs=1)
+
+
 async def test_a_clock_that_is_set_right_meanwhile() -> None:
     """A correction that is no longer right is given up in the same way as it was found."""
 

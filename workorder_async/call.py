@@ -38,7 +38,7 @@ class Call:
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether any of the body of the attempt under way was written
     trial: float | None = None  # the clock offset that the attempt under way tries, instead of the session's own
-    was_tried: bool = False  # whether another clock was tried
+    refusal: WorkorderError | None = None  # what another clock was tried for
     seen: float | None = None  # the clock offset that the last answer told
     spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
     _phase: str = "queue"

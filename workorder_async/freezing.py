@@ -22,10 +22,10 @@ def freeze(query: TicketQuery, rows: list[Row], now: float) -> tuple[TicketQuery
 
     The end is the second after the latest of `now` and the newest of the first page's `rows`: a clock that is behind
     must not cut off tickets that are there. Where a ticket is dated ahead of `now`, new ones may lie before the end.
-    An end that the caller set stays where it is earlier. Where times come in milliseconds there is no such end: it is
-    not known whether the server compares them with seconds.
+    An end that the caller set stays where it is earlier. Where all times come in milliseconds there is no such end: it
+    is not known whether the server compares them with seconds. Where some do, it is only their spelling.
     """
-    if any(_is_no_second(row.get("created_time")) for row in rows):
+    if rows and all(_is_no_second(row.get("created_time")) for row in rows):
         return query, False
     newest = max((time for row in rows if (time := created_time(row)) is not None), default=0)
     end, certain = max(int(now), newest) + 1, newest <= now + _TOLERANCE

@@ -34,7 +34,6 @@ from workorder_async.errors import (
     NoAnswerError,
     NotSentError,
     RateLimitedError,
-    ResponseError,
     WorkorderError,
 )
 from workorder_async.http_headers import retry_after
@@ -128,14 +127,15 @@ class SignedSession:
             except TurnTimeoutError as late:
                 # Its turn did not come, so this attempt was not started.
                 call.attempts -= 1
-                error = call.throttled(late.pause, throttled) if late.pause or throttled else call.too_late()
-                final = call.final(error)
+                ended = call.throttled(late.pause, throttled) if late.pause or throttled else call.too_late()
+                final = call.final(ended)
                 raise final from final.__cause__
-            except RateLimitedError as error:
-                throttled = error
+            except RateLimitedError as turned_away:
+                throttled = turned_away
                 call.uncounted += 1
                 continue
-            except WorkorderError as error:
+            except WorkorderError as raised:
+                error = self._after_trial(call, raised)
                 wait = 0.0 if await self._signs_again(call, error) else self._wait_before_next(call, error)
                 why = reason(error)
             logger.info("%s: %s; attempt %d in %.2f s", call.endpoint.operation, why, call.attempts + 1, wait)
@@ -144,10 +144,19 @@ class SignedSession:
 
     # After a failure
 
+    def _after_trial(self, call: Call, error: WorkorderError) -> WorkorderError:
+        """Return the refusal that another clock was tried for, where that one is refused as well: it says why."""
+        if call.trial is None or call.refusal is None or not isinstance(error, ApiError):
+            return error
+        refused = isinstance(error, AuthenticationError) or error.errno not in self._errnos
+        if refused:
+            call.trial = None
+        return call.refusal if refused else error
+
     async def _signs_again(self, call: Call, error: WorkorderError) -> bool:
         """Tell whether the signature was refused for our clock's sake, and set the clock to try next."""
         used = self._offset_of(call)
-        if not isinstance(error, ApiError) or call.was_tried:
+        if not isinstance(error, ApiError) or call.refusal is not None:
             return False
         seen = call.seen
         if seen is None or abs(seen - used) <= _CLOCK_TOLERANCE:
@@ -156,7 +165,7 @@ class SignedSession:
         if not blamed and type(error) is ApiError and error.errno not in self._errnos:
             blamed = call.endpoint.safety is Safety.READ or await self._reads_are_refused(call, error)
         if blamed:
-            call.trial, call.was_tried = seen, True
+            call.trial, call.refusal = seen, error
             call.uncounted += 1
         return blamed
 
@@ -260,13 +269,10 @@ class SignedSession:
         return answer
 
     def _note_signature(self, call: Call, error: WorkorderError | None = None) -> None:
-        """Keep the clock that was tried where its signature was accepted; drop it where that was refused."""
-        if call.trial is None or isinstance(error, ResponseError):
-            return
-        meant = error is None or (isinstance(error, ApiError) and error.errno in self._errnos)
-        if meant and not isinstance(error, AuthenticationError):
-            self.clock.signing_offset = call.trial
-        call.trial = None if meant else call.trial
+        """Keep the clock that was tried where its signature was accepted."""
+        known = error is None or (isinstance(error, ApiError) and error.errno in self._errnos)
+        if call.trial is not None and known and not isinstance(error, AuthenticationError):
+            self.clock.signing_offset, call.trial = call.trial, None
 
     async def _exchange(self, call: Call, limit: AttemptLimit) -> tuple[int, Mapping[str, str], bytes]:
         """Sign, send and read one attempt; once it is signed, the limit of an attempt counts as well."""
