@@ -88,9 +88,12 @@ def _answers(tickets: int, kind: str) -> _BodyOf:
     if kind == "spread":
         return SpreadList(tickets).answer
     bodies = pages(tickets)
-    # A walk looks once behind a list that ends exactly full.
+    # A walk looks once behind a list that ends exactly full: by page, or by created time from that of the last row on.
+    rows = orjson.loads(bodies[-1])["data"]["tickets"][-1:]
     bodies.append(page(len(bodies) + 1, tickets))
-    return lambda request: bodies[request["page"] - 1]
+    last = orjson.dumps({"data": {"pagination": {"page_size": 1, "total": len(rows)}, "tickets": rows}, "errno": 10000})
+    since = rows[0]["created_time"] if rows else 0
+    return lambda request: last if request.get("created_start", -1) >= since else bodies[request["page"] - 1]
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:

@@ -282,7 +282,8 @@ class PageWalk:
             return number if number >= 1 and number * self._stride > left else None
         # Until the first answer the number of further pages is not known.
         total, stride = self.ledger.last_total, self._stride
-        needed = stride and (number - 1) * stride < total
+        # Of a list that ends exactly full, the page behind its end is needed, too.
+        needed = stride and (number - 1) * stride <= total
         furthest = journey.last + _BEYOND_THE_LAST + self._concurrency * READS_AT_HAND
         return number if needed and number <= furthest else None
 
