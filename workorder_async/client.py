@@ -188,9 +188,11 @@ class WorkorderClient:
 
     async def aclose(self) -> None:
         """End the walks that are still under way, and close the connections; a session brought along stays open."""
-        for walk in list(self._walks):
-            await walk.aclose()
-        await self._session.aclose()
+        try:
+            # Waits for all of them, also when this is cancelled.
+            await asyncio.gather(*(walk.aclose() for walk in self._walks))
+        finally:
+            await self._session.aclose()
 
     async def list_tickets(self, query: TicketQuery = _EVERYTHING, *, page: int = 1, page_size: int = 10) -> TicketPage:
         """Read one page of the tickets that match (endpoint list_tickets 工单列表).
