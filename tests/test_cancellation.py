@@ -351,14 +351,16 @@ async def test_closing_a_client(cut: Cut) -> None:
     async with Sandbox(50) as sandbox:
         for cut_at in range(1, 100):
             client = sandbox.client(max_in_flight=2)
-            walk = client.walk(page_size=10, concurrency=3)
-            await anext(walk)
+            walks = [client.walk(page_size=10, concurrency=3) for _ in range(2)]
+            for walk in walks:
+                await anext(walk)
             http_session = client._session._http
             assert http_session is not None
             steps = Steps(cut_at, cut)
             await cut_short(client, lambda client: client.aclose(), steps)
-            assert walk.in_flight == 0
+            assert [walk.in_flight for walk in walks] == [0, 0]
             assert http_session.closed
             if steps.taken < cut_at:
-                break
-        assert cut_at > 1
+                assert cut_at > 1
+                return
+    pytest.fail("it never ended")
