@@ -35,7 +35,7 @@ from workorder_async.options import SessionOptions
 from workorder_async.payloads import FileBody, FileSource, JsonBody, OnProgress
 from workorder_async.planning import WindowPlan
 from workorder_async.retry import RetryPolicy
-from workorder_async.secret import Secret, without_credentials
+from workorder_async.secret import Secret
 from workorder_async.sendings import Sendings
 from workorder_async.session import SignedSession
 from workorder_async.settling import Changed, Reads, carry_out, look, sending_of
@@ -104,7 +104,10 @@ class WorkorderClient:
         trust_env: bool = False,
         now: Callable[[], float] = time,
     ) -> None:
+        # Before anything can fail: a traceback with locals would show passwords in them.
         proxy = None if proxy is None else Secret(proxy)
+        hidden_url = Secret(base_url)
+        del base_url
         if not callable(getattr(signer, "sign", None)):
             raise ConfigError("signer must have a sign method; for example SchemeSigner(app_id, app_secret, scheme)")
         if session is not None and not callable(getattr(session, "request", None)):
@@ -126,7 +129,7 @@ class WorkorderClient:
             trust_env=trust_env,
             now=now,
         )
-        self._session = SignedSession(_checked_url(base_url), signer, options, session)
+        self._session = SignedSession(_checked_url(hidden_url), signer, options, session)
         _warn_of_plain_http(self._session.base_url)
         self._sendings = Sendings(self._session.clock.local)
         self._walks: WeakSet[Walk] = WeakSet()
@@ -185,9 +188,11 @@ class WorkorderClient:
 
     async def aclose(self) -> None:
         """End the walks that are still under way, and close the connections; a session brought along stays open."""
-        for walk in list(self._walks):
-            await walk.aclose()
-        await self._session.aclose()
+        try:
+            # Waits for all of them, also when this is cancelled.
+            await asyncio.gather(*(walk.aclose() for walk in self._walks))
+        finally:
+            await self._session.aclose()
 
     async def list_tickets(self, query: TicketQuery = _EVERYTHING, *, page: int = 1, page_size: int = 10) -> TicketPage:
         """Read one page of the tickets that match (endpoint list_tickets 工单列表).
@@ -491,20 +496,29 @@ def _warn_of_plain_http(base_url: str) -> None:
     )
 
 
-def _checked_url(base_url: str) -> str:
+def _checked_url(base_url: Secret) -> str:
+    """Return it without a slash at its end. It is hidden until it is known that no password is in it."""
+    if complaint := _complaint_of(base_url.reveal()):
+        raise ConfigError(complaint)
+    return base_url.reveal().rstrip("/")
+
+
+def _complaint_of(base_url: object) -> str:
+    """Say why this can be no base URL; "" where it can. Raises nothing: an error would show it in its frames."""
     if not isinstance(base_url, str):
-        raise ConfigError(f"base_url is {base_url!r}; it must be text, such as 'http://localhost:8011'")
-    said = without_credentials(base_url)
+        what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else repr(base_url)
+        return f"base_url is {what}; it must be text, such as 'http://localhost:8011'"
+    if "@" in base_url:
+        return (
+            "base_url has an @: it must have no user, query or fragment; remove them, and write %40 for an @ in a path"
+        )
     try:
         parts = urlsplit(base_url)
         port = parts.port
     except ValueError as error:
-        why = without_credentials(str(error))
-        raise ConfigError(f"base_url {said!r} cannot be read: {why}; such as http://localhost:8011") from None
+        return f"base_url {base_url!r} cannot be read: {error}; such as http://localhost:8011"
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or base_url != base_url.strip():
-        raise ConfigError(f"base_url {said!r} must be http:// or https:// and a host, such as http://localhost:8011")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ConfigError(
-            f"base_url {parts.scheme}://{parts.hostname} must have no user, query or fragment; remove them"
-        )
-    return base_url.rstrip("/")
+        return f"base_url {base_url!r} must be http:// or https:// and a host, such as http://localhost:8011"
+    if parts.query or parts.fragment:
+        return f"base_url {parts.scheme}://{parts.hostname} must have no user, query or fragment; remove them"
+    return ""

@@ -27,15 +27,21 @@ def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
 
 
 def _http_proxy(instance: object, attribute: "Attribute[Any]", value: Secret | None) -> None:
-    if value is None:
-        return
+    if value is not None and not _is_http_url(value.reveal()):
+        raise ConfigError(
+            "proxy must be an http:// or https:// URL, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password; "
+            "for SOCKS bring a session= with such a connector"
+        )
+
+
+def _is_http_url(text: str) -> bool:
+    """Tell; raises nothing, as an error would show the text in its frames."""
     try:
-        url = urlsplit(value.reveal())
-        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        url = urlsplit(text)
+        astray = "@" in url.path + url.query + url.fragment or text.split() != [text]
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not astray
     except (AttributeError, TypeError, ValueError):
-        usable = False
-    if not usable:
-        raise ConfigError("proxy must be an http:// or https:// URL; for SOCKS bring a session= with such a connector")
+        return False
 
 
 def _policy(instance: object, attribute: "Attribute[Any]", value: RetryPolicy) -> None:

@@ -1,11 +1,13 @@
 """What must not be said: a secret, and the user and password in a URL."""
 
 import re
-from typing import NoReturn
+from contextlib import suppress
+from typing import NoReturn, TypeVar
 
 from workorder_async.errors import ConfigError
 
-_CREDENTIALS = re.compile(r"(?<=//)[^/?#\s'\"]*@")
+# Up to the last @ of a word: people write passwords with / and # in them, too.
+_CREDENTIALS = re.compile(r"(?<=//)[^\s'\"]*@")
 
 
 class Secret:
@@ -24,8 +26,11 @@ class Secret:
         return self._text
 
     def encoded(self) -> bytes:
-        """Return its UTF-8 bytes."""
-        return self._text.encode()
+        """Return its UTF-8 bytes; raises `ConfigError` where it has none."""
+        with suppress(UnicodeEncodeError):
+            return self._text.encode()
+        # Not inside an `except`: that error has the whole text.
+        raise ConfigError(f"the secret {self.complaint()}")
 
     def complaint(self) -> str:
         """Say why this cannot be a secret to sign with; "" where it can."""
@@ -42,6 +47,21 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError("a secret is not pickled; make it anew on the other side")
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E, *, causes: bool) -> E:
+    """Take from an error, and those that brought it about, the frames they came through; or keep no `causes` at all."""
+    if not causes:
+        error.__cause__ = error.__context__ = None
+    chain: list[BaseException | None] = [error]
+    for one in chain:
+        if one is not None:
+            one.with_traceback(None)
+            chain += [other for other in (one.__cause__, one.__context__) if other not in chain]
+    return error
 
 
 def without_credentials(text: str) -> str:

@@ -43,7 +43,7 @@ from workorder_async.models import JSON
 from workorder_async.options import SessionOptions
 from workorder_async.payloads import Body, JsonBody
 from workorder_async.retry import RetryBudget, says_nothing_happened
-from workorder_async.secret import without_credentials
+from workorder_async.secret import without_credentials, without_frames
 from workorder_async.signing import Signer, SigningInput
 
 logger = logging.getLogger("workorder_async")
@@ -55,6 +55,7 @@ _KEPT: set[aiohttp.ClientSession] = set()
 _USER_AGENT = "workorder_async"
 # An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
 _CLOCK_TOLERANCE = 5.0
+_READ_HEADERS = ("Date", "Retry-After", "Location")
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
 # Shorter than any page of tickets.
 _SHORT = 1024
@@ -78,6 +79,7 @@ class SignedSession:
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._http = http
         self._owns_http = http is None
+        self._may_know_proxy = options.proxy is not None or options.trust_env or http is not None
         # The session keeps time itself, so that its errors can say where the time went. In its own pool there is a
         # place for every slot; in one that was brought along a call may wait for one, which is no connecting.
         self._timeout = aiohttp.ClientTimeout(
@@ -291,29 +293,55 @@ class SignedSession:
         sent_at = self.clock.local()
         call.began = call.began or sent_at
         self._limit_attempt(call, limit)
+        failure: BaseException
         try:
-            async with self._opened().request(
-                call.endpoint.method,
-                self.base_url + call.endpoint.path,
-                params=call.query or None,
-                data=payload,
-                headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
-                allow_redirects=False,
-                # Never in a variable: a traceback with locals would show user and password.
-                proxy=None if self._options.proxy is None else self._options.proxy.reveal(),
-                ssl=self._options.ssl,
-                timeout=self._timeout,
-            ) as response:
-                content = await self._read(response, limit)
-        except (aiohttp.ClientError, OSError) as error:
-            if call.body is not None and call.body.failure is not None:
-                raise call.body.failure from None
-            if self._options.proxy is not None:
-                # The same: aiohttp's frames have it in theirs.
-                error.__traceback__ = None
-            raise self._lost(call, f"{type(error).__name__}: {error}", error) from error
-        call.seen = self.clock.observe(response.headers.get("Date"), sent_at, self.clock.local())
-        return response.status, response.headers, content
+            status, headers, content = await self._transfer(call, limit, payload, signed)
+        except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
+            failure = self._told(call, error)
+        else:
+            call.seen = self.clock.observe(headers.get("Date"), sent_at, self.clock.local())
+            return status, headers, content
+        # Outside the `except`, or the error that was caught would be its context.
+        try:
+            raise failure
+        finally:
+            del failure  # which knows this frame
+
+    async def _transfer(
+        self, call: Call, limit: AttemptLimit, payload: aiohttp.Payload | None, signed: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Write a request and read its answer. No error may keep the frames from here on: they know the proxy."""
+        async with self._opened().request(
+            call.endpoint.method,
+            self.base_url + call.endpoint.path,
+            params=call.query or None,
+            data=payload,
+            headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
+            allow_redirects=False,
+            proxy=None if self._options.proxy is None else self._options.proxy.reveal(),
+            ssl=self._options.ssl,
+            timeout=self._timeout,
+        ) as response:
+            content = await self._read(response, limit)
+        headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
+        if "Location" in headers:
+            headers["Location"] = without_credentials(headers["Location"])
+        return response.status, headers, content
+
+    def _told(self, call: Call, error: BaseException) -> BaseException:
+        """Return what is raised for a failure on the wire: without the frames, which hold the proxy's password.
+
+        Where a proxy may be known, without its cause as well: aiohttp's errors have the proxy's URL in their fields.
+        """
+        causes = not self._may_know_proxy
+        if not isinstance(error, aiohttp.ClientError | OSError):
+            return without_frames(error, causes=causes)
+        if call.body is not None and call.body.failure is not None:
+            return without_frames(call.body.failure, causes=causes)
+        lost = self._lost(call, f"{type(error).__name__}: {error}", error)
+        if causes:
+            lost.__cause__ = without_frames(error, causes=True)
+        return lost
 
     async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes:
         """Read a body, unpacked piece by piece, so that no more than is allowed is ever held."""

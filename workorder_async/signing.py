@@ -248,7 +248,9 @@ class SchemeSigner:
         return {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
 
     def __repr__(self) -> str:
-        return f"SchemeSigner(app_id={self.app_id!r}, scheme={self.scheme.text!r})"
+        # A traceback with locals shows it half made, too.
+        made = "scheme" in vars(self)
+        return f"SchemeSigner(app_id={self.app_id!r}, scheme={self.scheme.text!r})" if made else "SchemeSigner()"
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError("a signer holds the secret and is not pickled; make it anew on the other side")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from workorder_async.sandbox.errnos import Errno, Refused
+from workorder_async.secret import Secret
 from workorder_async.signing import Scheme, SigningInput
 
 #: How far `Timestamp` may be from the server's clock, in seconds.
@@ -14,7 +15,7 @@ TOLERANCE = 300
 class Gate:
     """Knows one application, its secret and its signing scheme."""
 
-    def __init__(self, app_id: str, app_secret: str, scheme: Scheme) -> None:
+    def __init__(self, app_id: str, app_secret: Secret, scheme: Scheme) -> None:
         self._app_id = app_id
         self._secret = app_secret
         self._scheme = scheme

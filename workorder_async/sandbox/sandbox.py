@@ -117,7 +117,7 @@ class Sandbox:
         drift: Iterable[Drift] = (),
         faults: Iterable[Fault] = (),
         app_id: str = "sandbox-app",
-        app_secret: str | None = None,
+        app_secret: str | Secret | None = None,
         scheme: str = DEFAULT_SCHEME,
         clock: Callable[[], float] = time.time,
         names: Iterable[str] = (),
@@ -131,11 +131,12 @@ class Sandbox:
         date_offset: float = 0.0,
         backends: Iterable[float] = (),
     ) -> None:
+        # Before anything can fail: a traceback with locals would show it.
+        app_secret = self._secret = Secret(secrets.token_urlsafe(32) if app_secret is None else app_secret)
         for name, value, high in (("tickets", tickets, 10**8), ("port", port, 65535), ("seed", seed, 2**63)):
             check_whole(name, value, 0, high)
         check_seconds("latency", latency)
         self._hosts = Hosts(host, names)
-        self._secret = secrets.token_urlsafe(32) if app_secret is None else app_secret
         self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._seed = partial(seed_tickets, tickets, seed)
         self._db = None if db is None else Path(db).absolute()
@@ -220,7 +221,7 @@ class Sandbox:
         return {
             "WORKORDER_BASE_URL": self.url,
             "WORKORDER_APP_ID": self._signer.app_id,
-            "WORKORDER_APP_SECRET": self._secret,
+            "WORKORDER_APP_SECRET": self._secret.reveal(),
             "WORKORDER_SIGN_SCHEME": str(self._signer.scheme),
         }
 
