@@ -24,7 +24,7 @@ from workorder_async import (
 )
 from workorder_async.batch import key_of
 from workorder_async.codec import encode
-from workorder_async.sandbox import Applied, Fault
+from workorder_async.sandbox import Applied, Fault, Spelling
 
 CHILD = Path(__file__).with_name("torture_child.py")
 ROOT = Path(__file__).parent.parent
@@ -39,6 +39,14 @@ FAULTS = [
     Fault("429", chance=0.02, retry_after=0),
     Fault("503", chance=0.02, retry_after=0),
     Fault("hang_after", chance=0.002),
+    *(Fault(kind, chance=0.01) for kind in ("500_after", "502_after", "504_after", "portal", "portal_after")),
+    Fault("503_after", chance=0.02, retry_after=0),
+    Fault("429", chance=0.002, retry_after=None),
+    Fault("date", chance=0.02, seconds=-86400),
+    Fault("drip", chance=0.001, seconds=0.2),
+    *(Fault("other_ticket", chance=0.02, operation=operation) for operation in ("get_ticket", "get_ticket_detail")),
+    # Left out: 401 and 403, which end a batch, and errno_after: an applied mutation that is answered with HTTP 200 and
+    # an errno is refused, by the API document.
 ]
 
 
@@ -119,7 +127,9 @@ async def run_and_kill(environment: dict[str, str], files: list[str], after: int
 async def torture(seed: int, count: int, kills: int, folder: Path) -> None:
     """Run a batch that is killed so often, then to its end, and compare what was asked, said and done."""
     random = Random(seed)
-    async with Sandbox(tickets=count * 6, seed=seed) as sandbox:
+    spelling: Spelling = "java" if seed % 2 else "document"
+    backends = (-200, 200) if seed % 4 == 2 else ()
+    async with Sandbox(tickets=count * 6, seed=seed, spelling=spelling, backends=backends) as sandbox:
         batch = await mixed(sandbox, count, random)
         sandbox.faults = FAULTS
         files = [str(folder / "batch.journal"), str(folder / "batch.jsonl")]

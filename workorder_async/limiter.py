@@ -18,6 +18,7 @@ from workorder_async.throttle import Throttle
 
 _INTERACTIVE_IN_A_ROW = 3
 _SLOTS_PER_RESERVED = 16
+_LATE = 0.005
 
 
 class TurnTimeoutError(Exception):
@@ -165,7 +166,10 @@ class Limiter:
         self._in_a_row = self._in_a_row + 1 if lane is self._interactive else 0
         if self._interval or self.throttle.is_awake:
             now = asyncio.get_running_loop().time()
-            self._next_start = max(now, self._next_start) + max(self._interval, 1 / self.throttle.pace(now))
+            learned = 1 / self.throttle.pace(now)
+            # A timer is up to a millisecond late. A pace that was learned makes up for that, a rate that was set never.
+            late = 0.0 if self._interval >= learned else min(learned, _LATE)
+            self._next_start = max(now - late, self._next_start) + max(self._interval, learned)
 
     def _next_lane(self) -> Lane | None:
         """Return the lane whose first call may start; who has given up is let go on the way."""

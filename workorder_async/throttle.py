@@ -9,8 +9,8 @@ Rules without I/O; times are seconds of one steady clock.
 3. Requests under way: 0.7 times as many after each event, one more for each round of answers that were served.
 4. Pace. Where one answer in eight within a second was throttled, the server has a limit per second: from then on
    requests are started evenly, at 0.95 times what it served within a second. While all goes well that grows: the first
-   time twofold each second, since what was served may have been little; after a further event evenly, to par in 6 s and
-   5 % above it in 12 s, and from there twofold each 2 s.
+   time twofold each second, since what was served may have been little; after a further event evenly, to par in 12 s and
+   5 % above it in 24 s, and from there twofold each 2 s.
 5. Where even a quarter of what was served at first is throttled, the rate is not the reason: the pace is let go, and
    not taken up again for 30 s.
 """
@@ -65,8 +65,8 @@ class Throttle:
         if self._exploring:
             grown = _BELOW * 2 ** min(calm, 20)
         else:
-            grown = _BELOW + 0.1 * min(calm, 12) / 12
-            grown *= 2 ** (min(max(0.0, calm - 12), 40) / 2)
+            grown = _BELOW + 0.1 * min(calm, 24) / 24
+            grown *= 2 ** (min(max(0.0, calm - 24), 40) / 2)
         return max(1.0, self._ceiling * grown)
 
     def accepted(self, started: float, now: float) -> None:
