@@ -9,8 +9,8 @@ Rules without I/O; times are seconds of one steady clock.
 3. Requests under way: 0.7 times as many after each event, one more for each round of answers that were served.
 4. Pace. Where one answer in eight within a second was throttled, the server has a limit per second: from then on
    requests are started evenly, at 0.95 times what it served within a second. While all goes well that grows: the first
-   time twofold each second, since what was served may have been little; after a further event evenly, to par in 12 s and
-   5 % above it in 24 s, and from there twofold each 2 s.
+   time twofold each second, since what was served may have been little; after a further event evenly, to par in 12 s
+   and 5 % above it in 24 s, and from there twofold each 2 s.
 5. Where even a quarter of what was served at first is throttled, the rate is not the reason: the pace is let go, and
    not taken up again for 30 s.
 """
