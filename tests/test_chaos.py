@@ -150,8 +150,9 @@ class World:
             patience = self.random.uniform(0, 0.5) if self.random.random() < 0.1 else None
             # A batch is several calls, and a walk too; each has the deadline.
             limit = 20 * DEADLINE if kind in (self.walk, self.batch) else DEADLINE + 3
+            impatient = asyncio.timeout(patience)
             try:
-                async with asyncio.timeout(limit), asyncio.timeout(patience) as impatient:
+                async with asyncio.timeout(limit), impatient:
                     await kind()
             except WorkorderError as error:
                 self.calls[f"{kind.__name__} {type(error).__name__}"] += 1

@@ -46,10 +46,8 @@ async def overload(sandbox: Sandbox, client: WorkorderClient, seconds: float) ->
 )
 @pytest.mark.parametrize("told", ["nothing", "Retry-After", "an errno"])
 async def test_a_true_limit(told: str, seconds: float, served: float, refused: float) -> None:
-    """Of 100 requests a second nearly all are used, few are turned away, and a person waits for hardly more than one."""
-    said = (
-        {"retry_after": 1} if told == "Retry-After" else {"rate_errno": int(Errno.RATE)} if told == "an errno" else {}
-    )
+    """Of 100 requests a second nearly all are used, few are turned away, and a person hardly waits."""
+    said = {"nothing": {}, "Retry-After": {"retry_after": 1}, "an errno": {"rate_errno": int(Errno.RATE)}}[told]
     async with Sandbox(50, rate=100, latency=LATENCY, **said) as sandbox:  # type: ignore[arg-type]
         async with sandbox.client(max_in_flight=64) as client:
             waits = await overload(sandbox, client, seconds)

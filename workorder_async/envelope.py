@@ -83,10 +83,8 @@ def open_envelope(
     if not isinstance(value, dict) or "errno" not in value:
         raise not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "an empty body")
     errno, request_id = value["errno"], value.get("request_id")
-    if errno.__class__ is not int:
-        errno = _whole(errno, status, body)
-    if request_id.__class__ is not str:
-        request_id = _text(request_id)
+    errno = errno if type(errno) is int else _whole(errno, status, body)
+    request_id = request_id if type(request_id) is str else _text(request_id)
     if errno == SUCCESS:
         return Answer(value.get("data"), request_id, operation, attempts)
     errmsg = _text(value.get("errmsg"))
