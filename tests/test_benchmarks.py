@@ -23,7 +23,7 @@ from workorder_async import SchemeSigner, TicketQuery, WorkorderClient
 
 GOALS = {
     "decode": ("<=", 1.7),
-    "walk": (">=", 0.65),
+    "walk": (">=", 0.60),
     "pipeline": (">=", 0.93),
     "jitter": (">=", 0.8),
     "tenth": (">=", 0.8),
