@@ -62,6 +62,10 @@ class Standings:
         """Delete it."""
         self._table.close()
 
+    def __del__(self) -> None:
+        # A batch may be left behind without its end, as by a loop that is closed amid it.
+        self._table.close()
+
     def take_in_intent(self, key: str, began: float, line: bytes, trace: str) -> None:
         """Note an intent of an earlier run, and its line."""
         _, earlier = self._of(key)

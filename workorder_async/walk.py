@@ -159,6 +159,8 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # Those that had ended already are let go of a turn of the loop later.
+        self._tasks.difference_update(tasks)
 
 
 def _may_be_about_depth(error: ApiError | ResponseError) -> bool:
