@@ -19,6 +19,7 @@ from workorder_async import (
     TicketStateError,
     WorkorderClient,
 )
+from workorder_async.sandbox import Fault, Sandbox
 
 NOW = 1_700_000_000.0
 COMMENT = CommentTicket(id=1, detail="已处理")
@@ -224,3 +225,60 @@ async def test_a_lying_date_does_not_stop_a_call() -> None:
         for _ in range(3):
             await client.get_ticket(1)
         assert len(wire.requests) == 3
+
+
+async def test_a_kept_clock_that_is_refused_is_dropped() -> None:
+    """Of three backends that all accept our own clock no call is lost for a correction that one stray 401 led to."""
+    async with Sandbox(3, backends=(-200, 0, 200), faults=[Fault("401", times=1)]) as sandbox:
+        async with sandbox.client() as client:
+            for _ in range(60):
+                await client.get_ticket(1001)
+        # The stray refusal, and the one of the clock that was kept for it.
+        assert sandbox.requests.total() == 62
+
+
+async def test_our_own_clock_comes_before_another_trial() -> None:
+    """Where the kept clock is refused, ours is tried first, and what the answer says only where that is refused too."""
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(dated(TICKET if abs(stamps(wire)[-1] - ahead[0]) < 300 else '{"errno":7}', ahead[0]))
+
+    ahead = [3600.0]
+    async with serving(server) as wire, make_client(wire.url) as client:
+        for ahead[0] in (3600.0, 9000.0):
+            await client.get_ticket(1)
+        await client.get_ticket(1)
+        assert stamps(wire) == pytest.approx([0, 3600, 3600, 0, 9000, 9000], abs=1)
+
+
+async def test_a_refused_trial_of_a_mutation_is_the_last() -> None:
+    """An errno that nobody mapped, to a comment that was signed again, is no proof that nothing happened."""
+    refusal = dated('{"errno":7}', 9000)
+    answers = [dated('{"errno":7}', 3600), dated(TICKET, 3600), *[refusal] * 3, dated(DONE, 9000)]
+    async with serving(*answers) as wire, make_client(wire.url) as client:
+        await client.get_ticket(1)
+        with pytest.raises(ApiError):
+            await client.comment_ticket(COMMENT)
+        sent = [request.split()[1].rsplit(b"/")[-1][:7] for request in wire.requests[2:]]
+        assert sent == [b"comment", b"list_ti", b"comment"]
+        assert stamps(wire)[2:] == pytest.approx([3600, 3600, 0], abs=1)
+
+
+async def test_refusals_that_come_late() -> None:
+    """Each is about the clock that signed it, though another call has found a better one meanwhile."""
+    found = asyncio.Event()
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if abs(stamps(wire)[-1] - 3600) < 300:
+            writer.write(dated(TICKET, 3600))
+            return
+        if len(wire.requests) > 1:
+            await found.wait()
+        writer.write(dated('{"errno":7}', 3600, "401 No"))
+
+    async with serving(server) as wire, make_client(wire.url) as client:
+        calls = [asyncio.create_task(client.get_ticket(1)) for _ in range(8)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        found.set()
+        await asyncio.gather(*calls)
+        assert len(wire.requests) == 16

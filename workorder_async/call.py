@@ -37,8 +37,10 @@ class Call:
     uncounted: int = 0  # ... of them throttled or wrongly signed, which do not count for the retry policy
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether any of the body of the attempt under way was written
+    offset: float = 0.0  # the clock offset that the attempt under way was signed by
     trial: float | None = None  # the clock offset that the attempt under way tries, instead of the session's own
     refusal: WorkorderError | None = None  # what another clock was tried for
+    clocks: tuple[float, ...] = ()  # further clock offsets to try for it
     seen: float | None = None  # the clock offset that the last answer told
     spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
     _phase: str = "queue"

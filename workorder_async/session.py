@@ -5,8 +5,9 @@ model. Every failure leaves it as a `WorkorderError` with the operation, the att
 `CancelledError` passes.
 
 Time stamps are of our own clock. A signature that was refused is made once more by the clock that the answer's `Date`
-tells, where that is another one; if that is accepted, the session keeps it. A mutation is signed again only where the
-refusal is known to be of the signature; of an errno without a known meaning a READ with the same clock tells.
+tells, where that is another one; if that is accepted, the session keeps it. Where a clock that was kept is refused, our
+own is tried before another one. A mutation is signed again only where the refusal is known to be of the signature; of an
+errno without a known meaning a READ with the same clock tells.
 """
 
 import asyncio
@@ -150,26 +151,36 @@ class SignedSession:
         """Return the refusal that another clock was tried for, where that one is refused as well: it says why."""
         if call.trial is None or call.refusal is None or not isinstance(error, ApiError):
             return error
-        refused = isinstance(error, AuthenticationError) or error.errno not in self._errnos
-        if refused:
-            call.trial = None
-        return call.refusal if refused else error
+        known = isinstance(error, AuthenticationError)
+        if not known and error.errno in self._errnos:
+            return error
+        call.trial = None
+        if not known and call.endpoint.safety is not Safety.READ:
+            call.clocks = ()
+        return call.refusal
 
     async def _signs_again(self, call: Call, error: WorkorderError) -> bool:
         """Tell whether the signature was refused for our clock's sake, and set the clock to try next."""
-        used = self._offset_of(call)
-        if not isinstance(error, ApiError) or call.refusal is not None:
+        if call.refusal is None and isinstance(error, ApiError):
+            await self._consider_clocks(call, error)
+        if not call.clocks or call.trial is not None or error is not call.refusal:
             return False
-        seen = call.seen
+        call.trial, *left = call.clocks
+        call.clocks = tuple(left)
+        call.uncounted += 1
+        return True
+
+    async def _consider_clocks(self, call: Call, error: ApiError) -> None:
+        """Note a refusal that may be of the clock, and which to try: our own where it was set aside, then the server's."""
+        used, seen = call.offset, call.seen
         if seen is None or abs(seen - used) <= _CLOCK_TOLERANCE:
-            return False
+            return
         blamed = isinstance(error, AuthenticationError)
         if not blamed and type(error) is ApiError and error.errno not in self._errnos:
             blamed = call.endpoint.safety is Safety.READ or await self._reads_are_refused(call, error)
         if blamed:
-            call.trial, call.refusal = seen, error
-            call.uncounted += 1
-        return blamed
+            call.refusal = error
+            call.clocks = (seen,) if used == 0 or abs(seen) <= _CLOCK_TOLERANCE else (0.0, seen)
 
     async def _reads_are_refused(self, call: Call, error: ApiError) -> bool:
         """Ask by the same clock for something that changes nothing; whether that is refused in the same way.
@@ -177,7 +188,7 @@ class SignedSession:
         If it is, the refusal was of the signature. If it is served, the errno is about the mutation, and says nothing
         of what happened.
         """
-        read = Call(LIST_TICKETS, (), JsonBody(_SMALLEST_READ), call.lane, call.deadline, call.until)
+        read = Call(LIST_TICKETS, (), JsonBody(_SMALLEST_READ), call.lane, call.deadline, call.until, trial=call.offset)
         try:
             await self._attempt(read)
         except (WorkorderError, TurnTimeoutError) as refused:
@@ -273,7 +284,7 @@ class SignedSession:
     def _note_signature(self, call: Call, error: WorkorderError | None = None) -> None:
         """Keep the clock that was tried where its signature was accepted."""
         known = error is None or (isinstance(error, ApiError) and error.errno in self._errnos)
-        if call.trial is not None and known and not isinstance(error, AuthenticationError):
+        if call.trial is not None and call.refusal is not None and known and not isinstance(error, AuthenticationError):
             self.clock.signing_offset, call.trial = call.trial, None
 
     async def _exchange(self, call: Call, limit: AttemptLimit) -> tuple[int, Mapping[str, str], bytes]:
@@ -369,16 +380,14 @@ class SignedSession:
         until = asyncio.get_running_loop().time() + self._options.attempt_timeout
         limit.set(min(call.until, until), ends_call=call.until <= until)
 
-    def _offset_of(self, call: Call) -> float:
-        return self.clock.signing_offset if call.trial is None else call.trial
-
     async def _sign(self, call: Call) -> Mapping[str, str]:
+        call.offset = self.clock.signing_offset if call.trial is None else call.trial
         request = SigningInput(
             method=call.endpoint.method,
             path=self._base_path + call.endpoint.path,
             query=call.query,
             body=() if call.body is None else call.body,
-            timestamp_ms=int((self.clock.local() + self._offset_of(call)) * 1000),
+            timestamp_ms=int((self.clock.local() + call.offset) * 1000),
         )
         if call.body is not None and not call.body.in_memory and getattr(self._signer, "signs_body", True):
             signed = await asyncio.to_thread(self._signer.sign, request)
