@@ -142,23 +142,26 @@ class FileBody:
 
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
-        sent = 0
+        sent, stack = 0, ExitStack()
+        opening = asyncio.get_running_loop().run_in_executor(None, stack.enter_context, self._opened())
         try:
-            with ExitStack() as stack:
-                file, _ = await asyncio.to_thread(stack.enter_context, self._opened())
-                while sent < size:
-                    chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
-                    if not chunk:
-                        raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
-                    yield chunk
-                    sent += len(chunk)
-                    if self._on_progress is not None:
-                        self._on_progress(sent, size)
-                if await asyncio.to_thread(file.read, 1):
-                    raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
+            file, _ = await asyncio.shield(opening)
+            while sent < size:
+                chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
+                if not chunk:
+                    raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
+                yield chunk
+                sent += len(chunk)
+                if self._on_progress is not None:
+                    self._on_progress(sent, size)
+            if await asyncio.to_thread(file.read, 1):
+                raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
         except (OSError, ValueError) as error:
             self.failure = self._unreadable(error)
             raise self.failure from None
+        finally:
+            # Where this is cancelled, the thread may be about to open it.
+            opening.add_done_callback(lambda done: _close(stack, done))
         yield self._tail
 
     def _unreadable(self, error: Exception) -> ConfigError:
@@ -183,6 +186,12 @@ class FileBody:
         size = file.seek(0, io.SEEK_END) - self._start
         file.seek(self._start)
         yield file, size
+
+
+def _close(stack: ExitStack, opening: "asyncio.Future[object]") -> None:
+    if not opening.cancelled():
+        opening.exception()  # else it would be told of as one that nobody looked at
+    stack.close()
 
 
 def _start_of(source: object) -> int:

@@ -6,8 +6,8 @@ model. Every failure leaves it as a `WorkorderError` with the operation, the att
 
 Time stamps are of our own clock. A signature that was refused is made once more by the clock that the answer's `Date`
 tells, where that is another one; if that is accepted, the session keeps it. Where a clock that was kept is refused, our
-own is tried before another one. A mutation is signed again only where the refusal is known to be of the signature; of an
-errno without a known meaning a READ with the same clock tells.
+own is tried before another one. A mutation is signed again only where the refusal is known to be of the signature; of
+an errno without a known meaning a READ with the same clock tells.
 """
 
 import asyncio
@@ -171,7 +171,7 @@ class SignedSession:
         return True
 
     async def _consider_clocks(self, call: Call, error: ApiError) -> None:
-        """Note a refusal that may be of the clock, and which to try: our own where it was set aside, then the server's."""
+        """Note a refusal that may be of the clock, and which to try: our own if it was set aside, the server's."""
         used, seen = call.offset, call.seen
         if seen is None or abs(seen - used) <= _CLOCK_TOLERANCE:
             return
