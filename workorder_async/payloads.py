@@ -188,7 +188,7 @@ class FileBody:
         yield file, size
 
 
-def _close(stack: ExitStack, opening: "asyncio.Future[object]") -> None:
+def _close(stack: ExitStack, opening: "asyncio.Future[tuple[BinaryIO, int]]") -> None:
     if not opening.cancelled():
         opening.exception()  # else it would be told of as one that nobody looked at
     stack.close()
