@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import Handler, http, make_client, serving
 from workorder_async import (
+    AuthenticationError,
     CloseTicket,
     CommentTicket,
     CreateTicket,
@@ -410,6 +411,27 @@ async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.Monk
         assert (await client.get_ticket(1)).title == title
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("size", [3 << 20, 9 << 20], ids=["to be parsed beside the loop", "more than is read"])
+@pytest.mark.parametrize("call", [read, comment])
+async def test_a_large_page_that_throttles(call: Callable[[WorkorderClient], Awaitable[None]], size: int) -> None:
+    """A 429 with a page of any size pauses all callers: it is not asked again and again until the deadline."""
+    page = http("<html>" + "x" * size, "429 Slow")
+    async with serving(page) as wire, make_client(wire.url, deadline=1.0, max_body=8 << 20) as client:
+        with pytest.raises(RateLimitedError):
+            await call(client)
+        assert client.stats().throttled == len(wire.requests) <= 6
+
+
+async def test_a_large_page_that_turns_a_mutation_away_is_told() -> None:
+    """Who waits to hear that nothing happened hears it, however large the page is."""
+    turned_away: list[int] = []
+    page = http("<html>" + "x" * (9 << 20), "401 No")
+    async with serving(page) as wire, make_client(wire.url, max_body=8 << 20) as client:
+        with pytest.raises(AuthenticationError, match="more than 8,388,608 bytes"):
+            await client.change(COMMENT, on_turned_away=lambda: turned_away.append(1))
+    assert turned_away == [1]
 
 
 # Lanes

@@ -171,7 +171,7 @@ class WorkorderClient:
         return self._session.clock.offset
 
     def stats(self) -> ClientStats:
-        """Return what is under way at this moment, and what the server's throttling has taught."""
+        """Return what is under way at this moment, and what throttling has taught; inside the event loop only."""
         return self._session.stats()
 
     def now(self) -> float:
@@ -325,12 +325,15 @@ class WorkorderClient:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
         Everything it takes, looking included, is within one deadline: `until`, by the event loop's clock, or that of
-        the client. `on_send` is called just before a request with
-        the mutation is written, each time: where it was not, a call that was cancelled has changed nothing; where it
-        raises `NotSentError`, nothing is written. `on_turned_away` is called when such a request was answered with
-        "too many requests" or with a refused signature: it changed nothing, and may be written again. `began` is when
-        you wrote down that you would send it, by `client.now()`: an `OutcomeUnknownError` that you make with it later
-        is about this very mutation. Calls of one `lane` give way to calls without one.
+        the client. Calls of one `lane` give way to calls without one. For whoever keeps a record of what may have been
+        sent:
+
+        * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
+          call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.
+        * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
+          signature: it changed nothing, and may be written again.
+        * `began` is when you wrote down that you would send it, by `client.now()`: an `OutcomeUnknownError` that you
+          make with it later is about this very mutation.
         """
         endpoint = _ENDPOINTS.get(type(mutation))
         if endpoint is None:

@@ -4,7 +4,7 @@
 2. A call is interactive, or it belongs to a lane: the requests of one walk or one batch. A lane has a width of its own.
 3. Whose turn it is: interactive calls first, but after three of them one of a lane; lanes take turns. So a person waits
    for no more than the next free slot, and a walk or a batch is slowed down and never stopped.
-4. Of 16 slots one is kept for interactive calls, where there are so many.
+4. One of each 16 slots is kept for interactive calls.
 5. A call that could only start after its deadline is told so at once.
 """
 

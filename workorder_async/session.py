@@ -90,11 +90,6 @@ class SignedSession:
         self._closed = False
         self._made_at = _caller()
 
-    @property
-    def errnos(self) -> Mapping[int, type[ApiError]]:
-        """What errnos mean: the documented one, and the user's."""
-        return self._errnos
-
     def stats(self) -> ClientStats:
         """Return what is under way at this moment."""
         return self._limiter.stats()
@@ -230,8 +225,8 @@ class SignedSession:
                 raise late from late.__cause__ or error
             finally:
                 limit.cancel()
-            # A short answer may say "too many requests": that must be known before the slot is somebody else's.
-            if len(content) < _SHORT:
+            # Whatever refuses may say "too many requests": that must be known before the slot is somebody else's.
+            if content is None or len(content) < _SHORT or status != 200:
                 return self._open(call, status, headers, content, started)
         finally:
             self._limiter.end(call.lane)
@@ -243,16 +238,24 @@ class SignedSession:
         if len(content) <= LARGE:
             return self._open(call, status, headers, content, started)
         try:
-            parsed = await asyncio.to_thread(parse_large, content)
+            parsed: tuple[JSON, ...] = (await asyncio.to_thread(parse_large, content),)
         except (ValueError, RecursionError):
-            raise not_the_platforms(status, content) from None
-        return evolve(self._open(call, status, headers, content, started, parsed), large=True)
+            parsed = ()
+        return evolve(self._open(call, status, headers, content, started, *parsed), large=True)
 
     def _open(
-        self, call: Call, status: int, headers: Mapping[str, str], content: bytes, started: float, *parsed: JSON
+        self, call: Call, status: int, headers: Mapping[str, str], content: bytes | None, started: float, *parsed: JSON
     ) -> Answer:
-        """Return what a successful answer holds, and note what it says of clock and load."""
+        """Return what a successful answer holds, and note what it says of clock and load.
+
+        `content` is None where it was too much to be read. A large one was parsed before, where it could be.
+        """
         try:
+            if content is None:
+                what = f"a body of more than {self._options.max_body:,} bytes (max_body)"
+                raise not_the_platforms(status, b"", what)
+            if len(content) > LARGE and not parsed:
+                raise not_the_platforms(status, content)
             answer = open_envelope(
                 status,
                 content,
@@ -287,7 +290,7 @@ class SignedSession:
         if call.trial is not None and call.refusal is not None and known and not isinstance(error, AuthenticationError):
             self.clock.signing_offset, call.trial = call.trial, None
 
-    async def _exchange(self, call: Call, limit: AttemptLimit) -> tuple[int, Mapping[str, str], bytes]:
+    async def _exchange(self, call: Call, limit: AttemptLimit) -> tuple[int, Mapping[str, str], bytes | None]:
         """Sign, send and read one attempt; once it is signed, the limit of an attempt counts as well."""
 
         def note_write() -> None:
@@ -320,7 +323,7 @@ class SignedSession:
 
     async def _transfer(
         self, call: Call, limit: AttemptLimit, payload: aiohttp.Payload | None, signed: Mapping[str, str]
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> tuple[int, Mapping[str, str], bytes | None]:
         """Write a request and read its answer. No error may keep the frames from here on: they know the proxy."""
         async with self._opened().request(
             call.endpoint.method,
@@ -354,12 +357,11 @@ class SignedSession:
             lost.__cause__ = without_frames(error, causes=True)
         return lost
 
-    async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes:
-        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held."""
+    async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
+        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None where it is more."""
         pieces: list[bytes] = []
-        most = self._options.max_body
         size = response.content_length or 0
-        while size <= most:
+        while size <= self._options.max_body:
             piece = await response.content.readany()
             if not piece:
                 return b"".join(pieces)
@@ -367,8 +369,7 @@ class SignedSession:
             limit.note(len(piece))
             size = limit.received
         response.close()
-        what = f"a body of more than {most:,} bytes (max_body)"
-        raise not_the_platforms(response.status, b"".join(pieces)[:_SHORT], what)
+        return None
 
     def _out_of_time(self, call: Call, limit: AttemptLimit) -> WorkorderError:
         if limit.ends_call:
