@@ -124,6 +124,24 @@ def test_pauses_grow() -> None:
     assert throttle.paused_until - (now + 0.02) <= 0.1
 
 
+def test_a_pause_ends_with_the_second_that_was_full() -> None:
+    """What was served counts for a second at most: no grown pause is longer than the first of it, but for 0.1 s."""
+    throttle = Throttle(8, 300.0, Random(1))
+    for number in range(50):
+        throttle.accepted(0.0, 0.2 + number / 1000)
+    now = 0.25
+    while now < 1.2:
+        throttle.throttled(now, now, None)
+        assert throttle.paused_until <= max(now + 0.1, 1.2)
+        now = throttle.paused_until + 0.001
+    pause = 0.0
+    # Of a longer limit than one per second it knows nothing, and pauses longer and longer.
+    while now < 30:
+        throttle.throttled(now, now, None)
+        pause, now = throttle.paused_until - now, throttle.paused_until + 0.001
+    assert pause > 7
+
+
 def test_one_event() -> None:
     """Answers to what was under way when a pause began change nothing more."""
     throttle = Throttle(32, 300.0, Random(1))

@@ -4,6 +4,7 @@ Rules without I/O; times are seconds of one steady clock.
 
 1. A throttled answer (HTTP 429, or an errno that means it) makes all callers pause: as long as `Retry-After` says, else
    0.1 s, twice as long each time until a request is served again, drawn from the upper half of that, 15 s at the most.
+   Where something was served within the last second, that is full until the first of it is a second old: no longer.
    No pause is longer than `longest`, whatever the server says.
 2. Answers to what was under way when the pause began are of the same event, and change nothing more.
 3. Requests under way: 0.7 times as many after each event, one more for each round of answers that were served.
@@ -99,7 +100,10 @@ class Throttle:
         self._last_event = now
         if retry_after is None or self._strikes:
             grown = min(_LONGEST_GROWN_PAUSE, self._longest, _FIRST_PAUSE * 2 ** min(self._strikes, 20))
-            self.paused_until = max(self.paused_until, now + grown * self._random.uniform(0.5, 1))
+            until = now + grown * self._random.uniform(0.5, 1)
+            if self._within_a_second(self._served, now):
+                until = min(until, max(now + _FIRST_PAUSE, self._served[0] + 1))
+            self.paused_until = max(self.paused_until, until)
         self._strikes += 1
 
     def _consider_pace(self, now: float) -> None:
