@@ -11,7 +11,13 @@ from workorder_async.throttle import Throttle
 
 
 def play(
-    limit: Callable[[float], bool], *, workers: int, latency: float, seconds: float, most: int = 32
+    limit: Callable[[float], bool],
+    *,
+    workers: int,
+    latency: float,
+    seconds: float,
+    most: int = 32,
+    retry_after: float | None = None,
 ) -> tuple[int, int]:
     """Let so many workers ask a server for so long; return how many requests were served, and how many turned away."""
     random = Random(7)
@@ -32,7 +38,7 @@ def play(
                 throttle.accepted(started, now)
             else:
                 turned_away += 1
-                throttle.throttled(started, now, None)
+                throttle.throttled(started, now, retry_after)
     return served, turned_away
 
 
@@ -83,6 +89,13 @@ def test_a_true_limit(make: Callable[[int], Callable[[float], bool]], latency: f
     """Of what a server allows nine tenths are used, and one answer in twenty at the most is turned away."""
     served, turned_away = play(make(100), workers=64, latency=latency, seconds=30)
     assert served >= 0.9 * 100 * 30
+    assert turned_away <= 0.05 * (served + turned_away)
+
+
+def test_a_true_limit_that_asks_for_pauses() -> None:
+    """A server that asks for a second each time is asked seldom for more than it allows."""
+    served, turned_away = play(per_second(100), workers=64, latency=0.05, seconds=60, retry_after=1)
+    assert served >= 0.93 * 100 * 60
     assert turned_away <= 0.05 * (served + turned_away)
 
 

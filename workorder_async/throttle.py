@@ -4,14 +4,15 @@ Rules without I/O; times are seconds of one steady clock.
 
 1. A throttled answer (HTTP 429, or an errno that means it) makes all callers pause: as long as `Retry-After` says, else
    0.1 s, twice as long each time until a request is served again, drawn from the upper half of that, 15 s at the most.
-   Where something was served within the last second, that is full until the first of it is a second old: no longer.
+   A grown pause is no longer than until what was served within the last second is a second old, or 0.1 s.
    No pause is longer than `longest`, whatever the server says.
 2. Answers to what was under way when the pause began are of the same event, and change nothing more.
 3. Requests under way: 0.7 times as many after each event, one more for each round of answers that were served.
 4. Pace. Where one answer in eight within a second was throttled, the server has a limit per second: from then on
    requests are started evenly, at 0.95 times what it served within a second. While all goes well that grows: the first
    time twofold each second, since what was served may have been little; after a further event evenly, to par in 12 s
-   and 5 % above it in 24 s, and from there twofold each 2 s.
+   and 5 % above it in 24 s, and from there twofold each 2 s. All that takes three times as long where the server asks
+   for a pause of a second or more, for each event costs so much then.
 5. Where even a quarter of what was served at first is throttled, the rate is not the reason: the pace is let go, and
    not taken up again for 30 s.
 """
@@ -25,6 +26,7 @@ _BELOW = 0.95
 _ONE_IN = 8
 _ENOUGH = 4
 _TOO_SLOW = 0.25
+_DEAR_PAUSE, _CAUTION = 1.0, 3.0
 _WITHOUT_PACE = 30.0
 _KEPT = 10_000
 
@@ -46,6 +48,7 @@ class Throttle:
         self._ceiling = 0.0  # requests that were served in the best second of the last event; 0: no pace
         self._ceiling_at_first = 0.0
         self._exploring = False
+        self._caution = 1.0
         self._no_pace_before = 0.0
 
     @property
@@ -66,6 +69,7 @@ class Throttle:
         if self._exploring:
             grown = _BELOW * 2 ** min(calm, 20)
         else:
+            calm /= self._caution
             grown = _BELOW + 0.1 * min(calm, 24) / 24
             grown *= 2 ** (min(max(0.0, calm - 24), 40) / 2)
         return max(1.0, self._ceiling * grown)
@@ -90,6 +94,7 @@ class Throttle:
             self._begin_event(now, retry_after)
         if not self._ceiling and now >= self._no_pace_before:
             self._consider_pace(now)
+        self._caution = _CAUTION if retry_after is not None and retry_after >= _DEAR_PAUSE else 1.0
         if retry_after:
             self.paused_until = max(self.paused_until, now + min(retry_after, self._longest))
 
