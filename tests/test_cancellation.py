@@ -11,9 +11,10 @@ import pytest
 from attrs import define, field
 
 import workorder_async
-from tests.conftest import http, make_client, serving
-from tests.test_batch import PENDING, close_of
-from tests.test_settling import creation
+from tests.batches.test_batch import PENDING, close_of
+from tests.client.test_settling import creation
+from tests.support.clients import make_client
+from tests.support.raw_server import http, serving
 from workorder_async import (
     CommentTicket,
     Mutation,

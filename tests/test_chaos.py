@@ -31,7 +31,7 @@ from workorder_async import (
     WorkorderError,
     run_batch,
 )
-from workorder_async.batch import SETTLED, State
+from workorder_async.batches.batch import SETTLED, State
 from workorder_async.models import AssignStatus
 from workorder_async.sandbox import Drift, Fault, Kind, Sandbox
 from workorder_async.sandbox.kinds import ERRNO_NEEDED, LIES

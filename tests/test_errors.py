@@ -18,7 +18,7 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.models import CommentTicket
-from workorder_async.report import WalkReport
+from workorder_async.walk_report import WalkReport
 
 COMMON: dict[str, Any] = {"operation": "close_ticket", "attempts": 3, "request_id": "f1fab7321a7548c389131e22bb72eb35"}
 ANSWER: dict[str, Any] = {"status": 502, "body_start": b"<html>\xff\x00"}

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.conftest import Wire, http, serving
+from tests.support.raw_server import Wire, http, serving
 from workorder_async import (
     CommentTicket,
     ConfigError,
@@ -35,10 +35,10 @@ from workorder_async import (
     WorkorderClient,
     WorkorderError,
 )
-from workorder_async.batch import run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.protocol.signing import Scheme, SigningInput, detect
 from workorder_async.sandbox import Fault, Sandbox
 from workorder_async.secret import without_credentials
-from workorder_async.signing import Scheme, SigningInput, detect
 
 SECRET = "s3cret-of-the-app"
 PASSWORD = "pr0xy-passw0rd"
@@ -515,7 +515,10 @@ def test_credentials_are_cut(text: str, said: str) -> None:
 HELP = """
 import inspect, pydoc, sys
 import workorder_async
-from workorder_async import batch, journal, sandbox, signing
+from workorder_async import sandbox
+from workorder_async.batches import batch
+from workorder_async.batches import journal
+from workorder_async.protocol import signing
 
 for module in (workorder_async, batch, journal, sandbox, signing):
     for name in getattr(module, "__all__", dir(module)):

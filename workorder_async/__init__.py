@@ -9,8 +9,8 @@ Each name is imported when it is first used: a command that Ctrl-C ends at once 
 
 TYPE_CHECKING = False  # as type checkers know it; `typing` itself would take longer to import than all of this
 if TYPE_CHECKING:
-    from workorder_async.batch import BatchReport, Outcome, State, run_batch
-    from workorder_async.client import WorkorderClient
+    from workorder_async.batches.batch import BatchReport, Outcome, State, run_batch
+    from workorder_async.client.client import WorkorderClient
     from workorder_async.errors import (
         ApiError,
         AuthenticationError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         WalkDriftError,
         WorkorderError,
     )
-    from workorder_async.limiter import ClientStats
     from workorder_async.models import (
         CHINA_STANDARD_TIME,
         AssignStatus,
@@ -55,13 +54,14 @@ if TYPE_CHECKING:
         TicketSummary,
         TicketType,
     )
-    from workorder_async.report import SkippedRow, WalkReport
-    from workorder_async.retry import RetryPolicy
+    from workorder_async.protocol.signing import SchemeSigner, Signer, SigningInput
     from workorder_async.sandbox import Sandbox
     from workorder_async.secret import Secret
-    from workorder_async.signing import SchemeSigner, Signer, SigningInput
-    from workorder_async.walk import Walk
-    from workorder_async.windows import WalkOptions
+    from workorder_async.transport.limits import ClientStats
+    from workorder_async.transport.retry import RetryPolicy
+    from workorder_async.walk_report import SkippedRow, WalkReport
+    from workorder_async.walks.walk import Walk
+    from workorder_async.walks.windows import WalkOptions
 
 __all__ = [
     "CHINA_STANDARD_TIME",
@@ -127,8 +127,8 @@ _LATER = {
     "AssignStatus": "models",
     "Attachment": "models",
     "AuthenticationError": "errors",
-    "BatchReport": "batch",
-    "ClientStats": "limiter",
+    "BatchReport": "batches.batch",
+    "ClientStats": "transport.limits",
     "CloseTicket": "models",
     "CommentTicket": "models",
     "ConfigError": "errors",
@@ -143,21 +143,21 @@ _LATER = {
     "NoAnswerError": "errors",
     "NotFoundError": "errors",
     "NotSentError": "errors",
-    "Outcome": "batch",
+    "Outcome": "batches.batch",
     "OutcomeUnknownError": "errors",
     "Pagination": "models",
     "Priority": "models",
     "RateLimitedError": "errors",
     "RejectTicket": "models",
     "ResponseError": "errors",
-    "RetryPolicy": "retry",
+    "RetryPolicy": "transport.retry",
     "Sandbox": "sandbox",
-    "SchemeSigner": "signing",
+    "SchemeSigner": "protocol.signing",
     "Secret": "secret",
-    "Signer": "signing",
-    "SigningInput": "signing",
-    "SkippedRow": "report",
-    "State": "batch",
+    "Signer": "protocol.signing",
+    "SigningInput": "protocol.signing",
+    "SkippedRow": "walk_report",
+    "State": "batches.batch",
     "Tag": "models",
     "Ticket": "models",
     "TicketAssign": "models",
@@ -170,13 +170,13 @@ _LATER = {
     "TicketStatus": "models",
     "TicketSummary": "models",
     "TicketType": "models",
-    "Walk": "walk",
+    "Walk": "walks.walk",
     "WalkDriftError": "errors",
-    "WalkOptions": "windows",
-    "WalkReport": "report",
-    "WorkorderClient": "client",
+    "WalkOptions": "walks.windows",
+    "WalkReport": "walk_report",
+    "WorkorderClient": "client.client",
     "WorkorderError": "errors",
-    "run_batch": "batch",
+    "run_batch": "batches.batch",
 }
 
 

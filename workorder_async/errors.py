@@ -24,7 +24,7 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from workorder_async.report import WalkReport
+from workorder_async.walk_report import WalkReport
 
 
 class Settles(Protocol):

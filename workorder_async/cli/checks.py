@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Environment, is_set, make_client
-from workorder_async.client import WorkorderClient
+from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
-from workorder_async.retry import RetryPolicy
+from workorder_async.protocol.signing import Scheme, SchemeSigner, SigningInput
 from workorder_async.secret import Secret
-from workorder_async.signing import Scheme, SchemeSigner, SigningInput
+from workorder_async.transport.retry import RetryPolicy
 
 _PATIENCE: Final = 10.0
 # Servers that check timestamps commonly allow minutes; a clock that is kept is right to the second.

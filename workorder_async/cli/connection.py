@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 from attrs import frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.cli.asking import ask_secret, can_ask
-from workorder_async.cli.output import safe
+from workorder_async.cli.terminal.asking import ask_secret, can_ask
+from workorder_async.cli.terminal.output import safe
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
+    from workorder_async.client.client import WorkorderClient
 
 BASE_URL: Final = "WORKORDER_BASE_URL"
 APP_ID: Final = "WORKORDER_APP_ID"
@@ -95,7 +95,7 @@ def make_client(environ: Environment) -> "WorkorderClient":
 
     Of a sandbox it knows the errnos; a real platform gives nobody the AppId of `workorder sandbox`.
     """
-    from workorder_async.client import WorkorderClient
+    from workorder_async.client.client import WorkorderClient
 
     errnos: Mapping[int, type[ApiError]] = {}
     if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from attrs import define, field
 
-from workorder_async.cli.exporting import write_lines, written_whole
-from workorder_async.cli.progress import Bar
+from workorder_async.cli.commands.export import write_lines, written_whole
+from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.touring import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.errors import ApiError, NotSentError, OutcomeUnknownError, WorkorderError
 from workorder_async.models import Attachment, CloseTicket, CommentTicket
 
 if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
-    from workorder_async.report import WalkReport
+    from workorder_async.client.client import WorkorderClient
     from workorder_async.sandbox import Applied, Fault, Sandbox
+    from workorder_async.walk_report import WalkReport
 
 # Each walk but the last one goes over the list until nothing new comes; that may never be while the list moves.
 _WALKS: Final = 4
@@ -89,8 +89,8 @@ def _faults(random: Random, tickets: int) -> "list[Fault]":
 
 def hostile_client(sandbox: "Sandbox") -> "WorkorderClient":
     """Make a client that waits as long as a demo may take."""
-    from workorder_async.retry import RetryPolicy
     from workorder_async.sandbox import Errno
+    from workorder_async.transport.retry import RetryPolicy
 
     return sandbox.client(
         # Another errno that means nothing would cost every deep page a second try, with the clock that Date says.
@@ -167,7 +167,7 @@ class HostileTour:
 
     async def close_pending(self, number: int) -> None:
         """Close tickets of the file with a journal, run again for what is left, while the list moves on."""
-        from workorder_async.batch import run_batch
+        from workorder_async.batches.batch import run_batch
 
         self.sandbox.drift = ()
         now = datetime.now(UTC)

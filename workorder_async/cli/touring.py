@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from attrs import define, field
 
-from workorder_async.cli.exporting import write_lines, written_whole
+from workorder_async.cli.commands.export import write_lines, written_whole
 from workorder_async.cli.failures import sentence
-from workorder_async.cli.progress import Bar
+from workorder_async.cli.terminal.progress import Bar
 from workorder_async.models import (
     Attachment,
     CloseTicket,
@@ -26,8 +26,8 @@ from workorder_async.models import (
 )
 
 if TYPE_CHECKING:
-    from workorder_async.client import WorkorderClient
-    from workorder_async.report import WalkReport
+    from workorder_async.client.client import WorkorderClient
+    from workorder_async.walk_report import WalkReport
 
 AT_ONCE: Final = 16
 TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
@@ -65,7 +65,7 @@ class Tour:
 
     async def close_pending(self, number: int) -> None:
         """Close pending tickets on their creators' behalf, at most 16 at a time."""
-        from workorder_async.batch import BatchReport, State, run_batch
+        from workorder_async.batches.batch import BatchReport, State, run_batch
 
         pending: list[TicketSummary] = []
         async with self.client.walk(TicketQuery(status=TicketStatus.PENDING)) as walk:

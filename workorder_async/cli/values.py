@@ -11,9 +11,9 @@ from typing import Annotated, TypeAlias
 import orjson
 from cyclopts import Parameter, Token, validators
 
-from workorder_async.codec import make_converter
 from workorder_async.errors import ConfigError
 from workorder_async.models import CHINA_STANDARD_TIME, CustomerInfo
+from workorder_async.protocol.codec import make_converter
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:

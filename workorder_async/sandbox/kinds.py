@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from workorder_async import endpoints
+from workorder_async.protocol import endpoints
 
 Kind: TypeAlias = Literal[
     "refuse",

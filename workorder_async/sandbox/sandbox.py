@@ -19,6 +19,7 @@ from aiohttp import web
 
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.models import TicketStatus
+from workorder_async.protocol.signing import SchemeSigner
 from workorder_async.sandbox.app import Api
 from workorder_async.sandbox.arguments import check_seconds, check_whole
 from workorder_async.sandbox.clocks import Clocks
@@ -35,13 +36,12 @@ from workorder_async.sandbox.spelling import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Store
 from workorder_async.sandbox.tables import Record
 from workorder_async.secret import Secret
-from workorder_async.signing import SchemeSigner
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-    from workorder_async.client import WorkorderClient
-    from workorder_async.retry import RetryPolicy
+    from workorder_async.client.client import WorkorderClient
+    from workorder_async.transport.retry import RetryPolicy
 
 #: Method, path, query and body are signed, so that nothing can be changed on the way; `detect` finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
@@ -78,7 +78,7 @@ class Sandbox:
     host, port     where to listen; port 0 takes a free one
     names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
                    else's name, nor to a page of another site
-    app_id, app_secret, scheme   who may ask, and how requests are signed (see `workorder_async.signing`); the secret is
+    app_id, app_secret, scheme   who may ask, and how requests are signed (see `SchemeSigner`); the secret is
                    a new one each time unless it is given, and `environment` tells it
     clock          the server's time, in seconds since the epoch: of `Date`, of mutations, and of what is too old
     latency        seconds added to each answer
@@ -230,7 +230,7 @@ class Sandbox:
 
         `options` are `WorkorderClient`'s; `errnos` are added to the sandbox's own, and go before them.
         """
-        from workorder_async.client import WorkorderClient
+        from workorder_async.client.client import WorkorderClient
 
         options["errnos"] = {**SANDBOX_ERRNOS, **(options.get("errnos") or {})}
         return WorkorderClient(self.url, signer=self._signer, **options)

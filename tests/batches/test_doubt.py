@@ -1,0 +1,275 @@
+"""doubt.py, over sockets: how many requests a batch makes of which everything is refused, and when it goes on."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.client.test_settling import creation, data
+from tests.support.clients import make_client
+from tests.support.raw_server import Wire, serving
+from workorder_async import ApiError, AuthenticationError, CloseTicket, CommentTicket, Mutation, TicketStateError
+from workorder_async.batches.batch import BatchReport, Outcome, State, run_batch
+
+READS = ("list_tickets", "/base", "/detail")
+Answer = Callable[[str, int], bytes | None]
+"""Given the endpoint and how many requests of mutations came before; None closes the connection."""
+
+
+class LockedError(ApiError):
+    """What a user may give an errno as its meaning."""
+
+
+def closes(count: int) -> list[Mutation]:
+    """Return so many closes."""
+    return [CloseTicket(id=id, closer_id=1, closer_name="姜程", solved_time=1) for id in range(1, count + 1)]
+
+
+def comments(count: int) -> list[Mutation]:
+    """Return so many comments."""
+    return [CommentTicket(id=1, detail=f"备注 {number}") for number in range(count)]
+
+
+def is_read(endpoint: str) -> bool:
+    """Tell reads from mutations."""
+    return any(read in endpoint for read in READS)
+
+
+def counted(wire: Wire) -> tuple[int, int]:
+    """Return how many requests of mutations came, and how many reads."""
+    endpoints = [request.split(b" ", 2)[1].decode() for request in wire.requests]
+    reads = sum(map(is_read, endpoints))
+    return len(endpoints) - reads, reads
+
+
+async def ran(
+    batch: list[Mutation], answer: Answer, *, concurrency: int = 8, **options: object
+) -> tuple[list[Outcome], BatchReport, tuple[int, int]]:
+    """Run a batch against a server that answers so."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        endpoint = wire.requests[-1].split(b" ", 2)[1].decode()
+        content = answer(endpoint, counted(wire)[0] - (not is_read(endpoint)))
+        if content is None:
+            writer.close()
+        else:
+            writer.write(content)
+
+    report, outcomes = BatchReport(), list[Outcome]()
+    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url, **options) as client:
+        async with aclosing(run_batch(client, batch, concurrency=concurrency, report=report)) as running:
+            async for outcome in running:
+                outcomes.append(outcome)
+        return outcomes, report, counted(wire)
+
+
+def states(outcomes: list[Outcome]) -> Counter[State]:
+    """Count the states."""
+    return Counter(outcome.state for outcome in outcomes)
+
+
+NOT_ALLOWED = data(None, 40001)
+PENDING = data({"id": 1, "status": 2, "pagination": {"total": 0}, "tickets": []})
+
+
+def closed(endpoint: str) -> bytes:
+    """Answer a read: the ticket that was asked for is closed."""
+    return data({"id": int(endpoint.partition("id=")[2] or 0), "status": 3, "pagination": {"total": 0}, "tickets": []})
+
+
+@pytest.mark.parametrize("make", [closes, comments])
+@pytest.mark.parametrize("concurrency", [1, 8, 64])
+async def test_everything_is_refused(make: Callable[[int], list[Mutation]], concurrency: int) -> None:
+    """A wrong secret stops a batch of 500 after one mutation and one read, or those that were under way already."""
+    outcomes, report, (mutations, reads) = await ran(make(500), lambda *_: NOT_ALLOWED, concurrency=concurrency)
+    assert (mutations, reads) == (min(concurrency, 16), 1)
+    assert states(outcomes) == {State.REJECTED: mutations, State.NOT_SENT: 500 - mutations}
+    assert "every request is refused with errno 40001" in report.stopped
+    assert "errnos={40001: AuthenticationError}" in report.stopped
+    assert not report.settled
+
+
+@pytest.mark.parametrize("concurrency", [1, 8, 64])
+@pytest.mark.parametrize("read", [PENDING, data(None, 40002), None], ids=["served", "another errno", "lost"])
+@pytest.mark.parametrize("make", [closes, comments])
+async def test_every_mutation_is_refused(
+    make: Callable[[int], list[Mutation]], read: bytes | None, concurrency: int
+) -> None:
+    """Where reading tells nothing, sixteen refusals alike are an end; each is looked at once at the most."""
+    outcomes, report, (mutations, reads) = await ran(
+        make(500), lambda endpoint, _: read if is_read(endpoint) else NOT_ALLOWED, concurrency=concurrency
+    )
+    assert mutations == 16
+    if read is not None:
+        assert reads == 1 + (16 if make is closes else 0)
+    assert states(outcomes) == {State.REJECTED: 16, State.NOT_SENT: 484}
+    assert "the first 16 mutations were all refused with errno 40001" in report.stopped
+    assert "errnos={40001: AuthenticationError}" in report.stopped
+
+
+@pytest.mark.parametrize("concurrency", [1, 8, 64])
+async def test_one_success_ends_the_doubt(concurrency: int) -> None:
+    """Where one mutation was carried out, refusals by any errno are what they say: the batch goes on."""
+    outcomes, report, (mutations, _) = await ran(
+        comments(100),
+        lambda endpoint, before: data(None, 10000 if is_read(endpoint) or before == 5 else 40001),
+        concurrency=concurrency,
+    )
+    assert mutations == 100
+    assert states(outcomes) == {State.REJECTED: 99, State.DONE: 1}
+    assert report.stopped == ""
+
+
+async def test_a_success_while_the_list_is_read() -> None:
+    """A read that is refused after something was accepted stops nothing."""
+    reading, accepted = asyncio.Event(), asyncio.Event()
+    report = BatchReport()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = wire.requests[-1]
+        if b"list_tickets" in request:
+            reading.set()
+            await accepted.wait()
+            writer.write(NOT_ALLOWED)
+        elif b'"id":1,' in request.partition(b"\r\n\r\n")[2] + b",":
+            writer.write(NOT_ALLOWED)
+        else:
+            await reading.wait()
+            writer.write(data(None))
+
+    batch: list[Mutation] = [CommentTicket(id=id, detail="备注") for id in range(1, 21)]
+    outcomes: list[Outcome] = []
+    async with (
+        asyncio.timeout(30),
+        serving(serve) as wire,
+        make_client(wire.url) as client,
+        aclosing(run_batch(client, batch, report=report)) as running,
+    ):
+        async for outcome in running:
+            outcomes.append(outcome)
+            if outcome.state is State.DONE:
+                accepted.set()
+    assert states(outcomes) == {State.REJECTED: 1, State.DONE: 19}
+    assert report.stopped == ""
+
+
+@pytest.mark.parametrize("other", [40002, 23000], ids=["another errno", "documented"])
+async def test_another_answer_ends_the_doubt(other: int) -> None:
+    """Refusals that differ are about the mutations."""
+    _, report, (mutations, _) = await ran(
+        comments(100),
+        lambda endpoint, before: PENDING if is_read(endpoint) else data(None, other if before == 7 else 40001),
+        concurrency=1,
+    )
+    assert (mutations, report.stopped) == (100, "")
+
+
+async def test_already_closed_by_an_errno_without_a_meaning() -> None:
+    """A batch of closes that were all done before is not stopped: looking shows that each is closed."""
+    outcomes, report, (mutations, _) = await ran(
+        closes(60), lambda endpoint, _: closed(endpoint) if is_read(endpoint) else NOT_ALLOWED
+    )
+    assert mutations == 60
+    assert states(outcomes) == {State.ALREADY: 60}
+    assert report.settled
+
+
+@pytest.mark.parametrize(
+    ("errno", "errnos"), [(23000, {}), (40001, {40001: LockedError}), (40001, {40001: TicketStateError})]
+)
+async def test_errnos_with_a_meaning_are_not_counted(errno: int, errnos: dict[int, type[ApiError]]) -> None:
+    """An errno that the document or the user gave a meaning stops nothing, and asks nothing of the list."""
+    outcomes, report, counts = await ran(comments(60), lambda *_: data(None, errno), errnos=errnos)
+    assert counts == (60, 0)
+    assert states(outcomes) == {State.REJECTED: 60}
+    assert report.stopped == ""
+
+
+async def test_an_errno_that_means_authentication_stops_at_once() -> None:
+    """As the message says: mapped, it takes no read."""
+    outcomes, report, counts = await ran(
+        comments(60), lambda *_: NOT_ALLOWED, errnos={40001: AuthenticationError}, concurrency=1
+    )
+    assert counts == (1, 0)
+    assert states(outcomes) == {State.REJECTED: 1, State.NOT_SENT: 59}
+    assert report.stopped.startswith("authentication failed")
+
+
+async def test_lost_answers_keep_nobody_waiting() -> None:
+    """What is lost says nothing of the signature, and its turn goes to the next."""
+    outcomes, report, _ = await ran(
+        comments(60), lambda endpoint, _: PENDING if is_read(endpoint) else None, concurrency=32
+    )
+    assert states(outcomes) == {State.UNKNOWN: 60}
+    assert report.stopped == ""
+
+
+async def test_what_the_journal_skips_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """What was done by an earlier run says nothing of the signature either."""
+    batch, journal = comments(60), tmp_path / "batch.journal"
+    answer = data(None)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+
+    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
+        async with aclosing(run_batch(client, iter(batch), journal=journal)) as running:
+            assert [one.state async for one in running] == [State.DONE] * 60
+        answer = NOT_ALLOWED
+        report = BatchReport()
+        more = iter([*batch, *(creation(f"工单 {number}") for number in range(60))])
+        async with aclosing(run_batch(client, more, journal=journal, report=report)) as running:
+            outcomes = [one async for one in running]
+    assert states(outcomes)[State.SKIPPED] == 60
+    assert "errno 40001" in report.stopped
+    assert len(wire.requests) <= 60 + 16 + 1
+
+
+async def test_few_are_under_way_before_the_first_success() -> None:
+    """Sixteen at the most; then as many as were asked for."""
+    under_way = most = 0
+    open_gate = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        body = orjson.loads(wire.requests[-1].rpartition(b"\r\n\r\n")[2])
+        under_way += 1
+        most = max(most, under_way)
+        if body["detail"] != "备注 0":
+            await open_gate.wait()
+        under_way -= 1
+        writer.write(data(None))
+
+    async def run() -> list[Outcome]:
+        async with aclosing(run_batch(client, comments(80), concurrency=30)) as running:
+            return [outcome async for outcome in running]
+
+    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
+        task = asyncio.create_task(run())
+        while under_way < 30:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.005)
+        open_gate.set()
+        assert states(await task) == {State.DONE: 80}
+    assert most == 30
+
+    under_way = most = 0
+    open_gate.clear()
+    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
+        batch = comments(81)[1:]
+        task = asyncio.create_task(_all(run_batch(client, batch, concurrency=30)))
+        while under_way < 16:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.005)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert under_way == 16
+        open_gate.set()
+        assert states(await task) == {State.DONE: 80}
+
+
+async def _all(running: AsyncGenerator[Outcome, None]) -> list[Outcome]:
+    async with aclosing(running):
+        return [outcome async for outcome in running]

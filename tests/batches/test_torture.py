@@ -1,0 +1,199 @@
+"""A batch that is killed again and again, against a server that fails one request in four: nothing lost or doubled."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import orjson
+import pytest
+
+from workorder_async import (
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Mutation,
+    Priority,
+    RejectTicket,
+    Sandbox,
+    TicketQuery,
+    TicketType,
+)
+from workorder_async.batches.batch import key_of
+from workorder_async.protocol.codec import encode
+from workorder_async.sandbox import Applied, Fault, Spelling
+
+CHILD = Path(__file__).with_name("torture_child.py")
+ROOT = Path(__file__).parents[2]
+# One request in four goes wrong, in every way that ends quickly; what costs seconds each time is rarer. errno_after is
+# left out: a success that is answered with an errno is a refusal by the API document, so the next run sends it again.
+FAULTS = [
+    Fault("refuse", chance=0.02),
+    Fault("reset", chance=0.02),
+    Fault("reset_after", chance=0.03),
+    Fault("truncate", chance=0.02),
+    Fault("html", chance=0.01),
+    Fault("html_after", chance=0.02),
+    Fault("portal", chance=0.01),
+    Fault("portal_after", chance=0.02),
+    Fault("errno", chance=0.005, errno=50_000),
+    Fault("429", chance=0.01, retry_after=0),
+    Fault("429", chance=0.005, retry_after=None),
+    Fault("500", chance=0.01),
+    Fault("500_after", chance=0.02),
+    Fault("502_after", chance=0.02, errno=10_001),
+    Fault("503", chance=0.01, retry_after=0),
+    Fault("503_after", chance=0.02, retry_after=0),
+    Fault("504_after", chance=0.02),
+    Fault("date", chance=0.01, seconds=3600),
+    Fault("date", chance=0.01, seconds=-86400),
+    Fault("other_ticket", chance=0.02),
+    Fault("deep", chance=0.003),
+    Fault("hang", chance=0.001),
+    Fault("hang_after", chance=0.001),
+    Fault("drip", chance=0.001, seconds=0.5),
+    Fault("bomb", chance=0.001),
+    Fault("long_header", chance=0.001, size=1 << 16),
+    # Each of them stops the batch, which takes one more run.
+    Fault("401", chance=0.0004),
+    Fault("403", chance=0.0004, errno=50_000),
+]
+# A run that stops at one 401 goes on in the next one.
+MOST_RUNS = 20
+
+
+async def mixed(sandbox: Sandbox, count: int, random: Random) -> list[Mutation]:
+    """Return so many mutations of every kind: each ticket is closed or rejected once, each text is its own."""
+    async with sandbox.client() as client:
+        pending = [ticket async for ticket in client.iter_tickets(TicketQuery(status="pending"))]
+    random.shuffle(pending)
+    batch: list[Mutation] = []
+    for number in range(count):
+        ticket = pending.pop()
+        kinds: list[Mutation] = [
+            CloseTicket(id=ticket.id, closer_id=1, closer_name=ticket.creator_name, solved_time=1_700_000_000),
+            RejectTicket(id=ticket.id, detail=f"不属于本产品线 {number}"),
+            CommentTicket(id=ticket.id, detail=f"已处理 {number}"),
+            CreateTicket(
+                title=f"新工单 {number}",
+                detail=f"详情 {number}",
+                reported_time=1_700_000_000,
+                type=TicketType.CONSULTATION,
+                priority=Priority.NORMAL,
+                customer_organization_id=1,
+                customer_organization_name="某某公司",
+                repository_product_id=36,
+                creator_id=200_000 + number,
+                creator_name="姜程",
+            ),
+        ]
+        batch.append(random.choice(kinds))
+    return batch
+
+
+def identity(applied: Applied) -> tuple[object, ...]:
+    """Return what tells one applied mutation from another, as the server saw it."""
+    request = applied.request
+    if applied.operation == "create_ticket":
+        return (applied.operation, request["title"])
+    return (applied.operation, applied.ticket_id, request.get("detail"))
+
+
+def wanted(mutation: Mutation) -> tuple[object, ...]:
+    """Return the same of a mutation that was asked for."""
+    match mutation:
+        case CreateTicket():
+            return ("create_ticket", mutation.title)
+        case CloseTicket():
+            return ("close_ticket", mutation.id, mutation.detail)
+        case RejectTicket():
+            return ("reject_ticket", mutation.id, mutation.detail)
+        case CommentTicket():
+            return ("comment_ticket", mutation.id, mutation.detail)
+
+
+async def run_and_kill(environment: dict[str, str], files: list[str], after: int | None) -> list[tuple[str, str]]:
+    """Run the child, and kill it after so many outcomes (None: let it end); return the outcomes that it printed."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(CHILD),
+        *files,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    outcomes: list[tuple[str, str]] = []
+    async for line in child.stdout:
+        if not line.endswith(b"\n"):
+            break  # torn by the kill
+        key, state = line.decode().split()
+        outcomes.append((key, state))
+        if after is not None and len(outcomes) >= after:
+            child.send_signal(signal.SIGKILL)
+            after = None
+    code = await child.wait()
+    assert code in (0, -signal.SIGKILL), code
+    return outcomes
+
+
+async def torture(seed: int, count: int, kills: int, folder: Path) -> dict[str, int]:
+    """Run a batch that is killed so often, then to its end, and compare what was asked, said and done."""
+    random, runs = Random(seed), 0
+    spelling: Spelling = "java" if seed % 2 else "document"
+    backends = (-200, 200) if seed % 4 == 2 else ()
+    rate = 200 if seed % 3 == 0 else None
+    async with Sandbox(tickets=count * 6, seed=seed, spelling=spelling, backends=backends, rate=rate) as sandbox:
+        batch = await mixed(sandbox, count, random)
+        sandbox.faults = FAULTS
+        files = [str(folder / "batch.journal"), str(folder / "batch.jsonl")]
+        lines = [orjson.dumps([type(mutation).__name__, encode(mutation)]) for mutation in batch]
+        await asyncio.to_thread(Path(files[1]).write_bytes, b"\n".join(lines))
+        said: dict[str, list[str]] = defaultdict(list)
+        last: list[tuple[str, str]] = []
+        done = Counter[tuple[object, ...]]()
+        deaths: list[int | None] = [random.randrange(1, count // kills) for _ in range(kills)]
+        for after in [*deaths, *[None] * MOST_RUNS]:
+            last = await run_and_kill(sandbox.environment, files, after)
+            runs += 1
+            refused = {key for key, state in last if state == "REJECTED"}
+            done = Counter(identity(applied) for applied in sandbox.applied)
+            assert not [mutation for mutation in batch if key_of(mutation) in refused and done[wanted(mutation)]]
+            for key, state in last:
+                said[key].append(state)
+            if after is None and not any(state in ("NOT_SENT", "REJECTED") for _, state in last):
+                break
+        final = dict(last)
+        figures = {"runs": runs, "struck": len(sandbox.struck), "throttled": sandbox.refused.total()}
+        figures["requests"] = sandbox.requests.total()
+    assert len(sandbox.struck) > count * 0.1
+    assert set(final) == {key_of(mutation) for mutation in batch}
+    doubled = [mutation for mutation in batch if done[wanted(mutation)] > 1]
+    assert not doubled
+    lost = [m for m in batch if final[key_of(m)] != "UNKNOWN" and done[wanted(m)] != 1]
+    assert not [(mutation, said[key_of(mutation)]) for mutation in lost]
+    misreported = [m for m in batch if {"DONE", "ALREADY"} & {*said[key_of(m)]} and done[wanted(m)] != 1]
+    assert not misreported
+    unknown = [mutation for mutation in batch if final[key_of(mutation)] == "UNKNOWN"]
+    assert len(unknown) < count * 0.15
+    assert sum(done.values()) == len(sandbox.applied)
+    return {**figures, "unknown": len(unknown)}
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_killed_twice(seed: int, tmp_path: Path) -> None:
+    """A short batch, killed twice: each mutation is applied once, but for those that are said to be unknown."""
+    await torture(seed, count=150, kills=2, folder=tmp_path)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(20))
+async def test_killed_until_done(seed: int, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """The same with 2,000 mutations and five deaths, for twenty seeds."""
+    # Told by `-o junit_family=legacy --junitxml=FILE`.
+    for name, figure in (await torture(seed, count=2000, kills=5, folder=tmp_path)).items():
+        record_property(name, figure)

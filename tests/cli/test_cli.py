@@ -1,0 +1,614 @@
+"""cli: how every command ends, whatever happens: one sentence, an exit code, never a traceback."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support.cli_runs import (
+    SECRET,
+    Ran,
+    Workorder,
+    checked,
+    child_environment,
+    elsewhere,
+    in_child,
+    python_c,
+    runner,
+    start,
+)
+from tests.support.raw_server import http, serving
+from workorder_async.cli import app
+from workorder_async.cli.terminal.running import run
+from workorder_async.client.client import WorkorderClient
+from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
+from workorder_async.sandbox import Sandbox
+
+COMMANDS = ["demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "doctor"]
+FOUR = {
+    "WORKORDER_BASE_URL": "http://127.0.0.1:1",
+    "WORKORDER_APP_ID": "sandbox-app",
+    "WORKORDER_APP_SECRET": SECRET,
+    "WORKORDER_SIGN_SCHEME": "md5:{app_id}{timestamp}{secret}",
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Run one sandbox for the tests of this file."""
+    with elsewhere(Sandbox(1500, app_secret=SECRET)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Workorder:
+    """Run command lines in this process, against the sandbox."""
+    return runner(sandbox.environment, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("absent", ["cyclopts", "rich"])
+def test_without_the_extra_it_says_how_to_install_it(absent: str) -> None:
+    """Where a package of the extra is not installed, one sentence names the extra, and nothing else happens."""
+    code = f"import sys; sys.modules[{absent!r}] = None; from workorder_async.__main__ import main; main()"
+    child = python_c(code)
+    assert child.code == 2
+    assert child.out == ""
+    assert child.err == (
+        "workorder: the command line is an extra; install it with: pip install 'workorder-async[cli]'\n"
+    )
+
+
+_INTERRUPTED_IMPORT = """
+import signal, sys
+class Interrupting:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            {interrupt}
+sys.meta_path.insert(0, Finder())
+sys.argv = ["workorder", "list"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from workorder_async.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("interrupt", ["signal.raise_signal(signal.SIGINT)", "Interrupting()"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "cyclopts",
+        "attrs",
+        "workorder_async.cli.app",
+        "workorder_async.protocol.codec",
+        "workorder_async.client.client",
+        "aiohttp",
+    ],
+)
+def test_ctrl_c_while_it_starts_ends_it_quietly(module: str, interrupt: str) -> None:
+    """Ctrl-C during any of the imports exits with 130, even where Python would swallow the exception."""
+    child = python_c(_INTERRUPTED_IMPORT.format(module=module, interrupt=interrupt), FOUR)
+    assert (child.code, child.out) == (130, "")
+    assert child.err in ("", "workorder: interrupted\n")
+
+
+def test_little_is_imported_before_ctrl_c_is_minded() -> None:
+    """Before `main` is entered, nothing is imported but the package's name and what minds Ctrl-C."""
+    code = """
+import importlib, signal, sys
+before = {*sys.modules}
+import workorder_async.__main__
+print(*sorted({*sys.modules} - before))
+"""
+    assert python_c(code).out.split() == ["workorder_async", "workorder_async.__main__"]
+
+
+def test_ctrl_c_after_the_end_is_nothing() -> None:
+    """Ctrl-C while the interpreter shuts down changes neither what is printed nor the exit code."""
+    code = """
+import atexit, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(signal.raise_signal, signal.SIGINT)
+sys.argv = ["workorder", "--version"]
+from workorder_async.__main__ import main
+main()
+"""
+    child = python_c(code)
+    assert (child.code, child.err) == (0, "")
+
+
+def test_another_failure_that_cannot_be_raised_is_still_told() -> None:
+    """Python's own report of an exception that nobody can catch stays, for those that are no Ctrl-C."""
+    code = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Failing:
+    def __del__(self):
+        1 / 0
+sys.argv = ["workorder", "--version"]
+from workorder_async.__main__ import main
+try:
+    main()
+finally:
+    Failing()
+"""
+    assert "ZeroDivisionError" in python_c(code).err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals there are others")
+def test_ctrl_c_at_any_moment_shows_no_traceback(sandbox: Sandbox) -> None:
+    """From the moment on that Ctrl-C is minded, it ends a command quietly, whenever it comes."""
+    code = """
+import os, signal, sys
+sys.argv = ["workorder", "list"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+minded = signal.signal
+def watched(number, handler):
+    before = minded(number, handler)
+    os.write(1, b".") if getattr(handler, "__name__", "") == "_quit" else None
+    return before
+signal.signal = watched
+from workorder_async.__main__ import main
+main()
+"""
+    for moment in range(0, 300, 20):
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(sandbox.environment),
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.read(1) == b"."
+            time.sleep(moment / 1000)  # the moment is what is tried, not waited for
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=30)
+        assert (child.returncode, b"Traceback" in err) in ((130, False), (0, False)), err
+
+
+def test_help_costs_no_network_library() -> None:
+    """Help comes without loading aiohttp, and tells the exit codes and every command."""
+    code = "import sys; from workorder_async.cli.app import run; run(['--help']); print('aiohttp' in sys.modules)"
+    child = python_c(code)
+    *page, loaded = child.out.splitlines()
+    assert (loaded, child.err) == ("False", "")
+    for word in (*COMMANDS, "sign", "Exit codes:", "130: interrupted", "WORKORDER_APP_SECRET"):
+        assert any(word in line for line in page), word
+
+
+@pytest.mark.parametrize("words", [*([name] for name in COMMANDS), ["sign", "detect"]])
+def test_every_command_has_help(workorder: Workorder, words: list[str]) -> None:
+    """`workorder COMMAND --help` tells its usage and takes no secret as an option."""
+    ran = workorder(*words, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: workorder {' '.join(words)}")
+    assert "--secret" not in ran.out
+    assert "--app-secret" not in ran.out
+
+
+def test_the_version_is_that_of_the_package(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--version` prints the installed version, and says so where there is none."""
+    monkeypatch.setattr(app, "version", lambda name: f"{name} 1.2.3")
+    assert workorder("--version").out == "workorder-async 1.2.3\n"
+
+    def absent(name: str) -> str:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(app, "version", absent)
+    assert "not installed" in workorder("--version").out
+
+
+@pytest.mark.parametrize("words", [["--help"], []])
+def test_python_m_runs_it(words: list[str]) -> None:
+    """`python -m workorder_async` is the command, and shows its help where nothing is said."""
+    ran = in_child({}, *words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("Usage: workorder COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["clse", "1"], 'Did you mean "close"?'),
+        (["--verbose", "list"], "Options stand after the command; see `workorder --help`"),
+        (["list", "--statu", "1"], "--status"),
+        (["list", "surplus"], "surplus"),
+        (["list", "--limit", "-1"], "Must be >= 0. See `workorder list --help`"),
+        (["list", "--limit", "many"], "--limit"),
+        (["list", "--status", "pendin"], "use one of: 1 pending 待处理"),
+        (["list", "--type", "4"], "3 consultation 咨询"),
+        (["list", "--created-start", "2025"], "--created-start '2025' is read as seconds since 1970"),
+        (["list", "--created-start", "20241301"], "--created-start '20241301' is no time; write 2024-01-31"),
+        (["list", "--created-end", "soon"], "--created-end 'soon' is no time"),
+        (["list", "--created-end", "1700000000000"], "--created-end is 1700000000000, which looks like milliseconds"),
+        (
+            ["list", "--created-start", "2024-02-01", "--created-end", "2024-01-01"],
+            "--created-start (2024-02-01 00:00:00+08:00) is after --created-end (2024-01-01 00:00:00+08:00); swap them",
+        ),
+        (["list", "--creator-id", "0"], "workorder: --creator-id is 0; it must be from 1"),
+        (["list", "--customer", " "], "--customer-organization-name is empty"),
+        (["list", "--base-url", "ftp://host"], "base_url 'ftp://host' must be http:// or https://"),
+        (["list", "--scheme", "crc32:{secret}"], "unknown digest 'crc32'"),
+        (["list", "--app-id", "工单"], "app_id '工单' cannot be an HTTP header"),
+        (["list", "--limit", "2.5"], "--limit: '2.5' is no whole number; write one in digits. See `workorder list"),
+        (["list", "--product-group-id", "0x24"], "--product-group-id"),
+        (["show", "1473.5"], "'1473.5' is no whole number"),
+        (["show", "１２"], "'１２' is no whole number"),
+        (["comment", "1.4", "1.6", "--detail", "x"], 'unable to convert "1.4" into int'),
+        (["close", "7", "--closer-id", "40084.5", "--as-creator"], "--closer-id: '40084.5' is no whole number"),
+        (["show"], "ID"),
+        (["show", "0"], "id is 0"),
+        (["comment", "7", "--detail", " "], "--detail is empty"),
+        (["comment", "7", "--detail", "x", "--product-group-id", "0"], "--product-group-id is 0"),
+        (["close", "7"], "--closer-id"),
+        (["close", "0", "--closer-id", "1", "--closer-name", "姜程"], "workorder: ID is 0; it must be from 1"),
+        (
+            ["close", "7", "--closer-id", "1", "--closer-name", "姜程", "--attach", "none.png"],
+            '"none.png" does not exist',
+        ),
+        (["upload", "none.png"], '"none.png" does not exist'),
+        (["export"], "--output"),
+        (["export", "--output", ""], "--output '' names no file; name one, or - for stdout"),
+        (["export", "--output", "new/"], "--output 'new/' names no file"),
+        (["export", "--output", "-", "--concurrency", "0"], "concurrency is 0"),
+        (["export", "--output", "-", "--page-size", "0"], "--page-size is 0"),
+        (["sign", "detct"], 'Did you mean "detect"?'),
+        (["sandbox", "--latency", "-1"], "latency is -1.0"),
+        (["demo", "--tickets", "-1"], "tickets is -1"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_sentence(
+    workorder: Workorder, sandbox: Sandbox, words: list[str], said: str
+) -> None:
+    """A command line that cannot work exits with 2 before anything is sent, and names the option."""
+    before = sandbox.requests
+    ran = workorder(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("workorder: ")
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+    assert sandbox.requests == before
+
+
+def test_missing_variables_are_named_with_a_way_out(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without configuration the variables are named, and what prints four to try."""
+    monkeypatch.setenv("WORKORDER_APP_SECRET", " ")
+    secret = workorder("list")
+    monkeypatch.delenv("WORKORDER_APP_ID")
+    both = workorder("list")
+    assert (secret.code, both.code) == (2, 2)
+    assert secret.err.startswith("workorder: not set: WORKORDER_APP_SECRET; on a terminal it is asked for; ")
+    assert both.err.startswith("workorder: not set: WORKORDER_APP_ID, WORKORDER_APP_SECRET; `workorder doctor` says")
+    assert "`workorder sandbox` prints all four" in both.err
+
+
+def test_options_go_before_the_environment(
+    workorder: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """URL, AppId and scheme may be given as options."""
+    environment = sandbox.environment
+    for name in ("WORKORDER_BASE_URL", "WORKORDER_APP_ID"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WORKORDER_SIGN_SCHEME", "md5:{secret}")
+    options = ["--base-url", environment["WORKORDER_BASE_URL"], "--app-id", environment["WORKORDER_APP_ID"]]
+    assert workorder("list", *options).code == 1
+    assert workorder("list", *options, "--scheme", environment["WORKORDER_SIGN_SCHEME"]).code == 0
+
+
+def test_a_refusal_is_told_with_its_request_id_and_a_hint(workorder: Workorder) -> None:
+    """What the platform refuses exits with 1, its words, its request_id and what to try."""
+    ran = workorder("show", 7)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("workorder: get_ticket_detail: errno 90005 沙箱: 工单 7 不存在 (request_id ")
+    assert "hint: " in ran.err
+
+
+def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
+    """A refused connection exits with 1 and points to the doctor."""
+    ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1")
+    assert ran.code == 1
+    assert "could not send to http://127.0.0.1:1" in ran.err
+    assert "`workorder doctor`" in ran.err
+
+
+def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else goes wrong ends in a sentence that asks for a report, with the exit code 1."""
+
+    def fail(*arguments: object, errnos: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(WorkorderClient, "from_env", fail)
+    ran = workorder("list")
+    assert ran.code == 1
+    assert ran.err.startswith("workorder: a defect of this program, please report it")
+    assert "ZeroDivisionError('by nothing')" in ran.err
+
+
+def test_a_proxys_page_is_told(workorder: Workorder) -> None:
+    """An answer that is not the platform's exits with 1 and says what it looks like."""
+    with elsewhere(serving(http("<html>login</html>"))) as wire:
+        ran = workorder("list", "--base-url", wire.url)
+    assert ran.code == 1
+    assert "an HTML page, as a proxy or gateway sends" in ran.err
+
+
+GATEWAYS = [
+    (AuthenticationError("HTTP 401 with text instead of the platform's answer", status=401), "`workorder doctor`"),
+    (RateLimitedError("HTTP 429 with text instead of the platform's answer", status=429), "wait, or ask for less"),
+]
+
+
+@pytest.mark.parametrize(("error", "advice"), GATEWAYS)
+def test_a_gateways_refusal_has_no_errno(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, error: ApiError, advice: str
+) -> None:
+    """A refusal without the platform's envelope is told by its status and a hint, with no errno."""
+
+    async def refuse(client: WorkorderClient, *arguments: object, **named: object) -> None:
+        raise error
+
+    for name in ("change", "get_ticket_detail", "list_tickets"):
+        monkeypatch.setattr(WorkorderClient, name, refuse)
+    one, row = workorder("show", 7), workorder("comment", 7, "--detail", "x", "--json").rows[0]
+    listed, asked = workorder("list"), workorder("comment", 7, "--detail", "x")
+    for ran in (one, listed, asked):
+        assert (ran.code, ran.out) == (1, "")
+        assert f"HTTP {error.status}" in ran.err
+        assert advice in ran.err
+        assert "errno" not in ran.err
+        assert "`rate`" not in ran.err
+    assert row["error"] == type(error).__name__
+    assert "errno" not in row
+    answer = next(check for check in workorder("doctor", "--json").rows if check["name"] == "answer")
+    assert answer["ok"] is (error.status == 401)
+    assert "errno" not in answer["found"]
+
+
+def test_a_warning_is_one_remark(sandbox: Sandbox) -> None:
+    """What the library warns of is one line on stderr, without a path and a line; it ends nothing, and is shown."""
+    code = """
+import sys, warnings
+from workorder_async.client.client import WorkorderClient
+from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
+make = WorkorderClient.from_env
+def warned(environ, errnos):
+    for _ in range(2):
+        warnings.warn("plain HTTP to platform.example: anyone between can read it", RuntimeWarning, stacklevel=2)
+    return make(environ, errnos=errnos)
+WorkorderClient.from_env = warned
+sys.argv = ["workorder", "list", "--limit", "1"]
+from workorder_async.__main__ import main
+main()
+"""
+    for told in ({}, {"PYTHONWARNINGS": "error"}, {"PYTHONWARNINGS": "ignore"}):
+        child = python_c(code, {**sandbox.environment, **told})
+        assert (child.code, child.out.count("\n")) == (0, 1)
+        remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
+        assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
+
+
+async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
+    """A change that was sent and not answered exits with 3 and says to look before repeating it."""
+    with elsewhere(serving(_hang_up)) as wire:
+        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url)
+        assert [b"/comment_ticket" in request for request in wire.requests].count(True) == 1
+    assert ran.code == 3
+    assert "may or may not have happened" in ran.err
+    assert "before you do it again" in ran.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """Ctrl-C exits with 130 and SIGTERM with 143, and both leave no half file behind."""
+    asked = threading.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+
+    with elsewhere(serving(never)) as wire:
+        child = start({**FOUR, "WORKORDER_BASE_URL": wire.url}, "export", "--output", tmp_path / "tickets.jsonl")
+        assert asked.wait(30)
+        assert len(list(tmp_path.iterdir())) == 1
+        child.send_signal(number)
+        out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (code, b"", b"workorder: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:
+    """However often Ctrl-C is pressed, it never raises in the middle of the event loop, where a step could be lost."""
+    steps = []
+
+    async def main() -> None:
+        for number in range(3):
+            signal.raise_signal(signal.SIGINT)
+            steps.append(number)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.Event().wait()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(main())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert steps == [0, 1, 2]
+
+
+def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:
+    """Where a shell had Ctrl-C ignored, as it does for `workorder ... &`, it stays so."""
+
+    async def main() -> str:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0)
+        return "went on"
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run(main()) == "went on"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("words", [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]])
+def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[str]) -> None:
+    """`workorder list | head -1` prints one line and no complaint."""
+    # More than a pipe holds is to be printed.
+    with start(sandbox.environment, *words) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.read(1) in b"{2"
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 141
+
+
+@pytest.mark.parametrize("words", [["list"], ["--help"]])
+def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str]) -> None:
+    """Where nobody reads from the beginning, little output ends as quietly as much."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start(sandbox.environment, *words, stdout=writer) as child:
+        os.close(writer)
+        assert child.stderr is not None
+        assert child.stderr.read() == b""
+    assert child.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["export", "--output", "/dev/full"]])
+def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
+    """An output that cannot be written exits with 1 and the system's reason."""
+    with Path("/dev/full").open("wb") as full:
+        ran = in_child(sandbox.environment, *words, stdout=full)
+    name = ": /dev/full" if "export" in words else ""
+    assert (ran.code, ran.err) == (1, f"workorder: No space left on device{name}\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "words", "code"),
+    [
+        (">&-", ["list", "--limit", "1"], 0),
+        (">&-", ["export", "--output", "FILE"], 0),
+        ("2>&-", ["list", "--limit", "1"], 0),
+        ("2>&-", ["show", "abc"], 2),
+        ("<&-", ["comment", "6000", "--detail", "-"], 2),
+        ("<&-", ["reject", "--from", "-", "--yes"], 0),
+        ("<&- >&- 2>&-", ["doctor"], 0),
+    ],
+)
+def test_a_stream_that_is_closed_leads_nowhere(
+    sandbox: Sandbox, tmp_path: Path, closed: str, words: list[str], code: int
+) -> None:
+    """Whoever starts it without stdin, stdout or stderr, as daemons do, gets the same exit code, and no file harmed."""
+    file = tmp_path / "tickets.jsonl"
+    words = [str(file) if word == "FILE" else word for word in words]
+    child = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-m", "workorder_async", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=child_environment(sandbox.environment),
+    )
+    ran = checked(Ran(child.returncode, child.stdout, child.stderr))
+    assert (ran.code, "defect" in ran.err) == (code, False), ran.err
+    assert "export" not in words or len(file.read_bytes().splitlines()) == 1500
+
+
+def test_verbose_logs_every_attempt(sandbox: Sandbox) -> None:
+    """`--verbose` shows the log on stderr, without the secret, a signature or a ticket's text."""
+    ran = in_child(sandbox.environment, "list", "--limit", 1, "--verbose")
+    [ticket] = ran.out.splitlines()
+    assert ran.code == 0
+    assert "list_tickets: attempt 1, 200 ok" in ran.err
+    assert ticket.split("\t")[4] not in ran.err
+
+
+def _hostile(text: str) -> bytes:
+    """Return an answer whose texts are this one, for any endpoint."""
+    summary = {"id": 7, "title": text, "customer_organization_name": text, "handler": 1, "status": text}
+    detail = {
+        **summary,
+        "detail": f"{text}\nstatus  forged",
+        "assigns": [{"product_group_name": text, "history": [{"detail": text, "creator_name": text}]}],
+        "attachment": [{"file_name": text}],
+        "tags": [{"name": text, "id": 1}],
+        "form_values": {text: text, "n": 3},
+        "created_time": 253402300799,
+    }
+    body = {"errno": 10000, "data": {**detail, "tickets": [summary], "pagination": {"page_size": 1, "total": 1}}}
+    return orjson.dumps(body).replace(b"SURROGATE", rb"\ud800")
+
+
+HOSTILE = "\x1b[31mred\x1b[0m [bold]markup[/] :smile: \x9b31m \x00 \u202egnp.exe SURROGATE"
+HARMLESS = r"\x1b[31mred\x1b[0m [bold]markup[/] :smile: \x9b31m \x00 \u202egnp.exe \ud800"
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "7"]])
+def test_text_of_tickets_is_shown_and_never_obeyed(workorder: Workorder, words: list[str]) -> None:
+    """Controls, surrogates and markup in a ticket come out as visible text."""
+    with elsewhere(serving(http(_hostile(HOSTILE)))) as wire:
+        ran = workorder(*words, "--base-url", wire.url)
+    assert ran.code == 0
+    assert HARMLESS in ran.out
+    assert "\nstatus  forged" not in ran.out
+    assert not any(character in ran.out for character in "\x1b\x9b\x00\u202e")
+
+
+@pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("SURROGATE", "工单")])
+@pytest.mark.parametrize("words", [["list", "--json"], ["show", "7", "--json"], ["export", "--output", "-", "--raw"]])
+def test_json_escapes_what_a_terminal_would_obey(workorder: Workorder, words: list[str], text: str) -> None:
+    """JSON on stdout holds the text unchanged, and no byte that a terminal would obey."""
+    with elsewhere(serving(http(_hostile(text)))) as wire:
+        ran = workorder(*words, "--base-url", wire.url)
+    assert ran.code == 0
+    assert not any(character in ran.out for character in "\x1b\x9b\x00\u202e")
+    assert json.loads(ran.out)["title"] == text.replace("SURROGATE", "\ud800")
+
+
+def test_words_of_the_platform_are_not_obeyed_either(workorder: Workorder) -> None:
+    """Controls in an errmsg come out as visible text, on one line."""
+    body = orjson.dumps({"errno": 500, "errmsg": "\x1b]0;title\x07\nsecond line", "request_id": "r-1"})
+    with elsewhere(serving(http(body))) as wire:
+        ran = workorder("list", "--base-url", wire.url)
+    assert ran.err.startswith(
+        "workorder: list_tickets: errno 500 \\x1b]0;title\\x07 second line (request_id r-1); hint:"
+    )
+
+
+def test_a_terminal_of_another_encoding_gets_escapes(sandbox: Sandbox) -> None:
+    """Where stdout cannot hold Chinese, it is escaped in tables and stays UTF-8 in JSON."""
+    latin = {**sandbox.environment, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    table, lines = in_child(latin, "list", "--limit", 1), in_child(latin, "list", "--limit", 1, "--json")
+    assert (table.code, lines.code) == (0, 0)
+    assert "\\u" in table.out
+    assert lines.rows[0]["title"].encode("unicode_escape").decode() in table.out
+
+
+def test_checked_finds_a_leak() -> None:
+    """The look for secrets and tracebacks, which every other test relies on, finds them."""
+    for text in (SECRET, "Traceback", "\x1b[0m"):
+        with pytest.raises(AssertionError):
+            checked(Ran(0, "", text))

@@ -1,0 +1,157 @@
+"""cli/hostile.py: the demo among all faults at once, and its account, which finds what is lost or doubled."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support.cli_runs import SECRET, start
+from workorder_async import CommentTicket, Sandbox, WorkorderClient
+from workorder_async.cli import hostile
+from workorder_async.cli.app import run
+from workorder_async.cli.commands.export import write_lines
+from workorder_async.cli.hostile import HostileTour
+from workorder_async.errors import ConfigError
+
+# A silent server costs seconds each time, and the machine may be busy.
+_PATIENCE = 240
+
+
+@pytest.mark.timeout(_PATIENCE + 20)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_is_lost_doubled_or_misreported(seed: int, tmp_path: Path) -> None:
+    """The hostile demo ends well, and its summary says what struck and that nothing came of it."""
+    output = tmp_path / "tickets.jsonl"
+    words = ["demo", "--hostile", "--seed", seed, "--tickets", 400, "--closes", 60, "--output", output]
+    with start({}, *words) as child:
+        out, err = (stream.decode() for stream in child.communicate(timeout=_PATIENCE))
+    assert child.returncode == 0, (out, err)
+    assert "Traceback" not in err
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines() if "  " in line)
+    assert facts["seed"] == str(seed)
+    assert facts["walk"].startswith(("exact: ", "not exact: "))
+    ids = [orjson.loads(line)["id"] for line in output.read_bytes().splitlines()]
+    assert facts["lines written"] == f"{len(ids)} to {output}"
+    assert re.fullmatch(r"3\d\d: 0 missing, 0 twice, 0 invented", facts["there all along"])
+    for name, number in (("closes", 60), ("creations", 10)):
+        said, done = facts[name].split("; carried out: ")
+        # The list moves: fewer may be pending by then than are to be closed.
+        assert number / 2 <= sum(int(count) for count in re.findall(r"\d+", said)) <= number
+        assert done.endswith(", 0 twice")
+    assert facts["comments"].endswith(", 0 twice")
+    assert facts["misreported"] == "0"
+    struck = re.findall(r"\d+ (\w+)", facts["struck"].partition(": ")[2])
+    assert len(struck) == len(set(struck)) >= 12
+    assert int(facts["beyond the rate"].split()[0]) <= int(facts["throttled"].split()[0])
+
+
+async def test_what_is_done_twice_or_said_falsely_is_found() -> None:
+    """What was carried out twice, or unasked, or is said to be done or not done and is not so, is a complaint each."""
+    async with Sandbox(5, app_secret=SECRET) as sandbox, sandbox.client() as client:
+        tour = HostileTour(client, sandbox, 5)
+        for comment in ("twice", "twice", "unasked", "denied"):
+            await client.comment_ticket(CommentTicket(id=1001, detail=comment))
+        tour.said |= {
+            ("comment_ticket", "twice"): "done",
+            ("comment_ticket", "denied"): "rejected",
+            ("comment_ticket", "never"): "done",
+            ("comment_ticket", "perhaps"): "unknown",
+            ("close_ticket", 1001): "already",
+        }
+        tour.conclude()
+    assert sorted(tour.complaints) == [
+        "1 comments were carried out twice",
+        "close_ticket of 1001: said to be already, carried out 0 times",
+        "comment_ticket of denied: said to be rejected, carried out 1 times",
+        "comment_ticket of never: said to be done, carried out 0 times",
+        "comment_ticket of unasked was carried out, and nobody asked",
+    ]
+    facts = dict(tour.facts)
+    assert facts["comments"] == "2 done, 1 rejected, 1 unknown; carried out: 4, 1 twice"
+    assert facts["misreported"] == "4"
+
+
+async def test_what_somebody_else_closed_is_closed() -> None:
+    """A close that is said to be done is no false word where the list's drift did it."""
+    async with Sandbox(50) as sandbox, sandbox.client() as client:
+        (id,) = (await sandbox.change(close=1)).closed
+        tour = HostileTour(client, sandbox, 50)
+        tour.said["close_ticket", id] = "done"
+        tour.conclude()
+    assert tour.complaints == []
+
+
+async def test_a_file_is_held_against_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ticket that is missing, comes twice or never was is a complaint; one that was deleted meanwhile is none."""
+    honest = write_lines
+
+    async def losing(walk: object, file: object, bar: object) -> int:
+        await honest(walk, file, bar)  # type: ignore[arg-type]
+        await sandbox.change(delete=1)
+        file.seek(0)  # type: ignore[attr-defined]
+        file.truncate()  # type: ignore[attr-defined]
+        return file.write(b'{"id":%d}\n{"id":%d}\n{"id":1}\n' % (kept, kept))  # type: ignore[attr-defined, no-any-return]
+
+    monkeypatch.setattr(hostile, "write_lines", losing)
+    async with Sandbox(50) as sandbox, sandbox.client() as client:
+        kept = (await client.list_tickets(page_size=1)).tickets[0].id
+        tour = HostileTour(client, sandbox, 50)
+        await tour.export(tmp_path / "t.jsonl")
+        gone = {id for drifted in sandbox.drifted for id in drifted.deleted}
+    assert gone
+    assert kept not in gone
+    assert tour.complaints == [
+        f"{tmp_path / 't.jsonl'} lacks 48 tickets that were there all along",
+        "the walk says that it was exact, and it was not",
+        f"{tmp_path / 't.jsonl'} has 1 tickets more than once",
+        f"{tmp_path / 't.jsonl'} has 1 tickets that never were",
+    ]
+    assert dict(tour.facts)["there all along"] == "49: 48 missing, 1 twice, 1 invented"
+
+
+async def test_a_list_that_cannot_be_walked_is_a_complaint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every walk fails there is no file, nothing to close, and one complaint; the failures are in the summary."""
+
+    async def failing(*_: object) -> int:
+        await asyncio.sleep(0)
+        raise ConfigError("no")
+
+    monkeypatch.setattr(hostile, "write_lines", failing)
+    async with Sandbox(5) as sandbox, sandbox.client() as client:
+        tour = HostileTour(client, sandbox, 5)
+        await tour.export(tmp_path / "t.jsonl")
+        await tour.close_pending(5)
+        assert not sandbox.applied
+    assert tour.complaints == ["the list could not be walked to its end"]
+    assert tour.facts[0][0] == "walks given up: 4"
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []
+
+
+async def test_a_file_that_cannot_be_uploaded_is_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its file no ticket is created."""
+
+    async def failing(*_: object, **__: object) -> None:
+        raise ConfigError("no")
+
+    monkeypatch.setattr(WorkorderClient, "upload_file", failing)
+    monkeypatch.setattr(hostile, "_CREATIONS", 1)
+    async with Sandbox(5) as sandbox, sandbox.client() as client:
+        tour = HostileTour(client, sandbox, 5)
+        await tour.create_and_comment()
+        assert not sandbox.applied
+    assert tour.complaints == ["the file could not be uploaded: no"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--latency", "0.1", "--latency is for the plain demo"), ("--tickets", "-9", "tickets"), ("--seed", "-1", "seed")],
+)
+def test_a_value_that_cannot_be_is_wrong_usage(
+    option: str, value: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A delay, which a hostile sandbox has of its own, and numbers that cannot be exit with 2 and are named."""
+    assert run(["demo", "--hostile", option, value]) == 2
+    assert said in capsys.readouterr().err

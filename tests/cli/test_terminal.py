@@ -1,0 +1,255 @@
+"""cli on a terminal: tables, progress bars, questions; and none of them where there is no terminal."""
+
+import asyncio
+import io
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli_runs import SECRET, elsewhere, on_terminal
+from workorder_async.cli.terminal import progress
+from workorder_async.cli.terminal.progress import Bar
+from workorder_async.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Run one sandbox for the tests of this file."""
+    with elsewhere(Sandbox(300, app_secret=SECRET)) as sandbox:
+        yield sandbox
+
+
+def test_a_long_export_shows_a_bar(tmp_path: Path) -> None:
+    """An export that takes more than a second shows a bar on the terminal, and takes it away in the end."""
+    words = ["export", "--output", tmp_path / "t.jsonl", "--concurrency", 1]
+    with (
+        elsewhere(Sandbox(300, latency=0.4, app_secret=SECRET)) as slow,
+        on_terminal(slow.environment, *words) as terminal,
+    ):
+        terminal.read_until("━")
+        terminal.read_until("/300")
+        assert terminal.finish() == 0
+    assert b"exporting" in terminal.seen
+    *_, last = terminal.seen.split(b"\x1b[2K")
+    assert b"exporting" not in last
+    assert b"exported 300 tickets" in last
+
+
+def test_a_list_is_a_table(sandbox: Sandbox) -> None:
+    """On a terminal tickets are a table with a header; with NO_COLOR it has no colours."""
+    with on_terminal({**sandbox.environment, "NO_COLOR": "1"}, "list", "--limit", 2) as terminal:
+        assert terminal.finish() == 0
+    lines = re.sub(r"\x1b\[[01]m", "", terminal.seen.decode()).splitlines()
+    assert lines[0].split() == ["id", "status", "prio", "type", "title", "customer", "handler", "created"]
+    assert lines[1].split()[0] == "1300"
+    assert re.search(r"20\d\d-\d\d-\d\d *$", lines[1])
+    assert lines[3] == "2 of 300 tickets; --limit 0 shows all"
+    assert b"listing" not in terminal.seen
+    assert b"\x1b[3" not in terminal.seen
+
+
+def test_a_quick_export_shows_no_bar(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What takes less than a second shows no bar, though it could."""
+    with on_terminal(sandbox.environment, "export", "--output", tmp_path / "tickets.jsonl") as terminal:
+        assert terminal.finish() == 0
+    assert terminal.seen.startswith(b"exported 300 tickets")
+
+
+def test_a_bar_on_stderr_leaves_stdout_alone(tmp_path: Path) -> None:
+    """With stdout in a file, a long list shows its bar on the terminal and only JSON in the file."""
+    with (
+        elsewhere(Sandbox(200, latency=0.55, app_secret=SECRET)) as slow,
+        (tmp_path / "out").open("wb") as out,
+        on_terminal(slow.environment, "list", "--limit", 0, "--json", stdout=out) as terminal,
+    ):
+        terminal.read_until("listing")
+        assert terminal.finish() == 0
+    lines = (tmp_path / "out").read_text("utf-8").splitlines()
+    assert len(lines) == 200
+    assert all(line.startswith('{"id":') for line in lines)
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[Sandbox]:
+    """Run a sandbox whose answers take so long that a bar appears."""
+    with elsewhere(Sandbox(3000, latency=0.4)) as slow:
+        yield slow
+
+
+@pytest.fixture
+def sixty(slow: Sandbox, tmp_path: Path) -> list[object]:
+    """Return options that name sixty tickets, by a file."""
+    (tmp_path / "ids").write_text("".join(f"{id}\n" for id in range(1001, 1061)))
+    return ["--from", tmp_path / "ids", "--yes"]
+
+
+BATCHES = [["comment", "--detail", "x", "--json"], ["reject"], ["close", "--closer-id", 1, "--as-creator"]]
+READS = [["list", "--limit", 0], ["list", "--limit", 0, "--json"], ["export", "--output", "-"]]
+
+
+@pytest.mark.parametrize("words", [*READS, *BATCHES])
+def test_every_line_of_stdout_goes_there(
+    slow: Sandbox, sixty: list[object], tmp_path: Path, words: list[object]
+) -> None:
+    """With stdout in a file and a bar on the terminal, the file holds a line for each ticket, and the terminal none."""
+    batch = words[0] in ("comment", "reject", "close")
+    with (
+        (tmp_path / "out").open("wb") as out,
+        on_terminal(slow.environment, *words, *(sixty if batch else ()), stdout=out) as terminal,
+    ):
+        terminal.read_until("━")
+        assert terminal.finish() in ((0, 1) if batch else (0,))
+    text = (tmp_path / "out").read_text("utf-8")
+    lines = text.splitlines()
+    heads = [re.match(r'(\d+)[ \t]|\{"id":(\d+),', line) for line in lines]
+    assert all(heads), lines
+    assert len({head[1] or head[2] for head in heads if head}) == len(lines)
+    assert len(lines) + terminal.seen.count(b"workorder: ticket ") == (60 if batch else 3000)
+    assert "\x1b" not in text
+    assert all(line.encode() not in terminal.seen for line in lines)
+
+
+def test_the_demo_speaks_on_stdout(tmp_path: Path) -> None:
+    """With stdout in a file, the demo's summary stands in the file, and its bars and remarks on the terminal."""
+    words = ["demo", "--tickets", 300, "--closes", 20, "--output", tmp_path / "t.jsonl"]
+    with (tmp_path / "out").open("wb") as out, on_terminal({}, *words, stdout=out) as terminal:
+        assert terminal.finish() == 0
+    text = (tmp_path / "out").read_text("utf-8")
+    assert text.startswith("\nwhat happened\n")
+    assert text.rstrip().endswith("workorder doctor")
+    assert "\x1b" not in text
+    assert "━".encode() in terminal.seen
+    assert b"what happened" not in terminal.seen
+
+
+@pytest.mark.parametrize("words", [READS[1], BATCHES[0]])
+def test_a_terminal_that_shows_results_shows_no_bar(
+    slow: Sandbox, sixty: list[object], tmp_path: Path, words: list[object]
+) -> None:
+    """Where the results go to the terminal there is no bar, whether stderr is the same terminal or a file."""
+    more = sixty if words[0] == "comment" else []
+    for led_elsewhere in (False, True):
+        with (
+            (tmp_path / "err").open("wb") as err,
+            on_terminal(slow.environment, *words, *more, stderr=err if led_elsewhere else None) as terminal,
+        ):
+            assert terminal.finish() in (0, 1)
+        assert len(re.findall(rb'^\{"id":', terminal.seen, re.MULTILINE)) == (60 if more else 3000)
+        assert "━".encode() not in terminal.seen
+        assert b"\x1b" not in (tmp_path / "err").read_bytes()
+
+
+@pytest.mark.parametrize("columns", ["40", "120"])
+def test_remarks_stand_whole_above_a_bar(slow: Sandbox, tmp_path: Path, columns: str) -> None:
+    """What is said while a bar is shown comes in one piece, and none of it is lost, however narrow the terminal is."""
+    environment = {**slow.environment, "COLUMNS": columns}
+    words = ["export", "--output", tmp_path / "t.jsonl", "--concurrency", 4, "--verbose"]
+    with on_terminal(environment, *words) as terminal:
+        terminal.read_until("━")
+        assert terminal.finish() == 0
+    whole = rb"(?:^|(?<=\n)|(?<=\x1b\[2K))20\d\d-\d\d-\d\d [0-9:,]+ list_tickets: "
+    whole += rb"attempt 1, 200 ok, [0-9a-f-]+, \d\.\d{3} s\r?\n"
+    assert len(re.findall(whole, terminal.seen)) == terminal.seen.count(b"attempt 1") >= 30
+
+
+async def test_one_bar_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar that begins inside another takes its place on the terminal, and gives it back."""
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+
+    async def drawn() -> str:
+        """Return what is drawn from now on; the bar is drawn anew ten times a second, by a thread."""
+        screen.truncate(screen.seek(0))
+        async with asyncio.timeout(10):
+            while screen.getvalue().count("\x1b[2K") < 2:  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0.01)
+        return screen.getvalue()
+
+    with Bar("outer", delay=0):
+        assert "outer" in await drawn()
+        with Bar("inner", delay=0):
+            await drawn()
+            shown = await drawn()
+            assert ("inner" in shown, "outer" in shown) == (True, False)
+        shown = await drawn()
+        assert ("inner" in shown, "outer" in shown) == (False, True)
+    assert sys.stderr is screen
+
+
+def _without_secret(sandbox: Sandbox) -> dict[str, str]:
+    return {name: value for name, value in sandbox.environment.items() if value != SECRET}
+
+
+def test_the_secret_is_asked_for_and_not_shown(sandbox: Sandbox) -> None:
+    """Where the secret alone is missing, it is asked for, and what is typed is not echoed."""
+    with on_terminal(_without_secret(sandbox), "list", "--limit", 1) as terminal:
+        terminal.read_until("Secret of AppId sandbox-app: ")
+        terminal.type(f"{SECRET}\n")
+        assert terminal.finish() == 0
+    assert b"1 of 300 tickets" in terminal.seen
+    assert SECRET.encode() not in terminal.seen
+
+
+@pytest.mark.parametrize("typed", ["\n", "\x04"])
+def test_no_answer_is_no_secret(sandbox: Sandbox, typed: str) -> None:
+    """An empty answer, or the end of the input, is wrong usage, told in a sentence."""
+    with on_terminal(_without_secret(sandbox), "list") as terminal:
+        terminal.read_until("sandbox-app: ")
+        terminal.type(typed)
+        assert terminal.finish() == 2
+    assert b"workorder: no answer to 'Secret of AppId sandbox-app'" in terminal.seen
+
+
+def test_ctrl_c_ends_a_question(sandbox: Sandbox) -> None:
+    """Ctrl-C while the secret is asked for exits with 130."""
+    with on_terminal(_without_secret(sandbox), "list") as terminal:
+        terminal.read_until("sandbox-app: ")
+        terminal.child.send_signal(signal.SIGINT)
+        # A signal between the prompt and the read is seen once the read ends; unseen, this would be an empty answer.
+        terminal.type("\n")
+        assert terminal.finish() == 130
+    assert b"Traceback" not in terminal.seen
+
+
+def test_detection_asks_for_what_is_missing() -> None:
+    """`sign detect` asks for the headers and, hidden, for the secret."""
+    sign = "39e4f0c43ad4d7e4a4d3ee66ee4e4d40"
+    with on_terminal({}, "sign", "detect", "--timestamp", "1700000000") as terminal:
+        for question, answer in (("AppId: ", "demo-app"), ("Sign: ", sign), ("Secret: ", SECRET)):
+            terminal.read_until(question)
+            terminal.type(f"{answer}\n")
+        assert terminal.finish() == 1
+    assert b"no scheme of the catalogue gives this Sign" in terminal.seen
+    assert SECRET.encode() not in terminal.seen
+
+
+def test_a_text_from_the_keyboard_is_asked_for(sandbox: Sandbox) -> None:
+    """`--detail -` on a terminal says how to end the text."""
+    with on_terminal(sandbox.environment, "comment", 1299, "--detail", "-") as terminal:
+        terminal.read_until("Ctrl-D on a line of its own ends it.")
+        terminal.type("typed by hand\n\x04")
+        assert terminal.finish() == 0
+    assert b"1299 commented" in terminal.seen
+    [comment] = [change for change in sandbox.applied if change.ticket_id == 1299]
+    assert comment.request["detail"] == "typed by hand"
+
+
+async def test_plain_lines_come_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal there is a line every ten seconds, and none before."""
+    now = 100.0
+    monkeypatch.setattr(progress, "monotonic", lambda: now)
+    with Bar("exporting") as bar:
+        for now in (100.0, 109.9, 110.0, 119.9, 125.0):
+            bar(int(now * 10), 5000)
+            await asyncio.sleep(0)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "exporting: 1,100 of 5,000 tickets\nexporting: 1,250 of 5,000 tickets\n"

@@ -1,0 +1,406 @@
+"""client.py: the shape of each endpoint's request and answer, byte for byte, as the API document writes them."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aioresponses import aioresponses
+from yarl import URL
+
+from tests.support.clients import API, BASE_URL, NOW, make_client
+from workorder_async import (
+    ApiError,
+    Attachment,
+    AuthenticationError,
+    CloseTicket,
+    CommentTicket,
+    ConfigError,
+    CreateTicket,
+    CustomerInfo,
+    DecodeError,
+    NotFoundError,
+    Priority,
+    RejectTicket,
+    ResponseError,
+    RetryPolicy,
+    SchemeSigner,
+    SigningInput,
+    TicketQuery,
+    TicketStateError,
+    TicketStatus,
+    TicketType,
+    WorkorderClient,
+)
+
+SIGN = hashlib.md5(b"demo-app1700000000demo-secret").hexdigest()
+OK = b'{"errmsg":"OK","errno":10000,"request_id":"f1fab7321a7548c389131e22bb72eb35"}'
+EMPTY = b'{"data":{},"errmsg":"OK","errno":10000,"request_id":"f1fab7321a7548c389131e22bb72eb35"}'
+PAGE = (
+    '{"data":{"pagination":{"page_size":10,"total":1},"tickets":[{"closed_time":0,"created_time":1636600271,'
+    '"creator_name":"姜程","customer_organization_name":"北京金山云网络技术有限公司","customer_user_id":"73403574",'
+    '"detail":"测试","form_values":"{}","handler":38361,"id":1204,"manager":38362,"need_process":1,"priority":"3",'
+    '"product_group":"云服务器","reported_time":1636600200,"status":"2","tags":"紧急,网络","title":"测试","type":1,'
+    '"sub_type":7,"second_subtype":9}]},"errmsg":"OK","errno":10000,"request_id":"r1"}'
+).encode()
+BASE = (
+    '{"errno":10000,"errmsg":"OK","data":{"id":1204,"type":1,"title":"测试","detail":"测试","status":2,"priority":3,'
+    '"need_process":false,"creator_id":38361,"creator_name":"姜程","customer_organization_id":1,'
+    '"customer_organization_name":"北京金山云网络技术有限公司","product_group_id":36,"updated_time":1635766132,'
+    '"started_time":0,"suspended_time":0,"updated_progress_time":0,"finished_time":1632742075,"solved_time":0,'
+    '"closed_time":0,"is_solved":false,"is_suspended_notice":false,"reported_time":1632742020,'
+    '"created_time":1632742075},"request_id":"f6d607003d4a46ef9633fa670e398355"}'
+).encode()
+Call = Callable[[WorkorderClient], Awaitable[object]]
+
+CREATE = CreateTicket(
+    title="云主机无法登录",
+    detail="重启后\n无法登录 \U0001f600\0",
+    reported_time=1660298580,
+    type=TicketType.TROUBLESHOOTING,
+    priority=Priority.HIGH,
+    customer_organization_id=1,
+    customer_organization_name="某某公司",
+    repository_product_id=36,
+    creator_id=38361,
+    creator_name="姜程",
+    whether_product_group_id=True,
+    tags=[3, 4],
+    customer_info=[CustomerInfo(user_id=73403574, level=2, ticket_id=9)],
+    attachment=[Attachment("a.png", "workorder/1/abc", 0, "image/png")],
+    use_relate_status=False,
+)
+CLOSE = CloseTicket(
+    id=1473,
+    closer_id=40084,
+    closer_name="田金秀",
+    is_solved=False,
+    detail="这是工单关闭的备注反馈内容",
+    solved_time=datetime(2022, 8, 12, 10, 3, 0, tzinfo=UTC),
+    handle_attachment=[
+        Attachment("test.png", "workorder/40084/dc4ced807eec9218bf2fe9513ebc9b99", 195204, "image/png", 40084)
+    ],
+)
+
+REQUESTS: list[tuple[str, str, Call, str | None, bytes]] = [
+    (
+        "POST",
+        "/list_tickets",
+        lambda c: c.list_tickets(),
+        '{"page":1,"page_size":10}',
+        PAGE,
+    ),
+    (
+        "POST",
+        "/list_tickets",
+        lambda c: c.list_tickets(
+            TicketQuery(
+                created_start=1,
+                created_end=datetime(2021, 11, 11, 3, 11, 11, 900_000, tzinfo=UTC),
+                creator_id=38361,
+                customer_organization_name="某某公司",
+                product_group_id=[36, 37],
+                status=TicketStatus.PENDING,
+                type="咨询",
+                sub_type=7,
+                second_subtype=9,
+            ),
+            page=3,
+            page_size=50,
+        ),
+        '{"created_start":1,"created_end":1636600271,"creator_id":38361,"customer_organization_name":"某某公司",'
+        '"product_group_id":[36,37],"status":1,"type":3,"sub_type":7,"second_subtype":9,"page":3,"page_size":50}',
+        PAGE,
+    ),
+    ("GET", "/base?id=1204", lambda c: c.get_ticket(1204), None, BASE),
+    ("GET", "/detail?id=1204", lambda c: c.get_ticket_detail(1204), None, BASE.replace(b"1632742075}", b'""}')),
+    (
+        "POST",
+        "/create",
+        lambda c: c.create_ticket(CREATE),
+        '{"title":"云主机无法登录","detail":"重启后\\n无法登录 \U0001f600\\u0000","reported_time":1660298580,"type":1,'
+        '"priority":2,"customer_organization_id":1,"customer_organization_name":"某某公司","repository_product_id":36,'
+        '"creator_id":38361,"creator_name":"姜程","whether_product_group_id":true,"tags":[3,4],'
+        '"customer_info":[{"user_id":73403574,"level":2}],"attachment":[{"file_name":"a.png",'
+        '"file_path":"workorder/1/abc","file_size":0,"file_type":"image/png"}],"use_relate_status":false}',
+        b'{"data":{"id":1473},"errmsg":"OK","errno":10000,"request_id":"r"}',
+    ),
+    (
+        "POST",
+        "/comment_ticket",
+        lambda c: c.comment_ticket(CommentTicket(id=1473, detail="已处理", productGroupId=36)),
+        '{"id":1473,"detail":"已处理","productGroupId":36}',
+        EMPTY,
+    ),
+    ("POST", "/reject_handle", lambda c: c.reject_ticket(RejectTicket(id=1473)), '{"id":1473}', EMPTY),
+    (
+        "POST",
+        "/close_ticket",
+        lambda c: c.close_ticket(CLOSE),
+        '{"id":1473,"closer_id":40084,"closer_name":"田金秀","solved_time":1660298580,'
+        '"detail":"这是工单关闭的备注反馈内容","is_solved":false,"handle_attachment":[{"file_name":"test.png",'
+        '"file_path":"workorder/40084/dc4ced807eec9218bf2fe9513ebc9b99","file_size":195204,"file_type":"image/png",'
+        '"author":40084}]}',
+        OK,
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "call", "body", "answer"), REQUESTS)
+async def test_request(
+    method: str, path: str, call: Call, body: str | None, answer: bytes, network: aioresponses, client: WorkorderClient
+) -> None:
+    """Each endpoint is asked with the document's method, path, headers and bytes."""
+    network.add(f"{API}{path}", method, body=answer)
+    await call(client)
+    ((key, (request,)),) = network.requests.items()
+    assert key == (method, URL(API + path))
+    headers = request.kwargs["headers"]
+    assert {name: headers[name] for name in ("AppId", "Timestamp", "Sign")} == {
+        "AppId": "demo-app",
+        "Timestamp": "1700000000",
+        "Sign": SIGN,
+    }
+    assert request.kwargs["allow_redirects"] is False
+    if body is None:
+        assert request.kwargs["data"] is None
+    else:
+        assert request.kwargs["data"].content_type == "application/json"
+        assert (await request.kwargs["data"].as_bytes()).decode() == body
+        assert request.kwargs["data"].size == len(body.encode())
+
+
+async def test_list_row(network: aioresponses, client: WorkorderClient) -> None:
+    """A list row with its strings for codes is decoded field by field."""
+    network.post(f"{API}/list_tickets", body=PAGE)
+    page = await client.list_tickets()
+    assert (page.pagination.page_size, page.pagination.total) == (10, 1)
+    (row,) = page.tickets
+    assert (row.id, row.status, row.priority, row.need_process) == (
+        1204,
+        TicketStatus.PROCESSING,
+        Priority.NORMAL,
+        True,
+    )
+    assert (row.tags, row.form_values_json, row.closed_at) == ("紧急,网络", {}, None)
+    assert str(row.created_at) == "2021-11-11 11:11:11+08:00"
+
+
+async def test_documented_base_example(network: aioresponses, client: WorkorderClient) -> None:
+    """The document's own example of base is decoded as it stands."""
+    network.get(f"{API}/base?id=1204", body=BASE)
+    ticket = await client.get_ticket(1204)
+    assert (ticket.id, ticket.creator_name, ticket.product_group_id) == (1204, "姜程", 36)
+    assert (ticket.status, ticket.type, ticket.priority) == (
+        TicketStatus.PROCESSING,
+        TicketType.TROUBLESHOOTING,
+        Priority.NORMAL,
+    )
+    assert (ticket.finished_time, ticket.closed_at, ticket.need_process) == (1632742075, None, False)
+
+
+async def test_create_returns_the_id(network: aioresponses, client: WorkorderClient) -> None:
+    """create_ticket returns the id of the new ticket."""
+    network.post(f"{API}/create", body=b'{"data":{"id":1473},"errno":10000}')
+    assert await client.create_ticket(CREATE) == 1473
+
+
+@pytest.mark.parametrize("data", [b'{"id":"x"}', b"null", b"{}", b"[]", b'{"id":true}'])
+async def test_created_without_an_id(data: bytes, network: aioresponses, client: WorkorderClient) -> None:
+    """A creation that answers without an id says that the ticket was created, and is not repeated."""
+    network.post(f"{API}/create", body=b'{"data":%b,"errno":10000,"request_id":"r9"}' % data, repeat=True)
+    with pytest.raises(DecodeError, match=r"was created.*do not create it again \(request_id r9\)") as caught:
+        await client.create_ticket(CREATE)
+    assert (caught.value.path, caught.value.operation, caught.value.attempts) == ("$.data.id", "create_ticket", 1)
+
+
+async def test_state_error(network: aioresponses, client: WorkorderClient) -> None:
+    """The document's one failure, 23000, is a TicketStateError with its errno, words and request_id."""
+    body = '{"errno":23000,"errmsg":"工单状态不允许关闭","request_id":"f1fab7321a7548c389131e22bb72eb35"}'
+    network.post(f"{API}/close_ticket", body=body)
+    with pytest.raises(TicketStateError) as caught:
+        await client.close_ticket(CLOSE)
+    error = caught.value
+    assert (error.errno, error.errmsg, error.operation) == (23000, "工单状态不允许关闭", "close_ticket")
+    assert error.request_id == "f1fab7321a7548c389131e22bb72eb35"
+    assert str(error) == ("close_ticket: errno 23000 工单状态不允许关闭 (request_id f1fab7321a7548c389131e22bb72eb35)")
+
+
+@pytest.mark.parametrize(
+    ("status", "errno", "kind"),
+    [
+        (200, 1, ApiError),
+        (401, 1, AuthenticationError),
+        (403, 1, AuthenticationError),
+        (404, 1, NotFoundError),
+        (200, 40400, NotFoundError),
+        (401, 40400, NotFoundError),
+    ],
+)
+async def test_what_an_errno_means(status: int, errno: int, kind: type[ApiError], network: aioresponses) -> None:
+    """An errno means what the user's table says, or else what its HTTP status says, or else just a failure."""
+    network.get(f"{API}/base?id=1", status=status, body=f'{{"errno":{errno},"errmsg":"x"}}')
+    async with make_client(errnos={40400: NotFoundError}, retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.get_ticket(1)
+    assert type(caught.value) is kind
+    assert (caught.value.errno, caught.value.status) == (errno, status)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda c: c.get_ticket(0), "get_ticket: id is 0"),
+        (lambda c: c.get_ticket("7"), "id is '7'"),
+        (lambda c: c.get_ticket_detail(True), "id is True"),
+        (lambda c: c.list_tickets(page=0), r"PageRequest.page is 0"),
+        (lambda c: c.list_tickets(page_size=0), r"PageRequest.page_size is 0"),
+        (lambda c: c.list_tickets({"status": 1}), "query must be a TicketQuery, not dict"),
+        (lambda c: c.close_ticket(CREATE), "close_ticket takes a CloseTicket, not a CreateTicket"),
+        (lambda c: c.upload_file(b"x"), "pass file_name="),
+    ],
+)
+async def test_refused_before_sending(call: Call, words: str, network: aioresponses, client: WorkorderClient) -> None:
+    """What could only fail is refused with a sentence, and nothing is sent."""
+    with pytest.raises(ConfigError, match=words):
+        await call(client)
+    assert not network.requests
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "must be http:// or https:// and a host"),
+        ("workorder.example.com", "must be http:// or https:// and a host"),
+        ("ftp://x", "must be http://"),
+        ("http://", "and a host"),
+        (" http://x", "and a host"),
+        ("http://x:99999", "cannot be read"),
+        ("http://[", "cannot be read"),
+        ("http://x/?a=1", "no user, query or fragment"),
+        ("http://user:pass@x", "no user, query or fragment"),
+    ],
+)
+def test_base_url_refused(url: str, words: str) -> None:
+    """A base URL that cannot work is refused when the client is made, without repeating a password."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        make_client(url)
+    assert "pass" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"signer": "md5:{secret}"}, "signer must have a sign method"),
+        ({"max_in_flight": 0}, "max_in_flight is 0"),
+        ({"max_in_flight": 2.5}, r"max_in_flight is 2\.5; it must be a whole number"),
+        ({"rate": -1}, "rate is -1"),
+        ({"attempt_timeout": 0}, "attempt_timeout is 0"),
+        ({"deadline": float("nan")}, "deadline is nan"),
+        ({"deadline": True}, "deadline is True"),
+        ({"proxy": "socks5://x"}, "SOCKS"),
+        ({"proxy": 5}, "proxy must be an http:// or https:// URL"),
+        ({"session": "mine"}, "session is 'mine'; it must be an aiohttp.ClientSession"),
+        ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
+        ({"retry": 5}, "retry is 5; it must be a RetryPolicy"),
+        ({"now": 5}, "now is 5; it must be a function"),
+        ({"errnos": 5}, "errnos has 5"),
+        ({"errnos": {"90005": NotFoundError}}, "errnos has '90005': NotFoundError; it must lead from numbers"),
+        ({"errnos": {90005: ValueError}}, "errnos has 90005: ValueError"),
+        ({"errnos": {90005: NotFoundError("x", errno=90005)}}, "errnos has 90005: NotFoundError"),
+        ({"base_url": 5}, "base_url is 5; it must be text"),
+    ],
+)
+def test_option_refused(options: dict[str, Any], words: str) -> None:
+    """An option that cannot work is refused by its name."""
+    with pytest.raises(ConfigError, match=words):
+        make_client(**options)
+
+
+ENVIRONMENT = {
+    "WORKORDER_BASE_URL": f"{BASE_URL}/prefix/",
+    "WORKORDER_APP_ID": "demo-app",
+    "WORKORDER_APP_SECRET": "demo-secret",
+    "WORKORDER_SIGN_SCHEME": "md5:{app_id}{timestamp}{secret}{path}",
+}
+
+
+async def test_from_env(network: aioresponses) -> None:
+    """from_env makes a client of the four variables; the base URL's own path is kept, and signed."""
+    network.get(f"{BASE_URL}/prefix/workorder/api/ticket/base?id=1204", body=BASE)
+    async with WorkorderClient.from_env(ENVIRONMENT) as client:
+        assert client.base_url == f"{BASE_URL}/prefix"
+        await client.get_ticket(1204)
+    (request,) = next(iter(network.requests.values()))
+    signed = f"demo-app{request.kwargs['headers']['Timestamp']}demo-secret/prefix/workorder/api/ticket/base"
+    assert request.kwargs["headers"]["Sign"] == hashlib.md5(signed.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_from_env_names_what_is_missing(name: str) -> None:
+    """A missing variable is named, with what it is; a missing scheme says how to find it."""
+    with pytest.raises(ConfigError, match=f"missing in the environment: {name}") as caught:
+        WorkorderClient.from_env({**ENVIRONMENT, name: " "})
+    assert "demo-secret" not in str(caught.value)
+    assert ("sign detect" in str(caught.value)) == (name == "WORKORDER_SIGN_SCHEME")
+
+
+async def test_closed_client(network: aioresponses, client: WorkorderClient) -> None:
+    """A closed client says so, however often it was closed."""
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(ConfigError, match="this client is closed"):
+        await client.get_ticket(1)
+
+
+def test_another_event_loop(network: aioresponses) -> None:
+    """A client that moves to another event loop is told to be made anew there."""
+    network.get(f"{API}/base?id=1204", body=BASE)
+    client = make_client()
+
+    async def use_and_keep() -> None:
+        await client.get_ticket(1204)
+
+    async def use_again() -> None:
+        with pytest.raises(ConfigError, match="another event loop"):
+            await client.get_ticket(1204)
+        await client.aclose()
+
+    asyncio.run(use_and_keep())
+    asyncio.run(use_again())
+
+
+async def test_signer_of_ones_own(network: aioresponses) -> None:
+    """Any object with sign(request) can sign; it sees what is sent."""
+    seen: list[SigningInput] = []
+
+    class Own:
+        def sign(self, request: SigningInput) -> dict[str, str]:
+            seen.append(request)
+            return {"AppId": "a", "Timestamp": "1", "Sign": "s"}
+
+    network.get(f"{API}/base?id=1204", body=BASE)
+    async with make_client(signer=Own()) as client:
+        await client.get_ticket(1204)
+    (request,) = seen
+    assert (request.method, request.path, request.query) == ("GET", "/workorder/api/ticket/base", (("id", "1204"),))
+    assert (request.timestamp_ms, tuple(request.body)) == (int(NOW * 1000), ())
+
+
+def test_secret_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the client's repr nor its parts tell the secret."""
+    client = make_client(signer=SchemeSigner("a", "hush-hush", "md5:{secret}"), proxy="http://u:hush-hush@p:1")
+    assert "hush-hush" not in repr((client, vars(client), vars(client._session), client._session._options))
+
+
+@pytest.mark.parametrize("id", [2, 0, -1])
+async def test_an_answer_about_another_ticket(id: int, network: aioresponses, client: WorkorderClient) -> None:
+    """An answer about a ticket that was not asked for is no answer."""
+    for name in ("base", "detail"):
+        network.get(f"{API}/{name}?id=1", body=f'{{"errno":10000,"data":{{"id":{id}}},"request_id":"r"}}')
+    for read in (client.get_ticket, client.get_ticket_detail):
+        with pytest.raises(ResponseError, match=f"asked for ticket 1, and answered with ticket {id}") as caught:
+            await read(1)
+        assert (caught.value.operation, caught.value.request_id) == (read.__name__, "r")

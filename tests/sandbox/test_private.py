@@ -1,0 +1,94 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from stat import S_IMODE
+
+import pytest
+
+from tests.sandbox.test_files import upload
+from tests.support.cli_runs import child_environment
+from tests.support.sandbox_wire import wired
+from workorder_async.sandbox import Sandbox
+from workorder_async.sandbox.seed import tickets as seed_tickets
+from workorder_async.sandbox.tables import Record
+
+# Prints the modes of everything under the folder while the sandbox runs, and again after its end.
+_CHILD = """
+import asyncio, os, sys
+from pathlib import Path
+from stat import S_IMODE
+from tests.support.sandbox_wire import ticket_request, wired
+from tests.sandbox.test_files import upload
+from workorder_async.sandbox import Sandbox
+
+def show(folder):
+    for path in sorted(folder.rglob("*")):
+        name = path.name if path.name.startswith("x.db") else "upload"
+        print(name, oct(S_IMODE(path.stat().st_mode)))
+
+async def main():
+    folder = Path(sys.argv[1])
+    async with wired(Sandbox(3, db=folder / "x.db")) as wire:
+        await upload(wire, b"secret")
+        await wire.post("create", ticket_request())
+        show(folder)
+    show(folder)
+
+os.umask(int(sys.argv[2], 8))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("umask", ["0", "22", "77", "277", "777"])
+def test_what_it_keeps_is_for_its_owner_alone(tmp_path: Path, umask: str) -> None:
+    """Database, write-ahead log and uploads are 0600, their folder 0700, whatever the umask."""
+    command = [sys.executable, "-c", _CHILD, str(tmp_path), umask]
+    environment = child_environment({"PYTHONDONTWRITEBYTECODE": "1"})
+    child = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, env=environment)
+    modes = [line.split() for line in child.stdout.splitlines()]
+    assert {name for name, _ in modes} == {"x.db", "x.db-wal", "x.db.files", "upload"}
+    assert {name: mode for name, mode in modes if name != "x.db.files"} == {
+        "x.db": "0o600",
+        "x.db-wal": "0o600",
+        "upload": "0o600",
+    }
+    assert dict(modes)["x.db.files"] == "0o700"
+
+
+async def test_a_database_of_before_is_made_private(tmp_path: Path) -> None:
+    """A sandbox's own file and folder that others could read are theirs no longer once it is used again."""
+    database, folder = tmp_path / "x.db", tmp_path / "x.db.files"
+    async with wired(Sandbox(3, db=database)) as wire:
+        await upload(wire, b"x")
+    database.chmod(0o644)
+    folder.chmod(0o755)
+    async with wired(Sandbox(3, db=database)) as wire:
+        await upload(wire, b"y")
+    assert [S_IMODE(path.stat().st_mode) for path in (database, folder)] == [0o600, 0o700]
+
+
+async def test_it_is_private_before_anything_stands_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no moment of its filling could others read the database, nor what SQLite puts beside it."""
+    modes = {}
+
+    def tickets(count: int, seed: int) -> Iterator[Record]:
+        for record in seed_tickets(count, seed):
+            modes.update({path.name: S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()})
+            yield record
+
+    monkeypatch.setattr("workorder_async.sandbox.sandbox.seed_tickets", tickets)
+    async with Sandbox(3, db=tmp_path / "x.db"):
+        assert modes == {"x.db": 0o600, "x.db-journal": 0o600}
+
+
+async def test_a_foreign_file_is_left_as_it_was(tmp_path: Path) -> None:
+    """A file that is no sandbox database keeps its mode and its bytes."""
+    other = tmp_path / "notes.txt"
+    other.write_bytes(b"not a database, but longer than a header of one" * 9)
+    other.chmod(0o644)
+    with pytest.raises(Exception, match="not a database"):
+        await Sandbox(3, db=other).__aenter__()
+    assert S_IMODE(os.stat(other).st_mode) == 0o644
+    assert other.read_bytes().startswith(b"not a database")

@@ -1,0 +1,234 @@
+"""limiter.py: who may start, when, and that nobody who gives up keeps a place."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from workorder_async.transport.limits import Lane, Limiter, TurnTimeoutError
+
+FAR = 1e12
+
+
+class Track:
+    """Calls that take turns, and how many of them are under way."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self.limiter = limiter
+        self.started: list[str] = []
+        self.under_way = self.most = 0
+        self.end = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def call(self, name: str, lane: Lane | None = None) -> "asyncio.Task[None]":
+        """Begin a call, which ends at `end`."""
+        task = asyncio.create_task(self._run(name, lane))
+        self.tasks.append(task)
+        return task
+
+    async def _run(self, name: str, lane: Lane | None) -> None:
+        await self.limiter.start(lane, FAR)
+        try:
+            self.started.append(name)
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await self.end.wait()
+            await asyncio.sleep(0)
+            self.under_way -= 1
+        finally:
+            self.limiter.end(lane)
+
+    async def settle(self) -> None:
+        """Let every call go as far as it can."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def tracked(slots: int) -> AsyncIterator[Track]:
+    """Give a limiter; afterwards all calls end, and no slot is taken."""
+    track = Track(Limiter(slots))
+    yield track
+    track.end.set()
+    await asyncio.wait_for(asyncio.gather(*track.tasks, return_exceptions=True), 5)
+    stats = track.limiter.stats()
+    assert (stats.in_flight, stats.waiting) == (0, 0)
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[Track]:
+    """Give two slots."""
+    async for track in tracked(2):
+        yield track
+
+
+@pytest.fixture
+async def sixteen() -> AsyncIterator[Track]:
+    """Give sixteen slots, of which one is kept for interactive calls."""
+    async for track in tracked(16):
+        yield track
+
+
+async def test_slots(two: Track) -> None:
+    """No more are under way than there are slots, and they start in the order of asking."""
+    for name in "abcdef":
+        two.call(name)
+    await two.settle()
+    assert two.started == ["a", "b"]
+    two.end.set()
+    await asyncio.gather(*two.tasks)
+    assert two.started == list("abcdef")
+    assert two.most == 2
+
+
+async def test_a_full_lane_leaves_slots_to_others(two: Track) -> None:
+    """Who waits for a lane holds no slot."""
+    lane = Lane(1)
+    for name in ("walk 1", "walk 2", "walk 3"):
+        two.call(name, lane)
+    two.call("other")
+    await two.settle()
+    assert two.started == ["walk 1", "other"]
+
+
+async def test_a_slot_is_kept_for_interactive_calls(sixteen: Track) -> None:
+    """However much walks and batches ask for, a call of a person finds a slot."""
+    walk, batch = Lane(16), Lane(16)
+    for number in range(20):
+        sixteen.call(f"walk {number}", walk)
+        sixteen.call(f"batch {number}", batch)
+    await sixteen.settle()
+    assert sixteen.under_way == 15
+    sixteen.call("person")
+    await sixteen.settle()
+    assert sixteen.started[-1] == "person"
+
+
+async def test_interactive_calls_go_first(two: Track) -> None:
+    """A call of a person that has to wait goes before what waited longer in a lane."""
+    lane = Lane(16)
+    for number in range(6):
+        two.call(f"walk {number}", lane)
+    await two.settle()
+    two.call("person")
+    await two.settle()
+    two.end.set()
+    await asyncio.gather(*two.tasks)
+    assert two.started[2] == "person"
+
+
+async def test_nobody_starves(two: Track) -> None:
+    """Of a flood of interactive calls one in four gives way to a lane, and lanes take turns."""
+    walk, batch = Lane(16), Lane(16)
+    two.call("first")
+    two.call("second")
+    await two.settle()
+    for number in range(12):
+        two.call(f"person {number}")
+    for number in range(2):
+        two.call(f"walk {number}", walk)
+        two.call(f"batch {number}", batch)
+    await two.settle()
+    two.end.set()
+    await asyncio.gather(*two.tasks)
+    kinds = [name.split()[0] for name in two.started[2:]]
+    assert Counter(kinds[:8]) == {"person": 6, "walk": 1, "batch": 1}
+
+
+@pytest.mark.parametrize("where", ["lane", "slot", "turn"])
+async def test_who_gives_up_keeps_nothing(two: Track, where: str) -> None:
+    """A call that is cancelled while it waits, for whatever, gives back what it holds."""
+    lane = Lane(1)
+    if where == "lane":
+        two.call("walk", lane)
+    elif where == "slot":
+        two.call("a")
+        two.call("b")
+    else:
+        two.limiter.throttled(1.0, 60)
+    waiting = two.call("waiting", lane)
+    await two.settle()
+    assert "waiting" not in two.started
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert lane.under_way == (where == "lane")
+    assert two.limiter.stats().in_flight == {"lane": 1, "slot": 2, "turn": 0}[where]
+
+
+async def test_cancelled_as_the_turn_comes(two: Track) -> None:
+    """A call that is cancelled in the very step in which its turn comes gives the turn to the next one."""
+    two.call("a")
+    two.call("b")
+    await two.settle()
+    cancelled, later = two.call("cancelled"), two.call("later")
+    await two.settle()
+    two.limiter.end(None)
+    cancelled.cancel()
+    await two.settle()
+    assert two.started == ["a", "b", "later"]
+    two.limiter._take(two.limiter._interactive)
+    assert not later.done()
+
+
+async def test_deadline() -> None:
+    """A call whose turn does not come in time is told so, and keeps no place."""
+    limiter, loop = Limiter(1), asyncio.get_running_loop()
+    await limiter.start(None, FAR)
+    with pytest.raises(TurnTimeoutError) as caught:
+        await limiter.start(None, loop.time() + 0.02)
+    assert caught.value.pause == 0
+    limiter.end(None)
+    await limiter.start(None, FAR)
+
+
+async def test_rate() -> None:
+    """Starts are as far apart as the rate says, whoever asks, and a pause is not made up for."""
+    limiter, loop = Limiter(10, rate=100), asyncio.get_running_loop()
+    times: list[float] = []
+
+    async def start() -> None:
+        await limiter.start(None, FAR)
+        times.append(loop.time())
+        limiter.end(None)
+
+    await asyncio.gather(*(start() for _ in range(4)))
+    await asyncio.sleep(0.05)
+    await asyncio.gather(*(start() for _ in range(3)))
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.0099
+
+
+async def test_pause() -> None:
+    """All wait for the end of a pause; a longer one extends it also for those who wait, a shorter one does nothing."""
+    limiter, loop = Limiter(10, random=Random(1)), asyncio.get_running_loop()
+    began = loop.time()
+    limiter.throttled(began, 0.03)
+    waiting = [asyncio.create_task(limiter.start(None, FAR)) for _ in range(3)]
+    await asyncio.sleep(0)
+    limiter.throttled(began, 0.08)
+    limiter.throttled(began, 0.01)
+    assert limiter.stats().paused > 0.05
+    await asyncio.gather(*waiting)
+    assert 0.079 < loop.time() - began < 1
+
+
+async def test_a_pause_beyond_the_deadline_is_told_at_once() -> None:
+    """Who cannot wait for the end of a pause is told at once: one that waits already, and one that comes later."""
+    limiter, loop = Limiter(1), asyncio.get_running_loop()
+    await limiter.start(None, FAR)
+    waiting = asyncio.create_task(limiter.start(None, loop.time() + 60))
+    await asyncio.sleep(0)
+    limiter.throttled(loop.time(), 200)
+    for call in (waiting, asyncio.create_task(limiter.start(None, loop.time() + 60))):
+        with pytest.raises(TurnTimeoutError) as caught:
+            await asyncio.wait_for(call, 1)
+        assert 199 < caught.value.pause <= 200
+    with suppress(asyncio.CancelledError):
+        patient = asyncio.create_task(limiter.start(None, loop.time() + 300))
+        await asyncio.sleep(0)
+        assert not patient.done()
+        patient.cancel()
+        await patient

@@ -1,0 +1,511 @@
+"""session.py, over real sockets: what comes of every way an exchange can go wrong, and that nothing is left."""
+
+import asyncio
+import gc
+import logging
+import pickle
+import ssl
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.clients import make_client
+from tests.support.raw_server import Handler, http, serving
+from workorder_async import (
+    CloseTicket,
+    CommentTicket,
+    ConfigError,
+    DeadlineExceededError,
+    DecodeError,
+    NoAnswerError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ResponseError,
+    RetryPolicy,
+    SigningInput,
+    TicketStatus,
+    WorkorderClient,
+    WorkorderError,
+)
+from workorder_async.transport.limits import Limiter
+
+TICKET = http('{"errno":10000,"errmsg":"OK","data":{"id":1},"request_id":"r1"}')
+DONE = http('{"errno":10000,"errmsg":"OK","data":{},"request_id":"r2"}')
+HTML = "<html><body>502 Bad Gateway</body></html>"
+COMMENT = CommentTicket(id=1, detail="已处理")
+CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
+
+
+async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close without an answer."""
+    writer.close()
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reset the connection."""
+    writer.transport.abort()
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say nothing until the other side goes away."""
+    await reader.read()
+
+
+async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send half of a body, then close."""
+    writer.write(TICKET[:-10])
+    await writer.drain()
+    writer.close()
+
+
+async def slow_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send the head and some of the body, then no more."""
+    writer.write(TICKET[:-10])
+    await reader.read()
+
+
+async def read(client: WorkorderClient) -> object:
+    """Read a ticket."""
+    return await client.get_ticket(1)
+
+
+async def comment(client: WorkorderClient) -> object:
+    """Comment on a ticket."""
+    await client.comment_ticket(COMMENT)
+    return None
+
+
+LOST: list[Handler | bytes] = [
+    drop,
+    reset,
+    half,
+    b"no HTTP at all\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnogzi",
+]
+
+
+@pytest.mark.parametrize("step", LOST)
+async def test_lost_answer_to_a_read_is_asked_again(step: Handler | bytes) -> None:
+    """A read whose answer is lost is repeated, signed afresh."""
+    async with serving(step, TICKET) as wire, make_client(wire.url) as client:
+        assert (await client.get_ticket(1)).id == 1
+        assert len(wire.requests) >= 2
+
+
+@pytest.mark.parametrize("step", LOST)
+async def test_lost_answers_to_a_read(step: Handler | bytes) -> None:
+    """A read whose every answer is lost ends in NoAnswerError, with the attempts."""
+    async with serving(step) as wire, make_client(wire.url) as client:
+        with pytest.raises(NoAnswerError, match=r"no complete answer.*\(4 attempts\)") as caught:
+            await client.get_ticket(1)
+        assert type(caught.value) is NoAnswerError
+        assert (caught.value.operation, caught.value.attempts) == ("get_ticket", 4)
+
+
+@pytest.mark.parametrize("step", [*LOST, http(HTML, "502 Bad Gateway"), http(HTML), http("{}"), http("[1]", "500 No")])
+@pytest.mark.parametrize("mutation", [COMMENT, CLOSE])
+async def test_lost_answer_to_a_mutation(step: Handler | bytes, mutation: CommentTicket | CloseTicket) -> None:
+    """A mutation whose answer is lost, or is not the platform's, is said to be unknown, and is not sent again."""
+    async with serving(step) as wire, make_client(wire.url) as client:
+        call = client.comment_ticket(mutation) if isinstance(mutation, CommentTicket) else client.close_ticket(mutation)
+        with pytest.raises(OutcomeUnknownError, match="may or may not have happened") as caught:
+            await call
+        assert caught.value.attempts == sum(request.startswith(b"POST") for request in wire.requests) == 1
+        assert isinstance(caught.value.__cause__, NoAnswerError | ResponseError)
+
+
+@pytest.mark.parametrize("call", [read, comment])
+async def test_nothing_listens(call: Callable[[WorkorderClient], Awaitable[object]], unused_tcp_port: int) -> None:
+    """A refused connection is NotSentError, for a mutation too: it is tried again, since nothing happened."""
+    async with make_client(f"http://127.0.0.1:{unused_tcp_port}") as client:
+        with pytest.raises(NotSentError, match=r"could not send to .*: ClientConnectorError: [^;]*; check") as caught:
+            await call(client)
+        assert "ssl:" not in str(caught.value)
+        assert caught.value.attempts == 4
+
+
+async def test_unknown_host() -> None:
+    """A name that nobody knows is NotSentError."""
+    async with make_client("https://no-such-host.invalid", retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(NotSentError, match=r"check the host, the network and the proxy"):
+            await client.get_ticket(1)
+
+
+async def test_tls_to_a_plain_server() -> None:
+    """TLS that cannot be agreed on is NotSentError."""
+    async with serving(TICKET) as wire:
+        with pytest.raises(NotSentError, match="proxy, the certificate, and whether https is spoken there"):
+            await make_and_read(wire.url.replace("http:", "https:"), retry=RetryPolicy(attempts=1))
+
+
+@pytest.mark.parametrize("step", [hang, slow_body])
+async def test_attempt_timeout(step: Handler) -> None:
+    """An attempt that takes too long is given up; a read is asked again, a mutation is unknown."""
+    async with serving(step, TICKET) as wire, make_client(wire.url, attempt_timeout=0.1) as client:
+        assert (await client.get_ticket(1)).id == 1
+    async with serving(step) as wire, make_client(wire.url, attempt_timeout=0.1) as client:
+        with pytest.raises(OutcomeUnknownError, match=r"nothing for 0\.1 s"):
+            await client.close_ticket(CLOSE)
+
+
+async def test_deadline_of_a_read() -> None:
+    """A call ends at its deadline, and says where its time went."""
+    async with serving(hang) as wire, make_client(wire.url, deadline=0.2) as client:
+        started = time.perf_counter()
+        with pytest.raises(DeadlineExceededError, match=r"no answer within 0\.2 s") as caught:
+            await client.get_ticket(1)
+        assert time.perf_counter() - started < 1
+        assert isinstance(caught.value, TimeoutError)
+        assert caught.value.spent["request"] == pytest.approx(0.2, abs=0.1)
+
+
+async def test_deadline_of_a_mutation() -> None:
+    """A mutation that was sent before its deadline is unknown; one that was still waiting for a slot did not happen."""
+    async with serving(hang) as wire, make_client(wire.url, deadline=0.2, max_in_flight=1) as client:
+        sent, waiting = await asyncio.gather(
+            client.close_ticket(CLOSE), client.comment_ticket(COMMENT), return_exceptions=True
+        )
+        assert isinstance(sent, OutcomeUnknownError)
+        assert isinstance(sent.__cause__, DeadlineExceededError)
+        assert isinstance(waiting, NotSentError)
+        assert waiting.operation == "comment_ticket"
+        assert isinstance(waiting.__cause__, DeadlineExceededError)
+        assert waiting.__cause__.spent["queue"] == pytest.approx(0.2, abs=0.1)
+        assert len(wire.requests) == 1
+
+
+async def test_a_slot_that_comes_free_too_late_is_not_used() -> None:
+    """A call that gets its slot after its deadline, since something blocked the loop, is not even signed."""
+    signed, first = [], asyncio.Event()
+
+    class Noting:
+        def sign(self, request: SigningInput) -> dict[str, str]:
+            signed.append(request)
+            first.set()
+            return {}
+
+    async with serving(hang) as wire, make_client(wire.url, signer=Noting(), deadline=1, max_in_flight=1) as client:
+        reading = asyncio.create_task(client.get_ticket(1))
+        await first.wait()
+        commenting = asyncio.create_task(client.comment_ticket(COMMENT))
+        await asyncio.sleep(0)
+        reading.cancel()
+        # In the turn of the loop in which the slot is let go of, before the next one looks at the clock.
+        asyncio.get_running_loop().call_soon(time.sleep, 1.2)
+        with pytest.raises(NotSentError) as caught:
+            await commenting
+        assert isinstance(caught.value.__cause__, DeadlineExceededError)
+        assert len(signed) == 1
+
+
+async def test_no_sleep_past_the_deadline() -> None:
+    """Where the server asks for a longer wait than there is time, its refusal is raised at once."""
+    async with serving(http('{"errno":1}', "429 Too Many", Retry_After="60")) as wire:
+        with pytest.raises(RateLimitedError) as caught:
+            await asyncio.wait_for(make_and_read(wire.url, deadline=5.0), 2)
+        assert caught.value.retry_after == pytest.approx(60, abs=1)
+        assert caught.value.attempts == len(wire.requests) == 1
+        assert "asks for a pause of 60 s more, and the deadline of 5 s is before its end" in str(caught.value)
+
+
+async def make_and_read(url: str, **options: Any) -> None:
+    """Read a ticket with a client of these options."""
+    async with make_client(url, **options) as client:
+        await client.get_ticket(1)
+
+
+@pytest.mark.parametrize(
+    ("status", "call"),
+    [("429 Too Many Requests", read), ("429 Too Many Requests", comment), ("503 Service Unavailable", read)],
+)
+async def test_retry_after(status: str, call: Callable[[WorkorderClient], Awaitable[object]]) -> None:
+    """A server that says when to come back is obeyed, in seconds and as a date; a throttled mutation too."""
+    now = time.time()
+    answers = [http(HTML, status, Retry_After="0"), http(HTML, status, Retry_After=formatdate(now - 5, usegmt=True))]
+    async with serving(*answers, TICKET) as wire, make_client(wire.url, now=time.time) as client:
+        await call(client)
+        assert len(wire.requests) == 3
+
+
+async def test_retry_after_pauses_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a 429 every call waits, not only the one that was told."""
+    paused, limiter_throttled = asyncio.Event(), Limiter.throttled
+
+    def throttled(self: Limiter, started: float, retry_after: float | None) -> None:
+        limiter_throttled(self, started, retry_after)
+        paused.set()
+
+    monkeypatch.setattr(Limiter, "throttled", throttled)
+    async with serving(http("{}", "429 Slow", Retry_After="1"), TICKET) as wire, make_client(wire.url) as client:
+        started = time.perf_counter()
+        first = asyncio.create_task(client.get_ticket(1))
+        await paused.wait()
+        await client.get_ticket(1)
+        assert time.perf_counter() - started >= 0.9
+        await first
+
+
+async def test_server_error_of_a_read_is_asked_again() -> None:
+    """A 5xx to a read is repeated, with or without an envelope; a 4xx is not."""
+    errors = [http(HTML, "502 Bad"), http('{"errno":5,"errmsg":"x"}', "500 Internal")]
+    async with serving(*errors, TICKET) as wire, make_client(wire.url) as client:
+        assert (await client.get_ticket(1)).id == 1
+    async with serving(http(HTML, "404 Not Found")) as wire, make_client(wire.url) as client:
+        with pytest.raises(ResponseError, match=r"get_ticket: HTTP 404 with an HTML page") as caught:
+            await client.get_ticket(1)
+        assert (caught.value.status, caught.value.body_start, len(wire.requests)) == (404, HTML.encode(), 1)
+
+
+async def test_redirect() -> None:
+    """A redirect is not followed, and says where it would have led."""
+    step = http("", "301 Moved Permanently", Location="http://elsewhere.example/x")
+    async with serving(step) as wire, make_client(wire.url) as client:
+        with pytest.raises(ResponseError, match=r"a redirect to http://elsewhere\.example/x"):
+            await client.get_ticket(1)
+        assert len(wire.requests) == 1
+
+
+ODD_TICKETS = {
+    "lone surrogate": (r'{"id":1,"title":"a\ud800b"}', "a\ud800b"),
+    "NUL, newline, emoji": (r'{"id":1,"title":"\u0000\n😀\ud83d\ude00"}', "\0\n😀😀"),
+    "5 MB": ('{"id":1,"title":"' + "工" * 1_700_000 + '"}', "工" * 1_700_000),
+    "null": ('{"id":1,"title":null,"status":null,"created_time":null,"is_solved":null}', ""),
+}
+
+
+@pytest.mark.parametrize("case", ODD_TICKETS)
+async def test_odd_text(case: str) -> None:
+    """Text that is odd or large comes through as it was sent."""
+    ticket, title = ODD_TICKETS[case]
+    async with serving(http(f'{{"errno":10000,"data":{ticket}}}')) as wire, make_client(wire.url) as client:
+        assert (await client.get_ticket(1)).title == title
+
+
+async def test_unknown_status() -> None:
+    """A status that the document does not list is kept."""
+    async with serving(http('{"errno":10000,"data":{"id":1,"status":9}}')) as wire, make_client(wire.url) as client:
+        status = (await client.get_ticket(1)).status
+        assert (status, status.value, status.is_known) == (TicketStatus(9), 9, False)
+
+
+NULLS = [
+    ("null", ResponseError),
+    ('{"errno":null}', DecodeError),
+    ('{"errno":"ten"}', DecodeError),
+    ('{"errno":10000,"data":null}', DecodeError),
+    ('{"errno":10000}', DecodeError),
+    ('{"errno":10000,"data":{"id":null}}', DecodeError),
+    ('{"errno":10000,"errmsg":5,"data":{"id":[]}}', DecodeError),
+    ('{"errno":10000,"data":{"id":1,"created_time":[]}}', DecodeError),
+    ('{"errno":NaN}', ResponseError),
+    ("", ResponseError),
+    ("{", ResponseError),
+    ("[" * 100_000, ResponseError),
+]
+
+
+@pytest.mark.parametrize(("body", "kind"), NULLS)
+async def test_bodies_that_do_not_fit(body: str, kind: type[WorkorderError]) -> None:
+    """null, and every other body that does not fit, is an error of ours, which pickles."""
+    async with serving(http(body)) as wire, make_client(wire.url) as client:
+        with pytest.raises(kind) as caught:
+            await client.get_ticket(1)
+        assert type(caught.value) is kind
+        assert caught.value.operation == "get_ticket"
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+async def test_cancellation_passes() -> None:
+    """A cancelled call ends at once as cancelled, and leaves its slot and its connection."""
+    async with serving(hang, TICKET) as wire, make_client(wire.url, max_in_flight=1) as client:
+        task = asyncio.create_task(client.get_ticket(1))
+        await wire.arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await client.get_ticket(1)).id == 1
+
+
+async def test_timeout_around_a_call() -> None:
+    """A time limit of the caller's own stays the caller's TimeoutError."""
+    async with serving(hang) as wire, make_client(wire.url) as client:
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.1):
+                await client.get_ticket(1)
+        assert not isinstance(caught.value, WorkorderError)
+
+
+async def test_session_brought_along() -> None:
+    """A session that was brought along is used, and stays open."""
+    async with serving(TICKET) as wire, aiohttp.ClientSession(headers={"X-Mine": "yes"}) as session:
+        async with make_client(wire.url, session=session) as client:
+            await client.get_ticket(1)
+        assert not session.closed
+        assert b"X-Mine: yes" in wire.requests[0]
+
+
+async def test_session_brought_along_and_closed() -> None:
+    """A session that its owner has closed is told of by name, and nothing is sent."""
+    async with serving(TICKET) as wire:
+        session = aiohttp.ClientSession()
+        async with make_client(wire.url, session=session) as client:
+            await session.close()
+            with pytest.raises(ConfigError, match="the session that was brought along is closed") as caught:
+                await client.close_ticket(CLOSE)
+        assert caught.value.operation == "close_ticket"
+        assert wire.requests == []
+
+
+async def test_what_waits_while_the_client_is_closed() -> None:
+    """A call that gets its slot after the client was closed says so, and is not sent."""
+    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
+        first = asyncio.create_task(client.get_ticket(1))
+        second = asyncio.create_task(client.get_ticket(2))
+        await wire.arrived.wait()
+        await client.aclose()
+        first.cancel()
+        with pytest.raises(ConfigError, match=r"this client is closed; make another client$"):
+            await second
+        assert len(wire.requests) == 1
+
+
+class _Late:
+    async def sign(self, request: object) -> dict[str, str]:
+        return {}
+
+
+class _Silent:
+    def sign(self, request: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("signer", "what"), [(_Late(), "coroutine"), (_Silent(), "NoneType")])
+@pytest.mark.filterwarnings("error")
+async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: str) -> None:
+    """A signer that is a coroutine function, or returns nothing, is the caller's mistake, and nothing is sent."""
+    async with serving(TICKET) as wire, make_client(wire.url, signer=signer) as client:
+        with pytest.raises(ConfigError, match=f"the signer's sign returned a {what}; it must return a dict"):
+            await client.get_ticket(1)
+        assert wire.requests == []
+
+
+@pytest.mark.filterwarnings("ignore:plain HTTP")
+async def test_proxy() -> None:
+    """A proxy is asked for the whole URL; its user and password go to it alone."""
+    async with serving(TICKET) as proxy:
+        url = proxy.url.replace("http://", "http://user:pass@")
+        async with make_client("http://workorder.test", proxy=url) as client:
+            await client.get_ticket(1)
+        assert proxy.requests[0].startswith(b"GET http://workorder.test/workorder/api/ticket/base?id=1 HTTP/1.1\r\n")
+        assert b"Proxy-Authorization: Basic " in proxy.requests[0]
+
+
+async def test_trust_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With trust_env the environment's proxy is used, without it is not."""
+    async with serving(TICKET) as proxy, serving(TICKET) as wire:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with make_client(wire.url) as client:
+            await client.get_ticket(1)
+        async with make_client(wire.url, trust_env=True) as client:
+            await client.get_ticket(1)
+        assert (len(wire.requests), len(proxy.requests)) == (1, 1)
+
+
+async def test_ssl_context_is_passed_on() -> None:
+    """The TLS settings reach the connection: a context that trusts nobody refuses a server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with serving(TICKET) as wire:
+        url = wire.url.replace("http:", "https:")
+        async with make_client(url, ssl=context, retry=RetryPolicy(attempts=1)) as client:
+            with pytest.raises(NotSentError, match=r"could not send"):
+                await client.get_ticket(1)
+
+
+async def test_connections_are_pooled() -> None:
+    """One call after another goes over one connection."""
+    connections = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(writer.get_extra_info("peername"))
+        writer.write(TICKET)
+
+    async with serving(answer) as wire, make_client(wire.url) as client:
+        for _ in range(5):
+            await client.get_ticket(1)
+    assert len(connections) == 1
+
+
+async def test_max_in_flight() -> None:
+    """No more requests than allowed are under way, whatever is asked at once."""
+    under_way, most, go_on = 0, 0, asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 3:
+            go_on.set()
+        await go_on.wait()
+        under_way -= 1
+        writer.write(TICKET)
+
+    async with serving(answer) as wire, make_client(wire.url, max_in_flight=3) as client:
+        await asyncio.gather(*(client.get_ticket(1) for _ in range(12)))
+    assert most == 3
+
+
+async def test_rate() -> None:
+    """Requests start no faster than the rate."""
+    async with serving(TICKET) as wire, make_client(wire.url, rate=50) as client:
+        started = time.perf_counter()
+        await asyncio.gather(*(client.get_ticket(1) for _ in range(6)))
+        assert time.perf_counter() - started >= 5 / 50
+
+
+async def test_left_open() -> None:
+    """A client that is left open warns once, and says where it was made."""
+
+    async def leave_open(url: str) -> None:
+        client = make_client(url)
+        await client.get_ticket(1)
+
+    async with serving(TICKET) as wire:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            await leave_open(wire.url)
+            gc.collect()
+            await asyncio.sleep(0)
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == 1
+    assert "left open" in messages[0]
+    assert "clients.py:" in messages[0]
+
+
+async def test_silent_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is printed, even of failures."""
+    async with serving(http(HTML, "500 No")) as wire, make_client(wire.url) as client:
+        with pytest.raises(ResponseError):
+            await client.get_ticket(1)
+    assert capsys.readouterr() == ("", "")
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("workorder_async").handlers)
+
+
+async def test_log_holds_nothing_private(caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells operation, attempt, outcome and request_id, and neither Sign, secret nor a ticket's text."""
+    caplog.set_level(logging.DEBUG, "workorder_async")
+    private = CommentTicket(id=1, detail="private words")
+    refusal = http('{"errno":7,"errmsg":"private words","request_id":"r7"}', "429 Slow", Retry_After="0")
+    async with serving(refusal, DONE) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(private)
+        sign = wire.requests[0].split(b"Sign: ")[1][:32].decode()
+    log = caplog.text
+    assert "comment_ticket: attempt 1, 429 RateLimitedError 7, r7" in log
+    assert "comment_ticket: attempt 2, 200 ok, r2" in log
+    assert not [secret for secret in (sign, "demo-secret", "private words") if secret in log]

@@ -1,0 +1,1 @@
+"""Many mutations, each carried out once, with a journal."""

@@ -1,0 +1,1 @@
+"""How `close`, `comment` and `reject` go about many tickets."""

@@ -1,0 +1,182 @@
+"""Which tickets `close`, `comment` and `reject` are about: numbers, a file of them, or the filters of `list`."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from attrs import evolve, frozen
+from cyclopts import Group, Parameter, validators
+
+from workorder_async.cli.commands.export import doubt
+from workorder_async.cli.connection import Flag
+from workorder_async.cli.filters import TicketFilters
+from workorder_async.cli.terminal.output import note
+from workorder_async.cli.terminal.progress import Bar
+from workorder_async.cli.terminal.running import each
+from workorder_async.cli.values import Whole, text_or_stdin
+from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
+from workorder_async.models import CloseTicket, CommentTicket, RejectTicket, TicketQuery
+
+if TYPE_CHECKING:
+    from workorder_async.client.client import WorkorderClient
+
+_ID_MAX = 2**63 - 1
+
+Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
+"""What these commands do to a ticket."""
+
+TicketNumbers: TypeAlias = Annotated[
+    tuple[Whole, ...],
+    Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.", show_default=False),
+]
+
+
+@Parameter(name="*", group=Group("Batch", sort_key=4))
+@frozen(kw_only=True)
+class BatchOptions:
+    """How many tickets are changed by one command."""
+
+    source: Annotated[
+        str | None,
+        Parameter(name="--from", help="A file with a ticket's number on each line, # begins a remark; - for stdin."),
+    ] = None
+    dry_run: Annotated[Flag, Parameter(help="Show what would be done, and change nothing.")] = False
+    yes: Annotated[Flag, Parameter(help="Do not ask before tickets of --from or of filters are changed.")] = False
+    journal: Annotated[
+        Path | None, Parameter(help="A file that remembers what was done: run again with it, and it goes on.")
+    ] = None
+    concurrency: Annotated[
+        Whole, Parameter(help="Requests in flight at once, at most.", validator=validators.Number(gte=1))
+    ] = 16
+    json: Annotated[Flag, Parameter(help="Print one JSON object per ticket.")] = False
+
+    def text(self, detail: str) -> str:
+        """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""
+        if detail == self.source == "-":
+            raise ConfigError("--detail - and --from - cannot go together, for there is one stdin; put one into a file")
+        return text_or_stdin(detail, "--detail")
+
+
+BY_HAND = BatchOptions()
+"""No option given."""
+
+
+@frozen
+class Chosen:
+    """A ticket to be changed, and what is known of it; with an `error` it cannot be."""
+
+    id: int
+    title: str = ""
+    creator: str = ""
+    error: WorkorderError | None = None
+
+
+@frozen
+class Choice:
+    """The tickets as they were asked for: by number, or (`query`) by filters."""
+
+    ids: Sequence[int]
+    query: TicketQuery | None = None
+    named: bool = False
+    """Whether each was named on the command line, so that nobody needs to be asked."""
+
+
+def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) -> Choice:
+    """Return the choice. Raises `ConfigError` unless it was made in exactly one way."""
+    filtered = filters != type(filters)()
+    ways = [bool(ids), options.source is not None, filtered]
+    if sum(ways) > 1:
+        raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
+    if ids:
+        return Choice(_checked(ids), named=True)
+    if options.source is not None:
+        return Choice(_from_file(options.source))
+    if not filtered:
+        raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
+    return Choice((), filters.query())
+
+
+def _checked(ids: Iterable[int]) -> list[int]:
+    """Return each once. Raises `ConfigError` for what is no ticket's number."""
+    once = list(dict.fromkeys(ids))
+    for id in once:
+        if not 1 <= id <= _ID_MAX:
+            raise ConfigError(f"ID is {id}; it must be from 1 to {_ID_MAX}")
+    return once
+
+
+def _from_file(source: str) -> list[int]:
+    name = "stdin" if source == "-" else repr(source)
+    try:
+        text = (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"--from: cannot read {name}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--from: {name} is not UTF-8 (byte {error.start}); convert it, as with iconv") from None
+    return list(dict.fromkeys(_numbers(name, text)))
+
+
+def _numbers(name: str, text: str) -> Iterable[int]:
+    for number, line in enumerate(text.splitlines(), 1):
+        word = line.partition("#")[0].strip()
+        if not word:
+            continue
+        # int() also takes "1_000" and "+1", and refuses a number of thousands of digits in its own way.
+        if not (word.isascii() and word.isdecimal() and len(word) <= 19 and 1 <= int(word) <= _ID_MAX):
+            raise ConfigError(f"--from: line {number} of {name} is {word[:40]!r}; it must be a ticket's number, from 1")
+        yield int(word)
+
+
+async def read_choice(client: "WorkorderClient", made: Choice, *, creators: bool, concurrency: int) -> list[Chosen]:
+    """List the tickets of a query, or read each one's creator where that is wanted; closes the client."""
+    async with client:
+        if made.query is not None:
+            chosen = await _matching(client, made.query)
+        elif creators:
+            chosen = await _read(client, made.ids, concurrency)
+        else:
+            return unread(made)
+    return [_with_creator(one) for one in chosen] if creators else chosen
+
+
+def unread(made: Choice) -> list[Chosen]:
+    """Return the tickets of which nothing needs to be known but the number."""
+    return [Chosen(id) for id in made.ids]
+
+
+async def _matching(client: "WorkorderClient", query: TicketQuery) -> list[Chosen]:
+    with Bar("listing") as bar:
+        async with client.walk(query) as walk:
+            chosen: list[Chosen] = []
+            async for tickets in walk:
+                chosen += [Chosen(ticket.id, ticket.title, ticket.creator_name) for ticket in tickets]
+                bar(len(chosen), max(len(chosen), walk.report.last_total))
+    if not walk.report.exact:
+        note(f"a ticket may be missing here: {doubt(walk.report, 'run it again to find what is left')}")
+    return chosen
+
+
+async def _read(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
+    found: dict[int, Chosen] = {}
+
+    async def read(id: int) -> None:
+        try:
+            ticket = await client.get_ticket(id)
+        except (AuthenticationError, ConfigError):
+            raise
+        except WorkorderError as error:
+            found[id] = Chosen(id, error=error)
+        else:
+            found[id] = Chosen(id, ticket.title, ticket.creator_name)
+        bar(len(found), len(ids))
+
+    with Bar("reading") as bar:
+        await each(ids, read, at_once=concurrency)
+    return [found[id] for id in ids]
+
+
+def _with_creator(one: Chosen) -> Chosen:
+    if one.error is not None or one.creator.strip():
+        return one
+    return evolve(one, error=ConfigError("the platform does not say who created it; use --closer-name"))

@@ -1,0 +1,132 @@
+"""What became of a batch's tickets: a line or JSON object for each, counts on the bar, a report, the exit code."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, field
+
+from workorder_async.batches.batch import BatchReport, Outcome, State
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json, sentence
+from workorder_async.cli.terminal.output import note, tell, write_json
+from workorder_async.cli.terminal.progress import Bar
+from workorder_async.errors import WorkorderError
+from workorder_async.models import JSON, CreateTicket, Mutation
+
+if TYPE_CHECKING:
+    from workorder_async.cli.batches.choosing import Change
+
+_SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
+
+
+@define(kw_only=True)
+class Tally(BatchReport):
+    """A batch's report that prints each outcome when it comes, those that come after an interruption too."""
+
+    done: str
+    """What a ticket is when all went well: "closed"."""
+    bar: Bar
+    expected: int
+    """How many tickets there are."""
+    as_json: bool
+    lines: bool
+    """Whether there is a line for each ticket that is settled."""
+    journal: Path | None
+    silent: bool = False
+    """Whether nobody reads a line for each ticket any more."""
+    interrupted: bool = False
+    """Whether unknown outcomes are put aside, in `cut_short`, to be looked for."""
+    cut_short: list[Outcome] = field(factory=list, init=False)
+    _under_way: "dict[int, Change]" = field(factory=dict, init=False)
+    _started: float = field(factory=perf_counter, init=False)
+
+    def watch(self, change: "Change") -> None:
+        """Remember a change whose outcome is still to come."""
+        self._under_way[change.id] = change
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the batch has not even begun."""
+        return not self.total and not self._under_way
+
+    def note(self, outcome: Outcome) -> None:
+        """Count an outcome, and print it."""
+        if self.interrupted and outcome.state is State.UNKNOWN:
+            self.cut_short.append(outcome)
+            return
+        super().note(outcome)
+        id = _ticket_id(outcome.mutation)
+        self._under_way.pop(id, None)
+        if self.silent:
+            pass
+        elif self.as_json:
+            write_json([_row(id, outcome)])
+        elif self.lines and outcome.state in _SUFFIXES:
+            tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}")
+        self.bar(self.total, max(self.total, self.expected), self._counted())
+
+    def take_unreadable(self, unreadable: "Iterable[tuple[Change, WorkorderError]]") -> None:
+        """Note what could not be sent, because its ticket could not be read."""
+        for change, error in unreadable:
+            self.note(Outcome(change, State.NOT_SENT, error))
+
+    def take_rest(self, changes: "Iterable[Change]") -> None:
+        """Note what the batch left: what was cut short is not known, what it did not come to was not sent."""
+        self.interrupted = False
+        unknown = {id: Outcome(change, State.UNKNOWN) for id, change in self._under_way.items()}
+        unknown |= {_ticket_id(outcome.mutation): outcome for outcome in self.cut_short}
+        if unknown:
+            note(f"workorder: cut short; not known to be {self.done}: {', '.join(map(str, sorted(unknown)))}")
+        for outcome in unknown.values():
+            self.note(outcome)
+        for change in changes:
+            self.note(Outcome(change, State.NOT_SENT))
+
+    @property
+    def code(self) -> int:
+        """The exit code: 3 where an outcome is unknown, else 1 where something is left to be done."""
+        if self.counts[State.UNKNOWN]:
+            return UNKNOWN
+        return OK if self.settled else FAILED
+
+    def print_report(self, *, quiet: bool) -> None:
+        """Print why it stopped, what failed, the counts and how to go on; nothing if `quiet` and all went well."""
+        if quiet and self.settled:
+            return
+        one = quiet and self.total == 1
+        if self.stopped and not one:
+            note(f"workorder: stopped: {self.stopped}")
+        for outcome in () if self.as_json else self.unsettled:
+            if outcome.error is not None:
+                note(f"workorder: ticket {_ticket_id(outcome.mutation)}: {sentence(outcome.error)}")
+        if one:
+            return
+        left = sum(self.counts.values()) - sum(self.counts[state] for state in _SUFFIXES)
+        if left > len(self.unsettled):
+            note(f"... and {left - len(self.unsettled):,} more")
+        seconds = perf_counter() - self._started
+        note(f"{self._counted()} in {seconds:.1f} s, the slowest took {self.slowest:.1f} s")
+        if not self.settled and self.journal is not None:
+            note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
+        elif not self.settled:
+            note("with --journal FILE a batch can be run again, and goes on where it stopped")
+
+    def _counted(self) -> str:
+        return ", ".join(f"{count:,} {state.value}" for state in State if (count := self.counts[state]))
+
+
+def _ticket_id(mutation: Mutation) -> int:
+    return 0 if isinstance(mutation, CreateTicket) else mutation.id
+
+
+def _row(id: int, outcome: Outcome) -> dict[str, JSON]:
+    facts: dict[str, JSON] = {} if outcome.error is None else as_json(outcome.error)
+    return {
+        "id": id,
+        "outcome": outcome.state.value,
+        "attempts": outcome.attempts,
+        "seconds": round(outcome.elapsed, 3),
+        **facts,
+        "request_id": outcome.request_id or facts.get("request_id", ""),
+    }

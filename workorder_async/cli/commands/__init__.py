@@ -1,0 +1,1 @@
+"""The commands, each in a file that is named after it."""

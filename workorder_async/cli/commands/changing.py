@@ -1,0 +1,133 @@
+"""`workorder create` and `upload`: what makes one thing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from attrs import evolve
+from cyclopts import Parameter
+
+from workorder_async.cli import interrupting
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
+from workorder_async.cli.terminal.output import print_fields, tell, write_json
+from workorder_async.cli.terminal.progress import Bar
+from workorder_async.cli.terminal.running import run
+from workorder_async.cli.terminal.ticket import attachment_fields
+from workorder_async.cli.values import TIME_HELP, ExistingFile, Whole, customer_account, point_in_time, text_or_stdin
+from workorder_async.models import Attachment, CreateTicket, Priority, TicketType
+from workorder_async.protocol.codec import encode
+
+if TYPE_CHECKING:
+    from workorder_async.client.client import WorkorderClient
+
+
+def create(
+    *,
+    title: Annotated[str, Parameter(help="Title (工单标题).")],
+    detail: Annotated[str, Parameter(help="The ticket's text (工单详情); - reads it from stdin.")],
+    reported_time: Annotated[str, Parameter(help=f"When the customer called: {TIME_HELP}.")],
+    type: Annotated[str, Parameter(help="troubleshooting, 'feature request', consultation; or 1 to 3, or 咨询 ...")],
+    priority: Annotated[str, Parameter(help="urgent, high, normal; or 1 to 3, or 紧急 ...")],
+    customer_organization_id: Annotated[Whole, Parameter(help="Id of the customer (客户ID).")],
+    customer_organization_name: Annotated[str, Parameter(help="Name of the customer (客户名称).")],
+    repository_product_id: Annotated[Whole, Parameter(help="Product line's id in the product repository (产品库).")],
+    creator_id: Annotated[Whole, Parameter(help="Creator's long staff number (长工号).")],
+    creator_name: Annotated[str, Parameter(help="Name of the creator.")],
+    whether_product_group_id: Annotated[
+        bool | None,
+        Parameter(help="The product line's id is your own's (自有产品线ID).", negative="--no-whether-product-group-id"),
+    ] = None,
+    sub_type: Annotated[Whole | None, Parameter(help="Id of the sub-type.")] = None,
+    second_subtype: Annotated[Whole | None, Parameter(help="Id of the second-level sub-type.")] = None,
+    tag: Annotated[
+        tuple[Whole, ...], Parameter(name=["--tag", "--tags"], help="Id of a tag; may be repeated.", show_default=False)
+    ] = (),
+    customer_info: Annotated[
+        tuple[str, ...],
+        Parameter(help="A customer's account: its user_id, or a JSON object; may be repeated.", show_default=False),
+    ] = (),
+    attach: Annotated[
+        tuple[ExistingFile, ...], Parameter(help="A file to upload first; may be repeated.", show_default=False)
+    ] = (),
+    author: Annotated[Whole | None, Parameter(help="User id of who uploads; by default as the platform says.")] = None,
+    need_process: Annotated[
+        bool | None, Parameter(help="It must be passed on (是否需要流转).", negative="--no-need-process")
+    ] = None,
+    relate_to_ticket_id: Annotated[Whole | None, Parameter(help="A ticket that it is tied to.")] = None,
+    use_relate_status: Annotated[
+        bool | None, Parameter(help="It shares that ticket's status.", negative="--no-use-relate-status")
+    ] = None,
+    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
+    connection: Connection = BY_ENVIRONMENT,
+) -> int:
+    """Create a ticket and print its number.
+
+    Where no answer comes, or Ctrl-C does, the ticket is looked for; exits with 3 where it may exist all the same.
+    """
+    ticket = CreateTicket(
+        title=title,
+        detail=text_or_stdin(detail, "--detail"),
+        reported_time=point_in_time(reported_time, "--reported-time"),
+        type=TicketType.parse(type),
+        priority=Priority.parse(priority),
+        customer_organization_id=customer_organization_id,
+        customer_organization_name=customer_organization_name,
+        repository_product_id=repository_product_id,
+        creator_id=creator_id,
+        creator_name=creator_name,
+        whether_product_group_id=whether_product_group_id,
+        sub_type=sub_type,
+        second_subtype=second_subtype,
+        tags=tag,
+        customer_info=[customer_account(text) for text in customer_info],
+        need_process=need_process,
+        relate_to_ticket_id=relate_to_ticket_id,
+        use_relate_status=use_relate_status,
+    )
+    return run(_create(connection.client(), ticket, attach, author, as_json=json))
+
+
+async def _create(
+    client: "WorkorderClient", ticket: CreateTicket, files: Sequence[Path], author: int | None, *, as_json: bool
+) -> int:
+    def tell_number(id: int) -> None:
+        if as_json:
+            write_json([{"id": id, "outcome": "created"}])
+        else:
+            tell(f"{id} created")
+
+    async with client:
+        attachments = await upload_all(client, files, author)
+        await interrupting.create(client, evolve(ticket, attachment=attachments), tell_number)
+    return 0
+
+
+async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:
+    """Upload files one after the other, with a bar for each that takes its time; `author` replaces the platform's."""
+    attachments = []
+    for file in files:
+        with Bar(f"uploading {file.name}", unit="bytes") as bar:
+            attachment = await client.upload_file(file, on_progress=bar)
+        attachments.append(attachment if author is None else evolve(attachment, author=author))
+    return attachments
+
+
+def upload(
+    file: Annotated[ExistingFile, Parameter(help="The file.")],
+    /,
+    *,
+    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
+    connection: Connection = BY_ENVIRONMENT,
+) -> int:
+    """Upload a file, and print what a ticket needs of it; `create` and `close` do so by themselves with --attach."""
+    return run(_upload(connection.client(), file, as_json=json))
+
+
+async def _upload(client: "WorkorderClient", file: Path, *, as_json: bool) -> int:
+    async with client:
+        [attachment] = await upload_all(client, [file])
+    if as_json:
+        write_json([encode(attachment)])
+    else:
+        print_fields(attachment_fields(attachment))
+    return 0

@@ -1,0 +1,101 @@
+"""`workorder demo`: the whole thing once, against an embedded sandbox, which may be a hostile one."""
+
+import shlex
+import shutil
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter, validators
+
+from workorder_async.cli.connection import Flag, log_to_stderr
+from workorder_async.cli.hostile import HostileTour, hostile_client, hostile_sandbox
+from workorder_async.cli.terminal.output import err, note, out, print_fields, print_heading
+from workorder_async.cli.terminal.running import run
+from workorder_async.cli.touring import Tour
+from workorder_async.cli.values import Whole
+from workorder_async.errors import ConfigError
+
+_LATENCY: Final = 0.05
+_NEXT: Final = """\
+head -2 {output}
+{workorder} sandbox                  # leave it running, copy its four lines into another terminal, and there:
+{workorder} list --status pending
+{workorder} show {id}
+{workorder} doctor"""
+
+
+def demo(
+    *,
+    tickets: Annotated[Whole, Parameter(help="How many tickets the sandbox has.")] = 5000,
+    output: Annotated[Path, Parameter(help="The file to write them to.")] = Path("demo-tickets.jsonl"),
+    closes: Annotated[Whole, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
+    latency: Annotated[
+        float | None, Parameter(help=f"Seconds that the sandbox takes to answer: {_LATENCY:g}, or 0 if it is hostile.")
+    ] = None,
+    hostile: Annotated[Flag, Parameter(help="Let everything go wrong that can, and count what came of it.")] = False,
+    seed: Annotated[Whole, Parameter(help="Which tickets, and with --hostile what goes wrong.")] = 1,
+    verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False,
+) -> int:
+    """See the real thing work, without any configuration.
+
+    Starts a sandbox, walks over all its tickets into a file of JSON Lines, closes pending ones, creates a ticket with
+    an upload, comments on it and reads it back; exits with 0 only when everything arrived. With --hostile the sandbox
+    loses answers, lies, hangs and changes its list meanwhile; exits with 0 only when nothing was lost, nothing happened
+    twice, and nothing was said that is not so.
+    """
+    if verbose:
+        log_to_stderr()
+    if not hostile:
+        return run(_demo(tickets, output, closes, _LATENCY if latency is None else latency, seed))
+    if latency:
+        raise ConfigError("--latency is for the plain demo; the hostile one has delays of its own")
+    return run(_hostile_demo(tickets, output, closes, seed))
+
+
+async def _demo(tickets: int, output: Path, closes: int, latency: float, seed: int) -> int:
+    from workorder_async.sandbox import Sandbox
+
+    async with AsyncExitStack() as stack:
+        with err().status(f"making {tickets:,} tickets ..."):
+            sandbox = await stack.enter_async_context(Sandbox(tickets, latency=latency, seed=seed))
+        note(f"a sandbox with {tickets:,} invented tickets runs at {sandbox.url}, {latency:g} s per answer")
+        client = await stack.enter_async_context(sandbox.client())
+        tour = Tour(client)
+        await tour.export(tickets, output)
+        await tour.close_pending(closes)
+        await tour.create_and_comment()
+    code = _told(tour.facts, tour.complaints)
+    print_heading("try next")
+    words = _NEXT.format(output=shlex.quote(str(output)), id=tour.known_id, workorder=_as_called())
+    out().print(words, soft_wrap=True)
+    return code
+
+
+async def _hostile_demo(tickets: int, output: Path, closes: int, seed: int) -> int:
+    async with AsyncExitStack() as stack:
+        with err().status(f"making {tickets:,} tickets ..."):
+            sandbox = await stack.enter_async_context(hostile_sandbox(tickets, seed))
+        note(f"a hostile sandbox with {tickets:,} invented tickets runs at {sandbox.url}, by seed {seed}")
+        client = await stack.enter_async_context(hostile_client(sandbox))
+        tour = HostileTour(client, sandbox, tickets)
+        await tour.export(output)
+        await tour.close_pending(closes)
+        await tour.create_and_comment()
+        tour.conclude()
+    return _told([("seed", str(seed)), *tour.facts], tour.complaints)
+
+
+def _told(facts: list[tuple[str, str]], complaints: list[str]) -> int:
+    print_heading("what happened")
+    print_fields(facts)
+    for complaint in complaints:
+        note(f"workorder: {complaint}")
+    return 1 if complaints else 0
+
+
+def _as_called() -> str:
+    """Return the command's name, or where that would not be found, the path by which it was called."""
+    path = sys.argv[0]
+    return shlex.quote(path) if Path(path).name == "workorder" and not shutil.which("workorder") else "workorder"

@@ -1,0 +1,156 @@
+"""`workorder export`: tickets to a file of JSON Lines that has its name only once it is complete."""
+
+import os
+import secrets
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+from cyclopts import Parameter
+
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
+from workorder_async.cli.filters import EVERYTHING, TicketFilters
+from workorder_async.cli.terminal.output import note, write_json
+from workorder_async.cli.terminal.progress import Bar
+from workorder_async.cli.terminal.running import run
+from workorder_async.cli.values import Whole
+from workorder_async.errors import ConfigError
+from workorder_async.models import JSON, TicketQuery
+from workorder_async.protocol.codec import encode, read_rows, to_json
+from workorder_async.walks.windows import WalkOptions
+
+if TYPE_CHECKING:
+    from workorder_async.client.client import WorkorderClient
+    from workorder_async.walk_report import WalkReport
+    from workorder_async.walks.paging import WalkedPage
+    from workorder_async.walks.walk import Walk
+
+
+def export(
+    *,
+    output: Annotated[str, Parameter(help="The file to write; - for stdout.")],
+    raw: Annotated[Flag, Parameter(help="Write the platform's own objects, as they came.")] = False,
+    concurrency: Annotated[
+        Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")
+    ] = 8,
+    page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100,
+    verify: Annotated[
+        Flag, Parameter(help="Go over the list until nothing new comes, where tickets may leave and enter meanwhile.")
+    ] = False,
+    skip_bad_rows: Annotated[
+        Flag, Parameter(help="Leave out tickets that cannot be read, and name them at the end.")
+    ] = False,
+    filters: TicketFilters = EVERYTHING,
+    connection: Connection = BY_ENVIRONMENT,
+) -> int:
+    """Write all tickets that match to a file, one JSON object per line.
+
+    The file is written under another name beside it and renamed at the end: what is cut short leaves the old one as
+    it was. A summary goes to stderr.
+    """
+    if not output.strip() or output.endswith("/"):
+        raise ConfigError(f"--output {output!r} names no file; name one, or - for stdout")
+    query = filters.query()
+    options = WalkOptions(
+        page_size=page_size,
+        concurrency=concurrency,
+        verify=verify,
+        on_bad_row="skip" if skip_bad_rows else "raise",
+    )
+    return run(_export(connection.client(), query, output, options, raw=raw))
+
+
+async def _export(
+    client: "WorkorderClient", query: TicketQuery, output: str, options: WalkOptions, *, raw: bool
+) -> int:
+    started = perf_counter()
+    to_stdout = output == "-"
+    async with client, client.walk(query, **options) as walk:
+        if to_stdout:
+            with Bar("exporting", shown=not sys.stdout.isatty()) as bar:
+                tickets = await write_lines(walk, None, bar, raw=raw)
+        else:
+            with written_whole(Path(output)) as file, Bar("exporting", shown=not file.isatty()) as bar:
+                tickets = await write_lines(walk, file, bar, raw=raw)
+    seconds = perf_counter() - started
+    place = "" if to_stdout else f" to {output}"
+    report = walk.report
+    note(f"exported {tickets:,} tickets{place} in {seconds:.1f} s ({tickets / seconds:,.0f} tickets/s)")
+    for row in report.skipped:
+        which = "a ticket without a number" if row.id is None else f"ticket {row.id}"
+        note(f"workorder: left out {which}: {row.path} is {row.got}, not {row.expected}")
+    if report.skipped_rows > len(report.skipped):
+        note(f"... and {report.skipped_rows - len(report.skipped):,} more")
+    if not report.exact:
+        note(f"it may not be complete: {doubt(report, '--verify settles it')}")
+    return 0
+
+
+def doubt(report: "WalkReport", remedy: str) -> str:
+    """Say why a list may not be complete, and what a user of this command can do about it."""
+    return report.reason.rpartition(", but ")[2].replace("verify=True settles it", remedy)
+
+
+async def write_lines(walk: "Walk", file: BinaryIO | None, bar: Bar, *, raw: bool = False) -> int:
+    """Write a walk's tickets as JSON Lines, with one write a page, to a file or (None) stdout; return how many."""
+    written = 0
+    async with aclosing(walked(walk)) as pages:
+        async for page, total in pages:
+            values: list[JSON] = [*page.rows] if raw else [encode(ticket) for ticket in walk.decode(page)]
+            if file is None:
+                write_json(values)
+            else:
+                file.write(b"".join(to_json(value) + b"\n" for value in values))
+            written += len(values)
+            bar(written, total)
+    return written
+
+
+async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
+    """Yield a walk's pages, and how many tickets the platform counted when it gave each."""
+    while True:
+        try:
+            page = await walk.next_page()
+        except StopAsyncIteration:
+            return
+        yield page, read_rows(page.answer, [])[0].total
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name when the block ends well; else nothing is left of it.
+
+    Its owner alone may read it, for tickets hold customers' data. A device or a pipe is written to directly. Raises
+    `ConfigError` where the file cannot be made, and `OSError` with the path where it cannot be filled.
+    """
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    # The target of /dev/stdout, where that is a pipe, is no path that could be opened.
+    target = path if special else Path(os.path.realpath(path))
+    temporary = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        if not special:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
+            temporary.chmod(0o600)  # a umask may have taken rights from its owner too
+        file = temporary.open("wb")
+    except OSError as error:
+        place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}{place}") from None
+    try:
+        with file:
+            yield file
+            file.flush()
+            if not special:
+                os.fsync(file.fileno())
+        if not special:
+            temporary.replace(target)
+    except BaseException as error:
+        if not special:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        raise

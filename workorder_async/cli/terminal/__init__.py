@@ -1,0 +1,1 @@
+"""What people see and type: lines, tables, bars, questions, interruptions."""

@@ -1,0 +1,78 @@
+"""How `workorder show` lays out a ticket: its fields by their names in the API document, then what belongs to it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import cast
+
+import attrs
+
+from workorder_async.cli.terminal.output import code, moment, print_fields, print_heading
+from workorder_async.errors import DecodeError
+from workorder_async.models import Attachment, OpenEnum, TicketAssign, TicketDetail
+from workorder_async.protocol.codec import to_json
+
+_IN_HEADING = ("id", "title")
+_DEEPER = 2
+
+
+def print_detail(ticket: TicketDetail) -> None:
+    """Print a ticket; fields that are empty or 0 are left out."""
+    print_heading(f"#{ticket.id} {ticket.title}")
+    print_fields((name, text) for name, text in _scalars(ticket) if name not in _IN_HEADING)
+    if ticket.tags:
+        print_fields([("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))])
+    for name, value in ticket.form_values.items():
+        print_fields([(f"form: {name}", value if isinstance(value, str) else to_json(value).decode())])
+    for account in ticket.customer_info:
+        print_heading(f"customer account {account.user_id}")
+        print_fields(((name, text) for name, text in _scalars(account) if name != "user_id"), _DEEPER)
+    for assign in ticket.assigns:
+        _print_assign(assign)
+    for title, files in (("attachment", ticket.attachment), ("handle_attachment", ticket.handle_attachment)):
+        for file in files:
+            _print_file(title, file)
+
+
+def _print_assign(assign: TicketAssign) -> None:
+    print_heading(f"product line {assign.product_group_name} ({assign.product_group_id})")
+    print_fields(((name, text) for name, text in _scalars(assign) if not name.startswith("product_group")), _DEEPER)
+    for step in assign.history:
+        who = f"{step.creator_name} ({step.creator_id})" if step.creator_id else step.creator_name
+        said = f"action {step.action} by {who}"
+        print_fields([(_time(step, "created_at"), f"{said}: {step.detail}" if step.detail else said)], _DEEPER)
+
+
+def _print_file(title: str, file: Attachment) -> None:
+    print_heading(f"{title} {file.file_name}")
+    print_fields(attachment_fields(file), _DEEPER)
+
+
+def attachment_fields(file: Attachment) -> Iterator[tuple[str, str]]:
+    """Yield a file's fields, its size even where that is 0."""
+    for name, text in _scalars(file):
+        yield name, f"{file.file_size:,} bytes" if name == "file_size" else text
+
+
+def _scalars(model: object) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a model that are no lists or maps, as text; empty where they are empty or 0."""
+    for field in attrs.fields(type(model)):  # type: ignore[arg-type]  # every model is an attrs class
+        value: object = getattr(model, field.name)
+        if isinstance(value, list | dict):
+            continue
+        if field.name.endswith("_time"):
+            yield field.name, _time(model, field.name.removesuffix("_time") + "_at")
+        elif isinstance(value, OpenEnum):
+            yield field.name, code(value)
+        elif isinstance(value, bool):
+            yield field.name, "yes" if value else "no"
+        elif isinstance(value, int) and field.name.endswith("_duration"):
+            yield field.name, f"{value:,} s" if value else ""
+        else:
+            yield field.name, str(value or "")
+
+
+def _time(model: object, name: str) -> str:
+    try:
+        return moment(cast("datetime | None", getattr(model, name)))
+    except DecodeError as error:
+        return error.message

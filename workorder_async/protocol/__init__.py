@@ -1,0 +1,1 @@
+"""What bytes mean: endpoints, signatures, envelopes, models as JSON; no I/O and no clock."""

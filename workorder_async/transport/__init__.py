@@ -1,0 +1,1 @@
+"""One signed call over the wire, whatever the network and the server do."""

@@ -1,0 +1,120 @@
+"""One call under way: what it is, how far it has come, where its time goes, and what its failure means."""
+
+import asyncio
+from time import perf_counter
+from typing import TypeAlias
+
+from attrs import Factory, define
+
+from workorder_async.errors import (
+    ApiError,
+    DeadlineExceededError,
+    NoAnswerError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ResponseError,
+    WorkorderError,
+)
+from workorder_async.protocol.endpoints import Endpoint, Safety
+from workorder_async.transport.bodies import Body
+from workorder_async.transport.limits import Lane
+
+Query: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@define
+class Call:
+    """One call: its attempts and the waits between them."""
+
+    endpoint: Endpoint
+    query: Query
+    body: Body | None
+    lane: Lane | None
+    deadline: float  # in seconds, for messages
+    until: float  # the deadline, by the event loop's clock
+    attempts: int = 0  # requests that were started
+    uncounted: int = 0  # ... of them throttled or wrongly signed, which do not count for the retry policy
+    began: float = 0.0  # when its first attempt was sent, by our own clock
+    sent: bool = False  # whether any of the body of the attempt under way was written
+    offset: float = 0.0  # the clock offset that the attempt under way was signed by
+    trial: float | None = None  # the clock offset that the attempt under way tries, instead of the session's own
+    refusal: WorkorderError | None = None  # what another clock was tried for
+    clocks: tuple[float, ...] = ()  # further clock offsets to try for it
+    seen: float | None = None  # the clock offset that the last answer told
+    spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
+    _phase: str = "queue"
+    _since: float = Factory(perf_counter)
+
+    def turn_to(self, phase: str) -> None:
+        """Charge the time since the last turn to the phase that ends."""
+        now = perf_counter()
+        self.spent[self._phase] += now - self._since
+        self._phase, self._since = phase, now
+
+    def left(self) -> float:
+        """Return the seconds until the deadline."""
+        return self.until - asyncio.get_running_loop().time()
+
+    def final(self, error: WorkorderError) -> WorkorderError:
+        """Say of a mutation's failure what it means for the mutation."""
+        error.operation, error.attempts = self.endpoint.operation, self.attempts
+        if self.endpoint.safety is Safety.READ or not _leaves_open(error, sent=self.sent):
+            return error
+        unknown = OutcomeUnknownError(
+            f"sent, but no answer of the platform came back, so it may or may not have happened: {error.message}",
+            began=self.began,
+            operation=error.operation,
+            attempts=error.attempts,
+            request_id=error.request_id,
+        )
+        unknown.__cause__ = error
+        return unknown
+
+    def too_late(self) -> WorkorderError:
+        """Return the error for a deadline that is past."""
+        self.turn_to("queue")
+        late = DeadlineExceededError(f"no answer within {self._where_it_went()}", spent=self.spent)
+        if self.endpoint.safety is Safety.READ or self.sent:
+            return late
+        error = NotSentError(f"not sent within {self._where_it_went()}, so nothing happened")
+        error.__cause__ = late
+        return error
+
+    def throttled(self, pause: float, answer: RateLimitedError | None) -> RateLimitedError:
+        """Return the error for a call that throttling leaves no time for.
+
+        The server still wants to be left alone for `pause` seconds; `answer` is what it said to this very call.
+        """
+        self.turn_to("queue")
+        said = "nothing happened: " if self.endpoint.safety is not Safety.READ else ""
+        if pause:
+            deadline = f"the deadline of {self.deadline:g} s is before its end"
+            said += f"the server asks for a pause of {pause:,.0f} s more, and {deadline}"
+        else:
+            said += f"the server turned it away until its deadline of {self.deadline:g} s"
+        error = RateLimitedError(
+            f"{said}{'' if answer is None else f' ({answer.message})'}",
+            errno=0 if answer is None else answer.errno,
+            errmsg="" if answer is None else answer.errmsg,
+            status=429 if answer is None else answer.status,
+            request_id="" if answer is None else answer.request_id,
+        )
+        error.retry_after = pause or None
+        return error
+
+    def _where_it_went(self) -> str:
+        spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in self.spent.items())
+        return f"{self.deadline:g} s ({spent})"
+
+
+def _leaves_open(error: WorkorderError, *, sent: bool) -> bool:
+    """Tell whether a mutation that failed so may have happened all the same."""
+    if isinstance(error, ResponseError):
+        return True
+    return sent and isinstance(error, NoAnswerError | DeadlineExceededError)
+
+
+def reason(error: WorkorderError) -> str:
+    """Return a failure in words that hold nothing of a ticket, for the log."""
+    return f"{type(error).__name__} {error.errno}" if isinstance(error, ApiError) else type(error).__name__

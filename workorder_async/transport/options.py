@@ -1,0 +1,86 @@
+"""How a session reaches the server: what may be set, and what of it cannot work."""
+
+from collections.abc import Callable, Mapping
+from ssl import SSLContext
+from time import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from workorder_async.errors import ApiError, ConfigError
+from workorder_async.secret import Secret
+from workorder_async.transport.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+
+def _above_zero(instance: object, attribute: "Attribute[Any]", value: float | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise ConfigError(f"{attribute.name} is {value!r}; it must be a number above 0")
+
+
+def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{attribute.name} is {value!r}; it must be a whole number of at least 1")
+
+
+def _http_proxy(instance: object, attribute: "Attribute[Any]", value: Secret | None) -> None:
+    if value is not None and not _is_http_url(value.reveal()):
+        raise ConfigError(
+            "proxy must be an http:// or https:// URL, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password; "
+            "for SOCKS bring a session= with such a connector"
+        )
+
+
+def _is_http_url(text: str) -> bool:
+    """Tell; raises nothing, as an error would show the text in its frames."""
+    try:
+        url = urlsplit(text)
+        astray = "@" in url.path + url.query + url.fragment or text.split() != [text]
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and not astray
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+def _policy(instance: object, attribute: "Attribute[Any]", value: RetryPolicy) -> None:
+    if not isinstance(value, RetryPolicy):
+        raise ConfigError(f"retry is {value!r}; it must be a RetryPolicy, such as RetryPolicy(attempts=2)")
+
+
+def _meanings(instance: object, attribute: "Attribute[Any]", value: Mapping[int, type[ApiError]]) -> None:
+    for errno, kind in value.items() if isinstance(value, Mapping) else [(value, None)]:
+        known = isinstance(kind, type) and issubclass(kind, ApiError)
+        if isinstance(errno, bool) or not isinstance(errno, int) or not known:
+            what = kind.__name__ if isinstance(kind, type) else repr(kind)
+            raise ConfigError(f"errnos has {errno!r}: {what}; it must lead from numbers to classes of ApiError")
+
+
+def _tls(instance: object, attribute: "Attribute[Any]", value: SSLContext | bool) -> None:
+    if not isinstance(value, SSLContext | bool):
+        raise ConfigError(f"ssl is {value!r}; it must be an ssl.SSLContext, True, or False to accept any certificate")
+
+
+def _clock(instance: object, attribute: "Attribute[Any]", value: Callable[[], float]) -> None:
+    if not callable(value):
+        raise ConfigError(f"now is {value!r}; it must be a function that returns seconds since the epoch")
+
+
+@frozen(kw_only=True)
+class SessionOptions:
+    """How the session reaches the server; every field is an argument of `WorkorderClient`, and is explained there."""
+
+    max_in_flight: int = field(default=32, validator=_whole)
+    rate: float | None = field(default=None, validator=_above_zero)
+    attempt_timeout: float = field(default=30.0, validator=_above_zero)
+    connect_timeout: float = field(default=10.0, validator=_above_zero)
+    deadline: float = field(default=90.0, validator=_above_zero)
+    longest_pause: float = field(default=300.0, validator=_above_zero)
+    max_body: int = field(default=64 << 20, validator=_whole)
+    retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
+    errnos: Mapping[int, type[ApiError]] = field(factory=dict, validator=_meanings)
+    proxy: Secret | None = field(default=None, validator=_http_proxy)
+    ssl: SSLContext | bool = field(default=True, validator=_tls)
+    trust_env: bool = False
+    now: Callable[[], float] = field(default=time, validator=_clock)
