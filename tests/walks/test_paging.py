@@ -1,6 +1,5 @@
 """paging.py: a game of the list's server against the walk, in any order of reads, answers and changes."""
 
-import pickle
 from collections.abc import Callable
 from random import Random
 
@@ -12,7 +11,8 @@ from tests.support.arrivals import ORDERS
 from workorder_async.errors import WalkDriftError
 from workorder_async.models import JSON, TicketQuery
 from workorder_async.protocol.envelope import Answer
-from workorder_async.walks.paging import READS_AT_HAND, PageRead, PageWalk
+from workorder_async.walks.course import READS_AT_HAND, PageRead
+from workorder_async.walks.paging import PageWalk
 
 NOW = 1_700_000_000.0
 QUERY = TicketQuery()
@@ -97,7 +97,7 @@ def play(
                 sizes = [len(str(answer.data)) for _, answer in carried_out]
                 done = carried_out.pop(ORDERS["as sent" if in_order else arrival](random, sizes))
                 walk.receive(*done, NOW)
-    assert len(sent) + len(carried_out) <= walk._concurrency * READS_AT_HAND
+    assert len(sent) + len(carried_out) <= walk._course.concurrency * READS_AT_HAND
     return taken
 
 
@@ -177,8 +177,8 @@ def test_anything(random: Random, rows: int, page_size: int, concurrency: int, r
 
     try:
         came = play(walk, server, random, change, arrival=arrival)
-    except WalkDriftError as error:
-        assert error.report is not None  # noqa: PT017 - it may be raised or not
+    except WalkDriftError:
+        assert not walk.report.exact
         return
     assert len(came) == len(set(came))
 
@@ -201,32 +201,6 @@ def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: i
         return
     assert len(came) == len(set(came))
     assert walk.report.exact, walk.report
-    assert set(server.rows) <= set(came)
-
-
-@walks
-@settings(max_examples=200)
-def test_bookmark(random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str) -> None:
-    """A walk that goes on from a bookmark, after the list has moved on, gives the rest: each row that stayed once."""
-    server = List(list(range(rows)))
-    first = PageWalk(QUERY, page_size=page_size, concurrency=1)
-    came: list[int] = []
-    for _ in range(random.randrange(1, 12)):
-        if (read := first.next_read()) is None:
-            break
-        first.receive(read, server.read(read.request.page, read.request.page_size), NOW)
-        while (page := first.take()) is not None:
-            came += [int(str(row["id"])) for row in page.rows]
-    bookmark = first.bookmark
-    if bookmark is None:
-        assert first.finished or not came
-        return
-    assert pickle.loads(pickle.dumps(bookmark)) == bookmark
-    server.lose(random, some(random, 1))
-    second = PageWalk(QUERY, page_size=99, concurrency=concurrency, bookmark=bookmark)
-    if not second.finished:
-        came += play(second, server, random, lambda: server.lose(random, some(random, rate)), arrival=arrival)
-    assert len(came) == len(set(came))
     assert set(server.rows) <= set(came)
 
 

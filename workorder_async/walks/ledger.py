@@ -5,7 +5,7 @@ from math import inf
 from attrs import Factory, define, frozen
 
 from workorder_async.models import TicketQuery
-from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
+from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow, WalkReport
 
 #: Caps of totals are multiples of this.
 ROUND = 1000
@@ -43,7 +43,6 @@ class Ledger:
     flaws: list[str] = Factory(list)
     skipped: list[SkippedRow] = Factory(list)
     skipped_rows: int = 0
-    undecodable: int = 0
     passes: int = 1
     verified: bool = False
     # Of the present pass: the tickets that were given out in it, and those that came (not kept in the first one, where
@@ -172,6 +171,25 @@ class Ledger:
         self.passes += 1
         self.found, self._total_of_pass, self._flaws_before = 0, -1, len(self.flaws)
         self._in_pass, self._arrived, self._repeated_in_pass = set(), set(), False
+
+    def report(self, query: TicketQuery, *, finished: bool, frozen: bool) -> WalkReport:
+        """Return the walk so far."""
+        exact, reason = self.verdict(query, finished=finished, frozen=frozen)
+        return WalkReport(
+            requests=self.requests,
+            pages=self.pages,
+            tickets=len(self.seen),
+            duplicates=self.duplicates,
+            drifts=self.drifts,
+            repaired=self.repaired,
+            passes=self.passes,
+            first_total=self.first_total,
+            last_total=self.last_total,
+            exact=exact,
+            reason=reason,
+            skipped=tuple(self.skipped),
+            skipped_rows=self.skipped_rows,
+        )
 
     def verdict(self, query: TicketQuery, *, finished: bool, frozen: bool) -> tuple[bool, str]:
         """Return whether every ticket that matched all along came exactly once, and why that is known, or is not."""

@@ -18,7 +18,7 @@ from workorder_async.models import PageRequest, TicketSummary
 from workorder_async.protocol.codec import decode_rows
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SkippedRow, WalkReport
-from workorder_async.walks.paging import WalkedPage
+from workorder_async.walks.handing_out import WalkedPage
 from workorder_async.walks.windows import Read, WindowWalk
 
 

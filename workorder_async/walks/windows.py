@@ -18,8 +18,10 @@ from workorder_async.models import PageRequest, TicketQuery
 from workorder_async.protocol.codec import read_rows
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow, WalkReport
+from workorder_async.walks.course import READS_AT_HAND, PageRead
 from workorder_async.walks.freezing import created_time
-from workorder_async.walks.paging import READS_AT_HAND, PageRead, PageWalk, WalkedPage
+from workorder_async.walks.handing_out import WalkedPage
+from workorder_async.walks.paging import PageWalk
 from workorder_async.walks.plan import WindowPlan
 
 #: Tickets in a window at the most, and how many windows' worth a list must hold to be cut without being asked.
@@ -226,9 +228,9 @@ class WindowWalk:
                     walk.ledger.flaw("the totals are capped")
             elif begins and walk.total > window.limit:
                 self._cut(window, self._most)
-            elif walk.too_deep:
+            elif walk.is_too_deep:
                 self._cut_deep(window, walk.depth)
-            elif walk.capped and self._cut_deep(window, walk.ledger.first_total):
+            elif walk.is_capped and self._cut_deep(window, walk.ledger.first_total):
                 self._cap = min(self._cap, walk.ledger.first_total)
 
     def _check_bounds(self, walk: PageWalk | None) -> None:

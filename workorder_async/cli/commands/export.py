@@ -25,7 +25,7 @@ from workorder_async.walks.windows import WalkOptions
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
     from workorder_async.walk_report import WalkReport
-    from workorder_async.walks.paging import WalkedPage
+    from workorder_async.walks.handing_out import WalkedPage
     from workorder_async.walks.walk import Walk
 
 
