@@ -19,7 +19,7 @@ from benchmarks.pages import PAGE_SIZE, page_count
 from benchmarks.server import canned_server
 from benchmarks.walking import client_of
 from workorder_async import TicketQuery, WorkorderClient
-from workorder_async.walks.windows import WINDOW_TICKETS
+from workorder_async.walks.options import WINDOW_TICKETS
 
 _MOST_REQUESTS = 1.05
 # Short walks in one round, of which the median counts: a long one takes as long as a hundred of them.

@@ -60,8 +60,9 @@ if TYPE_CHECKING:
     from workorder_async.transport.limits import ClientStats
     from workorder_async.transport.retry import RetryPolicy
     from workorder_async.walk_report import SkippedRow, WalkReport
+    from workorder_async.walks.options import WalkOptions
     from workorder_async.walks.walk import Walk
-    from workorder_async.walks.windows import WalkOptions
+    from workorder_async.walks.windows import Window
 
 __all__ = [
     "CHINA_STANDARD_TIME",
@@ -116,6 +117,7 @@ __all__ = [
     "WalkDriftError",
     "WalkOptions",
     "WalkReport",
+    "Window",
     "WorkorderClient",
     "WorkorderError",
     "run_batch",
@@ -172,8 +174,9 @@ _LATER = {
     "TicketType": "models",
     "Walk": "walks.walk",
     "WalkDriftError": "errors",
-    "WalkOptions": "walks.windows",
+    "WalkOptions": "walks.options",
     "WalkReport": "walk_report",
+    "Window": "walks.windows",
     "WorkorderClient": "client.client",
     "WorkorderError": "errors",
     "run_batch": "batches.batch",

@@ -1,5 +1,7 @@
 """What a walk has done, and whether its result is exact."""
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 #: Skipped rows that a report names; more are only counted.
@@ -50,3 +52,23 @@ class WalkReport:
     """The rows that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int = 0
     """How many rows were left out so."""
+
+
+def together(reports: Sequence[WalkReport]) -> WalkReport:
+    """Return one report of several walks, added up; it is exact where each of them is, else the first doubt counts."""
+    doubt = next((report.reason for report in reports if not report.exact), "")
+    return WalkReport(
+        requests=sum(report.requests for report in reports),
+        pages=sum(report.pages for report in reports),
+        tickets=sum(report.tickets for report in reports),
+        duplicates=sum(report.duplicates for report in reports),
+        drifts=sum(report.drifts for report in reports),
+        repaired=sum(report.repaired for report in reports),
+        passes=max((report.passes for report in reports), default=1),
+        first_total=sum(max(0, report.first_total) for report in reports),
+        last_total=sum(max(0, report.last_total) for report in reports),
+        exact=not doubt,
+        reason=doubt or f"each of {len(reports)} windows is exact",
+        skipped=tuple(row for report in reports for row in report.skipped)[:SKIPPED_ROWS_NAMED],
+        skipped_rows=sum(report.skipped_rows for report in reports),
+    )

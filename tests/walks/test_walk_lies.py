@@ -12,8 +12,11 @@ from attrs import define, field
 from tests.support.clients import NOW as START
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
-from workorder_async import ApiError, ConfigError, ResponseError, RetryPolicy, TicketQuery, WalkDriftError
+from workorder_async import ApiError, ConfigError, ResponseError, RetryPolicy, Sandbox, TicketQuery, WalkDriftError
 from workorder_async import WorkorderClient as Client
+from workorder_async.models import JSON
+from workorder_async.protocol.envelope import Answer
+from workorder_async.walks.paging import PageWalk
 
 NOW = int(START) - 10
 
@@ -294,6 +297,7 @@ async def test_created_times_ahead(ahead: int) -> None:
     ends = {asked.get("created_end") for asked in liar.asked[1:]}
     assert all(end is None or end > NOW + ahead - 5 for end in ends)
     assert report.exact is (ahead == 0), report
+    assert ("a ticket is dated ahead" in report.reason) is (ahead in (3600, 10**7, 10**9)), report
 
 
 @pytest.mark.parametrize("options", [{}, {"verify": True}, {"window": 0, "verify": True}])
@@ -327,3 +331,40 @@ async def test_last_page_given_again(tickets: int) -> None:
         came, report = await walked(client)
     assert len(came) == tickets
     assert report.exact, report
+
+
+@pytest.mark.parametrize(("ahead", "exact"), [(0, True), (4, True), (40, False), (3600, False)])
+async def test_a_clock_that_seems_ahead_freezes_nothing_for_certain(ahead: int, *, exact: bool) -> None:
+    """Where the server's `Date` is ahead of our clock, the end may lie in its future: exact is not said."""
+    async with Sandbox(250, date_offset=ahead) as sandbox, sandbox.client() as client:
+        await client.list_tickets()
+        async with client.walk() as walk:
+            came = [ticket.id async for tickets in walk for ticket in tickets]
+        assert len(set(came)) == 250
+        assert walk.report.exact is exact, walk.report
+        assert exact or "ahead of ours" in walk.report.reason
+        async with client.walk(verify=True) as walk:
+            assert [ticket.id async for tickets in walk for ticket in tickets]
+        assert walk.report.exact
+
+
+@pytest.mark.parametrize("oldest_first", [True, False])
+def test_a_ticket_that_enters_behind_what_was_read(*, oldest_first: bool) -> None:
+    """Oldest first, one that enters at the end hides one that leaves at the front: the total stays. It is not exact."""
+    rows: list[JSON] = [{"id": id, "created_time": int(START) - 1000 + id} for id in range(40)]
+    if not oldest_first:
+        rows.reverse()
+    walk = PageWalk(TicketQuery(), page_size=10, concurrency=1)
+    while not walk.finished:
+        walk.take()
+        read = walk.next_read()
+        if read is None:
+            continue
+        first = (read.request.page - 1) * 10
+        page: JSON = {"pagination": {"page_size": 10, "total": len(rows)}, "tickets": rows[first : first + 10]}
+        walk.receive(read, Answer(page), START)
+        if first == 0 and {"id": 99, "created_time": int(START)} not in rows:
+            del rows[3]
+            rows.insert(len(rows) if oldest_first else 0, {"id": 99, "created_time": int(START)})
+    assert walk.report.exact is not oldest_first, walk.report
+    assert (10 in walk.ledger.seen) is not oldest_first

@@ -39,9 +39,11 @@ from workorder_async.transport.limits import ClientStats, Lane
 from workorder_async.transport.options import SessionOptions
 from workorder_async.transport.retry import RetryPolicy
 from workorder_async.transport.session import SignedSession
+from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.plan import WindowPlan
 from workorder_async.walks.walk import Walk
-from workorder_async.walks.windows import WalkOptions, WindowWalk
+from workorder_async.walks.window_walk import WhatToWalk, WindowWalk
+from workorder_async.walks.windows import Window
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -201,8 +203,10 @@ class WorkorderClient:
         """
         return await _decoded(TicketPage, await self._read_page(PageRequest(query, page, page_size)))
 
-    def walk(self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:
+    def walk(self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:
         """Return a walk over the tickets that match, for `async with`; it iterates over lists of tickets, page by page.
+
+        `query` is a query, a window that `plan_windows` gave, or a list of such windows.
 
         Every ticket that matches from beginning to end comes exactly once, at up to `concurrency` requests at a time.
         `walk.report.exact` is true only where that follows without an assumption about what people do with tickets:
@@ -221,12 +225,13 @@ class WorkorderClient:
         """
         rules = WindowWalk(query, **options)
         lane = Lane(rules.concurrency)
-        walk = Walk(rules, lambda request: self._read_page(request, lane), self._session.clock.latest)
+        clock = self._session.clock
+        walk = Walk(rules, lambda request: self._read_page(request, lane), lambda: (clock.latest(), clock.ahead()))
         self._walks.add(walk)
         return walk
 
     async def iter_pages(
-        self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]
+        self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]
     ) -> AsyncGenerator[list[TicketSummary], None]:
         """Yield the tickets that match, a page at a time; see `walk`.
 
@@ -237,7 +242,7 @@ class WorkorderClient:
                 yield tickets
 
     async def iter_tickets(
-        self, query: TicketQuery = _EVERYTHING, **options: Unpack[WalkOptions]
+        self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]
     ) -> AsyncGenerator[TicketSummary, None]:
         """Yield the tickets that match, one by one; see `walk` and `iter_pages`."""
         async with self.walk(query, **options) as walk:
@@ -245,16 +250,16 @@ class WorkorderClient:
                 for ticket in tickets:
                     yield ticket
 
-    async def plan_windows(self, query: TicketQuery = _EVERYTHING, *, max_tickets: int = 5000) -> list[TicketQuery]:
-        """Cut a query into queries by created time, from the earliest to the latest, of about `max_tickets` at most.
+    async def plan_windows(self, query: TicketQuery = _EVERYTHING, *, max_tickets: int = 5000) -> list[Window]:
+        """Cut a query into windows of created time, from the earliest to the latest, of about `max_tickets` at most.
 
-        For dividing work among processes: together they match what `query` matches at the time of the plan. Neighbours
-        share their edge second, so a ticket created in it comes in both, to be told by its id. A second that alone
-        holds more is one window, and so is everything where the server does not filter by created time. Costs one
-        request, and one or two for each cut.
+        For dividing work among processes, and for work that goes on where it stopped: together the windows own what
+        `query` matches at the time of the plan, each ticket once. `client.walk(window)` gives the tickets of one. A
+        second that alone holds more is one window, and so is everything where the server does not filter by created
+        time. Costs one request, and one or two for each cut.
         """
         first = await self._read_page(PageRequest(query, 1, 100))
-        plan = WindowPlan(query, max_tickets=max_tickets, now=self._session.clock.latest(), first=first)
+        plan = WindowPlan(Window(query), max_tickets=max_tickets, now=self._session.clock.latest(), first=first)
 
         async def ask(request: PageRequest) -> None:
             plan.receive(request, await self._read_page(request))

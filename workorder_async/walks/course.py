@@ -3,6 +3,7 @@
 from attrs import Factory, define
 
 from workorder_async.models import PageRequest
+from workorder_async.walks.freezing import NOT_FROZEN
 from workorder_async.walks.journey import Journey
 from workorder_async.walks.ledger import Ledger
 from workorder_async.walks.repair import Repair
@@ -43,13 +44,20 @@ class Course:
     stride: int = 0
     under_way: int = 0
     answers: int = 0
-    #: Whether tickets created later stay out.
-    is_frozen: bool = False
+    #: How tickets that are created later may enter; "" where they stay out.
+    leak: str = NOT_FROZEN
+    #: When the first answer came, by our own clock.
+    began: float = 0.0
     totals_wrong: bool = False
     #: Whether pages beyond a depth came empty though their totals say more.
     too_deep: bool = False
     #: Whether rows came beyond a total.
     capped: bool = False
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether tickets that are created later stay out."""
+        return not self.leak
 
     @property
     def most_held(self) -> int:

@@ -7,8 +7,9 @@ from workorder_async.models import TicketQuery
 from workorder_async.models.readings import SECONDS_END
 from workorder_async.protocol.codec import Row, created_time_of
 
-# Clocks that agree differ by less; a ticket dated further ahead may be followed by new ones.
-_TOLERANCE = 60
+# Clocks that agree differ by less: `Date` has whole seconds, and takes its time.
+_TOLERANCE = 5.0
+NOT_FROZEN = "not frozen, tickets may have entered; freeze=True keeps new ones out"
 
 
 def created_time(row: Row) -> int | None:
@@ -17,27 +18,37 @@ def created_time(row: Row) -> int | None:
     return value if type(value) is int and value < SECONDS_END else created_time_of(row)
 
 
-def freeze(query: TicketQuery, rows: list[Row], now: float) -> tuple[TicketQuery, bool]:
-    """Return the query with an end that keeps later tickets out, and whether it is certain that it does.
+def freeze(query: TicketQuery, rows: list[Row], now: float, ahead: float = 0.0) -> tuple[TicketQuery, str]:
+    """Return the query with an end that keeps later tickets out, and how they may enter all the same; "" for not.
 
     The end is the second after the latest of `now` and the newest of the first page's `rows`: a clock that is behind
-    must not cut off tickets that are there. Where a ticket is dated ahead of `now`, new ones may lie before the end.
-    An end that the caller set stays where it is earlier. Where all times come in milliseconds there is no such end: it
-    is not known whether the server compares them with seconds. Where some do, it is only their spelling.
+    must not cut off tickets that are there. `now` is `ahead` of our own clock. Where clocks differ, or a ticket is
+    dated ahead of `now`, it may be long before that end, and new tickets lie before it too. An end that the caller set
+    stays where it is earlier. Where all times come in milliseconds there is no such end: it is not known whether the
+    server compares them with seconds. Where some do, it is only their spelling.
     """
     if rows and all(_is_no_second(row.get("created_time")) for row in rows):
-        return query, False
+        return query, "created times come in milliseconds, so later tickets cannot be kept out"
     newest = max((time for row in rows if (time := created_time(row)) is not None), default=0)
-    end, certain = max(int(now), newest) + 1, newest <= now + _TOLERANCE
-    if query.created_end is not None and query.created_end <= end:
-        return query, certain or query.created_end <= now + _TOLERANCE
-    if (query.created_start or 0) > end:
-        return query, False
+    end = max(int(now), newest) + 1
+    is_set = query.created_end is not None and query.created_end <= end
+    if is_set:
+        end = query.created_end or 0
+    elif (query.created_start or 0) > end:
+        return query, "the list begins in the future, so tickets may have entered"
+    leak = ""
+    if end > now - ahead + _TOLERANCE:
+        if newest >= int(now):
+            leak = "a ticket is dated ahead of our clock, so new ones may have entered"
+        else:
+            leak = f"the server's clock seems {ahead:,.0f} s ahead of ours, so tickets may have entered"
+    if is_set:
+        return query, leak
     try:
-        return evolve(query, created_end=end), certain
+        return evolve(query, created_end=end), leak
     except ConfigError:
         # Nothing can be said about what comes later.
-        return query, False
+        return query, NOT_FROZEN
 
 
 def _is_no_second(value: object) -> bool:

@@ -8,11 +8,13 @@ from attrs import define, field
 from workorder_async.errors import WalkDriftError
 from workorder_async.protocol.codec import Row
 from workorder_async.protocol.envelope import Answer
+from workorder_async.walks.account import Account
 from workorder_async.walks.bounds import Bounds
 from workorder_async.walks.course import Course
 from workorder_async.walks.drifting import Drifting
 from workorder_async.walks.journey import HeldPage, Journey
 from workorder_async.walks.tail import Tail
+from workorder_async.walks.windows import Window
 
 # A larger answer is given out in pieces.
 _ROWS_AT_ONCE = 1000
@@ -28,6 +30,17 @@ class WalkedPage:
     """The rows' ids."""
     is_more: bool = False
     """Whether these are further rows of the same answer as the last page's."""
+    total: int = -1
+    """How many tickets the whole list has, as far as is known; -1 where nothing tells."""
+    account: Account | None = field(default=None, repr=False)
+    """Of the window that it belongs to; its own `report` tells how that window went."""
+    ends_window: bool = False
+    """Whether that window ends here. This page has no rows then."""
+
+    @property
+    def window(self) -> Window | None:
+        """The window that it belongs to."""
+        return None if self.account is None else self.account.window
 
 
 class HandingOut:

@@ -172,9 +172,9 @@ class Ledger:
         self.found, self._total_of_pass, self._flaws_before = 0, -1, len(self.flaws)
         self._in_pass, self._arrived, self._repeated_in_pass = set(), set(), False
 
-    def report(self, query: TicketQuery, *, finished: bool, frozen: bool) -> WalkReport:
+    def report(self, query: TicketQuery, *, finished: bool, leak: str) -> WalkReport:
         """Return the walk so far."""
-        exact, reason = self.verdict(query, finished=finished, frozen=frozen)
+        exact, reason = self.verdict(query, finished=finished, leak=leak)
         return WalkReport(
             requests=self.requests,
             pages=self.pages,
@@ -191,8 +191,11 @@ class Ledger:
             skipped_rows=self.skipped_rows,
         )
 
-    def verdict(self, query: TicketQuery, *, finished: bool, frozen: bool) -> tuple[bool, str]:
-        """Return whether every ticket that matched all along came exactly once, and why that is known, or is not."""
+    def verdict(self, query: TicketQuery, *, finished: bool, leak: str) -> tuple[bool, str]:
+        """Return whether every ticket that matched all along came exactly once, and why that is known, or is not.
+
+        `leak` says how tickets that are created later may enter; "" where they stay out.
+        """
         given = len(self.seen)
         for holds, exact, reason in (
             (not finished, False, "not finished"),
@@ -200,7 +203,7 @@ class Ledger:
             (self.verified, True, "verified"),
             (bool(self.flaws), False, "; ".join(self.flaws)),
             (self.one_page, True, "one page, read at once"),
-            (not frozen, False, f"not frozen, tickets may have entered; freeze=True keeps new ones out, {_SETTLES}"),
+            (bool(leak), False, f"{leak}; {_SETTLES}"),
             (self.entered, False, f"tickets entered the list, or its order changed; {_SETTLES}"),
             (given < self.low, False, f"fewer tickets came than the total says; {_SETTLES}"),
             (given > self.high, False, f"more tickets came than the total says; {_SETTLES}"),

@@ -201,8 +201,10 @@ class PageWalk:
 
     # What an answer means
 
-    def receive(self, read: PageRead, answer: Answer, now: float) -> None:
-        """Take in the answer to a read; `now` is the time, in seconds since the epoch.
+    def receive(self, read: PageRead, answer: Answer, now: float, ahead: float = 0.0) -> None:
+        """Take in the answer to a read; `now` is the latest that it may be by any clock, in seconds since the epoch.
+
+        `ahead` is by how many seconds that is later than what our own clock says.
 
         Raises `DecodeError` where it is no page of a list, `WalkDriftError` where the walk goes beyond its bound.
         """
@@ -220,7 +222,7 @@ class PageWalk:
         if not course.stride:
             if not self._strides.begin(said, count, pagination.total):
                 return
-            self._freeze_list(rows, now)
+            self._freeze_list(rows, now, ahead)
         if self._is_repeated_end(number, ids, pagination.total):
             rows, ids, skipped, count = [], [], [], 0
         told = None if count == course.stride else self._strides.oddity(number, count, said, pagination.total)
@@ -252,13 +254,15 @@ class PageWalk:
         elif self._tail.shows_the_end(ids, pagination.total):
             self._drifting.hold(journey.front, self._tail.empty_page())
 
-    def _freeze_list(self, rows: list[Row], now: float) -> None:
+    def _freeze_list(self, rows: list[Row], now: float, ahead: float) -> None:
         """Set the end of the list by the first answer."""
         course = self._course
-        query, is_certain = freeze(course.asked.query, rows, now)
+        course.began = now - ahead
+        query, leak = freeze(course.asked.query, rows, now, ahead)
         if self._freeze:
-            course.asked = evolve(course.asked, query=query)
-        course.is_frozen = is_certain and query == course.asked.query
+            course.asked, course.leak = evolve(course.asked, query=query), leak
+        elif query == course.asked.query:
+            course.leak = leak
 
     def _is_repeated_end(self, number: int, ids: list[int], total: int) -> bool:
         """Tell whether a page behind the end shows known tickets only, as where the last page is given again."""
@@ -308,4 +312,7 @@ class PageWalk:
     def report(self) -> WalkReport:
         """The walk so far."""
         course = self._course
-        return course.ledger.report(course.asked.query, finished=self.finished, frozen=course.is_frozen)
+        leak = course.leak
+        if not leak and self._tail.may_have_grown(course.began):
+            leak = "a ticket was created as the walk began"
+        return course.ledger.report(course.asked.query, finished=self.finished, leak=leak)

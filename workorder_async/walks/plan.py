@@ -1,8 +1,8 @@
 """Where to cut a large list into windows of created time, as rules without I/O.
 
-Windows tile the whole range and share their edge seconds, since it is not documented whether `created_end` is
-inclusive. A total decides only where to cut, never whether a part of the range is read, so a wrong one costs requests
-and loses nothing. A second that alone holds more than a window should is one window.
+Windows follow each other edge to edge over the whole range, and each second has one owner (`windows.py`). A total
+decides only where to cut, never whether a part of the range is read. So a wrong total costs requests and loses nothing.
+A second that alone holds more than a window should is one window.
 """
 
 from collections import deque
@@ -15,6 +15,7 @@ from workorder_async.models import PageRequest, Pagination, TicketQuery
 from workorder_async.protocol.codec import Row, read_rows
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walks.freezing import created_time
+from workorder_async.walks.windows import Window
 
 # A little less than the most is aimed at, so that uneven data does not double the number of cuts.
 _AIM = 0.9
@@ -24,7 +25,7 @@ _BEYOND = 1.25
 
 @define(eq=False)
 class _Stretch:
-    """Part of the range, in seconds, both ends included, and how many tickets it seems to hold."""
+    """Part of the range, from second `start` to second `end`, and how many tickets it seems to hold."""
 
     start: int
     end: int
@@ -32,29 +33,33 @@ class _Stretch:
 
 
 class WindowPlan:
-    """Cuts a query into windows of about `max_tickets` at most, by asking for totals: one request for each cut.
+    """Cuts a window into windows of about `max_tickets` at most, by asking for totals: one request for each cut.
 
     `next_request` gives what to ask, any number at a time, `receive` takes the answer in. `now` is the server's time,
-    `first` the first page of what the query matches.
+    `first` the first page of what the window asks for. A window whose query has no end is frozen `now`.
     """
 
     def __init__(
-        self, query: TicketQuery, *, max_tickets: int, now: float, first: Answer, skip_bad_rows: bool = False
+        self, whole: Window, *, max_tickets: int, now: float, first: Answer, skip_bad_rows: bool = False
     ) -> None:
         if isinstance(max_tickets, bool) or not isinstance(max_tickets, int) or max_tickets < 1:
             raise ConfigError(f"max_tickets is {max_tickets!r}; it must be a whole number of at least 1")
-        self._query = query
         self.max_tickets = max_tickets
-        start, end = query.created_start or 0, int(now) + 1
-        end = end if query.created_end is None else min(end, query.created_end)
         self._skips = skip_bad_rows
+        start, end = whole.start or whole.query.created_start or 0, int(now) + 1
+        if whole.end is not None:
+            end = whole.end
+        elif whole.query.created_end is not None:
+            end = min(end, whole.query.created_end)
+        end = max(start, end)
+        self._frozen = evolve(whole, query=evolve(whole.query, created_end=end)) if whole.end is None else whole
         #: Whether a ticket came that was not created when it was asked for: the server does not filter.
         self.is_vain = False
         self._asked: dict[PageRequest, tuple[_Stretch, int | None, list[int]]] = {}
         self._to_ask: deque[PageRequest] = deque()
         self._final: list[_Stretch] = []
         pagination, rows, _ = self._read(first)
-        self._whole = _Stretch(start, max(start, end), pagination.total)
+        self._whole = _Stretch(start, end, pagination.total)
         self._settle(self._whole, _likely_edges(rows, self._whole))
 
     def _read(self, answer: Answer) -> tuple[Pagination, list[Row], list[int]]:
@@ -108,22 +113,27 @@ class WindowPlan:
         self._asked[request] = (stretch, cut, further)
 
     def _part(self, start: int, end: int) -> TicketQuery:
-        return evolve(self._query, created_start=start, created_end=end)
+        return evolve(self._frozen.query, created_start=start, created_end=end)
 
-    def windows(self) -> list[TicketQuery]:
+    def windows(self) -> list[Window]:
         """Return the windows, from the earliest to the latest; neighbours that fit into one are one.
 
         The whole as one where the server does not filter by created time.
         """
-        if self.is_vain:
-            return [self._part(self._whole.start, self._whole.end)]
+        stretches = [self._whole] if self.is_vain else sorted(self._final, key=lambda stretch: stretch.start)
         merged: list[_Stretch] = []
-        for stretch in sorted(self._final, key=lambda stretch: stretch.start):
+        for stretch in stretches:
             if merged and merged[-1].total + stretch.total <= self.max_tickets:
                 merged[-1] = _Stretch(merged[-1].start, stretch.end, merged[-1].total + stretch.total)
             else:
                 merged.append(stretch)
-        return [self._part(stretch.start, stretch.end) for stretch in merged]
+        # The outer edges are the whole's: what it asks for, and owns, there is not changed.
+        starts = [None, *(stretch.start for stretch in merged[1:])]
+        ends = [*(stretch.end for stretch in merged[:-1]), None]
+        return [
+            self._frozen.part(start, end, stretch.total)
+            for stretch, start, end in zip(merged, starts, ends, strict=True)
+        ]
 
 
 def _likely_edges(rows: list[Row], whole: _Stretch) -> list[int]:

@@ -27,6 +27,17 @@ class Tail:
         """Note rows that are given out, in the list's order."""
         self._first, self._last = self._first or rows[0], rows[-1]
 
+    def may_have_grown(self, began: float) -> bool:
+        """Tell whether the last rows of a list, oldest first, may have entered after its first page was read.
+
+        Where one enters behind an edge and one leaves before it, the total shows neither. Newest first, nothing enters
+        behind an edge.
+        """
+        if self._first is None or self._last is None:
+            return False
+        first, last = created_time(self._first), created_time(self._last)
+        return first is not None and last is not None and first < last and last >= int(began)
+
     def begins_at(self, number: int) -> bool:
         """Tell whether a page would stand behind a total so round that the server may count, and show, no further."""
         course = self._course

@@ -19,7 +19,7 @@ from workorder_async.protocol.codec import decode_rows
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SkippedRow, WalkReport
 from workorder_async.walks.handing_out import WalkedPage
-from workorder_async.walks.windows import Read, WindowWalk
+from workorder_async.walks.window_walk import Read, WindowWalk
 
 
 class Walk(AsyncIterator[list[TicketSummary]]):
@@ -30,7 +30,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     """
 
     def __init__(
-        self, pages: WindowWalk, read: Callable[[PageRequest], Awaitable[Answer]], now: Callable[[], float]
+        self,
+        pages: WindowWalk,
+        read: Callable[[PageRequest], Awaitable[Answer]],
+        now: Callable[[], tuple[float, float]],
     ) -> None:
         self._pages = pages
         self._read = read
@@ -51,7 +54,9 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         await self.aclose()
 
     async def __anext__(self) -> list[TicketSummary]:
-        return self.decode(await self.next_page())
+        while not (page := await self.next_page()).rows:
+            pass  # a window ends
+        return self.decode(page)
 
     def decode(self, page: WalkedPage) -> list[TicketSummary]:
         """Turn a page's rows into models.
@@ -62,13 +67,15 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             return decode_rows(page.rows, page.answer)
         skipped: list[SkippedRow] = []
         tickets = decode_rows(page.rows, page.answer, skipped)
-        self._pages.note_undecodable(skipped)
+        if page.account is not None:
+            page.account.note_undecodable(skipped)
         return tickets
 
     async def next_page(self) -> WalkedPage:
         """Return the next page with its rows as they came, not decoded; raises `StopAsyncIteration` at the end.
 
-        An answer of very many rows comes as several pages, between which the loop turns.
+        An answer of very many rows comes as several pages, between which the loop turns. In a walk over windows each
+        one ends with a page without rows, whose `ends_window` is set; `report_of` tells how it went.
         """
         while True:
             self._arrived.clear()
@@ -93,6 +100,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     def report(self) -> WalkReport:
         """What the walk has done so far, and whether its result is exact."""
         return self._pages.report
+
+    def report_of(self, page: WalkedPage) -> WalkReport:
+        """Return what the walk has done so far in the window of a page."""
+        return self.report if page.account is None else self._pages.report_of(page.account)
 
     @property
     def in_flight(self) -> int:
@@ -119,7 +130,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             except (ApiError, ResponseError) as error:
                 answer = await self._look_into(error, read)
             if answer is not None and self._failure is None:
-                self._pages.receive(read, answer, self._now())
+                self._pages.receive(read, answer, *self._now())
         except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
             # What failed first ended the walk; what comes later may only follow from that.
             self._failure = self._failure or error

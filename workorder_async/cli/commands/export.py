@@ -19,8 +19,8 @@ from workorder_async.cli.terminal.running import run
 from workorder_async.cli.values import Whole
 from workorder_async.errors import ConfigError
 from workorder_async.models import JSON, TicketQuery
-from workorder_async.protocol.codec import encode, read_rows, to_json
-from workorder_async.walks.windows import WalkOptions
+from workorder_async.protocol.codec import encode, to_json
+from workorder_async.walks.options import WalkOptions
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
@@ -116,7 +116,7 @@ async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
             page = await walk.next_page()
         except StopAsyncIteration:
             return
-        yield page, read_rows(page.answer, [])[0].total
+        yield page, page.total
 
 
 @contextmanager
