@@ -39,7 +39,7 @@ def measure_walk(plan: Plan) -> Row:
         try:
             from benchmarks.pydantic_client import httpx_and_pydantic
         except ImportError as error:
-            missing = (Comparison(f"httpx and pydantic: {error}; install the extra `bench`", None),)
+            missing = (Comparison(f"httpx and pydantic: {error}; install the group `bench`", None),)
         else:
             contestants[_HTTPX] = timed(lambda url: httpx_and_pydantic(url, page_after_page))
             contestants[_HTTPX_WORKERS] = timed(lambda url: httpx_and_pydantic(url, in_workers))

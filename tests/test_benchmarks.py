@@ -54,8 +54,8 @@ BESIDE = {
     "windows": {"plain paging of the 25000 tickets, extrapolated"},
     "batch": {"bare aiohttp loop", "without a journal"},
 }
-OF_EXTRA = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx", words)}
-EXTRA = all(find_spec(name) for name in ("httpx", "pydantic"))
+OF_GROUP = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx", words)}
+GROUP = all(find_spec(name) for name in ("httpx", "pydantic"))
 SAMPLE = {"median", "min", "max", "rounds"}
 
 
@@ -92,7 +92,7 @@ def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert sample["min"] <= sample["median"] <= sample["max"]
         assert math.isfinite(sample["max"])
     assert all(sample["min"] > 0 for sample in figures["seconds"].values())
-    for words in BESIDE[name] - (set() if EXTRA else OF_EXTRA):
+    for words in BESIDE[name] - (set() if GROUP else OF_GROUP):
         assert any(words in beside["against"] for beside in figures["beside"])
     assert re.search(rf"^{name} .* {GOALS[name][0]} \d.* (ok|misses)$", capsys.readouterr().out, re.MULTILINE)
 
@@ -133,13 +133,13 @@ def test_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("name", ["decode", "walk"])
-def test_without_extra(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra, the rows are measured all the same and say what is missing."""
+def test_without_group(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the dependency group, the rows are measured all the same and say what is missing."""
     monkeypatch.setitem(sys.modules, "pydantic", None)
     monkeypatch.delitem(sys.modules, "benchmarks.pydantic_client", raising=False)
     (figures,) = measure(tmp_path / "figures.json", "--only", name)["rows"]
     (absent,) = (beside for beside in figures["beside"] if beside["seen"] is None)
-    assert "install the extra `bench`" in absent["against"]
+    assert "install the group `bench`" in absent["against"]
 
 
 def test_command() -> None:
