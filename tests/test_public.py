@@ -106,6 +106,20 @@ def test_what_texts_name_is_there() -> None:
     }
 
 
+def test_contributors_find_every_folder() -> None:
+    """CONTRIBUTING tells of each folder of the package."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} <= set(re.findall(r"`(\w+)/`", page))
+
+
+def test_paths_in_pages_are_there() -> None:
+    """Every test and benchmark that a page names is there."""
+    pages = [page.read_text("utf-8") for page in ROOT.glob("*.md")]
+    paths = {path for page in pages for path in re.findall(r"`((?:tests|benchmarks)/[\w./]*)", page)}
+    assert "tests/test_secrecy.py" in paths
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
 @pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
 def test_classes_that_pages_name_are_public(page: str) -> None:
     """Each class that a page for users names can be imported from a place for users."""
