@@ -18,6 +18,7 @@ from benchmarks.measuring import Plan, Row
 ROWS: Mapping[str, Callable[[Plan], Row]] = {
     "decode": decoding.measure,
     "walk": walking.measure_walk,
+    "fair": walking.measure_fair,
     "pipeline": waiting.measure_pipeline,
     "jitter": waiting.measure_jitter,
     "tenth": waiting.measure_tenth,

@@ -43,7 +43,7 @@ def measure(plan: Plan) -> Row:
     try:
         from benchmarks.pydantic_client import Envelope
     except ImportError as error:
-        missing.append(Comparison(f"pydantic: {error}; install the extra `bench`", None))
+        missing.append(Comparison(f"pydantic: {error}; install the group `bench`", None))
     else:
         contestants[_PYDANTIC_JSON] = _each(bodies, Envelope.model_validate_json)
         contestants[_PYDANTIC] = _each(bodies, lambda body: Envelope.model_validate(orjson.loads(body)))

@@ -1,4 +1,4 @@
-"""The client to compare with that is made of httpx and pydantic v2; importing this file needs the `bench` extra."""
+"""The client to compare with that is made of httpx and pydantic v2; importing this file needs the group `bench`."""
 
 from collections.abc import Awaitable, Callable
 from enum import IntEnum

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,18 +13,23 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from benchmarks.__main__ import HEAVY, ROWS, main
+from benchmarks.fair import fair_loop, in_order, make_signer
 from benchmarks.latency import ideal, latency
 from benchmarks.measuring import Plan, Race, Row, Sample, race
+from benchmarks.others import WORKERS
 from benchmarks.pages import FIRST_CREATED, FIRST_ID, page, page_count, pages
 from benchmarks.server import canned_server
 from benchmarks.spread import SpreadList
-from workorder_async import SchemeSigner, TicketQuery, WorkorderClient
+from workorder_async import SchemeSigner, SigningInput, TicketQuery, TicketSummary, WorkorderClient
 
 GOALS = {
     "decode": ("<=", 1.7),
     "walk": (">=", 0.60),
+    "fair": (">=", 0.85),
     "pipeline": (">=", 0.93),
     "jitter": (">=", 0.8),
     "tenth": (">=", 0.8),
@@ -37,6 +43,7 @@ GOALS = {
 BESIDE = {
     "decode": {"cattrs", "model_validate_json", "model_validate after", "json.loads"},
     "walk": {"by hand", "httpx and pydantic, page after page", "httpx and pydantic, 8 workers"},
+    "fair": {"bare loop"},
     "pipeline": {"bare loop", "batches of 8", "page after page"},
     "jitter": {"bare loop", "batches of 8", "page after page"},
     "tenth": {"bare loop", "batches of 8", "page after page"},
@@ -47,8 +54,8 @@ BESIDE = {
     "windows": {"plain paging of the 25000 tickets, extrapolated"},
     "batch": {"bare aiohttp loop", "without a journal"},
 }
-OF_EXTRA = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx", words)}
-EXTRA = all(find_spec(name) for name in ("httpx", "pydantic"))
+OF_GROUP = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx", words)}
+GROUP = all(find_spec(name) for name in ("httpx", "pydantic"))
 SAMPLE = {"median", "min", "max", "rounds"}
 
 
@@ -85,7 +92,7 @@ def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert sample["min"] <= sample["median"] <= sample["max"]
         assert math.isfinite(sample["max"])
     assert all(sample["min"] > 0 for sample in figures["seconds"].values())
-    for words in BESIDE[name] - (set() if EXTRA else OF_EXTRA):
+    for words in BESIDE[name] - (set() if GROUP else OF_GROUP):
         assert any(words in beside["against"] for beside in figures["beside"])
     assert re.search(rf"^{name} .* {GOALS[name][0]} \d.* (ok|misses)$", capsys.readouterr().out, re.MULTILINE)
 
@@ -126,13 +133,13 @@ def test_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("name", ["decode", "walk"])
-def test_without_extra(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra, the rows are measured all the same and say what is missing."""
+def test_without_group(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the dependency group, the rows are measured all the same and say what is missing."""
     monkeypatch.setitem(sys.modules, "pydantic", None)
     monkeypatch.delitem(sys.modules, "benchmarks.pydantic_client", raising=False)
     (figures,) = measure(tmp_path / "figures.json", "--only", name)["rows"]
     (absent,) = (beside for beside in figures["beside"] if beside["seen"] is None)
-    assert "install the extra `bench`" in absent["against"]
+    assert "install the group `bench`" in absent["against"]
 
 
 def test_command() -> None:
@@ -279,6 +286,64 @@ def test_spread_list(filters: dict[str, int], expected: Sequence[int]) -> None:
     assert [row["id"] - FIRST_ID for row in rows] == list(expected)
     assert [row["created_time"] for row in rows] == [FIRST_CREATED + 61 * index for index in expected]
     assert all(len(page["tickets"]) <= 40 for page in data)
+
+
+async def test_fair_loop_signs() -> None:
+    """The fair loop asks for each page once, signed over its body, and returns how many tickets it made."""
+    asked: list[int] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        body, app_id, timestamp = await request.read(), request.headers["AppId"], request.headers["Timestamp"]
+        expected = make_signer().scheme.signature(
+            SigningInput("POST", request.path, body=(body,)), app_id=app_id, secret="not a secret", timestamp=timestamp
+        )
+        assert request.headers["Sign"] == expected
+        assert abs(int(timestamp) - time.time()) < 10
+        asked.append(orjson.loads(body)["page"])
+        return web.Response(body=page(asked[-1], 1050), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/workorder/api/ticket/list_tickets", answer)
+    async with TestServer(app) as server:
+        assert await fair_loop(str(server.make_url("")).rstrip("/")) == 1050
+    assert (asked[0], sorted(asked)) == (1, list(range(1, 12)))
+
+
+async def test_fair_loop_keeps_order() -> None:
+    """The fair loop has 8 pages under way, and takes them in the order of the list, whichever comes first."""
+    taken: list[int] = []
+    asked: list[int] = []
+    ahead: list[int] = []
+    answered = {number: asyncio.Event() for number in range(1, 21)}
+    all_asked = asyncio.Event()
+
+    class Rows(list[TicketSummary]):
+        def __init__(self, number: int) -> None:
+            super().__init__([TicketSummary(id=number)])
+
+        def __iter__(self) -> Iterator[TicketSummary]:
+            taken.append(self[0].id)
+            return super().__iter__()
+
+    async def read(number: int) -> tuple[Sequence[TicketSummary], int]:
+        asked.append(number)
+        ahead.append(len(asked) - len(taken))
+        if len(asked) == 1 + WORKERS:
+            all_asked.set()
+        await answered[number].wait()
+        return Rows(number), 2000
+
+    answered[1].set()
+    loop = asyncio.create_task(in_order(read))
+    await all_asked.wait()
+    for number in range(20, 2, -1):
+        answered[number].set()
+    await asyncio.sleep(0)
+    assert (asked, taken) == ([*range(1, 2 + WORKERS)], [1])
+    answered[2].set()
+    assert await loop == 20
+    assert max(ahead) == WORKERS
+    assert taken == [*range(1, 21)]
 
 
 async def test_server_spread() -> None:

@@ -230,7 +230,7 @@ class DeadlineExceededError(WorkorderError, TimeoutError):
         request_id: str = "",
     ) -> None:
         super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
-        self.spent = dict(spent or {})
+        self.spent: dict[str, float] = dict(spent or {})
 
 
 class WalkDriftError(WorkorderError):

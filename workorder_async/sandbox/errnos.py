@@ -56,4 +56,4 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of the sandbox
     def __init__(self, errno: Errno, why: str) -> None:
         super().__init__(why)
         self.errno = errno
-        self.errmsg = why if errno is Errno.NOT_CLOSABLE else f"沙箱: {why}"
+        self.errmsg: str = why if errno is Errno.NOT_CLOSABLE else f"沙箱: {why}"

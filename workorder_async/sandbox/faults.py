@@ -118,7 +118,7 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
-        self.pauses = breaking.Pauses()
+        self.pauses: breaking.Pauses = breaking.Pauses()
         self._clock = clock
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.script = faults
