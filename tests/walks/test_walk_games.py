@@ -15,7 +15,8 @@ from workorder_async import TicketQuery, TicketStatus, WalkDriftError
 from workorder_async.models import JSON, PageRequest
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import WalkReport
-from workorder_async.walks.window_walk import Read, WindowWalk
+from workorder_async.walks.parts import Read
+from workorder_async.walks.window_walk import WindowWalk
 
 NOW = 1_700_000_000
 PENDING = TicketQuery(status=TicketStatus.PENDING)

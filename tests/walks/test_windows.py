@@ -311,6 +311,7 @@ async def test_over_sockets() -> None:
                     if page.ends_window:
                         ends.append((page.window, walk.report_of(page).exact))
         assert ends == [(window, True) for window in plan]
+        assert [ticket async for ticket in client.iter_tickets([])] == []
         assert tickets == 21_000
         assert totals == {sum(window.total for window in plan)}
 

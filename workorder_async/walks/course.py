@@ -10,8 +10,8 @@ from workorder_async.walks.repair import Repair
 
 #: Reads asked for, per read that may be under way.
 READS_AT_HAND = 2
-# With fewer pages held than this per read under way, one slow page leaves the others with nothing to do.
-_HELD_PER_READ = 4
+#: With fewer pages held than this per read under way, one slow page leaves the others with nothing to do.
+HELD_PER_READ = 4
 
 
 @define(eq=False)
@@ -62,7 +62,7 @@ class Course:
     @property
     def most_held(self) -> int:
         """How many pages may be held or under way."""
-        return self.concurrency * _HELD_PER_READ
+        return self.concurrency * HELD_PER_READ
 
     def read(self, number: int, repair: Repair | None = None) -> PageRead:
         """Ask for a page."""

@@ -13,6 +13,7 @@ from workorder_async.walks.bounds import Bounds
 from workorder_async.walks.course import Course
 from workorder_async.walks.drifting import Drifting
 from workorder_async.walks.journey import HeldPage, Journey
+from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.tail import Tail
 from workorder_async.walks.windows import Window
 
@@ -46,15 +47,13 @@ class WalkedPage:
 class HandingOut:
     """Gives out the pages that are held, each when its turn has come and the repairs before it are done."""
 
-    def __init__(
-        self, course: Course, drifting: Drifting, tail: Tail, bounds: Bounds, *, verify: bool, max_passes: int
-    ) -> None:
+    def __init__(self, course: Course, drifting: Drifting, tail: Tail, bounds: Bounds, settings: WalkSettings) -> None:
         self._course = course
         self._drifting = drifting
         self._tail = tail
         self._bounds = bounds
-        self._verify = verify
-        self._max_passes = max_passes
+        self._verify = settings.verify
+        self._max_passes = settings.max_passes
         self._ready: deque[WalkedPage] = deque()
 
     @property

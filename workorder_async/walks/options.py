@@ -1,8 +1,13 @@
 """How to walk: the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from attrs import field, frozen
 
 from workorder_async.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 #: Tickets in a window at the most, and how many windows' worth a list must hold to be cut without being asked.
 WINDOW_TICKETS = 5000
@@ -32,9 +37,48 @@ class WalkOptions(TypedDict, total=False):
     it in `report.skipped` ("skip")."""
 
 
-def check_windows(window: int | None, *, freeze: bool) -> None:
-    """Raise `ConfigError` for a size of windows that cannot work."""
-    if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 0):
-        raise ConfigError(f"window is {window!r}; it must be a number of tickets, 0 for no windows, or None")
-    if window and not freeze:
+def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
+    least = 2 if attribute.name == "max_passes" else 1
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{attribute.name} is {value!r}; it must be a whole number of at least {least}")
+
+
+def _tickets(instance: "WalkSettings", attribute: "Attribute[Any]", value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ConfigError(f"window is {value!r}; it must be a number of tickets, 0 for no windows, or None")
+    if value and not instance.freeze:
         raise ConfigError("window needs freeze=True: windows end where the walk began")
+
+
+def _what_to_do(instance: object, attribute: "Attribute[Any]", value: str) -> None:
+    if value not in ("raise", "skip"):
+        raise ConfigError(f"on_bad_row is {value!r}; it must be 'raise' or 'skip'")
+
+
+@frozen(kw_only=True)
+class WalkSettings:
+    """The same with their defaults, and what of them cannot work."""
+
+    page_size: int = 100  # checked with the first page
+    concurrency: int = field(default=8, validator=_whole)
+    freeze: bool = True
+    window: int | None = field(default=None, validator=_tickets)
+    ordered: bool = True
+    verify: bool = False
+    max_passes: int = field(default=5, validator=_whole)
+    on_bad_row: Literal["raise", "skip"] = field(default="raise", validator=_what_to_do)
+
+    @property
+    def skips_bad_rows(self) -> bool:
+        """Whether a row that cannot be read is left out."""
+        return self.on_bad_row == "skip"
+
+    @property
+    def window_tickets(self) -> int:
+        """How many tickets a window holds at the most: below a page it would cost more to find than to read."""
+        return max(self.window, self.page_size) if self.window else WINDOW_TICKETS
+
+    @property
+    def tickets_uncut(self) -> int:
+        """How many tickets a list may hold that is not cut."""
+        return WINDOW_TICKETS * WINDOWS_WORTH if self.window is None else self.window_tickets

@@ -42,9 +42,10 @@ Where they are: 1 `freezing.py`; 2 `strides.py`; 3 here; 4 `ledger.py`; 5 and 6 
 `repair.py`; 7 `tail.py`; 8 `handing_out.py` and `ledger.py`; 9 `bounds.py`. They share a `Course`.
 """
 
+from typing import Unpack
+
 from attrs import evolve
 
-from workorder_async.errors import ConfigError
 from workorder_async.models import PageRequest, Pagination, TicketQuery
 from workorder_async.protocol.codec import Row, read_rows
 from workorder_async.protocol.envelope import Answer
@@ -56,6 +57,7 @@ from workorder_async.walks.freezing import freeze
 from workorder_async.walks.handing_out import HandingOut, WalkedPage
 from workorder_async.walks.journey import HeldPage
 from workorder_async.walks.ledger import Ledger
+from workorder_async.walks.options import WalkOptions, WalkSettings
 from workorder_async.walks.strides import Strides
 from workorder_async.walks.tail import Tail
 
@@ -66,30 +68,16 @@ _BEYOND_THE_LAST = 8
 class PageWalk:
     """The state of one walk: `next_read` says what to read, `receive` takes it in, `take` gives it out."""
 
-    def __init__(
-        self,
-        query: TicketQuery,
-        *,
-        page_size: int = 100,
-        concurrency: int = 8,
-        freeze: bool = True,
-        verify: bool = False,
-        max_passes: int = 5,
-        skip_bad_rows: bool = False,
-    ) -> None:
-        for name, value, least in (("concurrency", concurrency, 1), ("max_passes", max_passes, 2)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least {least}")
-        self._freeze = freeze
-        self._skips = skip_bad_rows
-        self._course = course = Course(PageRequest(query, 1, page_size), concurrency)
+    def __init__(self, query: TicketQuery, **options: Unpack[WalkOptions]) -> None:
+        settings = WalkSettings(**options)
+        self._freeze = settings.freeze
+        self._skips = settings.skips_bad_rows
+        self._course = course = Course(PageRequest(query, 1, settings.page_size), settings.concurrency)
         self._strides = Strides(course)
         self._tail = Tail(course)
         self._drifting = Drifting(course)
         self._bounds = Bounds(course)
-        self._handing_out = HandingOut(
-            course, self._drifting, self._tail, self._bounds, verify=verify, max_passes=max_passes
-        )
+        self._handing_out = HandingOut(course, self._drifting, self._tail, self._bounds, settings)
 
     @property
     def ledger(self) -> Ledger:

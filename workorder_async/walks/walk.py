@@ -19,7 +19,8 @@ from workorder_async.protocol.codec import decode_rows
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SkippedRow, WalkReport
 from workorder_async.walks.handing_out import WalkedPage
-from workorder_async.walks.window_walk import Read, WindowWalk
+from workorder_async.walks.parts import Read
+from workorder_async.walks.window_walk import WindowWalk
 
 
 class Walk(AsyncIterator[list[TicketSummary]]):
