@@ -26,7 +26,10 @@ def stayed(before: set[int], sandbox: Sandbox) -> set[int]:
 
 @pytest.mark.parametrize("concurrency", [1, 4, 16])
 async def test_close_while_walking(concurrency: int) -> None:
-    """Closing each ticket as it comes closes every one and none twice; the report names what it takes for granted."""
+    """Closing each ticket as it comes closes every one and none twice; the report names what it takes for granted.
+
+    Rule 5.
+    """
     async with Sandbox(tickets=2500) as sandbox, sandbox.client() as client:
         pending = await pending_ids(sandbox)
         assert len(pending) > 500
@@ -64,7 +67,10 @@ async def test_plain_paging_misses() -> None:
 @pytest.mark.parametrize("pick", ["random", "newest", "oldest"])
 @pytest.mark.parametrize("concurrency", [1, 8, 16, 32])
 async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
-    """Of a list that loses ten tickets per read, every one that stayed comes once, for few more requests."""
+    """Of a list that loses ten tickets per read, every one that stayed comes once, for few more requests.
+
+    Rule 6.
+    """
     async with Sandbox(tickets=15_000) as sandbox, sandbox.client() as client:
         before = await pending_ids(sandbox)
         still = sandbox.requests["list_tickets"]
@@ -81,7 +87,10 @@ async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
 
 @pytest.mark.parametrize(("tickets", "requests"), [(9_950, 100), (9_900, 100), (10_000, 101)])
 async def test_still_list_costs_nothing_more(tickets: int, requests: int) -> None:
-    """On a list that holds still a walk makes no request more than it has pages; one if it ends exactly full."""
+    """On a list that holds still a walk makes no request more than it has pages; one if it ends exactly full.
+
+    Rule 7.
+    """
     async with Sandbox(tickets=tickets) as sandbox, sandbox.client() as client:
         async with client.walk(concurrency=8) as walk:
             came = [ticket.id async for tickets in walk for ticket in tickets]
@@ -92,7 +101,10 @@ async def test_still_list_costs_nothing_more(tickets: int, requests: int) -> Non
 
 @pytest.mark.parametrize("pick", ["random", "newest", "oldest"])
 async def test_tickets_that_leave_and_return(pick: str) -> None:
-    """Where tickets leave and enter at once, verify gives all that matched throughout, or says that it cannot."""
+    """Where tickets leave and enter at once, verify gives all that matched throughout, or says that it cannot.
+
+    Rule 8.
+    """
     drift = [Drift(after=2, every=1, times=60, close=4, reopen=4, pick=pick)]  # type: ignore[arg-type]
     async with Sandbox(tickets=3000) as sandbox, sandbox.client() as client:
         before = await pending_ids(sandbox)
@@ -123,7 +135,10 @@ async def test_without_verify_it_is_not_called_exact(seed: int) -> None:
 
 
 async def test_endless_drift_is_said() -> None:
-    """A list that never rests ends a walk that is to be exact with an error that carries the report."""
+    """A list that never rests ends a walk that is to be exact with an error that carries the report.
+
+    Rule 8.
+    """
     drift = [Drift(every=1, close=20, reopen=20)]
     async with Sandbox(tickets=2000, drift=drift) as sandbox, sandbox.client() as client:
         with pytest.raises(WalkDriftError, match="does not hold still") as caught:
@@ -134,7 +149,10 @@ async def test_endless_drift_is_said() -> None:
 
 
 async def test_new_tickets_stay_out() -> None:
-    """Tickets created while a frozen walk goes on do not come, and those that were there all come."""
+    """Tickets created while a frozen walk goes on do not come, and those that were there all come.
+
+    Rule 1.
+    """
     drift = [Drift(every=1, create=3)]
     async with Sandbox(tickets=1000, clock=lambda: 1_735_700_000 + moved[0]) as sandbox, sandbox.client() as client:
         before = await pending_ids(sandbox)
@@ -166,7 +184,10 @@ async def test_a_filter_that_people_change_is_not_exact_by_itself() -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 32])
 async def test_deleted_tickets_leave_it_exact(concurrency: int) -> None:
-    """Of everything, ten tickets deleted per read cost less than three times the pages, and the walk is exact."""
+    """Of everything, ten tickets deleted per read cost less than three times the pages, and the walk is exact.
+
+    Rule 6.
+    """
     async with Sandbox(tickets=5050, drift=[Drift(every=1, delete=10)]) as sandbox, sandbox.client() as client:
         async with client.walk(concurrency=concurrency) as walk:
             came = {ticket.id async for page in walk for ticket in page}

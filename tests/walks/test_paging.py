@@ -1,6 +1,8 @@
 """paging.py: a game of the list's server against the walk, in any order of reads, answers and changes."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from attrs import define, field
@@ -11,6 +13,7 @@ from tests.support.arrivals import ORDERS
 from workorder_async.errors import WalkDriftError
 from workorder_async.models import JSON, TicketQuery
 from workorder_async.protocol.envelope import Answer
+from workorder_async.walks import paging
 from workorder_async.walks.course import READS_AT_HAND, PageRead
 from workorder_async.walks.paging import PageWalk
 
@@ -121,7 +124,10 @@ def some(random: Random, rate: float) -> int:
 def test_rows_that_leave(
     random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str
 ) -> None:
-    """Of a frozen list that loses rows, every row that stayed comes exactly once, and the report says exact."""
+    """Of a frozen list that loses rows, every row that stayed comes exactly once, and the report says exact.
+
+    Rule 5.
+    """
     server = List(list(range(rows)))
     walk = PageWalk(QUERY, page_size=page_size, concurrency=concurrency)
     came = play(walk, server, random, lambda: server.lose(random, some(random, rate)), arrival=arrival)
@@ -137,7 +143,10 @@ def test_rows_that_leave(
 def test_new_rows_when_not_frozen(
     random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str
 ) -> None:
-    """Of a list that is not frozen and gains rows at its front, every old row comes exactly once."""
+    """Of a list that is not frozen and gains rows at its front, every old row comes exactly once.
+
+    Rule 5.
+    """
     server = List(list(range(rows)))
     walk = PageWalk(QUERY, page_size=page_size, concurrency=concurrency, freeze=False)
     budget = [rows]
@@ -156,7 +165,10 @@ def test_new_rows_when_not_frozen(
 @walks
 @settings(max_examples=200)
 def test_anything(random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str) -> None:
-    """Whatever moves, and whatever the server says of it: no row comes twice, and the walk ends within its bound."""
+    """Whatever moves, and whatever the server says of it: no row comes twice, and the walk ends within its bound.
+
+    Rule 9.
+    """
     server = List(
         list(range(rows)),
         says_page_size=random.random() < 0.8,
@@ -186,7 +198,10 @@ def test_anything(random: Random, rows: int, page_size: int, concurrency: int, r
 @walks
 @settings(max_examples=200)
 def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: int, rate: float, arrival: str) -> None:
-    """A server whose pages become smaller on the way, while rows leave, is walked to the end all the same."""
+    """A server whose pages become smaller on the way, while rows leave, is walked to the end all the same.
+
+    Rule 2.
+    """
     server = List(list(range(rows)), cap=page_size)
     walk = PageWalk(QUERY, page_size=page_size, concurrency=concurrency)
 
@@ -205,7 +220,10 @@ def test_shrinking_cap(random: Random, rows: int, page_size: int, concurrency: i
 
 
 def test_rows_that_enter_unread() -> None:
-    """Rows that enter where the walk has yet to come repeat nothing, and are noticed by the total that rises."""
+    """Rows that enter where the walk has yet to come repeat nothing, and are noticed by the total that rises.
+
+    Rule 4.
+    """
     server, walk, entered = List(list(range(20))), PageWalk(QUERY, page_size=5, concurrency=1), iter([100, 101])
 
     def enter() -> None:
@@ -217,3 +235,11 @@ def test_rows_that_enter_unread() -> None:
     assert walk.report.duplicates == 0
     reason = "tickets entered the list, or its order changed; verify=True settles it"
     assert (walk.report.exact, walk.report.reason) == (False, reason)
+
+
+def test_every_rule_has_a_test() -> None:
+    """Each numbered rule at the head of paging.py is named by a test that proves it."""
+    rules = set(re.findall(r"^(\d)\. ", paging.__doc__ or "", re.MULTILINE))
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert rules == {str(number) for number in range(1, 10)}
+    assert set(re.findall(r"^    Rule (\d)\.$", tests, re.MULTILINE)) == rules

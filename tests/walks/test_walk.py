@@ -87,6 +87,8 @@ async def test_every_ticket_once_in_order(tickets: int, concurrency: int) -> Non
     """A walk of a still list gives every ticket once, in order, and reads each page once.
 
     A list that ends exactly full costs one more: a look behind its end.
+
+    Rule 4.
     """
     async with listing(tickets) as (keeper, client):
         walked = [ticket.id async for ticket in client.iter_tickets(page_size=100, concurrency=concurrency)]
@@ -105,7 +107,10 @@ async def test_pages() -> None:
 
 
 async def test_concurrency_is_kept_full_and_bounded() -> None:
-    """After the first page as many requests are under way as allowed, and never more."""
+    """After the first page as many requests are under way as allowed, and never more.
+
+    Rule 3.
+    """
     async with listing(100) as (keeper, client):
         keeper.gates = {number: asyncio.Event() for number in range(2, 11)}
         walking = asyncio.create_task(_all(client, page_size=10, concurrency=4))
@@ -121,7 +126,10 @@ async def _all(client: WorkorderClient, **options: Any) -> list[int]:
 
 
 async def test_slow_page_does_not_stop_the_others() -> None:
-    """While one page is slow the walk reads on, up to four pages for each request in flight, and gives out in order."""
+    """While one page is slow the walk reads on, up to four pages for each request in flight, and gives out in order.
+
+    Rule 3.
+    """
     async with listing(1000) as (keeper, client):
         keeper.gates[2] = asyncio.Event()
         walking = asyncio.create_task(_all(client, page_size=10, concurrency=4))
@@ -132,7 +140,10 @@ async def test_slow_page_does_not_stop_the_others() -> None:
 
 
 async def test_slow_consumer_stops_the_walk() -> None:
-    """While the consumer is busy the walk reads on in the background, and no further than its window."""
+    """While the consumer is busy the walk reads on in the background, and no further than its window.
+
+    Rule 3.
+    """
     async with listing(10_000) as (keeper, client), client.walk(page_size=10, concurrency=2) as walk:
         assert ids(await anext(walk)) == list(range(1, 11))
         await keeper.until(lambda: len(keeper.asked) == 9 and keeper.under_way == 0)
@@ -141,7 +152,10 @@ async def test_slow_consumer_stops_the_walk() -> None:
 
 
 async def test_server_with_a_cap() -> None:
-    """A server that gives fewer rows than asked is walked by its own stride."""
+    """A server that gives fewer rows than asked is walked by its own stride.
+
+    Rule 2.
+    """
     async with Sandbox(tickets=95, page_size_cap=20) as sandbox, sandbox.client() as client:
         pages = [ids(page) async for page in client.iter_pages(page_size=50)]
         assert [len(page) for page in pages] == [20, 20, 20, 20, 15]

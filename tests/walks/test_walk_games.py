@@ -229,7 +229,10 @@ def test_still_lists_are_exact(block: int) -> None:
 
 
 def test_requests_of_games_are_bounded() -> None:
-    """No game costs more than some dozens of requests besides a few times its pages."""
+    """No game costs more than some dozens of requests besides a few times its pages.
+
+    Rule 9.
+    """
     for seed in range(300):
         game, _ = make_game(seed, still=False)
         game.play()
@@ -239,7 +242,10 @@ def test_requests_of_games_are_bounded() -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_stray_rows_in_every_order(order: str) -> None:
-    """Answers cut to a row or so, in whatever order answers come, cost a few reads each and never the stride."""
+    """Answers cut to a row or so, in whatever order answers come, cost a few reads each and never the stride.
+
+    Rule 2.
+    """
     for seed in range(20):
         random = Random(seed)
         rows = [(NOW - 10 - id, id) for id in range(1, 1001)]
@@ -253,7 +259,10 @@ def test_stray_rows_in_every_order(order: str) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("page", [1, 2, 17, 50])
 def test_one_page_always_cut(order: str, page: int) -> None:
-    """A page that always comes as one row, and says so, costs some reads, and never the stride."""
+    """A page that always comes as one row, and says so, costs some reads, and never the stride.
+
+    Rule 2.
+    """
     for concurrency in (1, 3, 8):
         server = Server(Random(page), [(NOW - 10 - id, id) for id in range(1, 991)], Lies(cut_page=page))
         game = Game(server, WindowWalk(TicketQuery(), page_size=20, concurrency=concurrency), order=order)
@@ -265,7 +274,10 @@ def test_one_page_always_cut(order: str, page: int) -> None:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("cap", [1, 5, 19])
 def test_lowered_cap(order: str, cap: int) -> None:
-    """A server that gives smaller pages from some answer on is walked to an exact end at the smaller stride."""
+    """A server that gives smaller pages from some answer on is walked to an exact end at the smaller stride.
+
+    Rule 2.
+    """
     for seed in range(10):
         random = Random(seed)
         server = Server(random, [(NOW - 10 - id, id) for id in range(1, 241)], Lies(lowers=(random.randrange(12), cap)))

@@ -82,7 +82,10 @@ def capped(most: int, *, hard: bool = False) -> Callable[..., None]:
 @pytest.mark.parametrize("options", [{}, {"verify": True}, {"window": 0}, {"concurrency": 1}])
 @pytest.mark.parametrize(("tickets", "cap"), [(1500, 1000), (1500, 1050), (1040, 1000)])
 async def test_capped_total(tickets: int, cap: int, options: dict[str, Any]) -> None:
-    """Of a list whose total is capped, every ticket comes; exact is said only where windows or passes showed it."""
+    """Of a list whose total is capped, every ticket comes; exact is said only where windows or passes showed it.
+
+    Rule 7.
+    """
     async with lying(tickets, capped(cap)) as (_, client):
         came, report = await walked(client, **options)
     assert len(came) == tickets
@@ -90,7 +93,10 @@ async def test_capped_total(tickets: int, cap: int, options: dict[str, Any]) -> 
 
 
 async def test_capped_list() -> None:
-    """Where the server shows nothing behind its cap either, what is there is found by created time."""
+    """Where the server shows nothing behind its cap either, what is there is found by created time.
+
+    Rule 7.
+    """
     async with lying(1500, capped(1000, hard=True)) as (_, client):
         came, report = await walked(client)
         assert len(came) == 1500
@@ -112,7 +118,10 @@ async def test_server_without_filters() -> None:
 @pytest.mark.parametrize("said", [1, 0, -1, 10**9])
 @pytest.mark.parametrize("rows", [1, 100])
 async def test_stray_page_size(said: int, rows: int) -> None:
-    """One answer of ten with another page size, and as few rows, costs a request or two, and no ticket."""
+    """One answer of ten with another page size, and as few rows, costs a request or two, and no ticket.
+
+    Rule 2.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
         if len(liar.asked) % 10 == 3:
@@ -130,7 +139,10 @@ async def test_stray_page_size(said: int, rows: int) -> None:
 @pytest.mark.parametrize("filters", [True, False])
 @pytest.mark.parametrize("concurrency", [1, 8, 32])
 async def test_page_ignored(total: int, concurrency: int, filters: bool) -> None:
-    """A server that always gives the first page ends the walk after some dozens of requests, never as exact."""
+    """A server that always gives the first page ends the walk after some dozens of requests, never as exact.
+
+    Rule 9.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
         data["pagination"]["total"] = total
@@ -148,7 +160,10 @@ async def test_page_ignored(total: int, concurrency: int, filters: bool) -> None
 
 
 async def test_first_answer_empty() -> None:
-    """A first answer without rows, of a list that has some, is read again, and sets no stride."""
+    """A first answer without rows, of a list that has some, is read again, and sets no stride.
+
+    Rule 2.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
         if len(liar.asked) == 1:
@@ -163,7 +178,10 @@ async def test_first_answer_empty() -> None:
 
 
 async def test_empty_pages_with_a_huge_total() -> None:
-    """Pages without rows end a walk soon, whatever the total says, and it is not exact."""
+    """Pages without rows end a walk soon, whatever the total says, and it is not exact.
+
+    Rule 7.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
         data["pagination"]["total"] = 10**9
@@ -217,7 +235,10 @@ async def test_depth_refused_without_windows(how: str, error: type[Exception]) -
 
 
 async def test_page_behind_the_end_refused() -> None:
-    """A server that refuses pages behind the last one is no reason to fail: what is behind is asked by time."""
+    """A server that refuses pages behind the last one is no reason to fail: what is behind is asked by time.
+
+    Rule 7.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> bytes | None:
         return None if data["tickets"] else REFUSALS["400"]
@@ -281,7 +302,10 @@ async def test_giant_answer() -> None:
 
 @pytest.mark.parametrize("ahead", [0, 3600, 10**7, 10**9, 10**12])
 async def test_created_times_ahead(ahead: int) -> None:
-    """Tickets dated ahead of every clock are not frozen out; where new ones may then enter, exact is not said."""
+    """Tickets dated ahead of every clock are not frozen out; where new ones may then enter, exact is not said.
+
+    Rule 1.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
         for row in data["tickets"]:
@@ -303,7 +327,10 @@ async def test_created_times_ahead(ahead: int) -> None:
 @pytest.mark.parametrize("options", [{}, {"verify": True}, {"window": 0, "verify": True}])
 @pytest.mark.parametrize("cap", [10**9, 1000])
 async def test_milliseconds(cap: int, options: dict[str, Any]) -> None:
-    """A server that keeps milliseconds, and compares its filters with them, does not lose tickets to a freeze."""
+    """A server that keeps milliseconds, and compares its filters with them, does not lose tickets to a freeze.
+
+    Rule 1.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
         rows = [row | {"created_time": row["created_time"] * 1000} for row in data["all"]]
@@ -321,7 +348,10 @@ async def test_milliseconds(cap: int, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("tickets", [100, 500, 450])
 async def test_last_page_given_again(tickets: int) -> None:
-    """A server that gives its last page for every later one too, as many do, is walked to an exact end."""
+    """A server that gives its last page for every later one too, as many do, is walked to an exact end.
+
+    Rule 7.
+    """
 
     def lie(asked: dict[str, Any], data: dict[str, Any]) -> None:
         start = (min(asked["page"], -(-tickets // 100)) - 1) * 100
@@ -335,7 +365,10 @@ async def test_last_page_given_again(tickets: int) -> None:
 
 @pytest.mark.parametrize(("ahead", "exact"), [(0, True), (4, True), (40, False), (3600, False)])
 async def test_a_clock_that_seems_ahead_freezes_nothing_for_certain(ahead: int, *, exact: bool) -> None:
-    """Where the server's `Date` is ahead of our clock, the end may lie in its future: exact is not said."""
+    """Where the server's `Date` is ahead of our clock, the end may lie in its future: exact is not said.
+
+    Rule 1.
+    """
     async with Sandbox(250, date_offset=ahead) as sandbox, sandbox.client() as client:
         await client.list_tickets()
         async with client.walk() as walk:
@@ -350,7 +383,10 @@ async def test_a_clock_that_seems_ahead_freezes_nothing_for_certain(ahead: int, 
 
 @pytest.mark.parametrize("oldest_first", [True, False])
 def test_a_ticket_that_enters_behind_what_was_read(*, oldest_first: bool) -> None:
-    """Oldest first, one that enters at the end hides one that leaves at the front: the total stays. It is not exact."""
+    """Oldest first, one that enters at the end hides one that leaves at the front: the total stays. It is not exact.
+
+    Rule 1.
+    """
     rows: list[JSON] = [{"id": id, "created_time": int(START) - 1000 + id} for id in range(40)]
     if not oldest_first:
         rows.reverse()
