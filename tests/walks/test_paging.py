@@ -243,3 +243,26 @@ def test_every_rule_has_a_test() -> None:
     tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert rules == {str(number) for number in range(1, 10)}
     assert set(re.findall(r"^    Rule (\d)\.$", tests, re.MULTILINE)) == rules
+
+
+def test_a_tie_that_hides_a_row_behind_an_edge() -> None:
+    """Rows that are alike and change places may hide one: a row that stands where it cannot shows it.
+
+    Rule 5.
+    """
+    walk = PageWalk(QUERY, page_size=3, concurrency=1)
+    server = List([0, 1, 2, 3, 4, 5])
+    # Page 1, page 2 after 0 has left and 3 and 4 have changed places, page 1 again once they have changed back.
+    for rows in ([0, 1, 2, 3, 4, 5], [1, 2, 4, 3, 5], [1, 2, 3, 4, 5]):
+        while walk.take() is not None:
+            pass
+        read = walk.next_read()
+        assert read is not None
+        server.rows = rows
+        walk.receive(read, server.read(read.request.page, 3), NOW)
+    while walk.take() is not None:
+        pass
+    assert walk.finished
+    assert 4 not in walk.ledger.seen
+    assert not walk.report.exact
+    assert "order" in walk.report.reason

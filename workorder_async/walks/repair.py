@@ -46,6 +46,7 @@ class SlidRows:
     after: list[int]
     trend: Trend
     bound: int
+    total_behind: int
     found: list[Found] = Factory(list)
     done: bool = False
     under_way: bool = False
@@ -67,7 +68,7 @@ class SlidRows:
         trend: Trend,
     ) -> "SlidRows":
         """Begin the search behind a page; `totals` are those of its read and of the next page's."""
-        return cls(number, stride, *totals, before, after, trend, number * stride - totals[0] + totals[1])
+        return cls(number, stride, *totals, before, after, trend, number * stride - totals[0] + totals[1], totals[1])
 
     def next_page(self, total: int) -> int:
         """Return the page to read; `total` is what the total is expected to be by then."""
@@ -99,9 +100,7 @@ class SlidRows:
         self.total = min(self.total, total)
         here = set(ids)
         meets_before, meets_after = not here.isdisjoint(self.before), not here.isdisjoint(self.after)
-        known = {id: place for place, id in enumerate([*self.before, *self.after])}
-        places = [known[id] for id in ids if id in known]
-        self.is_disordered = self.is_disordered or places != sorted(places)
+        self.is_disordered = self.is_disordered or not self._are_where_they_may_be(ids, total)
         self._closed = self._closed or self._page >= self.number or meets_after
         if meets_before and self.total_before > total:
             self._note_trend(ids, total)
@@ -112,6 +111,22 @@ class SlidRows:
         else:
             first = (self._page - 1) * self.stride
             self.done = meets_before or first <= max(0, self.bound)
+
+    def _are_where_they_may_be(self, ids: list[int], total: int) -> bool:
+        """Tell whether the rows that were known stand in their order, and have slid no further than the total fell."""
+        edge = self.number * self.stride
+        # The page before the edge ends at it, also where it was read at another stride.
+        known = {id: (edge - len(self.before) + place, self.total_before) for place, id in enumerate(self.before)}
+        known |= {id: (edge + place, self.total_behind) for place, id in enumerate(self.after)}
+        last = -1
+        for place, id in enumerate(ids, (self._page - 1) * self.stride):
+            before, total_then = known.get(id, (-1, 0))
+            if before < 0:
+                continue
+            if before <= last or not 0 <= before - place <= max(0, total_then - total):
+                return False
+            last = before
+        return True
 
     def _note_trend(self, ids: list[int], total: int) -> None:
         before = set(self.before)
