@@ -36,7 +36,9 @@ from workorder_async import (
     TicketStatus,
     WorkorderClient,
 )
-from workorder_async.batches.batch import SETTLED, BatchReport, Mutations, Outcome, State, key_of, run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.identity import Mutations, key_of
+from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.sandbox import ClientOptions, Fault, Sandbox
 
 PENDING = TicketQuery(status=TicketStatus.PENDING)

@@ -13,7 +13,8 @@ from tests.client.test_settling import creation, data
 from tests.support.clients import make_client
 from tests.support.raw_server import Wire, serving
 from workorder_async import ApiError, AuthenticationError, CloseTicket, CommentTicket, Mutation, TicketStateError
-from workorder_async.batches.batch import BatchReport, Outcome, State, run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 
 READS = ("list_tickets", "/base", "/detail")
 Answer = Callable[[str, int], bytes | None]

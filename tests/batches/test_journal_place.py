@@ -19,8 +19,9 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, JournalError
-from workorder_async.batches.batch import BatchReport, Outcome, State, run_batch
+from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 
 IDENTITY: dict[str, Any] = {"batch": "七月"}
 POSIX = pytest.mark.skipif(os.name != "posix", reason="forks and modes are POSIX")

@@ -27,7 +27,8 @@ from workorder_async import (
     WorkorderClient,
     WorkorderError,
 )
-from workorder_async.batches.batch import State, run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.outcomes import State
 from workorder_async.client.sendings import Sending, Sendings
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 

@@ -65,7 +65,8 @@ class Tour:
 
     async def close_pending(self, number: int) -> None:
         """Close pending tickets on their creators' behalf, at most 16 at a time."""
-        from workorder_async.batches.batch import BatchReport, State, run_batch
+        from workorder_async.batches.batch import run_batch
+        from workorder_async.batches.outcomes import BatchReport, State
 
         pending: list[TicketSummary] = []
         async with self.client.walk(TicketQuery(status=TicketStatus.PENDING)) as walk:
