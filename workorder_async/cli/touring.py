@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from attrs import define, field
 
-from workorder_async.cli.commands.export import write_lines, written_whole
+from workorder_async.cli.commands.export import write_lines
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal.progress import Bar
+from workorder_async.durable import written_whole
 from workorder_async.models import (
     Attachment,
     CloseTicket,
