@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.standings import Entry, Standing
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}
 HEADER = (
@@ -349,7 +350,8 @@ async def test_fsync_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 FULL = """
 import asyncio, resource, signal, sys
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.standings import Entry
 async def main():
     begun = 0
     try:
