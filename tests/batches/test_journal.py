@@ -444,6 +444,22 @@ async def test_cancelled_while_the_disk_is_busy(path: Path, monkeypatch: pytest.
         assert (await journal.begin(entry("a")))[0] is Standing.DONE
 
 
+async def test_a_loop_that_is_shut_down_writes_what_was_ordered(path: Path) -> None:
+    """All tasks are cancelled while the order waits for the thread: the outcome is on disk all the same."""
+    free = threading.Event()
+    async with Journal(path, IDENTITY) as journal:
+        await journal.begin(entry("a"))
+        journal._thread.submit(free.wait, 20)
+        journal.end("a", "DONE")
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        free.set()
+    assert lines(path)[-1]["state"] == "DONE"
+
+
 async def test_same_keys_at_once(path: Path) -> None:
     """Of many begins of one key, one alone is NEW."""
     async with Journal(path, IDENTITY) as journal:
