@@ -13,8 +13,9 @@ import orjson
 import pytest
 from attrs import evolve
 
-from tests.client.test_settling import OPERATIONS, creation
+from tests.support.batches import asked, closes, happened, mixed, ran, states
 from tests.support.clients import make_client
+from tests.support.mutations import OPERATIONS, PENDING, QUICK, close_of, creation
 from tests.support.raw_server import http, serving
 from workorder_async import (
     ApiError,
@@ -31,18 +32,13 @@ from workorder_async import (
     RateLimitedError,
     RejectTicket,
     RetryPolicy,
-    TicketQuery,
     TicketStateError,
-    TicketStatus,
     WorkorderClient,
 )
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.identity import Mutations, key_of
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.sandbox import ClientOptions, Fault, Sandbox
-
-PENDING = TicketQuery(status=TicketStatus.PENDING)
-QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001), "attempt_timeout": 5}
 
 
 @pytest.fixture
@@ -63,57 +59,6 @@ async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
 def journal(tmp_path: Path) -> Path:
     """Give a file that does not exist yet."""
     return tmp_path / "batch.journal"
-
-
-def close_of(id: int, name: str) -> CloseTicket:
-    """Return a close by the creator of this name."""
-    return CloseTicket(id=id, closer_id=40084, closer_name=name, solved_time=1660298580)
-
-
-async def closes(client: WorkorderClient, count: int) -> list[CloseTicket]:
-    """Return closes that the sandbox would carry out."""
-    rows = (await client.list_tickets(PENDING, page_size=100)).tickets
-    assert len(rows) >= count
-    return [close_of(row.id, row.creator_name) for row in rows[:count]]
-
-
-async def mixed(client: WorkorderClient, count: int) -> list[Mutation]:
-    """Return mutations of all four kinds, each on a ticket of its own, that the sandbox would carry out."""
-    batch: list[Mutation] = []
-    for number, close in enumerate(await closes(client, count)):
-        kinds: list[Mutation] = [
-            close,
-            RejectTicket(id=close.id, detail=f"不属于本产品线 {number}"),
-            CommentTicket(id=close.id, detail=f"已联系客户 {number}"),
-            creation(f"新工单 {number}"),
-        ]
-        batch.append(kinds[number % 4])
-    return batch
-
-
-async def ran(client: WorkorderClient, mutations: Mutations, **options: Any) -> list[Outcome]:
-    """Run a batch to its end."""
-    async with aclosing(run_batch(client, mutations, **options)) as outcomes:
-        return [outcome async for outcome in outcomes]
-
-
-def asked(mutation: Mutation) -> tuple[str, object]:
-    """Return what tells mutations apart in the sandbox's record."""
-    operation = OPERATIONS[type(mutation).__name__.removesuffix("Ticket").lower()]
-    return operation, mutation.title if isinstance(mutation, CreateTicket) else mutation.id
-
-
-def happened(sandbox: Sandbox) -> Counter[tuple[str, object]]:
-    """Count what the sandbox carried out, as `asked` tells it."""
-    return Counter(
-        (one.operation, one.request["title"] if one.operation == "create_ticket" else one.ticket_id)
-        for one in sandbox.applied
-    )
-
-
-def states(outcomes: list[Outcome]) -> Counter[State]:
-    """Count the states."""
-    return Counter(outcome.state for outcome in outcomes)
 
 
 # All went well

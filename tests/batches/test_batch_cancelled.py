@@ -12,8 +12,8 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from tests.batches.test_batch import QUICK, close_of
 from tests.support.clients import make_client
+from tests.support.mutations import QUICK, close_of
 from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch
