@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
@@ -56,3 +57,8 @@ def happened(sandbox: Sandbox) -> Counter[tuple[str, object]]:
 def states(outcomes: list[Outcome]) -> Counter[State]:
     """Count the states."""
     return Counter(outcome.state for outcome in outcomes)
+
+
+def lines_of(journal: Path) -> list[bytes]:
+    """Return the lines of a journal."""
+    return journal.read_bytes().splitlines()
