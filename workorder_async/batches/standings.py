@@ -151,8 +151,9 @@ class Standings:
     def _of(self, key: str) -> tuple[Standing, float]:
         """Return the standing of a mutation, and when it was first begun: 0 for what is NEW, and where no line says."""
         row = self._table.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
-        standing = Standing.NEW if row is None else Standing(row[0])
-        return standing, 0.0 if standing is Standing.NEW else float(row[1] or 0.0)
+        if row is None or row[0] == Standing.NEW.value:
+            return Standing.NEW, 0.0
+        return Standing(row[0]), float(row[1] or 0.0)
 
     def _set(
         self,
