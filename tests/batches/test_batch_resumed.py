@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.batches import asked, closes, happened, lines_of, mixed, ran, states
 from tests.support.clients import make_client
-from tests.support.mutations import OPERATIONS, PENDING, QUICK
+from tests.support.mutations import OPERATIONS, PENDING, QUICK, creation
 from workorder_async import (
     CloseTicket,
     CommentTicket,
@@ -115,21 +115,7 @@ async def test_left_open_and_not_brought_up(sandbox: Sandbox, client: WorkorderC
     await run([other])
     header, *_ = lines_of(journal)
     for close in (done, not_done):
-        line = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time()}
-        append(
-            journal,
-            orjson.dumps(
-                {
-                    **line,
-                    "mutation": {
-                        "id": close.id,
-                        "closer_id": 40084,
-                        "closer_name": close.closer_name,
-                        "solved_time": 1,
-                    },
-                }
-            ),
-        )
+        leave_open(journal, close)
     await client.close_ticket(done)
     outcomes = await run([])
     assert {(one.mutation.id, one.state) for one in outcomes if isinstance(one.mutation, CloseTicket)} == {
@@ -141,10 +127,29 @@ async def test_left_open_and_not_brought_up(sandbox: Sandbox, client: WorkorderC
     assert states(await run([not_done, done])) == {State.DONE: 1, State.SKIPPED: 1}
 
 
-def append(path: Path, line: bytes) -> None:
-    """Add a line to a file."""
-    with path.open("ab") as file:
-        file.write(line + b"\n")
+async def test_left_open_and_the_iterable_raises(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
+    """It may have been about to bring up what is open: that is left as it is, for the next run."""
+    (close,) = await closes(client, 1)
+
+    def breaking() -> Iterator[Mutation]:
+        yield creation()
+        raise ValueError("kaputt")
+
+    await ran(client, iter([]), journal=journal)
+    leave_open(journal, close)
+    with pytest.raises(ValueError, match="kaputt"):
+        await ran(client, breaking(), journal=journal)
+    assert [next(iter(orjson.loads(line))) for line in lines_of(journal)] == ["journal", "intent", "intent", "outcome"]
+    assert states(await ran(client, iter([close]), journal=journal)) == {State.DONE: 1}
+    assert happened(sandbox) == Counter([asked(creation()), asked(close)])
+
+
+def leave_open(journal: Path, close: CloseTicket) -> None:
+    """Write the intent of a close, as an older version did."""
+    mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": 1}
+    intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time(), "mutation": mutation}
+    with journal.open("ab") as file:
+        file.write(orjson.dumps(intent) + b"\n")
 
 
 async def test_refused_and_tried_again(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:

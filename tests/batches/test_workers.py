@@ -248,12 +248,12 @@ async def test_left_midway(sandbox: Sandbox, client: WorkorderClient, journal: P
 
 
 async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
-    """What does not end in time is cancelled, stays open in the journal, and is looked for by the next run."""
-    batch = await mixed(client, 8)
+    """What does not end in time is cancelled, stays open in the journal, and is settled by the next run."""
+    batch, report = await mixed(client, 8), BatchReport()
     sandbox.faults = [Fault("hang_after", operation=operation) for operation in OPERATIONS.values()]
 
     async def run() -> None:
-        async with aclosing(run_batch(client, batch, journal=journal, patience=0.1)) as outcomes:
+        async with aclosing(run_batch(client, batch, journal=journal, patience=0.1, report=report)) as outcomes:
             async for _ in outcomes:
                 pytest.fail("nothing can have ended")
 
@@ -266,6 +266,7 @@ async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journa
         await asyncio.wait([task])
     assert task.cancelled()
     assert 0.09 < time.perf_counter() - began < 1
+    assert (report.counts, report.stopped) == ({State.UNKNOWN: 8}, "left before its end")
     sandbox.faults = []
     outcomes = await ran(client, batch, journal=journal)
     assert states(outcomes) == {State.DONE: 8}
