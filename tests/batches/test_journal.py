@@ -1,4 +1,4 @@
-"""journal.py, on real files: what is on disk when, what a restart makes of it, and every file that is refused."""
+"""journal.py and journal_file.py, on real files: what is on disk when, what a restart makes of it, what is refused."""
 
 import asyncio
 import json
