@@ -14,7 +14,8 @@ from benchmarks.measuring import Comparison, Contestant, Plan, Row, Sample, race
 from benchmarks.server import canned_server
 from benchmarks.walking import client_of, course
 from workorder_async import CloseTicket
-from workorder_async.batches.batch import State, run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.outcomes import State
 from workorder_async.protocol.endpoints import CLOSE_TICKET
 
 _MS = 50

@@ -11,16 +11,13 @@ import pytest
 from attrs import define, field
 
 import workorder_async
-from tests.batches.test_batch import PENDING, close_of
-from tests.client.test_settling import creation
 from tests.support.clients import make_client
+from tests.support.mutations import KINDS, OPERATIONS, close_of, mutation_of
 from tests.support.raw_server import http, serving
 from workorder_async import (
     CommentTicket,
-    Mutation,
     NotSentError,
     OutcomeUnknownError,
-    RejectTicket,
     RetryPolicy,
     TicketStatus,
     WorkorderClient,
@@ -224,22 +221,9 @@ async def test_reads(name: str, fault: Any, cut: Cut) -> None:
         assert await at_every_step(cut, make) > 3
 
 
-MUTATIONS = ["create", "comment", "reject", "close"]
-
-
-async def mutation_of(kind: str, client: WorkorderClient) -> Mutation:
-    """Return a mutation that the sandbox would carry out."""
-    if kind == "create":
-        return creation()
-    if kind == "comment":
-        return CommentTicket(id=1001, detail=DETAIL)
-    row = (await client.list_tickets(PENDING)).tickets[0]
-    return RejectTicket(id=row.id) if kind == "reject" else close_of(row.id, row.creator_name)
-
-
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("fault", [None, "reset_after", "reset", "429"])
-@pytest.mark.parametrize("kind", MUTATIONS)
+@pytest.mark.parametrize("kind", KINDS)
 async def test_mutations(kind: str, fault: Any, cut: Cut) -> None:
     """Returned means done once, not sent means not done, and cancelled is never done twice."""
 
@@ -247,7 +231,7 @@ async def test_mutations(kind: str, fault: Any, cut: Cut) -> None:
     async def make() -> AsyncIterator[Scene]:
         async with Sandbox(20) as sandbox:
             async with sandbox.client() as other:
-                mutation = await mutation_of(kind, other)
+                mutation = await mutation_of(other, kind)
             if fault is not None:
                 sandbox.faults = [Fault(fault, operation=OPERATIONS[kind], times=1, **WAITS.get(fault, {}))]
 
@@ -266,7 +250,6 @@ async def test_mutations(kind: str, fault: Any, cut: Cut) -> None:
 
 
 CLOSED, OPEN = TicketStatus.CLOSED, TicketStatus.PENDING
-OPERATIONS = {kind: f"{kind}_ticket" for kind in MUTATIONS}
 WAITS: dict[str, dict[str, Any]] = {"429": {"retry_after": 0}}
 
 

@@ -31,7 +31,7 @@ from workorder_async import (
     WorkorderError,
     run_batch,
 )
-from workorder_async.batches.batch import SETTLED, State
+from workorder_async.batches.outcomes import SETTLED, State
 from workorder_async.models import AssignStatus
 from workorder_async.sandbox import Drift, Fault, Kind, Sandbox
 from workorder_async.sandbox.kinds import ERRNO_NEEDED, LIES
@@ -305,7 +305,7 @@ def alive() -> Counter[str]:
     gc.collect()
     ours = (type(one) for one in gc.get_objects() if str(type(one).__module__).startswith("workorder_async"))
     names = Counter(kind.__name__ for kind in ours)
-    short = ("Call", "Walk", "WindowWalk", "Journal", "_Batch", "Once", "_Waiter", "SignedSession")
+    short = ("Call", "Walk", "WindowWalk", "Journal", "Workers", "Once", "_Waiter", "SignedSession")
     return Counter({name: names[name] for name in short})
 
 

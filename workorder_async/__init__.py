@@ -9,7 +9,8 @@ Each name is imported when it is first used: a command that Ctrl-C ends at once 
 
 TYPE_CHECKING = False  # as type checkers know it; `typing` itself would take longer to import than all of this
 if TYPE_CHECKING:
-    from workorder_async.batches.batch import BatchReport, Outcome, State, run_batch
+    from workorder_async.batches.batch import run_batch
+    from workorder_async.batches.outcomes import BatchReport, Outcome, State
     from workorder_async.client.client import WorkorderClient
     from workorder_async.errors import (
         ApiError,
@@ -129,7 +130,7 @@ _LATER = {
     "AssignStatus": "models",
     "Attachment": "models",
     "AuthenticationError": "errors",
-    "BatchReport": "batches.batch",
+    "BatchReport": "batches.outcomes",
     "ClientStats": "transport.limits",
     "CloseTicket": "models",
     "CommentTicket": "models",
@@ -145,7 +146,7 @@ _LATER = {
     "NoAnswerError": "errors",
     "NotFoundError": "errors",
     "NotSentError": "errors",
-    "Outcome": "batches.batch",
+    "Outcome": "batches.outcomes",
     "OutcomeUnknownError": "errors",
     "Pagination": "models",
     "Priority": "models",
@@ -159,7 +160,7 @@ _LATER = {
     "Signer": "protocol.signing",
     "SigningInput": "protocol.signing",
     "SkippedRow": "walk_report",
-    "State": "batches.batch",
+    "State": "batches.outcomes",
     "Tag": "models",
     "Ticket": "models",
     "TicketAssign": "models",

@@ -1,16 +1,28 @@
-"""A file that lines are added to and that survives a crash: locked, on disk when said so, and still under its name.
+"""Files that survive a crash: a file that is added to, and a file that appears under its name when it is whole.
 
-The lock belongs to the file, whatever it is called, and to this process: a child of a fork does not inherit it. Files
-that are made here are for their owner alone.
+A `LockedFile` is added to: what was added is on disk, and whoever opens the file after a crash cuts off a torn tail.
+The lock belongs to the file, whatever its name, and to this process: a child of a fork does not inherit it.
+
+`written_whole` writes a new file beside the old one and gives it the name at the end; `rename_whole` does the last step
+alone, for a file that took several runs to write. Files that are made here are for their owner alone.
 """
 
+import errno
 import os
+import secrets
 import stat
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import FileIO
+from pathlib import Path
+from typing import BinaryIO
 from weakref import WeakSet
+
+from workorder_async.errors import ConfigError
+
+# What a system says that does not let a folder be read, or be synced.
+_NO_SYNC = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP}
 
 
 class InUseError(OSError):
@@ -22,9 +34,10 @@ class MovedError(OSError):
 
 
 class LockedFile:
-    """A regular file, opened to be read and added to, made if need be, and locked until it is closed.
+    """A regular file that is read and added to, and locked until it is closed; made if there is none.
 
-    Used by one thread at a time. Raises `InUseError` where it is locked, else `OSError` or `ValueError`.
+    One thread uses it at a time. Opening raises `InUseError` if somebody has locked it, else `OSError` or `ValueError`.
+    `size` is how long it is, as far as this process has read or written it.
     """
 
     def __init__(self, path: "str | os.PathLike[str]") -> None:
@@ -42,7 +55,7 @@ class LockedFile:
             raise
 
     def _checked(self, file: FileIO, *, is_new: bool) -> int:
-        """Return the size of a file that was locked, and is still the one that others see."""
+        """Lock the file, make sure that others see it under its name, and return its size."""
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no file that can be read again")
         if is_new and sys.platform != "win32":
@@ -54,25 +67,25 @@ class LockedFile:
         self.check_place()
         size = os.fstat(file.fileno()).st_size
         if size == 0:
-            _sync_folder(os.path.dirname(self._path))
+            sync_folder(os.path.dirname(self._path))
         return size
 
     def lines(self) -> Iterable[bytes]:
-        """Yield every line from the start; the last one may be torn."""
+        """Yield every line from the start. The last one is torn if it has no line feed."""
         descriptor = self._opened().fileno()
         os.lseek(descriptor, 0, os.SEEK_SET)
         with open(descriptor, "rb", closefd=False) as lines:
             yield from lines
 
     def cut(self, size: int) -> None:
-        """Cut off what is behind this."""
+        """Cut off what comes after the first `size` bytes."""
         self._opened().truncate(size)
         self.size = size
 
     def append(self, content: bytes) -> None:
-        """Add this, and return once it is on disk; where that fails, nothing of it stays.
+        """Add this, and return when it is on disk. If that fails, nothing of it stays.
 
-        Raises `MovedError` where the file is not as long as it was left.
+        Raises `MovedError` if the file is longer or shorter than this process left it.
         """
         file = self._opened()
         if os.fstat(file.fileno()).st_size != self.size:
@@ -89,7 +102,7 @@ class LockedFile:
         self.size += len(content)
 
     def check_place(self) -> None:
-        """Raise `MovedError` where another file, or none, is found under the name by now."""
+        """Raise `MovedError` if the name leads to another file by now, or to none."""
         opened = os.fstat(self._opened().fileno())
         with suppress(OSError):
             if os.path.samestat(os.stat(self._path), opened):
@@ -97,7 +110,7 @@ class LockedFile:
         raise MovedError("it was removed or replaced while it was in use, so that others no longer see it")
 
     def close(self) -> None:
-        """Unlock and close it."""
+        """Unlock the file and close it."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):
@@ -106,7 +119,7 @@ class LockedFile:
                 file.close()
 
     def forget(self) -> None:
-        """Close it in a child of a fork: the lock, which both processes hold as one, stays the parent's."""
+        """Close the file in a child of a fork. Both processes hold one lock, and the parent keeps it."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):
@@ -142,15 +155,66 @@ def _lock(file: FileIO) -> None:
 
 
 def _unlock(file: FileIO) -> None:
-    """End the lock also where a child of a fork still has the file open: closing would leave it locked there."""
+    """Unlock a file that a child of a fork may still have open: closing alone would leave it locked."""
     if sys.platform != "win32":
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _sync_folder(folder: str) -> None:
-    """Make a new file's name durable, where a folder can be opened."""
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name when the block ends well. Otherwise nothing is left of it.
+
+    Its owner alone may read it, for tickets hold customers' data. The target of a symbolic link is replaced, not the
+    link. A device or a pipe is written to directly. Raises `ConfigError` if the file cannot be made, and `OSError` with
+    the path if it cannot be filled.
+    """
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    # The target of /dev/stdout, where that is a pipe, is no path that could be opened.
+    target = path if special else Path(os.path.realpath(path))
+    part = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        if not special:
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL, 0o600))
+            part.chmod(0o600)  # a umask may have taken rights from its owner too
+        file = part.open("wb")
+    except OSError as error:
+        place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}{place}") from None
+    try:
+        with file:
+            yield file
+            file.flush()
+            if not special:
+                os.fsync(file.fileno())
+        if not special:
+            rename_whole(part, target)
+    except BaseException as error:
+        if not special:
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def rename_whole(part: Path, target: Path) -> None:
+    """Give a file its name, in place of any file that has it. Its content must be on disk.
+
+    When this returns, the name is on disk too, unless the system does not let the folder be synced.
+    """
+    part.replace(target)
+    try:
+        sync_folder(target.parent)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def sync_folder(folder: "str | os.PathLike[str]") -> None:
+    """Put the names in a folder on disk; on Windows, where no folder can be opened, that is left to the system."""
     if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

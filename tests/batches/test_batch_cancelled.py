@@ -12,12 +12,14 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from tests.batches.test_batch import QUICK, close_of
 from tests.support.clients import make_client
+from tests.support.mutations import QUICK, close_of
 from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, Mutation, WorkorderClient
-from workorder_async.batches.batch import State, key_of, run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.identity import key_of
 from workorder_async.batches.journal import Journal
+from workorder_async.batches.outcomes import State
 from workorder_async.sandbox import Fault, Sandbox
 
 BATCH = [CommentTicket(id=1001, detail=f"备注 {number}") for number in range(5)]
@@ -67,10 +69,10 @@ class Steps:
     def make(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         """Be the loop's task factory."""
         name = getattr(coroutine, "__qualname__", "")
-        if name == "_Batch.work":
+        if name == "Workers._work":
             coroutine = Stepped(coroutine, self._step)
         task = asyncio.Task(coroutine, loop=loop, **options)
-        if name in ("_Batch.work", "Journal._carry_out"):
+        if name in ("Workers._work", "Journal._carry_out"):
             self._made.append(task)
         return task
 
@@ -276,7 +278,7 @@ async def test_cancelled_again_and_again(sandbox: Sandbox, tmp_path: Path, times
     async with asyncio.timeout(4):
         await asyncio.wait([task])
     assert task.cancelled()
-    left = [one for one in asyncio.all_tasks() - before if "_Batch" in repr(one) or "Journal" in repr(one)]
+    left = [one for one in asyncio.all_tasks() - before if "Workers" in repr(one) or "Journal" in repr(one)]
     assert left == []
     async with _reopened(journal):
         pass

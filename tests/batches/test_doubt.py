@@ -1,7 +1,6 @@
 """doubt.py, over sockets: how many requests a batch makes of which everything is refused, and when it goes on."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -9,11 +8,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.client.test_settling import creation, data
+from tests.support.batches import states
 from tests.support.clients import make_client
-from tests.support.raw_server import Wire, serving
+from tests.support.mutations import creation
+from tests.support.raw_server import Wire, data, serving
 from workorder_async import ApiError, AuthenticationError, CloseTicket, CommentTicket, Mutation, TicketStateError
-from workorder_async.batches.batch import BatchReport, Outcome, State, run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 
 READS = ("list_tickets", "/base", "/detail")
 Answer = Callable[[str, int], bytes | None]
@@ -65,11 +66,6 @@ async def ran(
             async for outcome in running:
                 outcomes.append(outcome)
         return outcomes, report, counted(wire)
-
-
-def states(outcomes: list[Outcome]) -> Counter[State]:
-    """Count the states."""
-    return Counter(outcome.state for outcome in outcomes)
 
 
 NOT_ALLOWED = data(None, 40001)

@@ -1,4 +1,4 @@
-"""journal.py, on real files: what is on disk when, what a restart makes of it, and every file that is refused."""
+"""journal.py and journal_file.py, on real files: what is on disk when, what a restart makes of it, what is refused."""
 
 import asyncio
 import json
@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.standings import Entry, Standing
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}
 HEADER = (
@@ -349,7 +350,8 @@ async def test_fsync_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 FULL = """
 import asyncio, resource, signal, sys
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.standings import Entry
 async def main():
     begun = 0
     try:
@@ -440,6 +442,22 @@ async def test_cancelled_while_the_disk_is_busy(path: Path, monkeypatch: pytest.
     assert ended == {"a": "DONE", "b": "DONE"} | ({"c": "NOT_SENT"} if how == "task" else {})
     async with Journal(path, IDENTITY) as journal:
         assert (await journal.begin(entry("a")))[0] is Standing.DONE
+
+
+async def test_a_loop_that_is_shut_down_writes_what_was_ordered(path: Path) -> None:
+    """All tasks are cancelled while the order waits for the thread: the outcome is on disk all the same."""
+    free = threading.Event()
+    async with Journal(path, IDENTITY) as journal:
+        await journal.begin(entry("a"))
+        journal._thread.submit(free.wait, 20)
+        journal.end("a", "DONE")
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        free.set()
+    assert lines(path)[-1]["state"] == "DONE"
 
 
 async def test_same_keys_at_once(path: Path) -> None:

@@ -23,7 +23,7 @@ from workorder_async import (
     TicketQuery,
     TicketType,
 )
-from workorder_async.batches.batch import key_of
+from workorder_async.batches.identity import key_of
 from workorder_async.protocol.codec import encode
 from workorder_async.sandbox import Applied, Fault, Spelling
 

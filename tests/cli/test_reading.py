@@ -17,8 +17,8 @@ import pytest
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, runner, start
 from tests.support.raw_server import http, serving
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
-from workorder_async.cli.commands.export import written_whole
 from workorder_async.cli.filters import TicketFilters
+from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Fault, Sandbox
 

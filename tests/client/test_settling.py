@@ -14,32 +14,22 @@ import pytest
 from attrs import evolve
 
 from tests.support.clients import NOW, make_client
-from tests.support.raw_server import Handler, http, serving
+from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
+from tests.support.raw_server import Handler, data, drop, http, serving
 from workorder_async import (
     ApiError,
     CloseTicket,
     CommentTicket,
-    CreateTicket,
-    Mutation,
     NotSentError,
     OutcomeUnknownError,
     RejectTicket,
     RetryPolicy,
-    TicketQuery,
     TicketStateError,
-    TicketStatus,
     WorkorderClient,
 )
 from workorder_async.client.client import OnUnknown
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 
-KINDS = ("close", "reject", "comment", "create")
-OPERATIONS = {
-    "close": "close_ticket",
-    "reject": "reject_ticket",
-    "comment": "comment_ticket",
-    "create": "create_ticket",
-}
 LOST_AFTER: tuple[Kind, ...] = ("reset_after", "html_after", "truncate", "hang_after")
 LOST_BEFORE: tuple[Kind, ...] = ("reset", "html", "hang")
 QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001), "attempt_timeout": 0.15}
@@ -57,35 +47,6 @@ async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
     """Give a client of it that waits for little."""
     async with sandbox.client(**QUICK) as client:
         yield client
-
-
-def creation(title: str = "实例无法远程登录") -> CreateTicket:
-    """Return a ticket to be created."""
-    return CreateTicket(
-        title=title,
-        detail="重启之后依旧",
-        reported_time=1660298580,
-        type=1,
-        priority=3,
-        customer_organization_id=7,
-        customer_organization_name="示例客户",
-        repository_product_id=3,
-        creator_id=38361,
-        creator_name="姜程",
-    )
-
-
-async def mutation_of(client: WorkorderClient, kind: str) -> Mutation:
-    """Return a mutation that the platform would carry out."""
-    if kind == "create":
-        return creation()
-    row = (await client.list_tickets(TicketQuery(status=TicketStatus.PENDING))).tickets[0]
-    if kind == "close":
-        return CloseTicket(id=row.id, closer_id=40084, closer_name=row.creator_name, solved_time=1660298580)
-    line = (await client.get_ticket(row.id)).product_group_id
-    if kind == "reject":
-        return RejectTicket(id=row.id, detail="不属于本产品线", productGroupId=line)
-    return CommentTicket(id=row.id, detail="已联系客户", productGroupId=line)
 
 
 # After it happened, and before
@@ -237,19 +198,9 @@ async def test_one_deadline(sandbox: Sandbox, client: WorkorderClient, kind: str
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
 
 
-def data(value: object, errno: int = 10000) -> bytes:
-    """Return an answer of the platform."""
-    return http(orjson.dumps({"errno": errno, "errmsg": "", "data": value, "request_id": "r1"}))
-
-
 OPEN, CLOSED, REFUSED = data({"id": 1, "status": 2}), data({"id": 1, "status": 3}), data(None, 23000)
 FORBIDDEN = data(None, 40001)
 PAGE = http("<html>", "400 Bad Request")
-
-
-async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close without an answer."""
-    writer.close()
 
 
 @pytest.mark.parametrize(

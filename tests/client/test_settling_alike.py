@@ -10,9 +10,9 @@ from email.utils import formatdate
 import pytest
 from attrs import evolve
 
-from tests.client.test_settling import creation, data, drop
 from tests.support.clients import NOW, make_client
-from tests.support.raw_server import Handler, serving
+from tests.support.mutations import creation, mutation_of
+from tests.support.raw_server import Handler, data, drop, serving
 from workorder_async import (
     ApiError,
     CommentTicket,
@@ -22,12 +22,11 @@ from workorder_async import (
     OutcomeUnknownError,
     RejectTicket,
     RetryPolicy,
-    TicketQuery,
-    TicketStatus,
     WorkorderClient,
     WorkorderError,
 )
-from workorder_async.batches.batch import State, run_batch
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.outcomes import State
 from workorder_async.client.sendings import Sending, Sendings
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 
@@ -47,14 +46,6 @@ async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
     """Give a client of it that tries once."""
     async with sandbox.client(**QUICK) as client:
         yield client
-
-
-async def of_kind(client: WorkorderClient, kind: str) -> Mutation:
-    """Return a mutation that leaves a trace."""
-    if kind == "create":
-        return creation()
-    row = (await client.list_tickets(TicketQuery(status=TicketStatus.PENDING))).tickets[0]
-    return CommentTicket(id=row.id, detail="已联系客户")
 
 
 def strike(sandbox: Sandbox, *faults: Kind | None) -> None:
@@ -78,7 +69,7 @@ async def sent(client: WorkorderClient, mutation: Mutation) -> "int | WorkorderE
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_second_was_lost_and_never_happened(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
     """What the first has left is no sign of the second, however often one asks."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     strike(sandbox, None, "reset")
     assert isinstance(await sent(client, mutation), int)
     error = await sent(client, mutation)
@@ -95,7 +86,7 @@ async def test_our_clock_is_set_meanwhile(sandbox: Sandbox, kind: str, step: int
     ahead = 0
     stepping: ClientOptions = {**QUICK, "now": lambda: time.time() + ahead}
     async with sandbox.client(**stepping) as client:
-        mutation = await of_kind(client, kind)
+        mutation = await mutation_of(client, kind)
         strike(sandbox, None, "reset")
         assert isinstance(await sent(client, mutation), int)
         ahead = step
@@ -107,7 +98,7 @@ async def test_our_clock_is_set_meanwhile(sandbox: Sandbox, kind: str, step: int
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_second_was_lost_and_happened(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
     """With one trace more than the others account for, it is found, and it is not the first."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     strike(sandbox, None, "reset_after")
     first, second = await sent(client, mutation), await sent(client, mutation)
     assert [first, second] == [one.ticket_id for one in sandbox.applied]
@@ -117,7 +108,7 @@ async def test_the_second_was_lost_and_happened(sandbox: Sandbox, client: Workor
 @pytest.mark.parametrize("kind", KINDS)
 async def test_found_stays_found_and_is_found_once(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
     """An error that was settled gives the same answer again, as a copy too, and a later equal one does not get it."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     strike(sandbox, "reset_after", "reset")
     with pytest.raises(OutcomeUnknownError) as first:
         await client.change(mutation)
@@ -135,7 +126,7 @@ async def test_found_stays_found_and_is_found_once(sandbox: Sandbox, client: Wor
 @pytest.mark.parametrize("happened", [0, 1, 2])
 async def test_both_lost(sandbox: Sandbox, client: WorkorderClient, kind: str, happened: int) -> None:
     """Of two that were lost at once, neither is known as long as one trace is missing; which id is whose, never."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     faults: list[Kind | None] = [*["reset_after"] * happened, *["reset"] * (2 - happened)]  # type: ignore[list-item]
     strike(sandbox, *faults)
     errors = await asyncio.gather(*(client.change(mutation) for _ in range(2)), return_exceptions=True)
@@ -150,7 +141,7 @@ async def test_both_lost(sandbox: Sandbox, client: WorkorderClient, kind: str, h
 @pytest.mark.parametrize("kind", KINDS)
 async def test_another_is_still_under_way(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
     """What one has left whose answer is still to come, or never came because it was cancelled, is not another's."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     strike(sandbox, "hang_after", "reset")
     first = asyncio.create_task(client.change(mutation))
     async with asyncio.timeout(10):
@@ -167,7 +158,7 @@ async def test_another_is_still_under_way(sandbox: Sandbox, client: WorkorderCli
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_was_refused_left_nothing(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
     """One that was refused by an errno with a meaning does not stand in another's way."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     strike(sandbox, "errno", "reset_after")
     assert isinstance(await sent(client, mutation), ApiError)
     assert isinstance(await sent(client, mutation), int)
@@ -179,7 +170,7 @@ async def test_what_was_cancelled_before_it_was_sent_left_nothing(
     sandbox: Sandbox, client: WorkorderClient, kind: str
 ) -> None:
     """A call that was cancelled before it wrote anything does not stand in another's way."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     task = asyncio.create_task(client.change(mutation))
     await asyncio.sleep(0)
     task.cancel()
@@ -190,7 +181,7 @@ async def test_what_was_cancelled_before_it_was_sent_left_nothing(
 
 async def test_a_rejection_says_the_same(sandbox: Sandbox, client: WorkorderClient) -> None:
     """The words of a rejection are no sign of a comment with the same words."""
-    comment = await of_kind(client, "comment")
+    comment = await mutation_of(client, "comment")
     assert isinstance(comment, CommentTicket)
     await client.reject_ticket(RejectTicket(id=comment.id, detail=comment.detail))
     strike(sandbox, "reset")
@@ -208,7 +199,7 @@ async def test_batches_and_calls_on_one_client(
     sandbox: Sandbox, client: WorkorderClient, kind: str, first: str, second: str, *, happened: bool
 ) -> None:
     """It does not matter whether equal ones are sent by batches or by calls."""
-    mutation = await of_kind(client, kind)
+    mutation = await mutation_of(client, kind)
     strike(sandbox, None, "reset_after" if happened else "reset")
     known: list[bool] = []
     for how in (first, second):

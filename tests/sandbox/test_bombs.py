@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from tests.sandbox.test_faults import comment, commenting, content_length, noted_struck, noted_waits
+from tests.support.sandbox_faults import comment, commenting, content_length, noted_struck, noted_waits
 from tests.support.sandbox_wire import Wire, wired
 from workorder_async.sandbox import Fault, Kind, Sandbox
 

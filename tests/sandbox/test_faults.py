@@ -1,21 +1,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
-from yarl import URL
 
-from tests.support.sandbox_wire import PREFIX, Answer, Clock, Wire, ticket_request, wired
+from tests.support.sandbox_faults import COMMENT, comment, commenting, content_length, noted_struck, noted_waits
+from tests.support.sandbox_files import FORM_TYPE, form
+from tests.support.sandbox_wire import Answer, Clock, Wire, ticket_request, wired
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Fault, Kind, Sandbox
 
-COMMENT = {"id": 1001, "detail": "记一笔"}
-FORM = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--b--'
 NOT_APPLIED: tuple[Kind, ...] = (
     "refuse",
     "reset",
@@ -79,72 +77,6 @@ async def heard(wire: Wire, kind: Kind, asking: Coroutine[Any, Any, Answer]) -> 
     await asyncio.wait([task])
     await waits.until(0)
     return None
-
-
-async def comment(wire: Wire) -> Answer:
-    """Send a comment."""
-    return await wire.send("POST", "comment_ticket", orjson.dumps(COMMENT))
-
-
-class Noted(list[Any]):
-    """The record of a sandbox's faults, or its waits; somebody can wait for it to have so many entries."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._changed = asyncio.Event()
-
-    def append(self, one: Any) -> None:
-        """Add an entry."""
-        super().append(one)
-        self._changed.set()
-
-    add = append
-
-    def remove(self, one: Any) -> None:
-        """Take an entry away."""
-        super().remove(one)
-        self._changed.set()
-
-    async def until(self, count: int) -> None:
-        """Wait until there are so many."""
-        async with asyncio.timeout(5):
-            while len(self) != count:
-                self._changed.clear()
-                await self._changed.wait()
-
-
-def noted_struck(sandbox: Sandbox) -> Noted:
-    """Return the record of what was struck, from now on."""
-    noted = Noted()
-    sandbox._faults.struck = noted
-    return noted
-
-
-def noted_waits(sandbox: Sandbox) -> Noted:
-    """Return the requests that are kept waiting."""
-    noted = Noted()
-    sandbox._faults.pauses._watches = noted  # type: ignore[assignment]
-    return noted
-
-
-@asynccontextmanager
-async def commenting(
-    wire: Wire, body: bytes = orjson.dumps(COMMENT), *, length: int | None = None
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Send a comment, or the beginning of one, over a connection of one's own, which is dropped at the end."""
-    signed = "".join(f"{k}: {v}\r\n" for k, v in wire.sign("POST", f"{PREFIX}comment_ticket", (), (body,)).items())
-    lines = (
-        f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\n{signed}\r\n"
-    )
-    url = URL(wire.sandbox.url)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(f"POST {PREFIX}comment_ticket HTTP/1.1\r\n{lines}".encode() + body)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
@@ -237,7 +169,7 @@ async def test_reads_and_uploads_meet_them_too(operation: str, kind: Kind) -> No
             case "list_tickets":
                 return await wire.send("POST", "list_tickets", b"{}")
             case "upload_file":
-                return await wire.send("POST", "upload_file", FORM, content_type="multipart/form-data; boundary=b")
+                return await wire.send("POST", "upload_file", form(b"hello"), content_type=FORM_TYPE)
             case _:
                 return await wire.send("GET", "base" if operation == "get_ticket" else "detail", query=[("id", "1001")])
 
@@ -276,11 +208,6 @@ async def test_a_refusal_does_not_wait_for_the_body() -> None:
             writer.write(b"}")
             with pytest.raises(ConnectionResetError):
                 await reader.read()
-
-
-def content_length(head: bytes) -> int:
-    """Return the length that the head of an answer promises."""
-    return next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
 
 
 async def test_half_of_a_body_comes_and_no_more() -> None:

@@ -5,39 +5,15 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 import pytest
 
-from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
+from tests.support.sandbox_files import FORM_TYPE, form, shown_url, upload
+from tests.support.sandbox_wire import PREFIX, Clock, wired
 from workorder_async.sandbox import Sandbox
-
-KIND = "multipart/form-data; boundary=xyz"
-
-
-def form(content: bytes, file_name: str = "test.png", file_type: str = "image/png") -> bytes:
-    """Write the form that an upload is."""
-    head = f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{file_name}"\r\nContent-Type: {file_type}'
-    return head.encode() + b"\r\n\r\n" + content + b"\r\n--xyz--\r\n"
-
-
-async def upload(wire: Wire, content: bytes, **names: str) -> dict[str, Any]:
-    """Upload a file and return its Attachment."""
-    envelope = (await wire.send("POST", "upload_file", form(content, **names), content_type=KIND)).envelope
-    assert envelope["errno"] == 10000, envelope
-    attachment: dict[str, Any] = envelope["data"]
-    return attachment
-
-
-async def shown_url(wire: Wire, attachment: dict[str, Any]) -> str:
-    """Attach an uploaded file to a new ticket, and return the URL that detail shows for it."""
-    created = await wire.post("create", ticket_request() | {"attachment": [attachment]})
-    detail = (await wire.get("detail", id=created["data"]["id"]))["data"]
-    url: str = detail["attachment"][0]["file_path"]
-    return url
 
 
 async def test_an_upload_is_answered_with_the_documents_attachment() -> None:
@@ -116,10 +92,10 @@ async def test_a_temporary_url_cannot_be_made_up() -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "errno"),
     [
-        (b"", KIND, 90007),
+        (b"", FORM_TYPE, 90007),
         (b"{}", "application/json", 90007),
-        (form(b"x")[:-20], KIND, 90007),
-        (form(b"x").replace(b'name="file"', b'name="data"'), KIND, 90004),
+        (form(b"x")[:-20], FORM_TYPE, 90007),
+        (form(b"x").replace(b'name="file"', b'name="data"'), FORM_TYPE, 90004),
     ],
 )
 async def test_what_is_no_upload_is_refused(tmp_path: Path, body: bytes, kind: str, errno: int) -> None:
@@ -138,7 +114,7 @@ async def test_an_upload_is_signed_over_the_bytes_that_arrived() -> None:
             signed = wire.sign("POST", PREFIX + "upload_file", (), (good,))
             bad = good[:2_000_000] + b"b" + good[2_000_001:]
             for body, errno in ((good, 10000), (bad, 90001)):
-                answer = await wire.send("POST", "upload_file", body, content_type=KIND, headers=signed)
+                answer = await wire.send("POST", "upload_file", body, content_type=FORM_TYPE, headers=signed)
                 assert answer.envelope["errno"] == errno
 
 
@@ -172,7 +148,7 @@ async def test_a_large_upload_needs_little_memory() -> None:
             yield piece
 
     async with wired(Sandbox(0)) as wire:
-        headers = {"Content-Type": KIND, **wire.sign("POST", PREFIX + "upload_file", (), pieces())}
+        headers = {"Content-Type": FORM_TYPE, **wire.sign("POST", PREFIX + "upload_file", (), pieces())}
         url = wire.sandbox.url + PREFIX + "upload_file"
         tracemalloc.start()
         try:
@@ -202,7 +178,7 @@ async def test_others_are_answered_while_an_upload_comes_in() -> None:
             await rest.wait()
             yield whole[50:]
 
-        headers = {"Content-Type": KIND, **wire.sign("POST", PREFIX + "upload_file", (), (whole,))}
+        headers = {"Content-Type": FORM_TYPE, **wire.sign("POST", PREFIX + "upload_file", (), (whole,))}
         url = wire.sandbox.url + PREFIX + "upload_file"
         async with asyncio.TaskGroup() as group:
 

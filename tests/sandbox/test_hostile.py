@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.test_faults import comment
+from tests.support.sandbox_faults import comment
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Errno, Fault, Kind, Sandbox

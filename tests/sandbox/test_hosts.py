@@ -8,8 +8,8 @@ import orjson
 import pytest
 from yarl import URL
 
-from tests.sandbox.test_files import shown_url, upload
 from tests.support.cli_runs import start
+from tests.support.sandbox_files import shown_url, upload
 from tests.support.sandbox_wire import PREFIX, Answer, Wire, wired
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox

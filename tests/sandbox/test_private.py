@@ -7,8 +7,8 @@ from stat import S_IMODE
 
 import pytest
 
-from tests.sandbox.test_files import upload
 from tests.support.cli_runs import child_environment
+from tests.support.sandbox_files import upload
 from tests.support.sandbox_wire import wired
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
@@ -20,7 +20,7 @@ import asyncio, os, sys
 from pathlib import Path
 from stat import S_IMODE
 from tests.support.sandbox_wire import ticket_request, wired
-from tests.sandbox.test_files import upload
+from tests.support.sandbox_files import upload
 from workorder_async.sandbox import Sandbox
 
 def show(folder):

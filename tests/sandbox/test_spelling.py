@@ -4,7 +4,8 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.sandbox.test_faults import FORM, comment
+from tests.support.sandbox_faults import comment
+from tests.support.sandbox_files import FORM_TYPE, form
 from tests.support.sandbox_wire import Clock, ticket_request, wired
 from workorder_async.models import JSON
 from workorder_async.sandbox import Sandbox
@@ -18,9 +19,7 @@ async def answers(sandbox: Sandbox) -> list[dict[str, Any]]:
         got = [await wire.post("list_tickets", {"page": page, "page_size": 50}) for page in (1, 2, 3, 4)]
         for id in (1001, 1044, 1150):
             got += [await wire.get("base", id=id), await wire.get("detail", id=id)]
-        got.append(
-            (await wire.send("POST", "upload_file", FORM, content_type="multipart/form-data; boundary=b")).envelope
-        )
+        got.append((await wire.send("POST", "upload_file", form(b"hello"), content_type=FORM_TYPE)).envelope)
         got.append(await wire.post("create", ticket_request() | {"tags": [1, 2]}))
         got += [(await comment(wire)).envelope, await wire.get("base", id=7)]
     return got

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import orjson
 from attrs import define, field
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -82,3 +83,13 @@ async def serving(*script: Handler | bytes) -> AsyncIterator[Wire]:
         for writer in connections.values():
             writer.close()
         await asyncio.gather(*(writer.wait_closed() for writer in connections.values()), return_exceptions=True)
+
+
+def data(value: object, errno: int = 10000) -> bytes:
+    """Return an answer of the platform with this data."""
+    return http(orjson.dumps({"errno": errno, "errmsg": "", "data": value, "request_id": "r1"}))
+
+
+async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close a connection without an answer."""
+    writer.close()

@@ -1,7 +1,8 @@
-"""Whether a platform accepts anything of a batch, while it has refused everything with one errno that says nothing.
+"""The doubt that a batch begins with: whether the platform accepts anything of it.
 
-A wrong secret may be answered with an errno that nobody gave a meaning. Until something else comes back, few mutations
-are under way, a read tells whether reading is refused too, and so many refusals are an end.
+A platform may answer a wrong secret with an errno that nobody gave a meaning. So only a few mutations are under way
+until one gets another answer. After the first refusal, one read tells whether reading is refused too. If it is, or if
+the first sixteen mutations are all refused, the batch should stop.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ _MOST = 16
 
 
 class Doubt:
-    """The doubt of one batch; `read` is a cheap request. `reason` says why the batch should stop, once it should."""
+    """The doubt of one batch. `read` makes a cheap request. `reason` says why the batch should stop, or is empty."""
 
     def __init__(self, read: Callable[[], Awaitable[object]]) -> None:
         self._read = read
@@ -32,14 +33,14 @@ class Doubt:
             self._turns.release()
 
     def leave(self, outcome: Outcome) -> None:
-        """Learn from a mutation that was let in."""
+        """Learn from the outcome of a mutation that has entered."""
         if self._is_over:
             return
         error = outcome.error
         if outcome.state in (State.DONE, State.ALREADY) or self._is_meaningful(error):
             self.end()
         elif isinstance(error, ApiError) and type(error) is ApiError:
-            # Its turn is not given back.
+            # Its turn is not given back: after so many refusals none may enter.
             self._refused += 1
             if self._refused == _MOST and not self.reason:
                 self.reason = (
@@ -51,7 +52,7 @@ class Doubt:
             self._turns.release()
 
     async def is_founded(self, error: WorkorderError) -> bool:
-        """Tell whether reading is refused like this mutation was; nothing is worth looking for then."""
+        """Tell whether reading is refused like this mutation was; then nothing can be settled."""
         if not isinstance(error, ApiError) or type(error) is not ApiError or self._is_meaningful(error):
             return False
         async with self._reading:
@@ -67,23 +68,24 @@ class Doubt:
                             f"{{{error.errno}: AuthenticationError}}), and such a batch stops at once"
                         )
                 except WorkorderError:
-                    pass  # it tells nothing
+                    pass  # this tells nothing
                 self._was_read = True
         return bool(self.reason) and error.errno == self._errno
 
     def end(self) -> None:
-        """Let all come: something was accepted, or the batch stops."""
+        """Let all enter: something was accepted, or the batch stops."""
         if not self._is_over:
             self._is_over = True
             self._turns.release()
 
     def _is_meaningful(self, error: WorkorderError | None) -> bool:
-        """Tell whether an answer shows that the signature was accepted: it is about the mutation, or differs."""
+        """Tell whether a refusal shows that the signature was accepted: it has a meaning, or is unlike the others."""
         if type(error) is ApiError:
             return self._errno not in (None, error.errno)
         return isinstance(error, ApiError) and not isinstance(error, AuthenticationError | RateLimitedError)
 
 
 def _named(error: ApiError) -> str:
+    """Return the errno, and the platform's words for it."""
     words = " ".join(error.errmsg.split())[:100]
     return f"errno {error.errno}{f' ({words})' if words else ''}"

@@ -7,8 +7,9 @@ from time import perf_counter
 from attrs import evolve
 
 from workorder_async.batches.doubt import Doubt
-from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.journal import Journal
 from workorder_async.batches.outcomes import Outcome, State, ended, ticket_id_of
+from workorder_async.batches.standings import Entry, Standing
 from workorder_async.client.client import WorkorderClient
 from workorder_async.client.settling import trace
 from workorder_async.errors import (

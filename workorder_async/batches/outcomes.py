@@ -1,4 +1,4 @@
-"""What became of the mutations of a batch: a state each, and a report of them all."""
+"""What became of the mutations of a batch: a state of each, and a report of all."""
 
 from collections import Counter
 from enum import Enum
@@ -10,23 +10,23 @@ from workorder_async.models import CreateTicket, Mutation
 
 
 class State(Enum):
-    """What became of a mutation; each ends in exactly one."""
+    """What became of a mutation. Each mutation ends in exactly one state."""
 
     DONE = "done"
     """It was carried out."""
     ALREADY = "already"
-    """It was so before: the ticket was closed, or rejected."""
+    """The ticket was closed, or rejected, before."""
     REJECTED = "rejected"
-    """The platform said no: with an errno, in an answer of its own. The next run sends it again."""
+    """The platform refused it, with an errno in an answer of its own. The next run sends it again."""
     NOT_SENT = "not sent"
-    """This run did nothing: it did not reach the platform, was turned away unread, or was cancelled or stopped before.
+    """Nothing happened in this run: it did not reach the platform, was turned away unread, or was cancelled or stopped.
 
-    What an earlier run did with the rest of a list that was stopped stands in the journal, and is not looked up.
+    An earlier run may have done it, if it is in the rest of a list that was stopped: the journal is not asked then.
     """
     UNKNOWN = "unknown"
-    """It was sent, or may have been by an earlier run, and nothing shows what became of it; it is not sent again."""
+    """This run sent it, or an earlier one may have, and nothing shows what became of it. It is not sent again."""
     SKIPPED = "skipped"
-    """An equal one was done, or is being done: by this batch, or by an earlier run with the same journal."""
+    """An equal one was done or is being done, by this batch or by an earlier run with the same journal."""
 
 
 @frozen
@@ -38,11 +38,11 @@ class Outcome:
     state: State
     """What became of it."""
     error: WorkorderError | None = None
-    """Why, where it was not simply done."""
+    """Why, if it was not simply done."""
     ticket_id: int = 0
-    """The ticket; of a creation the new one, 0 where it is not known."""
+    """The ticket; of a creation the new one, 0 if it is not known."""
     attempts: int = 0
-    """Requests that were started for it."""
+    """Attempts that were started for it."""
     request_id: str = ""
     """The platform's id of the last answer."""
     elapsed: float = 0.0
@@ -67,7 +67,7 @@ class BatchReport:
     seconds: float = 0.0
     """Seconds that all mutations took, added up."""
     stopped: str = ""
-    """Why the batch stopped before its end; empty where it did not."""
+    """Why the batch stopped before its end; empty if it did not."""
 
     @property
     def total(self) -> int:

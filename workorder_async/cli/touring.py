@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from attrs import define, field
 
-from workorder_async.cli.commands.export import write_lines, written_whole
+from workorder_async.cli.commands.export import write_lines
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal.progress import Bar
+from workorder_async.durable import written_whole
 from workorder_async.models import (
     Attachment,
     CloseTicket,
@@ -65,7 +66,8 @@ class Tour:
 
     async def close_pending(self, number: int) -> None:
         """Close pending tickets on their creators' behalf, at most 16 at a time."""
-        from workorder_async.batches.batch import BatchReport, State, run_batch
+        from workorder_async.batches.batch import run_batch
+        from workorder_async.batches.outcomes import BatchReport, State
 
         pending: list[TicketSummary] = []
         async with self.client.walk(TicketQuery(status=TicketStatus.PENDING)) as walk:

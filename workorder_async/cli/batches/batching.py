@@ -25,7 +25,7 @@ from workorder_async.models import CloseTicket, CommentTicket, RejectTicket
 from workorder_async.protocol.codec import encode
 
 if TYPE_CHECKING:
-    from workorder_async.batches.batch import Outcome
+    from workorder_async.batches.outcomes import Outcome
     from workorder_async.cli.batches.tally import Tally
     from workorder_async.client.client import WorkorderClient
 
@@ -240,7 +240,7 @@ async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "Workorder
 
 async def _look(client: "WorkorderClient", tally: "Tally") -> None:
     """Look for what was under way and got no answer; what is not there may still come, and stays in `cut_short`."""
-    from workorder_async.batches.batch import State
+    from workorder_async.batches.outcomes import State
 
     async def look(outcome: "Outcome") -> None:
         error = outcome.error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from workorder_async.batches.batch import BatchReport, Outcome, State
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json, sentence
 from workorder_async.cli.terminal.output import note, tell, write_json
 from workorder_async.cli.terminal.progress import Bar

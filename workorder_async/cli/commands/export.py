@@ -1,10 +1,8 @@
 """`workorder export`: tickets to a file of JSON Lines that has its name only once it is complete."""
 
-import os
-import secrets
 import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -17,6 +15,7 @@ from workorder_async.cli.terminal.output import note, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import run
 from workorder_async.cli.values import Whole
+from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
 from workorder_async.models import JSON, TicketQuery
 from workorder_async.protocol.codec import encode, to_json
@@ -117,40 +116,3 @@ async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
         except StopAsyncIteration:
             return
         yield page, page.total
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name when the block ends well; else nothing is left of it.
-
-    Its owner alone may read it, for tickets hold customers' data. A device or a pipe is written to directly. Raises
-    `ConfigError` where the file cannot be made, and `OSError` with the path where it cannot be filled.
-    """
-    special = path.exists() and not path.is_file() and not path.is_dir()
-    # The target of /dev/stdout, where that is a pipe, is no path that could be opened.
-    target = path if special else Path(os.path.realpath(path))
-    temporary = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        if target.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        if not special:
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o600))
-            temporary.chmod(0o600)  # a umask may have taken rights from its owner too
-        file = temporary.open("wb")
-    except OSError as error:
-        place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}{place}") from None
-    try:
-        with file:
-            yield file
-            file.flush()
-            if not special:
-                os.fsync(file.fileno())
-        if not special:
-            temporary.replace(target)
-    except BaseException as error:
-        if not special:
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
-        raise

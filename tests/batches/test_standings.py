@@ -1,0 +1,146 @@
+"""standings.py: the table at its head, read from there, square by square."""
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from workorder_async.batches import standings
+from workorder_async.batches.standings import Entry, Standing, Standings
+
+LINE = b'{"intent":"a","operation":"CommentTicket","mutation":{"id":1},"began":100.5,"trace":"t"}\n'
+ENTRY = Entry("a", "CommentTicket", {"id": 1}, 300.0, "t")
+Step = Callable[[Standings], object]
+
+
+def intent(known: Standings) -> None:
+    """Read an intent of an earlier run."""
+    known.read_intent("a", 100.5, LINE, "t")
+
+
+def read(state: str) -> Step:
+    """Return a step that reads an outcome of an earlier run."""
+    return lambda known: known.read_outcome("a", state)
+
+
+def ends(state: str) -> Step:
+    """Return a step that ends the mutation in this run."""
+    return lambda known: known.end("a", state)
+
+
+def begin(known: Standings) -> None:
+    """Begin the mutation in this run."""
+    known.begin(ENTRY)
+
+
+#: How a mutation comes to each standing.
+WAYS: dict[str, list[list[Step]]] = {
+    "NEW": [[], [intent, read("REJECTED")], [begin, ends("NOT_SENT")]],
+    "OPEN": [[intent], [intent, read("UNKNOWN")], [intent, read("DONE"), intent]],
+    "BEGUN": [[begin], [intent, begin], [begin, ends("UNKNOWN")]],
+    "DONE": [[intent, read("DONE")], [intent, read("ALREADY"), begin]],
+}
+EVENTS: dict[str, list[Step]] = {
+    "an intent": [intent],
+    "in the file: DONE or ALREADY": [read("DONE"), read("ALREADY")],
+    "in the file: UNKNOWN": [read("UNKNOWN")],
+    "in the file: any other outcome": [read("REJECTED"), read("NOT_SENT"), read("SKIPPED")],
+    "it is begun": [begin],
+    "in this run: DONE or ALREADY": [ends("DONE"), ends("ALREADY")],
+    "in this run: UNKNOWN": [ends("UNKNOWN")],
+    "in this run: any other outcome": [ends("REJECTED"), ends("NOT_SENT")],
+}
+
+
+def squares() -> list[tuple[str, str, str]]:
+    """Read the table: the event, the standing before, and what is said to come of it."""
+    found, half = [], ""
+    for line in (standings.__doc__ or "").splitlines():
+        if not line.startswith(" " * 4) or "What begun means" in line:
+            continue
+        name, *cells = (line[:38], *line[38:].split(maxsplit=3))
+        half = name[:18].strip() or half
+        event = name[18:].strip()
+        event = event if event in EVENTS else f"{half} {event}"
+        if event in EVENTS:
+            found += [(event, before, after) for before, after in zip(WAYS, cells, strict=True)]
+    return found
+
+
+def test_the_table_is_read() -> None:
+    """Every event has its row, and every standing its column."""
+    assert [event for event, before, _ in squares() if before == "NEW"] == list(EVENTS)
+    assert len(squares()) == len(EVENTS) * len(Standing) == len(EVENTS) * len(WAYS)
+
+
+@pytest.mark.parametrize(("event", "before", "after"), [square for square in squares() if square[2] != "-"])
+def test_a_square(event: str, before: str, after: str) -> None:
+    """Whatever way led to a standing, the event leads to the next one, or is refused."""
+    for way in WAYS[before]:
+        for step in EVENTS[event]:
+            with closing(Standings()) as known:
+                known.open()
+                for earlier in way:
+                    earlier(known)
+                assert known._of("a")[0] is Standing[before]
+                if after == "(refused)":
+                    with pytest.raises(ValueError, match="an outcome of nothing"):
+                        step(known)
+                else:
+                    step(known)
+                    assert known._of("a")[0] is Standing[before if after == "." else after]
+
+
+@pytest.mark.parametrize(
+    ("before", "answer"),
+    [
+        ("NEW", (Standing.NEW, 300.0)),
+        ("OPEN", (Standing.OPEN, 100.5)),
+        ("BEGUN", (Standing.DONE, None)),
+        ("DONE", (Standing.DONE, 100.5)),
+    ],
+)
+def test_what_beginning_answers(before: str, answer: tuple[Standing, float | None]) -> None:
+    """New ones begin now, open ones when they first began, and neither what is in hand nor what is done is sent."""
+    for way in WAYS[before]:
+        with closing(Standings()) as known:
+            known.open()
+            for earlier in way:
+                earlier(known)
+            standing, began = known.begin(ENTRY)
+            assert (standing, began) == (answer[0], began if answer[1] is None else answer[1])
+
+
+def test_a_beginning_that_is_taken_back() -> None:
+    """What an earlier run left open is whole again, with its own words and its own moment."""
+    with closing(Standings()) as known:
+        known.open()
+        intent(known)
+        left = known.left_open()
+        assert left == [Entry("a", "CommentTicket", {"id": 1}, 100.5, "t")]
+        begin(known)
+        assert known.left_open() == []
+        known.leave_open("a")
+        assert known.left_open() == left
+
+
+def test_a_done_one_whose_intent_nobody_wrote() -> None:
+    """An outcome alone says enough: it is not sent."""
+    with closing(Standings()) as known:
+        known.open()
+        known.read_outcome("a", "DONE")
+        assert known.begin(ENTRY)[0] is Standing.DONE
+
+
+def test_twins() -> None:
+    """Another mutation with the same trace is a twin, whatever became of it; one without a trace has none."""
+    with closing(Standings()) as known:
+        known.open()
+        begin(known)
+        assert not known.has_twin(ENTRY)
+        other = Entry("b", "CommentTicket", {"id": 1}, 1.0, "t")
+        assert known.has_twin(other)
+        known.end("a", "REJECTED")
+        assert known.has_twin(other)
+        known.begin(Entry("c", "CloseTicket", {"id": 1}, 1.0))
+        assert not known.has_twin(Entry("d", "CloseTicket", {"id": 2}, 1.0))

@@ -1,0 +1,64 @@
+"""What tests of whole batches ask a sandbox for, and what they compare."""
+
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
+from workorder_async import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket, WorkorderClient
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.identity import Mutations
+from workorder_async.batches.outcomes import Outcome, State
+from workorder_async.sandbox import Sandbox
+
+
+async def closes(client: WorkorderClient, count: int) -> list[CloseTicket]:
+    """Return closes that the sandbox would carry out."""
+    rows = (await client.list_tickets(PENDING, page_size=100)).tickets
+    assert len(rows) >= count
+    return [close_of(row.id, row.creator_name) for row in rows[:count]]
+
+
+async def mixed(client: WorkorderClient, count: int) -> list[Mutation]:
+    """Return mutations of all four kinds, each on a ticket of its own, that the sandbox would carry out."""
+    batch: list[Mutation] = []
+    for number, close in enumerate(await closes(client, count)):
+        kinds: list[Mutation] = [
+            close,
+            RejectTicket(id=close.id, detail=f"不属于本产品线 {number}"),
+            CommentTicket(id=close.id, detail=f"已联系客户 {number}"),
+            creation(f"新工单 {number}"),
+        ]
+        batch.append(kinds[number % 4])
+    return batch
+
+
+async def ran(client: WorkorderClient, mutations: Mutations, **options: Any) -> list[Outcome]:
+    """Run a batch to its end."""
+    async with aclosing(run_batch(client, mutations, **options)) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+def asked(mutation: Mutation) -> tuple[str, object]:
+    """Return what tells mutations apart in the sandbox's record."""
+    operation = OPERATIONS[type(mutation).__name__.removesuffix("Ticket").lower()]
+    return operation, mutation.title if isinstance(mutation, CreateTicket) else mutation.id
+
+
+def happened(sandbox: Sandbox) -> Counter[tuple[str, object]]:
+    """Count what the sandbox carried out, as `asked` tells it."""
+    return Counter(
+        (one.operation, one.request["title"] if one.operation == "create_ticket" else one.ticket_id)
+        for one in sandbox.applied
+    )
+
+
+def states(outcomes: list[Outcome]) -> Counter[State]:
+    """Count the states."""
+    return Counter(outcome.state for outcome in outcomes)
+
+
+def lines_of(journal: Path) -> list[bytes]:
+    """Return the lines of a journal."""
+    return journal.read_bytes().splitlines()

@@ -1,0 +1,197 @@
+"""The workers of a batch: each pulls a mutation, carries it out, hands its outcome over, and pulls the next."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from itertools import islice
+
+from workorder_async.batches.doubt import Doubt
+from workorder_async.batches.identity import Mutations, key_of
+from workorder_async.batches.journal import Journal, to_its_end
+from workorder_async.batches.once import Once
+from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
+from workorder_async.batches.standings import Entry
+from workorder_async.client.client import WorkorderClient
+from workorder_async.errors import AuthenticationError, JournalError
+from workorder_async.models import Mutation
+from workorder_async.transport.limits import Lane
+
+
+class Workers:
+    """The workers of one batch and what they share. They start at once; `finish` ends them.
+
+    `failure` is what `run_batch` raises after their end.
+    """
+
+    def __init__(
+        self,
+        client: WorkorderClient,
+        mutations: Mutations,
+        journal: Journal,
+        report: BatchReport,
+        *,
+        concurrency: int,
+        verify: bool,
+        stop_after: int | None,
+    ) -> None:
+        self._doubt = Doubt(lambda: client.list_tickets(page_size=1))
+        self._once = Once(client, journal, self._doubt, Lane(concurrency), verify=verify)
+        self._list = mutations if isinstance(mutations, Sequence) else None
+        self._source: AsyncIterator[Mutation] = (
+            aiter(mutations) if isinstance(mutations, AsyncIterable) else _each(mutations)
+        )
+        self._waiting: asyncio.Timeout | None = None  # for the source; a stop ends it
+        self._journal = journal
+        self._report = report
+        self._stop_after = stop_after
+        self._failures_in_a_row = 0
+        self._pulling = asyncio.Lock()
+        self._ended: deque[Outcome] = deque()
+        self._changed = asyncio.Condition()
+        self._room = self._working = concurrency
+        self._pulled = 0
+        self._exhausted = self._stopped = False
+        self.failure: BaseException | None = None
+        self._left: deque[Entry] | None = None
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(concurrency)]
+
+    # What a worker does
+
+    async def _work(self) -> None:
+        """Carry out the batch's mutations, then settle what earlier runs left open."""
+        try:
+            while (pulled := await self._pull()) is not None:
+                await self._hand_over(await self._outcome_of(*pulled))
+            while (entry := await self._pull_left()) is not None:
+                await self._hand_over(await self._once.settle_left(entry))
+        except Exception as error:  # noqa: BLE001 - run_batch raises it when the others have ended
+            await self._fail(error)
+        finally:
+            self._working -= 1
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _pull(self) -> tuple[str, Mutation] | None:
+        """Return the next mutation and its key; None where there is none, or the batch stops."""
+        async with self._pulling:
+            await self._wait_for_room()
+            if self._stopped or self._exhausted:
+                return None
+            self._waiting = waiting = asyncio.timeout(None)
+            try:
+                async with waiting:
+                    mutation = await anext(self._source)
+                pulled = key_of(mutation), mutation
+            except StopAsyncIteration:
+                self._exhausted = True
+                return None
+            except Exception as error:  # noqa: BLE001 - whatever the iterable raises; what was pulled goes on
+                self._exhausted = True
+                if not waiting.expired():
+                    self.failure = self.failure or error
+                    self._report.stopped = self._report.stopped or f"{type(error).__name__}: {error}"
+                return None
+            finally:
+                self._waiting = None
+            self._pulled += 1
+            return pulled
+
+    async def _pull_left(self) -> Entry | None:
+        """Return a mutation that an earlier run left open and that was not among this batch's own."""
+        async with self._pulling:
+            await self._wait_for_room()
+            if self._stopped or self.failure is not None:
+                return None
+            if self._left is None:
+                self._left = deque(await self._journal.left_open())
+            return self._left.popleft() if self._left else None
+
+    async def _wait_for_room(self) -> None:
+        """Wait until the consumer has taken enough outcomes."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._stopped)
+
+    async def _outcome_of(self, key: str, mutation: Mutation) -> Outcome:
+        try:
+            await self._doubt.enter()
+            outcome = await self._once.carry_out(key, mutation, lambda: self._stopped)
+        except JournalError as error:
+            await self._fail(error)
+            outcome = Outcome(mutation, State.NOT_SENT, error)
+        except asyncio.CancelledError:
+            self._report.note(self._once.cut_short(key, mutation))
+            raise
+        self._doubt.leave(outcome)
+        return outcome
+
+    async def _hand_over(self, outcome: Outcome) -> None:
+        """Give an outcome to the consumer, and stop the batch where it is a reason to."""
+        self._report.note(outcome)
+        if outcome.state in SETTLED:
+            self._failures_in_a_row = 0
+        else:
+            self._failures_in_a_row += 1
+        async with self._changed:
+            self._ended.append(outcome)
+            self._changed.notify_all()
+        if isinstance(outcome.error, AuthenticationError):
+            await self._stop(f"authentication failed: {outcome.error}")
+        elif self._doubt.reason:
+            await self._stop(self._doubt.reason)
+        elif self._stop_after is not None and self._failures_in_a_row >= self._stop_after:
+            await self._stop(f"{self._failures_in_a_row} failures in a row")
+
+    async def _stop(self, why: str) -> None:
+        """Pull no more, also where a worker waits for the source; what is under way goes on."""
+        self._report.stopped = self._report.stopped or why
+        self._stopped = True
+        self._doubt.end()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.reschedule(0)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _fail(self, error: Exception) -> None:
+        self.failure = self.failure or error
+        await self._stop(f"{type(error).__name__}: {error}")
+
+    # What the consumer asks for
+
+    async def next_outcome(self) -> Outcome | None:
+        """Return the next outcome; None when every worker has ended and all outcomes were returned."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ended or not self._working)
+            self._changed.notify_all()
+            return self._ended.popleft() if self._ended else None
+
+    def rest(self) -> Iterator[Outcome]:
+        """Yield an outcome for each mutation that a list still held when the batch stopped."""
+        if self._stopped and self._list is not None:
+            for mutation in islice(self._list, self._pulled, None):
+                outcome = Outcome(mutation, State.NOT_SENT)
+                self._report.note(outcome)
+                yield outcome
+
+    async def finish(self, patience: float) -> None:
+        """Pull no more, give what is under way `patience` seconds to end, then cancel it.
+
+        The intents of what was cancelled stay in the journal.
+        """
+        try:
+            if self._working:
+                await self._stop("left before its end")
+            await asyncio.wait(self._tasks, timeout=patience)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            try:
+                await to_its_end(asyncio.wait(self._tasks))
+            finally:
+                if isinstance(self._source, AsyncGenerator):
+                    await self._source.aclose()
+
+
+async def _each(mutations: Iterable[Mutation]) -> AsyncGenerator[Mutation, None]:
+    for mutation in mutations:
+        yield mutation
