@@ -13,15 +13,18 @@ from importlib.metadata import PackageNotFoundError, version
 from cyclopts import App, CycloptsError, Parameter
 
 from workorder_async.cli import failures
-from workorder_async.cli.commands.changing import create, upload
 from workorder_async.cli.commands.close import close
+from workorder_async.cli.commands.comment import comment
+from workorder_async.cli.commands.create import create
 from workorder_async.cli.commands.demo import demo
-from workorder_async.cli.commands.detect import detect
 from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.commands.export import export
-from workorder_async.cli.commands.reading import list_tickets, show
-from workorder_async.cli.commands.remarking import comment, reject
+from workorder_async.cli.commands.list import list_tickets
+from workorder_async.cli.commands.reject import reject
 from workorder_async.cli.commands.sandbox import sandbox
+from workorder_async.cli.commands.show import show
+from workorder_async.cli.commands.sign_detect import detect
+from workorder_async.cli.commands.upload import upload
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
 from workorder_async.cli.failures import EXIT_CODES
 from workorder_async.cli.terminal.output import note, out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
-from workorder_async.cli.commands.export import doubt
+from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import Flag
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal.output import note

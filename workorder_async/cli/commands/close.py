@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 from attrs import evolve
 from cyclopts import Parameter
 
-from workorder_async.cli.batches.batching import Task, carry_out
+from workorder_async.cli.attachments import upload_all
+from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Change, Chosen, TicketNumbers, choice
-from workorder_async.cli.commands.changing import upload_all
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.values import TIME_HELP, ExistingFile, Whole, point_in_time

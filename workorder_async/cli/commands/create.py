@@ -1,4 +1,4 @@
-"""`workorder create` and `upload`: what makes one thing."""
+"""`workorder create`: one new ticket, with its files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,12 @@ from attrs import evolve
 from cyclopts import Parameter
 
 from workorder_async.cli import interrupting
+from workorder_async.cli.attachments import upload_all
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
-from workorder_async.cli.terminal.output import print_fields, tell, write_json
-from workorder_async.cli.terminal.progress import Bar
+from workorder_async.cli.terminal.output import tell, write_json
 from workorder_async.cli.terminal.running import run
-from workorder_async.cli.terminal.ticket import attachment_fields
 from workorder_async.cli.values import TIME_HELP, ExistingFile, Whole, customer_account, point_in_time, text_or_stdin
-from workorder_async.models import Attachment, CreateTicket, Priority, TicketType
-from workorder_async.protocol.codec import encode
+from workorder_async.models import CreateTicket, Priority, TicketType
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
@@ -99,35 +97,4 @@ async def _create(
     async with client:
         attachments = await upload_all(client, files, author)
         await interrupting.create(client, evolve(ticket, attachment=attachments), tell_number)
-    return 0
-
-
-async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:
-    """Upload files one after the other, with a bar for each that takes its time; `author` replaces the platform's."""
-    attachments = []
-    for file in files:
-        with Bar(f"uploading {file.name}", unit="bytes") as bar:
-            attachment = await client.upload_file(file, on_progress=bar)
-        attachments.append(attachment if author is None else evolve(attachment, author=author))
-    return attachments
-
-
-def upload(
-    file: Annotated[ExistingFile, Parameter(help="The file.")],
-    /,
-    *,
-    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
-) -> int:
-    """Upload a file, and print what a ticket needs of it; `create` and `close` do so by themselves with --attach."""
-    return run(_upload(connection.client(), file, as_json=json))
-
-
-async def _upload(client: "WorkorderClient", file: Path, *, as_json: bool) -> int:
-    async with client:
-        [attachment] = await upload_all(client, [file])
-    if as_json:
-        write_json([encode(attachment)])
-    else:
-        print_fields(attachment_fields(attachment))
     return 0

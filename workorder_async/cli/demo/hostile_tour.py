@@ -16,8 +16,8 @@ import orjson
 from attrs import define, field
 
 from workorder_async.cli.commands.export import write_lines, written_whole
+from workorder_async.cli.demo.tour import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.cli.terminal.progress import Bar
-from workorder_async.cli.touring import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.errors import ApiError, NotSentError, OutcomeUnknownError, WorkorderError
 from workorder_async.models import Attachment, CloseTicket, CommentTicket
 

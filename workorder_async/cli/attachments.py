@@ -1,0 +1,23 @@
+"""The files that `create`, `close` and `upload` send to the platform, each with a bar."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from workorder_async.cli.terminal.progress import Bar
+from workorder_async.models import Attachment
+
+if TYPE_CHECKING:
+    from workorder_async.client.client import WorkorderClient
+
+
+async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:
+    """Upload files one after the other, with a bar for each that takes its time; `author` replaces the platform's."""
+    attachments = []
+    for file in files:
+        with Bar(f"uploading {file.name}", unit="bytes") as bar:
+            attachment = await client.upload_file(file, on_progress=bar)
+        attachments.append(attachment if author is None else evolve(attachment, author=author))
+    return attachments
