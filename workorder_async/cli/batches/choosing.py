@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
+from workorder_async.arguments import whole_within
 from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import Flag
 from workorder_async.cli.filters import TicketFilters
@@ -100,10 +101,7 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
 def _checked(ids: Iterable[int]) -> list[int]:
     """Return each once. Raises `ConfigError` for what is no ticket's number."""
     once = list(dict.fromkeys(ids))
-    for id in once:
-        if not 1 <= id <= _ID_MAX:
-            raise ConfigError(f"ID is {id}; it must be from 1 to {_ID_MAX}")
-    return once
+    return [whole_within("ID", id, 1, _ID_MAX) for id in once]
 
 
 def _from_file(source: str) -> list[int]:
