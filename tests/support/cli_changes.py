@@ -16,9 +16,7 @@ REQUIRED = {
     "--creator-name": "姜程",
 }
 
-
 CREATE = ["create", *(word for pair in REQUIRED.items() for word in pair)]
-
 
 CLOSER = ["--closer-id", "40084", "--closer-name", "姜程"]
 

@@ -12,7 +12,6 @@ from workorder_async.sandbox import Sandbox
 
 FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKORDER_SIGN_SCHEME"]
 
-
 STEPS = ["name", "connection", "answer", "clock", "signature"]
 
 

@@ -22,7 +22,6 @@ from workorder_async.protocol.codec import decode_rows, encode
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
 
-
 _PAGE = 100
 
 

@@ -11,8 +11,8 @@ from workorder_async.cli.terminal.asking import ask, ask_secret, can_ask
 from workorder_async.cli.terminal.output import note, tell
 from workorder_async.cli.values import ExistingFile
 from workorder_async.errors import ConfigError
+from workorder_async.protocol.detecting import detect as find_schemes
 from workorder_async.protocol.signing import SigningInput
-from workorder_async.protocol.signing import detect as find_schemes
 from workorder_async.secret import Secret
 
 
