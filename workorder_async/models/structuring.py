@@ -50,6 +50,8 @@ _MODELS: Final = (
 
 #: What makes each model of a JSON value.
 HOOKS: dict[type, Callable[[object], object]] = {}
+#: The generated text of each hook, to be read.
+SOURCES: dict[type, str] = {}
 #: What reads each field of each model, whatever came.
 FIELDS: dict[type, dict[str, Callable[[object], object]]] = {}
 #: The fields that hold a model, or a list of them.
@@ -150,13 +152,15 @@ def _make_hook(model: type) -> Callable[[object], object]:
         if members
     ]
     conditions += [f"v{index} < {SECONDS_END}" for index, field in enumerate(fields) if field.name.endswith("_time")]
-    lines += [f"if {' and '.join(conditions) or 'True'}:", *(f" {line}" for line in quick or ["pass"])]
+    joined = "\n    and ".join(conditions) or "True"
+    lines += [f"if ({joined}):", *(f" {line}" for line in quick or ["pass"])]
     lines += ["else:", *(f" {line}" for line in careful or ["pass"])]
     # A frozen class refuses plain assignment, and is rarely read.
     frozen = model in (Attachment, CustomerInfo)
     lines += [f"return model({picked})"] if frozen else ["made = new(model)"]
     lines += [] if frozen else [*(f"made.{field.name} = v{i}" for i, field in enumerate(fields)), "return made"]
-    exec("\n ".join(["def structure(value):", *lines]), names)  # noqa: S102 - the text is made of the names above
+    SOURCES[model] = "\n ".join(["def structure(value):", *lines])
+    exec(SOURCES[model], names)  # noqa: S102 - the text is made of the names above
     return cast("Callable[[object], object]", names["structure"])
 
 

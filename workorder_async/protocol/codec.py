@@ -1,7 +1,7 @@
 """Between JSON values and models: cattrs converters over generated hooks, and what is wrong where a value does not fit.
 
-Null, a missing field, and for anything but text also "", blanks and "null" are the field's default; fields that are not
-known are ignored. Otherwise a field holds what is plainly meant (`models/readings.py`):
+Null and a missing field are the field's default. For anything but text, so are "", blanks and "null". Unknown fields
+are ignored. Otherwise a field holds what is plainly meant (`models/readings.py`):
 
     a field of the kind    reads                                               and holds
     whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
@@ -15,8 +15,40 @@ known are ignored. Otherwise a field holds what is plainly meant (`models/readin
     `tags` of a detail     ["网络"]                                            [Tag(name="网络")]
     object                 "{...}"  []                                         a dict, {}
 
-Anything else, and JSON of more than 64 levels, is refused with its JSON path. Each model has one generated hook that
-checks the exact classes of a value's fields, and turns to their readers where that fails.
+Anything else is refused with its JSON path, and so is JSON of more than 64 levels.
+
+Each model has one generated hook (`models/structuring.py`). It checks the exact classes of all values at once. Where
+they are right, the values are taken as they are. Where they are not, each wrong value goes to the reader of its field.
+This is the hook of `Tag`:
+
+    def structure(value):
+     if value.__class__ is not dict: raise misfit('an object', value)
+     try: v0, v1, v2, v3, v4, v5 = pick(value)
+     except KeyError: v0, v1, v2, v3, v4, v5 = pick(blank | value)
+     if (v0.__class__ is v4.__class__ is v5.__class__ is int
+        and v1.__class__ is str
+        and v2.__class__ is v3.__class__ is bool
+        and v4 < 253402387200
+        and v5 < 253402387200):
+      pass
+     else:
+      if v0.__class__ is not int: v0 = read0(v0)
+      if v1.__class__ is not str: v1 = read1(v1)
+      if v2.__class__ is not bool: v2 = read2(v2)
+      if v3.__class__ is not bool: v3 = read3(v3)
+      if v4.__class__ is not int or v4 >= 253402387200: v4 = read4(v4)
+      if v5.__class__ is not int or v5 >= 253402387200: v5 = read5(v5)
+     made = new(model)
+     made.id = v0
+     made.name = v1
+     made.is_enabled = v2
+     made.is_deleted = v3
+     made.created_time = v4
+     made.updated_time = v5
+     return made
+
+`pick` takes the values of all fields out of an object, and `blank` has a null for each field. `new` makes an instance
+without a call of `__init__`. 253402387200 is the first second after the year 9999: a larger number is milliseconds.
 """
 
 import json
