@@ -1,7 +1,7 @@
 """What a value that is sent may be: the converters and validators that queries and mutations share.
 
-A validator refuses with a `ConfigError` that names the class and the field and says what would do, so that a request
-which the platform could only refuse is never made.
+A validator refuses a value with a `ConfigError` that names the class and the field, and says what would do. So no
+request is made that the platform could only refuse.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
-# Seconds beyond this are the year 5138: somebody passed milliseconds.
+# The year 5138: a larger number is milliseconds.
 _SECONDS_MAX = 10**11
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,6 +38,7 @@ def optional_seconds(value: int | datetime | None) -> int | None:
 
 
 def _read(kind: type[OpenEnum], value: int | str | OpenEnum) -> OpenEnum:
+    """Read a member; what is none is left as it is."""
     try:
         return kind.parse(value)
     except ConfigError:
@@ -80,6 +81,7 @@ def customers(values: Iterable[CustomerInfo]) -> tuple[CustomerInfo, ...]:
 
 
 def _several(values: Iterable[_T]) -> tuple[_T, ...]:
+    """Make a tuple; what cannot be one is left as it is."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         return cast("tuple[_T, ...]", values)
     return tuple(values)
@@ -91,11 +93,13 @@ def refuse(instance: object, attribute: "Attribute[Any]", why: str) -> ConfigErr
 
 
 def _named(instance: object, attribute: "Attribute[Any]") -> str:
+    """Return CLASS.FIELD, for a message."""
     return f"{type(instance).__name__}.{attribute.name}"
 
 
 def _within(instance: object, attribute: "Attribute[Any]", value: Any, low: int, high: int) -> None:
-    # Mutations are made by the ten thousand: the name is put together for what is refused alone.
+    """Accept a whole number from `low` to `high`."""
+    # Mutations are made by the ten thousand, so the name is made only for a value that is refused.
     if not (is_whole(value) and low <= value <= high):
         whole_within(_named(instance, attribute), value, low, high)
 
@@ -182,6 +186,7 @@ def are_authored_attachments(instance: object, attribute: "Attribute[Any]", valu
 
 
 def _check_attachment(instance: object, attribute: "Attribute[Any]", index: int, value: object) -> None:
+    """Accept an attachment that can be sent."""
     if not isinstance(value, Attachment):
         raise refuse(instance, attribute, f"[{index}] must be an Attachment from upload_file, not {kind_of(value)}")
     for name in ("file_name", "file_path", "file_type"):
@@ -218,6 +223,7 @@ def are_customers(instance: object, attribute: "Attribute[Any]", values: Any) ->
 
 
 def _is_number(value: object) -> bool:
+    """Tell whether this is a whole number of at most 64 bits."""
     return is_whole(value) and -_INT64_MAX <= value <= _INT64_MAX
 
 

@@ -89,8 +89,8 @@ _id_of: Final = itemgetter(*as_orjson_keeps(["id"]))
 def make_converter() -> Converter:
     """Make a cattrs converter with this module's rules, for use on its own or as part of a larger one.
 
-    It structures the models of answers from JSON values, and unstructures every model to JSON values: enumerations as
-    codes, and of what is sent only what was set.
+    It structures the models of answers from JSON values, and unstructures every model to JSON values. Enumerations are
+    written as codes. Of queries and mutations, only what was set is written.
     """
     converter = Converter(detailed_validation=False)
     for model, hook in HOOKS.items():
@@ -100,10 +100,12 @@ def make_converter() -> Converter:
 
 
 def _ignoring_type(read: Callable[[object], object]) -> Callable[[object, object], object]:
+    """Return a hook as cattrs calls it: with the type as well."""
     return lambda value, _: read(value)
 
 
 def _register_sent(converter: Converter) -> None:
+    """Let a converter write queries and mutations as what was set in them."""
     parts = override(unstruct_hook=_sent_parts, omit_if_default=True)
     for model in (TicketQuery, *get_args(Mutation)):
         overrides = {
@@ -140,8 +142,8 @@ def decode(model: type[T], answer: Answer) -> T:
 def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[Pagination, list[Row], list[int]]:
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
-    For walks and raw exports, which need no more of a row. A row that has no id to be read is left out and noted in
-    `skipped`; without that list it raises `DecodeError`, as an answer does that is no page at all.
+    Walks and raw exports need no more of a row. A row whose id cannot be read is left out and noted in `skipped`.
+    Without that list it raises `DecodeError`. An answer that is no page at all always does.
     """
     try:
         data = answer.data
@@ -166,6 +168,7 @@ def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[
 
 
 def _rows_in(data: JSON) -> list[Row]:
+    """Return the rows of a page's data; what they hold is not looked at."""
     rows = data.get("tickets") if isinstance(data, dict) else None
     if rows.__class__ is not list:
         rows = [] if readings.is_absent(rows) else readings.items(rows, names_of(TicketSummary))
@@ -182,12 +185,14 @@ def _plain_ids(rows: list[Row]) -> list[int] | None:
 
 
 def _id_in(row: object) -> int:
+    """Read the id of a row or of an answer. Raises `MisfitError`."""
     if not isinstance(row, dict):
         raise readings.misfit("an object", row)
     return cast("int", FIELDS[TicketSummary]["id"](row.get("id")))
 
 
 def _id_or_none(row: Row) -> int | None:
+    """Read the id of a row; None where it has none."""
     try:
         return _id_in(row)
     except MisfitError:
@@ -209,9 +214,9 @@ def created_time_of(row: Row) -> int | None:
 
 
 def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None) -> list[TicketSummary]:
-    """Turn some of an answer's rows, as `read_rows` gave them, into models.
+    """Turn rows of an answer, as `read_rows` gave them, into models.
 
-    A row that does not fit is left out and noted in `skipped`; without that list it raises `DecodeError`.
+    A row that does not fit is left out and noted in `skipped`. Without that list it raises `DecodeError`.
     """
     hook = cast("Callable[[Row], TicketSummary]", HOOKS[TicketSummary])
     try:
@@ -229,6 +234,7 @@ def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | Non
 
 
 def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, path: str, error: Exception) -> None:
+    """Note a row that does not fit; without a list for that, raise `DecodeError`."""
     failure = _decode_error(answer, path, error)
     if skipped is None:
         raise failure from None
@@ -236,12 +242,14 @@ def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, 
 
 
 def _explain(model: type, answer: Answer) -> DecodeError:
+    """Return the error for an answer that is known not to fit."""
     found = locate(model, answer.data, "$.data")
     assert found is not None  # noqa: S101 - it failed a moment ago, and nothing has changed since
     return _decode_error(answer, *found)
 
 
 def _decode_error(answer: Answer, path: str, error: Exception, message: str = "") -> DecodeError:
+    """Make the error for a value that does not fit at this path."""
     expected, got = error.args if isinstance(error, MisfitError) else ("a value", f"{type(error).__name__}: {error}")
     return DecodeError(
         message or f"{path} is {got}, expected {expected}",
@@ -255,7 +263,7 @@ def _decode_error(answer: Answer, path: str, error: Exception, message: str = ""
 
 
 def decode_created(answer: Answer) -> int:
-    """Return the id that `create` answered. Raises `DecodeError` where there is none; the ticket was created then."""
+    """Return the id that `create` answered. Without one it raises `DecodeError`, though the ticket was created."""
     try:
         return _id_in(answer.data)
     except MisfitError as error:

@@ -29,6 +29,7 @@ _REQUEST_PARTS = ("{body}", "{body_md5}", "{body_sha256}", "{path}", "{method}",
 
 
 def _templates(keyed: bool) -> Iterator[str]:
+    """Yield the templates of the catalogue, the plain ones first; unless `keyed`, each holds the secret."""
     names = ("{app_id}", "{timestamp}", "{secret}")
     choices = [order for size in (1, 2, 3) for order in permutations(names, size) if (keyed or "{secret}" in order)]
     with_request = [
@@ -61,9 +62,9 @@ def _templates(keyed: bool) -> Iterator[str]:
 def catalogue() -> Iterator[str]:
     """Yield every scheme that `detect` tries, as `DIGEST:TEMPLATE`, the plain ones first.
 
-    Each digest and its hmac-; the AppId, the timestamp and the secret (one to three of them, in every order), alone or
-    with method, path, query, body or a digest of the body before or after them, joined by nothing or by one of 13
-    separators; and `key=value` forms of the three under the usual names.
+    Each digest is tried, then each hmac-. The templates hold one to three of AppId, timestamp and secret, in every
+    order: alone, or with method, path, query, body or a digest of the body before or after them. The parts are joined
+    by nothing or by one of 13 separators. Then come `key=value` forms of the three under the usual names.
     """
     for keyed in (False, True):
         templates = list(dict.fromkeys(_templates(keyed)))
@@ -88,12 +89,12 @@ def detect(
 ) -> list[Scheme]:
     """Return the schemes of `catalogue()` that reproduce a request known to be accepted, the plainest first.
 
-    `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it (method, path,
-    query, body); without it only schemes over the three headers are found. An empty list means that the scheme is not
+    `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it: method, path,
+    query, body. Without it, only schemes over the three headers are found. An empty list means that the scheme is not
     in the catalogue, or that one of the values is not what was signed.
 
-    Raises `ConfigError` where `timestamp` is not whole seconds or milliseconds, `sign` not a hex or base64 digest, or
-    `app_id` or `secret` what no `SchemeSigner` takes.
+    Raises `ConfigError` for a `timestamp` that is not whole seconds or milliseconds, for a `sign` that is not a hex or
+    base64 digest, and for an `app_id` or `secret` that no `SchemeSigner` takes.
     """
     secret = Secret(secret)
     SchemeSigner(app_id, secret, "md5:{secret}")

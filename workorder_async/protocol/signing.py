@@ -1,6 +1,6 @@
 r"""Signing: what a signer is, and the one-line scheme language.
 
-The platform's signing algorithm stands in another, non-public document ("api接口鉴权"), so nothing here pretends to
+The platform's signing algorithm is in another document ("api接口鉴权"), which is not public: nothing here pretends to
 know it. A signer is anything with `sign(request) -> headers`; `SchemeSigner` is one whose algorithm is a line of text:
 
     DIGEST[,OPTION...]:TEMPLATE
@@ -46,9 +46,9 @@ _ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n", r"\\": "\\"}
 class SigningInput:
     """What there is to sign in one attempt: exactly what is sent, at the moment it is sent.
 
-    `path` is the URL's path, `query` its pairs before escaping, `body` the bytes of the body in pieces (none for a GET;
-    an upload's pieces are read from the disk as they are asked for), `timestamp_ms` milliseconds since the epoch by
-    the server's clock.
+    `path` is the URL's path, and `query` its pairs before escaping. `body` is the bytes of the body in pieces: none for
+    a GET, and for an upload read from the disk when they are asked for. `timestamp_ms` is milliseconds since the epoch
+    by the server's clock.
     """
 
     method: str
@@ -62,8 +62,8 @@ class Signer(Protocol):
     """Anything that can sign: write one where a line of scheme is not enough.
 
     `sign` is called once for every attempt and returns the headers to add; the platform wants `AppId`, `Timestamp`
-    and `Sign`. It is called in a thread for uploads, whose body is read from the disk, unless the signer has an
-    attribute `signs_body` that is False.
+    and `Sign`. For an upload it is called in a thread, since the body is read from the disk. A signer with an attribute
+    `signs_body` that is False is always called in the event loop.
     """
 
     def sign(self, request: SigningInput) -> Mapping[str, str]:
@@ -72,6 +72,8 @@ class Signer(Protocol):
 
 
 def _body_digest(digest: str) -> Callable[[SigningInput], Iterable[bytes]]:
+    """Return what makes the hex digest of a request's body."""
+
     def pieces(request: SigningInput) -> Iterable[bytes]:
         hasher = hashlib.new(digest)
         for chunk in request.body:
@@ -161,6 +163,7 @@ class Scheme:
 
 
 def _known_digest(name: str, digest: str) -> str:
+    """Return the digest of a scheme. Raises `ConfigError` for one that is unknown or missing here."""
     if digest not in DIGESTS:
         raise ConfigError(
             f"unknown digest {name!r} in the signing scheme; use one of {', '.join(DIGESTS)}, or hmac- before one"
@@ -171,6 +174,7 @@ def _known_digest(name: str, digest: str) -> str:
 
 
 def _options(options: Iterable[str]) -> tuple[str, str]:
+    """Return encoding and unit. Raises `ConfigError` for an option that is unknown or contradicts another."""
     chosen: dict[str, str] = {}
     for option in options:
         kind = "encoding" if option in ENCODINGS else "unit" if option in UNITS else None
@@ -183,6 +187,7 @@ def _options(options: Iterable[str]) -> tuple[str, str]:
 
 
 def _split_template(template: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the template as literal text and the placeholder behind it; the last text has None behind it."""
     if not template:
         raise ConfigError("the signing scheme has an empty template; for example {app_id}{timestamp}{secret}")
     _require_utf8("the signing scheme", template)
@@ -214,6 +219,7 @@ def _split_template(template: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _require_utf8(what: str, text: str) -> None:
+    """Raise `ConfigError` for text that has no UTF-8 bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -223,8 +229,8 @@ def _require_utf8(what: str, text: str) -> None:
 class SchemeSigner:
     """Signs by a scheme: adds `AppId`, `Timestamp` and `Sign` (API document: 请求Header of every endpoint).
 
-    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret stands in no repr, log, error or
-    traceback with locals, and a signer refuses to be pickled; make it anew where it is needed, for example with
+    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret is in no repr, log, error or traceback
+    with locals. A signer refuses to be pickled: make a new one where it is needed, for example with
     `WorkorderClient.from_env()`.
     """
 
@@ -252,7 +258,7 @@ class SchemeSigner:
         return {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
 
     def __repr__(self) -> str:
-        # A traceback with locals shows it half made, too.
+        # A traceback with locals also shows a signer that is half made.
         made = "scheme" in vars(self)
         return f"SchemeSigner(app_id={self.app_id!r}, scheme={self.scheme.text!r})" if made else "SchemeSigner()"
 

@@ -88,6 +88,7 @@ async def _hostile_demo(tickets: int, output: Path, closes: int, seed: int) -> i
 
 
 def _told(facts: list[tuple[str, str]], complaints: list[str]) -> int:
+    """Print facts and complaints, and return the exit code."""
     print_heading("what happened")
     print_fields(facts)
     for complaint in complaints:

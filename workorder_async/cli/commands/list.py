@@ -38,6 +38,7 @@ def list_tickets(
 
 
 async def _list(client: "WorkorderClient", query: TicketQuery, limit: int, *, as_json: bool) -> int:
+    """Print the tickets page by page, then how many there are."""
     shown = total = 0
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         async with client, aclosing(_pages(client, query, limit)) as pages:

@@ -199,6 +199,7 @@ class HostileTour:
                 await self._create_one(f"网关超时, 请协助排查 ({number})", f"已复现, 正在排查 ({number})")
 
     async def _create_one(self, title: str, comment: str) -> None:
+        """Create a ticket with a file, comment on it, and note what was said of both."""
         attachment = await self._upload()
         if attachment is None:
             return
@@ -226,6 +227,7 @@ class HostileTour:
         return None
 
     async def _say(self, operation: str, what: str, change: Callable[[], Awaitable[None]]) -> None:
+        """Make a change, and note what the client says of it."""
         try:
             await change()
         except OutcomeUnknownError:
@@ -264,6 +266,7 @@ class HostileTour:
         self._tell_what_struck()
 
     def _tell_what_struck(self) -> None:
+        """Add to the facts which faults struck, and how the list moved."""
         struck = Counter(one.fault.kind for one in self.sandbox.struck)
         drifted = self.sandbox.drifted
         moved = {
@@ -281,6 +284,7 @@ class HostileTour:
         ]
 
     def _require(self, holds: bool, complaint: str) -> None:
+        """Note a complaint where something does not hold."""
         if not holds:
             self.complaints.append(complaint)
 
@@ -291,6 +295,7 @@ def _rows_in(file: Path) -> list[dict[str, Any]]:
 
 
 def _key(applied: "Applied") -> tuple[str, object]:
+    """Return by what a mutation is told from others: creations and comments by their text, others by the ticket."""
     match applied.operation:
         case "create_ticket":
             return applied.operation, applied.request["title"]
@@ -301,4 +306,5 @@ def _key(applied: "Applied") -> tuple[str, object]:
 
 
 def _listed(counts: Iterable[tuple[str, int]]) -> str:
+    """Write counts as "3 reset, 1 html"."""
     return ", ".join(f"{count} {name}" for name, count in counts)
