@@ -36,7 +36,8 @@ from workorder_async import (
     WorkorderError,
 )
 from workorder_async.batches.batch import run_batch
-from workorder_async.protocol.signing import Scheme, SigningInput, detect
+from workorder_async.protocol.detecting import detect
+from workorder_async.protocol.signing import Scheme, SigningInput
 from workorder_async.sandbox import Fault, Sandbox
 from workorder_async.secret import without_credentials
 
@@ -518,9 +519,9 @@ import workorder_async
 from workorder_async import sandbox
 from workorder_async.batches import batch
 from workorder_async.batches import journal
-from workorder_async.protocol import signing
+from workorder_async.protocol import detecting, signing
 
-for module in (workorder_async, batch, journal, sandbox, signing):
+for module in (workorder_async, batch, journal, sandbox, detecting, signing):
     for name in getattr(module, "__all__", dir(module)):
         thing = getattr(module, name)
         if not callable(thing):

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from tests.support.cli_runs import (
 )
 from tests.support.raw_server import http, serving
 from workorder_async.cli import app
-from workorder_async.cli.terminal.running import run
 from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
 from workorder_async.sandbox import Sandbox
@@ -431,44 +429,6 @@ def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_p
         out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err) == (code, b"", b"workorder: interrupted\n")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:
-    """However often Ctrl-C is pressed, it never raises in the middle of the event loop, where a step could be lost."""
-    steps = []
-
-    async def main() -> None:
-        for number in range(3):
-            signal.raise_signal(signal.SIGINT)
-            steps.append(number)
-            with suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-        signal.raise_signal(signal.SIGINT)
-        await asyncio.Event().wait()
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run(main())
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert steps == [0, 1, 2]
-
-
-def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:
-    """Where a shell had Ctrl-C ignored, as it does for `workorder ... &`, it stays so."""
-
-    async def main() -> str:
-        signal.raise_signal(signal.SIGINT)
-        await asyncio.sleep(0)
-        return "went on"
-
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        assert run(main()) == "went on"
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("words", [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]])

@@ -1,4 +1,4 @@
-"""cli/connection.py, asking.py, detecting.py: the secret is wrapped where it is read, and shown nowhere."""
+"""Where the command line reads the secret, it is wrapped, and it is shown nowhere."""
 
 import traceback
 from collections.abc import Callable
@@ -7,9 +7,9 @@ import pytest
 
 from tests.support.cli_runs import SECRET, python_c
 from workorder_async.cli import connection
-from workorder_async.cli.commands import detect as detecting
+from workorder_async.cli.commands import sign_detect
 from workorder_async.cli.commands.doctor import doctor
-from workorder_async.cli.commands.reading import list_tickets
+from workorder_async.cli.commands.list import list_tickets
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.terminal import asking
 from workorder_async.client.client import WorkorderClient
@@ -31,7 +31,7 @@ def fail(*arguments: object, **named: object) -> None:
 
 def detect() -> int:
     """Run `sign detect`."""
-    return detecting.detect(timestamp="1700000000", sign="00" * 16)
+    return sign_detect.detect(timestamp="1700000000", sign="00" * 16)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def typed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, value)
     if request.param:
         monkeypatch.delenv("WORKORDER_APP_SECRET")
-        for module in (connection, detecting):
+        for module in (connection, sign_detect):
             monkeypatch.setattr(module, "can_ask", lambda: True)
         monkeypatch.setattr(asking, "getpass", lambda *arguments: SECRET)
 
@@ -54,7 +54,7 @@ def test_no_frame_holds_the_secret_bare(monkeypatch: pytest.MonkeyPatch, command
     monkeypatch.setenv("OTHER_PASSWORD", "hunter-2")
     monkeypatch.setattr(WorkorderClient, "__init__", fail)
     monkeypatch.setattr(SchemeSigner, "__init__", fail)
-    monkeypatch.setattr(detecting, "find_schemes", fail)
+    monkeypatch.setattr(sign_detect, "find_schemes", fail)
     with pytest.raises(ZeroDivisionError) as failure:
         command()
     frames = [frame for frame, _ in traceback.walk_tb(failure.value.__traceback__)]

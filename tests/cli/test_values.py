@@ -1,10 +1,11 @@
-"""cli/values.py: times that are meant otherwise than they would be read."""
+"""cli/values.py: times that are meant otherwise than they would be read, and customers' accounts."""
 
 import pytest
 
 from tests.support.cli_runs import runner
-from workorder_async.cli.values import point_in_time
+from workorder_async.cli.values import customer_account, point_in_time
 from workorder_async.errors import ConfigError
+from workorder_async.models import CustomerInfo
 
 _ELSEWHERE = {
     "WORKORDER_BASE_URL": "http://127.0.0.1:1",
@@ -83,3 +84,13 @@ def test_every_option_that_takes_a_time_refuses_them(
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"workorder: {option} ")
     assert "; write 2025-01-01" in ran.err or "write 1735660800\n" in ran.err
+
+
+@pytest.mark.parametrize("text", ["7", '{"user_id": 7}', '{"user_id": "7"}', "[7]", "x", "null"])
+def test_a_customer_is_a_number_or_an_object(text: str) -> None:
+    """An account is its user_id or a JSON object, and anything else is refused with an example."""
+    if "7" in text and text != "[7]":
+        assert customer_account(text) == CustomerInfo(user_id=7)
+    else:
+        with pytest.raises(ConfigError, match="level"):
+            customer_account(text)

@@ -1,16 +1,13 @@
 import pickle
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from workorder_async.errors import DecodeError
 from workorder_async.models import (
-    CHINA_STANDARD_TIME,
     AssignStatus,
     Attachment,
     CustomerInfo,
@@ -256,26 +253,6 @@ def test_moment_out_of_range(schema: type, name: str, seconds: int) -> None:
         getattr(ticket, name.replace("_time", "_at"))
     assert caught.value.path == f"$.{name}"
     assert caught.value.expected == "seconds"
-
-
-@given(st.integers(-(2**31), 253402271999).filter(bool))
-def test_moment_is_exact(seconds: int) -> None:
-    """From 1901 to the last second of 9999 in China, `created_at` is exactly `created_time`."""
-    at = Ticket(id=1, created_time=seconds).created_at
-    assert at is not None
-    assert at - datetime(1970, 1, 1, tzinfo=UTC) == timedelta(seconds=seconds)
-    assert at.utcoffset() == timedelta(hours=8)
-    assert at.tzinfo is CHINA_STANDARD_TIME
-
-
-def test_moment_follows_its_field() -> None:
-    """A time is kept in one place: it is changed through `_time`, and cannot be set through `_at`."""
-    ticket: Any = Ticket(id=1)
-    ticket.closed_time = 1632742075
-    assert ticket.closed_at == datetime(2021, 9, 27, 11, 27, 55, tzinfo=UTC)
-    with pytest.raises(AttributeError):
-        ticket.closed_at = datetime.now(UTC)
-    assert "关单时间" in str(Ticket.closed_at.__doc__)
 
 
 @pytest.mark.parametrize(

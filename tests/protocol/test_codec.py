@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from textwrap import indent
 from typing import Any, cast, get_args
 
 import attrs
@@ -33,7 +34,7 @@ from workorder_async.models import (
     TicketType,
 )
 from workorder_async.models.readings import SECONDS_END
-from workorder_async.models.structuring import FIELDS, HOOKS, locate
+from workorder_async.models.structuring import FIELDS, HOOKS, SOURCES, locate
 from workorder_async.protocol import codec
 from workorder_async.protocol.envelope import Answer
 
@@ -396,6 +397,12 @@ def test_the_quick_way_is_the_careful_way(model: type, data: st.DataObject) -> N
     found = locate(model, value, "$")
     assert (found is None) == (quick is not None)
     assert found is None or any(found[0].startswith(f"$.{name}") for name in FIELDS[model])
+
+
+def test_the_code_that_is_shown_is_the_code_that_runs() -> None:
+    """The docstring of codec.py shows the hook that is generated for a tag, to the letter."""
+    assert codec.__doc__ is not None
+    assert indent(SOURCES[Tag], "    ") in codec.__doc__
 
 
 def test_encode_of_a_query() -> None:

@@ -1,4 +1,4 @@
-"""http_headers.py: the times that headers tell."""
+"""headers.py: the times that headers tell."""
 
 from email.utils import formatdate
 

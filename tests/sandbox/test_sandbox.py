@@ -21,7 +21,7 @@ from yarl import URL
 from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
 from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
-from workorder_async.protocol.signing import catalogue
+from workorder_async.protocol.detecting import catalogue
 from workorder_async.sandbox import ClientOptions, Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
 

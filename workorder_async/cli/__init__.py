@@ -1,1 +1,16 @@
-"""The command line `workorder`; it needs the extra `cli` (cyclopts and rich), and uses the client as anyone could."""
+"""The command line `workorder`; it needs the extra `cli` (cyclopts and rich), and uses the client as anyone could.
+
+app.py             the commands by name, and how any end becomes an exit code
+commands/          one file a command, named after it: its options, and what it does with the client
+batches/           what `close`, `comment` and `reject` share: choose, show, ask, carry out, report
+demo/              the tours of `workorder demo`
+terminal/          what people see and type: lines, tables, bars, questions, Ctrl-C
+connection.py      the four environment variables, and the options that go before them
+filters.py         the filters of `list`, `export` and batches, as options
+values.py          values as people write them: whole numbers, times, texts, files
+attachments.py     the files that a command uploads
+interrupting.py    what becomes of a creation when Ctrl-C comes
+completeness.py    why a list may not be complete
+checks.py          the checks of `workorder doctor`
+failures.py        what a failure is: a sentence, a hint, an exit code
+"""

@@ -1,4 +1,4 @@
-"""The command line as a whole: its commands, and the one place where an end of any kind becomes an exit code."""
+"""The command line as a whole: its commands, and the one place where each kind of end becomes an exit code."""
 
 import asyncio
 import io
@@ -13,15 +13,18 @@ from importlib.metadata import PackageNotFoundError, version
 from cyclopts import App, CycloptsError, Parameter
 
 from workorder_async.cli import failures
-from workorder_async.cli.commands.changing import create, upload
 from workorder_async.cli.commands.close import close
+from workorder_async.cli.commands.comment import comment
+from workorder_async.cli.commands.create import create
 from workorder_async.cli.commands.demo import demo
-from workorder_async.cli.commands.detect import detect
 from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.commands.export import export
-from workorder_async.cli.commands.reading import list_tickets, show
-from workorder_async.cli.commands.remarking import comment, reject
+from workorder_async.cli.commands.list import list_tickets
+from workorder_async.cli.commands.reject import reject
 from workorder_async.cli.commands.sandbox import sandbox
+from workorder_async.cli.commands.show import show
+from workorder_async.cli.commands.sign_detect import detect
+from workorder_async.cli.commands.upload import upload
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
 from workorder_async.cli.failures import EXIT_CODES
 from workorder_async.cli.terminal.output import note, out
@@ -51,6 +54,7 @@ def _version() -> str:
 
 
 def _make_app() -> App:
+    """Return the application with all its commands."""
     app = App(
         name="workorder",
         help=_HELP,
@@ -97,6 +101,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _carry_out(arguments: Sequence[str]) -> int:
+    """Parse the command line, run its command, and turn each failure into a sentence and an exit code."""
     try:
         command, bound, _ = _make_app().parse_args(_join_dashes(arguments), print_error=False, exit_on_error=False)
         code = command(*bound.args, **bound.kwargs)
@@ -120,7 +125,7 @@ def _carry_out(arguments: Sequence[str]) -> int:
 
 
 def _show_warnings() -> None:
-    """Let warnings that are for users be remarks, whatever Python was told of them: none may end a command."""
+    """Show warnings that are for users as remarks. Whatever Python was told of them, none may end a command."""
     warnings.showwarning = _show_warning
     for shown in (UserWarning, RuntimeWarning, FutureWarning):
         warnings.simplefilter("default", shown)
@@ -131,12 +136,12 @@ def _show_warnings() -> None:
 def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: object, **named: object
 ) -> None:
-    """Say it as one remark: where in the program a warning came from is of no use to who reads it."""
+    """Say it as one remark. Where in the program a warning came from is of no use to a reader."""
     note(f"workorder: {message}")
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:
-    """Write `--option -` as `--option=-`, and so any text after an option that begins with a dash and names none."""
+    """Write `--option -` as `--option=-`, and likewise each text that begins with a dash and is no option itself."""
     joined: list[str] = []
     for argument in arguments:
         if _DASHED_TEXT.match(argument) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
@@ -147,6 +152,7 @@ def _join_dashes(arguments: Sequence[str]) -> list[str]:
 
 
 def _see_help(error: CycloptsError, arguments: Sequence[str]) -> str:
+    """Return where to read on after wrong usage."""
     if arguments[0].startswith("-"):
         return " Options stand after the command; see `workorder --help`"
     return f" See `{' '.join(('workorder', *(error.command_chain or ())))} --help`"
@@ -159,7 +165,7 @@ def _escape_what_cannot_be_encoded() -> None:
 
 
 def _give_up_what_cannot_be_written() -> None:
-    """Lead stdout nowhere if it cannot be flushed, or the interpreter would fail to do so once more at its end."""
+    """Lead stdout nowhere if it cannot be flushed; the interpreter flushes it again at its end, and would fail."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -32,7 +32,7 @@ class Check:
 
 
 async def examine(environ: Environment) -> AsyncGenerator[Check]:
-    """Yield each check as it is made; a check whose ground has failed is skipped."""
+    """Yield each check as it is made. A check is skipped where one that it needs has failed."""
     configured = list(_configuration(environ))
     for check in configured:
         yield check
@@ -53,7 +53,7 @@ def _skipped(name: str) -> Check:
 
 
 class _Unsigned:
-    """Signs nothing: an answer to such a request shows who answers, and by which clock."""
+    """Signs nothing. The answer to such a request shows who answers, and by which clock."""
 
     def sign(self, request: SigningInput) -> Mapping[str, str]:
         return {}
@@ -81,11 +81,13 @@ def _configuration(environ: Environment) -> Iterator[Check]:
 
 
 def _address(client: WorkorderClient) -> tuple[str, int]:
+    """Return the host and the port of the base URL."""
     parts = urlsplit(client.base_url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 async def _resolve(client: WorkorderClient) -> Check:
+    """Ask the name server for the host."""
     host, port = _address(client)
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -97,6 +99,7 @@ async def _resolve(client: WorkorderClient) -> Check:
 
 
 async def _connect(client: WorkorderClient) -> Check:
+    """Open a connection, and close it."""
     host, port = _address(client)
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -110,6 +113,7 @@ async def _connect(client: WorkorderClient) -> Check:
 
 
 async def _answer(client: WorkorderClient) -> Check:
+    """Ask for a list without a signature: a refusal with an errno shows that the platform answers."""
     try:
         await client.list_tickets(page_size=1)
     except WorkorderError as error:
@@ -123,6 +127,7 @@ async def _answer(client: WorkorderClient) -> Check:
 
 
 def _clock(client: WorkorderClient) -> Check:
+    """Compare this clock with the platform's, as its last answer told it."""
     offset = client.clock_offset
     if abs(offset) <= _CLOCK_TOLERANCE:
         return Check("clock", True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's")
@@ -132,6 +137,7 @@ def _clock(client: WorkorderClient) -> Check:
 
 
 async def _signature(environ: Environment) -> Check:
+    """Ask for a list with a signature."""
     async with make_client(environ) as client:
         try:
             page = await client.list_tickets(page_size=1)
@@ -147,6 +153,7 @@ async def _signature(environ: Environment) -> Check:
 
 
 def _reason(error: OSError | UnicodeError) -> str:
+    """Return the system's words for a failure, in a few of ours where it has none."""
     if isinstance(error, TimeoutError):
         return f"nothing for {_PATIENCE:.0f} s"
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:

@@ -1,4 +1,4 @@
-"""How a command reaches the platform: the four environment variables, and the options that go before three of them."""
+"""How a command reaches the platform: by four environment variables, or by options in place of three of them."""
 
 import logging
 import os
@@ -54,9 +54,9 @@ class Connection:
     verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False
 
     def environment(self) -> "Environment":
-        """Return those of the four variables that are set, the options laid over them, the secret wrapped.
+        """Return the four variables, with the options in place of them and the secret wrapped; "" where one is not set.
 
-        Asks for the secret where that alone is missing.
+        Asks for the secret where nothing else is missing.
         """
         if self.verbose:
             log_to_stderr()
@@ -93,7 +93,7 @@ BY_ENVIRONMENT: Final = Connection()
 def make_client(environ: Environment) -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for one that is missing or cannot work.
 
-    Of a sandbox it knows the errnos; a real platform gives nobody the AppId of `workorder sandbox`.
+    It knows the errnos of a sandbox by its AppId, which no real platform gives to anybody.
     """
     from workorder_async.client.client import WorkorderClient
 
@@ -122,7 +122,7 @@ class _ToStderr(logging.Handler):
 
 
 def log_to_stderr() -> None:
-    """Write the library's log to stderr; it holds neither the secret nor a `Sign` nor text of tickets."""
+    """Write the library's log to stderr. It holds no secret, no `Sign` and no text of tickets."""
     handler = _ToStderr()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("workorder_async")

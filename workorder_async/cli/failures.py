@@ -33,7 +33,7 @@ EXIT_CODES: Final = """\
 * 3: a change was sent and no answer came back, so it may or may not have happened
 * 130: interrupted by Ctrl-C; 143 by SIGTERM; 141: the reader of the output went away"""
 
-# Checked from top to bottom: what is more special stands first.
+# Read from top to bottom: a class stands above the classes that it derives from.
 _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     OutcomeUnknownError: "look with `workorder show ID` or `workorder list` before you do it again",
     DecodeError: "the API document says otherwise; `workorder export --raw` takes tickets as they come, and with "
@@ -57,7 +57,7 @@ def exit_code(error: WorkorderError) -> int:
 
 
 def hint(error: WorkorderError) -> str:
-    """Return what to do about it, or nothing where the error's own sentence says so."""
+    """Return what to do about an error; nothing where its own sentence says so."""
     own = error.hint if isinstance(error, ApiError) and not isinstance(error, RateLimitedError) else ""
     return own or next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
 
@@ -72,6 +72,7 @@ def sentence(error: WorkorderError) -> str:
 
 
 def _option(field: str) -> str:
+    """Return the option that a field came from."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", field).replace("_", "-").lower()
     return _OPTIONS.get(field, f"--{words}")
 

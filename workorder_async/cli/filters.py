@@ -56,7 +56,7 @@ EVERYTHING: Final = TicketFilters()
 @Parameter(name="*", group=Group("Filters", sort_key=5))
 @frozen(kw_only=True)
 class OtherTicketFilters(TicketFilters):
-    """The same for commands whose --product-group-id says who acts."""
+    """The same filters, for commands whose --product-group-id says who acts."""
 
     product_group_id: Annotated[
         tuple[Whole, ...],

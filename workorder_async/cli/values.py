@@ -17,7 +17,7 @@ from workorder_async.protocol.codec import make_converter
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
-    """Read a whole number written in digits; anything else, which might be rounded to another one, is refused."""
+    """Read a whole number in digits. Anything else is refused: it might be rounded to another number."""
     text = tokens[0].value
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         raise ValueError(f"{text[:40]!r} is no whole number; write one in digits.")
@@ -28,13 +28,13 @@ Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
 
 ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
-"""A file that is there; one that is not is refused before anything is sent."""
+"""A file that is there. One that is not there is refused before anything is sent."""
 
 TIME_HELP = "a date (00:00 of it), a date-time, seconds since 1970, or now; without a zone China Standard Time"
 _SPELLINGS = "write 2024-01-31, 2024-01-31T09:30, seconds since 1970, or now"
-# Seconds of the year 2000: a smaller number is rather a year, a month or a slip than a moment of the platform's.
+# The year 2000: a smaller number is a year, a month or a slip rather than a moment of the platform's.
 _EARLIEST = 946_684_800
-# Seconds beyond this are the year 5138: a number of such a size counts smaller units, which these digits tell.
+# The year 5138: a larger number counts smaller units, and its digits tell which.
 _LATEST = 10**11
 _UNITS = ((16, "milliseconds", 10**3), (19, "microseconds", 10**6), (20, "nanoseconds", 10**9))
 _COMPACT = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -44,8 +44,8 @@ _YEARS = range(1970, 2100)
 def point_in_time(text: str, option: str) -> int | datetime:
     """Read a time: `now`, ISO 8601 (China Standard Time where it has no zone), or whole seconds since 2000.
 
-    Digits that are rather a year, a date or milliseconds than seconds are refused, for they would be another moment;
-    eight digits are a date. Raises `ConfigError` that names the option and the right spelling.
+    Eight digits are a date. Digits that look like a year, a date-time or milliseconds are refused: as seconds they
+    would be another moment. Raises `ConfigError` that names the option and the right spelling.
     """
     word = text.strip()
     if word == "now":
@@ -60,6 +60,7 @@ def point_in_time(text: str, option: str) -> int | datetime:
 
 
 def _seconds(word: str, text: str, option: str) -> int:
+    """Read digits as seconds, and refuse those that rather mean something else."""
     number, meant = int(word), _compact(word)
     if number < _EARLIEST:
         raise ConfigError(
@@ -75,7 +76,7 @@ def _seconds(word: str, text: str, option: str) -> int:
 
 
 def _compact(word: str) -> str:
-    """Return in ISO 8601 what digits without hyphens and colons mean as a date or time, or nothing."""
+    """Return in ISO 8601 what digits mean as a date or time without hyphens and colons; "" where they mean none."""
     pattern = _COMPACT.get(len(word))
     try:
         at = datetime.strptime(word, pattern) if pattern else None

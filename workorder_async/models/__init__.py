@@ -2,10 +2,10 @@
 
 from workorder_async.models.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.models.json_text import JSON
+from workorder_async.models.moments import CHINA_STANDARD_TIME
 from workorder_async.models.mutations import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
 from workorder_async.models.query import PageRequest, TicketQuery
 from workorder_async.models.tickets import (
-    CHINA_STANDARD_TIME,
     Attachment,
     CustomerInfo,
     Pagination,

@@ -1,8 +1,8 @@
 """The five tables of codes in the API document, as enumerations that stay open.
 
-A code or name that the document does not know becomes a member that carries it: `TicketStatus(9).value == 9`. Such a
-member equals another with the same value, pickles, and is encoded as it came. A code is also read from text ("9",
-"9.0"), and a known name in English, in any case.
+A code or name that is not in the document becomes a member that carries it: `TicketStatus(9).value == 9`. Such a member
+equals another with the same value, can be pickled, and is encoded as it came. A code is also read from text ("9",
+"9.0"), and a known name also in English, in any case.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Self
 
 from workorder_async.errors import ConfigError
 
-#: A code that came as text; a longer one may have more than 64 bits, and stays a text.
+#: A code that came as text. A longer one may have more than 64 bits, and stays text.
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
 
 
@@ -36,6 +36,7 @@ class OpenEnum(Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
+        """Return the member that is meant, or an unknown one that carries the value; None refuses it."""
         if isinstance(value, bool) or not isinstance(value, int | str):
             return None
         if isinstance(value, str):

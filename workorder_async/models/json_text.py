@@ -1,4 +1,4 @@
-"""JSON values, and JSON that stands inside a text: parsed, written, and kept to a depth that everything can walk."""
+"""JSON values, and JSON inside a text: parsed, written, and kept to a depth that all code can walk."""
 
 import json
 from math import isfinite
@@ -7,7 +7,7 @@ from typing import NoReturn, TypeAlias
 #: What JSON can hold.
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
-#: So many lists and objects may stand inside each other: `repr`, `==`, `pickle` and orjson go down one by one.
+#: So many lists and objects may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each.
 MAX_DEPTH = 64
 _UNSOUND = f"more than {MAX_DEPTH} lists and objects stand inside each other, or a number has no end"
 _WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -29,7 +29,7 @@ def is_sound(value: object) -> bool:
 def parse(text: str) -> JSON:
     """Parse a text that holds JSON; raises `ValueError` where it is not JSON, or not sound."""
     try:
-        value: JSON = json.loads(text, parse_constant=_no_constant)
+        value: JSON = json.loads(text, parse_constant=no_constant)
     except RecursionError:
         raise ValueError(_UNSOUND) from None
     if not is_sound(value):
@@ -37,7 +37,8 @@ def parse(text: str) -> JSON:
     return value
 
 
-def _no_constant(name: str) -> NoReturn:
+def no_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity, which are no JSON."""
     raise ValueError(f"{name} is no JSON")
 
 

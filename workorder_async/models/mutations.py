@@ -1,7 +1,7 @@
 """What can be changed: one frozen value per mutation, which is what its coroutine takes.
 
-What is left at None, or empty, is not sent. Every value is checked when it is made, and refused with a `ConfigError`
-that names the field. Two staff numbers must not be mixed up: `creator_id` is a long staff number of the business
+A field that stays None or empty is not sent. Every field is checked when the value is made; a wrong one is refused with
+a `ConfigError` that names it. Do not mix up two staff numbers: `creator_id` is a long staff number of the business
 platform (业务平台长工号), `closer_id` one of the address book (通讯录工号).
 """
 

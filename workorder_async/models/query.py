@@ -8,7 +8,7 @@ from attrs.validators import optional
 from workorder_async.errors import ConfigError
 from workorder_async.models import fields
 from workorder_async.models.enums import TicketStatus, TicketType
-from workorder_async.models.tickets import CHINA_STANDARD_TIME
+from workorder_async.models.moments import CHINA_STANDARD_TIME
 
 
 @frozen(kw_only=True)

@@ -21,7 +21,7 @@ class MisfitError(TypeError):
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", float: "a fraction", int: "a number"}
 
 _INT64: Final = range(-(2**63), 2**63)
-#: From here on a float may stand for another whole number than the one that was written.
+#: From here on, a float may be another whole number than the one that was written.
 _INEXACT: Final = 2**53
 _WHOLE: Final = re.compile(r"([+-]?\d{1,19})(?:\.0*)?")
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
@@ -81,8 +81,8 @@ def _number(text: str) -> int | float | None:
 def seconds(value: object) -> int:
     """Read a point in time as whole seconds since the epoch, rounded down; without a zone it is China Standard Time.
 
-    It comes as seconds, as milliseconds (where as seconds it would be later than the year 9999), as a date-time, or as
-    the list of year, month, day, hour, minute, second that Jackson makes of a `LocalDateTime`.
+    It comes as seconds, as milliseconds, as a date-time, or as the list of year, month, day, hour, minute, second that
+    Jackson makes of a `LocalDateTime`. A number is milliseconds where as seconds it would be after the year 9999.
     """
     number: object = value
     if isinstance(value, str):
@@ -106,10 +106,11 @@ def seconds(value: object) -> int:
 
 
 def _of_date(match: re.Match[str]) -> int:
+    """Return the second of a date-time that was written out; 0 for MySQL's date of zeros."""
     *parts, zone = match.groups("0")
     numbers = [*map(int, parts)]
     if not any(numbers[:3]):
-        return 0  # MySQL's 0000-00-00
+        return 0
     if zone == "0":
         return _moment(numbers)
     digits = zone[1:].replace(":", "").ljust(4, "0") if zone[0] in "+-" else "0000"
@@ -118,6 +119,7 @@ def _of_date(match: re.Match[str]) -> int:
 
 
 def _of_parts(parts: list[object]) -> int:
+    """Return the second of a list of year, month, day, hour, minute, second."""
     if not 3 <= len(parts) <= 7 or any(part.__class__ is not int for part in parts):
         raise misfit("seconds, or a date-time", parts)
     return _moment(cast("list[int]", parts[:6]))
@@ -168,7 +170,7 @@ def code(kind: type[OpenEnum]) -> Callable[[object], OpenEnum]:
 
 
 def mapping(value: object) -> dict[str, JSON]:
-    """Read an object, which may stand in a text; an empty list is an empty object."""
+    """Read an object, which may be inside a text; an empty list is an empty object."""
     found = _unwrapped(value)
     if found == []:
         return {}
@@ -180,7 +182,7 @@ def mapping(value: object) -> dict[str, JSON]:
 
 
 def items(value: object, names: frozenset[str]) -> list[JSON]:
-    """Read a list of objects with fields of these names, which may stand in a text; one object is a list of one."""
+    """Read a list of objects with fields of these names, which may be inside a text; one object is a list of one."""
     found = _unwrapped(value)
     if isinstance(found, dict) and (not found or not names.isdisjoint(found)):
         return [found] if found else []

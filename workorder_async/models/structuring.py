@@ -1,6 +1,7 @@
-"""How a JSON object becomes a model: one generated function for each class, and where a value stands that does not fit.
+"""How a JSON object becomes a model: by one generated function for each class; and which value does not fit.
 
-The function checks the exact classes of all fields at once, and turns to their readers where that fails.
+The function checks the exact classes of all values at once. Where that fails, it calls the reader of each wrong value.
+protocol/codec.py shows one of these functions.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,14 +36,14 @@ _READERS: Final[Mapping[object, Callable[[object], object]]] = {
     bool: readings.boolean,
     **{kind: readings.code(kind) for kind in _ENUMS},
 }
-#: Fields whose class on the wire is another than their kind suggests (codes are whole numbers, booleans booleans).
+#: Fields with an unusual class on the wire: most codes are whole numbers there, and most booleans are booleans.
 _WIRE_CLASSES: Final = {
     (TicketSummary, "status"): str,
     (TicketSummary, "priority"): str,
     (TicketSummary, "need_process"): int,
     (TicketFormField, "is_required"): int,
 }
-# Inner ones first: a model's hook takes in the hooks of the models it holds.
+# Inner ones first: a model's hook uses the hooks of the models that it holds.
 _MODELS: Final = (
     *(Pagination, TicketSummary, TicketPage, Ticket, Attachment, CustomerInfo, Tag, TicketFormField),
     *(TicketFlowHistory, TicketAssign, TicketDetail),
@@ -50,6 +51,8 @@ _MODELS: Final = (
 
 #: What makes each model of a JSON value.
 HOOKS: dict[type, Callable[[object], object]] = {}
+#: The generated text of each hook, to be read.
+SOURCES: dict[type, str] = {}
 #: What reads each field of each model, whatever came.
 FIELDS: dict[type, dict[str, Callable[[object], object]]] = {}
 #: The fields that hold a model, or a list of them.
@@ -57,7 +60,7 @@ _INNER: dict[tuple[type, str], object] = {}
 
 
 def _reader(model: type, field: "attrs.Attribute[object]", kind: object) -> Callable[[object], object]:
-    """Return what reads a field whose value is not of the exact class at first sight, or is null or missing."""
+    """Return what reads a field whose value is null, missing, or not of the exact class."""
     if get_origin(kind) is not None and type(None) in get_args(kind):
         kind = next(part for part in get_args(kind) if part is not type(None))
     if kind is int and field.name.endswith("_time"):
@@ -97,6 +100,7 @@ def _or_default(
 
 
 def _list_of(model: type) -> Callable[[object], object]:
+    """Return what reads a list of this model."""
     hook, names = HOOKS[model], names_of(model)
 
     def read(value: object) -> list[object]:
@@ -117,16 +121,16 @@ def _by_name(hook: Callable[[object], object]) -> Callable[[object], object]:
 
 
 def as_orjson_keeps(names: Iterable[str]) -> list[str]:
-    """Return names as the very strings that orjson uses for the keys of its dicts: equal ones are found more slowly."""
+    """Return names as the strings that orjson itself uses for keys: equal ones are found more slowly."""
     return list(orjson.loads(orjson.dumps(dict.fromkeys(names))))
 
 
 def _make_hook(model: type) -> Callable[[object], object]:
     """Generate the function that turns a dict into this model.
 
-    One pass over local names, since a loop over fields costs several times as much: pick all values at once (a missing
-    field is picked as null), check the classes of all values of a kind in one chain, look codes up, and set the slots
-    without a call to `__init__`. A value of another class than its chain's goes to its tolerant reader.
+    It is one pass over local names: a loop over fields costs several times as much. It picks all values at once (null
+    for a missing field), checks the classes of all values of a kind in one chain, looks codes up, and sets the slots
+    without a call of `__init__`. Where a chain does not hold, each value of a wrong class goes to its tolerant reader.
     """
     fields = attrs.fields(model)
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
@@ -150,18 +154,20 @@ def _make_hook(model: type) -> Callable[[object], object]:
         if members
     ]
     conditions += [f"v{index} < {SECONDS_END}" for index, field in enumerate(fields) if field.name.endswith("_time")]
-    lines += [f"if {' and '.join(conditions) or 'True'}:", *(f" {line}" for line in quick or ["pass"])]
+    joined = "\n    and ".join(conditions) or "True"
+    lines += [f"if ({joined}):", *(f" {line}" for line in quick or ["pass"])]
     lines += ["else:", *(f" {line}" for line in careful or ["pass"])]
     # A frozen class refuses plain assignment, and is rarely read.
     frozen = model in (Attachment, CustomerInfo)
     lines += [f"return model({picked})"] if frozen else ["made = new(model)"]
     lines += [] if frozen else [*(f"made.{field.name} = v{i}" for i, field in enumerate(fields)), "return made"]
-    exec("\n ".join(["def structure(value):", *lines]), names)  # noqa: S102 - the text is made of the names above
+    SOURCES[model] = "\n ".join(["def structure(value):", *lines])
+    exec(SOURCES[model], names)  # noqa: S102 - the text is made of the names above
     return cast("Callable[[object], object]", names["structure"])
 
 
 def _field_lines(model: type, names: dict[str, object], chains: dict[str, list[int]]) -> tuple[list[str], list[str]]:
-    """Return what is left to do of each field once all chains hold, and what where one does not.
+    """Return the lines for the fields where all chains hold, and the lines where one does not.
 
     Puts each field into the chain of the class that it has on the wire, and its reader and its table into `names`.
     """
@@ -206,6 +212,7 @@ def locate(model: type, value: object, path: str) -> tuple[str, Exception] | Non
 
 
 def _locate_in(model: type, name: str, value: object, path: str) -> tuple[str, Exception] | None:
+    """Do the same for one field, and for the models inside it."""
     try:
         FIELDS[model][name](value)
     except Exception as error:  # noqa: BLE001 - the same

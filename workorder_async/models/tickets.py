@@ -1,13 +1,12 @@
 """What the platform answers: one class per schema of the API document, under the wire's own field names.
 
-Times stay as the wire's whole seconds since the epoch in fields that end in `_time` (0: has not happened), and are read
-as aware datetimes in China Standard Time through the property that ends in `_at` (None: has not happened). A field that
-an answer lacks, or holds as null, has the default written here; only a ticket's `id` must be there.
-The classes are plain values, compared field by field; `Attachment` and `CustomerInfo`, which are also sent, are frozen.
-"""
+Times stay as the wire's whole seconds since the epoch in fields that end in `_time` (0: has not happened). The property
+that ends in `_at` reads them as aware datetimes in China Standard Time (None: has not happened). A field that an answer
+lacks, or holds as null, has the default written here; only a ticket's `id` must be there.
+The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
 
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Self, overload
+The file is long because the document is: one line and one docstring for each of its fields, and nothing else.
+"""
 
 from attrs import Factory, define, frozen
 
@@ -15,40 +14,13 @@ from workorder_async.errors import DecodeError
 from workorder_async.models import json_text
 from workorder_async.models.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
 from workorder_async.models.json_text import JSON
-
-#: The zone of the platform's date-time strings (no summer time since 1991), and of every `_at` property.
-CHINA_STANDARD_TIME = timezone(timedelta(hours=8), "CST")
+from workorder_async.models.moments import Moment
 
 _NO_STATUS = TicketStatus(0)
 _NO_TYPE = TicketType(0)
 _NO_PRIORITY = Priority(0)
 _NO_ASSIGN_STATUS = AssignStatus(0)
 _NO_FIELD_TYPE = FormFieldType(0)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).astimezone(CHINA_STANDARD_TIME)
-
-
-class Moment:
-    """A field of whole seconds, read as an aware datetime; None where it is 0 (has not happened)."""
-
-    def __init__(self, name: str, what: str) -> None:
-        self._name = name
-        self.__doc__ = f"{what}, as an aware datetime; None if it has not happened."
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> datetime | None: ...
-    def __get__(self, instance: object | None, owner: type) -> Self | datetime | None:
-        """Read the field of this instance."""
-        if instance is None:
-            return self
-        seconds: int = getattr(instance, self._name)
-        try:
-            return _EPOCH + timedelta(seconds=seconds) if seconds else None
-        except OverflowError:
-            raise DecodeError(
-                f"{self._name} is {seconds}, which is no time in seconds", path=f"$.{self._name}", expected="seconds"
-            ) from None
 
 
 @define

@@ -1,7 +1,7 @@
 """Between JSON values and models: cattrs converters over generated hooks, and what is wrong where a value does not fit.
 
-Null, a missing field, and for anything but text also "", blanks and "null" are the field's default; fields that are not
-known are ignored. Otherwise a field holds what is plainly meant (`models/readings.py`):
+Null and a missing field are the field's default. For anything but text, so are "", blanks and "null". Unknown fields
+are ignored. Otherwise a field holds what is plainly meant (`models/readings.py`):
 
     a field of the kind    reads                                               and holds
     whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
@@ -15,8 +15,40 @@ known are ignored. Otherwise a field holds what is plainly meant (`models/readin
     `tags` of a detail     ["网络"]                                            [Tag(name="网络")]
     object                 "{...}"  []                                         a dict, {}
 
-Anything else, and JSON of more than 64 levels, is refused with its JSON path. Each model has one generated hook that
-checks the exact classes of a value's fields, and turns to their readers where that fails.
+Anything else is refused with its JSON path, and so is JSON of more than 64 levels.
+
+Each model has one generated hook (`models/structuring.py`). It checks the exact classes of all values at once. Where
+they are right, the values are taken as they are. Where they are not, each wrong value goes to the reader of its field.
+This is the hook of `Tag`:
+
+    def structure(value):
+     if value.__class__ is not dict: raise misfit('an object', value)
+     try: v0, v1, v2, v3, v4, v5 = pick(value)
+     except KeyError: v0, v1, v2, v3, v4, v5 = pick(blank | value)
+     if (v0.__class__ is v4.__class__ is v5.__class__ is int
+        and v1.__class__ is str
+        and v2.__class__ is v3.__class__ is bool
+        and v4 < 253402387200
+        and v5 < 253402387200):
+      pass
+     else:
+      if v0.__class__ is not int: v0 = read0(v0)
+      if v1.__class__ is not str: v1 = read1(v1)
+      if v2.__class__ is not bool: v2 = read2(v2)
+      if v3.__class__ is not bool: v3 = read3(v3)
+      if v4.__class__ is not int or v4 >= 253402387200: v4 = read4(v4)
+      if v5.__class__ is not int or v5 >= 253402387200: v5 = read5(v5)
+     made = new(model)
+     made.id = v0
+     made.name = v1
+     made.is_enabled = v2
+     made.is_deleted = v3
+     made.created_time = v4
+     made.updated_time = v5
+     return made
+
+`pick` takes the values of all fields out of an object, and `blank` has a null for each field. `new` makes an instance
+without a call of `__init__`. 253402387200 is the first second after the year 9999: a larger number is milliseconds.
 """
 
 import json
@@ -57,8 +89,8 @@ _id_of: Final = itemgetter(*as_orjson_keeps(["id"]))
 def make_converter() -> Converter:
     """Make a cattrs converter with this module's rules, for use on its own or as part of a larger one.
 
-    It structures the models of answers from JSON values, and unstructures every model to JSON values: enumerations as
-    codes, and of what is sent only what was set.
+    It structures the models of answers from JSON values, and unstructures every model to JSON values. Enumerations are
+    written as codes. Of queries and mutations, only what was set is written.
     """
     converter = Converter(detailed_validation=False)
     for model, hook in HOOKS.items():
@@ -68,10 +100,12 @@ def make_converter() -> Converter:
 
 
 def _ignoring_type(read: Callable[[object], object]) -> Callable[[object, object], object]:
+    """Return a hook as cattrs calls it: with the type as well."""
     return lambda value, _: read(value)
 
 
 def _register_sent(converter: Converter) -> None:
+    """Let a converter write queries and mutations as what was set in them."""
     parts = override(unstruct_hook=_sent_parts, omit_if_default=True)
     for model in (TicketQuery, *get_args(Mutation)):
         overrides = {
@@ -108,8 +142,8 @@ def decode(model: type[T], answer: Answer) -> T:
 def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[Pagination, list[Row], list[int]]:
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
-    For walks and raw exports, which need no more of a row. A row that has no id to be read is left out and noted in
-    `skipped`; without that list it raises `DecodeError`, as an answer does that is no page at all.
+    Walks and raw exports need no more of a row. A row whose id cannot be read is left out and noted in `skipped`.
+    Without that list it raises `DecodeError`. An answer that is no page at all always does.
     """
     try:
         data = answer.data
@@ -134,6 +168,7 @@ def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[
 
 
 def _rows_in(data: JSON) -> list[Row]:
+    """Return the rows of a page's data; what they hold is not looked at."""
     rows = data.get("tickets") if isinstance(data, dict) else None
     if rows.__class__ is not list:
         rows = [] if readings.is_absent(rows) else readings.items(rows, names_of(TicketSummary))
@@ -150,12 +185,14 @@ def _plain_ids(rows: list[Row]) -> list[int] | None:
 
 
 def _id_in(row: object) -> int:
+    """Read the id of a row or of an answer. Raises `MisfitError`."""
     if not isinstance(row, dict):
         raise readings.misfit("an object", row)
     return cast("int", FIELDS[TicketSummary]["id"](row.get("id")))
 
 
 def _id_or_none(row: Row) -> int | None:
+    """Read the id of a row; None where it has none."""
     try:
         return _id_in(row)
     except MisfitError:
@@ -177,9 +214,9 @@ def created_time_of(row: Row) -> int | None:
 
 
 def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None) -> list[TicketSummary]:
-    """Turn some of an answer's rows, as `read_rows` gave them, into models.
+    """Turn rows of an answer, as `read_rows` gave them, into models.
 
-    A row that does not fit is left out and noted in `skipped`; without that list it raises `DecodeError`.
+    A row that does not fit is left out and noted in `skipped`. Without that list it raises `DecodeError`.
     """
     hook = cast("Callable[[Row], TicketSummary]", HOOKS[TicketSummary])
     try:
@@ -197,6 +234,7 @@ def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | Non
 
 
 def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, path: str, error: Exception) -> None:
+    """Note a row that does not fit; without a list for that, raise `DecodeError`."""
     failure = _decode_error(answer, path, error)
     if skipped is None:
         raise failure from None
@@ -204,12 +242,14 @@ def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, 
 
 
 def _explain(model: type, answer: Answer) -> DecodeError:
+    """Return the error for an answer that is known not to fit."""
     found = locate(model, answer.data, "$.data")
     assert found is not None  # noqa: S101 - it failed a moment ago, and nothing has changed since
     return _decode_error(answer, *found)
 
 
 def _decode_error(answer: Answer, path: str, error: Exception, message: str = "") -> DecodeError:
+    """Make the error for a value that does not fit at this path."""
     expected, got = error.args if isinstance(error, MisfitError) else ("a value", f"{type(error).__name__}: {error}")
     return DecodeError(
         message or f"{path} is {got}, expected {expected}",
@@ -223,7 +263,7 @@ def _decode_error(answer: Answer, path: str, error: Exception, message: str = ""
 
 
 def decode_created(answer: Answer) -> int:
-    """Return the id that `create` answered. Raises `DecodeError` where there is none; the ticket was created then."""
+    """Return the id that `create` answered. Without one it raises `DecodeError`, though the ticket was created."""
     try:
         return _id_in(answer.data)
     except MisfitError as error:

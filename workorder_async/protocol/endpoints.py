@@ -9,14 +9,14 @@ PREFIX = "/workorder/api/ticket"
 
 
 class Safety(Enum):
-    """What a second request would do; by operation, not by HTTP method (the list is a POST)."""
+    """What a second request would do. It depends on the operation, not on the HTTP method: the list is a POST."""
 
     READ = "read"
-    """Nothing changes: may always be repeated."""
+    """Nothing changes, so it may always be repeated."""
     CONVERGENT = "convergent"
-    """A second one changes nothing more, but is answered with an errno."""
+    """A second one changes nothing, but is answered with an errno."""
     CREATE = "create"
-    """A second one does it twice: repeated only if the first provably did nothing."""
+    """A second one does it twice, so it is repeated only if the first provably did nothing."""
 
 
 @frozen
@@ -36,5 +36,5 @@ CREATE_TICKET = Endpoint("create_ticket", "POST", f"{PREFIX}/create", Safety.CRE
 COMMENT_TICKET = Endpoint("comment_ticket", "POST", f"{PREFIX}/comment_ticket", Safety.CREATE)
 REJECT_TICKET = Endpoint("reject_ticket", "POST", f"{PREFIX}/reject_handle", Safety.CONVERGENT)
 CLOSE_TICKET = Endpoint("close_ticket", "POST", f"{PREFIX}/close_ticket", Safety.CONVERGENT)
-# A file uploaded twice is an orphan in the storage that no ticket shows: it may be repeated like a read.
+# A file that is uploaded twice is left over in the storage, and no ticket shows it: it may be repeated like a read.
 UPLOAD_FILE = Endpoint("upload_file", "POST", f"{PREFIX}/upload_file", Safety.READ)

@@ -3,15 +3,14 @@
 Every answer is `{"errno": int, "errmsg": str, "request_id": str, "data": ...}`; errno 10000 is success and everything
 else a failure (API document, close_ticket: 10000表示接口请求成功, 其他均表示失败). `data` may be absent in both.
 
-An HTTP status of 500 or more is no answer of the platform, with its envelope or without: whoever wrote it may not know
-what was done. Unless the errno has a known meaning, it is a `ResponseError`. A status of 401, 403 or 429 tells that the
+An HTTP status of 500 or more is no answer of the platform, even with its envelope: whoever wrote it may not know what
+was done. Unless the errno has a known meaning, it is a `ResponseError`. A status of 401, 403 or 429 says that the
 request was turned away, whoever wrote the page.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from typing import NoReturn
 
 import orjson
 from attrs import field, frozen
@@ -25,6 +24,7 @@ from workorder_async.errors import (
     ResponseError,
 )
 from workorder_async.models import JSON
+from workorder_async.models.json_text import no_constant
 from workorder_async.secret import without_credentials
 
 SUCCESS = 10000
@@ -45,7 +45,7 @@ _NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands
 class Answer:
     """A successful answer: its `data` (None where there is none), its `request_id`, what was asked, and how often.
 
-    One that is `large` takes long to decode: that is done in a thread.
+    A `large` answer takes long to decode, so it is decoded in a thread.
     """
 
     data: JSON = field(repr=False)
@@ -67,10 +67,11 @@ def open_envelope(
 ) -> Answer:
     """Return what a successful answer holds.
 
-    Raises `ApiError`, or the class that `errnos` has for its errno, for a failure that the platform declared;
-    `DecodeError` for an envelope whose errno is no number; `ResponseError` for anything else. `location` is the header
-    of that name, for the message about a redirect; `operation` and `attempts` go into the answer. `parsed` is the body
-    as JSON, where it was parsed already.
+    For a failure that the platform declared, it raises `ApiError` or the class that `errnos` has for the errno. For an
+    envelope whose errno is no number it raises `DecodeError`, and for anything else `ResponseError`.
+
+    `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
+    answer. `parsed` is the body as JSON, where it was parsed already.
     """
     if 300 <= status < 400:
         raise ResponseError(
@@ -110,14 +111,14 @@ def _whole(errno: object, status: int, body: bytes) -> int:
 
 
 def _text(value: JSON) -> str:
-    """Read a text that only people read, whatever it is: an odd one must not hide what the answer says."""
+    """Read a text that is for people, of whatever kind: an odd one must not hide what the answer says."""
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False)
 
 
 def parse_json(status: int, body: bytes) -> JSON:
-    """Parse a body: by orjson, or where it refuses (a lone surrogate), by the standard library.
+    """Parse a body with orjson; where that refuses, as it does a lone surrogate, with the standard library.
 
     Raises `ResponseError` for what is not JSON.
     """
@@ -125,17 +126,14 @@ def parse_json(status: int, body: bytes) -> JSON:
         parsed: JSON = orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            parsed = json.loads(body, parse_constant=_no_constant)
+            parsed = json.loads(body, parse_constant=no_constant)
         except (ValueError, RecursionError):
             raise not_the_platforms(status, body) from None
     return parsed
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
 def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:
+    """Return the error for an envelope with a status of 500 or more: what was done is not known."""
     said = f"errno {errno} {errmsg}".rstrip()
     return ResponseError(
         f"HTTP {status} with {said}: the platform or a gateway failed, and does not say what was done",
@@ -146,6 +144,7 @@ def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: 
 
 
 def _looks_like(body: bytes) -> str:
+    """Say what kind of page a body is, by how it begins."""
     start = body.lstrip()[:1]
     if not start:
         return "an empty body"
@@ -153,7 +152,7 @@ def _looks_like(body: bytes) -> str:
 
 
 def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError | ApiError:
-    """Return the error for an answer that is not the envelope; `what` it is instead is told by its first bytes."""
+    """Return the error for an answer without the envelope; unless `what` says what it is, its first bytes do."""
     said = f"HTTP {status} with {what or _looks_like(body)} instead of the platform's answer"
     if status in _TURNED_AWAY:
         return _TURNED_AWAY[status](said, status=status)

@@ -18,8 +18,8 @@ def http_date(header: str | None) -> float | None:
 def retry_after(header: str | None, date: str | None, now: float) -> float | None:
     """Read a `Retry-After` header, seconds or an HTTP date, as seconds from now; never negative.
 
-    A date is read by the `Date` of the same answer, so that a wrong clock does not matter; without one by `now`. None
-    where it is absent or cannot be read.
+    A date is compared with the `Date` of the same answer, so that a wrong clock does not matter; without one, it is
+    compared with `now`. None where the header is absent or cannot be read.
     """
     if header is None:
         return None

@@ -1,15 +1,15 @@
-"""Parses a large JSON text without holding up other threads, for use in a thread beside the event loop.
+"""Parses a large JSON text in a thread, without holding up the event loop beside it.
 
-A parser in C keeps Python's lock until it ends: 64 MiB would stop the event loop for half a second, from a thread too.
-So the outer levels are walked here, and only the small values inside them are parsed in C, one after the other.
+A parser in C keeps Python's lock until it ends. Even in a thread, 64 MiB would stop the event loop for half a second.
+So the outer levels are read here, and only the small values inside them are parsed in C, one after the other.
 """
 
 import codecs
 import json
 import re
-from typing import NoReturn
 
 from workorder_async.models import JSON
+from workorder_async.models.json_text import no_constant
 
 #: Larger bodies are parsed here, in bytes; orjson takes some 10 ms for this much.
 LARGE = 2 << 20
@@ -32,14 +32,11 @@ def parse_large(body: bytes) -> JSON:
     return value
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=no_constant)
 
 
 def _after_space(text: str, at: int) -> int:
+    """Return where the next character stands that is no white space."""
     match = _SPACE.match(text, at)
     return at if match is None else match.end()
 
@@ -56,6 +53,7 @@ def _value(text: str, at: int, levels: int) -> tuple[JSON, int]:
 
 
 def _object(text: str, at: int, levels: int) -> tuple[JSON, int]:
+    """Return the object whose brace was just read, and where it ends."""
     made: dict[str, JSON] = {}
     at = _after_space(text, at)
     if text[at : at + 1] == "}":
@@ -72,6 +70,7 @@ def _object(text: str, at: int, levels: int) -> tuple[JSON, int]:
 
 
 def _array(text: str, at: int, levels: int) -> tuple[JSON, int]:
+    """Return the list whose bracket was just read, and where it ends."""
     made: list[JSON] = []
     at = _after_space(text, at)
     if text[at : at + 1] == "]":

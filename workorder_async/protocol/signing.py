@@ -1,6 +1,6 @@
-r"""Signing: what a signer is, the one-line scheme language, and the search for the scheme that a host uses.
+r"""Signing: what a signer is, and the one-line scheme language.
 
-The platform's signing algorithm stands in another, non-public document ("api接口鉴权"), so nothing here pretends to
+The platform's signing algorithm is in another document ("api接口鉴权"), which is not public: nothing here pretends to
 know it. A signer is anything with `sign(request) -> headers`; `SchemeSigner` is one whose algorithm is a line of text:
 
     DIGEST[,OPTION...]:TEMPLATE
@@ -13,7 +13,7 @@ TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} 
              {query} is k=v pairs, unescaped, sorted and joined by &; the digests of the body are lower-case hex;
              {{ and }} are literal braces, \n is a line feed and \\ a backslash
 
-`detect` searches `catalogue()` for the schemes that reproduce a request known to be accepted.
+`detecting.py` finds the scheme of a host from one request that it accepted.
 """
 
 import base64
@@ -22,10 +22,9 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import permutations
 from typing import NoReturn, Protocol
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
@@ -47,9 +46,9 @@ _ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n", r"\\": "\\"}
 class SigningInput:
     """What there is to sign in one attempt: exactly what is sent, at the moment it is sent.
 
-    `path` is the URL's path, `query` its pairs before escaping, `body` the bytes of the body in pieces (none for a GET;
-    an upload's pieces are read from the disk as they are asked for), `timestamp_ms` milliseconds since the epoch by
-    the server's clock.
+    `path` is the URL's path, and `query` its pairs before escaping. `body` is the bytes of the body in pieces: none for
+    a GET, and for an upload read from the disk when they are asked for. `timestamp_ms` is milliseconds since the epoch
+    by the server's clock.
     """
 
     method: str
@@ -63,8 +62,8 @@ class Signer(Protocol):
     """Anything that can sign: write one where a line of scheme is not enough.
 
     `sign` is called once for every attempt and returns the headers to add; the platform wants `AppId`, `Timestamp`
-    and `Sign`. It is called in a thread for uploads, whose body is read from the disk, unless the signer has an
-    attribute `signs_body` that is False.
+    and `Sign`. For an upload it is called in a thread, since the body is read from the disk. A signer with an attribute
+    `signs_body` that is False is always called in the event loop.
     """
 
     def sign(self, request: SigningInput) -> Mapping[str, str]:
@@ -73,6 +72,8 @@ class Signer(Protocol):
 
 
 def _body_digest(digest: str) -> Callable[[SigningInput], Iterable[bytes]]:
+    """Return what makes the hex digest of a request's body."""
+
     def pieces(request: SigningInput) -> Iterable[bytes]:
         hasher = hashlib.new(digest)
         for chunk in request.body:
@@ -134,6 +135,11 @@ class Scheme:
         """Whether the template takes in the body or a digest of it."""
         return any(name is not None and name.startswith("body") for _, name in self.template)
 
+    @property
+    def signs_request(self) -> bool:
+        """Whether the template takes in more of a request than the AppId and the timestamp."""
+        return any(name in _FROM_REQUEST for _, name in self.template)
+
     def timestamp(self, milliseconds: int) -> str:
         """Return the `Timestamp` header for this time, in the scheme's unit."""
         return str(milliseconds if self.unit == "ms" else milliseconds // 1000)
@@ -157,6 +163,7 @@ class Scheme:
 
 
 def _known_digest(name: str, digest: str) -> str:
+    """Return the digest of a scheme. Raises `ConfigError` for one that is unknown or missing here."""
     if digest not in DIGESTS:
         raise ConfigError(
             f"unknown digest {name!r} in the signing scheme; use one of {', '.join(DIGESTS)}, or hmac- before one"
@@ -167,6 +174,7 @@ def _known_digest(name: str, digest: str) -> str:
 
 
 def _options(options: Iterable[str]) -> tuple[str, str]:
+    """Return encoding and unit. Raises `ConfigError` for an option that is unknown or contradicts another."""
     chosen: dict[str, str] = {}
     for option in options:
         kind = "encoding" if option in ENCODINGS else "unit" if option in UNITS else None
@@ -179,6 +187,7 @@ def _options(options: Iterable[str]) -> tuple[str, str]:
 
 
 def _split_template(template: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the template as literal text and the placeholder behind it; the last text has None behind it."""
     if not template:
         raise ConfigError("the signing scheme has an empty template; for example {app_id}{timestamp}{secret}")
     _require_utf8("the signing scheme", template)
@@ -210,6 +219,7 @@ def _split_template(template: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _require_utf8(what: str, text: str) -> None:
+    """Raise `ConfigError` for text that has no UTF-8 bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -219,8 +229,8 @@ def _require_utf8(what: str, text: str) -> None:
 class SchemeSigner:
     """Signs by a scheme: adds `AppId`, `Timestamp` and `Sign` (API document: 请求Header of every endpoint).
 
-    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret stands in no repr, log, error or
-    traceback with locals, and a signer refuses to be pickled; make it anew where it is needed, for example with
+    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret is in no repr, log, error or traceback
+    with locals. A signer refuses to be pickled: make a new one where it is needed, for example with
     `WorkorderClient.from_env()`.
     """
 
@@ -248,117 +258,9 @@ class SchemeSigner:
         return {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
 
     def __repr__(self) -> str:
-        # A traceback with locals shows it half made, too.
+        # A traceback with locals also shows a signer that is half made.
         made = "scheme" in vars(self)
         return f"SchemeSigner(app_id={self.app_id!r}, scheme={self.scheme.text!r})" if made else "SchemeSigner()"
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError("a signer holds the secret and is not pickled; make it anew on the other side")
-
-
-_SEPARATORS = ("", "&", ":", "-", "_", "|", ",", "+", ".", "#", "@", "/", " ", "\\n")
-_PAIRS = (
-    ("AppId={app_id}", "Timestamp={timestamp}", "Secret={secret}"),
-    ("AppId={app_id}", "Timestamp={timestamp}", "AppSecret={secret}"),
-    ("appId={app_id}", "timestamp={timestamp}", "secret={secret}"),
-    ("appId={app_id}", "timestamp={timestamp}", "appSecret={secret}"),
-    ("appId={app_id}", "timestamp={timestamp}", "key={secret}"),
-    ("app_id={app_id}", "timestamp={timestamp}", "secret={secret}"),
-    ("app_id={app_id}", "timestamp={timestamp}", "app_secret={secret}"),
-    ("appid={app_id}", "timestamp={timestamp}", "secret={secret}"),
-    ("appid={app_id}", "timestamp={timestamp}", "key={secret}"),
-)
-_REQUEST_PARTS = ("{body}", "{body_md5}", "{body_sha256}", "{path}", "{method}", "{query}")
-
-
-def _templates(keyed: bool) -> Iterator[str]:
-    names = ("{app_id}", "{timestamp}", "{secret}")
-    choices = [order for size in (1, 2, 3) for order in permutations(names, size) if (keyed or "{secret}" in order)]
-    with_request = [
-        (*order[:at], part, *order[at:])
-        for order in choices
-        if len(order) > 1
-        for part in _REQUEST_PARTS
-        for at in (0, len(order))
-    ]
-    full_request = [
-        (*order[:at], "{method}", "{path}", *tail, *order[at:])
-        for order in choices
-        if len(order) > 1
-        for tail in ((), ("{query}",), ("{body}",), ("{body_md5}",), ("{body_sha256}",), ("{query}", "{body}"))
-        for at in (0, len(order))
-    ]
-    for parts in (*choices, *with_request, *full_request):
-        for separator in _SEPARATORS:
-            if separator and len(parts) == 1:
-                continue
-            yield separator.join(parts)
-    for pairs in _PAIRS:
-        for size in (2, 3):
-            for order in permutations(pairs, size):
-                if keyed or any("{secret}" in pair for pair in order):
-                    yield "&".join(order)
-                    yield "".join(order).replace("=", "")
-
-
-def catalogue() -> Iterator[str]:
-    """Yield every scheme that `detect` tries, as `DIGEST:TEMPLATE`, the plain ones first.
-
-    Each digest and its hmac-; the AppId, the timestamp and the secret (one to three of them, in every order), alone or
-    with method, path, query, body or a digest of the body before or after them, joined by nothing or by one of 13
-    separators; and `key=value` forms of the three under the usual names.
-    """
-    for keyed in (False, True):
-        templates = list(dict.fromkeys(_templates(keyed)))
-        for digest in DIGESTS:
-            if digest in hashlib.algorithms_available:
-                for template in templates:
-                    yield f"{'hmac-' if keyed else ''}{digest}:{template}"
-
-
-def _readings(sign: str) -> Iterator[tuple[str, bytes]]:
-    """Yield each (encoding, digest) that the text of a Sign header can be."""
-    if re.fullmatch(r"(?:[0-9a-f]{2})+", sign):
-        yield "hex", bytes.fromhex(sign)
-    if re.fullmatch(r"(?:[0-9A-F]{2})+", sign):
-        yield "HEX", bytes.fromhex(sign)
-    if re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", sign) and len(sign) % 4 == 0:
-        yield "base64", base64.b64decode(sign)
-
-
-def detect(
-    *, app_id: str, timestamp: str, sign: str, secret: str | Secret, request: SigningInput | None = None
-) -> list[Scheme]:
-    """Return the schemes of `catalogue()` that reproduce a request known to be accepted, the plainest first.
-
-    `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it (method, path,
-    query, body); without it only schemes over the three headers are found. An empty list means that the scheme is not
-    in the catalogue, or that one of the values is not what was signed.
-
-    Raises `ConfigError` where `timestamp` is not whole seconds or milliseconds, `sign` not a hex or base64 digest, or
-    `app_id` or `secret` what no `SchemeSigner` takes.
-    """
-    secret = Secret(secret)
-    SchemeSigner(app_id, secret, "md5:{secret}")
-    if not re.fullmatch(r"[0-9]{9,14}", timestamp):
-        raise ConfigError(f"Timestamp {timestamp!r} is not whole seconds or milliseconds since the epoch")
-    readings = list(_readings(sign))
-    if not readings:
-        raise ConfigError(f"Sign {sign!r} is neither hex nor base64; copy the header's value as it was sent")
-    unit = ["ms"] if len(timestamp) > 11 else []
-    if request is not None:
-        request = evolve(request, body=tuple(request.body))
-    found = []
-    for line in catalogue():
-        plain = Scheme.parse(line)
-        if request is None and any(name in _FROM_REQUEST for _, name in plain.template):
-            continue
-        digest = bytes.fromhex(
-            plain.signature(request or SigningInput("", ""), app_id=app_id, secret=secret, timestamp=timestamp)
-        )
-        for encoding, wanted in readings:
-            if hmac.compare_digest(digest, wanted):
-                options = [encoding] * (encoding != "hex") + unit
-                name, _, template = line.partition(":")
-                found.append(Scheme.parse(f"{','.join([name, *options])}:{template}"))
-    return found

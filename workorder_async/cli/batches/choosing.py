@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
-from workorder_async.cli.commands.export import doubt
+from workorder_async.arguments import whole_within
+from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import Flag
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal.output import note
@@ -100,13 +101,11 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
 def _checked(ids: Iterable[int]) -> list[int]:
     """Return each once. Raises `ConfigError` for what is no ticket's number."""
     once = list(dict.fromkeys(ids))
-    for id in once:
-        if not 1 <= id <= _ID_MAX:
-            raise ConfigError(f"ID is {id}; it must be from 1 to {_ID_MAX}")
-    return once
+    return [whole_within("ID", id, 1, _ID_MAX) for id in once]
 
 
 def _from_file(source: str) -> list[int]:
+    """Read numbers from a file or stdin, each once. Raises `ConfigError`."""
     name = "stdin" if source == "-" else repr(source)
     try:
         text = (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode("utf-8-sig")
@@ -118,6 +117,7 @@ def _from_file(source: str) -> list[int]:
 
 
 def _numbers(name: str, text: str) -> Iterable[int]:
+    """Yield the number on each line; what follows a # is a remark."""
     for number, line in enumerate(text.splitlines(), 1):
         word = line.partition("#")[0].strip()
         if not word:
@@ -146,6 +146,7 @@ def unread(made: Choice) -> list[Chosen]:
 
 
 async def _matching(client: "WorkorderClient", query: TicketQuery) -> list[Chosen]:
+    """List the tickets that match, with a remark where one may be missing."""
     with Bar("listing") as bar:
         async with client.walk(query) as walk:
             chosen: list[Chosen] = []
@@ -158,6 +159,7 @@ async def _matching(client: "WorkorderClient", query: TicketQuery) -> list[Chose
 
 
 async def _read(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
+    """Read each ticket; one that cannot be read gets its error. A refused signature ends it all."""
     found: dict[int, Chosen] = {}
 
     async def read(id: int) -> None:
@@ -177,6 +179,7 @@ async def _read(client: "WorkorderClient", ids: Sequence[int], concurrency: int)
 
 
 def _with_creator(one: Chosen) -> Chosen:
+    """Give a ticket without a creator the error that says so."""
     if one.error is not None or one.creator.strip():
         return one
     return evolve(one, error=ConfigError("the platform does not say who created it; use --closer-name"))

@@ -22,7 +22,7 @@ _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ",
 
 @define(kw_only=True)
 class Tally(BatchReport):
-    """A batch's report that prints each outcome when it comes, those that come after an interruption too."""
+    """A batch's report that prints each outcome when it comes, also after an interruption."""
 
     done: str
     """What a ticket is when all went well: "closed"."""
@@ -31,12 +31,12 @@ class Tally(BatchReport):
     """How many tickets there are."""
     as_json: bool
     lines: bool
-    """Whether there is a line for each ticket that is settled."""
+    """Whether a line is printed for each ticket that is settled."""
     journal: Path | None
     silent: bool = False
     """Whether nobody reads a line for each ticket any more."""
     interrupted: bool = False
-    """Whether unknown outcomes are put aside, in `cut_short`, to be looked for."""
+    """Whether unknown outcomes are put aside in `cut_short`, to be settled later."""
     cut_short: list[Outcome] = field(factory=list, init=False)
     _under_way: "dict[int, Change]" = field(factory=dict, init=False)
     _started: float = field(factory=perf_counter, init=False)
@@ -72,7 +72,7 @@ class Tally(BatchReport):
             self.note(Outcome(change, State.NOT_SENT, error))
 
     def take_rest(self, changes: "Iterable[Change]") -> None:
-        """Note what the batch left: what was cut short is not known, what it did not come to was not sent."""
+        """Note what the batch left: what was cut short is unknown, and what it never began was not sent."""
         self.interrupted = False
         unknown = {id: Outcome(change, State.UNKNOWN) for id, change in self._under_way.items()}
         unknown |= {_ticket_id(outcome.mutation): outcome for outcome in self.cut_short}
@@ -113,14 +113,17 @@ class Tally(BatchReport):
             note("with --journal FILE a batch can be run again, and goes on where it stopped")
 
     def _counted(self) -> str:
+        """Return the counts in words, without those that are 0."""
         return ", ".join(f"{count:,} {state.value}" for state in State if (count := self.counts[state]))
 
 
 def _ticket_id(mutation: Mutation) -> int:
+    """Return which ticket a mutation is about; 0 for one that is created."""
     return 0 if isinstance(mutation, CreateTicket) else mutation.id
 
 
 def _row(id: int, outcome: Outcome) -> dict[str, JSON]:
+    """Return an outcome as a JSON object."""
     facts: dict[str, JSON] = {} if outcome.error is None else as_json(outcome.error)
     return {
         "id": id,

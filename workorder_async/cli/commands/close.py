@@ -3,43 +3,59 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from attrs import evolve
+from attrs import evolve, frozen
 from cyclopts import Parameter
 
-from workorder_async.cli.batches.batching import Task, carry_out
+from workorder_async.cli.attachments import Author, Files, upload_all
+from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Change, Chosen, TicketNumbers, choice
-from workorder_async.cli.commands.changing import upload_all
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.values import TIME_HELP, ExistingFile, Whole, point_in_time
+from workorder_async.cli.values import TIME_HELP, Whole, point_in_time
 from workorder_async.errors import ConfigError
-from workorder_async.models import Attachment, CloseTicket
+from workorder_async.models import CloseTicket
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class Closing:
+    """Who closes tickets, when, and with which remark and files."""
+
+    closer_id: Annotated[
+        Whole,
+        Parameter(help="Your staff number in the address book (通讯录工号), which no ticket tells."),
+    ]
+    closer_name: Annotated[str | None, Parameter(help="Your name; only a ticket's creator may close it.")] = None
+    as_creator: Annotated[
+        Flag, Parameter(help="Instead of --closer-name: each ticket's creator, as the platform names him or her.")
+    ] = False
+    solved_time: Annotated[str, Parameter(help=f"When the customer confirmed the solution: {TIME_HELP}.")] = "now"
+    detail: Annotated[str | None, Parameter(help="A remark; - reads it from stdin.")] = None
+    is_solved: Annotated[
+        bool | None, Parameter(help="The cause was found (是否已定位原因).", negative="--no-is-solved")
+    ] = None
+    attach: Files = ()
+    author: Author = None
+
+    async def with_files(self, client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
+        """Upload the files once, and add them to each of the changes."""
+        attachments = await upload_all(client, self.attach, self.author)
+        for attachment in attachments:
+            if attachment.author is None:
+                raise ConfigError(
+                    f"the platform did not say who uploaded {attachment.file_name!r}; add --author USER_ID"
+                )
+        return [evolve(one, handle_attachment=attachments) for one in changes if isinstance(one, CloseTicket)]
 
 
 def close(
     ids: TicketNumbers = (),
     /,
     *,
-    closer_id: Annotated[
-        Whole,
-        Parameter(help="Your staff number in the address book (通讯录工号), which no ticket tells."),
-    ],
-    closer_name: Annotated[str | None, Parameter(help="Your name; only a ticket's creator may close it.")] = None,
-    as_creator: Annotated[
-        Flag, Parameter(help="Instead of --closer-name: each ticket's creator, as the platform names him or her.")
-    ] = False,
-    solved_time: Annotated[str, Parameter(help=f"When the customer confirmed the solution: {TIME_HELP}.")] = "now",
-    detail: Annotated[str | None, Parameter(help="A remark; - reads it from stdin.")] = None,
-    is_solved: Annotated[
-        bool | None, Parameter(help="The cause was found (是否已定位原因).", negative="--no-is-solved")
-    ] = None,
-    attach: Annotated[
-        tuple[ExistingFile, ...], Parameter(help="A file to upload first; may be repeated.", show_default=False)
-    ] = (),
-    author: Annotated[Whole | None, Parameter(help="User id of who uploads; by default as the platform says.")] = None,
+    how: Closing,
     batch: BatchOptions = BY_HAND,
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
@@ -49,40 +65,29 @@ def close(
     Tickets of a file or of filters are shown first, and closed when you confirm. A ticket that was closed before is no
     failure. Exits with 1 where a ticket was refused or not sent, with 3 where an outcome is unknown.
     """
-    if (closer_name is None) is not as_creator:
+    if (how.closer_name is None) is not how.as_creator:
         raise ConfigError("say who closes: either --closer-name, or --as-creator for each ticket's creator")
-    remark = None if detail is None else batch.text(detail)
+    remark = None if how.detail is None else batch.text(how.detail)
     made = choice(ids, batch, filters)
-    at = point_in_time(solved_time, "--solved-time")
+    at = point_in_time(how.solved_time, "--solved-time")
 
     def change(one: Chosen) -> CloseTicket:
         return CloseTicket(
             id=one.id,
-            closer_id=closer_id,
-            closer_name=one.creator if closer_name is None else closer_name,
+            closer_id=how.closer_id,
+            closer_name=one.creator if how.closer_name is None else how.closer_name,
             solved_time=at,
             detail=remark,
-            is_solved=is_solved,
+            is_solved=how.is_solved,
         )
 
-    async def finish(client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
-        attachments = _authored(await upload_all(client, attach, author))
-        return [evolve(one, handle_attachment=attachments) for one in changes if isinstance(one, CloseTicket)]
-
-    who = "the creator" if closer_name is None else closer_name
+    who = "the creator" if how.closer_name is None else how.closer_name
     task = Task(
-        name=f"close as {closer_id} {who}",
+        name=f"close as {how.closer_id} {who}",
         doing="closing",
         done="closed",
         change=change,
-        needs_creator=as_creator,
-        finish=finish,
+        needs_creator=how.as_creator,
+        finish=how.with_files,
     )
     return carry_out(task, made, batch, connection)
-
-
-def _authored(attachments: list[Attachment]) -> list[Attachment]:
-    for attachment in attachments:
-        if attachment.author is None:
-            raise ConfigError(f"the platform did not say who uploaded {attachment.file_name!r}; add --author USER_ID")
-    return attachments

@@ -10,10 +10,10 @@ from typing import Annotated, Final
 from cyclopts import Parameter, validators
 
 from workorder_async.cli.connection import Flag, log_to_stderr
-from workorder_async.cli.hostile import HostileTour, hostile_client, hostile_sandbox
+from workorder_async.cli.demo.hostile_tour import HostileTour, hostile_client, hostile_sandbox
+from workorder_async.cli.demo.tour import Tour
 from workorder_async.cli.terminal.output import err, note, out, print_fields, print_heading
 from workorder_async.cli.terminal.running import run
-from workorder_async.cli.touring import Tour
 from workorder_async.cli.values import Whole
 from workorder_async.errors import ConfigError
 
@@ -88,6 +88,7 @@ async def _hostile_demo(tickets: int, output: Path, closes: int, seed: int) -> i
 
 
 def _told(facts: list[tuple[str, str]], complaints: list[str]) -> int:
+    """Print facts and complaints, and return the exit code."""
     print_heading("what happened")
     print_fields(facts)
     for complaint in complaints:

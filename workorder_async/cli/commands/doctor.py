@@ -27,6 +27,7 @@ def doctor(
 
 
 async def _report(environ: Environment, *, as_json: bool) -> int:
+    """Print each check, and return the exit code."""
     from workorder_async.cli.checks import examine
 
     healthy = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 from cyclopts import Parameter
 
+from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.terminal.output import note, write_json
@@ -23,7 +24,6 @@ from workorder_async.walks.options import WalkOptions
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
-    from workorder_async.walk_report import WalkReport
     from workorder_async.walks.handing_out import WalkedPage
     from workorder_async.walks.walk import Walk
 
@@ -86,11 +86,6 @@ async def _export(
     if not report.exact:
         note(f"it may not be complete: {doubt(report, '--verify settles it')}")
     return 0
-
-
-def doubt(report: "WalkReport", remedy: str) -> str:
-    """Say why a list may not be complete, and what a user of this command can do about it."""
-    return report.reason.rpartition(", but ")[2].replace("verify=True settles it", remedy)
 
 
 async def write_lines(walk: "Walk", file: BinaryIO | None, bar: Bar, *, raw: bool = False) -> int:

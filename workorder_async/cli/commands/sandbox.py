@@ -53,6 +53,7 @@ def sandbox(
 
 
 async def _serve(platform: "Sandbox", tickets: int) -> int:
+    """Run the sandbox until it is interrupted."""
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
             await stack.enter_async_context(platform)
@@ -65,6 +66,7 @@ async def _serve(platform: "Sandbox", tickets: int) -> int:
 
 
 def _announce(platform: "Sandbox") -> None:
+    """Print the four lines for a shell on stdout, and what to do with them on stderr."""
     for name, value in platform.environment.items():
         quoted = value.replace("'", "'\\''")
         sys.stdout.write(f"export {name}='{quoted}'\n")

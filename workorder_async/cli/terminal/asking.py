@@ -1,4 +1,4 @@
-"""Questions on the terminal, the secret's among them; asked before any event loop runs, so that Ctrl-C ends them."""
+"""Questions on the terminal, also for the secret. They come before any event loop runs, so that Ctrl-C ends them."""
 
 import sys
 from getpass import getpass
@@ -25,7 +25,7 @@ def ask(what: str) -> str:
 
 
 def ask_secret(what: str) -> Secret:
-    """Ask likewise for what is not echoed, and wrap the answer at once, for no frame may hold it bare."""
+    """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
     try:
         # getpass writes the prompt once the echo is off: what is typed at once is neither shown nor lost.
         answer = Secret(getpass(_question(what), sys.stderr))

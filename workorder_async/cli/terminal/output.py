@@ -1,4 +1,4 @@
-"""What is printed, and how: results on stdout, remarks on stderr, and nothing in them that a terminal would obey."""
+"""What is printed, and how: results on stdout, remarks on stderr; neither holds what a terminal would obey."""
 
 import re
 import sys
@@ -32,7 +32,7 @@ def one_line(text: str) -> str:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the caller, where rich would end the program."""
+        """Let the caller know; rich would end the program."""
         raise BrokenPipeError
 
 
@@ -42,7 +42,7 @@ def out() -> Console:
 
 
 def err(*, soft_wrap: bool = False) -> Console:
-    """Return the same on stderr; with `soft_wrap` it is left to the terminal to break long lines."""
+    """Return the same on stderr; with `soft_wrap` the terminal breaks long lines."""
     return _Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
 
 
@@ -58,7 +58,7 @@ def note(text: str) -> None:
 
 
 def write_json(values: Iterable[JSON]) -> None:
-    """Print each value as one line of JSON in UTF-8 on stdout; what `safe` escapes is escaped here as JSON does."""
+    """Print each value as one line of JSON in UTF-8 on stdout; JSON's own escapes stand for what `safe` escapes."""
     lines = b"".join(to_json(value) + b"\n" for value in values).decode()
     escaped = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", lines)
     sys.stdout.flush()
@@ -79,7 +79,7 @@ def code(member: OpenEnum) -> str:
 
 
 def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0) -> None:
-    """Print a name and a value a line; an empty value is left out, one of several lines starts on its own."""
+    """Print a name and a value on each line. An empty value is left out; one of several lines starts below its name."""
     console = out()
     for name, value in fields:
         if not value:
@@ -123,6 +123,7 @@ def print_tickets(tickets: list[TicketSummary], *, first: bool) -> None:
 
 
 def _cells(ticket: TicketSummary) -> tuple[str, ...]:
+    """Return a ticket as the cells of its row."""
     return (
         str(ticket.id),
         ticket.status.label,

@@ -1,4 +1,4 @@
-"""Progress of what takes longer than a second: a bar on a terminal, now and then a plain line elsewhere; on stderr."""
+"""Progress of what takes longer than a second, on stderr: a bar on a terminal, elsewhere a line now and then."""
 
 import asyncio
 from time import monotonic
@@ -19,7 +19,7 @@ class Bar:
 
     what     what is done, for example "exporting"
     unit     what is counted, "tickets" or "bytes"
-    delay    seconds until the bar is shown; what ends sooner shows none
+    delay    seconds until the bar is shown; work that ends sooner shows none
     shown    False to show nothing, where the terminal is wanted for the results
     """
 
@@ -43,6 +43,7 @@ class Bar:
         return self
 
     def _show(self) -> None:
+        """Show this bar in place of the one that is shown."""
         if _DISPLAYS:
             _DISPLAYS[-1].stop()
         _DISPLAYS.append(self._progress)

@@ -12,8 +12,8 @@ _T = TypeVar("_T")
 def run(main: Coroutine[object, object, _T]) -> _T:
     """Run a command's coroutine in an event loop of its own.
 
-    Ctrl-C ends it with `KeyboardInterrupt` and SIGTERM with `CancelledError`, once it has cleaned up; once more cancels
-    the cleaning up too.
+    Ctrl-C ends it with `KeyboardInterrupt`, SIGTERM with `CancelledError`; both wait until it has cleaned up. A second
+    one cancels the cleaning up too.
     """
     interrupted = False
 
@@ -29,8 +29,8 @@ def run(main: Coroutine[object, object, _T]) -> _T:
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(signal.SIGTERM, task.cancel)
-            # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop just is, which can lose a
-            # step of some task, and the command then waits for it for ever. A job in the background ignores Ctrl-C.
+            # Without a handler of the loop's own, a second Ctrl-C raises wherever the loop is. That can lose a step of
+            # some task, and the command then waits for it for ever. A job in the background ignores Ctrl-C.
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 loop.add_signal_handler(signal.SIGINT, interrupt)
         return await main

@@ -34,6 +34,7 @@ def print_detail(ticket: TicketDetail) -> None:
 
 
 def _print_assign(assign: TicketAssign) -> None:
+    """Print a product line's share of a ticket, and its history."""
     print_heading(f"product line {assign.product_group_name} ({assign.product_group_id})")
     print_fields(((name, text) for name, text in _scalars(assign) if not name.startswith("product_group")), _DEEPER)
     for step in assign.history:
@@ -72,6 +73,7 @@ def _scalars(model: object) -> Iterator[tuple[str, str]]:
 
 
 def _time(model: object, name: str) -> str:
+    """Return a time as text; where it cannot be one, what is wrong with it."""
     try:
         return moment(cast("datetime | None", getattr(model, name)))
     except DecodeError as error:

@@ -1,4 +1,4 @@
-"""cli/hostile.py: the demo among all faults at once, and its account, which finds what is lost or doubled."""
+"""cli/demo/hostile_tour.py: the demo among all faults at once, and its account, which finds what is lost or doubled."""
 
 import asyncio
 import os
@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.cli_runs import SECRET, start
 from workorder_async import CommentTicket, Sandbox, WorkorderClient
-from workorder_async.cli import hostile
 from workorder_async.cli.app import run
 from workorder_async.cli.commands.export import write_lines
-from workorder_async.cli.hostile import HostileTour
+from workorder_async.cli.demo import hostile_tour
+from workorder_async.cli.demo.hostile_tour import HostileTour
 from workorder_async.errors import ConfigError
 
 # A silent server costs seconds each time, and the machine may be busy.
@@ -95,7 +95,7 @@ async def test_a_file_is_held_against_the_truth(tmp_path: Path, monkeypatch: pyt
         file.truncate()  # type: ignore[attr-defined]
         return file.write(b'{"id":%d}\n{"id":%d}\n{"id":1}\n' % (kept, kept))  # type: ignore[attr-defined, no-any-return]
 
-    monkeypatch.setattr(hostile, "write_lines", losing)
+    monkeypatch.setattr(hostile_tour, "write_lines", losing)
     async with Sandbox(50) as sandbox, sandbox.client() as client:
         kept = (await client.list_tickets(page_size=1)).tickets[0].id
         tour = HostileTour(client, sandbox, 50)
@@ -119,7 +119,7 @@ async def test_a_list_that_cannot_be_walked_is_a_complaint(tmp_path: Path, monke
         await asyncio.sleep(0)
         raise ConfigError("no")
 
-    monkeypatch.setattr(hostile, "write_lines", failing)
+    monkeypatch.setattr(hostile_tour, "write_lines", failing)
     async with Sandbox(5) as sandbox, sandbox.client() as client:
         tour = HostileTour(client, sandbox, 5)
         await tour.export(tmp_path / "t.jsonl")
@@ -137,7 +137,7 @@ async def test_a_file_that_cannot_be_uploaded_is_a_complaint(monkeypatch: pytest
         raise ConfigError("no")
 
     monkeypatch.setattr(WorkorderClient, "upload_file", failing)
-    monkeypatch.setattr(hostile, "_CREATIONS", 1)
+    monkeypatch.setattr(hostile_tour, "_CREATIONS", 1)
     async with Sandbox(5) as sandbox, sandbox.client() as client:
         tour = HostileTour(client, sandbox, 5)
         await tour.create_and_comment()

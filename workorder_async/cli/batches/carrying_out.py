@@ -34,6 +34,7 @@ _OPERATIONS: Final = {CloseTicket: "close_ticket", CommentTicket: "comment_ticke
 
 
 async def _as_it_is(client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
+    """Add nothing to the changes."""
     return changes
 
 
@@ -58,7 +59,7 @@ class Task:
 def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Connection) -> int:
     """Do a task to the tickets of a choice, and return the exit code.
 
-    Raises `ConfigError` before anything is sent where somebody would have to be asked and nobody is there.
+    Where somebody must be asked and nobody is there, it raises `ConfigError` before anything is sent.
     """
     asks = not (choice.named or options.yes or options.dry_run)
     if asks and not can_ask():
@@ -90,6 +91,7 @@ def _tickets(number: int) -> str:
 
 
 def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
+    """Print what would be done to each ticket, and return the exit code of a dry run."""
     if as_json:
         write_json(
             {"operation": _OPERATIONS[type(change)], "request": encode(change)}
@@ -105,7 +107,7 @@ def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
 
 
 def _print_table(console: Console, task: Task, chosen: list[Chosen]) -> None:
-    """Print the first tickets and what would be done to each; tab-separated where there is no terminal."""
+    """Print the first tickets and what would be done to each; without a terminal, separated by tabs."""
     rows = [_row(task, one) for one in islice(chosen, _ROWS_SHOWN)]
     if console.is_terminal:
         table = Table(box=None, expand=True, padding=(0, 2, 0, 0))
@@ -124,6 +126,7 @@ def _print_table(console: Console, task: Task, chosen: list[Chosen]) -> None:
 
 
 def _row(task: Task, one: Chosen) -> tuple[str, str, str]:
+    """Return the cells of a ticket: its number, what would be done to it, its title."""
     if one.error is not None:
         what = f"nothing, for it cannot be read: {sentence(one.error)}"
     else:
@@ -143,6 +146,7 @@ def words(change: Change) -> str:
 
 
 def _line(product_group_id: int | None) -> str:
+    """Say which product line acts, where one was named."""
     return "" if product_group_id is None else f" as product line {product_group_id}"
 
 
@@ -152,6 +156,7 @@ def _line(product_group_id: int | None) -> str:
 async def _carry_out(
     client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, *, named: bool
 ) -> int:
+    """Run the batch, tell each outcome, and return the exit code."""
     from workorder_async.batches.batch import run_batch
     from workorder_async.cli.batches.tally import Tally
 
@@ -211,7 +216,7 @@ def _told(tally: "Tally", rest: Iterator[Change], *, quiet: bool) -> Iterator[No
 async def _finished(
     client: "WorkorderClient", task: Task, changes: list[Change], rest: Iterator[Change], tally: "Tally"
 ) -> "AsyncGenerator[Change]":
-    """Yield the changes as they are to be sent, once the first one is asked for; `rest` keeps what was not yielded."""
+    """Finish the changes when the first one is asked for, then yield them; `rest` keeps those not yielded yet."""
     for change in await task.finish(client, changes):
         next(rest)
         tally.watch(change)
@@ -219,7 +224,7 @@ async def _finished(
 
 
 async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "WorkorderClient", tally: "Tally") -> None:
-    """Let a batch run; an interruption is told at once, and passed on when what was under way has ended."""
+    """Let a batch run. An interruption is told at once, and passed on when what was under way has ended."""
 
     async def exhaust() -> None:
         async with aclosing(batch):

@@ -1,4 +1,4 @@
-"""cli/batching.py, choosing.py, tally.py: many tickets by one command: which, shown, confirmed, carried out, told."""
+"""cli/batches: many tickets by one command: which, shown, confirmed, carried out, told."""
 
 import asyncio
 import io

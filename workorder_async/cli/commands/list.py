@@ -1,4 +1,4 @@
-"""`workorder list` and `workorder show`: what reads tickets and prints them."""
+"""`workorder list`: tickets as a table, as lines, or as JSON."""
 
 import sys
 from collections.abc import AsyncGenerator
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
-from workorder_async.cli.commands.export import doubt, walked
+from workorder_async.cli.commands.export import walked
+from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.terminal.output import note, print_tickets, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import run
-from workorder_async.cli.terminal.ticket import print_detail
+from workorder_async.cli.values import Whole
 from workorder_async.models import TicketQuery, TicketSummary
 from workorder_async.protocol.codec import decode_rows, encode
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
-from workorder_async.cli.values import Whole
 
 _PAGE = 100
 
@@ -38,6 +38,7 @@ def list_tickets(
 
 
 async def _list(client: "WorkorderClient", query: TicketQuery, limit: int, *, as_json: bool) -> int:
+    """Print the tickets page by page, then how many there are."""
     shown = total = 0
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         async with client, aclosing(_pages(client, query, limit)) as pages:
@@ -74,24 +75,3 @@ async def _pages(
                 return
         if not limit and not walk.report.exact:
             note(f"it may not be complete: {doubt(walk.report, '`workorder export --verify` settles it')}")
-
-
-def show(
-    id: Annotated[Whole, Parameter(help="The ticket's number.")],
-    /,
-    *,
-    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
-) -> int:
-    """Show everything about a ticket: fields, product lines, history and files."""
-    return run(_show(connection.client(), id, as_json=json))
-
-
-async def _show(client: "WorkorderClient", id: int, *, as_json: bool) -> int:
-    async with client:
-        detail = await client.get_ticket_detail(id)
-    if as_json:
-        write_json([encode(detail)])
-    else:
-        print_detail(detail)
-    return 0

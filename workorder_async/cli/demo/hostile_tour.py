@@ -16,8 +16,8 @@ import orjson
 from attrs import define, field
 
 from workorder_async.cli.commands.export import write_lines
+from workorder_async.cli.demo.tour import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.cli.terminal.progress import Bar
-from workorder_async.cli.touring import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.durable import written_whole
 from workorder_async.errors import ApiError, NotSentError, OutcomeUnknownError, WorkorderError
 from workorder_async.models import Attachment, CloseTicket, CommentTicket
@@ -200,6 +200,7 @@ class HostileTour:
                 await self._create_one(f"网关超时, 请协助排查 ({number})", f"已复现, 正在排查 ({number})")
 
     async def _create_one(self, title: str, comment: str) -> None:
+        """Create a ticket with a file, comment on it, and note what was said of both."""
         attachment = await self._upload()
         if attachment is None:
             return
@@ -227,6 +228,7 @@ class HostileTour:
         return None
 
     async def _say(self, operation: str, what: str, change: Callable[[], Awaitable[None]]) -> None:
+        """Make a change, and note what the client says of it."""
         try:
             await change()
         except OutcomeUnknownError:
@@ -265,6 +267,7 @@ class HostileTour:
         self._tell_what_struck()
 
     def _tell_what_struck(self) -> None:
+        """Add to the facts which faults struck, and how the list moved."""
         struck = Counter(one.fault.kind for one in self.sandbox.struck)
         drifted = self.sandbox.drifted
         moved = {
@@ -282,6 +285,7 @@ class HostileTour:
         ]
 
     def _require(self, holds: bool, complaint: str) -> None:
+        """Note a complaint where something does not hold."""
         if not holds:
             self.complaints.append(complaint)
 
@@ -292,6 +296,7 @@ def _rows_in(file: Path) -> list[dict[str, Any]]:
 
 
 def _key(applied: "Applied") -> tuple[str, object]:
+    """Return by what a mutation is told from others: creations and comments by their text, others by the ticket."""
     match applied.operation:
         case "create_ticket":
             return applied.operation, applied.request["title"]
@@ -302,4 +307,5 @@ def _key(applied: "Applied") -> tuple[str, object]:
 
 
 def _listed(counts: Iterable[tuple[str, int]]) -> str:
+    """Write counts as "3 reset, 1 html"."""
     return ", ".join(f"{count} {name}" for name, count in counts)

@@ -1,4 +1,4 @@
-"""`workorder sign detect`: which signing scheme a host uses, found from one request that it accepted."""
+"""`workorder sign detect` (a command below `sign`): which signing scheme a host uses, found from one request."""
 
 import os
 from typing import Annotated
@@ -11,8 +11,8 @@ from workorder_async.cli.terminal.asking import ask, ask_secret, can_ask
 from workorder_async.cli.terminal.output import note, tell
 from workorder_async.cli.values import ExistingFile
 from workorder_async.errors import ConfigError
+from workorder_async.protocol.detecting import detect as find_schemes
 from workorder_async.protocol.signing import SigningInput
-from workorder_async.protocol.signing import detect as find_schemes
 from workorder_async.secret import Secret
 
 
@@ -59,16 +59,19 @@ def detect(
 
 
 def _asked(what: str, source: str) -> str:
+    """Ask for a header on the terminal. Raises `ConfigError` where there is none."""
     _require_somebody(what, source)
     return ask(what).strip()
 
 
 def _require_somebody(what: str, source: str) -> None:
+    """Raise `ConfigError` where nobody is there to be asked."""
     if not can_ask():
         raise ConfigError(f"{what} is missing; set {source}, or run this on a terminal, where it is asked for")
 
 
 def _what_next(found: bool, whole: bool) -> str:
+    """Return what to do with the schemes that were found, or where none was."""
     if found:
         return f"put the first line that works into the environment: export {SCHEME}='...'; `workorder doctor` tries it"
     rest = "" if whole else "; if the signature covers more, add --method, --path, --query and --body-file"

@@ -113,6 +113,7 @@ class Tour:
         self._require(sizes == [len(TRACE)], f"the detail of ticket {id} does not show the {len(TRACE):,} bytes sent")
 
     def _require(self, holds: bool, complaint: str) -> None:
+        """Note a complaint where something does not hold."""
         if not holds:
             self.complaints.append(complaint)
 

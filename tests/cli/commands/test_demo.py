@@ -1,0 +1,101 @@
+"""`workorder demo`: it shows everything, and fails where something is lost."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child
+from workorder_async.cli.commands.export import write_lines
+from workorder_async.cli.demo import tour
+from workorder_async.client.client import WorkorderClient
+from workorder_async.models import CloseTicket, TicketDetail
+from workorder_async.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Run one sandbox for the tests of this file; none of them changes a ticket."""
+    with elsewhere(Sandbox(5, app_secret=SECRET)) as sandbox:
+        yield sandbox
+
+
+def test_the_demo_shows_everything(tmp_path: Path) -> None:
+    """`workorder demo` writes every ticket once, closes, comments and uploads, sums up, and says what to try."""
+    output = tmp_path / "tickets.jsonl"
+    ran = in_child({}, "demo", "--tickets", 1200, "--closes", 50, "--output", output, "--latency", 0.01)
+    assert ran.code == 0
+    ids = [orjson.loads(line)["id"] for line in output.read_bytes().splitlines()]
+    assert len(ids) == len(set(ids)) == 1200
+    facts = dict(line.split(maxsplit=1) for line in ran.out.splitlines() if "  " in line)
+    assert facts["tickets"] == "1,200"
+    assert facts["closed"].startswith("50 of 50 pending, 16 at a time, in ")
+    assert facts["walk"] == "exact: frozen, no drift"
+    for said in ("lines written                1,200 to", "unique ids                   1,200", "48,000 bytes"):
+        assert said in ran.out
+    assert "已复现, 正在排查" in ran.out
+    assert f"head -2 {output}" in ran.out
+    assert f"workorder show {ids[0]}" in ran.out
+    assert "a sandbox with 1,200 invented tickets runs at http://127.0.0.1:" in ran.err
+
+
+def test_an_empty_demo_works(workorder: Workorder, tmp_path: Path) -> None:
+    """With no tickets the demo writes an empty file and still creates one."""
+    ran = workorder("demo", "--tickets", 0, "--output", tmp_path / "none.jsonl", "--latency", 0)
+    assert ran.code == 0
+    assert (tmp_path / "none.jsonl").read_bytes() == b""
+    assert "0 of 0 pending" in ran.out
+    assert "workorder show ID" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("found", "called", "shown"),
+    [
+        (False, ".venv/bin/workorder", ".venv/bin/workorder doctor"),
+        (True, "/usr/bin/workorder", "\nworkorder doctor"),
+        (False, "workorder_async/__main__.py", "\nworkorder doctor"),
+    ],
+)
+def test_what_to_try_next_can_be_copied(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: bool, called: str, shown: str
+) -> None:
+    """Where the command is not on the PATH, its lines begin with the path by which it was called."""
+    monkeypatch.setattr(sys, "argv", [called, "demo"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if found:
+        (tmp_path / "workorder").touch(0o755)
+    ran = workorder("demo", "--tickets", 0, "--output", tmp_path / "none.jsonl", "--latency", 0)
+    assert shown in ran.out
+
+
+def test_the_demo_fails_where_something_is_lost(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A line too few, an id twice, a refused close, a lost comment or file: the demo exits with 1 and names each."""
+    honest, read = write_lines, WorkorderClient.get_ticket_detail
+
+    async def losing(walk: object, file: object, bar: object) -> int:
+        written = await honest(walk, file, bar)  # type: ignore[arg-type]
+        file.seek(0)  # type: ignore[attr-defined]
+        file.write(b'{"id":1}\n{"id":1}\n')  # type: ignore[attr-defined]
+        file.truncate()  # type: ignore[attr-defined]
+        return written
+
+    async def forgetting(client: WorkorderClient, id: int) -> TicketDetail:
+        detail = await read(client, id)
+        return TicketDetail(id=detail.id)
+
+    monkeypatch.setattr(tour, "write_lines", losing)
+    monkeypatch.setattr(WorkorderClient, "get_ticket_detail", forgetting)
+    monkeypatch.setattr(tour, "CloseTicket", _nobodys_close)
+    ran = workorder("demo", "--tickets", 30, "--output", tmp_path / "t.jsonl", "--closes", 1, "--latency", 0)
+    assert ran.code == 1
+    for complaint in ("has 2 lines instead of 30", "ids that come more than once", "errno 90006", "comment", "48,000"):
+        assert complaint in ran.err
+    assert "0 of 1 pending" in ran.out
+
+
+def _nobodys_close(**fields: object) -> object:
+    return CloseTicket(**{**fields, "closer_name": "无名"})  # type: ignore[arg-type]

@@ -1,0 +1,49 @@
+"""`workorder sandbox`: what it prints, and how it ends."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, start
+from workorder_async.sandbox import Sandbox
+
+FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKORDER_SIGN_SCHEME"]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Run one sandbox for the tests of this file; none of them changes a ticket."""
+    with elsewhere(Sandbox(5, app_secret=SECRET)) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_prints_what_to_copy_and_ends_well(number: signal.Signals, tmp_path: Path) -> None:
+    """`workorder sandbox` prints four lines for a shell, serves what they say, and ends with 0 on Ctrl-C or SIGTERM."""
+    with start({}, "sandbox", "--port", 0, "--tickets", 3, "--db", tmp_path / "sandbox.db") as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        lines = b""
+        while lines.count(b"\n") < 4:
+            lines += child.stdout.read(65536)
+        exports = dict(line.removeprefix("export ").split("=", 1) for line in lines.decode().splitlines())
+        assert list(exports) == FOUR
+        assert all(value[0] == value[-1] == "'" for value in exports.values())
+        listed = in_child({name: value[1:-1] for name, value in exports.items()}, "list", "--json")
+        child.send_signal(number)
+        remarks = child.stderr.read().decode() if child.wait(30) == 0 else ""
+    assert len(listed.rows) == 3
+    assert "copy the four lines above into another terminal" in remarks
+    assert remarks.endswith("the sandbox has stopped\n")
+    assert "Traceback" not in remarks
+
+
+def test_a_taken_port_is_wrong_usage(workorder: Workorder) -> None:
+    """A port in use is told in one sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = workorder("sandbox", "--port", taken.getsockname()[1])
+    assert (ran.code, ran.out) == (2, "")
+    assert "choose another port" in ran.err

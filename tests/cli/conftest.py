@@ -1,0 +1,36 @@
+"""What tests of commands ask for: a sandbox, and ways to use it by the command line."""
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.cli_changes import CREATE
+from tests.support.cli_runs import SECRET, Workorder, elsewhere, runner
+from workorder_async.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Run one empty sandbox for the tests of a file; each works on tickets that it creates."""
+    with elsewhere(Sandbox(0, app_secret=SECRET)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Workorder:
+    """Run command lines in this process, against the sandbox."""
+    return runner(sandbox.environment, monkeypatch, capsys)
+
+
+@pytest.fixture
+def new_ticket(workorder: Workorder) -> Callable[[], int]:
+    """Return what creates a ticket of 姜程, by the command line."""
+    return lambda: int(workorder(*CREATE, "--json").rows[0]["id"])
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Return what puts bytes on stdin."""
+    return lambda content: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))

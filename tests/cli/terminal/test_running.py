@@ -1,0 +1,75 @@
+"""cli/terminal/running.py: Ctrl-C, and many of a kind at once."""
+
+import asyncio
+import signal
+from contextlib import suppress
+
+import pytest
+
+from workorder_async.cli.terminal.running import each, run
+
+
+def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:
+    """However often Ctrl-C is pressed, it never raises in the middle of the event loop, where a step could be lost."""
+    steps = []
+
+    async def main() -> None:
+        for number in range(3):
+            signal.raise_signal(signal.SIGINT)
+            steps.append(number)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.Event().wait()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(main())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert steps == [0, 1, 2]
+
+
+def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:
+    """Where a shell had Ctrl-C ignored, as it does for `workorder ... &`, it stays so."""
+
+    async def main() -> str:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0)
+        return "went on"
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run(main()) == "went on"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def test_no_more_than_so_many_at_once() -> None:
+    """`each` keeps to its bound, reaches it, and does everything once."""
+    running, most, done = 0, 0, []
+
+    async def act(item: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        done.append(item)
+
+    await each(range(50), act, at_once=4)
+    assert (most, sorted(done)) == (4, list(range(50)))
+
+
+async def test_the_first_failure_of_many_comes_out_as_itself() -> None:
+    """`each` raises what one item raised, and cancels the others."""
+
+    async def act(item: int) -> None:
+        if item:
+            await asyncio.Event().wait()
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await each([1, 0], act)

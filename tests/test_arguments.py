@@ -1,0 +1,106 @@
+"""arguments.py: what is taken, what is refused, and in which words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from attrs import field, frozen
+
+from workorder_async import arguments
+from workorder_async.errors import ConfigError
+
+WHOLE = "a whole number of at least 1"
+SECONDS = "a number of seconds, 0 or more"
+
+
+def _from_3_to_5(name: str, value: object) -> object:
+    return arguments.whole_within(name, value, 3, 5)
+
+
+def _raise_or_skip(name: str, value: object) -> object:
+    return arguments.one_of(name, value, ("raise", "skip"))
+
+
+@pytest.mark.parametrize(
+    ("check", "value"),
+    [
+        (arguments.whole, 1),
+        (lambda name, value: arguments.whole(name, value, 0), 0),
+        (_from_3_to_5, 3),
+        (_from_3_to_5, 5),
+        (arguments.seconds, 0),
+        (arguments.seconds, 2.5),
+        (arguments.seconds, float("inf")),
+        (arguments.above_zero, 1e-9),
+        (arguments.above_zero, 7),
+        (_raise_or_skip, "skip"),
+        (arguments.path, "a/b"),
+    ],
+)
+def test_taken(check: Callable[[str, object], object], value: object) -> None:
+    """A value that can work is returned as it is."""
+    assert check("x", value) is value
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "said"),
+    [
+        (arguments.whole, 0, f"is 0; it must be {WHOLE}"),
+        (arguments.whole, 1.0, f"is 1.0; it must be {WHOLE}"),
+        (arguments.whole, True, f"is True; it must be {WHOLE}"),
+        (arguments.whole, "1", f"is '1'; it must be {WHOLE}"),
+        (arguments.whole, None, f"is None; it must be {WHOLE}"),
+        (lambda name, value: arguments.whole(name, value, 2), 1, "is 1; it must be a whole number of at least 2"),
+        (_from_3_to_5, 2, "is 2; it must be from 3 to 5"),
+        (_from_3_to_5, 6, "is 6; it must be from 3 to 5"),
+        (
+            _from_3_to_5,
+            False,
+            "must be a whole number, not bool False",
+        ),
+        (_from_3_to_5, None, "must be a whole number, not None"),
+        (arguments.seconds, -0.1, f"is -0.1; it must be {SECONDS}"),
+        (arguments.seconds, float("nan"), f"is nan; it must be {SECONDS}"),
+        (arguments.seconds, False, f"is False; it must be {SECONDS}"),
+        (arguments.seconds, "5", f"is '5'; it must be {SECONDS}"),
+        (arguments.above_zero, 0, "is 0; it must be a number above 0"),
+        (arguments.above_zero, float("nan"), "is nan; it must be a number above 0"),
+        (arguments.above_zero, True, "is True; it must be a number above 0"),
+        (arguments.above_zero, None, "is None; it must be a number above 0"),
+        (_raise_or_skip, "ignore", "is 'ignore'; it must be 'raise' or 'skip'"),
+        (
+            _raise_or_skip,
+            [],
+            "is []; it must be 'raise' or 'skip'",
+        ),
+        (arguments.path, 5, "is int 5; it must be a path"),
+        (arguments.path, None, "is None; it must be a path"),
+        (arguments.path, b"a", "is bytes b'a'; it must be a path"),
+        (arguments.whole, "1" * 500, f"is '{'1' * 59}; it must be {WHOLE}"),
+    ],
+)
+def test_refused(check: Callable[[str, object], object], value: object, said: str) -> None:
+    """A value that cannot work is refused with the name, the value as far as it is short, and what would do."""
+    with pytest.raises(ConfigError) as caught:
+        check("x", value)
+    assert str(caught.value) == f"x {said}"
+
+
+def test_a_path_object_is_a_path() -> None:
+    """A path may be text, or anything that stands for a path."""
+    assert arguments.path("journal", Path("a/b")) == "a/b"
+
+
+@frozen
+class _Options:
+    plain: int = field(default=1, validator=arguments.as_validator(arguments.whole))
+    owned: float = field(default=1, validator=arguments.as_validator(arguments.seconds, names_class=True))
+
+
+def test_a_validator_names_the_field() -> None:
+    """A validator of attrs checks as the function does, and names the field, with its class where that is wanted."""
+    assert _Options(plain=2, owned=0).plain == 2
+    with pytest.raises(ConfigError, match=r"^plain is 0; it must be a whole number of at least 1$"):
+        _Options(plain=0)
+    with pytest.raises(ConfigError, match=r"^_Options\.owned is -1; it must be a number of seconds, 0 or more$"):
+        _Options(owned=-1)

@@ -1,0 +1,91 @@
+"""What an argument may be: a whole number, a number of seconds, a path; in one place, and in one wording.
+
+Each function takes the name and the value of an argument and returns the value. It raises `ConfigError` for a value
+that cannot work: "concurrency is 0; it must be a whole number of at least 1".
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from workorder_async.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether a value is a whole number: an int that is not a bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def whole(name: str, value: object, at_least: int = 1) -> int:
+    """Return a whole number that is large enough."""
+    if not is_whole(value) or value < at_least:
+        raise _refused(name, value, f"a whole number of at least {at_least}")
+    return value
+
+
+def whole_within(name: str, value: object, low: int, high: int) -> int:
+    """Return a whole number from `low` to `high`, which is as large as the wire can carry."""
+    if not is_whole(value):
+        raise ConfigError(f"{name} must be a whole number, not {kind_of(value)}")
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}; it must be from {low} to {high}")
+    return value
+
+
+def seconds(name: str, value: object) -> float:
+    """Return a number of seconds, which may be 0."""
+    if not _is_number(value) or not value >= 0:
+        raise _refused(name, value, "a number of seconds, 0 or more")
+    return value
+
+
+def above_zero(name: str, value: object) -> float:
+    """Return a number that is above 0: seconds that must pass, or a rate."""
+    if not _is_number(value) or not value > 0:
+        raise _refused(name, value, "a number above 0")
+    return value
+
+
+def one_of(name: str, value: object, words: Sequence[str]) -> str:
+    """Return one of several words."""
+    if not isinstance(value, str) or value not in words:
+        raise _refused(name, value, " or ".join(map(repr, words)))
+    return value
+
+
+def path(name: str, value: object) -> str:
+    """Return a path as text. Only its kind is checked; whether a file is there is not."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
+        raise ConfigError(f"{name} is {kind_of(value)}; it must be a path")
+    return found
+
+
+def as_validator(
+    check: Callable[[str, object], object], *, names_class: bool = False
+) -> "Callable[[object, Attribute[Any], Any], None]":
+    """Make an attrs validator of one of these functions.
+
+    The name in the message is the field's, as where a field is an argument of another class. With `names_class` it is
+    CLASS.FIELD.
+    """
+
+    def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        check(f"{type(instance).__name__}.{attribute.name}" if names_class else attribute.name, value)
+
+    return validate
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, for a message: its class and how it begins."""
+    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _refused(name: str, value: object, wanted: str) -> ConfigError:
+    return ConfigError(f"{name} is {value!r:.60}; it must be {wanted}")

@@ -1,0 +1,37 @@
+"""`workorder comment`: on one ticket, or on many as a batch."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from workorder_async.cli.batches.carrying_out import Task, carry_out, words
+from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
+from workorder_async.cli.filters import EVERYTHING_OF_OTHERS, OtherTicketFilters
+from workorder_async.cli.values import Whole
+from workorder_async.models import CommentTicket
+
+
+def comment(
+    ids: TicketNumbers = (),
+    /,
+    *,
+    detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
+    product_group_id: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
+    batch: BatchOptions = BY_HAND,
+    filters: OtherTicketFilters = EVERYTHING_OF_OTHERS,
+    connection: Connection = BY_ENVIRONMENT,
+) -> int:
+    """Comment on tickets: by number, those in a file, or those that match filters; on each once.
+
+    Tickets of a file or of filters are shown first, and commented on when you confirm. Exits with 1 where a comment was
+    refused or not sent, with 3 where an outcome is unknown.
+    """
+    text = batch.text(detail)
+    made = choice(ids, batch, filters)
+
+    def change(one: Chosen) -> CommentTicket:
+        return CommentTicket(id=one.id, detail=text, productGroupId=product_group_id)
+
+    task = Task(name=words(change(Chosen(1))), doing="commenting", done="commented", change=change)
+    return carry_out(task, made, batch, connection)
