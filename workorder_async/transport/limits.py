@@ -98,9 +98,20 @@ class Limiter:
             paused=max(0.0, self.throttle.paused_until - now),
         )
 
-    async def start(self, lane: Lane | None, until: float) -> None:
-        """Wait for the turn to start a request, which `end` must end. Raises `TurnTimeoutError`."""
-        lane = self._interactive if lane is None else lane
+    async def start(self, lane: Lane | None, until: float) -> float:
+        """Wait for the turn to start a request, which `end` must end; return when it came, by the loop's clock.
+
+        Raises `TurnTimeoutError` where it does not come before `until`.
+        """
+        await self._turn(self._interactive if lane is None else lane, until)
+        now = asyncio.get_running_loop().time()
+        if now >= until:
+            # Something blocked the loop meanwhile.
+            self.end(lane)
+            raise TurnTimeoutError
+        return now
+
+    async def _turn(self, lane: Lane, until: float) -> None:
         if not lane.waiting and self._timer is None and self._has_room(lane) and not self._seconds_to_next():
             self._take(lane)
             return
