@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
+from workorder_async.transport.limits import Limits
 from workorder_async.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -67,6 +68,12 @@ def _clock(instance: object, attribute: "Attribute[Any]", value: Callable[[], fl
         raise ConfigError(f"now is {value!r}; it must be a function that returns seconds since the epoch")
 
 
+def _limits(instance: object, attribute: "Attribute[Any]", value: Limits | None) -> None:
+    lacks = [name for name in ("acquire", "pause") if not callable(getattr(value, name, None))]
+    if value is not None and lacks:
+        raise ConfigError(f"limits is a {type(value).__name__} without {' and '.join(lacks)}; see Limits for both")
+
+
 @frozen(kw_only=True)
 class SessionOptions:
     """How the session reaches the server; every field is an argument of `WorkorderClient`, and is explained there."""
@@ -79,6 +86,7 @@ class SessionOptions:
     longest_pause: float = field(default=300.0, validator=_above_zero)
     max_body: int = field(default=64 << 20, validator=_whole)
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
+    limits: Limits | None = field(default=None, validator=_limits)
     errnos: Mapping[int, type[ApiError]] = field(factory=dict, validator=_meanings)
     proxy: Secret | None = field(default=None, validator=_http_proxy)
     ssl: SSLContext | bool = field(default=True, validator=_tls)

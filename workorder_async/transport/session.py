@@ -45,7 +45,9 @@ class SignedSession:
         self.clock = ServerClock(options.now)
         self._options = options
         self._errnos = {**DOCUMENTED_ERRNOS, **options.errnos}
-        self._limiter = Limiter(options.max_in_flight, options.rate, longest_pause=options.longest_pause)
+        self._limiter = Limiter(
+            options.max_in_flight, options.rate, longest_pause=options.longest_pause, limits=options.limits
+        )
         self._budget = RetryBudget()
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._pool = Pool(options, http)
@@ -90,7 +92,10 @@ class SignedSession:
 
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""
-        await self._pool.aclose()
+        try:
+            await self._pool.aclose()
+        finally:
+            await self._limiter.aclose()
 
     async def _repeat(self, call: Call) -> Answer:
         """Make attempts until one is answered, or the call has failed for good."""
@@ -102,6 +107,10 @@ class SignedSession:
             except TurnTimeoutError as late:
                 ended = call.throttled(late.pause, throttled) if late.pause or throttled else call.too_late()
                 final = call.final(ended)
+                raise final from final.__cause__
+            except WorkorderError as refused:
+                # The limits say so, and not the wire: another attempt is theirs to make.
+                final = call.final(refused)
                 raise final from final.__cause__
             call.begin_attempt()
             try:
