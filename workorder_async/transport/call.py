@@ -6,7 +6,6 @@ from typing import TypeAlias
 from attrs import Factory, define
 
 from workorder_async.errors import (
-    ApiError,
     DeadlineExceededError,
     NoAnswerError,
     NotSentError,
@@ -50,6 +49,11 @@ class Call:
         now = perf_counter()
         self.spent[self._phase] += now - self._since
         self._phase, self._since = phase, now
+
+    def spent_by_now(self) -> dict[str, float]:
+        """Return the seconds of each phase, with those of the phase that goes on."""
+        self.turn_to(self._phase)
+        return self.spent
 
     def begin_waiting(self) -> None:
         """Note that it waits for the turn of its next attempt."""
@@ -119,8 +123,3 @@ def _leaves_open(error: WorkorderError, *, sent: bool) -> bool:
     if isinstance(error, ResponseError):
         return True
     return sent and isinstance(error, NoAnswerError | DeadlineExceededError)
-
-
-def reason(error: WorkorderError) -> str:
-    """Return a failure in words that hold nothing of a ticket, for the log."""
-    return f"{type(error).__name__} {error.errno}" if isinstance(error, ApiError) else type(error).__name__

@@ -6,7 +6,6 @@ model. Every failure leaves it as a `WorkorderError` with the operation, the att
 """
 
 import asyncio
-import logging
 from random import Random
 
 import aiohttp
@@ -17,7 +16,7 @@ from workorder_async.protocol.endpoints import LIST_TICKETS, Endpoint
 from workorder_async.protocol.envelope import Answer
 from workorder_async.protocol.signing import Signer
 from workorder_async.transport.bodies import Body, JsonBody
-from workorder_async.transport.call import Call, Query, reason
+from workorder_async.transport.call import Call, Query
 from workorder_async.transport.clock import ServerClock
 from workorder_async.transport.deadline import Deadline
 from workorder_async.transport.limits import ClientStats, Lane, Limiter, TurnTimeoutError
@@ -26,10 +25,8 @@ from workorder_async.transport.pool import Pool
 from workorder_async.transport.replies import Opener, Reply, large, parsed_beside
 from workorder_async.transport.retry import RetryBudget, RetryPolicy, says_nothing_happened
 from workorder_async.transport.trial import Trial
+from workorder_async.transport.watching import Watch, Watches
 from workorder_async.transport.wire import Wire
-
-logger = logging.getLogger("workorder_async")
-logger.addHandler(logging.NullHandler())
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
@@ -53,6 +50,7 @@ class SignedSession:
         self._pool = Pool(options, http)
         self._wire = Wire(base_url, signer, options, self.clock, self._pool)
         self._opener = Opener(options, self._errnos)
+        self._watches = Watches(options.observers)
 
     def stats(self) -> ClientStats:
         """Return what is under way at this moment."""
@@ -84,7 +82,7 @@ class SignedSession:
         self._pool.check_usable()
         until = self.deadline() if until is None else until
         trial = Trial(self.clock, self._errnos, endpoint.safety)
-        return await self._repeat(Call(endpoint, query, body, lane, until, self._options.retry, trial, attempts))
+        return await self._watched(Call(endpoint, query, body, lane, until, self._options.retry, trial, attempts))
 
     def may_repeat(self, attempts: int) -> bool:
         """Take one more attempt from the budget, for a call that made so many; whether there is one."""
@@ -97,7 +95,18 @@ class SignedSession:
         finally:
             await self._limiter.aclose()
 
-    async def _repeat(self, call: Call) -> Answer:
+    async def _watched(self, call: Call) -> Answer:
+        """Make a call, which the observers follow from its start to its end."""
+        watch = self._watches.watch(call)
+        try:
+            answer = await self._repeat(call, watch)
+        except BaseException as error:
+            watch.call_ended(error)
+            raise
+        watch.call_ended(answer)
+        return answer
+
+    async def _repeat(self, call: Call, watch: Watch) -> Answer:
         """Make attempts until one is answered, or the call has failed for good."""
         throttled: RateLimitedError | None = None
         while True:
@@ -113,15 +122,19 @@ class SignedSession:
                 final = call.final(refused)
                 raise final from final.__cause__
             call.begin_attempt()
+            watch.attempt_started()
             try:
                 return await self._attempt(call, started)
             except RateLimitedError as turned_away:
                 throttled = turned_away
                 call.uncounted += 1
+                watch.attempt_failed(turned_away)
+                watch.goes_on(None)
                 continue
             except WorkorderError as raised:
-                wait, why = await self._wait_before_next(call, raised), reason(raised)
-            logger.info("%s: %s; attempt %d in %.2f s", call.endpoint.operation, why, call.attempts + 1, wait)
+                watch.attempt_failed(raised)
+                wait = await self._wait_before_next(call, raised)
+            watch.goes_on(wait)
             call.turn_to("sleep")
             await asyncio.sleep(wait)
 
@@ -146,7 +159,7 @@ class SignedSession:
         trial = Trial(self.clock, self._errnos, LIST_TICKETS.safety, call.trial.used)
         read = Call(LIST_TICKETS, (), JsonBody(_SMALLEST_READ), call.lane, call.deadline, _ONCE, trial)
         try:
-            await self._repeat(read)
+            await self._watched(read)
         except WorkorderError as error:
             return isinstance(error, ApiError) and error.errno == refused.errno
         return False
@@ -173,7 +186,6 @@ class SignedSession:
         try:
             answer = self._opener.open(reply, call.endpoint.operation, call.attempts, self.clock.local(), *parsed)
         except WorkorderError as error:
-            self._log(call, f"{reply.status} {reason(error)}", error.request_id, started)
             if says_nothing_happened(error) and call.body is not None:
                 call.body.note_turned_away()
             if isinstance(error, RateLimitedError):
@@ -185,11 +197,4 @@ class SignedSession:
         self._limiter.accepted(started)
         self._budget.earn()
         call.trial.judge(None)
-        self._log(call, f"{reply.status} ok", answer.request_id, started)
         return answer
-
-    def _log(self, call: Call, outcome: str, request_id: str, started: float) -> None:
-        if logger.isEnabledFor(logging.DEBUG):
-            seconds = asyncio.get_running_loop().time() - started
-            operation = call.endpoint.operation
-            logger.debug("%s: attempt %d, %s, %s, %.3f s", operation, call.attempts, outcome, request_id, seconds)
