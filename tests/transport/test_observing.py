@@ -256,8 +256,8 @@ async def test_cancelled(where: str) -> None:
     seen = Seen(awaited)
     answer: Handler | bytes = http("<html>", "502 Bad", Retry_After="30") if where == "sleep" else hang
     async with serving(answer) as wire, make_client(wire.url, max_in_flight=1) as client:
-        if where == "queue":
-            first = asyncio.create_task(client.get_ticket(2))
+        others = [asyncio.create_task(client.get_ticket(2))] if where == "queue" else []
+        if others:
             await wire.arrived.wait()
         observe(client, seen)
         call = asyncio.create_task(client.get_ticket(1))
@@ -265,9 +265,9 @@ async def test_cancelled(where: str) -> None:
         call.cancel()
         await asyncio.wait([call])
         assert call.cancelled()
-        if where == "queue":
-            first.cancel()
-            await asyncio.wait([first])
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
     check_pairs(seen)
     attempts = {"queue": 0, "attempt": 1, "sleep": 1}[where]
     *_, last = seen.events
@@ -466,10 +466,12 @@ def test_options() -> None:
     given.clear()
     assert list(options.observers) == [seen]
     mistakes: list[tuple[Any, str]] = [
-        (seen.on_event, "method"), ([seen, None], "NoneType"), ("x", "str"), (GET_TICKET, "Endpoint"),
-    ]  # fmt: skip
+        (seen, "observers is a Seen; it must be a list"),
+        ([seen, None], "observers has a NoneType; each must have a method on_event"),
+        ("x", "observers has a str; each must have a method on_event"),
+    ]
     for wrong, what in mistakes:
-        with pytest.raises(ConfigError, match=f"observers has a {what}; each must have a method on_event"):
+        with pytest.raises(ConfigError, match=what):
             SessionOptions(observers=wrong)
 
 

@@ -144,7 +144,11 @@ class Limiter:
         Raises `TurnTimeoutError` where it does not come before `until`.
         """
         lane = self._interactive if lane is None else lane
-        await self._turn(lane, until)
+        is_next = not lane.waiting and self._timer is None and self._has_permit
+        if is_next and self._has_room(lane) and not self._seconds_to_next():
+            self._take(lane)
+        else:
+            await self._turn(lane, until)
         now = asyncio.get_running_loop().time()
         if now >= until:
             # Something blocked the loop meanwhile.
@@ -153,10 +157,7 @@ class Limiter:
         return now
 
     async def _turn(self, lane: Lane, until: float) -> None:
-        is_next = not lane.waiting and self._timer is None and self._has_permit
-        if is_next and self._has_room(lane) and not self._seconds_to_next():
-            self._take(lane)
-            return
+        """Wait in a lane until the turn comes."""
         loop = asyncio.get_running_loop()
         self._refuse_if_paused_beyond(until, loop.time())
         waiter = _Waiter(loop.create_future(), until)

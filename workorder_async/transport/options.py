@@ -77,7 +77,9 @@ def _limits(instance: object, attribute: "Attribute[Any]", value: Limits | None)
 
 def _observers(value: Sequence[Observer]) -> Sequence[Observer]:
     """Return them as they are now, whatever becomes of the list. Raises `ConfigError` for what are none."""
-    given = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not isinstance(value, Iterable):
+        raise ConfigError(f"observers is a {type(value).__name__}; it must be a list, such as [observer]")
+    given = tuple(value)
     for one in given:
         if not callable(getattr(one, "on_event", None)):
             raise ConfigError(f"observers has a {type(one).__name__}; each must have a method on_event, as Observer")

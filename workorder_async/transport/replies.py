@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from attrs import evolve
+from attrs import define, evolve
 
 from workorder_async.errors import ApiError, WorkorderError
 from workorder_async.models import JSON
@@ -17,7 +16,8 @@ from workorder_async.transport.options import SessionOptions
 _SHORT = 1024
 
 
-class Reply(NamedTuple):
+@define
+class Reply:
     """What came off the wire in answer to one attempt."""
 
     status: int
@@ -50,7 +50,7 @@ class Opener:
         Raises what the reply means; `retry_after` of the error is what the server asks for. `parsed` is the body as
         JSON: without it, a large one is not the platform's.
         """
-        status, headers, content = reply
+        status, headers, content = reply.status, reply.headers, reply.content
         try:
             if content is None:
                 what = f"a body of more than {self._options.max_body:,} bytes (max_body)"
