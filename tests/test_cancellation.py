@@ -338,7 +338,7 @@ async def test_closing_a_client(cut: Cut) -> None:
             walks = [client.walk(page_size=10, concurrency=3) for _ in range(2)]
             for walk in walks:
                 await anext(walk)
-            http_session = client._session._http
+            http_session = client._session._pool.http
             assert http_session is not None
             steps = Steps(cut_at, cut)
             await cut_short(client, lambda client: client.aclose(), steps)

@@ -1,4 +1,4 @@
-"""limiter.py: who may start, when, and that nobody who gives up keeps a place."""
+"""limits.py: who may start, when, and that nobody who gives up keeps a place."""
 
 import asyncio
 from collections import Counter
@@ -9,66 +9,21 @@ from random import Random
 
 import pytest
 
+from tests.support.turns import FAR, Track, tracked
 from workorder_async.transport.limits import Lane, Limiter, TurnTimeoutError
-
-FAR = 1e12
-
-
-class Track:
-    """Calls that take turns, and how many of them are under way."""
-
-    def __init__(self, limiter: Limiter) -> None:
-        self.limiter = limiter
-        self.started: list[str] = []
-        self.under_way = self.most = 0
-        self.end = asyncio.Event()
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def call(self, name: str, lane: Lane | None = None) -> "asyncio.Task[None]":
-        """Begin a call, which ends at `end`."""
-        task = asyncio.create_task(self._run(name, lane))
-        self.tasks.append(task)
-        return task
-
-    async def _run(self, name: str, lane: Lane | None) -> None:
-        await self.limiter.start(lane, FAR)
-        try:
-            self.started.append(name)
-            self.under_way += 1
-            self.most = max(self.most, self.under_way)
-            await self.end.wait()
-            await asyncio.sleep(0)
-            self.under_way -= 1
-        finally:
-            self.limiter.end(lane)
-
-    async def settle(self) -> None:
-        """Let every call go as far as it can."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-
-
-async def tracked(slots: int) -> AsyncIterator[Track]:
-    """Give a limiter; afterwards all calls end, and no slot is taken."""
-    track = Track(Limiter(slots))
-    yield track
-    track.end.set()
-    await asyncio.wait_for(asyncio.gather(*track.tasks, return_exceptions=True), 5)
-    stats = track.limiter.stats()
-    assert (stats.in_flight, stats.waiting) == (0, 0)
 
 
 @pytest.fixture
 async def two() -> AsyncIterator[Track]:
     """Give two slots."""
-    async for track in tracked(2):
+    async for track in tracked(Limiter(2)):
         yield track
 
 
 @pytest.fixture
 async def sixteen() -> AsyncIterator[Track]:
     """Give sixteen slots, of which one is kept for interactive calls."""
-    async for track in tracked(16):
+    async for track in tracked(Limiter(16)):
         yield track
 
 

@@ -33,7 +33,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.protocol.large_json import parse_large
-from workorder_async.transport import session
+from workorder_async.transport import replies
 from workorder_async.transport.limits import Lane
 
 COMMENT = CommentTicket(id=1, detail="已处理")
@@ -405,7 +405,7 @@ async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.Monk
         threads.append(threading.current_thread())
         return parse_large(body)
 
-    monkeypatch.setattr(session, "parse_large", parse)
+    monkeypatch.setattr(replies, "parse_large", parse)
     title = "工" * 1_000_000
     large = http('{"errno":10000,"data":{"id":1,"title":"' + title + '"}}')
     async with serving(large) as wire, make_client(wire.url) as client:

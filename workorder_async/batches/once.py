@@ -24,6 +24,7 @@ from workorder_async.errors import (
 )
 from workorder_async.models import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
 from workorder_async.protocol.codec import decode_mutation, encode
+from workorder_async.transport.deadline import Deadline
 from workorder_async.transport.limits import Lane
 from workorder_async.transport.retry import says_nothing_happened
 
@@ -96,7 +97,7 @@ class Once:
             return Outcome(mutation, State.UNKNOWN, error, ticket_id_of(mutation))
         return Outcome(mutation, State.DONE, None, error.ticket_id or ticket_id_of(mutation)) if happened else None
 
-    async def _found(self, entry: Entry, error: OutcomeUnknownError, until: float | None = None) -> bool | None:
+    async def _found(self, entry: Entry, error: OutcomeUnknownError, until: Deadline | None = None) -> bool | None:
         """Look whether a mutation happened; what another one of this journal may have left is no sign of it.
 
         The client knows what it sent itself. The journal knows of earlier runs, too.
@@ -160,7 +161,7 @@ class Once:
                 raise
         return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
 
-    async def _refused(self, mutation: Mutation, error: WorkorderError, until: float) -> State:
+    async def _refused(self, mutation: Mutation, error: WorkorderError, until: Deadline) -> State:
         """Tell what a refusal comes to."""
         if isinstance(error, AuthenticationError) or await self._doubt.is_founded(error):
             return State.REJECTED

@@ -35,6 +35,7 @@ from workorder_async.protocol.envelope import Answer
 from workorder_async.protocol.signing import SchemeSigner, Signer
 from workorder_async.secret import Secret
 from workorder_async.transport.bodies import FileBody, FileSource, JsonBody, OnProgress
+from workorder_async.transport.deadline import Deadline
 from workorder_async.transport.limits import ClientStats, Lane
 from workorder_async.transport.options import SessionOptions
 from workorder_async.transport.retry import RetryPolicy
@@ -325,13 +326,12 @@ class WorkorderClient:
         on_turned_away: Callable[[], None] | None = None,
         began: float | None = None,
         lane: Lane | None = None,
-        until: float | None = None,
+        until: Deadline | None = None,
     ) -> Changed:
         """Carry out any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
-        Everything it takes, looking included, is within one deadline: `until`, by the event loop's clock, or that of
-        the client. Calls of one `lane` give way to calls without one. For whoever keeps a record of what may have been
-        sent:
+        Everything it takes, looking included, is within one deadline: `until`, or that of the client. Calls of one
+        `lane` give way to calls without one. For whoever keeps a record of what may have been sent:
 
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
           call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.
@@ -371,17 +371,17 @@ class WorkorderClient:
         )
 
     async def settle(
-        self, error: OutcomeUnknownError, *, lane: Lane | None = None, until: float | None = None
+        self, error: OutcomeUnknownError, *, lane: Lane | None = None, until: Deadline | None = None
     ) -> bool | None:
         """Do what `error.verify(client)` does; see there. `lane` and `until` are as those of `change`."""
         until = self._session.deadline() if until is None else until
         return await look(error, self._reads(until, lane), self._sendings)
 
-    def deadline(self) -> float:
-        """Return when a call that begins now must have ended, by the event loop's clock."""
+    def deadline(self) -> Deadline:
+        """Return when a call that begins now must have ended."""
         return self._session.deadline()
 
-    def _reads(self, until: float, lane: Lane | None) -> Reads:
+    def _reads(self, until: Deadline, lane: Lane | None) -> Reads:
         read_page = partial(self._read_page, until=until, lane=lane)
 
         async def created(creator_id: int, since: int) -> list[TicketSummary]:
@@ -426,12 +426,12 @@ class WorkorderClient:
         )
         return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body))
 
-    async def _read_page(self, request: PageRequest, lane: Lane | None = None, until: float | None = None) -> Answer:
+    async def _read_page(self, request: PageRequest, lane: Lane | None = None, until: Deadline | None = None) -> Answer:
         body = JsonBody(codec.encode_page_request(request))
         return await self._session.call(endpoints.LIST_TICKETS, body=body, lane=lane, until=until)
 
     async def _get(
-        self, endpoint: Endpoint, model: type[T], id: int, until: float | None = None, lane: Lane | None = None
+        self, endpoint: Endpoint, model: type[T], id: int, until: Deadline | None = None, lane: Lane | None = None
     ) -> T:
         if isinstance(id, bool) or not isinstance(id, int) or not 1 <= id < 2**63:
             raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")

@@ -7,6 +7,8 @@ turns more, and goes on getting them while bytes come in, up to a second.
 
 import asyncio
 
+from workorder_async.transport.deadline import Deadline
+
 # Within one such pause every socket that has something is read, and the tasks that waited for it run.
 _LOOK = 0.01
 _LOOKS_IN_VAIN = 3
@@ -14,10 +16,11 @@ _LOOKS = 100
 
 
 class AttemptLimit:
-    """Lets an `asyncio.timeout(None)` be up at the time given to `set`, or some looks later; `cancel` ends it."""
+    """Lets an `asyncio.timeout(None)` be up at the limit that was set last, or some looks later; `cancel` ends it."""
 
     def __init__(self, timeout: asyncio.Timeout) -> None:
         self.received = 0
+        #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
         self.ends_call = False
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
@@ -27,15 +30,14 @@ class AttemptLimit:
         if self._timer is not None:
             self._timer.cancel()
 
-    def set(self, when: float, *, ends_call: bool) -> None:
-        """Let the time be up then, by the event loop's clock, whatever was set before.
-
-        `ends_call` is kept to be read: whether it is the deadline of the whole call.
-        """
-        self.ends_call = ends_call
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
+    def set(self, deadline: Deadline, seconds: float | None = None) -> None:
+        """Let the time be up at the call's deadline, or after so many seconds from now where that is sooner."""
+        loop = asyncio.get_running_loop()
+        own = None if seconds is None else loop.time() + seconds
+        self.ends_call = own is None or deadline.until <= own
+        self.cancel()
+        when = deadline.until if own is None or self.ends_call else own
+        self._timer = loop.call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
 
     def note(self, size: int) -> None:
         """Note that so many bytes of the answer were read."""

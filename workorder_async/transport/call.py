@@ -1,13 +1,11 @@
 """One call under way: what it is, how far it has come, where its time goes, and what its failure means."""
 
-import asyncio
 from time import perf_counter
 from typing import TypeAlias
 
 from attrs import Factory, define
 
 from workorder_async.errors import (
-    ApiError,
     DeadlineExceededError,
     NoAnswerError,
     NotSentError,
@@ -18,7 +16,10 @@ from workorder_async.errors import (
 )
 from workorder_async.protocol.endpoints import Endpoint, Safety
 from workorder_async.transport.bodies import Body
+from workorder_async.transport.deadline import Deadline
 from workorder_async.transport.limits import Lane
+from workorder_async.transport.retry import RetryPolicy
+from workorder_async.transport.trial import Trial
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -31,17 +32,14 @@ class Call:
     query: Query
     body: Body | None
     lane: Lane | None
-    deadline: float  # in seconds, for messages
-    until: float  # the deadline, by the event loop's clock
+    deadline: Deadline
+    retry: RetryPolicy
+    trial: Trial
     attempts: int = 0  # requests that were started
     uncounted: int = 0  # ... of them throttled or wrongly signed, which do not count for the retry policy
     began: float = 0.0  # when its first attempt was sent, by our own clock
-    sent: bool = False  # whether any of the body of the attempt under way was written
-    offset: float = 0.0  # the clock offset that the attempt under way was signed by
-    trial: float | None = None  # the clock offset that the attempt under way tries, instead of the session's own
-    refusal: WorkorderError | None = None  # what another clock was tried for
-    clocks: tuple[float, ...] = ()  # further clock offsets to try for it
-    seen: float | None = None  # the clock offset that the last answer told
+    sent: bool = False  # whether anything of the attempt under way may have been written
+    status: int | None = None  # the HTTP status of the last attempt, where it was answered
     spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
     _phase: str = "queue"
     _since: float = Factory(perf_counter)
@@ -52,9 +50,21 @@ class Call:
         self.spent[self._phase] += now - self._since
         self._phase, self._since = phase, now
 
-    def left(self) -> float:
-        """Return the seconds until the deadline."""
-        return self.until - asyncio.get_running_loop().time()
+    def spent_by_now(self) -> dict[str, float]:
+        """Return the seconds of each phase, with those of the phase that goes on."""
+        self.turn_to(self._phase)
+        return self.spent
+
+    def begin_waiting(self) -> None:
+        """Note that it waits for the turn of its next attempt."""
+        self.sent = False
+        self.turn_to("queue")
+
+    def begin_attempt(self) -> None:
+        """Note that its next attempt begins."""
+        self.attempts += 1
+        self.status = None
+        self.turn_to("request")
 
     def final(self, error: WorkorderError) -> WorkorderError:
         """Say of a mutation's failure what it means for the mutation."""
@@ -89,10 +99,10 @@ class Call:
         self.turn_to("queue")
         said = "nothing happened: " if self.endpoint.safety is not Safety.READ else ""
         if pause:
-            deadline = f"the deadline of {self.deadline:g} s is before its end"
+            deadline = f"the deadline of {self.deadline.seconds:g} s is before its end"
             said += f"the server asks for a pause of {pause:,.0f} s more, and {deadline}"
         else:
-            said += f"the server turned it away until its deadline of {self.deadline:g} s"
+            said += f"the server turned it away until its deadline of {self.deadline.seconds:g} s"
         error = RateLimitedError(
             f"{said}{'' if answer is None else f' ({answer.message})'}",
             errno=0 if answer is None else answer.errno,
@@ -105,7 +115,7 @@ class Call:
 
     def _where_it_went(self) -> str:
         spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in self.spent.items())
-        return f"{self.deadline:g} s ({spent})"
+        return f"{self.deadline.seconds:g} s ({spent})"
 
 
 def _leaves_open(error: WorkorderError, *, sent: bool) -> bool:
@@ -113,8 +123,3 @@ def _leaves_open(error: WorkorderError, *, sent: bool) -> bool:
     if isinstance(error, ResponseError):
         return True
     return sent and isinstance(error, NoAnswerError | DeadlineExceededError)
-
-
-def reason(error: WorkorderError) -> str:
-    """Return a failure in words that hold nothing of a ticket, for the log."""
-    return f"{type(error).__name__} {error.errno}" if isinstance(error, ApiError) else type(error).__name__

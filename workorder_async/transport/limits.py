@@ -6,15 +6,23 @@
    for no more than the next free slot, and a walk or a batch is slowed down and never stopped.
 4. One of each 16 slots is kept for interactive calls.
 5. A call that could only start after its deadline is told so at once.
+6. Where `Limits` are given, several clients, also of several processes, share them. The rules above say who goes first
+   here, the limits say when: a permit is asked for when somebody may start, and goes to whoever is first when it comes.
 """
 
 import asyncio
+import logging
 from collections import deque
+from functools import partial
 from random import Random
+from typing import Protocol
 
 from attrs import define, frozen
 
+from workorder_async.errors import NotSentError, WorkorderError
 from workorder_async.transport.throttle import Throttle
+
+logger = logging.getLogger("workorder_async")
 
 _INTERACTIVE_IN_A_ROW = 3
 _SLOTS_PER_RESERVED = 16
@@ -30,6 +38,29 @@ class TurnTimeoutError(Exception):
     def __init__(self, pause: float = 0.0) -> None:
         super().__init__(pause)
         self.pause = pause
+
+
+class Limits(Protocol):
+    """Limits that several clients share; `WorkorderClient(limits=...)` takes them."""
+
+    async def acquire(self, until: float) -> None:
+        """Return when one request may start; each return is a permit for one.
+
+        A permit is for any request of the client, and is kept until there is one. A client asks for one permit at a
+        time, and cancels this when it is closed.
+
+        Raises `TurnTimeoutError` at once where no request may start before `until`, by the event loop's clock, with the
+        seconds that the server still wants to be left alone, if that is the reason. Any other error fails the call that
+        waited for it: a `WorkorderError` as it is, and anything else as a `NotSentError`.
+        """
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Be told that the server wants to be left alone for so many seconds; must not block.
+
+        This client pauses by itself. All others that share the limits should pause as well.
+        """
+        ...
 
 
 @define(eq=False)
@@ -71,7 +102,13 @@ class Limiter:
     """Gives turns to calls, inside one event loop; times are of the loop's clock, `rate` in requests per second."""
 
     def __init__(
-        self, slots: int, rate: float | None = None, *, longest_pause: float = 300.0, random: Random | None = None
+        self,
+        slots: int,
+        rate: float | None = None,
+        *,
+        longest_pause: float = 300.0,
+        limits: Limits | None = None,
+        random: Random | None = None,
     ) -> None:
         self.throttle = Throttle(slots, longest_pause, random or Random())  # noqa: S311 - jitter, no secret
         self._reserved = slots // _SLOTS_PER_RESERVED
@@ -83,6 +120,9 @@ class Limiter:
         # When the next request may start; while neither a rate nor a pause says anything, it is 0.
         self._next_start = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._limits = limits
+        self._has_permit = limits is None
+        self._asking: asyncio.Task[None] | None = None
 
     def stats(self) -> ClientStats:
         """Return what is under way, what waits, and what the server's throttling has taught."""
@@ -98,12 +138,26 @@ class Limiter:
             paused=max(0.0, self.throttle.paused_until - now),
         )
 
-    async def start(self, lane: Lane | None, until: float) -> None:
-        """Wait for the turn to start a request, which `end` must end. Raises `TurnTimeoutError`."""
+    async def start(self, lane: Lane | None, until: float) -> float:
+        """Wait for the turn to start a request, which `end` must end; return when it came, by the loop's clock.
+
+        Raises `TurnTimeoutError` where it does not come before `until`.
+        """
         lane = self._interactive if lane is None else lane
-        if not lane.waiting and self._timer is None and self._has_room(lane) and not self._seconds_to_next():
+        is_next = not lane.waiting and self._timer is None and self._has_permit
+        if is_next and self._has_room(lane) and not self._seconds_to_next():
             self._take(lane)
-            return
+        else:
+            await self._turn(lane, until)
+        now = asyncio.get_running_loop().time()
+        if now >= until:
+            # Something blocked the loop meanwhile.
+            self._give_back(lane)
+            raise TurnTimeoutError
+        return now
+
+    async def _turn(self, lane: Lane, until: float) -> None:
+        """Wait in a lane until the turn comes."""
         loop = asyncio.get_running_loop()
         self._refuse_if_paused_beyond(until, loop.time())
         waiter = _Waiter(loop.create_future(), until)
@@ -116,7 +170,7 @@ class Limiter:
             await waiter.future
         except asyncio.CancelledError:
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
-                self.end(lane)
+                self._give_back(lane)
             raise
         finally:
             waiter.gone = True
@@ -130,6 +184,11 @@ class Limiter:
         if self._interactive.waiting or self._lanes:
             self._dispatch()
 
+    def _give_back(self, lane: Lane) -> None:
+        """Give back a turn that nothing was started in, with its permit."""
+        self._has_permit = True
+        self.end(lane)
+
     def accepted(self, started: float) -> None:
         """Note an answer that was not throttled, to a request that was started then."""
         self.throttle.accepted(started, asyncio.get_running_loop().time())
@@ -137,11 +196,40 @@ class Limiter:
     def throttled(self, started: float, retry_after: float | None) -> None:
         """Note a throttled answer; all calls pause, and those whose deadline is before its end are told at once."""
         now = asyncio.get_running_loop().time()
+        known = max(now, self.throttle.paused_until)
         self.throttle.throttled(started, now, retry_after)
+        if self._limits is not None and self.throttle.paused_until > known:
+            try:
+                self._limits.pause(self.throttle.paused_until - now)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this client pauses all the same
+                logger.warning("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
         for lane in (self._interactive, *self._lanes):
             for waiter in lane.waiting:
                 if waiter.until <= self.throttle.paused_until:
                     _give_up(waiter, self.throttle.paused_until - now)
+
+    async def aclose(self) -> None:
+        """Ask for no more permits; whoever waits for one gets its turn, and learns that the client is closed."""
+        self._limits, self._has_permit = None, True
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+
+    def _ask(self, waiter: _Waiter) -> None:
+        """Ask for a permit, as long as the call that is first now can wait."""
+        if self._limits is not None and self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(_acquired(self._limits, waiter.until))
+            self._asking.add_done_callback(partial(self._answered, waiter))
+
+    def _answered(self, waiter: _Waiter, asked: "asyncio.Task[None]") -> None:
+        """Take a permit for whoever is first by now, or tell the call it was asked for why there is none."""
+        self._asking = None
+        if self._limits is not None:
+            error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
+            self._has_permit = error is None
+            if error is not None:
+                _fail(waiter, error)
+        self._dispatch()
 
     def _refuse_if_paused_beyond(self, until: float, now: float) -> None:
         if self.throttle.paused_until >= until and self.throttle.paused_until > now:
@@ -163,6 +251,7 @@ class Limiter:
     def _take(self, lane: Lane) -> None:
         lane.under_way += 1
         self._under_way += 1
+        self._has_permit = self._limits is None
         self._in_a_row = self._in_a_row + 1 if lane is self._interactive else 0
         if self._interval or self.throttle.is_awake:
             now = asyncio.get_running_loop().time()
@@ -210,6 +299,9 @@ class Limiter:
             if wait:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._dispatch)
                 return
+            if not self._has_permit:
+                self._ask(lane.waiting[0])
+                return
             waiter = lane.waiting.popleft()
             if waiter.future.done():
                 continue  # cancelled in this very turn of the loop
@@ -220,7 +312,21 @@ class Limiter:
                 self._lanes.rotate(-1)
 
 
+async def _acquired(limits: Limits, until: float) -> None:
+    """Wait for a permit. Raises `TurnTimeoutError` or a `WorkorderError`, and nothing else."""
+    try:
+        await limits.acquire(until)
+    except (TurnTimeoutError, WorkorderError):
+        raise
+    except Exception as error:
+        raise NotSentError(f"the limits failed, so nothing was sent: {type(error).__name__}: {error}") from error
+
+
 def _give_up(waiter: _Waiter, pause: float = 0.0) -> None:
+    _fail(waiter, TurnTimeoutError(pause))
+
+
+def _fail(waiter: _Waiter, error: BaseException) -> None:
     if not waiter.future.done():
         waiter.gone = True
-        waiter.future.set_exception(TurnTimeoutError(pause))
+        waiter.future.set_exception(error)

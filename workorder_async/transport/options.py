@@ -1,6 +1,6 @@
 """How a session reaches the server: what may be set, and what of it cannot work."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ssl import SSLContext
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from attrs import field, frozen
 
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
+from workorder_async.transport.limits import Limits
+from workorder_async.transport.observing import Observer
 from workorder_async.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -67,6 +69,23 @@ def _clock(instance: object, attribute: "Attribute[Any]", value: Callable[[], fl
         raise ConfigError(f"now is {value!r}; it must be a function that returns seconds since the epoch")
 
 
+def _limits(instance: object, attribute: "Attribute[Any]", value: Limits | None) -> None:
+    lacks = [name for name in ("acquire", "pause") if not callable(getattr(value, name, None))]
+    if value is not None and lacks:
+        raise ConfigError(f"limits is a {type(value).__name__} without {' and '.join(lacks)}; see Limits for both")
+
+
+def _observers(value: Sequence[Observer]) -> Sequence[Observer]:
+    """Return them as they are now, whatever becomes of the list. Raises `ConfigError` for what are none."""
+    if not isinstance(value, Iterable):
+        raise ConfigError(f"observers is a {type(value).__name__}; it must be a list, such as [observer]")
+    given = tuple(value)
+    for one in given:
+        if not callable(getattr(one, "on_event", None)):
+            raise ConfigError(f"observers has a {type(one).__name__}; each must have a method on_event, as Observer")
+    return given
+
+
 @frozen(kw_only=True)
 class SessionOptions:
     """How the session reaches the server; every field is an argument of `WorkorderClient`, and is explained there."""
@@ -79,6 +98,8 @@ class SessionOptions:
     longest_pause: float = field(default=300.0, validator=_above_zero)
     max_body: int = field(default=64 << 20, validator=_whole)
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_policy)
+    limits: Limits | None = field(default=None, validator=_limits)
+    observers: Sequence[Observer] = field(default=(), converter=_observers)
     errnos: Mapping[int, type[ApiError]] = field(factory=dict, validator=_meanings)
     proxy: Secret | None = field(default=None, validator=_http_proxy)
     ssl: SSLContext | bool = field(default=True, validator=_tls)

@@ -1,4 +1,4 @@
-"""session.py: which clock signs, and what is signed again, over real sockets."""
+"""trial.py, over real sockets: which clock signs, and what is signed again."""
 
 import asyncio
 import re

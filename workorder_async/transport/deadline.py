@@ -1,0 +1,33 @@
+"""When one call must have ended, and how many seconds it was given, so that messages name the deadline of this call."""
+
+import asyncio
+from typing import Self
+
+from attrs import frozen
+
+from workorder_async.errors import ConfigError
+
+
+@frozen
+class Deadline:
+    """The end of a call; the calls that are part of a larger one share that one's."""
+
+    seconds: float
+    """How long the call may take from its beginning."""
+    until: float
+    """When it must have ended, by the event loop's clock."""
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        """Return the deadline of a call that begins now. Raises `ConfigError` for what is no number above 0."""
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+            raise ConfigError(f"deadline is {seconds!r}; it must be a number of seconds above 0")
+        return cls(seconds, asyncio.get_running_loop().time() + seconds)
+
+    def left(self) -> float:
+        """Return the seconds that are left; less than 0 once it is past."""
+        return self.until - asyncio.get_running_loop().time()
+
+    def begun_anew(self) -> Self:
+        """Return the deadline of the same length that begins now."""
+        return type(self).after(self.seconds)

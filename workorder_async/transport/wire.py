@@ -1,0 +1,177 @@
+"""One attempt on the wire: sign, write, read, within its time; a failure says whether anything was sent.
+
+Every attempt is signed afresh. No error leaves here with a frame, a cause or a field that knows the proxy's password.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
+from workorder_async.protocol.signing import Signer, SigningInput
+from workorder_async.secret import without_credentials, without_frames
+from workorder_async.transport.attempt_limit import AttemptLimit
+from workorder_async.transport.call import Call
+from workorder_async.transport.clock import ServerClock
+from workorder_async.transport.options import SessionOptions
+from workorder_async.transport.pool import Pool
+from workorder_async.transport.replies import Reply
+
+_USER_AGENT = "workorder_async"
+_READ_HEADERS = ("Date", "Retry-After", "Location")
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+
+class Wire:
+    """Sends the attempts of one session to its base URL."""
+
+    def __init__(self, base_url: str, signer: Signer, options: SessionOptions, clock: ServerClock, pool: Pool) -> None:
+        self._base_url = base_url
+        self._base_path = urlsplit(base_url).path
+        self._signer = signer
+        self._options = options
+        self._clock = clock
+        self._pool = pool
+        self._may_know_proxy = options.proxy is not None or options.trust_env or not pool.is_own
+        # The time of an attempt is kept here, so that errors can say where it went. In a pool of our own there is a
+        # place for every slot; in one that was brought along a call may wait for one, which is no connecting.
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=options.connect_timeout if pool.is_own else None, sock_connect=options.connect_timeout
+        )
+
+    async def exchange(self, call: Call) -> Reply:
+        """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
+        timeout = asyncio.timeout(None)
+        limit = AttemptLimit(timeout)
+        try:
+            async with timeout:
+                return await self._exchange(call, limit)
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            nothing = f"nothing for {self._options.attempt_timeout:g} s"
+            late = call.too_late() if limit.ends_call else self._lost(call, nothing)
+            raise late from late.__cause__ or error
+        finally:
+            limit.cancel()
+
+    async def _exchange(self, call: Call, limit: AttemptLimit) -> Reply:
+        """Sign, send and read; once it is signed, the limit of an attempt counts as well."""
+
+        def note_write() -> None:
+            call.sent = True
+            if call.body is not None and not call.body.in_memory:
+                # A large file may take its time, as long as the server takes it: both limits count from its last byte.
+                call.deadline = call.deadline.begun_anew()
+                limit.set(call.deadline, self._options.attempt_timeout)
+
+        if call.body is not None and not call.body.in_memory:
+            limit.set(call.deadline)
+        payload = None if call.body is None else await call.body.payload(note_write)
+        signed = await self._sign(call)
+        sent_at = self._clock.local()
+        call.began = call.began or sent_at
+        limit.set(call.deadline, self._options.attempt_timeout)
+        failure: BaseException
+        try:
+            reply = await self._transfer(call, limit, payload, signed)
+        except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
+            failure = self._told(call, error)
+        else:
+            call.status = reply.status
+            call.trial.answered(reply.headers.get("Date"), sent_at, self._clock.local())
+            return reply
+        # Outside the `except`, or the error that was caught would be its context.
+        try:
+            raise failure
+        finally:
+            del failure  # which knows this frame
+
+    async def _sign(self, call: Call) -> Mapping[str, str]:
+        """Return the headers that sign the attempt."""
+        offset = call.trial.begin()
+        request = SigningInput(
+            method=call.endpoint.method,
+            path=self._base_path + call.endpoint.path,
+            query=call.query,
+            body=() if call.body is None else call.body,
+            timestamp_ms=int((self._clock.local() + offset) * 1000),
+        )
+        if call.body is not None and not call.body.in_memory and getattr(self._signer, "signs_body", True):
+            signed = await asyncio.to_thread(self._signer.sign, request)
+        else:
+            signed = self._signer.sign(request)
+        if not isinstance(signed, Mapping):
+            if isinstance(signed, Coroutine):
+                signed.close()
+            raise ConfigError(
+                f"the signer's sign returned a {type(signed).__name__}; it must return a dict of headers, "
+                "and be no `async def`"
+            )
+        return signed
+
+    async def _transfer(
+        self, call: Call, limit: AttemptLimit, payload: aiohttp.Payload | None, signed: Mapping[str, str]
+    ) -> Reply:
+        """Write a request and read its answer. No error may keep the frames from here on: they know the proxy."""
+        http = self._pool.opened()
+        # Of a request without a body nobody is told when it is written.
+        call.sent = call.body is None
+        async with http.request(
+            call.endpoint.method,
+            self._base_url + call.endpoint.path,
+            params=call.query or None,
+            data=payload,
+            headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
+            allow_redirects=False,
+            proxy=None if self._options.proxy is None else self._options.proxy.reveal(),
+            ssl=self._options.ssl,
+            timeout=self._timeout,
+        ) as response:
+            content = await self._read(response, limit)
+        headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
+        if "Location" in headers:
+            headers["Location"] = without_credentials(headers["Location"])
+        return Reply(response.status, headers, content)
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
+        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None where it is more."""
+        pieces: list[bytes] = []
+        size = response.content_length or 0
+        while size <= self._options.max_body:
+            piece = await response.content.readany()
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+            limit.note(len(piece))
+            size = limit.received
+        response.close()
+        return None
+
+    def _told(self, call: Call, error: BaseException) -> BaseException:
+        """Return what is raised for a failure on the wire: without the frames, which hold the proxy's password.
+
+        Where a proxy may be known, without its cause as well: aiohttp's errors have the proxy's URL in their fields.
+        """
+        causes = not self._may_know_proxy
+        if not isinstance(error, aiohttp.ClientError | OSError):
+            return without_frames(error, causes=causes)
+        if call.body is not None and call.body.failure is not None:
+            return without_frames(call.body.failure, causes=causes)
+        lost = self._lost(call, f"{type(error).__name__}: {error}", error)
+        if causes:
+            lost.__cause__ = without_frames(error, causes=True)
+        return lost
+
+    def _lost(self, call: Call, why: str, error: Exception | None = None) -> WorkorderError:
+        """Turn a failure of the network into the error that says whether anything was sent."""
+        why = without_credentials(" ".join(why.replace(" ssl:default", "").split())).rstrip(":")
+        if isinstance(error, _NOT_CONNECTED):
+            call.sent = False
+        if not call.sent:
+            secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
+            mend = f"check the host, the network and the proxy{secured}"
+            return NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
+        return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
