@@ -10,7 +10,8 @@ Each name is imported when it is first used: a command that Ctrl-C ends at once 
 TYPE_CHECKING = False  # as type checkers know it; `typing` itself would take longer to import than all of this
 if TYPE_CHECKING:
     from workorder_async.batches.batch import BatchReport, Outcome, State, run_batch
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client.client import Ping, WorkorderClient
+    from workorder_async.client.options import ClientOptions
     from workorder_async.errors import (
         ApiError,
         AuthenticationError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         OutcomeUnknownError,
         RateLimitedError,
         ResponseError,
+        Settlement,
         TicketStateError,
         WalkDriftError,
         WorkorderError,
@@ -70,6 +72,7 @@ __all__ = [
     "Attachment",
     "AuthenticationError",
     "BatchReport",
+    "ClientOptions",
     "ClientStats",
     "CloseTicket",
     "CommentTicket",
@@ -88,6 +91,7 @@ __all__ = [
     "Outcome",
     "OutcomeUnknownError",
     "Pagination",
+    "Ping",
     "Priority",
     "RateLimitedError",
     "RejectTicket",
@@ -96,6 +100,7 @@ __all__ = [
     "Sandbox",
     "SchemeSigner",
     "Secret",
+    "Settlement",
     "Signer",
     "SigningInput",
     "SkippedRow",
@@ -128,6 +133,7 @@ _LATER = {
     "Attachment": "models",
     "AuthenticationError": "errors",
     "BatchReport": "batches.batch",
+    "ClientOptions": "client.options",
     "ClientStats": "transport.limits",
     "CloseTicket": "models",
     "CommentTicket": "models",
@@ -146,6 +152,7 @@ _LATER = {
     "Outcome": "batches.batch",
     "OutcomeUnknownError": "errors",
     "Pagination": "models",
+    "Ping": "client.client",
     "Priority": "models",
     "RateLimitedError": "errors",
     "RejectTicket": "models",
@@ -154,6 +161,7 @@ _LATER = {
     "Sandbox": "sandbox",
     "SchemeSigner": "protocol.signing",
     "Secret": "secret",
+    "Settlement": "errors",
     "Signer": "protocol.signing",
     "SigningInput": "protocol.signing",
     "SkippedRow": "walk_report",
