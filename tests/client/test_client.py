@@ -9,6 +9,7 @@ from aioresponses import aioresponses
 from yarl import URL
 
 from tests.support.clients import API, NOW, make_client
+from tests.support.raw_server import http, serving
 from workorder_async import (
     ApiError,
     Attachment,
@@ -19,11 +20,13 @@ from workorder_async import (
     CreateTicket,
     CustomerInfo,
     DecodeError,
+    NoAnswerError,
     NotFoundError,
     Priority,
     RejectTicket,
     ResponseError,
     RetryPolicy,
+    Sandbox,
     SigningInput,
     TicketQuery,
     TicketStateError,
@@ -31,6 +34,7 @@ from workorder_async import (
     TicketType,
     WorkorderClient,
 )
+from workorder_async.sandbox import Fault
 
 SIGN = hashlib.md5(b"demo-app1700000000demo-secret").hexdigest()
 OK = b'{"errmsg":"OK","errno":10000,"request_id":"f1fab7321a7548c389131e22bb72eb35"}'
@@ -292,3 +296,35 @@ async def test_an_answer_about_another_ticket(id: int, network: aioresponses, cl
         with pytest.raises(ResponseError, match=f"asked for ticket 1, and answered with ticket {id}") as caught:
             await read(1)
         assert (caught.value.operation, caught.value.request_id) == (read.__name__, "r")
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3600.0])
+async def test_ping(ahead: float) -> None:
+    """It reads one row, signed, and tells how long that took and by how much the server's clock is ahead."""
+    async with Sandbox(40, latency=0.05, date_offset=ahead) as sandbox, sandbox.client() as client:
+        ping = await client.ping()
+        assert sandbox.requests == {"list_tickets": 1}
+        assert 0.05 <= ping.latency < 2
+        assert ping.clock_offset is not None
+        assert abs(ping.clock_offset - ahead) < 2
+
+
+async def test_ping_of_a_server_without_a_clock() -> None:
+    """Where no answer tells the time, the offset is not known, instead of 0; what is read is one row."""
+    async with serving(http(PAGE)) as wire, make_client(wire.url) as client:
+        assert (await client.ping()).clock_offset is None
+        assert wire.requests[0].endswith(b'\r\n\r\n{"page":1,"page_size":1}')
+
+
+async def test_ping_in_vain() -> None:
+    """It raises what every read raises, and is repeated as one."""
+    async with Sandbox(3) as sandbox:
+        async with make_client(sandbox.url) as stranger:
+            with pytest.raises(ApiError):
+                await stranger.ping()
+        sandbox.faults = [Fault("reset")]
+        before = sandbox.requests.total()
+        async with sandbox.client(retry=RetryPolicy(attempts=3, first=0.001)) as client:
+            with pytest.raises(NoAnswerError):
+                await client.ping()
+        assert sandbox.requests.total() == before + 3
