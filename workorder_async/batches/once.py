@@ -1,4 +1,4 @@
-"""One mutation of a batch, each once: begun in the journal, sent or settled, and its outcome written down."""
+"""One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down."""
 
 import asyncio
 from collections.abc import Callable
