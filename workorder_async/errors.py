@@ -22,16 +22,29 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+from attrs import frozen
 
 from workorder_async.walk_report import WalkReport
 
 
-class Settles(Protocol):
-    """What can look whether a mutation happened: a `WorkorderClient`."""
+@frozen
+class Settlement:
+    """What is known of a mutation whose answer was lost."""
 
-    async def settle(self, error: "OutcomeUnknownError") -> bool | None:
-        """Tell whether what the error is about happened; None where that cannot be known."""
+    happened: bool | None
+    """Whether it happened; None where that cannot be known."""
+    ticket_id: int = 0
+    """The ticket that a creation made, where it was found; else 0."""
+
+
+class Settles(Protocol):
+    """What can find out whether a mutation happened: a `WorkorderClient`."""
+
+    # The mutations lie on a floor above this one.
+    async def settle(self, mutation: Any, began: float) -> Settlement:
+        """Find out whether this mutation happened, which was sent at `began`."""
         ...
 
 
@@ -106,14 +119,16 @@ class OutcomeUnknownError(NoAnswerError):
         self.ticket_id = ticket_id
 
     async def verify(self, client: Settles) -> bool | None:
-        """Look whether it happened: True or False, or None where that still cannot be known.
+        """Find out whether it happened: True, False, or None where that still cannot be known.
 
-        A close or a rejection is told by the ticket's state, a comment by its text in the ticket's history, a creation
-        by a ticket of its creator with its texts. A comment or ticket that is not there may still come, so it is never
-        said not to have happened. What another mutation of the same client left, or may have left, is no sign of it.
-        Reads only, within one deadline; a read that fails leaves it unknown.
+        Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
+        `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown.
         """
-        return await client.settle(self)
+        if self.mutation is None:
+            return None
+        settlement = await client.settle(self.mutation, self.began)
+        self.ticket_id = settlement.ticket_id or self.ticket_id
+        return settlement.happened
 
 
 class ResponseError(WorkorderError):

@@ -1,16 +1,15 @@
 """client.py: the shape of each endpoint's request and answer, byte for byte, as the API document writes them."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from aioresponses import aioresponses
 from yarl import URL
 
-from tests.support.clients import API, BASE_URL, NOW, make_client
+from tests.support.clients import API, NOW, make_client
+from tests.support.raw_server import http, serving
 from workorder_async import (
     ApiError,
     Attachment,
@@ -21,12 +20,13 @@ from workorder_async import (
     CreateTicket,
     CustomerInfo,
     DecodeError,
+    NoAnswerError,
     NotFoundError,
     Priority,
     RejectTicket,
     ResponseError,
     RetryPolicy,
-    SchemeSigner,
+    Sandbox,
     SigningInput,
     TicketQuery,
     TicketStateError,
@@ -34,6 +34,7 @@ from workorder_async import (
     TicketType,
     WorkorderClient,
 )
+from workorder_async.sandbox import Fault
 
 SIGN = hashlib.md5(b"demo-app1700000000demo-secret").hexdigest()
 OK = b'{"errmsg":"OK","errno":10000,"request_id":"f1fab7321a7548c389131e22bb72eb35"}'
@@ -269,109 +270,6 @@ async def test_refused_before_sending(call: Call, words: str, network: aiorespon
     assert not network.requests
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("", "must be http:// or https:// and a host"),
-        ("workorder.example.com", "must be http:// or https:// and a host"),
-        ("ftp://x", "must be http://"),
-        ("http://", "and a host"),
-        (" http://x", "and a host"),
-        ("http://x:99999", "cannot be read"),
-        ("http://[", "cannot be read"),
-        ("http://x/?a=1", "no user, query or fragment"),
-        ("http://user:pass@x", "no user, query or fragment"),
-    ],
-)
-def test_base_url_refused(url: str, words: str) -> None:
-    """A base URL that cannot work is refused when the client is made, without repeating a password."""
-    with pytest.raises(ConfigError, match=words) as caught:
-        make_client(url)
-    assert "pass" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"signer": "md5:{secret}"}, "signer must have a sign method"),
-        ({"max_in_flight": 0}, "max_in_flight is 0"),
-        ({"max_in_flight": 2.5}, r"max_in_flight is 2\.5; it must be a whole number"),
-        ({"rate": -1}, "rate is -1"),
-        ({"attempt_timeout": 0}, "attempt_timeout is 0"),
-        ({"deadline": float("nan")}, "deadline is nan"),
-        ({"deadline": True}, "deadline is True"),
-        ({"proxy": "socks5://x"}, "SOCKS"),
-        ({"proxy": 5}, "proxy must be an http:// or https:// URL"),
-        ({"session": "mine"}, "session is 'mine'; it must be an aiohttp.ClientSession"),
-        ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
-        ({"retry": 5}, "retry is 5; it must be a RetryPolicy"),
-        ({"now": 5}, "now is 5; it must be a function"),
-        ({"errnos": 5}, "errnos has 5"),
-        ({"errnos": {"90005": NotFoundError}}, "errnos has '90005': NotFoundError; it must lead from numbers"),
-        ({"errnos": {90005: ValueError}}, "errnos has 90005: ValueError"),
-        ({"errnos": {90005: NotFoundError("x", errno=90005)}}, "errnos has 90005: NotFoundError"),
-        ({"base_url": 5}, "base_url is 5; it must be text"),
-    ],
-)
-def test_option_refused(options: dict[str, Any], words: str) -> None:
-    """An option that cannot work is refused by its name."""
-    with pytest.raises(ConfigError, match=words):
-        make_client(**options)
-
-
-ENVIRONMENT = {
-    "WORKORDER_BASE_URL": f"{BASE_URL}/prefix/",
-    "WORKORDER_APP_ID": "demo-app",
-    "WORKORDER_APP_SECRET": "demo-secret",
-    "WORKORDER_SIGN_SCHEME": "md5:{app_id}{timestamp}{secret}{path}",
-}
-
-
-async def test_from_env(network: aioresponses) -> None:
-    """from_env makes a client of the four variables; the base URL's own path is kept, and signed."""
-    network.get(f"{BASE_URL}/prefix/workorder/api/ticket/base?id=1204", body=BASE)
-    async with WorkorderClient.from_env(ENVIRONMENT) as client:
-        assert client.base_url == f"{BASE_URL}/prefix"
-        await client.get_ticket(1204)
-    (request,) = next(iter(network.requests.values()))
-    signed = f"demo-app{request.kwargs['headers']['Timestamp']}demo-secret/prefix/workorder/api/ticket/base"
-    assert request.kwargs["headers"]["Sign"] == hashlib.md5(signed.encode()).hexdigest()
-
-
-@pytest.mark.parametrize("name", ENVIRONMENT)
-def test_from_env_names_what_is_missing(name: str) -> None:
-    """A missing variable is named, with what it is; a missing scheme says how to find it."""
-    with pytest.raises(ConfigError, match=f"missing in the environment: {name}") as caught:
-        WorkorderClient.from_env({**ENVIRONMENT, name: " "})
-    assert "demo-secret" not in str(caught.value)
-    assert ("sign detect" in str(caught.value)) == (name == "WORKORDER_SIGN_SCHEME")
-
-
-async def test_closed_client(network: aioresponses, client: WorkorderClient) -> None:
-    """A closed client says so, however often it was closed."""
-    await client.aclose()
-    await client.aclose()
-    with pytest.raises(ConfigError, match="this client is closed"):
-        await client.get_ticket(1)
-
-
-def test_another_event_loop(network: aioresponses) -> None:
-    """A client that moves to another event loop is told to be made anew there."""
-    network.get(f"{API}/base?id=1204", body=BASE)
-    client = make_client()
-
-    async def use_and_keep() -> None:
-        await client.get_ticket(1204)
-
-    async def use_again() -> None:
-        with pytest.raises(ConfigError, match="another event loop"):
-            await client.get_ticket(1204)
-        await client.aclose()
-
-    asyncio.run(use_and_keep())
-    asyncio.run(use_again())
-
-
 async def test_signer_of_ones_own(network: aioresponses) -> None:
     """Any object with sign(request) can sign; it sees what is sent."""
     seen: list[SigningInput] = []
@@ -389,12 +287,6 @@ async def test_signer_of_ones_own(network: aioresponses) -> None:
     assert (request.timestamp_ms, tuple(request.body)) == (int(NOW * 1000), ())
 
 
-def test_secret_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the client's repr nor its parts tell the secret."""
-    client = make_client(signer=SchemeSigner("a", "hush-hush", "md5:{secret}"), proxy="http://u:hush-hush@p:1")
-    assert "hush-hush" not in repr((client, vars(client), vars(client._session), client._session._options))
-
-
 @pytest.mark.parametrize("id", [2, 0, -1])
 async def test_an_answer_about_another_ticket(id: int, network: aioresponses, client: WorkorderClient) -> None:
     """An answer about a ticket that was not asked for is no answer."""
@@ -404,3 +296,35 @@ async def test_an_answer_about_another_ticket(id: int, network: aioresponses, cl
         with pytest.raises(ResponseError, match=f"asked for ticket 1, and answered with ticket {id}") as caught:
             await read(1)
         assert (caught.value.operation, caught.value.request_id) == (read.__name__, "r")
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3600.0])
+async def test_ping(ahead: float) -> None:
+    """It reads one row, signed, and tells how long that took and by how much the server's clock is ahead."""
+    async with Sandbox(40, latency=0.05, date_offset=ahead) as sandbox, sandbox.client() as client:
+        ping = await client.ping()
+        assert sandbox.requests == {"list_tickets": 1}
+        assert 0.05 <= ping.latency < 2
+        assert ping.clock_offset is not None
+        assert abs(ping.clock_offset - ahead) < 2
+
+
+async def test_ping_of_a_server_without_a_clock() -> None:
+    """Where no answer tells the time, the offset is not known, instead of 0; what is read is one row."""
+    async with serving(http(PAGE)) as wire, make_client(wire.url) as client:
+        assert (await client.ping()).clock_offset is None
+        assert wire.requests[0].endswith(b'\r\n\r\n{"page":1,"page_size":1}')
+
+
+async def test_ping_in_vain() -> None:
+    """It raises what every read raises, and is repeated as one."""
+    async with Sandbox(3) as sandbox:
+        async with make_client(sandbox.url) as stranger:
+            with pytest.raises(ApiError):
+                await stranger.ping()
+        sandbox.faults = [Fault("reset")]
+        before = sandbox.requests.total()
+        async with sandbox.client(retry=RetryPolicy(attempts=3, first=0.001)) as client:
+            with pytest.raises(NoAnswerError):
+                await client.ping()
+        assert sandbox.requests.total() == before + 3

@@ -1,11 +1,11 @@
-"""settling.py, over sockets: what was asked, what was said and what happened, where answers are lost."""
+"""sender.py and settling.py, over sockets: what was asked, what was said and what happened, where answers are lost."""
 
 import asyncio
 import pickle
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import aiohttp
@@ -20,10 +20,12 @@ from workorder_async import (
     ApiError,
     CloseTicket,
     CommentTicket,
+    ConfigError,
     NotSentError,
     OutcomeUnknownError,
     RejectTicket,
     RetryPolicy,
+    Settlement,
     TicketStateError,
     WorkorderClient,
 )
@@ -175,6 +177,45 @@ async def test_older_ones_do_not_count(sandbox: Sandbox) -> None:
             assert await error.verify(other) is True
             error.began += 60
             assert await error.verify(other) is None
+
+
+# A question on values
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_settled_without_an_error(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """What was written down is enough to ask: the mutation, and when it was to be sent."""
+    mutation = await mutation_of(client, kind)
+    async with sandbox.client(**QUICK) as other:
+        before = await other.settle(mutation, other.now())
+        assert before == Settlement(False if kind in ("close", "reject") else None)
+    began = client.now()
+    sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind], times=1)]
+    with suppress(OutcomeUnknownError):
+        await client.change(mutation, began=began)
+    created = sandbox.applied[0].ticket_id if kind == "create" else 0
+    async with sandbox.client(**QUICK) as stranger:
+        for one in (client, stranger):
+            assert await one.settle(mutation, began) == Settlement(True, created)
+    assert sandbox.requests[OPERATIONS[kind]] == len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("began", [None, "now", True])
+async def test_settled_since_nothing(client: WorkorderClient, began: Any) -> None:
+    """A moment that is none is refused by its name."""
+    with pytest.raises(ConfigError, match=f"began is {began!r}; it must be seconds since the epoch"):
+        await client.settle(CLOSE, began)
+
+
+async def test_verify_keeps_what_it_found(sandbox: Sandbox, client: WorkorderClient) -> None:
+    """`verify` fills in the new ticket's id, and a later read that fails does not take it back."""
+    sandbox.faults = [Fault("reset_after", operation="create_ticket", times=1)]
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.create_ticket(creation())
+    assert (await caught.value.verify(client), caught.value.ticket_id) == (True, sandbox.applied[0].ticket_id)
+    async with sandbox.client(**QUICK) as other:
+        sandbox.faults = [Fault("reset")]
+        assert (await caught.value.verify(other), caught.value.ticket_id) == (None, sandbox.applied[0].ticket_id)
 
 
 # The deadline

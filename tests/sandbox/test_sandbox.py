@@ -1,7 +1,6 @@
 import asyncio
 import hashlib
 import hmac
-import inspect
 import itertools
 import logging
 import random
@@ -19,10 +18,9 @@ import pytest
 from yarl import URL
 
 from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
-from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
 from workorder_async.protocol.detecting import catalogue
-from workorder_async.sandbox import ClientOptions, Sandbox
+from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
 
 
@@ -108,12 +106,6 @@ async def test_its_client_knows_its_errnos() -> None:
         async with sandbox.client(errnos={90005: TicketStateError}) as client:
             with pytest.raises(TicketStateError):
                 await client.get_ticket(9)
-
-
-def test_client_options_are_the_clients_arguments() -> None:
-    """What `client()` passes on is all that `WorkorderClient` takes, apart from where and who."""
-    arguments = set(inspect.signature(WorkorderClient).parameters)
-    assert set(ClientOptions.__annotations__) == arguments - {"base_url", "signer"}
 
 
 async def test_a_signature_made_by_hand_is_accepted() -> None:

@@ -11,7 +11,7 @@ from workorder_async.models import CreateTicket
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
-    from workorder_async.client.settling import Changed
+    from workorder_async.client.sender import Changed
 
 PATIENCE: Final = 10.0
 """Seconds to wait for an answer after an interruption, and as many to look where none came."""
@@ -69,17 +69,16 @@ async def _is_cut_short(call: "asyncio.Task[Changed]") -> bool:
 
 async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, *, hurried: bool) -> int:
     """Look for a ticket whose answer never came, and return its number. Raises `OutcomeUnknownError`."""
-    unknown = OutcomeUnknownError(
-        f"interrupted before an answer came, so a ticket may exist: {ticket.title!r} of creator {ticket.creator_id}",
-        mutation=ticket,
-        began=began,
-        operation="create_ticket",
-    )
     if not hurried:
         note("workorder: no answer; looking for the ticket")
         with suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(PATIENCE):
-                await unknown.verify(client)
-    if not unknown.ticket_id:
-        raise unknown from None
-    return unknown.ticket_id
+                settlement = await client.settle(ticket, began)
+                if settlement.ticket_id:
+                    return settlement.ticket_id
+    raise OutcomeUnknownError(
+        f"interrupted before an answer came, so a ticket may exist: {ticket.title!r} of creator {ticket.creator_id}",
+        mutation=ticket,
+        began=began,
+        operation="create_ticket",
+    ) from None

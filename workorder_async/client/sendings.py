@@ -1,7 +1,7 @@
 """What one client has sent, so that what one mutation has left is not taken for what another one did.
 
-Kept are creations and texts for a ticket's history, by the trace that they leave (`settling.trace`). Two with the same
-trace look the same afterwards: only their number, and the ids that answers gave, tell whose is whose.
+It keeps creations, and texts for a ticket's history, by the trace that they leave (`prepared.trace_of`). Two with the
+same trace look the same afterwards. Only their number, and the ids that answers gave, tell which is which.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from time import monotonic
 
 from attrs import define
 
-#: For so many seconds after its answer a mutation may look as if it had just happened: the platform's machines need
-#: not agree on the time.
+#: For so many seconds after its answer a mutation may look as if it had just happened: the platform's machines may
+#: disagree on the time.
 _BLUR = 600.0
-#: The same, for one that was forgotten since; more would leave a fast batch without an answer.
+#: The same for one that was forgotten since. With more seconds a fast batch would never have an answer.
 _BLUR_OF_FORGOTTEN = 6.0
-#: Moments nearer to each other than this are one, and are told apart by the smallest step that a float can take.
+#: Moments nearer to each other than this count as one; the smallest step that a float can take tells them apart.
 _MOMENT = 0.001
 
 
@@ -24,7 +24,7 @@ class Sending:
     """One mutation that may have been sent, from the first byte written on."""
 
     trace: str
-    """What it leaves; "" where it leaves nothing that could be another's."""
+    """What it leaves to be seen; "" where another one cannot leave the same."""
     line: int | None = None
     """The product line that speaks; None for any."""
     intent: float | None = None
@@ -63,7 +63,10 @@ class Sendings:
         self._keep(sending)
 
     def find(self, trace: str, line: int | None, began: float) -> Sending:
-        """Return what was sent at this moment; what this client does not know of is another's, and kept from now on."""
+        """Return what was sent at this moment.
+
+        What this client does not know of was sent by somebody else, and is kept from now on.
+        """
         found = [one for one in self._alike.get(trace, ()) if began in (one.began, one.intent)]
         if len(found) == 1:
             return found[0]
@@ -97,7 +100,7 @@ class Sendings:
                 del self._owners[sending.ticket_id]
 
     def rivals(self, sending: Sending) -> list[Sending] | None:
-        """Return the others with its trace that may seem to have happened since it was sent.
+        """Return the others with its trace that may look as if they had happened since it was sent.
 
         None where some of them may be forgotten.
         """

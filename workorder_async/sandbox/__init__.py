@@ -8,11 +8,12 @@ It keeps to the API document; what the document leaves open (errnos, action code
 are joined) is the sandbox's own choice, said where it is made, and never a hint at what the platform does.
 """
 
+from workorder_async.client.options import ClientOptions
 from workorder_async.sandbox.drift import Drift, Drifted, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno
 from workorder_async.sandbox.faults import Fault, Struck
 from workorder_async.sandbox.kinds import Kind
-from workorder_async.sandbox.sandbox import ClientOptions, Sandbox
+from workorder_async.sandbox.sandbox import Sandbox
 from workorder_async.sandbox.spelling import Spelling
 from workorder_async.sandbox.store import Applied
 

@@ -4,20 +4,20 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from ssl import SSLContext
 from tempfile import TemporaryDirectory
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from aiohttp import web
 
-from workorder_async.errors import ApiError, ConfigError
+from workorder_async.client.options import ClientOptions, hide_passwords
+from workorder_async.errors import ConfigError
 from workorder_async.models import TicketStatus
 from workorder_async.protocol.signing import SchemeSigner
 from workorder_async.sandbox.app import Api
@@ -38,35 +38,13 @@ from workorder_async.sandbox.tables import Record
 from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
-
     from workorder_async.client.client import WorkorderClient
-    from workorder_async.transport.retry import RetryPolicy
 
 #: Method, path, query and body are signed, so that nothing can be changed on the way; `detect` finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
 
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
-
-
-class ClientOptions(TypedDict, total=False):
-    """What `Sandbox.client` passes on: `WorkorderClient`'s arguments, apart from `base_url` and `signer`."""
-
-    session: "ClientSession | None"
-    max_in_flight: int
-    rate: float | None
-    connect_timeout: float
-    attempt_timeout: float
-    deadline: float
-    longest_pause: float
-    max_body: int
-    retry: "RetryPolicy | None"
-    errnos: Mapping[int, type[ApiError]] | None
-    proxy: str | Secret | None
-    ssl: SSLContext | bool
-    trust_env: bool
-    now: Callable[[], float]
 
 
 class Sandbox:
@@ -228,10 +206,11 @@ class Sandbox:
     def client(self, **options: Unpack[ClientOptions]) -> "WorkorderClient":
         """Return a client of this sandbox, to be closed by you; it knows `SANDBOX_ERRNOS`.
 
-        `options` are `WorkorderClient`'s; `errnos` are added to the sandbox's own, and go before them.
+        `options` are those of `WorkorderClient`; `errnos` are added to the sandbox's own, and go before them.
         """
         from workorder_async.client.client import WorkorderClient
 
+        hide_passwords(options)
         options["errnos"] = {**SANDBOX_ERRNOS, **(options.get("errnos") or {})}
         return WorkorderClient(self.url, signer=self._signer, **options)
 

@@ -249,7 +249,7 @@ async def _look(client: "WorkorderClient", tally: "Tally") -> None:
 
     async def look(outcome: "Outcome") -> None:
         error = outcome.error
-        if isinstance(error, OutcomeUnknownError) and await client.settle(error):
+        if isinstance(error, OutcomeUnknownError) and await error.verify(client):
             tally.cut_short.remove(outcome)
             tally.note(evolve(outcome, state=State.DONE, error=None))
 

@@ -1,0 +1,56 @@
+"""lifetime.py: how long a client is good for, and how much time a call has."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aioresponses import aioresponses
+
+from tests.client.test_client import BASE, CLOSE
+from tests.support.clients import API, make_client
+from workorder_async import ConfigError, TicketQuery, WorkorderClient
+
+
+async def test_closed_client(network: aioresponses, client: WorkorderClient) -> None:
+    """A closed client says so, however often it was closed."""
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(ConfigError, match="this client is closed"):
+        await client.get_ticket(1)
+
+
+def test_another_event_loop(network: aioresponses) -> None:
+    """A client that moves to another event loop is told to be made anew there."""
+    network.get(f"{API}/base?id=1204", body=BASE)
+    client = make_client()
+
+    async def use_and_keep() -> None:
+        await client.get_ticket(1204)
+
+    async def use_again() -> None:
+        with pytest.raises(ConfigError, match="another event loop"):
+            await client.get_ticket(1204)
+        await client.aclose()
+
+    asyncio.run(use_and_keep())
+    asyncio.run(use_again())
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), True, "3"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c, **time: c.ping(**time),
+        lambda c, **time: c.list_tickets(TicketQuery(), **time),
+        lambda c, **time: c.plan_windows(**time),
+        lambda c, **time: c.get_ticket(1, **time),
+        lambda c, **time: c.upload_file(b"x", file_name="x", **time),
+        lambda c, **time: c.close_ticket(CLOSE, **time),
+        lambda c, **time: c.settle(CLOSE, 0.0, **time),
+    ],
+)
+async def test_no_time(network: aioresponses, client: WorkorderClient, call: Any, seconds: Any) -> None:
+    """What is no time for a call is refused by its name, and nothing is sent."""
+    with pytest.raises(ConfigError, match=rf"deadline is {seconds!r}; it must be a number of seconds above 0"):
+        await call(client, deadline=seconds)
+    assert not network.requests

@@ -1,0 +1,136 @@
+"""options.py: the one list of a client's options, and what is refused."""
+
+import inspect
+import re
+from traceback import TracebackException
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.client.test_environment import ENVIRONMENT
+from tests.support.clients import BASE_URL, make_client
+from workorder_async import (
+    ApiError,
+    ClientOptions,
+    ConfigError,
+    NotFoundError,
+    RetryPolicy,
+    Sandbox,
+    SchemeSigner,
+    WorkorderClient,
+)
+from workorder_async.sandbox import ClientOptions as SandboxOptions
+from workorder_async.transport.options import SessionOptions
+
+
+def test_every_option_is_of_the_session() -> None:
+    """The options are what a session can be told, and the connections to use; each is explained where it stands."""
+    names = set(ClientOptions.__annotations__)
+    assert names == {one.name for one in attrs.fields(SessionOptions)} | {"session"}
+    assert SandboxOptions is ClientOptions
+    source = inspect.getsource(ClientOptions)
+    assert [name for name in names if not re.search(rf'^    {name}: .+\n    """[A-Z]', source, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_client,
+        lambda **options: WorkorderClient.from_env({}, **options),
+        lambda **options: Sandbox(1).client(**options),
+    ],
+    ids=["class", "from_env", "sandbox"],
+)
+def test_nothing_is_taken_for_an_option(make: Any) -> None:
+    """Only what is written there is an option of any of the three ways to make a client."""
+    with pytest.raises((TypeError, ConfigError)):
+        make(nonsense=1)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("time_out", "a client has no option 'time_out'; did you mean"),
+        ("max_inflight", r"no option 'max_inflight'; did you mean max_in_flight\?"),
+        ("proxies", r"no option 'proxies'; did you mean proxy\?"),
+        ("zzz", "no option 'zzz'; it has session, max_in_flight, rate"),
+    ],
+)
+def test_unknown_option(option: str, words: str) -> None:
+    """An option that nobody knows is a TypeError, as for any function, and what comes near it is named."""
+    with pytest.raises(TypeError, match=words):
+        make_client(BASE_URL, **{option: 5})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: WorkorderClient(BASE_URL, signer=SchemeSigner("a", "b", "md5:{secret}"), **options),
+        lambda **options: WorkorderClient.from_env({}, **options),
+        lambda **options: WorkorderClient.from_env(ENVIRONMENT, **options),
+        lambda **options: Sandbox(1).client(**options),
+    ],
+    ids=["class", "from_env without variables", "from_env", "sandbox"],
+)
+@pytest.mark.parametrize("option", ["proxy", "proxies"])
+def test_a_password_is_not_told(make: Any, option: str) -> None:
+    """Whatever is wrong, a proxy's password is in no frame of ours, under its own name and under a wrong one."""
+    with pytest.raises((TypeError, ConfigError)) as caught:
+        make(**{option: "http://user:hush-hush@proxy.test:1", "max_in_flight": 0})
+    stack = TracebackException.from_exception(caught.value, capture_locals=True).stack
+    ours = [frame for frame in stack if "/workorder_async/" in frame.filename]
+    assert len(ours) > 1
+    assert "hush-hush" not in repr([frame.locals for frame in ours] + [str(caught.value)])
+
+
+def test_none_is_the_default() -> None:
+    """`retry=None` and `errnos=None` are as if they were left out."""
+    plain, none = make_client(retry=None, errnos=None), make_client(retry=RetryPolicy(), errnos={})
+    assert plain._session._options.retry == none._session._options.retry == RetryPolicy()
+    assert plain._session._options.errnos == none._session._options.errnos == {}
+
+
+async def test_from_env_takes_them_all() -> None:
+    """`from_env` passes on what the class itself takes."""
+    async with Sandbox(3) as sandbox:
+        options: ClientOptions = {"max_in_flight": 3, "deadline": 7.5, "errnos": {1: ApiError}}
+        async with WorkorderClient.from_env(sandbox.environment, **options) as client:
+            assert client.stats().in_flight_limit == 3
+            assert (await client.list_tickets()).pagination.total == 3
+            assert client._session._options.deadline == 7.5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"signer": "md5:{secret}"}, "signer must have a sign method"),
+        ({"max_in_flight": 0}, "max_in_flight is 0"),
+        ({"max_in_flight": 2.5}, r"max_in_flight is 2\.5; it must be a whole number"),
+        ({"rate": -1}, "rate is -1"),
+        ({"attempt_timeout": 0}, "attempt_timeout is 0"),
+        ({"deadline": float("nan")}, "deadline is nan"),
+        ({"deadline": True}, "deadline is True"),
+        ({"proxy": "socks5://x"}, "SOCKS"),
+        ({"proxy": 5}, "proxy must be an http:// or https:// URL"),
+        ({"session": "mine"}, "session is 'mine'; it must be an aiohttp.ClientSession"),
+        ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
+        ({"retry": 5}, "retry is 5; it must be a RetryPolicy"),
+        ({"now": 5}, "now is 5; it must be a function"),
+        ({"errnos": 5}, "errnos has 5"),
+        ({"errnos": {"90005": NotFoundError}}, "errnos has '90005': NotFoundError; it must lead from numbers"),
+        ({"errnos": {90005: ValueError}}, "errnos has 90005: ValueError"),
+        ({"errnos": {90005: NotFoundError("x", errno=90005)}}, "errnos has 90005: NotFoundError"),
+        ({"base_url": 5}, "base_url is 5; it must be text"),
+    ],
+)
+def test_option_refused(options: dict[str, Any], words: str) -> None:
+    """An option that cannot work is refused by its name."""
+    with pytest.raises(ConfigError, match=words):
+        make_client(**options)
+
+
+def test_secret_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the client's repr nor its parts tell the secret."""
+    client = make_client(signer=SchemeSigner("a", "hush-hush", "md5:{secret}"), proxy="http://u:hush-hush@p:1")
+    assert "hush-hush" not in repr((client, vars(client), vars(client._session), client._session._options))
