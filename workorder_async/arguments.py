@@ -37,14 +37,14 @@ def whole_within(name: str, value: object, low: int, high: int) -> int:
 
 def seconds(name: str, value: object) -> float:
     """Return a number of seconds, which may be 0."""
-    if not _is_number(value) or not value >= 0:
+    if not is_number(value) or not value >= 0:
         raise _refused(name, value, "a number of seconds, 0 or more")
     return value
 
 
 def above_zero(name: str, value: object) -> float:
     """Return a number that is above 0: seconds that must pass, or a rate."""
-    if not _is_number(value) or not value > 0:
+    if not is_number(value) or not value > 0:
         raise _refused(name, value, "a number above 0")
     return value
 
@@ -83,7 +83,8 @@ def kind_of(value: object) -> str:
     return "None" if value is None else f"{type(value).__name__} {value!r:.60}"
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a number that is no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

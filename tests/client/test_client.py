@@ -10,11 +10,11 @@ from yarl import URL
 
 from tests.support.clients import API, NOW, make_client
 from tests.support.raw_server import http, serving
+from tests.support.samples import BASE, CLOSE
 from workorder_async import (
     ApiError,
     Attachment,
     AuthenticationError,
-    CloseTicket,
     CommentTicket,
     ConfigError,
     CreateTicket,
@@ -46,14 +46,6 @@ PAGE = (
     '"product_group":"云服务器","reported_time":1636600200,"status":"2","tags":"紧急,网络","title":"测试","type":1,'
     '"sub_type":7,"second_subtype":9}]},"errmsg":"OK","errno":10000,"request_id":"r1"}'
 ).encode()
-BASE = (
-    '{"errno":10000,"errmsg":"OK","data":{"id":1204,"type":1,"title":"测试","detail":"测试","status":2,"priority":3,'
-    '"need_process":false,"creator_id":38361,"creator_name":"姜程","customer_organization_id":1,'
-    '"customer_organization_name":"北京金山云网络技术有限公司","product_group_id":36,"updated_time":1635766132,'
-    '"started_time":0,"suspended_time":0,"updated_progress_time":0,"finished_time":1632742075,"solved_time":0,'
-    '"closed_time":0,"is_solved":false,"is_suspended_notice":false,"reported_time":1632742020,'
-    '"created_time":1632742075},"request_id":"f6d607003d4a46ef9633fa670e398355"}'
-).encode()
 Call = Callable[[WorkorderClient], Awaitable[object]]
 
 CREATE = CreateTicket(
@@ -73,17 +65,7 @@ CREATE = CreateTicket(
     attachment=[Attachment("a.png", "workorder/1/abc", 0, "image/png")],
     use_relate_status=False,
 )
-CLOSE = CloseTicket(
-    id=1473,
-    closer_id=40084,
-    closer_name="田金秀",
-    is_solved=False,
-    detail="这是工单关闭的备注反馈内容",
-    solved_time=datetime(2022, 8, 12, 10, 3, 0, tzinfo=UTC),
-    handle_attachment=[
-        Attachment("test.png", "workorder/40084/dc4ced807eec9218bf2fe9513ebc9b99", 195204, "image/png", 40084)
-    ],
-)
+
 
 REQUESTS: list[tuple[str, str, Call, str | None, bytes]] = [
     (

@@ -6,8 +6,8 @@ import warnings
 import pytest
 from aioresponses import aioresponses
 
-from tests.client.test_client import BASE
 from tests.support.clients import BASE_URL, make_client
+from tests.support.samples import BASE, ENVIRONMENT
 from workorder_async import ConfigError, WorkorderClient
 from workorder_async.client import environment
 
@@ -55,14 +55,6 @@ def test_plain_http(monkeypatch: pytest.MonkeyPatch, url: str, warned: bool) -> 
         make_client(url)
     assert [(one.category, "plain HTTP" in str(one.message)) for one in caught] == [(RuntimeWarning, True)] * warned
     assert all(one.filename.endswith("clients.py") for one in caught)
-
-
-ENVIRONMENT = {
-    "WORKORDER_BASE_URL": f"{BASE_URL}/prefix/",
-    "WORKORDER_APP_ID": "demo-app",
-    "WORKORDER_APP_SECRET": "demo-secret",
-    "WORKORDER_SIGN_SCHEME": "md5:{app_id}{timestamp}{secret}{path}",
-}
 
 
 async def test_from_env(network: aioresponses) -> None:

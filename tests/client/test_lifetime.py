@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aioresponses import aioresponses
 
-from tests.client.test_client import BASE, CLOSE
 from tests.support.clients import API, make_client
+from tests.support.samples import BASE, CLOSE
 from workorder_async import ConfigError, TicketQuery, WorkorderClient
 
 

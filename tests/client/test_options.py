@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.client.test_environment import ENVIRONMENT
 from tests.support.clients import BASE_URL, make_client
+from tests.support.samples import ENVIRONMENT
 from workorder_async import (
     ApiError,
     ClientOptions,

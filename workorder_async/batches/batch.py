@@ -11,6 +11,7 @@ iterable, or from a walk over the very tickets that are being closed.
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 
+from workorder_async import arguments
 from workorder_async.batches.identity import Mutations, identity_of
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.outcomes import BatchReport, Outcome
@@ -66,17 +67,11 @@ async def run_batch(
 
 def _check(mutations: object, journal: object, concurrency: object, stop_after: object, patience: object) -> None:
     """Refuse arguments that cannot work, before anything is opened or sent."""
-    if _is_no_count(concurrency):
-        raise ConfigError(f"concurrency is {concurrency!r}; it must be a whole number of at least 1")
-    if stop_after is not None and _is_no_count(stop_after):
-        raise ConfigError(f"stop_after is {stop_after!r}; it must be a whole number of at least 1")
-    if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience >= 0:
-        raise ConfigError(f"patience is {patience!r}; it must be a number of seconds, 0 or more")
-    if journal is not None and not isinstance(journal, str | os.PathLike):
-        raise ConfigError(f"journal is a {type(journal).__name__}; it must be a path, or None")
+    arguments.whole("concurrency", concurrency)
+    if stop_after is not None:
+        arguments.whole("stop_after", stop_after)
+    arguments.seconds("patience", patience)
+    if journal is not None:
+        arguments.path("journal", journal)
     if not isinstance(mutations, Iterable | AsyncIterable):
         raise ConfigError(f"mutations is a {type(mutations).__name__}; it must be an iterable of mutations")
-
-
-def _is_no_count(value: object) -> bool:
-    return isinstance(value, bool) or not isinstance(value, int) or value < 1

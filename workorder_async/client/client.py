@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, Unpack
 
 from attrs import frozen
 
+from workorder_async import arguments
 from workorder_async.client.lifetime import ClientLifetime
 from workorder_async.client.prepared import Prepared, endpoint_of, only, prepare
 from workorder_async.client.reads import Reads
@@ -267,7 +268,7 @@ class WorkorderClient(ClientLifetime):
         left, is no sign of this one. A read that fails leaves it unknown. `lane` and `until` are as for `change`.
         """
         endpoint_of(mutation)
-        if isinstance(began, bool) or not isinstance(began, int | float):
+        if not arguments.is_number(began):
             raise ConfigError(f"began is {began!r}; it must be seconds since the epoch, as client.now() gives them")
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(mutation, began, until=until, lane=lane)

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from workorder_async.arguments import is_whole
 from workorder_async.errors import ConfigError, ResponseError
 from workorder_async.models import PageRequest, Ticket, TicketDetail, TicketPage, TicketQuery, TicketSummary
 from workorder_async.protocol import codec, endpoints
@@ -65,7 +66,7 @@ class Reads:
         return self.session.clock.safe_offset
 
     async def _get(self, endpoint: Endpoint, model: type[T], id: int) -> T:
-        if isinstance(id, bool) or not isinstance(id, int) or not 1 <= id < 2**63:
+        if not is_whole(id) or not 1 <= id < 2**63:
             raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")
         answer = await self.session.call(endpoint, query=(("id", str(id)),), until=self.until, lane=self.lane)
         ticket = await _decoded(model, answer)

@@ -5,8 +5,10 @@ that ends in `_at` reads them as aware datetimes in China Standard Time (None: h
 lacks, or holds as null, has the default written here; only a ticket's `id` must be there.
 The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
 
-The file is long because the document is: one line and one docstring for each of its fields, and nothing else.
+Long because the API document is: one line and one docstring for each of its fields, and nothing else.
 """
+
+from typing import ClassVar
 
 from attrs import Factory, define, frozen
 
@@ -78,9 +80,9 @@ class TicketSummary:
     closed_time: int = 0
     """When it was closed, in seconds (工单关闭时间); 0 if it was not."""
 
-    reported_at = Moment("reported_time", "When the customer called (客户来访时间)")
-    created_at = Moment("created_time", "When it was created (创建时间)")
-    closed_at = Moment("closed_time", "When it was closed (工单关闭时间)")
+    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户来访时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (工单关闭时间)")
 
     @property
     def form_values_json(self) -> JSON:
@@ -156,15 +158,17 @@ class Ticket:
     updated_progress_time: int = 0
     """When its progress was last updated, in seconds (更新进展时间)."""
 
-    reported_at = Moment("reported_time", "When the customer called (客户联系时间)")
-    created_at = Moment("created_time", "When it was created (创建时间)")
-    started_at = Moment("started_time", "When work began (开始处理时间)")
-    suspended_at = Moment("suspended_time", "When it was suspended (挂起时间)")
-    finished_at = Moment("finished_time", "When work was finished (完成时间)")
-    solved_at = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
-    closed_at = Moment("closed_time", "When it was closed (关单时间)")
-    updated_at = Moment("updated_time", "When it last changed (更新时间)")
-    updated_progress_at = Moment("updated_progress_time", "When its progress was last updated (更新进展时间)")
+    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户联系时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    started_at: ClassVar[Moment] = Moment("started_time", "When work began (开始处理时间)")
+    suspended_at: ClassVar[Moment] = Moment("suspended_time", "When it was suspended (挂起时间)")
+    finished_at: ClassVar[Moment] = Moment("finished_time", "When work was finished (完成时间)")
+    solved_at: ClassVar[Moment] = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
+    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (关单时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+    updated_progress_at: ClassVar[Moment] = Moment(
+        "updated_progress_time", "When its progress was last updated (更新进展时间)"
+    )
 
 
 @frozen
@@ -222,8 +226,8 @@ class Tag:
     updated_time: int = 0
     """When it last changed, in seconds (更新时间)."""
 
-    created_at = Moment("created_time", "When it was created (创建时间)")
-    updated_at = Moment("updated_time", "When it last changed (更新时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
 
 
 @define
@@ -253,8 +257,8 @@ class TicketFormField:
     updated_time: int = 0
     """When it last changed, in seconds (更新时间)."""
 
-    created_at = Moment("created_time", "When it was created (创建时间)")
-    updated_at = Moment("updated_time", "When it last changed (更新时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
 
 
 @define
@@ -278,7 +282,7 @@ class TicketFlowHistory:
     created_time: int = 0
     """When, in seconds (操作时间); seconds or a date-time string on the wire."""
 
-    created_at = Moment("created_time", "When it was done (操作时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was done (操作时间)")
 
 
 @define
@@ -316,10 +320,10 @@ class TicketAssign:
     history: list[TicketFlowHistory] = Factory(list)
     """What was done, step by step (处理历史记录)."""
 
-    created_at = Moment("created_time", "When it was assigned (分配时间)")
-    handled_at = Moment("handled_time", "When work began (处理时间)")
-    finished_at = Moment("finished_time", "When it was finished (完成时间)")
-    updated_at = Moment("updated_time", "When it last changed (更新时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was assigned (分配时间)")
+    handled_at: ClassVar[Moment] = Moment("handled_time", "When work began (处理时间)")
+    finished_at: ClassVar[Moment] = Moment("finished_time", "When it was finished (完成时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
 
 
 @define
@@ -425,12 +429,14 @@ class TicketDetail:
     total_duration: int = 0
     """From the customer's call to the customer's confirmation, in seconds (总时长)."""
 
-    reported_at = Moment("reported_time", "When the customer called (客户联系时间)")
-    created_at = Moment("created_time", "When it was created (创建时间)")
-    started_at = Moment("started_time", "When work began (开始处理时间)")
-    suspended_at = Moment("suspended_time", "When it was suspended (挂起时间)")
-    finished_at = Moment("finished_time", "When work was finished (完成时间)")
-    solved_at = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
-    closed_at = Moment("closed_time", "When it was closed (关单时间)")
-    updated_at = Moment("updated_time", "When it last changed (更新时间)")
-    updated_progress_at = Moment("updated_progress_time", "When its progress was last updated (更新进展时间)")
+    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户联系时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    started_at: ClassVar[Moment] = Moment("started_time", "When work began (开始处理时间)")
+    suspended_at: ClassVar[Moment] = Moment("suspended_time", "When it was suspended (挂起时间)")
+    finished_at: ClassVar[Moment] = Moment("finished_time", "When work was finished (完成时间)")
+    solved_at: ClassVar[Moment] = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
+    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (关单时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+    updated_progress_at: ClassVar[Moment] = Moment(
+        "updated_progress_time", "When its progress was last updated (更新进展时间)"
+    )

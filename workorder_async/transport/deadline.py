@@ -5,7 +5,7 @@ from typing import Self
 
 from attrs import frozen
 
-from workorder_async.errors import ConfigError
+from workorder_async.arguments import above_zero
 
 
 @frozen
@@ -20,9 +20,7 @@ class Deadline:
     @classmethod
     def after(cls, seconds: float) -> Self:
         """Return the deadline of a call that begins now. Raises `ConfigError` for what is no number above 0."""
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-            raise ConfigError(f"deadline is {seconds!r}; it must be a number of seconds above 0")
-        return cls(seconds, asyncio.get_running_loop().time() + seconds)
+        return cls(above_zero("deadline", seconds), asyncio.get_running_loop().time() + seconds)
 
     def left(self) -> float:
         """Return the seconds that are left; less than 0 once it is past."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
+from attrs.validators import optional
 
+from workorder_async.arguments import above_zero, as_validator, is_whole, whole
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.transport.limits import Limits
@@ -18,14 +20,8 @@ if TYPE_CHECKING:
     from attrs import Attribute
 
 
-def _above_zero(instance: object, attribute: "Attribute[Any]", value: float | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-        raise ConfigError(f"{attribute.name} is {value!r}; it must be a number above 0")
-
-
-def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{attribute.name} is {value!r}; it must be a whole number of at least 1")
+_whole = as_validator(whole)
+_above_zero = as_validator(above_zero)
 
 
 def _http_proxy(instance: object, attribute: "Attribute[Any]", value: Secret | None) -> None:
@@ -54,7 +50,7 @@ def _policy(instance: object, attribute: "Attribute[Any]", value: RetryPolicy) -
 def _meanings(instance: object, attribute: "Attribute[Any]", value: Mapping[int, type[ApiError]]) -> None:
     for errno, kind in value.items() if isinstance(value, Mapping) else [(value, None)]:
         known = isinstance(kind, type) and issubclass(kind, ApiError)
-        if isinstance(errno, bool) or not isinstance(errno, int) or not known:
+        if not is_whole(errno) or not known:
             what = kind.__name__ if isinstance(kind, type) else repr(kind)
             raise ConfigError(f"errnos has {errno!r}: {what}; it must lead from numbers to classes of ApiError")
 
@@ -91,7 +87,7 @@ class SessionOptions:
     """How the session reaches the server; every field is an argument of `WorkorderClient`, and is explained there."""
 
     max_in_flight: int = field(default=32, validator=_whole)
-    rate: float | None = field(default=None, validator=_above_zero)
+    rate: float | None = field(default=None, validator=optional(_above_zero))
     attempt_timeout: float = field(default=30.0, validator=_above_zero)
     connect_timeout: float = field(default=10.0, validator=_above_zero)
     deadline: float = field(default=90.0, validator=_above_zero)

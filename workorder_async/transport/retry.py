@@ -1,10 +1,10 @@
 """Which failures are worth another attempt, and how long to wait before it; nothing here sleeps."""
 
 from random import Random
-from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from workorder_async.arguments import as_validator, seconds
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -15,19 +15,14 @@ from workorder_async.errors import (
     ResponseError,
     WorkorderError,
 )
-from workorder_async.models.fields import is_count, refuse
+from workorder_async.models.fields import is_count
 from workorder_async.protocol.endpoints import Safety
-
-if TYPE_CHECKING:
-    from attrs import Attribute
 
 # A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good.
 _PASSING_REDIRECTS = (302, 303, 307)
 
 
-def _not_negative(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise refuse(instance, attribute, f"is {value!r}; it must be a number of seconds, 0 or more")
+_seconds = as_validator(seconds, names_class=True)
 
 
 @frozen(kw_only=True)
@@ -41,9 +36,9 @@ class RetryPolicy:
 
     attempts: int = field(default=4, validator=is_count)
     """Attempts per call, the first one included."""
-    first: float = field(default=0.2, validator=_not_negative)
+    first: float = field(default=0.2, validator=_seconds)
     """Upper bound of the first wait, in seconds."""
-    longest: float = field(default=5.0, validator=_not_negative)
+    longest: float = field(default=5.0, validator=_seconds)
     """Upper bound of every wait that the server does not ask for, in seconds."""
 
     def wait(self, error: WorkorderError, safety: Safety, attempt: int, random: Random) -> float | None:

@@ -1,9 +1,11 @@
 """How to walk: the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from attrs import field, frozen
 
+from workorder_async.arguments import as_validator, is_whole, one_of, whole
 from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,22 +39,15 @@ class WalkOptions(TypedDict, total=False):
     it in `report.skipped` ("skip")."""
 
 
-def _whole(instance: object, attribute: "Attribute[Any]", value: int) -> None:
-    least = 2 if attribute.name == "max_passes" else 1
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{attribute.name} is {value!r}; it must be a whole number of at least {least}")
-
-
 def _tickets(instance: "WalkSettings", attribute: "Attribute[Any]", value: int | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+    if value is not None and (not is_whole(value) or value < 0):
         raise ConfigError(f"window is {value!r}; it must be a number of tickets, 0 for no windows, or None")
     if value and not instance.freeze:
         raise ConfigError("window needs freeze=True: windows end where the walk began")
 
 
 def _what_to_do(instance: object, attribute: "Attribute[Any]", value: str) -> None:
-    if value not in ("raise", "skip"):
-        raise ConfigError(f"on_bad_row is {value!r}; it must be 'raise' or 'skip'")
+    one_of(attribute.name, value, ("raise", "skip"))
 
 
 @frozen(kw_only=True)
@@ -60,12 +55,12 @@ class WalkSettings:
     """The same with their defaults, and what of them cannot work."""
 
     page_size: int = 100  # checked with the first page
-    concurrency: int = field(default=8, validator=_whole)
+    concurrency: int = field(default=8, validator=as_validator(whole))
     freeze: bool = True
     window: int | None = field(default=None, validator=_tickets)
     ordered: bool = True
     verify: bool = False
-    max_passes: int = field(default=5, validator=_whole)
+    max_passes: int = field(default=5, validator=as_validator(partial(whole, at_least=2)))
     on_bad_row: Literal["raise", "skip"] = field(default="raise", validator=_what_to_do)
 
     @property

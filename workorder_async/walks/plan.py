@@ -10,7 +10,7 @@ from math import ceil
 
 from attrs import define, evolve
 
-from workorder_async.errors import ConfigError
+from workorder_async import arguments
 from workorder_async.models import PageRequest, Pagination, TicketQuery
 from workorder_async.protocol.codec import Row, read_rows
 from workorder_async.protocol.envelope import Answer
@@ -42,9 +42,7 @@ class WindowPlan:
     def __init__(
         self, whole: Window, *, max_tickets: int, now: float, first: Answer, skip_bad_rows: bool = False
     ) -> None:
-        if isinstance(max_tickets, bool) or not isinstance(max_tickets, int) or max_tickets < 1:
-            raise ConfigError(f"max_tickets is {max_tickets!r}; it must be a whole number of at least 1")
-        self.max_tickets = max_tickets
+        self.max_tickets = arguments.whole("max_tickets", max_tickets)
         self._skips = skip_bad_rows
         start, end = whole.start or whole.query.created_start or 0, int(now) + 1
         if whole.end is not None:
