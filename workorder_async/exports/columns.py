@@ -71,12 +71,13 @@ class Columns:
     """The model that a row is."""
     columns: tuple[Column, ...]
     """Its columns."""
-    read: Callable[[object], tuple[Value, ...]] = attrs.field(init=False, repr=False, eq=False)
+    read: Callable[[object], tuple[Value, ...]] = attrs.field(
+        init=False,
+        repr=False,
+        eq=False,
+        default=attrs.Factory(lambda columns: _reader(columns.columns), takes_self=True),
+    )
     """What makes a row's cells of a model."""
-
-    @read.default
-    def _make_read(self) -> Callable[[object], tuple[Value, ...]]:
-        return _reader(self.columns)
 
     @property
     def names(self) -> tuple[str, ...]:

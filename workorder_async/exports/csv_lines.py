@@ -11,7 +11,7 @@ from workorder_async.exports.sink import Record
 from workorder_async.exports.texts import TextChanges, without_surrogates
 
 #: A spreadsheet takes a cell that begins so for a formula, also where it stands in quotes.
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULAS: Final = "=+-@\t\r"
 
 
 class CsvLines:
@@ -46,7 +46,7 @@ class CsvLines:
             made[place] = "true" if made[place] else "false"
         for place in self._defuse:
             text = made[place]
-            if isinstance(text, str) and text.startswith(_FORMULAS):
+            if text and str(text)[0] in _FORMULAS:
                 made[place] = f"'{text}"
                 self.changes += TextChanges(defused=1)
         return made

@@ -16,8 +16,8 @@ from workorder_async.exports.columns import Value
 from workorder_async.exports.texts import TextChanges
 
 #: So many rows are converted at once, or so many bytes of staged lines, whichever come first.
-BATCH_ROWS: Final = 10_000
-BATCH_BYTES: Final = 8 << 20
+BATCH_ROWS: Final = 5_000
+BATCH_BYTES: Final = 4 << 20
 
 Progress: TypeAlias = Callable[[int], None]
 """Told how many rows are converted by now; what it raises ends the conversion, and is passed on."""
