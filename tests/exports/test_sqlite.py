@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
 from workorder_async import ExportError
+from workorder_async.exports.formats import Format
 from workorder_async.exports.sqlite import SqliteStore
 from workorder_async.exports.texts import TextChanges
 from workorder_async.models import TicketAssign, TicketDetail, TicketSummary
@@ -203,11 +204,12 @@ _CHILD = """
 import resource, signal, sys
 from pathlib import Path
 from tests.support.export_rows import tickets
+from workorder_async.exports.formats import Format
 from workorder_async.exports.sqlite import SqliteStore
 from workorder_async.models import TicketSummary
-path, limit = Path(sys.argv[1]), int(sys.argv[2])
+path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 store = SqliteStore(path, TicketSummary)
-rows = tickets(20_000)
+rows = tickets(20 * size)
 if limit:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -215,54 +217,73 @@ try:
     for window in range(20):
         if window in store.windows(): continue
         store.begin_window()
-        for start in range(0, 1000, 100):
-            store.write(rows[window * 1000 + start :][:100])
+        for start in range(0, size, 100):
+            store.write(rows[window * size + start :][:100])
         print(window, flush=True)
+        sys.stdin.readline()
         store.commit(window)
 except OSError as error:
     print(type(error).__name__, error)
 """
 
 
-def _child(path: Path, limit: int = 0) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", _CHILD, str(path), str(limit)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+def _child(path: Path, limit: int = 0, size: int = 1000) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", _CHILD, str(path), str(limit), str(size)]
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _is_whole(path: Path) -> int:
+def _is_whole(path: Path, size: int = 1000) -> int:
     """Return how many windows are there, each with all its rows and no other; fail where one is not."""
     windows = [window for (window,) in _ask(path, "SELECT window FROM workorder_windows ORDER BY 1")]
     ids = [id for (id,) in _ask(path, "SELECT id FROM tickets ORDER BY id")]
     assert windows == list(range(len(windows)))
-    assert ids == [1000 + index for index in range(1000 * len(windows))]
+    assert ids == [1000 + index for index in range(size * len(windows))]
     return len(windows)
+
+
+def _killed_at(path: Path, number: int, size: int = 1000) -> int:
+    """Let a child commit windows, and kill it before it commits this one of them; return how many are there."""
+    with _child(path, size=size) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        for _ in range(number):
+            child.stdout.readline()
+            child.stdin.write("\n")
+            child.stdin.flush()
+        child.stdout.readline()
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    return _is_whole(path, size)
 
 
 def test_killed(path: Path) -> None:
     """Killed again and again, it has whole windows only, goes on where it was, and ends in every row."""
-    seen = []
-    for lines in (1, 4, 2, 6):
-        with _child(path) as child:
-            assert child.stdout is not None
-            for _ in range(lines):
-                child.stdout.readline()
-            child.kill()
-        assert child.returncode == -signal.SIGKILL
-        seen.append(_is_whole(path))
-    assert seen == sorted(seen)
-    assert 0 < seen[-1] < 20
+    assert [_killed_at(path, number) for number in (0, 3, 1, 5)] == [0, 3, 4, 9]
     with _child(path) as child:
-        child.communicate(timeout=30)
+        child.communicate("\n" * 20, timeout=30)
     assert _is_whole(path) == 20
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_killed_in_a_large_window(path: Path) -> None:
+    """What SQLite leaves beside the database is the one file that is named for it, and it takes that away itself."""
+    with _child(path, size=5_000) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.kill()
+    beside = Format("sqlite").beside(path)
+    assert beside is not None
+    assert sorted(os.listdir(path.parent)) == [path.name, beside.name]
+    assert _is_whole(path) == 0
     assert os.listdir(path.parent) == [path.name]
 
 
 def test_disk_full(path: Path) -> None:
     """A disk that takes no more is an `OSError`; what was committed is there, and goes on later."""
     with _child(path, 3_000_000) as child:
-        out, _ = child.communicate(timeout=30)
+        out, _ = child.communicate("\n" * 20, timeout=30)
     assert "OSError [Errno 0] SQLite: " in out
     assert 0 < _is_whole(path) < 20
     with _child(path) as child:
-        child.communicate(timeout=30)
+        child.communicate("\n" * 20, timeout=30)
     assert _is_whole(path) == 20

@@ -15,6 +15,5 @@ def extra_module(name: str, extra: str) -> Any:
         return import_module(name)
     except ImportError as error:
         raise ConfigError(
-            f"this format needs {name.partition('.')[0]}, which cannot be imported ({error}): "
-            f"pip install 'workorder-async[{extra}]'"
+            f"this format needs {name}, which cannot be imported ({error}): pip install 'workorder-async[{extra}]'"
         ) from None

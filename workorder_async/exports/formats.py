@@ -14,9 +14,9 @@ from workorder_async.exports.extras import extra_module
 from workorder_async.exports.jsonl import JsonLines, RawLines
 from workorder_async.exports.parquet import to_parquet
 from workorder_async.exports.sink import Sink, Store
-from workorder_async.exports.sqlite import SqliteStore
+from workorder_async.exports.sqlite import SqliteStore, journal_of
 from workorder_async.exports.staging import Converted, Progress
-from workorder_async.exports.xlsx import to_xlsx
+from workorder_async.exports.xlsx import parts_of, to_xlsx
 
 #: What each way of writing needs of whoever drives it: see `Format.way`.
 Way = Literal["lines", "staged", "database"]
@@ -72,6 +72,14 @@ class Format:
     def store(self, path: Path, *, detail: bool = False) -> Store:
         """Open the database of this name; made if need be. Raises `OSError` where that cannot be done."""
         return SqliteStore(path, self.columns(detail=detail).model)
+
+    def beside(self, path: Path) -> Path | None:
+        """Return what may lie beside the file that `convert` or `store` was writing when it was killed; None: nothing.
+
+        The same call again takes it away. Whoever gives the file up removes it, too: XLSX has a folder, SQLite a file.
+        """
+        found = {"xlsx": parts_of, "sqlite": journal_of}.get(self.name)
+        return None if found is None else found(path)
 
 
 def format_of(target: "str | PathLike[str]", format: str | None = None) -> Format:

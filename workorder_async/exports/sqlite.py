@@ -27,6 +27,11 @@ _WINDOWS: Final = "workorder_windows"
 _INDEXES: Final = ("created_time", "status")
 
 
+def journal_of(path: Path) -> Path:
+    """Return the file that SQLite keeps beside a database while it writes."""
+    return path.with_name(f"{path.name}-journal")
+
+
 class SqliteStore:
     """A database with the tickets of an export; made if need be, for its owner alone."""
 

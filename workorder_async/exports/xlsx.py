@@ -24,9 +24,9 @@ _WAS_CUT = -2
 
 
 def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Progress) -> Converted:
-    """Convert staged rows to a workbook; its parts are in the folder TARGET.parts meanwhile."""
+    """Convert staged rows to a workbook; its parts are in a folder beside it meanwhile."""
     with written_through(target) as file:
-        with _workbook(file, target.with_name(f"{target.name}.parts")) as workbook:
+        with _workbook(file, parts_of(target)) as workbook:
             sheets = _Sheets(workbook, columns)
             for batch in staged_batches(staged):
                 for row in batch:
@@ -35,6 +35,11 @@ def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Progress)
         file.seek(0, 2)
         size = file.tell()
     return Converted(sheets.rows, size, TextChanges(cut=sheets.cut, blanked=sheets.blanked))
+
+
+def parts_of(target: Path) -> Path:
+    """Return the folder that a workbook's parts are in while it is written."""
+    return target.with_name(f"{target.name}.parts")
 
 
 @contextmanager
