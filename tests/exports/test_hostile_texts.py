@@ -1,0 +1,90 @@
+"""Every hostile text through every format: it comes back as it was, or changed in the documented way and counted."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets, read_back, write
+from workorder_async.exports.formats import SUFFIXES
+from workorder_async.exports.texts import TextChanges
+from workorder_async.models import TicketSummary
+
+_FORMULAS = {"formula", "plus", "minus", "at", "tab", "carriage return"}
+_LONG = {"long", "long astral", "megabyte"}
+
+
+def _kind(suffix: str) -> str:
+    return {"db": "sqlite"}.get(kind := suffix.split(".")[1], kind)
+
+
+def _cut(text: str) -> str:
+    """Return what a cell of Excel holds: at most 32,767 units of UTF-16, and no half of a pair."""
+    return text.encode("utf-16-le")[: 2 * 32_767].decode("utf-16-le", "ignore")
+
+
+def _expected(kind: str, name: str) -> object:
+    text = REPLACED.get(name, HOSTILE[name])
+    if kind == "csv" and name in _FORMULAS:
+        return f"'{text}"
+    return (_cut(text) or None) if kind == "xlsx" else text
+
+
+def _changes(kind: str) -> TextChanges:
+    defused = len(_FORMULAS) if kind == "csv" else 0
+    return TextChanges(replaced=3, defused=defused, cut=3 if kind == "xlsx" else 0)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_text(suffix: str, tmp_path: Path) -> None:
+    """Each text comes back as the table at the head of exports/texts.py has it, and what was changed is counted."""
+    target = tmp_path / f"tickets{suffix}"
+    changes = write(target, hostile_tickets(), page=7, window=2)
+    rows = read_back(target)
+    kind = _kind(suffix)
+    found = {name: row["title"] for name, row in zip(HOSTILE, rows, strict=False)}
+    assert found == {name: _expected(kind, name) for name in HOSTILE}
+    assert changes == _changes(kind)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_numbers_at_the_edge(suffix: str, tmp_path: Path) -> None:
+    """The least and the largest number of 64 bits, an unknown name and a time far away come back exactly."""
+    target = tmp_path / f"tickets{suffix}"
+    write(target, hostile_tickets())
+    assert read_back(target)[-1] == as_read(target, cells(hostile_tickets()[-1]))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_numbers_beyond(suffix: str, tmp_path: Path) -> None:
+    """A number of more than 64 bits stays where the format has room for it; else its cell is empty, and counted."""
+    rows = [TicketSummary(id=1, handler=2**70), TicketSummary(id=2, handler=7)]
+    target = tmp_path / f"tickets{suffix}"
+    changes = write(target, rows)
+    first, second = read_back(target)
+    kind = _kind(suffix)
+    stays = kind in ("jsonl", "csv")
+    assert changes == TextChanges(blanked=0 if stays else 1)
+    assert int(first["handler"] or 0) == (0 if not stays else int(float(2**70)))
+    assert int(second["handler"]) == 7
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name not in _LONG])
+def test_every_text_inside_lists(suffix: str, name: str, tmp_path: Path) -> None:
+    """In a full record they come back inside the lists as well, whatever these are written as."""
+    target = tmp_path / f"tickets{suffix}"
+    write(target, [full_ticket(text=HOSTILE[name])], detail=True)
+    (row,) = read_back(target)
+    text = REPLACED.get(name, HOSTILE[name])
+    if _kind(suffix) == "sqlite":
+        with closing(sqlite3.connect(target)) as database:
+            assert database.execute("SELECT name FROM ticket_tags").fetchall() == [(text,), ("乙",)]
+            (steps,) = database.execute("SELECT max(detail), min(detail), count(*) FROM ticket_assigns_history")
+            assert steps == (text, text, 3)
+    else:
+        assert orjson.loads(row["tags"])[0]["name"] == text
+        assert orjson.loads(row["assigns"])[0]["history"][1]["detail"] == text
+    assert orjson.loads(row["form_values"]) == {"地域": text, "数量": [1, 2.5, None, True]}

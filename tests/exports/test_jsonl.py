@@ -1,0 +1,76 @@
+"""JSON Lines: what a line is, byte for byte, of columns and of the server's own objects."""
+
+import json
+
+import orjson
+import pytest
+
+from workorder_async import DecodeError
+from workorder_async.exports.columns import TICKET_COLUMNS
+from workorder_async.exports.jsonl import JsonLines, RawLines
+from workorder_async.exports.texts import TextChanges
+from workorder_async.models import JSON, Priority, TicketStatus, TicketSummary, TicketType
+
+_TICKET = TicketSummary(
+    id=1473,
+    title="无法登录",
+    status=TicketStatus.CLOSED,
+    type=TicketType.CONSULTATION,
+    priority=Priority.HIGH,
+    need_process=True,
+    created_time=1_636_600_271,
+)
+
+
+def test_a_line() -> None:
+    """A line is one object with the columns in their order, in UTF-8, and ends in a line feed."""
+    sink = JsonLines(TICKET_COLUMNS)
+    assert sink.begin() == sink.end_window() == b""
+    assert sink.encode([_TICKET]).decode() == (
+        '{"id":1473,"title":"无法登录","detail":"","status":3,"status_name":"已关闭","type":3,"type_name":"咨询",'
+        '"sub_type":0,"second_subtype":0,"priority":2,"priority_name":"高级","product_group":"",'
+        '"customer_organization_name":"","customer_user_id":"","creator_name":"","handler":0,"manager":0,'
+        '"need_process":true,"tags":"","form_values":"","reported_time":0,"reported_at":null,'
+        '"created_time":1636600271,"created_at":"2021-11-11T11:11:11+08:00","closed_time":0,"closed_at":null}\n'
+    )
+
+
+def test_no_line_of_a_page_breaks_the_others() -> None:
+    """Only the line with half a surrogate pair differs; it is valid UTF-8, and counted by its cells."""
+    sink = JsonLines(TICKET_COLUMNS)
+    odd = TicketSummary(id=2, title="\ud800", detail="x\udfff")
+    lines = sink.encode([_TICKET, odd, _TICKET]).splitlines()
+    assert lines[0] == lines[2] == JsonLines(TICKET_COLUMNS).encode([_TICKET]).rstrip()
+    assert orjson.loads(lines[1])["detail"] == "x\ufffd"
+    assert sink.changes == TextChanges(replaced=2)
+
+
+def test_a_number_of_more_than_64_bits() -> None:
+    """It is written with all its digits."""
+    sink = JsonLines(TICKET_COLUMNS)
+    line = sink.encode([TicketSummary(id=1, handler=2**70, title="大")])
+    assert json.loads(line)["handler"] == 2**70
+    assert json.loads(line)["title"] == "大"
+    assert not sink.changes
+
+
+def test_raw() -> None:
+    """The server's objects are kept: unknown fields, the order of fields, nulls, the kinds of numbers, half a pair."""
+    rows: list[dict[str, JSON]] = [
+        {"zz": 1, "id": "7", "new_field": {"a": [None, 1.0, 1]}, "status": "处理中"},
+        {"id": 8, "title": "\ud83d", "big": 2**70},
+    ]
+    sink = RawLines()
+    first, second = sink.encode(rows).splitlines()
+    assert first.decode() == '{"zz":1,"id":"7","new_field":{"a":[null,1.0,1]},"status":"处理中"}'
+    assert json.loads(second) == rows[1]
+    assert not sink.changes
+
+
+def test_raw_of_too_many_levels() -> None:
+    """An object that nothing could read again is refused."""
+    deep: JSON = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(DecodeError, match="too many lists and objects"):
+        RawLines().encode([{"id": 1, "deep": deep}])

@@ -1,0 +1,289 @@
+"""SQLite: windows that are there wholly or not at all, tables of lists, and what a disk or a stranger may do to it."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
+from workorder_async import ExportError
+from workorder_async.exports.formats import Format
+from workorder_async.exports.sqlite import SqliteStore
+from workorder_async.exports.texts import TextChanges
+from workorder_async.models import TicketAssign, TicketDetail, TicketSummary
+
+
+def _ask(path: Path, question: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(question).fetchall()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Name a database that is not there yet."""
+    return tmp_path / "t.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    """Open it for a list."""
+    with closing(SqliteStore(path, TicketSummary)) as store:
+        yield store
+
+
+def test_windows(store: SqliteStore, path: Path) -> None:
+    """A window is there with its number, its note and all its rows once it was committed; before, nothing of it."""
+    rows = tickets(300)
+    assert (dict(store.windows()), store.finished) == ({}, False)
+    store.begin_window()
+    store.write(rows[:100])
+    store.write(rows[100:150])
+    assert _ask(path, "SELECT count(*) FROM tickets") == [(0,)]
+    store.commit(5, '{"rows": 150}')
+    assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
+    store.begin_window()
+    store.write(rows[150:200])
+    store.close()
+    with closing(SqliteStore(path, TicketSummary)) as again:
+        assert dict(again.windows()) == {5: '{"rows": 150}'}
+        again.begin_window()
+        again.write(rows[200:])
+        again.begin_window()
+        again.write(rows[150:])
+        again.commit(2)
+        assert list(again.windows()) == [2, 5]
+        again.finish()
+    assert read_back(path) == [as_read(path, cells(ticket)) for ticket in rows]
+
+
+def test_finish(store: SqliteStore, path: Path) -> None:
+    """At the end there are the indexes and no table of ours; it says so in a later process, and does it once."""
+    store.begin_window()
+    store.write(tickets(10))
+    store.commit(0)
+    store.begin_window()
+    store.write(tickets(20))
+    store.finish()
+    store.finish()
+    assert store.finished
+    assert dict(store.windows()) == {}
+    names = _ask(path, "SELECT type, name FROM sqlite_master ORDER BY name")
+    assert names == [("table", "tickets"), ("index", "tickets_created_time"), ("index", "tickets_status")]
+    assert _ask(path, "SELECT count(*) FROM tickets") == [(10,)]
+    with closing(SqliteStore(path, TicketSummary)) as again:
+        assert again.finished
+    plan = _ask(path, "EXPLAIN QUERY PLAN SELECT * FROM tickets WHERE created_time > 5")
+    assert "tickets_created_time" in str(plan)
+
+
+def test_a_window_is_committed_once(store: SqliteStore) -> None:
+    """The number of a window that is there already is refused."""
+    store.begin_window()
+    store.commit(1)
+    store.begin_window()
+    with pytest.raises(OSError, match="UNIQUE"):
+        store.commit(1)
+
+
+def test_schema(tmp_path: Path) -> None:
+    """Every list of a full record has its table, with a key in front that leads to the ticket."""
+    target = tmp_path / "t.db"
+    write(target, [full_ticket()], detail=True)
+    columns = {
+        name: [column for (column,) in _ask(target, f"SELECT name FROM pragma_table_info('{name}') ORDER BY cid")]
+        for (name,) in _ask(target, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    assert " ".join(columns["ticket_attachment"]) == (
+        "ticket_id position file_name file_path file_size file_type author"
+    )
+    assert " ".join(columns["ticket_assigns_history"]) == (
+        "ticket_id assigns_position position id action detail creator_id creator_name creator_product_group_id "
+        "creator_user_group_id created_time created_at"
+    )
+    assert columns["ticket_assigns"][:5] == ["ticket_id", "position", "id", "status", "status_name"]
+    assert columns["tickets"][0] == "id"
+    assert "form_values" in columns["tickets"]
+    assert {*columns} == {
+        *("tickets", "ticket_tags", "ticket_form_define", "ticket_attachment", "ticket_handle_attachment"),
+        *("ticket_customer_info", "ticket_assigns", "ticket_assigns_history"),
+    }
+
+
+def test_full_records(tmp_path: Path) -> None:
+    """The rows of all tables, put together, are the models."""
+    target = tmp_path / "t.db"
+    rows = [full_ticket(1), TicketDetail(id=2), full_ticket(3, text="又")]
+    assert not write(target, rows, detail=True)
+    with closing(sqlite3.connect(target)) as database:
+        database.row_factory = sqlite3.Row
+
+        def parts(table: str, *keys: object) -> list[dict[str, object]]:
+            question = f"SELECT * FROM {table} WHERE ticket_id = ? "
+            question += "AND assigns_position = ? " if len(keys) == 2 else ""
+            return [dict(row) for row in database.execute(f"{question} ORDER BY position", keys)]
+
+        for ticket in rows:
+            for field in ("tags", "attachment", "handle_attachment", "form_define", "customer_info", "assigns"):
+                found = parts(f"ticket_{field}", ticket.id)
+                assert found == [_part(part, ticket.id, place) for place, part in enumerate(getattr(ticket, field))]
+            for outer, assign in enumerate(ticket.assigns):
+                found = parts("ticket_assigns_history", ticket.id, outer)
+                expected = [{"ticket_id": ticket.id, "assigns_position": outer, "position": place} for place in (0, 1)]
+                assert found == [key | cells(step) for key, step in zip(expected, assign.history, strict=False)]
+    scalars = [{name: cell for name, cell in cells(row).items() if name not in _LISTS} for row in rows]
+    assert read_back(target) == scalars
+
+
+_LISTS = {"tags", "attachment", "handle_attachment", "form_define", "customer_info", "assigns"}
+
+
+def _part(part: object, ticket: int, position: int) -> dict[str, object]:
+    own = {name: cell for name, cell in cells(part).items() if name not in {"ticket_id", "history"}}
+    return {"ticket_id": ticket, "position": position} | own
+
+
+def test_a_ticket_that_comes_twice(path: Path) -> None:
+    """It is there once, as it came last, and nothing is left of its old lists."""
+    with closing(SqliteStore(path, TicketDetail)) as store:
+        store.begin_window()
+        store.write([full_ticket(1), full_ticket(2)])
+        store.commit(0)
+        store.begin_window()
+        store.write([TicketDetail(id=1, title="新", assigns=[TicketAssign(id=9)])])
+        store.commit(1)
+    assert _ask(path, "SELECT id, title FROM tickets ORDER BY id") == [(1, "新"), (2, "详情")]
+    assert _ask(path, "SELECT ticket_id, id FROM ticket_assigns ORDER BY 1, 2") == [(1, 9), (2, 1), (2, 2)]
+    assert _ask(path, "SELECT DISTINCT ticket_id FROM ticket_assigns_history") == [(2,)]
+    assert _ask(path, "SELECT count(*) FROM pragma_foreign_key_check") == [(0,)]
+
+
+def test_an_id_that_is_no_key(store: SqliteStore) -> None:
+    """An id of more than 64 bits is refused by name, since SQLite would make up another."""
+    store.begin_window()
+    with pytest.raises(ExportError, match=r"id has more than 64 bits.*\.jsonl keeps it"):
+        store.write([TicketSummary(id=1), TicketSummary(id=2**64)])
+
+
+def test_changes_are_counted_once(store: SqliteStore) -> None:
+    """A page that has to be written twice is there once, and counts once."""
+    store.begin_window()
+    page = [*tickets(50), TicketSummary(id=1, title="\ud800", detail="\udc00", handler=2**64), *tickets(60)[50:]]
+    store.write(page)
+    store.commit(0)
+    assert store.changes == TextChanges(replaced=2, blanked=1)
+
+
+def test_for_its_owner_alone(store: SqliteStore, path: Path) -> None:
+    """Nobody else may read it."""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_no_database(path: Path) -> None:
+    """A file of something else is an `OSError` with its path, and stays as it was."""
+    path.write_bytes(b"id,title\r\n" * 1000)
+    with pytest.raises(OSError, match=r"SQLite: file is not a database.*t\.sqlite"):
+        SqliteStore(path, TicketSummary)
+    assert path.read_bytes() == b"id,title\r\n" * 1000
+
+
+def test_no_folder(path: Path) -> None:
+    """A place where no file can be made is an `OSError`."""
+    with pytest.raises(FileNotFoundError):
+        SqliteStore(path / "t.db", TicketSummary)
+
+
+_CHILD = """
+import resource, signal, sys
+from pathlib import Path
+from tests.support.export_rows import tickets
+from workorder_async.exports.formats import Format
+from workorder_async.exports.sqlite import SqliteStore
+from workorder_async.models import TicketSummary
+path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+store = SqliteStore(path, TicketSummary)
+rows = tickets(20 * size)
+if limit:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    for window in range(20):
+        if window in store.windows(): continue
+        store.begin_window()
+        for start in range(0, size, 100):
+            store.write(rows[window * size + start :][:100])
+        print(window, flush=True)
+        sys.stdin.readline()
+        store.commit(window)
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def _child(path: Path, limit: int = 0, size: int = 1000) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", _CHILD, str(path), str(limit), str(size)]
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _is_whole(path: Path, size: int = 1000) -> int:
+    """Return how many windows are there, each with all its rows and no other; fail where one is not."""
+    windows = [window for (window,) in _ask(path, "SELECT window FROM workorder_windows ORDER BY 1")]
+    ids = [id for (id,) in _ask(path, "SELECT id FROM tickets ORDER BY id")]
+    assert windows == list(range(len(windows)))
+    assert ids == [1000 + index for index in range(size * len(windows))]
+    return len(windows)
+
+
+def _killed_at(path: Path, number: int, size: int = 1000) -> int:
+    """Let a child commit windows, and kill it before it commits this one of them; return how many are there."""
+    with _child(path, size=size) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        for _ in range(number):
+            child.stdout.readline()
+            child.stdin.write("\n")
+            child.stdin.flush()
+        child.stdout.readline()
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    return _is_whole(path, size)
+
+
+def test_killed(path: Path) -> None:
+    """Killed again and again, it has whole windows only, goes on where it was, and ends in every row."""
+    assert [_killed_at(path, number) for number in (0, 3, 1, 5)] == [0, 3, 4, 9]
+    with _child(path) as child:
+        child.communicate("\n" * 20, timeout=30)
+    assert _is_whole(path) == 20
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_killed_in_a_large_window(path: Path) -> None:
+    """What SQLite leaves beside the database is the one file that is named for it, and it takes that away itself."""
+    with _child(path, size=5_000) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.kill()
+    beside = Format("sqlite").beside(path)
+    assert beside is not None
+    assert sorted(os.listdir(path.parent)) == [path.name, beside.name]
+    assert _is_whole(path) == 0
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_disk_full(path: Path) -> None:
+    """A disk that takes no more is an `OSError`; what was committed is there, and goes on later."""
+    with _child(path, 3_000_000) as child:
+        out, _ = child.communicate("\n" * 20, timeout=30)
+    assert "OSError [Errno 0] SQLite: " in out
+    assert 0 < _is_whole(path) < 20
+    with _child(path) as child:
+        child.communicate("\n" * 20, timeout=30)
+    assert _is_whole(path) == 20

@@ -1,0 +1,121 @@
+"""Conversions at the end: told how far they are, ended by whoever is told, and without a trace where they fail."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.export_rows import read_back, tickets
+from workorder_async.exports import staging
+from workorder_async.exports.formats import Format
+
+_FORMATS = ["parquet", "xlsx"]
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    """Stage 2,500 tickets."""
+    path = tmp_path / "tickets.part"
+    path.write_bytes(Format("parquet").sink().encode(tickets(2500)))
+    return path
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_progress(name: str, staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told after each batch how many rows there are by now."""
+    monkeypatch.setattr(staging, "BATCH_ROWS", 1000)
+    told: list[int] = []
+    converted = Format(name).convert(staged, staged.with_name(f"t.{name}"), told.append)
+    assert told == [1000, 2000, 2500]
+    assert converted.rows == 2500
+
+
+def test_batches_by_size(staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long lines make small batches, so that memory is bounded by bytes as well."""
+    monkeypatch.setattr(staging, "BATCH_BYTES", staged.stat().st_size // 5)
+    batches = list(staging.staged_batches(staged))
+    assert 5 <= len(batches) <= 6
+    assert sum(map(len, batches)) == 2500
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_ended_by_progress(name: str, staged: Path) -> None:
+    """What the callback raises ends it and is passed on; no file is left."""
+
+    class EnoughError(Exception):
+        pass
+
+    def enough(rows: int) -> None:
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        Format(name).convert(staged, staged.with_name(f"t.{name}"), enough)
+    assert os.listdir(staged.parent) == [staged.name]
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_for_its_owner_alone(name: str, staged: Path) -> None:
+    """Nobody else may read the file."""
+    target = staged.with_name(f"t.{name}")
+    Format(name).convert(staged, target, lambda rows: None)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_missing_folder(name: str, staged: Path) -> None:
+    """A target that cannot be made is an `OSError`."""
+    with pytest.raises(FileNotFoundError):
+        Format(name).convert(staged, staged.parent / "none" / f"t.{name}", lambda rows: None)
+
+
+_CHILD = """
+import resource, sys
+from pathlib import Path
+from workorder_async.exports.formats import Format
+name, staged, limit = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+if limit:
+    import signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+def told(rows):
+    print(rows, flush=True)
+    if not limit: sys.stdin.read()
+try:
+    Format(name).convert(staged, staged.with_name("t." + name), told)
+except OSError as error:
+    print(error)
+"""
+
+
+def _child(name: str, staged: Path, limit: int) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", _CHILD, name, str(staged), str(limit)]
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("limit", [1000, 60_000])
+@pytest.mark.parametrize("name", _FORMATS)
+def test_disk_full(name: str, limit: int, staged: Path) -> None:
+    """A disk that takes no more is an `OSError`, and everything is cleared away, whenever it happens."""
+    with _child(name, staged, limit) as child:
+        out, _ = child.communicate(timeout=30)
+    assert "too large" in out.lower(), out
+    assert os.listdir(staged.parent) == [staged.name]
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_killed(name: str, staged: Path) -> None:
+    """Killed in the middle, it is begun again over what was left, and nothing but the file is there at the end."""
+    with _child(name, staged, 0) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        child.kill()
+    target = staged.with_name(f"t.{name}")
+    assert target.exists()
+    beside = Format(name).beside(target)
+    assert {*os.listdir(staged.parent)} == {staged.name, target.name} | ({beside.name} if beside else set())
+    Format(name).convert(staged, target, lambda rows: None)
+    assert len(read_back(target)) == 2500
+    assert sorted(os.listdir(staged.parent)) == sorted([staged.name, target.name])

@@ -1,0 +1,67 @@
+"""CSV as RFC 4180 has it: a line of names, then one record a ticket, in UTF-8; true and false, and nothing for none."""
+
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Sequence
+from csv import writer
+from io import StringIO
+from typing import Final
+
+from workorder_async.exports.columns import Columns, Value
+from workorder_async.exports.sink import Record
+from workorder_async.exports.texts import TextChanges, without_surrogates
+
+#: A spreadsheet takes a cell that begins so for a formula, also where it stands in quotes.
+_FORMULAS: Final = "=+-@\t\r"
+
+
+class CsvLines:
+    """Rows of a model as records of CSV.
+
+    `bom` puts a byte order mark in front, without which Excel on Chinese Windows reads GBK. `defuse` puts an apostrophe
+    in front of texts that a spreadsheet would take for formulas.
+    """
+
+    def __init__(self, columns: Columns, *, bom: bool = True, defuse: bool = True) -> None:
+        self.changes = TextChanges()
+        self._columns = columns
+        self._bom = bom
+        self._defuse = columns.places("string") if defuse else ()
+        self._booleans = columns.places("bool")
+
+    def begin(self) -> bytes:
+        """Return the byte order mark and the line of names."""
+        return (BOM_UTF8 if self._bom else b"") + _records([self._columns.names])
+
+    def encode(self, rows: Sequence[Record]) -> bytes:
+        """Return a record for each row."""
+        records = [self._cells(self._columns.read(row)) for row in rows]
+        try:
+            return _records(records)
+        except UnicodeEncodeError:
+            return _records([self._encodable(record) for record in records])
+
+    def _cells(self, cells: tuple[Value, ...]) -> list[Value]:
+        made = list(cells)
+        for place in self._booleans:
+            made[place] = "true" if made[place] else "false"
+        for place in self._defuse:
+            text = made[place]
+            if text and str(text)[0] in _FORMULAS:
+                made[place] = f"'{text}"
+                self.changes += TextChanges(defused=1)
+        return made
+
+    def _encodable(self, record: Iterable[Value]) -> tuple[Value, ...]:
+        cells, changes = without_surrogates(record)
+        self.changes += changes
+        return cells
+
+    def end_window(self) -> bytes:
+        """Return nothing: a record ends by itself."""
+        return b""
+
+
+def _records(rows: Iterable[Sequence[Value]]) -> bytes:
+    text = StringIO(newline="")
+    writer(text).writerows(rows)
+    return text.getvalue().encode()

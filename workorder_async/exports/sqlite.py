@@ -1,0 +1,189 @@
+"""SQLite: one table of tickets, and for full records one more for each list in them; no extra, no staging.
+
+    tickets                       id (key), then the other columns; indexes on created_time and status
+    ticket_assigns                ticket_id, position (key), then the columns of TicketAssign
+    ticket_assigns_history        ticket_id, assigns_position, position (key), then those of TicketFlowHistory
+    ticket_tags, ticket_attachment, ticket_handle_attachment, ticket_customer_info, ticket_form_define: the same
+
+Times are whole seconds and ISO 8601 text, true and false are 1 and 0. `position` counts from 0 in the list's order.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, get_args, get_origin, get_type_hints
+
+from attrs import evolve, frozen
+
+from workorder_async.errors import ExportError
+from workorder_async.exports.columns import Columns, Value, columns_of
+from workorder_async.exports.sink import Record
+from workorder_async.exports.texts import TextChanges, without_large_numbers, without_surrogates
+
+#: The table that says which windows are there; dropped at the end.
+_WINDOWS: Final = "workorder_windows"
+_INDEXES: Final = ("created_time", "status")
+
+
+def journal_of(path: Path) -> Path:
+    """Return the file that SQLite keeps beside a database while it writes."""
+    return path.with_name(f"{path.name}-journal")
+
+
+class SqliteStore:
+    """A database with the tickets of an export; made if need be, for its owner alone."""
+
+    def __init__(self, path: Path, model: type) -> None:
+        self.changes = TextChanges()
+        self._tables = _table("tickets", model, ())
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with _disk(path):
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._path = path
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make the tables in a new database, all at once."""
+        with _disk(self._path):
+            self._database.execute("PRAGMA foreign_keys = ON")
+            self.finished = self._has("tickets") and not self._has(_WINDOWS)
+            if not self._has("tickets"):
+                self._database.execute("BEGIN IMMEDIATE")
+                for table in self._tables.all():
+                    self._database.execute(table.create())
+                self._database.execute(f'CREATE TABLE {_WINDOWS} ("window" INTEGER PRIMARY KEY, note TEXT NOT NULL)')
+                self._database.execute("COMMIT")
+
+    def _has(self, name: str) -> bool:
+        return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchall())
+
+    def windows(self) -> Mapping[int, str]:
+        """Return the windows that are on disk, and their notes; none once it is finished."""
+        if self.finished:
+            return {}
+        with _disk(self._path):
+            return dict(self._database.execute(f'SELECT "window", note FROM {_WINDOWS} ORDER BY 1').fetchall())  # noqa: S608
+
+    def begin_window(self) -> None:
+        """Begin a transaction; what was written since the last commit is gone."""
+        with _disk(self._path):
+            self._roll_back()
+            self._database.execute("BEGIN IMMEDIATE")
+
+    def write(self, rows: Sequence[Record]) -> None:
+        """Add a page of rows; a ticket that is there already is replaced, with all that belongs to it."""
+        with _disk(self._path):
+            self._fill(self._tables, [((), row) for row in rows])
+
+    def _fill(self, table: "_Table", found: list[tuple[tuple[int, ...], Record]]) -> None:
+        """Add models to their table, each with its key, then what their lists hold."""
+        records = [(*key, *table.columns.read(model)) for key, model in found]
+        try:
+            self._database.executemany(table.insert(), records)
+        except (UnicodeEncodeError, OverflowError):
+            self._database.executemany(table.insert(), [self._storable(record) for record in records])
+        for field, child in table.children:
+            parts = [
+                ((*(key or (model.id,)), position), part)  # type: ignore[union-attr]
+                for key, model in found
+                for position, part in enumerate(getattr(model, field))
+            ]
+            if parts:
+                self._fill(child, parts)
+
+    def _storable(self, record: Iterable[Value]) -> tuple[Value, ...]:
+        """Return a record that SQLite takes. Raises `ExportError` where that leaves a ticket without its id."""
+        cells, replaced = without_surrogates(record)
+        cells, blanked = without_large_numbers(cells)
+        if cells[0] is None:
+            raise ExportError("a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it")
+        self.changes += replaced + blanked
+        return cells
+
+    def commit(self, window: int, note: str = "") -> None:
+        """Make the rows since `begin_window` durable, together with the window's number and a note of the caller's."""
+        with _disk(self._path):
+            self._database.execute(f"INSERT INTO {_WINDOWS} VALUES (?, ?)", (window, note))  # noqa: S608
+            self._database.execute("COMMIT")
+
+    def finish(self) -> None:
+        """Add the indexes, which is faster once all rows are there, and forget the windows."""
+        if self.finished:
+            return
+        with _disk(self._path):
+            self._roll_back()
+            self._database.execute("BEGIN IMMEDIATE")
+            for name in _INDEXES:
+                self._database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
+            self._database.execute(f"DROP TABLE {_WINDOWS}")
+            self._database.execute("COMMIT")
+        self.finished = True
+
+    def close(self) -> None:
+        """Close it; what was not committed is gone."""
+        self._database.close()
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+
+
+@frozen
+class _Table:
+    """A table for one model, and the tables of what its lists hold."""
+
+    name: str
+    keys: tuple[str, ...]
+    """What tells a row apart in front of its columns; none for tickets, whose own id does."""
+    columns: Columns
+    children: "tuple[tuple[str, _Table], ...]"
+
+    def all(self) -> "Iterator[_Table]":
+        """Yield this table and those below it."""
+        yield self
+        for _, child in self.children:
+            yield from child.all()
+
+    def create(self) -> str:
+        """Return the statement that makes it."""
+        columns = [f'"{column.name}" {column.sqlite}' for column in self.columns.columns]
+        if not self.keys:
+            columns[0] += " PRIMARY KEY"
+            return f"CREATE TABLE {self.name} ({', '.join(columns)})"
+        keys = [f"{key} INTEGER NOT NULL" for key in self.keys]
+        keys[0] += " REFERENCES tickets (id) ON DELETE CASCADE"
+        parts = [*keys, *columns, f"PRIMARY KEY ({', '.join(self.keys)})"]
+        return f"CREATE TABLE {self.name} ({', '.join(parts)}) WITHOUT ROWID"
+
+    def insert(self) -> str:
+        """Return the statement that adds a row to it."""
+        places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
+        return f"INSERT OR REPLACE INTO {self.name} VALUES ({places})"  # noqa: S608
+
+
+def _table(name: str, model: type, keys: tuple[str, ...]) -> _Table:
+    """Return the table of a model with this key; a part's own `ticket_id` gives way to the key of that name."""
+    own = columns_of(model, lists=False)
+    columns = evolve(own, columns=tuple(column for column in own.columns if column.name not in keys))
+    if keys:
+        stem, below = name, (*keys[:-1], f"{name.rpartition('_')[2]}_position", "position")
+    else:
+        stem, below = "ticket", ("ticket_id", "position")
+    lists = [(field, get_args(kind)[0]) for field, kind in get_type_hints(model).items() if get_origin(kind) is list]
+    children = tuple((field, _table(f"{stem}_{field}", part, below)) for field, part in lists)
+    return _Table(name, keys, columns, children)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Let what SQLite says of the disk be an `OSError` with the path."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise OSError(0, f"SQLite: {error}", str(path)) from error

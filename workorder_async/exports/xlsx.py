@@ -1,0 +1,116 @@
+"""XLSX, by XlsxWriter: one sheet "tickets", and further ones where there are more rows than a sheet may have.
+
+Texts are texts: none is taken for a formula, a link or a number. Rows go to files on disk as they are written.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from workorder_async.errors import ExportError
+from workorder_async.exports.columns import Columns, Value
+from workorder_async.exports.extras import extra_module
+from workorder_async.exports.staging import Converted, Progress, staged_batches, written_through
+from workorder_async.exports.texts import INT64, TextChanges
+
+#: So many rows a sheet of Excel may have, the line of names included.
+SHEET_ROWS = 1_048_576
+#: Excel keeps fifteen digits of a number.
+_DIGITS_END = 10**15
+# What XlsxWriter returns of a text that it had to cut.
+_WAS_CUT = -2
+
+
+def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Progress) -> Converted:
+    """Convert staged rows to a workbook; its parts are in a folder beside it meanwhile."""
+    with written_through(target) as file:
+        with _workbook(file, parts_of(target)) as workbook:
+            sheets = _Sheets(workbook, columns)
+            for batch in staged_batches(staged):
+                for row in batch:
+                    sheets.add(row)
+                on_progress(sheets.rows)
+        file.seek(0, 2)
+        size = file.tell()
+    return Converted(sheets.rows, size, TextChanges(cut=sheets.cut, blanked=sheets.blanked))
+
+
+def parts_of(target: Path) -> Path:
+    """Return the folder that a workbook's parts are in while it is written."""
+    return target.with_name(f"{target.name}.parts")
+
+
+@contextmanager
+def _workbook(file: BinaryIO, folder: Path) -> Iterator[Any]:
+    """Make a workbook whose parts are in a folder of its own, so that one that was killed leaves nothing elsewhere."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    options = {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}
+    workbook = extra_module("xlsxwriter", "xlsx").Workbook(file, options)
+    try:
+        yield workbook
+        workbook.close()
+    except BaseException as error:
+        for sheet in workbook.worksheets():
+            with suppress(OSError):
+                sheet.row_data_fh.close()
+        # XlsxWriter raises errors of its own around those of the disk.
+        if error.args and isinstance(error.args[0], OSError):
+            raise error.args[0] from None
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Sheets:
+    """The rows of a workbook, in as many sheets as they need."""
+
+    def __init__(self, workbook: Any, columns: Columns) -> None:
+        self.rows = 0
+        self.cut = 0
+        self.blanked = 0
+        self._workbook = workbook
+        self._names = columns.names
+        self._whole = workbook.add_format({"num_format": "0"})
+        self._bold = workbook.add_format({"bold": True})
+        self._sheet: Any = None
+        self._next = 0
+        self._begin_sheet()
+
+    def _begin_sheet(self) -> None:
+        number = len(self._workbook.worksheets()) + 1
+        self._sheet = self._workbook.add_worksheet("tickets" if number == 1 else f"tickets {number}")
+        self._sheet.freeze_panes(1, 0)
+        for place, name in enumerate(self._names):
+            self._sheet.write_string(0, place, name, self._bold)
+        self._next = 1
+
+    def add(self, cells: tuple[Value, ...]) -> None:
+        """Write one row; an empty text and none are an empty cell."""
+        if self._next >= SHEET_ROWS:
+            self._begin_sheet()
+        for place, cell in enumerate(cells):
+            if cell is None or cell == "":
+                continue
+            self._write(place, cell)
+        self._next += 1
+        self.rows += 1
+
+    def _write(self, place: int, cell: int | str | bool) -> None:
+        result = 0
+        if isinstance(cell, str):
+            result = self._sheet.write_string(self._next, place, cell)
+        elif isinstance(cell, bool):
+            result = self._sheet.write_boolean(self._next, place, cell)
+        elif -_DIGITS_END < cell < _DIGITS_END:
+            result = self._sheet.write_number(self._next, place, cell, self._whole)
+        elif cell in INT64:
+            result = self._sheet.write_string(self._next, place, str(cell))
+        else:
+            self.blanked += 1
+        if result == _WAS_CUT:
+            self.cut += 1
+        elif result:
+            raise ExportError(f"row {self._next} of a sheet was not written: XlsxWriter returned {result}")
