@@ -49,7 +49,7 @@ class LockedFile:
         )
         _OPEN.add(self)
         try:
-            self.size = self._checked(self._file, is_new=is_new)
+            self.size: int = self._checked(self._file, is_new=is_new)
         except BaseException:
             self._file.close()
             raise

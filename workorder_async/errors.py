@@ -116,7 +116,7 @@ class OutcomeUnknownError(NoAnswerError):
         super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
         self.mutation = mutation
         self.began = began
-        self.ticket_id = ticket_id
+        self.ticket_id: int = ticket_id
 
     async def verify(self, client: Settles) -> bool | None:
         """Find out whether it happened: True, False, or None where that still cannot be known.

@@ -24,7 +24,7 @@ class Doubt:
         self._was_read = self._is_over = False
         self._errno: int | None = None
         self._refused = 0
-        self.reason = ""
+        self.reason: str = ""
 
     async def enter(self) -> None:
         """Wait until one more mutation may be sent."""

@@ -32,7 +32,7 @@ class JournalFile:
         self._file: LockedFile | None = None
         self._pending: list[bytes] = []
         self._begins = False  # whether something is to be sent when what is pending is on disk
-        self.standings = Standings()
+        self.standings: Standings = Standings()
 
     def open(self) -> None:
         """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""

@@ -243,7 +243,7 @@ class SchemeSigner:
         if complaint := app_secret.complaint():
             raise ConfigError(f"app_secret {complaint}")
         self.app_id = app_id
-        self.scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
+        self.scheme: Scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
         self._secret = app_secret
 
     @property

@@ -19,9 +19,9 @@ class AttemptLimit:
     """Lets an `asyncio.timeout(None)` be up at the limit that was set last, or some looks later; `cancel` ends it."""
 
     def __init__(self, timeout: asyncio.Timeout) -> None:
-        self.received = 0
+        self.received: int = 0
         #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
-        self.ends_call = False
+        self.ends_call: bool = False
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
 

@@ -28,8 +28,8 @@ class ServerClock:
         self._now = now
         self._low = float("-inf")
         self._high = float("inf")
-        self.offset = 0.0
-        self.signing_offset = 0.0
+        self.offset: float = 0.0
+        self.signing_offset: float = 0.0
 
     @property
     def is_known(self) -> bool:

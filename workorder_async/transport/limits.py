@@ -22,7 +22,7 @@ from attrs import define, frozen
 from workorder_async.errors import NotSentError, WorkorderError
 from workorder_async.transport.throttle import Throttle
 
-logger = logging.getLogger("workorder_async")
+logger: logging.Logger = logging.getLogger("workorder_async")
 
 _INTERACTIVE_IN_A_ROW = 3
 _SLOTS_PER_RESERVED = 16
@@ -110,7 +110,7 @@ class Limiter:
         limits: Limits | None = None,
         random: Random | None = None,
     ) -> None:
-        self.throttle = Throttle(slots, longest_pause, random or Random())  # noqa: S311 - jitter, no secret
+        self.throttle: Throttle = Throttle(slots, longest_pause, random or Random())  # noqa: S311 - jitter, no secret
         self._reserved = slots // _SLOTS_PER_RESERVED
         self._interval = 1 / rate if rate else 0.0
         self._interactive = Lane(slots)

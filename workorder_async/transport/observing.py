@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 from attrs import frozen
 
-logger = logging.getLogger("workorder_async")
+logger: logging.Logger = logging.getLogger("workorder_async")
 logger.addHandler(logging.NullHandler())
 
 

@@ -19,7 +19,7 @@ class Pool:
     """The pooled connections of one client: in an aiohttp session of its own, or in one that was brought along."""
 
     def __init__(self, options: SessionOptions, brought: aiohttp.ClientSession | None) -> None:
-        self.is_own = brought is None
+        self.is_own: bool = brought is None
         self.http = brought
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -39,7 +39,7 @@ class SignedSession:
         self, base_url: str, signer: Signer, options: SessionOptions, http: aiohttp.ClientSession | None = None
     ) -> None:
         self.base_url = base_url
-        self.clock = ServerClock(options.now)
+        self.clock: ServerClock = ServerClock(options.now)
         self._options = options
         self._errnos = {**DOCUMENTED_ERRNOS, **options.errnos}
         self._limiter = Limiter(

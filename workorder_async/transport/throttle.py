@@ -35,8 +35,8 @@ class Throttle:
     """The state of one client; `most` requests may be under way while nothing is throttled."""
 
     def __init__(self, most: int, longest: float, random: Random) -> None:
-        self.paused_until = 0.0
-        self.count = 0
+        self.paused_until: float = 0.0
+        self.count: int = 0
         self._most = most
         self._longest = longest
         self._random = random

@@ -12,7 +12,7 @@ class Bounds:
     def __init__(self, course: Course) -> None:
         self._course = course
         #: Pages in a row that brought nothing new.
-        self.barren = 0
+        self.barren: int = 0
         self._fresh_pages = self._requests_before = 0
 
     def begin_pass(self) -> None:

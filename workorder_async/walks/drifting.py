@@ -20,7 +20,7 @@ class Drifting:
         self._course = course
         self._edges = 0
         self._trend = Trend()
-        self.has_turned = False
+        self.has_turned: bool = False
 
     def allowed(self) -> int:
         """Return how many reads may be under way, so that between two of them only part of a page's rows moves."""

@@ -42,7 +42,7 @@ class WindowPlan:
     def __init__(
         self, whole: Window, *, max_tickets: int, now: float, first: Answer, skip_bad_rows: bool = False
     ) -> None:
-        self.max_tickets = arguments.whole("max_tickets", max_tickets)
+        self.max_tickets: int = arguments.whole("max_tickets", max_tickets)
         self._skips = skip_bad_rows
         start, end = whole.start or whole.query.created_start or 0, int(now) + 1
         if whole.end is not None:
@@ -52,7 +52,7 @@ class WindowPlan:
         end = max(start, end)
         self._frozen = evolve(whole, query=evolve(whole.query, created_end=end)) if whole.end is None else whole
         #: Whether a ticket came that was not created when it was asked for: the server does not filter.
-        self.is_vain = False
+        self.is_vain: bool = False
         self._asked: dict[PageRequest, tuple[_Stretch, int | None, list[int]]] = {}
         self._to_ask: deque[PageRequest] = deque()
         self._final: list[_Stretch] = []

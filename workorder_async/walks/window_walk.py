@@ -45,8 +45,8 @@ class WindowWalk:
     def __init__(self, query: WhatToWalk, **options: Unpack[WalkOptions]) -> None:
         self._options = options
         settings = WalkSettings(**options)
-        self.concurrency = settings.concurrency
-        self.skips_bad_rows = settings.skips_bad_rows
+        self.concurrency: int = settings.concurrency
+        self.skips_bad_rows: bool = settings.skips_bad_rows
         self._ordered = settings.ordered
         self._passes = settings.max_passes if settings.verify else 1
         self._announces = not isinstance(query, TicketQuery)
@@ -61,7 +61,7 @@ class WindowWalk:
         self._cutting = Cutting(self._parts, settings, self._owning)
         self._under_way = self._barren = self._answers = self._pages = 0
         #: Requests besides those of the walks.
-        self.extra_requests = 0
+        self.extra_requests: int = 0
 
     @property
     def finished(self) -> bool:
