@@ -27,6 +27,7 @@ READS: dict[str, Call] = {
     "list_tickets": lambda c, **time: c.list_tickets(**time),
     "plan_windows": lambda c, **time: c.plan_windows(**time),
     "get_ticket": lambda c, **time: c.get_ticket(1, **time),
+    "upload_file": lambda c, **time: c.upload_file(b"x", file_name="x.txt", **time),
     "get_ticket_detail": lambda c, **time: c.get_ticket_detail(1, **time),
 }
 OWN: dict[str, Call] = {
@@ -66,7 +67,7 @@ class Took:
 async def test_read(sandbox: Sandbox, client: WorkorderClient, name: str) -> None:
     """A read that hangs ends with its own deadline."""
     sandbox.faults = [Fault("hang")]
-    with Took(), pytest.raises(DeadlineExceededError):
+    with Took(), pytest.raises(DeadlineExceededError, match=rf"no answer within {SHORT} s"):
         await READS[name](client, deadline=SHORT)
 
 

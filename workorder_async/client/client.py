@@ -229,8 +229,8 @@ class WorkorderClient(ClientLifetime):
     ) -> Changed:
         """Send any of the four mutations, as the coroutine of its own does, and return what is known of it.
 
-        Calls of one `lane` give way to calls without one. `until` is what `deadline` returned, for calls that
-        share one deadline, and goes before `deadline`. For whoever keeps a record of what may have been sent:
+        Calls of one `lane` give way to calls without one. `until` goes before `deadline`: several calls can share one
+        that `client.deadline(seconds)` made. For whoever keeps a record of what may have been sent:
 
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
           call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.

@@ -70,9 +70,9 @@ class ClientLifetime:
         return self._session.clock.local()
 
     def deadline(self, seconds: float | None = None) -> Deadline:
-        """Return when a call that begins now must have ended; None is the client's own time.
+        """Return the deadline of calls that begin now: after so many seconds, or after those of the client.
 
-        Raises `ConfigError` for what is no time.
+        Raises `ConfigError` for what is no number above 0.
         """
         return self._session.deadline(seconds)
 

@@ -24,7 +24,7 @@ D = TypeVar("D")
 
 @frozen
 class Reads:
-    """Reads over one session; `until` is the deadline of all of them, by the event loop's clock, None for one each."""
+    """Reads over one session; `until` is the deadline of all of them, None for one each."""
 
     session: SignedSession
     until: Deadline | None = None
