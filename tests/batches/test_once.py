@@ -196,6 +196,7 @@ async def test_the_journal_is_removed_while_it_waits_for_its_turn(file: Path) ->
             await until(lambda: client.stats().waiting == 1)
             move(file, file.with_name("elsewhere"))
             first.cancel()
+            await asyncio.wait([first])
             outcome = await second
             move(file.with_name("elsewhere"), file)
         assert (outcome.state, len(wire.requests)) == (State.NOT_SENT, 1)
@@ -282,6 +283,7 @@ async def test_cancelled_before_it_was_sent(file: Path) -> None:
         async with once_of(client, file) as once:
             outcome = await cancelled(once, COMMENT, lambda: client.stats().waiting == 1)
         first.cancel()
+        await asyncio.wait([first])
         assert (outcome.state, outcome.error, len(wire.requests)) == (State.NOT_SENT, None, 1)
     assert states(file) == ["INTENT", "NOT_SENT"]
 

@@ -117,6 +117,7 @@ async def test_not_sent() -> None:
         with Took(), pytest.raises(NotSentError, match="nothing happened"):
             await client.change(comment, deadline=SHORT)
         first.cancel()
+        await asyncio.wait([first])
         assert len(wire.requests) == 1
 
 
