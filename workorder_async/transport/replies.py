@@ -44,8 +44,8 @@ class Opener:
         self._options = options
         self._errnos = errnos
 
-    def open(self, reply: Reply, operation: str, attempts: int, now: float, *parsed: JSON) -> Answer:
-        """Return what a successful answer holds; `now` is by our own clock.
+    def open(self, reply: Reply, operation: str, attempts: int, *parsed: JSON) -> Answer:
+        """Return what a successful answer holds.
 
         Raises what the reply means; `retry_after` of the error is what the server asks for. `parsed` is the body as
         JSON: without it, a large one is not the platform's.
@@ -62,7 +62,7 @@ class Opener:
                 status, content, self._errnos, *parsed, location=location, operation=operation, attempts=attempts
             )
         except WorkorderError as error:
-            said = retry_after(headers.get("Retry-After"), headers.get("Date"), now)
+            said = retry_after(headers.get("Retry-After"), headers.get("Date"), self._options.now())
             error.retry_after = None if said is None else min(said, self._options.longest_pause)
             raise
 

@@ -72,17 +72,27 @@ class SignedSession:
         lane: Lane | None = None,
         until: Deadline | None = None,
         attempts: int = 0,
+        tried: float | None = None,
     ) -> Answer:
         """Send one request, repeat it where that does no harm, and return the platform's answer.
 
         Calls of one `lane` have only so many requests under way as it allows; a call without one goes before them.
         Where the call is part of a larger one, `until` is the deadline of that, and `attempts` how many were made
-        before.
+        before. Where it is to find out whether a clock is accepted, `tried` is that clock, and nothing is repeated.
         """
         self._pool.check_usable()
         until = self.deadline() if until is None else until
-        trial = Trial(self.clock, self._errnos, endpoint.safety)
-        return await self._watched(Call(endpoint, query, body, lane, until, self._options.retry, trial, attempts))
+        retry = self._options.retry if tried is None else _ONCE
+        trial = Trial(self.clock, self._errnos, endpoint.safety, tried)
+        call = Call(endpoint, query, body, lane, until, retry, trial, attempts)
+        watch = self._watches.watch(call)
+        try:
+            answer = await self._repeat(call, watch)
+        except BaseException as error:
+            watch.call_ended(error)
+            raise
+        watch.call_ended(answer)
+        return answer
 
     def may_repeat(self, attempts: int) -> bool:
         """Take one more attempt from the budget, for a call that made so many; whether there is one."""
@@ -94,17 +104,6 @@ class SignedSession:
             await self._pool.aclose()
         finally:
             await self._limiter.aclose()
-
-    async def _watched(self, call: Call) -> Answer:
-        """Make a call, which the observers follow from its start to its end."""
-        watch = self._watches.watch(call)
-        try:
-            answer = await self._repeat(call, watch)
-        except BaseException as error:
-            watch.call_ended(error)
-            raise
-        watch.call_ended(answer)
-        return answer
 
     async def _repeat(self, call: Call, watch: Watch) -> Answer:
         """Make attempts until one is answered, or the call has failed for good."""
@@ -156,10 +155,9 @@ class SignedSession:
 
     async def _reads_are_refused(self, call: Call, refused: ApiError) -> bool:
         """Ask by the same clock for something that changes nothing; whether that is refused in the same way."""
-        trial = Trial(self.clock, self._errnos, LIST_TICKETS.safety, call.trial.used)
-        read = Call(LIST_TICKETS, (), JsonBody(_SMALLEST_READ), call.lane, call.deadline, _ONCE, trial)
+        smallest, clock = JsonBody(_SMALLEST_READ), call.trial.used
         try:
-            await self._watched(read)
+            await self.call(LIST_TICKETS, body=smallest, lane=call.lane, until=call.deadline, tried=clock)
         except WorkorderError as error:
             return isinstance(error, ApiError) and error.errno == refused.errno
         return False
@@ -184,7 +182,7 @@ class SignedSession:
     def _open(self, call: Call, reply: Reply, started: float, *parsed: JSON) -> Answer:
         """Return what a reply holds, and note what it says of clock and load."""
         try:
-            answer = self._opener.open(reply, call.endpoint.operation, call.attempts, self.clock.local(), *parsed)
+            answer = self._opener.open(reply, call.endpoint.operation, call.attempts, *parsed)
         except WorkorderError as error:
             if says_nothing_happened(error) and call.body is not None:
                 call.body.note_turned_away()
