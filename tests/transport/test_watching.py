@@ -179,6 +179,8 @@ async def test_cancelled(where: str) -> None:
         observe(client, seen)
         call = asyncio.create_task(client.get_ticket(1))
         await seen.reached.wait()
+        # Else a connection might reach the server when the test is over.
+        await wire.arrived.wait()
         call.cancel()
         await asyncio.wait([call])
         assert call.cancelled()
