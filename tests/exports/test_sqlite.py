@@ -1,5 +1,6 @@
 """SQLite: windows that are there wholly or not at all, tables of lists, and what a disk or a stranger may do to it."""
 
+import errno
 import os
 import signal
 import sqlite3
@@ -173,11 +174,16 @@ def test_an_id_that_is_no_key(store: SqliteStore) -> None:
 
 
 def test_changes_are_counted_once(store: SqliteStore) -> None:
-    """A page that has to be written twice is there once, and counts once."""
+    """A page that has to be written twice counts once, and a window that is thrown away counts nothing."""
     store.begin_window()
     page = [*tickets(50), TicketSummary(id=1, title="\ud800", detail="\udc00", handler=2**64), *tickets(60)[50:]]
     store.write(page)
     store.commit(0)
+    assert store.changes == TextChanges(replaced=2, blanked=1)
+    store.begin_window()
+    store.write([TicketSummary(id=3, title="\ud800")])
+    assert store.changes == TextChanges(replaced=3, blanked=1)
+    store.begin_window()
     assert store.changes == TextChanges(replaced=2, blanked=1)
 
 
@@ -192,6 +198,23 @@ def test_no_database(path: Path) -> None:
     with pytest.raises(OSError, match=r"SQLite: file is not a database.*t\.sqlite"):
         SqliteStore(path, TicketSummary)
     assert path.read_bytes() == b"id,title\r\n" * 1000
+
+
+def test_no_room(store: SqliteStore, path: Path) -> None:
+    """What has no room is the disk's own error, with the path; the windows before it stay."""
+    store.begin_window()
+    store.write(tickets(10))
+    store.commit(0)
+    store._database.execute("PRAGMA max_page_count = 20")
+    store.begin_window()
+    with pytest.raises(OSError, match="disk is full") as caught:
+        store.write(tickets(1000))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    store.begin_window()
+    assert list(store.windows()) == [0]
+    store.close()
+    with pytest.raises(OSError, match="closed"):
+        store.begin_window()
 
 
 def test_no_folder(path: Path) -> None:
@@ -282,7 +305,7 @@ def test_disk_full(path: Path) -> None:
     """A disk that takes no more is an `OSError`; what was committed is there, and goes on later."""
     with _child(path, 3_000_000) as child:
         out, _ = child.communicate("\n" * 20, timeout=30)
-    assert "OSError [Errno 0] SQLite: " in out
+    assert f"OSError [Errno {errno.ENOSPC}] SQLite: " in out or f"OSError [Errno {errno.EIO}] SQLite: " in out
     assert 0 < _is_whole(path) < 20
     with _child(path) as child:
         child.communicate("\n" * 20, timeout=30)

@@ -1,9 +1,12 @@
 """Conversions at the end: told how far they are, ended by whoever is told, and without a trace where they fail."""
 
+import errno
+import gc
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,27 @@ def test_for_its_owner_alone(name: str, staged: Path) -> None:
 
 
 @pytest.mark.parametrize("name", _FORMATS)
+def test_no_other_folder(name: str, staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is put where the machine keeps its temporary files, which may be too small for it, or memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(staged.parent / "none"))
+    assert Format(name).convert(staged, staged.with_name(f"t.{name}"), lambda rows: None).rows == 2500
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("name", _FORMATS)
+def test_full_at_the_end(name: str, staged: Path) -> None:
+    """The disk's own error comes out where the file itself finds no room, and nothing is said of it later."""
+    target = staged.with_name(f"t.{name}")
+    target.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        Format(name).convert(staged, target, lambda rows: None)
+    assert caught.value.errno == errno.ENOSPC
+    del caught
+    gc.collect()
+    assert os.listdir(staged.parent) == [staged.name]
+
+
+@pytest.mark.parametrize("name", _FORMATS)
 def test_missing_folder(name: str, staged: Path) -> None:
     """A target that cannot be made is an `OSError`."""
     with pytest.raises(FileNotFoundError):
@@ -92,7 +116,9 @@ except OSError as error:
 
 def _child(name: str, staged: Path, limit: int) -> subprocess.Popen[str]:
     arguments = [sys.executable, "-c", _CHILD, name, str(staged), str(limit)]
-    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.mark.parametrize("limit", [1000, 60_000])
@@ -102,6 +128,7 @@ def test_disk_full(name: str, limit: int, staged: Path) -> None:
     with _child(name, staged, limit) as child:
         out, _ = child.communicate(timeout=30)
     assert "too large" in out.lower(), out
+    assert "ignored" not in out, out
     assert os.listdir(staged.parent) == [staged.name]
 
 

@@ -57,7 +57,7 @@ class Compressed:
 
     def _new_member(self) -> _Member:
         if self._zstd is None:
-            # Level 6 takes four times as long, and saves a tenth.
+            # Level 6 saves a quarter, and takes up to six times as long.
             return zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
         parameters = self._zstd.CompressionParameter
         member: _Member = self._zstd.ZstdCompressor(options={parameters.checksum_flag: 1})

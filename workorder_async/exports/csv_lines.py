@@ -62,6 +62,6 @@ class CsvLines:
 
 
 def _records(rows: Iterable[Sequence[Value]]) -> bytes:
-    text = StringIO(newline="")
+    text = StringIO()
     writer(text).writerows(rows)
     return text.getvalue().encode()

@@ -107,4 +107,4 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
 def _suffix_of(path: str) -> str | None:
     if path == "-":
         return ".jsonl"
-    return next((suffix for suffix in sorted(SUFFIXES, key=len) if path.lower().endswith(suffix)), None)
+    return next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)

@@ -65,7 +65,10 @@ class RawLines:
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
-        return b"".join([to_json(cast("JSON", row)) + b"\n" for row in rows])
+        lines = bytearray()
+        for row in rows:
+            lines += to_json(cast("JSON", row)) + b"\n"
+        return bytes(lines)
 
     def end_window(self) -> bytes:
         """Return nothing: a line ends by itself."""

@@ -8,6 +8,7 @@
 Times are whole seconds and ISO 8601 text, true and false are 1 and 0. `position` counts from 0 in the list's order.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ class SqliteStore:
     """A database with the tickets of an export; made if need be, for its owner alone."""
 
     def __init__(self, path: Path, model: type) -> None:
-        self.changes = TextChanges()
+        self.changes = self._committed = TextChanges()
         self._tables = _table("tickets", model, ())
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         with _disk(path):
@@ -75,6 +76,7 @@ class SqliteStore:
         with _disk(self._path):
             self._roll_back()
             self._database.execute("BEGIN IMMEDIATE")
+        self.changes = self._committed
 
     def write(self, rows: Sequence[Record]) -> None:
         """Add a page of rows; a ticket that is there already is replaced, with all that belongs to it."""
@@ -111,6 +113,7 @@ class SqliteStore:
         with _disk(self._path):
             self._database.execute(f"INSERT INTO {_WINDOWS} VALUES (?, ?)", (window, note))  # noqa: S608
             self._database.execute("COMMIT")
+        self._committed = self.changes
 
     def finish(self) -> None:
         """Add the indexes, which is faster once all rows are there, and forget the windows."""
@@ -186,4 +189,5 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise OSError(0, f"SQLite: {error}", str(path)) from error
+        number = errno.ENOSPC if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else errno.EIO
+        raise OSError(number, f"SQLite: {error}", str(path)) from error

@@ -48,11 +48,13 @@ def _workbook(file: BinaryIO, folder: Path) -> Iterator[Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     options = {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}
-    workbook = extra_module("xlsxwriter", "xlsx").Workbook(file, options)
+    output = _Output(file)
+    workbook = extra_module("xlsxwriter", "xlsx").Workbook(output, options)
     try:
         yield workbook
         workbook.close()
     except BaseException as error:
+        output.is_given_up = True
         for sheet in workbook.worksheets():
             with suppress(OSError):
                 sheet.row_data_fh.close()
@@ -62,6 +64,22 @@ def _workbook(file: BinaryIO, folder: Path) -> Iterator[Any]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Output:
+    """The file that a workbook goes to, until it is given up: an archive writes its end even when it is thrown away."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.is_given_up = False
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return _ignore if self.is_given_up else getattr(self._file, name)
+
+
+def _ignore(*arguments: object) -> int:
+    """Do nothing; as a place in the file, what is returned lies behind everything that was written."""
+    return 2**62
 
 
 class _Sheets:
