@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         CallStarted,
         Event,
         Observer,
+        Seconds,
     )
     from workorder_async.transport.retry import RetryPolicy
     from workorder_async.walk_report import SkippedRow, WalkReport
@@ -119,6 +120,7 @@ __all__ = [
     "Sandbox",
     "SchemeSigner",
     "Secret",
+    "Seconds",
     "Settlement",
     "Signer",
     "SigningInput",
@@ -190,6 +192,7 @@ _LATER = {
     "Sandbox": "sandbox",
     "SchemeSigner": "protocol.signing",
     "Secret": "secret",
+    "Seconds": "transport.observing",
     "Settlement": "errors",
     "Signer": "protocol.signing",
     "SigningInput": "protocol.signing",
