@@ -20,7 +20,7 @@ class JsonLines:
     """
 
     def __init__(self, columns: Columns, *, staged: bool = False) -> None:
-        self.changes = TextChanges()
+        self.changes: TextChanges = TextChanges()
         self._staged = staged
         self._names = columns.names
         self._read = columns.read
@@ -57,7 +57,7 @@ class RawLines:
     """The server's objects as lines of JSON, fields that no model knows included."""
 
     def __init__(self) -> None:
-        self.changes = TextChanges()
+        self.changes: TextChanges = TextChanges()
 
     def begin(self) -> bytes:
         """Return nothing."""
