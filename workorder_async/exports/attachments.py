@@ -73,9 +73,15 @@ class _Wanted:
     there: int | None
     """The bytes of the file that is there already."""
     identity: str
-    """What tells it from other attachments, whatever token its URL has."""
+    """What tells it from other attachments, and stays the same when its URL is asked for again."""
     counted: int = 0
     """Its bytes that count towards the limit so far."""
+
+    @classmethod
+    def of(cls, attachment: Attachment, index: int, path: Path, there: int | None) -> Self:
+        """Make one of what the ticket says; the storage key stands before the token of a temporary URL."""
+        key = attachment.file_path.partition("?")[0]
+        return cls(index, path, max(attachment.file_size, 0), there, f"{key}\n{attachment.file_size}")
 
     def is_there(self) -> bool:
         """Tell whether nothing is left to do."""
@@ -131,7 +137,7 @@ class _Links:
 class AttachmentFolder:
     """A folder that the attachments of tickets are fetched into, `concurrency` files at a time; for `async with`.
 
-    Arguments:
+    Files are for their owner alone. Requests for them carry no signature, no cookie and no Authorization. Arguments:
 
     * `folder`: made where it is missing; the folder that it lies in must be there. One process uses it at a time.
     * `client`: reads a ticket again when its URLs are stale; it is not closed.
@@ -139,7 +145,6 @@ class AttachmentFolder:
     * `max_file_bytes`: how many bytes one file may have.
     * `proxy`, `ssl`: as those of the client, which keeps its own to itself.
 
-    Files are for their owner alone. Requests for them carry no signature, no cookie and no Authorization.
     Raises `ConfigError` for an argument that cannot work; on entering, for a folder that cannot be made.
     """
 
@@ -200,10 +205,8 @@ class AttachmentFolder:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(
-                        self._bring(_Wanted(index, path, max(one.file_size, 0), size, _identity(one)), links)
-                    )
-                    for index, (one, path, size) in enumerate(zip(attachments, paths, there, strict=True))
+                    group.create_task(self._bring(_Wanted.of(one, index, paths[index], there[index]), links))
+                    for index, one in enumerate(attachments)
                 ]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
@@ -219,19 +222,21 @@ class AttachmentFolder:
 
     async def _bring(self, wanted: _Wanted, links: _Links) -> Fetched:
         """Have one file there, and tell what became of it. The limits are asked before anything is awaited."""
-        try:
-            if wanted.is_there():
-                self._files += 1
-                self._bytes += wanted.there or 0
-                return Fetched(kept=1)
-            if self._files >= self._max_files:
-                raise NotFetchedError(f"it is beyond the limit of {self._max_files:,} files (max_files)")
+        if wanted.is_there():
             self._files += 1
+            self._bytes += wanted.there or 0
+            return Fetched(kept=1)
+        if self._files >= self._max_files:
+            return _not_fetched(wanted, f"it is beyond the limit of {self._max_files:,} files (max_files)")
+        self._files += 1
+        try:
             self._count(wanted, wanted.size)
             async with self._places:
                 return Fetched(files=1, bytes=await self._fetch(wanted, links))
         except (NotFetchedError, BrokenError, StaleError) as error:
-            return Fetched(failed=(NotFetched(wanted.path, str(error)),))
+            self._files -= 1
+            self._bytes -= wanted.counted
+            return _not_fetched(wanted, str(error))
 
     def _count(self, wanted: _Wanted, size: int) -> None:
         """Count a file towards the limits as one of so many bytes. Raises `NotFetchedError` beyond them."""
@@ -282,13 +287,12 @@ def attachments_of(detail: TicketDetail) -> list[Attachment]:
     return [*detail.attachment, *detail.handle_attachment]
 
 
+def _not_fetched(wanted: _Wanted, reason: str) -> Fetched:
+    return Fetched(failed=(NotFetched(wanted.path, reason),))
+
+
 def _looks(attachment: Attachment) -> tuple[str, int, str]:
     return attachment.file_name, attachment.file_size, attachment.file_type
-
-
-def _identity(attachment: Attachment) -> str:
-    """Return what stays the same when a URL is asked for again: its storage key, which stands before the token."""
-    return f"{attachment.file_path.partition('?')[0]}\n{attachment.file_size}"
 
 
 def _make_folder(folder: Path) -> None:
