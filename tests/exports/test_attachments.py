@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "attachments"
 
 
-async def fetch(served: Storage, folder: Path, detail: TicketDetail, **options: int) -> Fetched:
+async def fetch(served: Storage, folder: Path, detail: TicketDetail, **options: Any) -> Fetched:
     """Fetch one ticket's attachments."""
     async with AttachmentFolder(folder, served.client, **options) as attachments:
         return await attachments.fetch(detail)
@@ -47,9 +48,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / str(TICKET)).iterdir()}
 
 
-def parts(folder: Path) -> list[Path]:
-    """Return the parts that the third file of one name has."""
-    return list(folder.glob("*/.*(3)*.part"))
+def _sizes(folder: Path, pattern: str) -> list[int]:
+    return [one.stat().st_size for one in folder.glob(pattern)]
 
 
 def reasons(fetched: Fetched) -> dict[str, str]:
@@ -103,12 +103,12 @@ class TestSandbox:
             detail = await client.get_ticket_detail(await self.ticket(sandbox))
             async with AttachmentFolder(folder, client, max_file_bytes=3_000_000) as attachments:
                 task = asyncio.create_task(attachments.fetch(detail))
-                while not any(one.stat().st_size for one in parts(folder)):  # noqa: ASYNC110 - the disk has no event
+                while not any(_sizes(folder, "*/.*(3)*.part")):  # noqa: ASYNC110 - the disk has no event
                     await asyncio.sleep(0)
                 task.cancel()
                 await asyncio.wait([task])
-            (part,) = parts(folder)
-            assert 0 < part.stat().st_size < 3_000_000
+            (size,) = _sizes(folder, "*/.*(3)*.part")
+            assert 0 < size < 3_000_000
             async with AttachmentFolder(folder, client) as attachments:
                 fetched = await attachments.fetch(detail)
             assert fetched.files + fetched.kept == 3
@@ -579,15 +579,19 @@ def _descriptors() -> list[str]:
     return found
 
 
-_FULL = """
+_CHILD = """
 import asyncio, resource, signal, sys
 from pathlib import Path
+from typing import Any
 from workorder_async import Attachment, ExportError, SchemeSigner, TicketDetail, WorkorderClient
 from workorder_async.exports.attachments import AttachmentFolder
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+from workorder_async.exports import downloading
+downloading.FLUSH_AT = 500
 async def main():
-    url, folder = sys.argv[1:]
+    url, folder, limit = sys.argv[1:]
+    if int(limit):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     signer = SchemeSigner("a", "b", "md5:{secret}")
     async with WorkorderClient(url, signer=signer) as client, AttachmentFolder(folder, client) as attachments:
         listed = [Attachment("a", url + "/f0", 4096), Attachment("b", url + "/f1", 4096)]
@@ -600,8 +604,35 @@ asyncio.run(main())
 """
 
 
+async def _child(served: Storage, folder: Path, limit: int) -> asyncio.subprocess.Process:
+    arguments = [sys.executable, "-c", _CHILD, served.wire.url, str(folder), str(limit)]
+    return await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE)
+
+
 class TestDisk:
-    """What the disk does not do."""
+    """What the disk does not do, and what it keeps."""
+
+    async def test_killed(self, folder: Path) -> None:
+        """Killed in the middle, no half of a file has its name, and the next process asks for the rest only."""
+        begun = asyncio.Event()
+        async with storage() as served:
+            one = served.attachment("a", CONTENT, stalled(http(CONTENT), 1000, begun))
+            two = served.attachment("b", CONTENT)
+            child = await _child(served, folder, 0)
+            await begun.wait()
+            place = folder / str(TICKET)
+            while not os.path.exists(place / "b") or _sizes(place, ".a.*.part") != [1000]:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+            child.kill()
+            await child.communicate()
+            left = files(folder)
+            (part,) = (content for name, content in left.items() if name.startswith(".a."))
+            assert left.keys() & {"a", "b"} == {"b"}
+            assert part == CONTENT[:1000]
+            served.files["/f0"] = [rest(CONTENT, 1000)]
+            assert await fetch(served, folder, served.detail(one, two)) == Fetched(files=1, bytes=SIZE, kept=1)
+            assert served.ranges() == ["", "bytes=1000-"]
+        assert files(folder) == {"a": CONTENT, "b": CONTENT}
 
     async def test_full(self, folder: Path) -> None:
         """A disk that takes no more ends it at once with `ExportError`, and no half of a file has its name."""
@@ -609,9 +640,7 @@ class TestDisk:
         async with storage() as served:
             served.attachment("a", CONTENT)
             served.attachment("b", CONTENT, stalled(http(CONTENT), 1000, begun))
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _FULL, served.wire.url, str(folder), stdout=subprocess.PIPE
-            )
+            child = await _child(served, folder, 2000)
             out, _ = await child.communicate()
         told, tasks = out.decode().splitlines()
         assert told.startswith(f"cannot write '{folder / str(TICKET) / 'a'}': File too large; ")
