@@ -78,6 +78,18 @@ def broken_off(answer: bytes, after: int) -> Handler:
     return step
 
 
+def in_two(answer: bytes) -> Handler:
+    """Return an answer that comes in two pieces."""
+
+    async def step(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer[: len(answer) // 2])
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(answer[len(answer) // 2 :])
+
+    return step
+
+
 def stalled(answer: bytes, after: int, begun: asyncio.Event | None = None) -> Handler:
     """Return an answer that stops after so many bytes of its body, with the connection left open."""
 
