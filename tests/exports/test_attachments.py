@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from tests.support.attachment_server import (
+    DETAIL,
     TICKET,
     Answer,
     Storage,
@@ -23,7 +24,7 @@ from tests.support.attachment_server import (
     storage,
 )
 from tests.support.mutations import creation
-from tests.support.raw_server import http, serving
+from tests.support.raw_server import data, http, serving
 from tests.support.sandbox_wire import Clock
 from workorder_async import Attachment, ConfigError, ExportError, TicketDetail
 from workorder_async.exports import attachments as module
@@ -211,7 +212,7 @@ class TestStale:
             new = [served.attachment(name, content) for name, content in (("a", b"11"), ("a", b"33"), ("b", b"22"))]
             served.details = [{"attachment": [vars_of(one) for one in new]}]
             assert await fetch(served, folder, served.detail(*old)) == Fetched(files=3, bytes=6)
-            assert len(served.requests("/workorder/api/ticket/detail")) == 1
+            assert len(served.requests(DETAIL)) == 1
         assert files(folder) == {"a": b"11", "b": b"22", "a (2)": b"33"}
 
     async def test_only_once(self, folder: Path) -> None:
@@ -241,13 +242,32 @@ class TestStale:
             assert await fetch(served, folder, served.detail(*old), concurrency=1) == Fetched(files=2, bytes=2)
             assert [len(served.requests(f"/f{number}")) for number in range(4)] == [1, 0, 0, 1]
 
+    async def test_same_urls(self, folder: Path) -> None:
+        """A platform whose URLs do not change is asked once for all files, and they are tried."""
+        clock = Clock()
+        async with storage(now=clock) as served, AttachmentFolder(folder, served.client, concurrency=2) as attachments:
+
+            async def answered_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                clock.now += 541
+                writer.write(http(b"1"))
+
+            async def read_again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                # Until both files wait for it.
+                await asyncio.sleep(0.1)
+                writer.write(data({"id": TICKET, "attachment": [vars_of(one) for one in listed]}))
+
+            listed = [served.attachment(name, b"1", answered_late) for name in "abcd"]
+            served.files[DETAIL] = [read_again]
+            assert await attachments.fetch(served.detail(*listed)) == Fetched(files=4, bytes=4)
+            assert len(served.requests(DETAIL)) == 1
+
     async def test_ticket_cannot_be_read(self, folder: Path) -> None:
         """The reason says so, for every file that needed it, after one reading."""
         async with storage() as served:
             old = [served.attachment(name, b"x", http("", "403 Forbidden")) for name in "ab"]
             served.details = [{"id": "none"}]
             fetched = await fetch(served, folder, served.detail(*old))
-            assert len(served.requests("/workorder/api/ticket/detail")) == 1
+            assert len(served.requests(DETAIL)) == 1
         assert [reason.partition(": ")[0] for reason in reasons(fetched).values()] == [
             "its URL is not good (HTTP 403), and the ticket could not be read again"
         ] * 2
@@ -677,6 +697,14 @@ class TestDisk:
                 with pytest.raises(ConfigError, match="cannot make the folder "):
                     async with AttachmentFolder(place, served.client):
                         pytest.fail("it was entered")
+
+    async def test_not_entered(self, folder: Path) -> None:
+        """Whoever closes it by hand need not enter it."""
+        async with storage() as served:
+            attachments = AttachmentFolder(folder, served.client)
+            assert await attachments.fetch(served.detail(served.attachment("a", b"1"))) == Fetched(files=1, bytes=1)
+            await attachments.aclose()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # noqa: ASYNC240
 
     async def test_ticket_folder(self, folder: Path) -> None:
         """A ticket's folder that cannot be made ends it."""

@@ -14,6 +14,7 @@ from workorder_async import Attachment, TicketDetail, WorkorderClient
 
 Answer = Handler | bytes
 TICKET = 1473
+DETAIL = "/workorder/api/ticket/detail"
 
 
 @define
@@ -48,7 +49,7 @@ class Storage:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the request that came last."""
         path = _path(self.wire.requests[-1])
-        if path.endswith("/detail"):
+        if path == DETAIL and path not in self.files:
             step: Answer = data({"id": TICKET, **self.details.pop(0)})
         else:
             steps = self.files.get(path, [http("", "404 Not Found")])
