@@ -188,6 +188,7 @@ async def test_strict(suffix: str, tmp_path: Path) -> None:
         report = await export_tickets(client, query, target)
         assert sandbox.requests.total() == requests
         assert is_of(target, await truth(client, query))
+        assert caught.value.report is not None
         assert caught.value.report.rows == report.rows
         again = await export_tickets(client, query, target, strict=True, verify=True, overwrite=True)
         assert again.exact
@@ -249,7 +250,7 @@ class _hooked:  # noqa: N801 - used like a function
         self._client.get_ticket_detail = first  # type: ignore[method-assign]
 
     async def __aexit__(self, *_: object) -> None:
-        del self._client.get_ticket_detail  # type: ignore[method-assign]
+        del self._client.get_ticket_detail
 
 
 @pytest.mark.parametrize(("times", "ends"), [(15, True), (16, False)])
