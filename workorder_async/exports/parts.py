@@ -57,7 +57,7 @@ class Parts(Protocol):
 class Output(Protocol):
     """Where bytes go."""
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytearray) -> None:
         """Write all of this."""
         ...
 
@@ -100,12 +100,12 @@ class GrowingFile:
                 return number
         return len(done)
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytearray) -> None:
         """Write all of this."""
         with _named(self._path):
-            written = 0
-            while written < len(content):
-                written += self._file.write(content[written:] if written else content)
+            view = memoryview(content)
+            while view:
+                view = view[self._file.write(view) :]
 
     def sync(self) -> None:
         """Have it on disk."""
@@ -143,7 +143,7 @@ class Stream:
             self._check()
             time.sleep(_NAP)
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytearray) -> None:
         """Write all of this."""
         with _named(self._path):
             view = memoryview(content)
@@ -199,7 +199,7 @@ class Lines:
         return taken
 
     def _write(self, content: bytearray) -> None:
-        self._output.write(bytes(content))
+        self._output.write(content)
         self._end += len(content)
         self._crc = zlib.crc32(content, self._crc)
 
