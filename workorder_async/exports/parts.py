@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from attrs import evolve
 
 from workorder_async.durable import sync_folder
+from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest, note_of, part_of
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, Sink, Store
@@ -145,10 +146,13 @@ class Stream:
 
     def write(self, content: bytearray) -> None:
         """Write all of this."""
-        with _named(self._path):
-            view = memoryview(content)
+        view = memoryview(content)
+        try:
             while view:
                 view = view[self._write(view) :]
+        except OSError as error:
+            name = str(self._path) if self._is_own else "stdout"
+            raise ExportError(f"cannot write to {name}: {error.strerror}; it got only part of the tickets") from error
 
     def _write(self, view: memoryview) -> int:
         if sys.platform == "win32" or not self._waits:
@@ -278,5 +282,5 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = "stdout" if str(path) == "-" else str(path)
+        error.filename = str(path)
         raise
