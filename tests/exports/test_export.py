@@ -11,7 +11,16 @@ from attrs import evolve
 from tests.support.export_rows import as_read, cells, read_back
 from tests.support.exports import SUFFIXES, content, is_of, truth
 from tests.support.mutations import creation
-from workorder_async import ConfigError, DecodeError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
+from workorder_async import (
+    AuthenticationError,
+    ConfigError,
+    DecodeError,
+    ExportError,
+    Sandbox,
+    TicketQuery,
+    TicketStatus,
+    WorkorderClient,
+)
 from workorder_async.exports import AttachmentCounts, ExportProgress, InexactExportError, export_tickets
 from workorder_async.sandbox import Fault
 
@@ -283,6 +292,15 @@ async def test_texts_are_counted(tmp_path: Path) -> None:
     assert not loose.changes
     assert content(tmp_path / "t.csv")[:3] == b"\xef\xbb\xbf"  # type: ignore[index]
     assert content(tmp_path / "u.csv")[:2] == b"id"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+async def test_no_plan(resume: bool, tmp_path: Path) -> None:
+    """An export that ends before it has a plan leaves nothing."""
+    async with Sandbox(tickets=5, faults=[Fault("401")]) as sandbox, sandbox.client() as client:
+        with pytest.raises(AuthenticationError):
+            await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", resume=resume)
+    assert os.listdir(tmp_path) == []
 
 
 async def test_bad_rows(tmp_path: Path) -> None:

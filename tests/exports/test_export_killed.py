@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
@@ -169,7 +170,9 @@ async def test_another_export(name: str, tmp_path: Path) -> None:
             assert sorted(set(os.listdir(tmp_path)) - {"folder"}) == [target.name]
 
 
-@pytest.mark.parametrize("damage", ["part cut", "part changed", "part gone", "line torn", "line wrong", "head torn"])
+@pytest.mark.parametrize(
+    "damage", ["part cut", "part changed", "part long", "part gone", "line torn", "line wrong", "head torn"]
+)
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv.zst", ".xlsx"])
 async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
     """What is not as the manifest says is read again; a torn head, before which there is no part, is begun anew."""
@@ -185,6 +188,8 @@ async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
                 part.write_bytes(rows[: end - 1])
             case "part changed":
                 part.write_bytes(rows[: end - 1] + bytes([rows[end - 1] ^ 1]) + rows[end:])
+            case "part long":
+                part.write_bytes(rows[:end] + b"\0" * 2_000_000)
             case "part gone":
                 part.unlink()
             case "line torn":
@@ -194,8 +199,13 @@ async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
             case "head torn":
                 manifest.write_bytes(lines[0][:-1])
                 part.unlink()
-        report = await export_tickets(client, TicketQuery(), target)
-        assert report.windows_resumed == (0 if damage in {"part gone", "head torn"} else 1)
+
+        def told(progress: ExportProgress) -> None:
+            assert all(orjson.loads(line) for line in manifest.read_bytes().splitlines())
+
+        report = await export_tickets(client, TicketQuery(), target, on_progress=told)
+        kept = {"part gone": 0, "head torn": 0, "part long": 2}.get(damage, 1)
+        assert report.windows_resumed == kept
         assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
 
