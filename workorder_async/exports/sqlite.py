@@ -38,7 +38,6 @@ class SqliteStore:
 
     def __init__(self, path: Path, model: type) -> None:
         self.changes: TextChanges = TextChanges()
-        self._committed = self.changes
         self._tables = _table("tickets", model, ())
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         with _disk(path):
@@ -74,10 +73,10 @@ class SqliteStore:
 
     def begin_window(self) -> None:
         """Begin a transaction; what was written since the last commit is gone."""
+        self.changes = TextChanges()
         with _disk(self._path):
             self._roll_back()
             self._database.execute("BEGIN IMMEDIATE")
-        self.changes = self._committed
 
     def write(self, rows: Sequence[Record]) -> None:
         """Add a page of rows; a ticket that is there already is replaced, with all that belongs to it."""
@@ -114,7 +113,6 @@ class SqliteStore:
         with _disk(self._path):
             self._database.execute(f"INSERT INTO {_WINDOWS} VALUES (?, ?)", (window, note))  # noqa: S608
             self._database.execute("COMMIT")
-        self._committed = self.changes
 
     def finish(self) -> None:
         """Add the indexes, which is faster once all rows are there, and forget the windows."""
