@@ -1,8 +1,8 @@
 """`workorder export`: tickets to a file of JSON Lines that has its name only once it is complete."""
 
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -20,6 +20,7 @@ from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
 from workorder_async.models import JSON, TicketQuery
 from workorder_async.protocol.codec import encode, to_json
+from workorder_async.walk_report import WalkReport, together
 from workorder_async.walks.options import WalkOptions
 
 if TYPE_CHECKING:
@@ -52,31 +53,34 @@ def export(
     """
     if not output.strip() or output.endswith("/"):
         raise ConfigError(f"--output {output!r} names no file; name one, or - for stdout")
-    query = filters.query()
+    queries = filters.queries()
     options = WalkOptions(
         page_size=page_size,
         concurrency=concurrency,
         verify=verify,
         on_bad_row="skip" if skip_bad_rows else "raise",
     )
-    return run(_export(connection.client(), query, output, options, raw=raw))
+    return run(_export(connection.client(), queries, output, options, raw=raw))
 
 
 async def _export(
-    client: "WorkorderClient", query: TicketQuery, output: str, options: WalkOptions, *, raw: bool
+    client: "WorkorderClient", queries: Sequence[TicketQuery], output: str, options: WalkOptions, *, raw: bool
 ) -> int:
     started = perf_counter()
     to_stdout = output == "-"
-    async with client, client.walk(query, **options) as walk:
-        if to_stdout:
-            with Bar("exporting", shown=not sys.stdout.isatty()) as bar:
-                tickets = await write_lines(walk, None, bar, raw=raw)
-        else:
-            with written_whole(Path(output)) as file, Bar("exporting", shown=not file.isatty()) as bar:
-                tickets = await write_lines(walk, file, bar, raw=raw)
+    tickets, reports = 0, list[WalkReport]()
+    async with client:
+        with (
+            nullcontext() if to_stdout else written_whole(Path(output)) as file,
+            Bar("exporting", shown=not (file or sys.stdout).isatty()) as bar,
+        ):
+            for query in queries:
+                async with client.walk(query, **options) as walk:
+                    tickets += await write_lines(walk, file, bar, raw=raw)
+                reports.append(walk.report)
     seconds = perf_counter() - started
     place = "" if to_stdout else f" to {output}"
-    report = walk.report
+    report = together(reports) if len(reports) > 1 else reports[0]
     note(f"exported {tickets:,} tickets{place} in {seconds:.1f} s ({tickets / seconds:,.0f} tickets/s)")
     for row in report.skipped:
         which = "a ticket without a number" if row.id is None else f"ticket {row.id}"
