@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere
+from tests.support.raw_server import http, serving
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.cli.filters import OtherTicketFilters, TicketFilters
 from workorder_async.cli.times import Time
@@ -143,3 +145,23 @@ def test_a_batch_of_two_statuses_has_each_ticket_once(workorder: Workorder) -> N
     words = ["close", "--closer-id", 1, "--closer-name", "x", "--dry-run", "--json"]
     shown = workorder(*words, "--status", "processing,pending").rows
     assert sorted(row["request"]["id"] for row in shown) == sorted(row["id"] for row in of_both)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "--json"],
+        ["list", "--json", "--limit", "0"],
+        ["close", "--closer-id", "1", "--closer-name", "x", "--dry-run", "--json"],
+        ["export", "-"],
+    ],
+)
+def test_a_ticket_that_both_lists_show_comes_once(workorder: Workorder, words: list[str]) -> None:
+    """A ticket that was pending, and is processing once that list is read, is shown, changed or written once."""
+    page = {"tickets": [{"id": 7}], "pagination": {"page_size": 100, "total": 1}}
+    with elsewhere(serving(http(orjson.dumps({"errno": 10000, "data": page})))) as wire:
+        ran = workorder(*words, "--status", "pending,processing", "--base-url", wire.url)
+        asked = b"".join(wire.requests)
+    assert (ran.code, len(ran.rows)) == (0, 1)
+    assert b'"status":1' in asked
+    assert b'"status":2' in asked

@@ -11,6 +11,7 @@ times.py           times as people write them
 values.py          other values as people write them: whole numbers, texts, files
 attachments.py     the files that a command uploads
 interrupting.py    what becomes of a creation when Ctrl-C comes
+exporting.py       how far an export is, and what came of it
 completeness.py    why a list may not be complete
 checks.py          the checks of `workorder doctor`
 failures.py        what a failure is: a sentence, a hint, an exit code

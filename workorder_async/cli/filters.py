@@ -68,6 +68,11 @@ class TicketFilters:
         statuses = [None] if self.status is None else _statuses(self.status)
         return tuple(self._query(status) for status in statuses)
 
+    def steady_times(self) -> list[str]:
+        """Return options in place of those whose time is another one tomorrow."""
+        times = (self.created_start, self.created_end)
+        return [steady for time in times if time is not None and (steady := time.steady())]
+
     def _query(self, status: TicketStatus | None) -> TicketQuery:
         start, end = self.created_start, self.created_end
         try:

@@ -20,6 +20,7 @@ import re
 from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from time import time
 from typing import Final
 
@@ -49,18 +50,30 @@ _LEEWAY: Final = 60
 
 @frozen
 class Time:
-    """A time of a command line, as it was written, and the option that it was written for."""
+    """A time of a command line, as it was written, and the option that it was written for. It is read once."""
 
     text: str
     option: str
 
     def first(self) -> int:
         """Return the first second of it. Raises `ConfigError` that names the option and the right spelling."""
-        return _span(self.text, self.option)[0]
+        return self._span[0]
 
     def last(self) -> int:
         """Return the last second of it. Raises likewise."""
-        return _span(self.text, self.option)[1]
+        return self._span[1]
+
+    def steady(self) -> str:
+        """Return the option with a time that means the same tomorrow; "" where it was written so."""
+        word = self.text.strip().lower()
+        if word != "now" and word not in _DAYS and not _AGO.fullmatch(word):
+            return ""
+        pattern = "%Y-%m-%dT%H:%M:%S" if word == "now" else "%Y-%m-%d"
+        return f"{self.option} {_in_china(self.first()):{pattern}}"
+
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        return _span(self.text, self.option)
 
 
 def as_written(_: object, tokens: Sequence[Token]) -> Time:
@@ -83,9 +96,9 @@ def _span(text: str, option: str) -> tuple[int, int]:
     word = text.strip()
     low = word.lower()
     if low == "now":
-        return (int(time()),) * 2
+        return _second(int(time()))
     if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
-        return (_seconds(word, text, option),) * 2
+        return _second(_seconds(word, text, option))
     today = _in_china(time()).date()
     if low in _DAYS:
         return _days(today - timedelta(_DAYS[low]))
@@ -116,7 +129,11 @@ def _in_the_calendar(word: str) -> tuple[int, int]:
         return _days(date.fromisoformat(word))
     except ValueError:
         at = datetime.fromisoformat(word)
-    return (int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1),) * 2
+    return _second(int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1))
+
+
+def _second(at: int) -> tuple[int, int]:
+    return at, at
 
 
 def _days(first: date, last: date | None = None) -> tuple[int, int]:
