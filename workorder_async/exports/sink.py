@@ -45,7 +45,7 @@ class Store(Protocol):
 
     @property
     def changes(self) -> TextChanges:
-        """What was changed in the rows that were committed, and in those of the open window."""
+        """What was changed in the rows of the window that was begun last."""
         ...
 
     @property

@@ -73,6 +73,7 @@ class SqliteStore:
 
     def begin_window(self) -> None:
         """Begin a transaction; what was written since the last commit is gone."""
+        self.changes = TextChanges()
         with _disk(self._path):
             self._roll_back()
             self._database.execute("BEGIN IMMEDIATE")

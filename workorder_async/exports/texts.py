@@ -49,6 +49,9 @@ class TextChanges:
         return self != TextChanges()
 
 
+UNCHANGED: Final = TextChanges()
+
+
 def without_surrogates(cells: Iterable[Value]) -> tuple[tuple[Value, ...], TextChanges]:
     """Return a row whose texts have UTF-8 bytes, and how many cells were changed for it."""
     made: list[Value] = []

@@ -1,0 +1,95 @@
+"""Full records of the tickets of a window: read some at a time, given in the list's order, told where they are gone."""
+
+import asyncio
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from workorder_async.client.client import WorkorderClient
+from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
+from workorder_async.models import TicketDetail
+from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
+
+#: So many tickets in a row that are refused with one errno are no matter of these tickets.
+REFUSED_IN_A_ROW = 16
+
+
+@define
+class Missing:
+    """The tickets of a window of which there is no full record."""
+
+    gone: list[int] = field(factory=list)
+    gone_tickets: int = 0
+    skipped: list[SkippedRow] = field(factory=list)
+    skipped_rows: int = 0
+
+    def note_gone(self, id: int) -> None:
+        """Note a ticket that was refused."""
+        self.gone_tickets += 1
+        if len(self.gone) < SKIPPED_ROWS_NAMED:
+            self.gone.append(id)
+
+    def note_skipped(self, id: int, error: DecodeError) -> None:
+        """Note a ticket that cannot be read."""
+        self.skipped_rows += 1
+        if len(self.skipped) < SKIPPED_ROWS_NAMED:
+            self.skipped.append(SkippedRow(id, error.path, error.expected, error.got))
+
+
+class Details:
+    """Reads full records, at most `concurrency` at a time.
+
+    A ticket that is gone by now (`NotFoundError`, or any other refusal that is about this ticket) is left out and told.
+    Sixteen refusals in a row with one errno that nobody gave a meaning are not about the tickets: the last is raised.
+    """
+
+    def __init__(self, client: WorkorderClient, concurrency: int, *, skips_bad_rows: bool) -> None:
+        self._client = client
+        self._slots = asyncio.Semaphore(concurrency)
+        self._skips = skips_bad_rows
+        self._errno, self._refused = 0, 0
+        #: Requests so far.
+        self.requests = 0
+
+    async def read(self, ids: Sequence[int], missing: Missing) -> list[TicketDetail]:
+        """Return the records of these tickets, in their order; what is not there goes to `missing`."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(id)) for id in ids]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        found = []
+        for id, task in zip(ids, tasks, strict=True):
+            result = task.result()
+            self._check(result)
+            if isinstance(result, TicketDetail):
+                found.append(result)
+            elif isinstance(result, DecodeError):
+                missing.note_skipped(id, result)
+            else:
+                missing.note_gone(id)
+        return found
+
+    async def _one(self, id: int) -> TicketDetail | ApiError | DecodeError:
+        async with self._slots:
+            self.requests += 1
+            try:
+                return await self._client.get_ticket_detail(id)
+            except (AuthenticationError, RateLimitedError):
+                raise
+            except ApiError as error:
+                return error
+            except DecodeError as error:
+                if not self._skips:
+                    raise
+                return error
+
+    def _check(self, result: TicketDetail | ApiError | DecodeError) -> None:
+        """Count refusals in a row."""
+        if not isinstance(result, ApiError) or isinstance(result, NotFoundError):
+            self._refused = 0
+            return
+        self._refused = self._refused + 1 if result.errno == self._errno else 1
+        self._errno = result.errno
+        if self._refused >= REFUSED_IN_A_ROW:
+            raise result

@@ -1,0 +1,277 @@
+"""An export, from its arguments to a file that has its name: plans windows, reads them, has each of them durable.
+
+    opened      the manifest is locked and read; a new one gets a head with the plan
+    read        one walk over the windows that are missing, newest first; each is durable before the next one is
+    made        rows become the file that was asked for, where its format cannot grow
+    named       the file gets its name; nothing else is left
+
+A call that was cut short at any moment is gone on with by the same call.
+"""
+
+import shutil
+from contextlib import ExitStack, closing
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from time import perf_counter
+from typing import Unpack
+
+from workorder_async.client.client import WorkorderClient
+from workorder_async.durable import rename_whole
+from workorder_async.errors import ExportError
+from workorder_async.exports.disk import Disk
+from workorder_async.exports.manifest import Head, Manifest, Named, said_of
+from workorder_async.exports.options import ExportOptions, ExportSettings, WhatToExport, queries_of
+from workorder_async.exports.parts import GrowingFile, Lines, Parts, Stream, Tables
+from workorder_async.exports.reading import Progress, Reading
+from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
+from workorder_async.exports.sink import Store
+from workorder_async.exports.targets import Target, target_of
+from workorder_async.exports.texts import UNCHANGED, TextChanges
+from workorder_async.models import PageRequest, TicketQuery
+from workorder_async.walks.options import WalkSettings
+
+
+async def export_tickets(
+    client: WorkorderClient, query: WhatToExport, target: "str | PathLike[str]", **options: Unpack[ExportOptions]
+) -> ExportReport:
+    """Write all tickets that match to a file, each once, and say whether the result is exact.
+
+    `query` is one query or several, one after the other. `target` names the file; its suffix says the format: .jsonl
+    and .csv, both also with .gz or .zst, .parquet, .sqlite or .db, .xlsx. `-` is stdout. `options` are those of
+    `ExportOptions`.
+
+    **Going on.** The file has its name only once it is complete. Until then rows are in TARGET.part, and
+    TARGET.manifest remembers which windows of created time are on disk there. Whatever ends a call, be it Ctrl-C, a
+    full disk or `kill -9`: the same call again reads what is missing, and ends in the file that an undisturbed call
+    would have made. What differs from the call that began it (query, host, format, options that change the file) is
+    refused, and so is a file that another process is writing. A query without an end ends when the export began. What
+    goes to stdout, a pipe or a device cannot be gone on with.
+
+    **Exact.** As for `client.walk`: `report.exact` is true only where each window is. With `detail=True` a ticket that
+    is refused when its full record is asked for is left out, told in `report.gone`, and the result is not exact. With
+    `strict=True` an inexact result is an `InexactExportError` with the report. Its rows stay in TARGET.part:
+    the same call raises again, without a request; with `strict=False` it takes them as they are, with `resume=False` it
+    begins anew.
+
+    Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` where the disk does
+    not do its part, and what every request may raise. Memory does not grow with the number of tickets, but for their
+    ids where several queries are given.
+    """
+    settings = ExportSettings(**options)
+    queries = queries_of(query)
+    WalkSettings(**settings.walk)
+    PageRequest(queries[0], 1, settings.page_size)
+    async with Disk() as disk:
+        place = await disk.run(partial(target_of, target, settings.format))
+        return await _Export(client, queries, place, settings, disk).run()
+
+
+class _Export:
+    """One call of an export."""
+
+    def __init__(
+        self,
+        client: WorkorderClient,
+        queries: tuple[TicketQuery, ...],
+        target: Target,
+        settings: ExportSettings,
+        disk: Disk,
+    ) -> None:
+        self._client = client
+        self._queries = queries
+        self._target = target
+        self._settings = settings
+        self._disk = disk
+        self._began = perf_counter()
+        # Entered in the thread: what it opened is closed, even where nobody waited for it.
+        self._opened = ExitStack()
+        self._sink = partial(
+            target.format.sink,
+            detail=settings.is_detailed,
+            raw=settings.raw,
+            bom=settings.csv_bom,
+            defuse=settings.csv_defuse,
+        )
+        self._sink()  # refuses what it cannot be
+        self._head = self._new_head()
+
+    def _new_head(self) -> Head:
+        settings, format = self._settings, self._target.format
+        columns = format.columns(detail=settings.is_detailed)
+        folder = settings.attachments
+        return Head(
+            platform=self._client.base_url,
+            queries=tuple(map(said_of, self._queries)),
+            format=format.name,
+            columns=() if settings.raw else columns.names,
+            raw=settings.raw,
+            detail=settings.is_detailed,
+            attachments=None if folder is None else str(Path(folder).absolute()),
+            csv_bom=settings.csv_bom,
+            csv_defuse=settings.csv_defuse,
+        )
+
+    async def run(self) -> ExportReport:
+        """Do all of it."""
+        try:
+            return await (self._to_stream() if self._target.is_stream else self._to_file())
+        finally:
+            await self._disk.at_last(self._opened.close)
+
+    async def _to_stream(self) -> ExportReport:
+        output = await self._disk.run(self._open_stream)
+        parts = Lines(output, self._sink)
+        await self._read(parts, await self._plan())
+        return self._checked(self._report(parts.done, parts.done[-1].end))
+
+    async def _to_file(self) -> ExportReport:
+        manifest = await self._disk.run(self._open_manifest)
+        if manifest.named is not None and manifest.named.is_at(self._target.path):
+            # Killed after the file got its name: nothing is left to do but to clear away.
+            return await self._disk.run(partial(self._end, manifest, manifest.named, len(manifest.parts)))
+        head = manifest.head
+        if head is None:
+            head = await self._plan()
+            await self._disk.run(partial(manifest.begin, head))
+        parts = await self._disk.run(partial(self._open_parts, manifest))
+        progress = await self._read(parts, head)
+        self._checked(self._report(manifest.parts, 0, progress.resumed_windows))
+        named = await self._make(parts, progress)
+        return await self._disk.run(partial(self._name, manifest, named, progress.resumed_windows))
+
+    async def _plan(self) -> Head:
+        """Plan the windows of each query."""
+        most = self._settings.max_tickets
+        plans = [await self._client.plan_windows(query, max_tickets=most) for query in self._queries]
+        return self._head.planned(plans)
+
+    # In the disk's thread
+
+    def _open_stream(self) -> Stream:
+        return self._opened.enter_context(closing(Stream(self._target.path, self._disk.check)))
+
+    def _open_manifest(self) -> Manifest:
+        target, settings = self._target, self._settings
+        if not (settings.overwrite or target.manifest.exists()):
+            target.refuse_existing()
+        manifest = Manifest(target.manifest, resume=settings.resume)
+        self._opened.callback(_let_go, manifest)
+        self._check_manifest(manifest)
+        return manifest
+
+    def _check_manifest(self, manifest: Manifest) -> None:
+        """Refuse what is not to be gone on with; without `resume` clear it away."""
+        target, settings = self._target, self._settings
+        if manifest.head is not None:
+            differences = manifest.head.differences(self._head)
+            if differences:
+                raise ExportError(
+                    f"{str(target.manifest)!r} is of another export: {differences}; say the same again to go on with "
+                    "it, or begin anew with resume=False"
+                )
+        is_named = manifest.named is not None and manifest.named.is_at(target.path)
+        if not settings.overwrite and not is_named:
+            target.refuse_existing()
+        if not settings.resume:
+            for path in target.leftovers():
+                _remove(path)
+            manifest.clear()
+        elif manifest.head is None and target.part.exists():
+            raise ExportError(
+                f"{str(target.part)!r} is there, and no manifest says what it is; move it away, or begin anew with "
+                "resume=False"
+            )
+
+    def _open_parts(self, manifest: Manifest) -> Parts:
+        target, parts = self._target, manifest.parts
+        if manifest.named is not None:
+            manifest.keep(len(parts))
+        if target.format.way == "database":
+            store = self._open_store()
+            if store.finished and manifest.head is not None and len(parts) < len(manifest.head.windows):
+                store.close()
+                _remove(target.part)
+                store = self._open_store()
+            return Tables(store, manifest)
+        file = self._opened.enter_context(closing(GrowingFile(target.part, parts, self._disk.check)))
+        if file.kept < len(parts):
+            manifest.keep(file.kept)
+        return Lines(file, self._sink, manifest)
+
+    def _open_store(self) -> Store:
+        store = self._target.format.store(self._target.part, detail=self._settings.is_detailed)
+        return self._opened.enter_context(closing(store))
+
+    def _name(self, manifest: Manifest, named: Named, resumed: int) -> ExportReport:
+        """Give the file its name, and clear away."""
+        target = self._target
+        if not self._settings.overwrite:
+            target.refuse_existing(is_late=True)
+        manifest.name(named)
+        rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
+        return self._end(manifest, named, resumed)
+
+    def _end(self, manifest: Manifest, named: Named, resumed: int) -> ExportReport:
+        for path in self._target.leftovers():
+            _remove(path)
+        manifest.remove()
+        return self._report(manifest.parts, named.named[1], resumed, named.changes)
+
+    # What comes of it
+
+    async def _read(self, parts: Parts, head: Head) -> Progress:
+        """Read the windows that are missing."""
+        windows = head.windows_of(self._queries)
+        progress = Progress(windows, parts, self._settings.on_progress, self._began)
+        seen = {id for part in parts.done for id in part.ids} if len(self._queries) > 1 else None
+        reading = Reading(self._client, self._settings, self._disk, parts=parts, progress=progress, seen=seen)
+        await reading.read(windows[len(parts.done) :], len(parts.done))
+        return progress
+
+    async def _make(self, parts: Parts, progress: Progress) -> Named:
+        """Make the file that is to get its name, of what is durable; it is on disk then."""
+        target = self._target
+        if target.format.way != "staged":
+            if isinstance(parts, Tables):
+                await self._disk.run(parts.finish)
+            return await self._disk.run(partial(Named.of, target.part, UNCHANGED))
+        rows = [0]
+
+        def told(count: int) -> None:
+            self._disk.check()
+            rows[0] = count
+
+        detail = self._settings.is_detailed
+        convert = partial(target.format.convert, target.part, target.converted, told, detail=detail)
+        converted = await self._disk.run(convert, lambda: progress.tell("converting", rows[0]))
+        return await self._disk.run(partial(Named.of, target.converted, converted.changes))
+
+    def _report(self, parts: list[Part], size: int, resumed: int = 0, changes: TextChanges = UNCHANGED) -> ExportReport:
+        seconds = perf_counter() - self._began
+        return report_of(parts, self._target.path, size, changes, resumed=resumed, seconds=seconds)
+
+    def _checked(self, report: ExportReport) -> ExportReport:
+        """Return the report. With `strict` raises `ExportError` where it is not exact."""
+        if not self._settings.strict or report.exact:
+            return report
+        part = str(self._target.part)
+        kept = f"the rows stay in {part!r}; strict=False takes them as they are, resume=False begins anew"
+        if self._target.is_stream:
+            kept = "its rows are written, and not to be relied on"
+        raise InexactExportError(f"the export is not exact: {report.reason}; {kept}", report=report)
+
+
+def _let_go(manifest: Manifest) -> None:
+    """Close a manifest; one that says nothing is taken away."""
+    if manifest.head is None:
+        _remove(manifest.path)
+    manifest.close()
+
+
+def _remove(path: Path) -> None:
+    """Take a file or a folder away, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

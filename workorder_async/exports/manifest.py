@@ -1,0 +1,238 @@
+"""What an export remembers: a head that says which export it is, then a line for each window that is on disk.
+
+    {"manifest":"workorder_async","version":1,"platform":...,"queries":[...],"format":...,"windows":[...]}
+    {"window":0,"rows":5000,"end":1890432,"crc":3735928559,"exact":true,...}
+    {"window":1,...}
+    {"named":[inode, size],...}                                    written just before the file gets its name
+
+Times in the head are absolute. A query without an end is kept as it was given, and beside it the end that the plan
+froze: whoever comes tomorrow asks the same query, and goes on with the windows of yesterday's plan.
+
+A line is added when what it tells of is on disk, and is itself on disk before the next window is. A torn last line, as
+a crash leaves it, is dropped. So is everything from the first line on that cannot be read: its windows are read again.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+from attrs import evolve, fields_dict, frozen
+from cattrs import Converter
+
+from workorder_async.durable import InUseError, LockedFile, MovedError
+from workorder_async.errors import ConfigError, ExportError
+from workorder_async.exports.report import Part
+from workorder_async.exports.texts import UNCHANGED, TextChanges
+from workorder_async.models import TicketQuery
+from workorder_async.protocol.codec import encode, to_json
+from workorder_async.walks.windows import Window
+
+#: Of this layout, and of the bytes that each format is written in: raised when either changes.
+VERSION: Final = 1
+_KIND: Final = "workorder_async"
+_BEGINS: Final = b'{"manifest":"workorder_async",'
+_CONVERTER: Final = Converter()
+#: Of a head, what the windows are; all else says which export it is.
+_PLAN: Final = ("ends", "windows")
+
+
+@frozen(kw_only=True)
+class Head:
+    """Which export it is: another one is not gone on with."""
+
+    manifest: str = _KIND
+    version: int = VERSION
+    platform: str
+    queries: tuple[dict[str, Any], ...]
+    format: str
+    columns: tuple[str, ...]
+    raw: bool
+    detail: bool
+    attachments: str | None
+    csv_bom: bool
+    csv_defuse: bool
+    ends: tuple[int | None, ...] = ()
+    """Where the plan of each query ends."""
+    windows: tuple[tuple[int, int | None, int | None, int], ...] = ()
+    """Number of the query, start, end and total of each window, in the order in which they are read."""
+
+    def planned(self, plans: list[list[Window]]) -> Self:
+        """Return the head with the plans of its queries; each plan is read from its last window to its first."""
+        return evolve(
+            self,
+            ends=tuple(plan[0].query.created_end for plan in plans),
+            windows=tuple(
+                (number, window.start, window.end, window.total)
+                for number, plan in enumerate(plans)
+                for window in reversed(plan)
+            ),
+        )
+
+    def windows_of(self, queries: tuple[TicketQuery, ...]) -> list[Window]:
+        """Return the windows of these queries."""
+        frozen = [evolve(query, created_end=end) for query, end in zip(queries, self.ends, strict=True)]
+        return [Window(frozen[number], start, end, total) for number, start, end, total in self.windows]
+
+    def differences(self, other: "Head") -> str:
+        """Say in which points another one is another export; "" if in none."""
+        names = [name for name in fields_dict(Head) if name not in _PLAN]
+        return "; ".join(
+            f"{name} was {_said(before)}, and is {_said(now)}"
+            for name in names
+            if (before := getattr(self, name)) != (now := getattr(other, name))
+        )
+
+
+@frozen(kw_only=True)
+class Named:
+    """A file that is about to get its name, or has it."""
+
+    named: tuple[int, int]
+    """Its inode and its size, by which it is told from any other file of that name."""
+    changes: TextChanges = UNCHANGED
+    """What its conversion changed."""
+
+    @classmethod
+    def of(cls, path: Path, changes: TextChanges) -> Self:
+        """Return what tells this file."""
+        found = path.stat()
+        return cls(named=(found.st_ino, found.st_size), changes=changes)
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether that file has this name."""
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        return self.named == (found.st_ino, found.st_size)
+
+
+class Manifest:
+    """A manifest, locked until it is closed; made if there is none. One thread uses it at a time.
+
+    `head` is None in a new one; with `resume` False none is read. Raises `ExportError` where another process has it or
+    nobody can read it, `ConfigError` where it cannot be made.
+    """
+
+    def __init__(self, path: Path, *, resume: bool = True) -> None:
+        self.path = path
+        self.head: Head | None = None
+        self.parts: list[Part] = []
+        self.named: Named | None = None
+        # Where each line ends.
+        self._ends: list[int] = []
+        try:
+            self._file = LockedFile(path)
+        except (InUseError, MovedError):
+            raise ExportError(
+                f"{str(path)!r} is in use: another process exports to the same file; wait for its end"
+            ) from None
+        except (OSError, ValueError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise ConfigError(f"cannot write {str(path)!r}: {why}; choose another place for the target") from None
+        try:
+            self._read(resume=resume)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self, *, resume: bool) -> None:
+        for line in self._file.lines():
+            if not self._ends and not (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
+                raise ExportError(
+                    f"{str(self.path)!r} is no manifest of an export; move it away, or choose another target"
+                )
+            if not resume:
+                return
+            try:
+                self._take_in(line)
+            except ExportError:
+                raise
+            except Exception:  # noqa: BLE001 - torn, in whatever way
+                break
+            self._ends.append((self._ends[-1] if self._ends else 0) + len(line))
+        self._file.cut(self._ends[-1] if self._ends else 0)
+
+    def _take_in(self, line: bytes) -> None:
+        if not line.endswith(b"\n") or self.named is not None:
+            raise ValueError("torn")
+        value = orjson.loads(line)
+        if self.head is None:
+            if value["version"] != VERSION:
+                raise ExportError(
+                    f"{str(self.path)!r} was written by another version of this library ({value['version']}, not "
+                    f"{VERSION}); end the export with that one, or begin anew with resume=False"
+                )
+            self.head = _CONVERTER.structure(value, Head)
+        elif "named" in value:
+            self.named = _CONVERTER.structure(value, Named)
+        else:
+            part = _CONVERTER.structure(value, Part)
+            if part.window != len(self.parts):
+                raise ValueError("out of turn")
+            self.parts.append(part)
+
+    def begin(self, head: Head) -> None:
+        """Write the head."""
+        self._append(head)
+        self.head = head
+
+    def add(self, part: Part) -> None:
+        """Remember a window; its rows are on disk."""
+        self._append(part)
+        self.parts.append(part)
+
+    def name(self, named: Named) -> None:
+        """Remember that a file is about to get its name."""
+        self._append(named)
+        self.named = named
+
+    def _append(self, line: Head | Part | Named) -> None:
+        content = to_json(_CONVERTER.unstructure(line)) + b"\n"
+        try:
+            self._file.append(content)
+        except OSError as error:
+            error.filename = error.filename or str(self.path)
+            raise
+        self._ends.append(self._file.size)
+
+    def keep(self, parts: int) -> None:
+        """Forget all windows but the first so many, and that a file was to get its name."""
+        del self.parts[parts:]
+        del self._ends[parts + 1 :]
+        self.named = None
+        self._file.cut(self._ends[-1])
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._file.cut(0)
+        self.head, self.named, self.parts, self._ends = None, None, [], []
+
+    def remove(self) -> None:
+        """Take it away, while nobody else can have it."""
+        os.unlink(self.path)
+
+    def close(self) -> None:
+        """Unlock it."""
+        self._file.close()
+
+
+def said_of(query: TicketQuery) -> dict[str, Any]:
+    """Return a query as a head has it."""
+    said: dict[str, Any] = orjson.loads(to_json(encode(query)))
+    return said
+
+
+def note_of(part: Part) -> str:
+    """Return a window's line, for a database that keeps it beside the rows."""
+    return to_json(_CONVERTER.unstructure(part)).decode()
+
+
+def part_of(note: str) -> Part:
+    """Return the window that a note tells of."""
+    return _CONVERTER.structure(orjson.loads(note), Part)
+
+
+def _said(value: object) -> str:
+    return to_json(value).decode() if not isinstance(value, str) else repr(value)  # type: ignore[arg-type]

@@ -1,0 +1,254 @@
+"""What makes a window durable: a file of lines that grows, a stream, or a database.
+
+All of them take rows in the event loop, and give work to be done in the disk's thread: one piece at a time, in order.
+Rows are on disk before the window's line in the manifest is; a stream has no manifest.
+"""
+
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from typing import Final, Protocol
+
+from attrs import evolve
+
+from workorder_async.exports.manifest import Manifest, note_of, part_of
+from workorder_async.exports.report import Part
+from workorder_async.exports.sink import Record, Sink, Store
+
+#: So much is held before it is written.
+_BYTES_AT_ONCE: Final = 1 << 20
+_ROWS_AT_ONCE: Final = 1000
+_BYTES_CHECKED: Final = 1 << 20
+
+
+class Parts(Protocol):
+    """The windows of an export that are durable, and the one that is being written."""
+
+    @property
+    def done(self) -> list[Part]:
+        """The windows that are durable, in order."""
+        ...
+
+    def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
+        """Take rows of the window; return work for the thread once there is enough."""
+        ...
+
+    def end_window(self, part: Part) -> Callable[[], object]:
+        """Return the work for the thread that makes the window durable, and adds it to `done`."""
+        ...
+
+
+class Output(Protocol):
+    """Where bytes go."""
+
+    def write(self, content: bytes) -> None:
+        """Write all of this."""
+        ...
+
+    def sync(self) -> None:
+        """Have it on disk, where there is one."""
+        ...
+
+
+class GrowingFile:
+    """A file that is added to; what comes after its last durable window was cut off."""
+
+    def __init__(self, path: Path, done: Sequence[Part], check: Callable[[], None]) -> None:
+        self._path = path
+        self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+")
+        try:
+            #: How many of the windows are there as they were written.
+            self.kept = self._count(done, check)
+            self._file.truncate(self._file.seek(done[self.kept - 1].end if self.kept else 0))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _count(self, done: Sequence[Part], check: Callable[[], None]) -> int:
+        position = 0
+        for number, part in enumerate(done):
+            crc = 0
+            while position < part.end:
+                check()
+                content = self._file.read(min(_BYTES_CHECKED, part.end - position))
+                if not content:
+                    return number
+                crc = zlib.crc32(content, crc)
+                position += len(content)
+            if crc != part.crc:
+                return number
+        return len(done)
+
+    def write(self, content: bytes) -> None:
+        """Write all of this."""
+        with _named(self._path):
+            written = 0
+            while written < len(content):
+                written += self._file.write(content[written:] if written else content)
+
+    def sync(self) -> None:
+        """Have it on disk."""
+        with _named(self._path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._file.close()
+
+
+class Stream:
+    """Stdout, or a device or pipe that is written to at once.
+
+    A pipe that nobody reads from does not hold up the thread for ever: `check` is asked whether to stop.
+    """
+
+    def __init__(self, path: Path, check: Callable[[], None]) -> None:
+        self._path = path
+        self._check = check
+        self._own: int | None = None
+        if str(path) == "-":
+            sys.stdout.flush()
+            self._descriptor = sys.stdout.fileno()
+        else:
+            self._descriptor = self._own = os.open(path, os.O_WRONLY)
+
+    def write(self, content: bytes) -> None:
+        """Write all of this."""
+        with _named(self._path):
+            view = memoryview(content)
+            while view:
+                view = view[self._write(view) :]
+
+    def _write(self, view: memoryview) -> int:
+        if sys.platform == "win32":
+            return os.write(self._descriptor, view)
+        import select
+
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        while not poll.poll(100):
+            self._check()
+        # A pipe that is ready takes so much without waiting.
+        return os.write(self._descriptor, view[: select.PIPE_BUF])
+
+    def sync(self) -> None:
+        """Return: what was written is gone."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._own is not None:
+            os.close(self._own)
+            self._own = None
+
+
+class Lines:
+    """Windows as bytes, each by a sink of its own."""
+
+    def __init__(self, output: Output, new_sink: Callable[[], Sink], manifest: Manifest | None = None) -> None:
+        self.done = done = [] if manifest is None else manifest.parts
+        self._output = output
+        self._new_sink = new_sink
+        self._manifest = manifest
+        self._sink = new_sink()
+        self._pending = bytearray() if done else bytearray(self._sink.begin())
+        self._end, self._crc = done[-1].end if done else 0, 0
+
+    def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
+        """Encode rows; return the work that writes them once there is enough."""
+        self._pending += self._sink.encode(rows)
+        return partial(self._write, self._taken()) if len(self._pending) >= _BYTES_AT_ONCE else None
+
+    def end_window(self, part: Part) -> Callable[[], object]:
+        """Return the work that makes the window durable."""
+        self._pending += self._sink.end_window()
+        whole = evolve(part, changes=self._sink.changes)
+        self._sink = self._new_sink()
+        return partial(self._finish, self._taken(), whole)
+
+    def _taken(self) -> bytearray:
+        taken, self._pending = self._pending, bytearray()
+        return taken
+
+    def _write(self, content: bytearray) -> None:
+        self._output.write(bytes(content))
+        self._end += len(content)
+        self._crc = zlib.crc32(content, self._crc)
+
+    def _finish(self, content: bytearray, part: Part) -> None:
+        self._write(content)
+        self._output.sync()
+        whole = evolve(part, end=self._end, crc=self._crc)
+        self._crc = 0
+        if self._manifest is None:
+            self.done.append(whole)
+        else:
+            self._manifest.add(whole)
+
+
+class Tables:
+    """Windows as transactions of a database; each one's line is in it, too, since no two files change at once."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._rows: list[Record] = []
+        self._is_begun = False
+        if store.finished:
+            return
+        notes = store.windows()
+        known = len(self.done)
+        if known > len(notes):
+            manifest.keep(len(notes))
+        for window in range(known, len(notes)):
+            manifest.add(part_of(notes[window]))
+
+    @property
+    def done(self) -> list[Part]:
+        """The windows that are durable."""
+        return self._manifest.parts
+
+    def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
+        """Take rows; return the work that adds them to the transaction once there are enough."""
+        self._rows += rows
+        return partial(self._write, self._taken()) if len(self._rows) >= _ROWS_AT_ONCE else None
+
+    def end_window(self, part: Part) -> Callable[[], object]:
+        """Return the work that commits the window."""
+        return partial(self._finish, self._taken(), part)
+
+    def _taken(self) -> list[Record]:
+        taken, self._rows = self._rows, []
+        return taken
+
+    def _write(self, rows: list[Record]) -> None:
+        if not self._is_begun:
+            self._store.begin_window()
+            self._is_begun = True
+        self._store.write(rows)
+
+    def _finish(self, rows: list[Record], part: Part) -> None:
+        self._write(rows)
+        whole = evolve(part, changes=self._store.changes)
+        self._store.commit(part.window, note_of(whole))
+        self._is_begun = False
+        self._manifest.add(whole)
+
+    def finish(self) -> None:
+        """Make the database what the user asked for, and close it."""
+        self._store.finish()
+        self._store.close()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error of the disk say which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = "stdout" if str(path) == "-" else str(path)
+        raise
