@@ -212,14 +212,16 @@ def write(
 
 
 def _store(format: Format, path: Path, windows: list[list[Sequence[Record]]], detail: bool) -> TextChanges:
+    changes = TextChanges()
     with closing(format.store(path, detail=detail)) as store:
         for number, pages in enumerate(windows):
             store.begin_window()
             for page in pages:
                 store.write(page)
             store.commit(number)
+            changes += store.changes
         store.finish()
-        return store.changes
+        return changes
 
 
 def read_back(path: Path) -> list[dict[str, Any]]:

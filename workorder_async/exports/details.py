@@ -7,6 +7,8 @@ from attrs import define, field
 
 from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
+from workorder_async.exports.attachments import AttachmentFolder, Fetched
+from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.models import TicketDetail
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 
@@ -15,13 +17,14 @@ REFUSED_IN_A_ROW = 16
 
 
 @define
-class Missing:
-    """The tickets of a window of which there is no full record."""
+class DetailCounts:
+    """What is told of the full records of a window, beside the records themselves."""
 
     gone: list[int] = field(factory=list)
     gone_tickets: int = 0
     skipped: list[SkippedRow] = field(factory=list)
     skipped_rows: int = 0
+    attachments: AttachmentCounts = NO_ATTACHMENTS
 
     def note_gone(self, id: int) -> None:
         """Note a ticket that was refused."""
@@ -35,27 +38,40 @@ class Missing:
         if len(self.skipped) < SKIPPED_ROWS_NAMED:
             self.skipped.append(SkippedRow(id, error.path, error.expected, error.got))
 
+    def note_fetched(self, fetched: Fetched) -> None:
+        """Note what became of the attachments of a ticket."""
+        self.attachments += AttachmentCounts(
+            fetched=fetched.files,
+            bytes=fetched.bytes,
+            kept=fetched.kept,
+            failed=len(fetched.failed),
+            failures=tuple(f"{one.path}: {one.reason}" for one in fetched.failed),
+        )
+
 
 class Details:
-    """Reads full records, at most `concurrency` at a time.
+    """Reads full records, at most `concurrency` at a time, and lets a folder, if there is one, fetch their attachments.
 
     A ticket that is gone by now (`NotFoundError`, or any other refusal that is about this ticket) is left out and told.
     Sixteen refusals in a row with one errno that nobody gave a meaning are not about the tickets: the last is raised.
     """
 
-    def __init__(self, client: WorkorderClient, concurrency: int, *, skips_bad_rows: bool) -> None:
+    def __init__(
+        self, client: WorkorderClient, folder: AttachmentFolder | None, *, concurrency: int, skips_bad_rows: bool
+    ) -> None:
         self._client = client
+        self._folder = folder
         self._slots = asyncio.Semaphore(concurrency)
         self._skips = skips_bad_rows
         self._errno, self._refused = 0, 0
         #: Requests so far.
         self.requests = 0
 
-    async def read(self, ids: Sequence[int], missing: Missing) -> list[TicketDetail]:
-        """Return the records of these tickets, in their order; what is not there goes to `missing`."""
+    async def read(self, ids: Sequence[int], counts: DetailCounts) -> list[TicketDetail]:
+        """Return the records of these tickets, in their order; what is not there is noted in `counts`."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(id)) for id in ids]
+                tasks = [group.create_task(self._one(id, counts)) for id in ids]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         found = []
@@ -65,16 +81,16 @@ class Details:
             if isinstance(result, TicketDetail):
                 found.append(result)
             elif isinstance(result, DecodeError):
-                missing.note_skipped(id, result)
+                counts.note_skipped(id, result)
             else:
-                missing.note_gone(id)
+                counts.note_gone(id)
         return found
 
-    async def _one(self, id: int) -> TicketDetail | ApiError | DecodeError:
+    async def _one(self, id: int, counts: DetailCounts) -> TicketDetail | ApiError | DecodeError:
         async with self._slots:
             self.requests += 1
             try:
-                return await self._client.get_ticket_detail(id)
+                detail = await self._client.get_ticket_detail(id)
             except (AuthenticationError, RateLimitedError):
                 raise
             except ApiError as error:
@@ -83,6 +99,9 @@ class Details:
                 if not self._skips:
                     raise
                 return error
+        if self._folder is not None:
+            counts.note_fetched(await self._folder.fetch(detail))
+        return detail
 
     def _check(self, result: TicketDetail | ApiError | DecodeError) -> None:
         """Count refusals in a row."""

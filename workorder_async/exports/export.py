@@ -9,7 +9,7 @@ A call that was cut short at any moment is gone on with by the same call.
 """
 
 import shutil
-from contextlib import ExitStack, closing
+from contextlib import AbstractAsyncContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Unpack
 
 from workorder_async.client.client import WorkorderClient
 from workorder_async.durable import rename_whole
-from workorder_async.errors import ExportError
+from workorder_async.errors import ConfigError, ExportError
+from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.disk import Disk
 from workorder_async.exports.manifest import Head, Manifest, Named, said_of
 from workorder_async.exports.options import ExportOptions, ExportSettings, WhatToExport, queries_of
@@ -122,7 +123,8 @@ class _Export:
     async def _to_stream(self) -> ExportReport:
         output = await self._disk.run(self._open_stream)
         parts = Lines(output, self._sink)
-        await self._read(parts, await self._plan())
+        async with self._attachments() as folder:
+            await self._read(parts, await self._plan(), folder)
         return self._checked(self._report(parts.done, parts.done[-1].end))
 
     async def _to_file(self) -> ExportReport:
@@ -130,12 +132,13 @@ class _Export:
         if manifest.named is not None and manifest.named.is_at(self._target.path):
             # Killed after the file got its name: nothing is left to do but to clear away.
             return await self._disk.run(partial(self._end, manifest, manifest.named, len(manifest.parts)))
-        head = manifest.head
-        if head is None:
-            head = await self._plan()
-            await self._disk.run(partial(manifest.begin, head))
-        parts = await self._disk.run(partial(self._open_parts, manifest))
-        progress = await self._read(parts, head)
+        async with self._attachments() as folder:
+            head = manifest.head
+            if head is None:
+                head = await self._plan()
+                await self._disk.run(partial(manifest.begin, head))
+            parts = await self._disk.run(partial(self._open_parts, manifest))
+            progress = await self._read(parts, head, folder)
         self._checked(self._report(manifest.parts, 0, progress.resumed_windows))
         named = await self._make(parts, progress)
         return await self._disk.run(partial(self._name, manifest, named, progress.resumed_windows))
@@ -149,7 +152,10 @@ class _Export:
     # In the disk's thread
 
     def _open_stream(self) -> Stream:
-        return self._opened.enter_context(closing(Stream(self._target.path, self._disk.check)))
+        try:
+            return self._opened.enter_context(closing(Stream(self._target.path, self._disk.check)))
+        except OSError as error:
+            raise ConfigError(f"cannot write to {str(self._target.path)!r}: {error.strerror or error}") from None
 
     def _open_manifest(self) -> Manifest:
         target, settings = self._target, self._settings
@@ -220,21 +226,26 @@ class _Export:
 
     # What comes of it
 
-    async def _read(self, parts: Parts, head: Head) -> Progress:
+    def _attachments(self) -> AbstractAsyncContextManager[AttachmentFolder | None]:
+        folder = self._settings.attachments
+        return nullcontext() if folder is None else AttachmentFolder(Path(folder), self._client)
+
+    async def _read(self, parts: Parts, head: Head, folder: AttachmentFolder | None) -> Progress:
         """Read the windows that are missing."""
         windows = head.windows_of(self._queries)
         progress = Progress(windows, parts, self._settings.on_progress, self._began)
         seen = {id for part in parts.done for id in part.ids} if len(self._queries) > 1 else None
-        reading = Reading(self._client, self._settings, self._disk, parts=parts, progress=progress, seen=seen)
+        reading = Reading(
+            self._client, self._settings, self._disk, parts=parts, progress=progress, folder=folder, seen=seen
+        )
         await reading.read(windows[len(parts.done) :], len(parts.done))
         return progress
 
     async def _make(self, parts: Parts, progress: Progress) -> Named:
         """Make the file that is to get its name, of what is durable; it is on disk then."""
         target = self._target
+        await self._disk.run(parts.finish)
         if target.format.way != "staged":
-            if isinstance(parts, Tables):
-                await self._disk.run(parts.finish)
             return await self._disk.run(partial(Named.of, target.part, UNCHANGED))
         rows = [0]
 
@@ -264,8 +275,8 @@ class _Export:
 
 def _let_go(manifest: Manifest) -> None:
     """Close a manifest; one that says nothing is taken away."""
-    if manifest.head is None:
-        _remove(manifest.path)
+    if manifest.is_empty:
+        manifest.remove()
     manifest.close()
 
 

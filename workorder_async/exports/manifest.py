@@ -12,7 +12,7 @@ A line is added when what it tells of is on disk, and is itself on disk before t
 a crash leaves it, is dropped. So is everything from the first line on that cannot be read: its windows are read again.
 """
 
-import os
+import sys
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -173,6 +173,11 @@ class Manifest:
                 raise ValueError("out of turn")
             self.parts.append(part)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file says nothing."""
+        return self._file.size == 0
+
     def begin(self, head: Head) -> None:
         """Write the head."""
         self._append(head)
@@ -210,8 +215,10 @@ class Manifest:
         self.head, self.named, self.parts, self._ends = None, None, [], []
 
     def remove(self) -> None:
-        """Take it away, while nobody else can have it."""
-        os.unlink(self.path)
+        """Take it away, while nobody else can have it; on Windows nobody can take away an open file."""
+        if sys.platform == "win32":
+            self.close()
+        self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Unlock it."""

@@ -4,8 +4,12 @@ All of them take rows in the event loop, and give work to be done in the disk's 
 Rows are on disk before the window's line in the manifest is; a stream has no manifest.
 """
 
+import errno
 import os
+import select
+import stat
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +20,7 @@ from typing import Final, Protocol
 
 from attrs import evolve
 
+from workorder_async.durable import sync_folder
 from workorder_async.exports.manifest import Manifest, note_of, part_of
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, Sink, Store
@@ -24,6 +29,8 @@ from workorder_async.exports.sink import Record, Sink, Store
 _BYTES_AT_ONCE: Final = 1 << 20
 _ROWS_AT_ONCE: Final = 1000
 _BYTES_CHECKED: Final = 1 << 20
+#: How often a stream that waits asks whether to stop, in seconds.
+_NAP: Final = 0.05
 
 
 class Parts(Protocol):
@@ -42,6 +49,10 @@ class Parts(Protocol):
         """Return the work for the thread that makes the window durable, and adds it to `done`."""
         ...
 
+    def finish(self) -> None:
+        """Close it after the last window, in the thread."""
+        ...
+
 
 class Output(Protocol):
     """Where bytes go."""
@@ -52,6 +63,10 @@ class Output(Protocol):
 
     def sync(self) -> None:
         """Have it on disk, where there is one."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
         ...
 
 
@@ -65,6 +80,7 @@ class GrowingFile:
             #: How many of the windows are there as they were written.
             self.kept = self._count(done, check)
             self._file.truncate(self._file.seek(done[self.kept - 1].end if self.kept else 0))
+            sync_folder(path.parent)
         except BaseException:
             self._file.close()
             raise
@@ -110,12 +126,22 @@ class Stream:
     def __init__(self, path: Path, check: Callable[[], None]) -> None:
         self._path = path
         self._check = check
-        self._own: int | None = None
-        if str(path) == "-":
+        self._is_own = str(path) != "-"
+        if not self._is_own:
             sys.stdout.flush()
-            self._descriptor = sys.stdout.fileno()
-        else:
-            self._descriptor = self._own = os.open(path, os.O_WRONLY)
+        self._descriptor = self._opened() if self._is_own else sys.stdout.fileno()
+        self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+
+    def _opened(self) -> int:
+        """Open a path; a named pipe when somebody reads from it."""
+        while True:
+            try:
+                return os.open(self._path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+            self._check()
+            time.sleep(_NAP)
 
     def write(self, content: bytes) -> None:
         """Write all of this."""
@@ -125,13 +151,11 @@ class Stream:
                 view = view[self._write(view) :]
 
     def _write(self, view: memoryview) -> int:
-        if sys.platform == "win32":
+        if sys.platform == "win32" or not self._waits:
             return os.write(self._descriptor, view)
-        import select
-
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
-        while not poll.poll(100):
+        while not poll.poll(1000 * _NAP):
             self._check()
         # A pipe that is ready takes so much without waiting.
         return os.write(self._descriptor, view[: select.PIPE_BUF])
@@ -141,9 +165,9 @@ class Stream:
 
     def close(self) -> None:
         """Let go of it."""
-        if self._own is not None:
-            os.close(self._own)
-            self._own = None
+        if self._is_own:
+            self._is_own = False
+            os.close(self._descriptor)
 
 
 class Lines:
@@ -188,6 +212,10 @@ class Lines:
             self.done.append(whole)
         else:
             self._manifest.add(whole)
+
+    def finish(self) -> None:
+        """Close the file."""
+        self._output.close()
 
 
 class Tables:

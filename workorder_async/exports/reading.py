@@ -6,11 +6,12 @@ from time import perf_counter
 from attrs import Factory, define
 
 from workorder_async.client.client import WorkorderClient
-from workorder_async.exports.details import Details, Missing
+from workorder_async.exports.attachments import AttachmentFolder
+from workorder_async.exports.details import DetailCounts, Details
 from workorder_async.exports.disk import Disk
 from workorder_async.exports.options import ExportSettings
 from workorder_async.exports.parts import Parts
-from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts, ExportProgress, Part, Phase
+from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.handing_out import WalkedPage
@@ -64,8 +65,7 @@ class _Window:
     number: int
     rows: int = 0
     ids: list[int] = Factory(list)
-    missing: Missing = Factory(Missing)
-    attachments: AttachmentCounts = NO_ATTACHMENTS
+    counts: DetailCounts = Factory(DetailCounts)
 
 
 class Reading:
@@ -79,6 +79,7 @@ class Reading:
         *,
         parts: Parts,
         progress: Progress,
+        folder: AttachmentFolder | None,
         seen: set[int] | None,
     ) -> None:
         self._client = client
@@ -90,7 +91,7 @@ class Reading:
         self._details: Details | None = None
         if settings.is_detailed:
             skips = settings.on_bad_row == "skip"
-            self._details = Details(client, settings.concurrency, skips_bad_rows=skips)
+            self._details = Details(client, folder, concurrency=settings.concurrency, skips_bad_rows=skips)
 
     async def read(self, windows: list[Window], first: int) -> None:
         """Read these windows, of which the first one has this number; all of them are durable then."""
@@ -136,10 +137,10 @@ class Reading:
         if self._details is not None:
             for start in range(0, len(window.ids), _DETAILS_AT_ONCE):
                 ids = window.ids[start : start + _DETAILS_AT_ONCE]
-                await self._write(window, await self._details.read(ids, window.missing))
+                await self._write(window, await self._details.read(ids, window.counts))
                 self._progress.tell("details", self._progress.rows)
-        missing, details = window.missing, 0 if self._details is None else self._details.requests - before
-        skipped, gone = report.skipped_rows + missing.skipped_rows, missing.gone_tickets
+        counts, details = window.counts, 0 if self._details is None else self._details.requests - before
+        skipped, gone = report.skipped_rows + counts.skipped_rows, counts.gone_tickets
         reason = report.reason
         if report.exact and gone:
             reason = f"{gone} tickets were gone when their full records were asked for"
@@ -153,11 +154,11 @@ class Reading:
             requests=report.requests + details,
             drifts=report.drifts,
             read_at=int(self._client.now()),
-            skipped=(*report.skipped, *missing.skipped)[:SKIPPED_ROWS_NAMED],
+            skipped=(*report.skipped, *counts.skipped)[:SKIPPED_ROWS_NAMED],
             skipped_rows=skipped,
-            gone=tuple(missing.gone),
+            gone=tuple(counts.gone),
             gone_tickets=gone,
-            attachments=window.attachments,
+            attachments=counts.attachments,
             ids=() if self._seen is None else tuple(window.ids),
         )
         await self._disk.submit(self._parts.end_window(part))

@@ -40,19 +40,22 @@ class ExportProgress:
 class AttachmentCounts:
     """What became of attachments."""
 
-    files: int = 0
-    """Files that were fetched, or were there already."""
+    fetched: int = 0
+    """Files that were fetched."""
     bytes: int = 0
-    """Their size."""
+    """Bytes of these files."""
+    kept: int = 0
+    """Files that were there already."""
     failed: int = 0
-    """Files that are not there."""
+    """Attachments of which there is no file. That does not make an export inexact: the tickets are all there."""
     failures: tuple[str, ...] = ()
-    """Why; the first 1000 of them."""
+    """Where each of them would be, and why it is not; the first 1000 of them."""
 
     def __add__(self, other: "AttachmentCounts") -> "AttachmentCounts":
         return AttachmentCounts(
-            files=self.files + other.files,
+            fetched=self.fetched + other.fetched,
             bytes=self.bytes + other.bytes,
+            kept=self.kept + other.kept,
             failed=self.failed + other.failed,
             failures=(*self.failures, *other.failures)[:SKIPPED_ROWS_NAMED],
         )

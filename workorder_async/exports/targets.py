@@ -65,12 +65,15 @@ def target_of(target: object, format: str | None) -> Target:
         if found.way != "lines":
             raise ConfigError(f"{found.name} cannot be written to {name!r}; name a file, or use jsonl or csv")
         return Target(path, found, True)
-    # The target of a symbolic link is replaced, not the link.
-    path = Path(os.path.realpath(path))
-    if path.is_dir() or name.endswith(("/", os.sep)):
-        raise ConfigError(f"target {name!r} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise ConfigError(f"target {name!r}: there is no folder {str(path.parent)!r}; make it first")
+    try:
+        # The target of a symbolic link is replaced, not the link.
+        path = Path(os.path.realpath(path))
+        if path.is_dir() or name.endswith(("/", os.sep)):
+            raise ConfigError(f"target {name!r} is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise ConfigError(f"target {name!r}: there is no folder {str(path.parent)!r}; make it first")
+    except OSError as error:
+        raise ConfigError(f"cannot write to {name!r}: {error.strerror}; choose another target") from None
     return Target(path, found, False)
 
 

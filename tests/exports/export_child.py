@@ -1,0 +1,57 @@
+"""An export in a process of its own, to be killed or to be short of disk; the sandbox comes from the environment.
+
+Arguments: the target, and an object of JSON: options of `export_tickets`, and
+
+    queries    what to export (everything)
+    limit      bytes that a file may have
+    ready      whether to say on stdout that the export begins, and how far it is
+
+The report is printed as a line of JSON at the end, or what the export raised.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+import orjson
+
+from workorder_async import RetryPolicy, SchemeSigner, TicketQuery, WorkorderClient, WorkorderError
+from workorder_async.exports import ExportProgress, export_tickets
+from workorder_async.sandbox import SANDBOX_ERRNOS
+
+
+def say(**facts: object) -> None:
+    """Print a line on stderr: stdout may be the target."""
+    sys.stderr.write(f"{orjson.dumps(facts).decode()}\n")
+    sys.stderr.flush()
+
+
+def told(progress: ExportProgress) -> None:
+    """Say how far it is."""
+    say(phase=progress.phase, rows=progress.rows, windows_done=progress.windows_done)
+
+
+async def main(target: str, options: dict[str, Any]) -> None:
+    """Export, as a user's program would."""
+    queries = [TicketQuery(**query) for query in options.pop("queries", [{}])]
+    limit = options.pop("limit", 0)
+    if limit:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    signer = SchemeSigner(*(os.environ[f"WORKORDER_{name}"] for name in ("APP_ID", "APP_SECRET", "SIGN_SCHEME")))
+    retry = RetryPolicy(first=0.01)
+    url = os.environ["WORKORDER_BASE_URL"]
+    async with WorkorderClient(url, signer=signer, errnos=SANDBOX_ERRNOS, retry=retry) as client:
+        try:
+            report = await export_tickets(client, queries, target, on_progress=told, **options)
+        except WorkorderError as error:
+            say(error=type(error).__name__, message=str(error))
+        else:
+            say(report=report.rows, windows=report.windows, resumed=report.windows_resumed, exact=report.exact)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], orjson.loads(sys.argv[2])))

@@ -1,0 +1,283 @@
+"""An export from its arguments to its file: complete, row for row, told as it is, and refused where it cannot work."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.export_rows import as_read, cells, read_back
+from tests.support.exports import SUFFIXES, content, is_of, truth
+from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
+from workorder_async.exports import ExportProgress, InexactExportError, export_tickets
+from workorder_async.sandbox import Fault
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_row_for_row(suffix: str, tmp_path: Path) -> None:
+    """Every format holds what the sandbox holds, in its order, and nothing lies beside it."""
+    target = tmp_path / f"t{suffix}"
+    async with Sandbox(tickets=1234) as sandbox, sandbox.client() as client:
+        report = await export_tickets(client, TicketQuery(), target, max_tickets=200)
+        assert is_of(target, await truth(client))
+    assert os.listdir(tmp_path) == [target.name]
+    assert (report.rows, report.bytes, report.target) == (1234, target.stat().st_size, target)
+    assert report.exact
+    assert report.windows > 6
+    assert not report.windows_resumed
+    assert not report.changes
+
+
+async def test_nothing_matches(tmp_path: Path) -> None:
+    """An export of nothing is an empty file of its format."""
+    async with Sandbox(tickets=50) as sandbox, sandbox.client() as client:
+        for suffix in SUFFIXES:
+            report = await export_tickets(client, TicketQuery(creator_id=1), tmp_path / f"t{suffix}")
+            assert (report.rows, report.exact, read_back(tmp_path / f"t{suffix}")) == (0, True, [])
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+async def test_full_records(suffix: str, tmp_path: Path) -> None:
+    """With `detail` each ticket's full record is there, in the list's order."""
+    target = tmp_path / f"t{suffix}"
+    async with Sandbox(tickets=230) as sandbox, sandbox.client() as client:
+        report = await export_tickets(client, TicketQuery(), target, detail=True, max_tickets=50)
+        ids = [ticket.id for ticket in await truth(client)]
+        details = [await client.get_ticket_detail(id) for id in (sorted(ids) if suffix == ".sqlite" else ids)]
+        requests = sandbox.requests["get_ticket_detail"]
+    assert report.rows == 230
+    assert report.exact
+    assert requests == 2 * 230
+    if suffix == ".sqlite":
+        assert [row["id"] for row in read_back(target)] == sorted(ids)
+    else:
+        assert read_back(target) == [as_read(target, cells(detail)) for detail in details]
+
+
+async def test_raw(tmp_path: Path) -> None:
+    """A raw export holds the server's own objects."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=150) as sandbox, sandbox.client() as client:
+        await export_tickets(client, TicketQuery(), target, raw=True)
+        async with client.walk() as walk:
+            rows = [row for _ in range(2) for row in (await walk.next_page()).rows]
+    assert len(rows) == 150
+    assert [orjson.loads(line) for line in target.read_bytes().splitlines()] == rows
+
+
+async def test_several_queries(tmp_path: Path) -> None:
+    """Of several queries each ticket comes once, also where it matches more than one of them."""
+    target = tmp_path / "t.jsonl"
+    queries = [TicketQuery(status=status) for status in (1, 2)] + [TicketQuery(), TicketQuery(status=3)]
+    async with Sandbox(tickets=1200) as sandbox, sandbox.client() as client:
+        report = await export_tickets(client, queries, target, max_tickets=300)
+        wanted = await truth(client)
+    rows = read_back(target)
+    assert report.rows == len(rows) == len({row["id"] for row in rows}) == len(wanted)
+    assert [row["status"] for row in rows[:1]] == [1]
+    assert not report.exact
+    assert "verify=True" in report.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "message"),
+    [
+        ({"format": "xml"}, "t.jsonl", "format='xml' is not known"),
+        ({}, "t.txt", "says no format by its suffix"),
+        ({}, "", "says no format"),
+        ({}, "folder.jsonl", "is a folder; name a file in it"),
+        ({}, "none/t.jsonl", "there is no folder .*none.*; make it first"),
+        ({}, "old.jsonl", "old.jsonl' exists; overwrite=True replaces it"),
+        ({}, "nul\0.jsonl", "no name of a file"),
+        ({"format": "csv"}, "x" * 300, "cannot write to .*File name too long"),
+        ({"raw": True}, "t.csv", r"raw=True .* use \.jsonl"),
+        ({"raw": True}, "t.sqlite", r"raw=True .* use \.jsonl"),
+        ({"raw": True, "detail": True}, "t.jsonl", "choose one"),
+        ({"raw": True, "attachments": "a"}, "t.jsonl", "choose one"),
+        ({"attachments": 7}, "t.jsonl", "attachments is int 7; it must be a path"),
+        ({"max_tickets": 0}, "t.jsonl", "max_tickets is 0; it must be a whole number of at least 1"),
+        ({"page_size": 0}, "t.jsonl", "page_size"),
+        ({"concurrency": 0}, "t.jsonl", "concurrency is 0"),
+        ({"on_bad_row": "no"}, "t.jsonl", "on_bad_row is 'no'"),
+        ({"on_progress": 7}, "t.jsonl", "on_progress is int 7; it must be a function"),
+    ],
+)
+async def test_refused(options: dict[str, Any], name: str, message: str, tmp_path: Path) -> None:
+    """What cannot work is refused with its name and the mend, before the first request, and nothing is left."""
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "old.jsonl").write_text("old")
+    before = sorted(os.listdir(tmp_path))
+    async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+        with pytest.raises(ConfigError, match=message):
+            await export_tickets(client, TicketQuery(), f"{tmp_path}/{name}" if name else "", **options)
+        assert not sandbox.requests
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("query", [None, [], "all", [TicketQuery(), 7]])
+async def test_no_query(query: Any, tmp_path: Path) -> None:
+    """What is no query is refused."""
+    async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+        with pytest.raises(ConfigError, match="query must be a TicketQuery, or a list of them"):
+            await export_tickets(client, query, tmp_path / "t.jsonl")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+async def test_overwrite(suffix: str, tmp_path: Path) -> None:
+    """With `overwrite` the old file is there until the new one is complete."""
+    target = tmp_path / f"t{suffix}"
+    target.write_text("old")
+    old = []
+    async with Sandbox(tickets=300) as sandbox, sandbox.client() as client:
+        await export_tickets(
+            client, TicketQuery(), target, overwrite=True, on_progress=lambda progress: old.append(target.read_bytes())
+        )
+        assert is_of(target, await truth(client))
+    assert {*old} == {b"old"}
+    assert os.listdir(tmp_path) == [target.name]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".xlsx"])
+async def test_target_appears(suffix: str, tmp_path: Path) -> None:
+    """A target that appears meanwhile is left as it is; with `overwrite` the same call replaces it, without reading."""
+    target = tmp_path / f"t{suffix}"
+
+    def told(progress: ExportProgress) -> None:
+        target.write_text("somebody else's")
+
+    async with Sandbox(tickets=120) as sandbox, sandbox.client() as client:
+        with pytest.raises(ExportError, match="appeared meanwhile; the rows are kept"):
+            await export_tickets(client, TicketQuery(), target, on_progress=told)
+        assert target.read_text() == "somebody else's"
+        requests = sandbox.requests
+        report = await export_tickets(client, TicketQuery(), target, overwrite=True)
+        assert sandbox.requests == requests
+        assert is_of(target, await truth(client))
+    assert report.windows == report.windows_resumed == 1
+    assert os.listdir(tmp_path) == [target.name]
+
+
+async def test_symbolic_link(tmp_path: Path) -> None:
+    """The file that a link leads to is replaced, not the link."""
+    folder = tmp_path / "far"
+    folder.mkdir()
+    (folder / "real.jsonl").write_text("old")
+    (tmp_path / "t.jsonl").symlink_to(folder / "real.jsonl")
+    async with Sandbox(tickets=20) as sandbox, sandbox.client() as client:
+        await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", overwrite=True)
+    assert (tmp_path / "t.jsonl").is_symlink()
+    assert len((folder / "real.jsonl").read_bytes().splitlines()) == 20
+    assert os.listdir(folder) == ["real.jsonl"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+async def test_strict(suffix: str, tmp_path: Path) -> None:
+    """With `strict` an inexact result is an error with the report; the rows stay, and need not be read again."""
+    target, query = tmp_path / f"t{suffix}", TicketQuery(status=TicketStatus.PENDING)
+    async with Sandbox(tickets=1500) as sandbox, sandbox.client() as client:
+        for requests in (1, 0):
+            before = sandbox.requests.total()
+            with pytest.raises(InexactExportError, match=r"not exact: .*verify=True") as caught:
+                await export_tickets(client, query, target, strict=True)
+            assert (sandbox.requests.total() > before) == bool(requests)
+            assert caught.value.report is not None
+            assert not caught.value.report.exact
+            assert sorted(os.listdir(tmp_path)) == [f"{target.name}.manifest", f"{target.name}.part"]
+        requests = sandbox.requests.total()
+        report = await export_tickets(client, query, target)
+        assert sandbox.requests.total() == requests
+        assert is_of(target, await truth(client, query))
+        assert caught.value.report is not None
+        assert caught.value.report.rows == report.rows
+        again = await export_tickets(client, query, target, strict=True, verify=True, overwrite=True)
+        assert again.exact
+    assert os.listdir(tmp_path) == [target.name]
+
+
+async def test_progress(tmp_path: Path) -> None:
+    """How far it is, is told at most once a page, and never goes back."""
+    told: list[ExportProgress] = []
+    async with Sandbox(tickets=1000) as sandbox, sandbox.client() as client:
+        await export_tickets(client, TicketQuery(), tmp_path / "t.xlsx", max_tickets=300, on_progress=told.append)
+        pages = sandbox.requests["list_tickets"]
+    reading = [one for one in told if one.phase == "reading"]
+    assert 10 <= len(reading) <= pages + 1
+    assert [one.rows for one in reading] == sorted(one.rows for one in reading)
+    assert [one.windows_done for one in told] == sorted(one.windows_done for one in told)
+    assert (told[-1].phase, told[-1].rows, told[-1].windows_done, told[-1].windows) == (
+        *("converting", 1000),
+        *[told[0].windows] * 2,
+    )
+    assert abs(told[0].total - 1000) < 10
+
+
+async def test_gone(tmp_path: Path) -> None:
+    """A ticket that is refused when its record is asked for is left out and told, and the result is not exact."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=60) as sandbox, sandbox.client(max_in_flight=1) as client:
+        deleted: list[int] = []
+
+        async def delete() -> None:
+            deleted.extend((await sandbox.change(delete=3)).deleted)
+
+        wanted = [ticket.id for ticket in await truth(client)]
+        async with _hooked(client, delete):
+            report = await export_tickets(client, TicketQuery(), target, detail=True)
+    assert len(deleted) == 3
+    assert sorted(report.gone) == sorted(deleted)
+    assert (report.rows, report.gone_tickets, report.exact) == (57, 3, False)
+    assert report.reason == "3 tickets were gone when their full records were asked for"
+    assert [row["id"] for row in read_back(target)] == [id for id in wanted if id not in deleted]
+
+
+class _hooked:  # noqa: N801 - used like a function
+    """Do something just before the first full record is asked for."""
+
+    def __init__(self, client: WorkorderClient, hook: Any) -> None:
+        self._client = client
+        self._hook = hook
+
+    async def __aenter__(self) -> None:
+        read = self._client.get_ticket_detail
+
+        async def first(id: int, **options: Any) -> Any:
+            hook, self._hook = self._hook, None
+            if hook is not None:
+                await hook()
+            return await read(id, **options)
+
+        self._client.get_ticket_detail = first  # type: ignore[method-assign]
+
+    async def __aexit__(self, *_: object) -> None:
+        del self._client.get_ticket_detail
+
+
+@pytest.mark.parametrize(("times", "ends"), [(15, True), (16, False)])
+async def test_refused_in_a_row(times: int, ends: bool, tmp_path: Path) -> None:
+    """Fifteen tickets in a row that are refused are gone; sixteen are a refusal of another kind, and end the export."""
+    faults = [Fault("errno", operation="get_ticket_detail", after=10, times=times, errno=50_000)]
+    async with Sandbox(tickets=100, faults=faults) as sandbox, sandbox.client(max_in_flight=1) as client:
+        if ends:
+            report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)
+            assert (report.rows, report.gone_tickets) == (100 - times, times)
+        else:
+            with pytest.raises(Exception, match="50000") as caught:
+                await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=1)
+            assert type(caught.value).__name__ == "ApiError"
+
+
+async def test_texts_are_counted(tmp_path: Path) -> None:
+    """What was changed in texts is counted over all windows."""
+    async with Sandbox(tickets=300) as sandbox, sandbox.client() as client:
+        plain = await export_tickets(client, TicketQuery(), tmp_path / "t.csv", max_tickets=50)
+        assert plain.changes.defused == sum(
+            str(cell)[:1] in "=+-@\t\r" and cell not in (None, "")
+            for ticket in await truth(client)
+            for cell in cells(ticket).values()
+            if isinstance(cell, str)
+        )
+        loose = await export_tickets(client, TicketQuery(), tmp_path / "u.csv", csv_defuse=False, csv_bom=False)
+    assert not loose.changes
+    assert content(tmp_path / "t.csv")[:3] == b"\xef\xbb\xbf"  # type: ignore[index]
+    assert content(tmp_path / "u.csv")[:2] == b"id"  # type: ignore[index]

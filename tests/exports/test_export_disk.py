@@ -1,0 +1,135 @@
+"""Exports to places that do not hold them: a disk that is full, a pipe that is closed, a device; and stdout."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+
+import orjson
+import pytest
+
+from tests.support.exports import SUFFIXES, child, is_of, said, truth
+from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery
+from workorder_async.exports import export_tickets
+
+
+@pytest.mark.parametrize("limit", [40_000, 150_000])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_disk_full(suffix: str, limit: int, tmp_path: Path) -> None:
+    """A disk that takes no more ends the export with the file and the cause; with more room the same call goes on."""
+    target = tmp_path / f"t{suffix}"
+    async with Sandbox(tickets=1000) as sandbox, sandbox.client() as client:
+        async with child(sandbox, target, max_tickets=100, limit=limit) as process:
+            last = (await said(process))[-1]
+        if suffix == ".csv.zst" and limit == 150_000:
+            assert last["report"] == 1000
+            return
+        assert last["error"] == "ExportError", last
+        assert f"{target.name}." in last["message"]
+        assert "the same call goes on from there" in last["message"]
+        assert not target.exists()
+        report = await export_tickets(client, TicketQuery(), target)
+        assert report.windows_resumed or limit == 40_000
+        assert is_of(target, await truth(client))
+    assert os.listdir(tmp_path) == [target.name]
+
+
+async def test_device_full() -> None:
+    """A device that takes nothing ends the export."""
+    async with Sandbox(tickets=200) as sandbox, sandbox.client() as client:
+        with pytest.raises(ExportError, match="cannot write '/dev/full': No space left on device"):
+            await export_tickets(client, TicketQuery(), "/dev/full", format="jsonl")
+
+
+async def test_null_device() -> None:
+    """A device takes the rows as they come, and nothing is made beside it."""
+    before = os.listdir("/dev")
+    async with Sandbox(tickets=200) as sandbox, sandbox.client() as client:
+        report = await export_tickets(client, TicketQuery(), "/dev/null", format="csv")
+        with pytest.raises(ConfigError, match="parquet cannot be written to '/dev/null'; name a file"):
+            await export_tickets(client, TicketQuery(), "/dev/null", format="parquet")
+    assert report.rows == 200
+    assert os.listdir("/dev") == before
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv.gz"])
+async def test_stdout(format: str, tmp_path: Path) -> None:
+    """Stdout, a pipe here, gets all rows and nothing else."""
+    async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:
+        async with child(sandbox, "-", asyncio.subprocess.PIPE, format=format, max_tickets=100) as process:
+            out, err = await process.communicate()
+        (tmp_path / f"t.{format}").write_bytes(out)
+        assert is_of(tmp_path / f"t.{format}", await truth(client))
+    assert orjson.loads(err.splitlines()[-1])["report"] == 500
+
+
+async def test_stdout_to_a_file(tmp_path: Path) -> None:
+    """Stdout that was led to a file gets all rows."""
+    async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:
+        with open(tmp_path / "t.jsonl", "wb") as file:  # noqa: ASYNC230 - a file of the test's
+            async with child(sandbox, "-", file.fileno(), max_tickets=100) as process:
+                assert (await said(process))[-1]["report"] == 500
+        assert is_of(tmp_path / "t.jsonl", await truth(client))
+
+
+async def test_closed_pipe() -> None:
+    """A pipe that is closed ends the export with an error of ours, which tells the cause."""
+    async with (
+        Sandbox(tickets=3000, latency=0.02) as sandbox,
+        child(sandbox, "-", asyncio.subprocess.PIPE, max_tickets=100) as process,
+    ):
+        await said(process, lambda line: line.get("windows_done", 0) > 1)
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        last = (await said(process))[-1]
+    assert last == {
+        "error": "ExportError",
+        "message": "cannot write 'stdout': Broken pipe; what is on disk stays, and the same call goes on from there",
+    }
+
+
+async def test_named_pipe(tmp_path: Path) -> None:
+    """A named pipe is written to once somebody reads from it."""
+    pipe, content = tmp_path / "pipe", bytearray()
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: content.extend(pipe.read_bytes()))
+    async with Sandbox(tickets=700) as sandbox, sandbox.client() as client:
+        task = asyncio.create_task(export_tickets(client, TicketQuery(), pipe, format="jsonl"))
+        await asyncio.sleep(0)
+        reader.start()
+        assert (await task).rows == 700
+        await asyncio.to_thread(reader.join)
+    assert len(content.splitlines()) == 700
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to the superuser")
+async def test_closed_folder(tmp_path: Path) -> None:
+    """A folder that is not writable is refused before the first request."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+        with pytest.raises(ConfigError, match="Permission denied; choose another place for the target"):
+            await export_tickets(client, TicketQuery(), folder / "t.jsonl")
+        assert not sandbox.requests
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+async def test_for_its_owner_alone(suffix: str, tmp_path: Path) -> None:
+    """Nobody else may read what is there, at any time."""
+    modes: set[int] = set()
+
+    def look(_: object) -> None:
+        modes.update((tmp_path / name).stat().st_mode & 0o777 for name in os.listdir(tmp_path))
+
+    async with Sandbox(tickets=300) as sandbox, sandbox.client() as client:
+        await export_tickets(client, TicketQuery(), tmp_path / f"t{suffix}", on_progress=look)
+    look(None)
+    assert modes == {0o600}
+
+
+def test_import_is_cheap() -> None:
+    """To import the room loads no package of an extra, and no aiohttp before something is used."""
+    code = "import sys, workorder_async.exports; print(sorted({'pyarrow', 'xlsxwriter', 'aiohttp'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,273 @@
+"""An export that is killed at any moment: the same call again ends in the very file that an undisturbed one makes."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
+from workorder_async import Sandbox, TicketQuery
+from workorder_async.exports import ExportOptions, export_tickets
+
+TICKETS, WINDOW, CONCURRENCY = 4000, 500, 2
+#: Pages of a window, pages that are read ahead of the window that is written, and one that begins a new list.
+PAGES_LOST = WINDOW // 100 + 2 + 2 * CONCURRENCY + 4
+
+
+async def killed(sandbox: Sandbox, target: Path, chance: Random, slowest: float, **options: object) -> bool:
+    """Run the export, kill it at a random moment or let it come to its end; tell whether it was killed."""
+    async with child(sandbox, target, **options) as process:
+        began = await said(process, lambda line: True)
+        assert "error" not in began[0], began
+        await asyncio.wait({rest := asyncio.ensure_future(said(process))}, timeout=chance.uniform(0, slowest))
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+        lines = await rest
+        await process.wait()
+    assert not [line for line in lines if "error" in line], lines
+    return process.returncode == -signal.SIGKILL
+
+
+async def torture(suffix: str, kills: int, seed: int, folder: Path) -> None:
+    """Kill an export so often, and let it end; it is what an undisturbed one is, and little was read twice."""
+    target, undisturbed = folder / f"t{suffix}", folder / f"u{suffix}"
+    chance = Random(f"{suffix} {seed}")
+    async with Sandbox(tickets=TICKETS, seed=seed, latency=0.002) as sandbox, sandbox.client() as client:
+        # With the same end there is the same plan: members of compressed files end where its windows do.
+        filters = {"created_end": int(time.time())}
+        query, options = TicketQuery(**filters), ExportOptions(max_tickets=WINDOW, concurrency=CONCURRENCY)
+        report = await export_tickets(client, query, undisturbed, **options)
+        before = sandbox.requests["list_tickets"]
+        deaths = 0
+        while deaths < kills and not target.exists():
+            deaths += await killed(sandbox, target, chance, report.seconds * 1.5 / kills, queries=[filters], **options)
+        if not target.exists() or target.with_name(f"{target.name}.manifest").exists():
+            again = await export_tickets(client, query, target, **options)
+            assert again.exact
+            assert again.rows == TICKETS
+        assert sandbox.requests["list_tickets"] - before <= before + deaths * PAGES_LOST
+        assert content(target) == content(undisturbed)
+        assert is_of(target, await truth(client))
+    assert sorted(os.listdir(folder)) == [target.name, undisturbed.name]
+    assert deaths
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_killed(suffix: str, tmp_path: Path) -> None:
+    """Five kills at random moments, while rows are read and while they are converted."""
+    await torture(suffix, 5, 1, tmp_path)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_killed_often(suffix: str, seed: int, tmp_path: Path) -> None:
+    """Twenty kills."""
+    await torture(suffix, 20, seed, tmp_path)
+
+
+async def begun(sandbox: Sandbox, target: Path, windows: int = 2, **options: object) -> None:
+    """Begin an export, and kill it once so many windows are durable."""
+    async with child(sandbox, target, max_tickets=100, concurrency=1, **options) as process:
+        lines = await said(process, lambda line: line.get("windows_done", 0) >= windows)
+        assert lines[-1]["windows_done"] >= windows, lines
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_goes_on_after_its_windows(suffix: str, tmp_path: Path) -> None:
+    """What is durable is not read again, and told; what the plan said is not asked again."""
+    target = tmp_path / f"t{suffix}"
+    async with Sandbox(tickets=900, latency=0.005) as sandbox, sandbox.client() as client:
+        await begun(sandbox, target, 4)
+        told, before = [], sandbox.requests["list_tickets"]
+        report = await export_tickets(client, TicketQuery(), target, max_tickets=7, on_progress=told.append)
+        assert 4 <= report.windows_resumed < report.windows
+        assert sandbox.requests["list_tickets"] - before <= 2 * (report.windows - report.windows_resumed)
+        assert told[0].windows_done == told[0].resumed_windows == report.windows_resumed
+        assert told[0].resumed_rows > 300
+        assert is_of(target, await truth(client))
+    assert os.listdir(tmp_path) == [target.name]
+
+
+@pytest.mark.parametrize("moment", ["before the rename", "after the rename", "after the part is gone"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+async def test_killed_at_the_end(suffix: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is left to do after the last request, the same call does it, without a request."""
+    target = tmp_path / f"t{suffix}"
+    module = "workorder_async.exports.export"
+    with monkeypatch.context() as patched:
+
+        def die(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        if moment == "before the rename":
+            patched.setattr(f"{module}.rename_whole", die)
+        elif moment == "after the rename":
+            patched.setattr(f"{module}._remove", die)
+        else:
+            patched.setattr("workorder_async.exports.manifest.Manifest.remove", die)
+        async with Sandbox(tickets=250) as sandbox, sandbox.client() as client:
+            with pytest.raises(KeyboardInterrupt):
+                await export_tickets(client, TicketQuery(), target)
+            patched.undo()
+            requests = sandbox.requests.total()
+            report = await export_tickets(client, TicketQuery(), target)
+            assert sandbox.requests.total() == requests
+            assert is_of(target, await truth(client))
+    assert (report.rows, report.bytes) == (250, target.stat().st_size)
+    assert os.listdir(tmp_path) == [target.name]
+
+
+DIFFERENT: dict[str, dict[str, Any]] = {
+    "queries": {"queries": [{"status": 2}]},
+    "created_start": {"queries": [{"created_start": 5}]},
+    "format": {"format": "csv"},
+    "raw": {"raw": True},
+    "detail": {"detail": True},
+    "attachments": {"attachments": "/tmp"},
+}
+
+
+@pytest.mark.parametrize("name", [*DIFFERENT, "platform", "csv_bom", "csv_defuse", "version"])
+async def test_another_export(name: str, tmp_path: Path) -> None:
+    """A manifest of another export is refused, and says what differs; what is there stays for its own call."""
+    csv = name.startswith("csv")
+    target = tmp_path / ("t.csv" if csv else "t.jsonl")
+    options = dict(DIFFERENT.get(name, {}))
+    queries = [TicketQuery(**query) for query in options.pop("queries", [{}])]
+    async with Sandbox(tickets=900, latency=0.005) as sandbox:
+        await begun(sandbox, target)
+        manifest = target.with_name(f"{target.name}.manifest")
+        kept = sorted(os.listdir(tmp_path))
+        if csv:
+            options[name] = False
+        if name == "attachments":
+            options[name] = str(tmp_path / "folder")
+        if name == "version":
+            content = manifest.read_bytes()
+            manifest.write_bytes(content.replace(b'"version":1', b'"version":9', 1))
+        async with Sandbox(tickets=900) as other, (other if name == "platform" else sandbox).client() as client:
+            before = sandbox.requests.total() + other.requests.total()
+            said_so = "another version" if name == "version" else f"is of another export: .*{name} was"
+            if name == "created_start":
+                said_so = r"queries was \[\{\}\], and is \[\{\"created_start\":5\}\]"
+            with pytest.raises(Exception, match=said_so) as caught:
+                await export_tickets(client, queries, target, **options)
+            assert type(caught.value).__name__ == "ExportError"
+            assert sandbox.requests.total() + other.requests.total() == before
+            assert sorted(os.listdir(tmp_path)) == kept
+            anew = await export_tickets(client, queries, target, resume=False, **options)
+            assert not anew.windows_resumed
+            assert sorted(set(os.listdir(tmp_path)) - {"folder"}) == [target.name]
+
+
+@pytest.mark.parametrize("damage", ["part cut", "part changed", "part gone", "line torn", "line wrong", "head torn"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv.zst", ".xlsx"])
+async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
+    """What is not as the manifest says is read again; a torn head, before which there is no part, is begun anew."""
+    target = tmp_path / f"t{suffix}"
+    part, manifest = (target.with_name(f"{target.name}.{what}") for what in ("part", "manifest"))
+    async with Sandbox(tickets=900, latency=0.005) as sandbox, sandbox.client() as client:
+        await begun(sandbox, target, 4)
+        lines = manifest.read_bytes().splitlines(keepends=True)
+        rows = part.read_bytes()
+        end = int(lines[2].split(b'"end":')[1].split(b",")[0])
+        match damage:
+            case "part cut":
+                part.write_bytes(rows[: end - 1])
+            case "part changed":
+                part.write_bytes(rows[: end - 1] + bytes([rows[end - 1] ^ 1]) + rows[end:])
+            case "part gone":
+                part.unlink()
+            case "line torn":
+                manifest.write_bytes(b"".join(lines[:2]) + lines[2][:-1])
+            case "line wrong":
+                manifest.write_bytes(b"".join(lines[:2]) + b"\0\0\n" + b"".join(lines[3:]))
+            case "head torn":
+                manifest.write_bytes(lines[0][:-1])
+                part.unlink()
+        report = await export_tickets(client, TicketQuery(), target)
+        assert report.windows_resumed == (0 if damage in {"part gone", "head torn"} else 1)
+        assert is_of(target, await truth(client))
+    assert os.listdir(tmp_path) == [target.name]
+
+
+async def test_not_ours(tmp_path: Path) -> None:
+    """Files of the same names that are somebody else's are refused, and left as they are."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=20) as sandbox, sandbox.client() as client:
+        for name, resume in (("t.jsonl.manifest", True), ("t.jsonl.manifest", False), ("t.jsonl.part", True)):
+            (tmp_path / name).write_text("mine\n")
+            with pytest.raises(Exception, match=r"is no manifest of an export|no manifest says what it is") as caught:
+                await export_tickets(client, TicketQuery(), target, resume=resume)
+            assert type(caught.value).__name__ == "ExportError"
+            assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {name: "mine\n"}
+            (tmp_path / name).unlink()
+        assert not sandbox.requests
+
+
+async def test_refused_anew(tmp_path: Path) -> None:
+    """`resume=False` that is refused, since the target is there, leaves what another call could go on with."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=900, latency=0.005) as sandbox, sandbox.client() as client:
+        await begun(sandbox, target)
+        target.write_text("old")
+        with pytest.raises(Exception, match="exists; overwrite=True replaces it"):
+            await export_tickets(client, TicketQuery(), target, resume=False)
+        report = await export_tickets(client, TicketQuery(), target, overwrite=True)
+        assert report.windows_resumed >= 2
+
+
+async def test_in_use(tmp_path: Path) -> None:
+    """A file that another process exports to is refused, and so is one of this process; it does not disturb them."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=3000, latency=0.01) as sandbox, sandbox.client() as client:
+        async with child(sandbox, target, max_tickets=100) as process:
+            await said(process, lambda line: True)
+            for resume in (True, False):
+                with pytest.raises(Exception, match="is in use: another process exports to the same file") as caught:
+                    await export_tickets(client, TicketQuery(), target, resume=resume, overwrite=True)
+                assert type(caught.value).__name__ == "ExportError"
+            lines = await said(process)
+        assert lines[-1]["report"] == 3000
+        results = await asyncio.gather(
+            *(export_tickets(client, TicketQuery(), tmp_path / "u.jsonl") for _ in range(2)), return_exceptions=True
+        )
+        assert sorted(type(result).__name__ for result in results) == ["ExportError", "ExportReport"]
+        assert is_of(target, await truth(client))
+    assert sorted(os.listdir(tmp_path)) == ["t.jsonl", "u.jsonl"]
+
+
+async def test_yesterdays_open_end(tmp_path: Path) -> None:
+    """An open end is comparable: what is created after the first call began stays out of the second one."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=900, latency=0.005) as sandbox, sandbox.client() as client:
+        wanted = await truth(client)
+        await begun(sandbox, target)
+        await asyncio.sleep(1.1)  # created times are whole seconds
+        assert (await sandbox.change(create=5)).created
+        report = await export_tickets(client, TicketQuery(), target)
+        assert report.windows_resumed
+        assert is_of(target, wanted)
+
+
+async def test_several_queries(tmp_path: Path) -> None:
+    """What earlier windows had is known after a kill: a ticket that has moved to the next query does not come twice."""
+    target = tmp_path / "t.jsonl"
+    queries = [{"status": 1}, {"status": 3}]
+    async with Sandbox(tickets=1500, latency=0.005) as sandbox, sandbox.client() as client:
+        await begun(sandbox, target, 2, queries=queries)
+        pending = await truth(client, TicketQuery(status=1))
+        assert (await sandbox.change(close=20, pick="newest")).closed
+        report = await export_tickets(client, [TicketQuery(status=query["status"]) for query in queries], target)
+        closed = await truth(client, TicketQuery(status=3))
+    assert report.windows_resumed >= 2
+    ids = [int(line.split(b'"id":')[1].split(b",")[0]) for line in target.read_bytes().splitlines()]
+    assert sorted(ids) == sorted({ticket.id for ticket in (*pending, *closed)})
