@@ -125,7 +125,7 @@ def measure_export(plan: Plan) -> Row:
     ours, pages, report = result.seconds[_OURS].median, page_count(tickets), reports[-1]
     return Row(
         "export",
-        f"export of {tickets} to .jsonl, {_MS} ms, {WORKERS} in flight",
+        f"export of {tickets} at {_MS} ms, {WORKERS} in flight",
         f"the ideal, {best * 1000:.0f} ms",
         ">=",
         0.93,
@@ -161,7 +161,7 @@ def measure_resume(plan: Plan) -> Row:
     report = reports[-1]
     return Row(
         "resume",
-        f"export of {tickets}, cut in half and gone on with, time",
+        f"export of {tickets}, cut in half, time",
         "the same undisturbed",
         "<=",
         1.25,
