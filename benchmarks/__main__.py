@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import batching, decoding, importing, memory, report, waiting, walking, windows
+from benchmarks import batching, decoding, exporting, importing, memory, report, waiting, walking, windows
 from benchmarks.measuring import Plan, Row
 
 #: Every row, in the order of the table.
@@ -28,6 +28,12 @@ ROWS: Mapping[str, Callable[[Plan], Row]] = {
     "million": memory.measure,
     "windows": windows.measure,
     "batch": batching.measure,
+    "jsonl": exporting.measure_jsonl,
+    "csv": exporting.measure_csv,
+    "parquet": exporting.measure_parquet,
+    "xlsx": exporting.measure_xlsx,
+    "export": exporting.measure_export,
+    "resume": exporting.measure_resume,
 }
 #: Those that take minutes, and a gigabyte or more of memory: left out unless asked for.
 HEAVY = frozenset({"million", "windows"})

@@ -51,10 +51,10 @@ def _run(url: str, tickets: int, *how: str) -> Any:
 async def _walk_twice(url: str, tickets: int, options: WalkOptions) -> dict[str, float]:
     short = min(_SHORT, tickets)
     await _walk(url, TicketQuery(created_start=FIRST_CREATED + (tickets - short) * SECONDS_APART), short, tickets, {})
-    peak = _peak()
+    after_short = peak()
     begun = perf_counter()
     await _walk(url, TicketQuery(), tickets, tickets, options)
-    return {"short": peak, "long": _peak(), "seconds": perf_counter() - begun}
+    return {"short": after_short, "long": peak(), "seconds": perf_counter() - begun}
 
 
 async def _walk(url: str, query: TicketQuery, count: int, total: int, options: WalkOptions) -> None:
@@ -68,7 +68,7 @@ async def _walk(url: str, query: TicketQuery, count: int, total: int, options: W
         raise RuntimeError(f"{seen} of {count} tickets came, or not the right ones")
 
 
-def _peak() -> float:
+def peak() -> float:
     """Return the peak of this process's resident memory, in MiB; getrusage would count its parent's too."""
     status = Path("/proc/self/status")
     if not status.exists():

@@ -20,7 +20,10 @@ def environment() -> dict[str, JSON]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        **{name: _version(name) for name in ("aiohttp", "orjson", "attrs", "cattrs", "httpx", "pydantic")},
+        **{
+            name: _version(name)
+            for name in ("aiohttp", "orjson", "attrs", "cattrs", "httpx", "pydantic", "pyarrow", "XlsxWriter")
+        },
     }
 
 

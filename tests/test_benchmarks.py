@@ -5,7 +5,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from csv import DictReader
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +19,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from benchmarks.__main__ import HEAVY, ROWS, main
+from benchmarks.exporting import export
 from benchmarks.fair import fair_loop, in_order, make_signer
+from benchmarks.files import csv_by_hand, jsonl_by_hand, parquet_by_hand, xlsx_by_hand
 from benchmarks.latency import ideal, latency
 from benchmarks.measuring import Plan, Race, Row, Sample, race
 from benchmarks.others import WORKERS
@@ -39,6 +43,12 @@ GOALS = {
     "million": ("<=", 30),
     "windows": ("<=", 1.5),
     "batch": (">=", 0.9),
+    "jsonl": (">=", 0.62),
+    "csv": (">=", 0.5),
+    "parquet": (">=", 0.5),
+    "xlsx": (">=", 0.5),
+    "export": (">=", 0.93),
+    "resume": ("<=", 1.25),
 }
 BESIDE = {
     "decode": {"cattrs", "model_validate_json", "model_validate after", "json.loads"},
@@ -53,6 +63,12 @@ BESIDE = {
     "million": {"window=0"},
     "windows": {"plain paging of the 25000 tickets, extrapolated"},
     "batch": {"bare aiohttp loop", "without a journal"},
+    "jsonl": {"by hand"},
+    "csv": set(),
+    "parquet": set(),
+    "xlsx": set(),
+    "export": {"by hand"},
+    "resume": set(),
 }
 OF_GROUP = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx", words)}
 GROUP = all(find_spec(name) for name in ("httpx", "pydantic"))
@@ -286,6 +302,33 @@ def test_spread_list(filters: dict[str, int], expected: Sequence[int]) -> None:
     assert [row["id"] - FIRST_ID for row in rows] == list(expected)
     assert [row["created_time"] for row in rows] == [FIRST_CREATED + 61 * index for index in expected]
     assert all(len(page["tickets"]) <= 40 for page in data)
+
+
+def ids_in(path: Path) -> list[int]:
+    """Return the ids that a file of tickets holds, whatever its format."""
+    match path.suffix:
+        case ".jsonl":
+            return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()]
+        case ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                return [int(row["id"]) for row in DictReader(file)]
+        case ".parquet":
+            ids: list[int] = import_module("pyarrow.parquet").read_table(path).column("id").to_pylist()
+            return ids
+        case _:
+            head, *rows = import_module("openpyxl").load_workbook(path).active.iter_rows(values_only=True)
+            return [row[head.index("id")] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "by_hand"),
+    [(".jsonl", jsonl_by_hand), (".csv", csv_by_hand), (".parquet", parquet_by_hand), (".xlsx", xlsx_by_hand)],
+)
+def test_files(suffix: str, by_hand: Callable[[str, Path], Awaitable[int]], server: str, tmp_path: Path) -> None:
+    """What is written by hand has the tickets that our file has, each once."""
+    ours, theirs = tmp_path / f"ours{suffix}", tmp_path / f"theirs{suffix}"
+    assert asyncio.run(export(f"{server}/0", ours)) == asyncio.run(by_hand(f"{server}/0", theirs)) == 250  # type: ignore[arg-type]
+    assert sorted(ids_in(theirs)) == sorted(ids_in(ours)) == list(range(FIRST_ID, FIRST_ID + 250))
 
 
 async def test_fair_loop_signs() -> None:

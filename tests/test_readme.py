@@ -1,10 +1,12 @@
 """README.md: its samples run, its commands are those that CI runs, and it is short."""
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
 import textwrap
+from csv import DictReader
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from workorder_async import CloseTicket, Sandbox, TicketQuery, TicketStatus, Tic
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-FIRST, REAL_PLATFORM, WALK, BATCH = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+FIRST, REAL_PLATFORM, WALK, EXPORT, BATCH = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 async def run(sample: str, **names: object) -> dict[str, object]:
@@ -75,6 +77,20 @@ async def test_walk_sample() -> None:
     assert (exact, "verify=True settles it" in str(reason)) == (False, True)
 
 
+async def test_export_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample of an export writes every ticket once, leaves nothing else, and prints what its comment says."""
+    monkeypatch.chdir(tmp_path)
+    printed: list[tuple[object, ...]] = []
+    async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:
+        await run(EXPORT, client=client, print=lambda *words: printed.append(words))
+        ids = [str(ticket.id) async for ticket in client.iter_tickets()]
+    assert await asyncio.to_thread(os.listdir, tmp_path) == ["tickets.csv"]
+    with (tmp_path / "tickets.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["id"] for row in DictReader(file)] == ids
+    [words] = printed
+    assert f"# {' '.join(map(str, words))}\n" in EXPORT
+
+
 async def test_batch_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample of a batch closes every pending ticket once, prints nothing, and keeps a journal."""
     monkeypatch.chdir(tmp_path)
@@ -96,4 +112,4 @@ def test_commands() -> None:
 
 def test_length() -> None:
     """It can be read in one sitting."""
-    assert README.count("\n") <= 182
+    assert README.count("\n") <= 195

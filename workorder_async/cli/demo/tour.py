@@ -3,9 +3,11 @@
 import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from attrs import define, field
@@ -70,6 +72,19 @@ class Tour:
         self.known_id = ids[0] if ids else "ID"
         self._require(len(ids) == tickets, f"{output} has {len(ids):,} lines instead of {tickets:,}")
         self._require(len(set(ids)) == len(ids), f"{output} has ids that come more than once")
+        await self._export_parquet(ids, output.with_name(f"{output.name}.parquet"))
+
+    async def _export_parquet(self, ids: list[int], output: Path) -> None:
+        """Export the same tickets to Parquet, where pyarrow is there; then read back what that file holds."""
+        from workorder_async.exports import export_tickets
+
+        if find_spec("pyarrow") is None:
+            self.facts.append(("parquet", "needs pyarrow: pip install 'workorder-async[parquet]'"))
+            return
+        await export_tickets(self.client, TicketQuery(), output, resume=False, overwrite=True)
+        found = await asyncio.to_thread(_ids_in_parquet, output)
+        self.facts.append(("parquet", f"{len(found):,} rows to {output}"))
+        self._require(sorted(found) == sorted(ids), f"{output} does not have the same tickets")
 
     async def close_pending(self, number: int) -> None:
         """Close pending tickets on their creators' behalf, at most 16 at a time."""
@@ -128,6 +143,12 @@ class Tour:
 def _ids_in(file: Path) -> list[int]:
     with file.open("rb") as lines:
         return [orjson.loads(line)["id"] for line in lines]
+
+
+def _ids_in_parquet(file: Path) -> list[int]:
+    parquet: Any = import_module("pyarrow.parquet")
+    ids: list[int] = parquet.read_table(file, columns=["id"]).column("id").to_pylist()
+    return ids
 
 
 def walk_in_words(report: "WalkReport | ExportReport") -> str:
