@@ -115,9 +115,10 @@ class SlidRows:
     def _are_where_they_may_be(self, ids: list[int], total: int) -> bool:
         """Tell whether the rows that were known stand in their order, and have slid no further than the total fell."""
         edge = self.number * self.stride
-        # The page before the edge ends at it, also where it was read at another stride.
-        known = {id: (edge - len(self.before) + place, self.total_before) for place, id in enumerate(self.before)}
-        known |= {id: (edge + place, self.total_behind) for place, id in enumerate(self.after)}
+        known = {id: (edge + place, self.total_behind) for place, id in enumerate(self.after)}
+        # One that was read at another stride ends elsewhere.
+        if len(self.before) == self.stride:
+            known |= {id: (edge - self.stride + place, self.total_before) for place, id in enumerate(self.before)}
         last = -1
         for place, id in enumerate(ids, (self._page - 1) * self.stride):
             before, total_then = known.get(id, (-1, 0))
