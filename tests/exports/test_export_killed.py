@@ -12,8 +12,10 @@ import orjson
 import pytest
 
 from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
-from workorder_async import Sandbox, TicketQuery
+from workorder_async import ExportError, Sandbox, TicketQuery
 from workorder_async.exports import ExportOptions, ExportProgress, export_tickets
+from workorder_async.exports.manifest import Manifest
+from workorder_async.exports.report import Part
 
 TICKETS, WINDOW, CONCURRENCY = 4000, 500, 2
 #: Pages of a window, pages that are read ahead of the window that is written, and one that begins a new list.
@@ -124,6 +126,26 @@ async def test_killed_at_the_end(suffix: str, moment: str, tmp_path: Path, monke
             assert sandbox.requests.total() == requests
             assert is_of(target, await truth(client))
     assert (report.rows, report.bytes) == (250, target.stat().st_size)
+    assert os.listdir(tmp_path) == [target.name]
+
+
+async def test_between_database_and_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window that the database has, and the manifest does not tell of yet, is not read again."""
+    target, add = tmp_path / "t.sqlite", Manifest.add
+
+    def dies(manifest: Manifest, part: Part) -> None:
+        if part.window == 2:
+            raise OSError(28, "No space left on device")
+        add(manifest, part)
+
+    async with Sandbox(tickets=900) as sandbox, sandbox.client() as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(Manifest, "add", dies)
+            with pytest.raises(ExportError, match="No space left on device"):
+                await export_tickets(client, TicketQuery(), target, max_tickets=100)
+        report = await export_tickets(client, TicketQuery(), target)
+        assert report.windows_resumed == 3
+        assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
 
 
