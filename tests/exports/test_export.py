@@ -6,11 +6,22 @@ from typing import Any
 
 import orjson
 import pytest
+from attrs import evolve
 
 from tests.support.export_rows import as_read, cells, read_back
 from tests.support.exports import SUFFIXES, content, is_of, truth
-from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
-from workorder_async.exports import ExportProgress, InexactExportError, export_tickets
+from tests.support.mutations import creation
+from workorder_async import (
+    AuthenticationError,
+    ConfigError,
+    DecodeError,
+    ExportError,
+    Sandbox,
+    TicketQuery,
+    TicketStatus,
+    WorkorderClient,
+)
+from workorder_async.exports import AttachmentCounts, ExportProgress, InexactExportError, export_tickets
 from workorder_async.sandbox import Fault
 
 
@@ -281,3 +292,45 @@ async def test_texts_are_counted(tmp_path: Path) -> None:
     assert not loose.changes
     assert content(tmp_path / "t.csv")[:3] == b"\xef\xbb\xbf"  # type: ignore[index]
     assert content(tmp_path / "u.csv")[:2] == b"id"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("resume", [True, False])
+async def test_no_plan(resume: bool, tmp_path: Path) -> None:
+    """An export that ends before it has a plan leaves nothing."""
+    async with Sandbox(tickets=5, faults=[Fault("401")]) as sandbox, sandbox.client() as client:
+        with pytest.raises(AuthenticationError):
+            await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", resume=resume)
+    assert os.listdir(tmp_path) == []
+
+
+async def test_bad_rows(tmp_path: Path) -> None:
+    """A row that cannot be read ends the export, or is left out, named, and makes the result inexact."""
+    target, faults = tmp_path / "t.jsonl", [Fault("bad_row", after=4, every=3)]
+    async with Sandbox(tickets=1500, faults=faults) as sandbox, sandbox.client() as client:
+        with pytest.raises(DecodeError, match=r"created_time is a list, expected seconds"):
+            await export_tickets(client, TicketQuery(), target, max_tickets=500)
+        report = await export_tickets(client, TicketQuery(), target, max_tickets=500, on_bad_row="skip")
+        sandbox.faults = ()
+        wanted = await truth(client)
+    assert not report.exact
+    assert "could not be read, and were skipped" in report.reason
+    assert report.skipped_rows == len(report.skipped) > 1
+    left_out = {row.id for row in report.skipped}
+    assert [row["id"] for row in read_back(target)] == [one.id for one in wanted if one.id not in left_out]
+
+
+async def test_attachments(tmp_path: Path) -> None:
+    """With a folder for them, the attachments of all tickets are there, and counted; the second time they are kept."""
+    target, folder = tmp_path / "t.jsonl", tmp_path / "files"
+    async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:
+        ids = []
+        for text in (b"one", b"two"):
+            uploaded = await client.upload_file(text, file_name="a.log")
+            ids.append(await client.create_ticket(evolve(creation(), attachment=[uploaded])))
+        report = await export_tickets(client, TicketQuery(), target, attachments=folder)
+        again = await export_tickets(client, TicketQuery(), target, attachments=str(folder), overwrite=True)
+    assert [(folder / str(id) / "a.log").read_bytes() for id in ids] == [b"one", b"two"]
+    assert report.attachments == AttachmentCounts(fetched=2, bytes=6)
+    assert again.attachments == AttachmentCounts(kept=2)
+    assert [row["id"] for row in read_back(target)] == ids[::-1]
+    assert "attachment" in read_back(target)[0]

@@ -55,7 +55,8 @@ async def cancelled_after(client: WorkorderClient, target: Path, turns: int, opt
 async def test_at_every_turn(suffix: str, detail: bool, tmp_path: Path) -> None:
     """Whenever it is cancelled, the next call is not in its way, and the last one makes the whole file."""
     target = tmp_path / f"t{suffix}"
-    options = ExportOptions(**OPTIONS, detail=detail)
+    options = OPTIONS.copy()
+    options["detail"] = detail
     async with Sandbox(tickets=200) as sandbox, sandbox.client(max_in_flight=4) as client:
         turns = cancelled = 0
         while await cancelled_after(client, target, turns, options):
@@ -77,7 +78,8 @@ async def test_lock_is_released(tmp_path: Path) -> None:
             if progress.windows_done >= 3:
                 task.cancel()
 
-        options = ExportOptions(**OPTIONS, on_progress=told)
+        options = OPTIONS.copy()
+        options["on_progress"] = told
         task = asyncio.create_task(export_tickets(client, TicketQuery(), target, **options))
         with pytest.raises(asyncio.CancelledError):
             await task

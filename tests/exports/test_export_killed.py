@@ -8,18 +8,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
 from workorder_async import Sandbox, TicketQuery
-from workorder_async.exports import ExportOptions, export_tickets
+from workorder_async.exports import ExportOptions, ExportProgress, export_tickets
 
 TICKETS, WINDOW, CONCURRENCY = 4000, 500, 2
 #: Pages of a window, pages that are read ahead of the window that is written, and one that begins a new list.
 PAGES_LOST = WINDOW // 100 + 2 + 2 * CONCURRENCY + 4
 
 
-async def killed(sandbox: Sandbox, target: Path, chance: Random, slowest: float, **options: object) -> bool:
+async def killed(sandbox: Sandbox, target: Path, chance: Random, slowest: float, **options: Any) -> bool:
     """Run the export, kill it at a random moment or let it come to its end; tell whether it was killed."""
     async with child(sandbox, target, **options) as process:
         began = await said(process, lambda line: True)
@@ -39,7 +40,7 @@ async def torture(suffix: str, kills: int, seed: int, folder: Path) -> None:
     chance = Random(f"{suffix} {seed}")
     async with Sandbox(tickets=TICKETS, seed=seed, latency=0.002) as sandbox, sandbox.client() as client:
         # With the same end there is the same plan: members of compressed files end where its windows do.
-        filters = {"created_end": int(time.time())}
+        filters: dict[str, Any] = {"created_end": int(time.time())}
         query, options = TicketQuery(**filters), ExportOptions(max_tickets=WINDOW, concurrency=CONCURRENCY)
         report = await export_tickets(client, query, undisturbed, **options)
         before = sandbox.requests["list_tickets"]
@@ -72,7 +73,7 @@ async def test_killed_often(suffix: str, seed: int, tmp_path: Path) -> None:
     await torture(suffix, 20, seed, tmp_path)
 
 
-async def begun(sandbox: Sandbox, target: Path, windows: int = 2, **options: object) -> None:
+async def begun(sandbox: Sandbox, target: Path, windows: int = 2, **options: Any) -> None:
     """Begin an export, and kill it once so many windows are durable."""
     async with child(sandbox, target, max_tickets=100, concurrency=1, **options) as process:
         lines = await said(process, lambda line: line.get("windows_done", 0) >= windows)
@@ -86,7 +87,8 @@ async def test_goes_on_after_its_windows(suffix: str, tmp_path: Path) -> None:
     target = tmp_path / f"t{suffix}"
     async with Sandbox(tickets=900, latency=0.005) as sandbox, sandbox.client() as client:
         await begun(sandbox, target, 4)
-        told, before = [], sandbox.requests["list_tickets"]
+        told: list[ExportProgress] = []
+        before = sandbox.requests["list_tickets"]
         report = await export_tickets(client, TicketQuery(), target, max_tickets=7, on_progress=told.append)
         assert 4 <= report.windows_resumed < report.windows
         assert sandbox.requests["list_tickets"] - before <= 2 * (report.windows - report.windows_resumed)
@@ -168,7 +170,9 @@ async def test_another_export(name: str, tmp_path: Path) -> None:
             assert sorted(set(os.listdir(tmp_path)) - {"folder"}) == [target.name]
 
 
-@pytest.mark.parametrize("damage", ["part cut", "part changed", "part gone", "line torn", "line wrong", "head torn"])
+@pytest.mark.parametrize(
+    "damage", ["part cut", "part changed", "part long", "part gone", "line torn", "line wrong", "head torn"]
+)
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv.zst", ".xlsx"])
 async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
     """What is not as the manifest says is read again; a torn head, before which there is no part, is begun anew."""
@@ -184,6 +188,8 @@ async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
                 part.write_bytes(rows[: end - 1])
             case "part changed":
                 part.write_bytes(rows[: end - 1] + bytes([rows[end - 1] ^ 1]) + rows[end:])
+            case "part long":
+                part.write_bytes(rows[:end] + b"\0" * 2_000_000)
             case "part gone":
                 part.unlink()
             case "line torn":
@@ -193,8 +199,13 @@ async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
             case "head torn":
                 manifest.write_bytes(lines[0][:-1])
                 part.unlink()
-        report = await export_tickets(client, TicketQuery(), target)
-        assert report.windows_resumed == (0 if damage in {"part gone", "head torn"} else 1)
+
+        def told(progress: ExportProgress) -> None:
+            assert all(orjson.loads(line) for line in manifest.read_bytes().splitlines())
+
+        report = await export_tickets(client, TicketQuery(), target, on_progress=told)
+        kept = {"part gone": 0, "head torn": 0, "part long": 2}.get(damage, 1)
+        assert report.windows_resumed == kept
         assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
 

@@ -98,30 +98,31 @@ class _Links:
         self._urls = [one.file_path for one in self._attachments]
         self._until = client.now() + GOOD_FOR
         self._asked = asyncio.Lock()
-        self._ended: str | None = None
+        self._renewed = False
+        self._ended = ""
 
-    async def url(self, index: int) -> str:
-        """Return the URL of an attachment."""
-        if self._ended is None and self._client.now() > self._until:
-            await self.renew(index, self._urls[index], f"it is older than {GOOD_FOR:g} s")
-        return self._urls[index]
+    async def url(self, index: int) -> tuple[str, bool]:
+        """Return the URL of an attachment, and whether it was asked for again."""
+        if not self._renewed and self._client.now() > self._until:
+            await self.renew(was_renewed=False, why=f"it is older than {GOOD_FOR:g} s")
+        return self._urls[index], self._renewed
 
-    async def renew(self, index: int, stale: str, why: str) -> None:
-        """Ask the platform for the ticket again, unless another file's turn did so since `stale` was taken.
+    async def renew(self, *, was_renewed: bool, why: str) -> None:
+        """Ask the platform for the ticket again, unless that was done for another file since a URL was taken.
 
         Raises `StaleError` where that was of no use.
         """
         async with self._asked:
-            if self._urls[index] != stale:
+            if self._renewed and not was_renewed:
                 return
-            if self._ended is not None:
+            if self._ended:
                 raise StaleError(f"its URL is not good ({why}), {self._ended}")
             try:
                 detail = await self._client.get_ticket_detail(self._id)
             except WorkorderError as error:
                 self._ended = f"and the ticket could not be read again: {error}"
                 raise StaleError(f"its URL is not good ({why}), {self._ended}") from None
-            self._ended = "and the ticket was read again once already"
+            self._renewed, self._ended = True, "and the ticket was read again once already"
             self._take(attachments_of(detail))
 
     def _take(self, found: list[Attachment]) -> None:
@@ -270,11 +271,11 @@ class AttachmentFolder:
         """Receive what a part lacks, in as many attempts as there may be."""
         waits = iter(WAITS)
         while True:
-            url = await links.url(wanted.index)
+            url, was_renewed = await links.url(wanted.index)
             try:
                 return await self._downloader.fill(part, url, wanted.size, partial(self._count, wanted))
             except StaleError as stale:
-                await links.renew(wanted.index, url, str(stale))
+                await links.renew(was_renewed=was_renewed, why=str(stale))
             except BrokenError as broken:
                 wait = next(waits, None)
                 if wait is None:
@@ -308,6 +309,7 @@ def _make_folder(folder: Path) -> None:
 
 def _sizes_there(place: Path, paths: Sequence[Path]) -> list[int | None]:
     """Make the folder of a ticket, and return the sizes of the files that are in it; None for each that is not."""
+    _make_folder(place.parent)
     _make_folder(place)
     found: list[int | None] = []
     for path in paths:

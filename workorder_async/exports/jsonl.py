@@ -22,8 +22,7 @@ class JsonLines:
     def __init__(self, columns: Columns, *, staged: bool = False) -> None:
         self.changes = TextChanges()
         self._staged = staged
-        self._names = columns.names
-        self._read = columns.read
+        self._columns = columns
 
     def begin(self) -> bytes:
         """Return nothing."""
@@ -31,22 +30,23 @@ class JsonLines:
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
-        lines = bytearray()
+        lines, read = bytearray(), self._columns.read_object
         for row in rows:
             # Added one by one: a list of them keeps so much memory that giving it back takes as long as the writing.
-            lines += self._line(self._read(row))
+            cells = read(row)
+            try:
+                lines += orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)
+            except TypeError:  # half a surrogate pair, or a number of more than 64 bits
+                lines += self._odd_line(cells)
         return bytes(lines)
 
-    def _line(self, cells: tuple[Value, ...]) -> bytes:
-        try:
-            return orjson.dumps(dict(zip(self._names, cells, strict=True)), option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:  # half a surrogate pair, or a number of more than 64 bits
-            cells, changes = without_surrogates(cells)
+    def _odd_line(self, row: dict[str, Value]) -> bytes:
+        cells, changes = without_surrogates(row.values())
+        self.changes += changes
+        if self._staged:
+            cells, changes = without_large_numbers(cells)
             self.changes += changes
-            if self._staged:
-                cells, changes = without_large_numbers(cells)
-                self.changes += changes
-            return to_json(cast("JSON", dict(zip(self._names, cells, strict=True)))) + b"\n"
+        return to_json(cast("JSON", dict(zip(row, cells, strict=True)))) + b"\n"
 
     def end_window(self) -> bytes:
         """Return nothing: a line ends by itself."""

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from attrs import evolve
 
 from workorder_async.durable import sync_folder
+from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest, note_of, part_of
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, Sink, Store
@@ -57,7 +58,7 @@ class Parts(Protocol):
 class Output(Protocol):
     """Where bytes go."""
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytearray) -> None:
         """Write all of this."""
         ...
 
@@ -100,12 +101,12 @@ class GrowingFile:
                 return number
         return len(done)
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytearray) -> None:
         """Write all of this."""
         with _named(self._path):
-            written = 0
-            while written < len(content):
-                written += self._file.write(content[written:] if written else content)
+            view = memoryview(content)
+            while view:
+                view = view[self._file.write(view) :]
 
     def sync(self) -> None:
         """Have it on disk."""
@@ -143,12 +144,15 @@ class Stream:
             self._check()
             time.sleep(_NAP)
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytearray) -> None:
         """Write all of this."""
-        with _named(self._path):
-            view = memoryview(content)
+        view = memoryview(content)
+        try:
             while view:
                 view = view[self._write(view) :]
+        except OSError as error:
+            name = str(self._path) if self._is_own else "stdout"
+            raise ExportError(f"cannot write to {name}: {error.strerror}; it got only part of the tickets") from error
 
     def _write(self, view: memoryview) -> int:
         if sys.platform == "win32" or not self._waits:
@@ -199,7 +203,7 @@ class Lines:
         return taken
 
     def _write(self, content: bytearray) -> None:
-        self._output.write(bytes(content))
+        self._output.write(content)
         self._end += len(content)
         self._crc = zlib.crc32(content, self._crc)
 
@@ -278,5 +282,5 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = "stdout" if str(path) == "-" else str(path)
+        error.filename = str(path)
         raise
