@@ -279,7 +279,7 @@ async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) ->
         ([], {"patience": -1}, "patience is -1"),
         ([], {"patience": float("nan")}, "patience is nan"),
         ([], {"patience": True}, "patience is True"),
-        ([], {"journal": 7}, "journal is a int"),
+        ([], {"journal": 7}, "journal is int 7; it must be a path"),
         (7, {}, "mutations is a int"),
         (None, {}, "mutations is a NoneType"),
         (creation(), {}, "mutations is a CreateTicket"),

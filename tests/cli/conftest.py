@@ -19,9 +19,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Workorder:
-    """Run command lines in this process, against the sandbox."""
-    return runner(sandbox.environment, monkeypatch, capsys)
+def workorder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Workorder:
+    """Run command lines in this process, against the sandbox; what is written to descriptors is captured, too."""
+    return runner(sandbox.environment, monkeypatch, capfd)
 
 
 @pytest.fixture

@@ -32,10 +32,10 @@ LEFT_AND_ENTERED = "it may not be complete: tickets may have left and entered th
     ],
 )
 def test_what_may_not_be_complete_is_said_with_its_remedy(
-    in_tens: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], remedy: str
+    in_tens: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], remedy: str
 ) -> None:
     """Where tickets may leave and enter a filter meanwhile, that is said once, in the words of the command line."""
-    ran = runner(in_tens.environment, monkeypatch, capsys)(*words)
+    ran = runner(in_tens.environment, monkeypatch, capfd)(*words)
     assert (ran.code, ran.out == "") == (0, False)
     said = [line for line in ran.err.splitlines() if "complete" in line]
     assert said == ([LEFT_AND_ENTERED + remedy] if remedy else [])

@@ -51,6 +51,6 @@ def test_another_event_loop(network: aioresponses) -> None:
 )
 async def test_no_time(network: aioresponses, client: WorkorderClient, call: Any, seconds: Any) -> None:
     """What is no time for a call is refused by its name, and nothing is sent."""
-    with pytest.raises(ConfigError, match=rf"deadline is {seconds!r}; it must be a number of seconds above 0"):
+    with pytest.raises(ConfigError, match=rf"deadline is {seconds!r}; it must be a number above 0"):
         await call(client, deadline=seconds)
     assert not network.requests

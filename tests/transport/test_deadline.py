@@ -38,7 +38,7 @@ async def test_a_deadline_runs_by_the_clock_of_the_loop() -> None:
 async def test_what_is_no_deadline(seconds: Any) -> None:
     """Anything but a number above 0 is refused by name."""
     session = SignedSession("http://127.0.0.1:1", SchemeSigner("a", "b", "md5:{secret}"), SessionOptions())
-    with pytest.raises(ConfigError, match=r"deadline is .*; it must be a number of seconds above 0"):
+    with pytest.raises(ConfigError, match=r"deadline is .*; it must be a number above 0"):
         session.deadline(seconds)
 
 

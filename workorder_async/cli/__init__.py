@@ -7,9 +7,11 @@ demo/              the tours of `workorder demo`
 terminal/          what people see and type: lines, tables, bars, questions, Ctrl-C
 connection.py      the four environment variables, and the options that go before them
 filters.py         the filters of `list`, `export` and batches, as options
-values.py          values as people write them: whole numbers, times, texts, files
+times.py           times as people write them
+values.py          other values as people write them: whole numbers, texts, files
 attachments.py     the files that a command uploads
 interrupting.py    what becomes of a creation when Ctrl-C comes
+exporting.py       how far an export is, and what came of it
 completeness.py    why a list may not be complete
 checks.py          the checks of `workorder doctor`
 failures.py        what a failure is: a sentence, a hint, an exit code

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from workorder_async.cli import failures
 from workorder_async.cli.commands.close import close
+from workorder_async.cli.commands.columns import columns
 from workorder_async.cli.commands.comment import comment
 from workorder_async.cli.commands.create import create
 from workorder_async.cli.commands.demo import demo
@@ -75,6 +76,7 @@ def _make_app() -> App:
         ("close", close),
         ("upload", upload),
         ("export", export),
+        ("columns", columns),
         ("doctor", doctor),
     ):
         app.command(command, name=name)
@@ -141,10 +143,15 @@ def _show_warning(
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:
-    """Write `--option -` as `--option=-`, and likewise each text that begins with a dash and is no option itself."""
+    """Write `--option -` as `--option=-`, and likewise each text that begins with a dash and is no option itself.
+
+    In `export --raw -` the dash is no value of the option before it: it is stdout, wherever it stands.
+    """
     joined: list[str] = []
     for argument in arguments:
-        if _DASHED_TEXT.match(argument) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+        if argument == "-" and arguments[0] == "export" and joined[-1] != "--output":
+            joined.append("--output=-")
+        elif _DASHED_TEXT.match(argument) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)

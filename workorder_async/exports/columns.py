@@ -95,14 +95,14 @@ class Columns:
         """Return where the columns of this Arrow type stand."""
         return tuple(place for place, column in enumerate(self.columns) if column.arrow == arrow)
 
+    def meaning(self, column: Column) -> str:
+        """Return what a column says of a ticket."""
+        return f"{_meaning(self.model, column)} {column.says}".strip()
+
     def markdown(self) -> str:
         """Return the table of the columns as Markdown, aligned so that it reads as plain text too."""
-        meanings = {column.name: _meaning(self.model, column) for column in self.columns}
         head = ("column", "Arrow", "SQLite", "meaning")
-        rows = [head] + [
-            (column.name, column.arrow, column.sqlite, f"{meanings[column.name]} {column.says}".strip())
-            for column in self.columns
-        ]
+        rows = [head] + [(column.name, column.arrow, column.sqlite, self.meaning(column)) for column in self.columns]
         widths = [max(len(row[place]) for row in rows) for place in range(3)]
         lines = [" | ".join([*map(str.ljust, row, widths), row[3]]) for row in rows]
         lines.insert(1, " | ".join([*("-" * width for width in widths), "---"]))

@@ -22,7 +22,7 @@ class CsvLines:
     """
 
     def __init__(self, columns: Columns, *, bom: bool = True, defuse: bool = True) -> None:
-        self.changes = TextChanges()
+        self.changes: TextChanges = TextChanges()
         self._columns = columns
         self._bom = bom
         self._defuse = columns.places("string") if defuse else ()

@@ -93,6 +93,7 @@ class _Export:
             raw=settings.raw,
             bom=settings.csv_bom,
             defuse=settings.csv_defuse,
+            escaped=target.is_stream,
         )
         self._sink()  # refuses what it cannot be
         self._head = self._new_head()

@@ -11,7 +11,7 @@ from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Colu
 from workorder_async.exports.compressed import Compressed, zstd_module
 from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.extras import extra_module
-from workorder_async.exports.jsonl import JsonLines, RawLines
+from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import to_parquet
 from workorder_async.exports.sink import Sink, Store
 from workorder_async.exports.sqlite import SqliteStore, journal_of
@@ -45,11 +45,19 @@ class Format:
         """Return the columns of the list, or of full records."""
         return DETAIL_COLUMNS if detail else TICKET_COLUMNS
 
-    def sink(self, *, detail: bool = False, raw: bool = False, bom: bool = True, defuse: bool = True) -> Sink:
+    def sink(
+        self,
+        *,
+        detail: bool = False,
+        raw: bool = False,
+        bom: bool = True,
+        defuse: bool = True,
+        escaped: bool = False,
+    ) -> Sink:
         """Return a new sink, of staged lines where the format is converted at the end.
 
-        `detail` is for full records, `raw` for the server's own objects, `bom` and `defuse` are CSV's. Raises
-        `ConfigError` where the format cannot be raw.
+        `detail` is for full records, `raw` for the server's own objects, `bom` and `defuse` are CSV's, `escaped` is for
+        JSON Lines that a terminal may show. Raises `ConfigError` where the format cannot be raw.
         """
         kind, _, compression = self.name.partition(".")
         if raw and kind != "jsonl":
@@ -60,6 +68,8 @@ class Format:
         lines: Sink = RawLines() if raw else JsonLines(columns, staged=self.way == "staged")
         if kind == "csv":
             lines = CsvLines(columns, bom=bom, defuse=defuse)
+        elif escaped and not compression:
+            lines = Escaped(lines)
         return Compressed(lines, compression) if compression else lines
 
     def convert(self, staged: Path, target: Path, on_progress: Progress, *, detail: bool = False) -> Converted:

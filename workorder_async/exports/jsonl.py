@@ -1,15 +1,19 @@
 """JSON Lines: one object a line, with the names of the columns, or as the server wrote it."""
 
+import re
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 import orjson
 
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import Record
+from workorder_async.exports.sink import Record, Sink
 from workorder_async.exports.texts import TextChanges, without_large_numbers, without_surrogates
 from workorder_async.models import JSON
 from workorder_async.protocol.codec import to_json
+
+# DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
+_OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
 
 
 class JsonLines:
@@ -20,7 +24,7 @@ class JsonLines:
     """
 
     def __init__(self, columns: Columns, *, staged: bool = False) -> None:
-        self.changes = TextChanges()
+        self.changes: TextChanges = TextChanges()
         self._staged = staged
         self._columns = columns
 
@@ -57,7 +61,7 @@ class RawLines:
     """The server's objects as lines of JSON, fields that no model knows included."""
 
     def __init__(self) -> None:
-        self.changes = TextChanges()
+        self.changes: TextChanges = TextChanges()
 
     def begin(self) -> bytes:
         """Return nothing."""
@@ -73,3 +77,27 @@ class RawLines:
     def end_window(self) -> bytes:
         """Return nothing: a line ends by itself."""
         return b""
+
+
+class Escaped:
+    """Lines of JSON that a terminal may show: an escape of JSON stands for each character that it would obey."""
+
+    def __init__(self, lines: Sink) -> None:
+        self._lines = lines
+
+    @property
+    def changes(self) -> TextChanges:
+        """What was changed in the rows; an escape is no change."""
+        return self._lines.changes
+
+    def begin(self) -> bytes:
+        """Return nothing."""
+        return self._lines.begin()
+
+    def encode(self, rows: Sequence[Record]) -> bytes:
+        """Return a line for each row."""
+        return _OBEYED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), self._lines.encode(rows))
+
+    def end_window(self) -> bytes:
+        """Return nothing: a line ends by itself."""
+        return self._lines.end_window()

@@ -37,7 +37,7 @@ class SqliteStore:
     """A database with the tickets of an export; made if need be, for its owner alone."""
 
     def __init__(self, path: Path, model: type) -> None:
-        self.changes = self._committed = TextChanges()
+        self.changes: TextChanges = TextChanges()
         self._tables = _table("tickets", model, ())
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         with _disk(path):
@@ -53,7 +53,7 @@ class SqliteStore:
         """Make the tables in a new database, all at once."""
         with _disk(self._path):
             self._database.execute("PRAGMA foreign_keys = ON")
-            self.finished = self._has("tickets") and not self._has(_WINDOWS)
+            self.finished: bool = self._has("tickets") and not self._has(_WINDOWS)
             if not self._has("tickets"):
                 self._database.execute("BEGIN IMMEDIATE")
                 for table in self._tables.all():
@@ -77,7 +77,6 @@ class SqliteStore:
         with _disk(self._path):
             self._roll_back()
             self._database.execute("BEGIN IMMEDIATE")
-        self.changes = self._committed
 
     def write(self, rows: Sequence[Record]) -> None:
         """Add a page of rows; a ticket that is there already is replaced, with all that belongs to it."""
@@ -114,7 +113,6 @@ class SqliteStore:
         with _disk(self._path):
             self._database.execute(f"INSERT INTO {_WINDOWS} VALUES (?, ?)", (window, note))  # noqa: S608
             self._database.execute("COMMIT")
-        self._committed = self.changes
 
     def finish(self) -> None:
         """Add the indexes, which is faster once all rows are there, and forget the windows."""

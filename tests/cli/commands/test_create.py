@@ -70,7 +70,7 @@ def test_create_sends_every_field(
         ("--detail", "\ud800", "--detail holds a lone surrogate"),
         ("--type", "urgent", "1 troubleshooting 问题排查"),
         ("--priority", "0", "1 urgent 紧急"),
-        ("--reported-time", "yesterday", "--reported-time 'yesterday' is no time"),
+        ("--reported-time", "tomorrow", "--reported-time 'tomorrow' is no time"),
         ("--customer-info", "{}", "--customer-info [0] has no user_id"),
         ("--customer-info", "me", "--customer-info 'me' is neither a user_id nor a JSON object"),
         ("--tag", "0", "--tags is 0"),

@@ -1,17 +1,20 @@
 """`workorder demo`: it shows everything, and fails where something is lost."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child
-from workorder_async.cli.commands.export import write_lines
+from workorder_async import exports
 from workorder_async.cli.demo import tour
 from workorder_async.client.client import WorkorderClient
-from workorder_async.models import CloseTicket, TicketDetail
+from workorder_async.exports import ExportReport, export_tickets
+from workorder_async.models import CloseTicket, TicketDetail, TicketQuery
 from workorder_async.sandbox import Sandbox
 
 
@@ -74,20 +77,18 @@ def test_the_demo_fails_where_something_is_lost(
     workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A line too few, an id twice, a refused close, a lost comment or file: the demo exits with 1 and names each."""
-    honest, read = write_lines, WorkorderClient.get_ticket_detail
+    honest, read = export_tickets, WorkorderClient.get_ticket_detail
 
-    async def losing(walk: object, file: object, bar: object) -> int:
-        written = await honest(walk, file, bar)  # type: ignore[arg-type]
-        file.seek(0)  # type: ignore[attr-defined]
-        file.write(b'{"id":1}\n{"id":1}\n')  # type: ignore[attr-defined]
-        file.truncate()  # type: ignore[attr-defined]
-        return written
+    async def losing(client: WorkorderClient, query: TicketQuery, target: Path, **options: Any) -> ExportReport:
+        report = await honest(client, query, target, **options)
+        await asyncio.to_thread(target.write_bytes, b'{"id":1}\n{"id":1}\n')
+        return report
 
     async def forgetting(client: WorkorderClient, id: int) -> TicketDetail:
         detail = await read(client, id)
         return TicketDetail(id=detail.id)
 
-    monkeypatch.setattr(tour, "write_lines", losing)
+    monkeypatch.setattr(exports, "export_tickets", losing)
     monkeypatch.setattr(WorkorderClient, "get_ticket_detail", forgetting)
     monkeypatch.setattr(tour, "CloseTicket", _nobodys_close)
     ran = workorder("demo", "--tickets", 30, "--output", tmp_path / "t.jsonl", "--closes", 1, "--latency", 0)

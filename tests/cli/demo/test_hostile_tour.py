@@ -11,9 +11,8 @@ import pytest
 from tests.support.cli_runs import SECRET, start
 from workorder_async import CommentTicket, Sandbox, WorkorderClient
 from workorder_async.cli.app import run
-from workorder_async.cli.commands.export import write_lines
 from workorder_async.cli.demo import hostile_tour
-from workorder_async.cli.demo.hostile_tour import HostileTour
+from workorder_async.cli.demo.hostile_tour import HostileTour, write_lines
 from workorder_async.errors import ConfigError
 
 # A silent server costs seconds each time, and the machine may be busy.
@@ -88,12 +87,12 @@ async def test_a_file_is_held_against_the_truth(tmp_path: Path, monkeypatch: pyt
     """A ticket that is missing, comes twice or never was is a complaint; one that was deleted meanwhile is none."""
     honest = write_lines
 
-    async def losing(walk: object, file: object, bar: object) -> int:
+    async def losing(walk: object, file: object, bar: object) -> None:
         await honest(walk, file, bar)  # type: ignore[arg-type]
         await sandbox.change(delete=1)
         file.seek(0)  # type: ignore[attr-defined]
         file.truncate()  # type: ignore[attr-defined]
-        return file.write(b'{"id":%d}\n{"id":%d}\n{"id":1}\n' % (kept, kept))  # type: ignore[attr-defined, no-any-return]
+        file.write(b'{"id":%d}\n{"id":%d}\n{"id":1}\n' % (kept, kept))  # type: ignore[attr-defined]
 
     monkeypatch.setattr(hostile_tour, "write_lines", losing)
     async with Sandbox(50) as sandbox, sandbox.client() as client:

@@ -68,11 +68,11 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     # What is wrong with an option is found before anything is read.
     task.change(evolve(chosen[0] if chosen else Chosen(1), creator="?"))
     new_client = connection.clients()
-    if choice.query is not None or task.needs_creator:
+    if choice.queries or task.needs_creator:
         concurrency = options.concurrency
         chosen = run(read_choice(new_client(), choice, creators=task.needs_creator, concurrency=concurrency))
     if not chosen:
-        note("no ticket matches" if choice.query else "--from names no ticket")
+        note("no ticket matches" if choice.queries else "--from names no ticket")
         return OK
     if options.dry_run:
         return _show_only(task, chosen, as_json=options.json)

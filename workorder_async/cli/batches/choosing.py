@@ -18,6 +18,7 @@ from workorder_async.cli.terminal.running import each
 from workorder_async.cli.values import Whole, text_or_stdin
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.models import CloseTicket, CommentTicket, RejectTicket, TicketQuery
+from workorder_async.walk_report import WalkReport, together
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
@@ -75,10 +76,10 @@ class Chosen:
 
 @frozen
 class Choice:
-    """The tickets as they were asked for: by number, or (`query`) by filters."""
+    """The tickets as they were asked for: by number, or (`queries`) by filters."""
 
     ids: Sequence[int]
-    query: TicketQuery | None = None
+    queries: Sequence[TicketQuery] = ()
     named: bool = False
     """Whether each was named on the command line, so that nobody needs to be asked."""
 
@@ -95,7 +96,7 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
         return Choice(_from_file(options.source))
     if not filtered:
         raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
-    return Choice((), filters.query())
+    return Choice((), filters.queries())
 
 
 def _checked(ids: Iterable[int]) -> list[int]:
@@ -129,10 +130,10 @@ def _numbers(name: str, text: str) -> Iterable[int]:
 
 
 async def read_choice(client: "WorkorderClient", made: Choice, *, creators: bool, concurrency: int) -> list[Chosen]:
-    """List the tickets of a query, or read each one's creator where that is wanted; closes the client."""
+    """List the tickets of queries, or read each one's creator where that is wanted; closes the client."""
     async with client:
-        if made.query is not None:
-            chosen = await _matching(client, made.query)
+        if made.queries:
+            chosen = await _matching(client, made.queries)
         elif creators:
             chosen = await _read(client, made.ids, concurrency)
         else:
@@ -145,17 +146,22 @@ def unread(made: Choice) -> list[Chosen]:
     return [Chosen(id) for id in made.ids]
 
 
-async def _matching(client: "WorkorderClient", query: TicketQuery) -> list[Chosen]:
-    """List the tickets that match, with a remark where one may be missing."""
+async def _matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> list[Chosen]:
+    """List the tickets that match, each once, with a remark where one may be missing."""
+    chosen: dict[int, Chosen] = {}
+    reports: list[WalkReport] = []
     with Bar("listing") as bar:
-        async with client.walk(query) as walk:
-            chosen: list[Chosen] = []
-            async for tickets in walk:
-                chosen += [Chosen(ticket.id, ticket.title, ticket.creator_name) for ticket in tickets]
-                bar(len(chosen), max(len(chosen), walk.report.last_total))
-    if not walk.report.exact:
-        note(f"a ticket may be missing here: {doubt(walk.report, 'run it again to find what is left')}")
-    return chosen
+        for query in queries:
+            async with client.walk(query) as walk:
+                async for tickets in walk:
+                    chosen |= {one.id: Chosen(one.id, one.title, one.creator_name) for one in tickets}
+                    total = together([*reports, walk.report]).last_total
+                    bar(len(chosen), max(len(chosen), total))
+            reports.append(walk.report)
+    report = together(reports)
+    if not report.exact:
+        note(f"a ticket may be missing here: {doubt(report, 'run it again to find what is left')}")
+    return list(chosen.values())
 
 
 async def _read(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:

@@ -11,7 +11,8 @@ from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Change, Chosen, TicketNumbers, choice
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.values import TIME_HELP, Whole, point_in_time
+from workorder_async.cli.times import TIME_HELP, past_moment
+from workorder_async.cli.values import Whole
 from workorder_async.errors import ConfigError
 from workorder_async.models import CloseTicket
 
@@ -69,7 +70,7 @@ def close(
         raise ConfigError("say who closes: either --closer-name, or --as-creator for each ticket's creator")
     remark = None if how.detail is None else batch.text(how.detail)
     made = choice(ids, batch, filters)
-    at = point_in_time(how.solved_time, "--solved-time")
+    at = past_moment(how.solved_time, "--solved-time")
 
     def change(one: Chosen) -> CloseTicket:
         return CloseTicket(

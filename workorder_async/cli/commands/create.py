@@ -12,7 +12,8 @@ from workorder_async.cli.attachments import Author, Files, upload_all
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.terminal.output import tell, write_json
 from workorder_async.cli.terminal.running import run
-from workorder_async.cli.values import TIME_HELP, Whole, customer_account, point_in_time, text_or_stdin
+from workorder_async.cli.times import TIME_HELP, past_moment
+from workorder_async.cli.values import Whole, customer_account, text_or_stdin
 from workorder_async.models import CreateTicket, Priority, TicketType
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class NewTicket:
         return CreateTicket(
             title=self.title,
             detail=text_or_stdin(self.detail, "--detail"),
-            reported_time=point_in_time(self.reported_time, "--reported-time"),
+            reported_time=past_moment(self.reported_time, "--reported-time"),
             type=TicketType.parse(self.type),
             priority=Priority.parse(self.priority),
             customer_organization_id=self.customer_organization_id,

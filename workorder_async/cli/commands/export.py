@@ -1,113 +1,177 @@
-"""`workorder export`: tickets to a file of JSON Lines that has its name only once it is complete."""
+"""`workorder export`: tickets to a file of any format, which has its name only once it is complete."""
 
+import asyncio
+import re
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Final
 
+from attrs import frozen
 from cyclopts import Parameter
 
-from workorder_async.cli.completeness import doubt
+from workorder_async.cli import failures
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
+from workorder_async.cli.exporting import Going, summarise
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.terminal.output import note, write_json
+from workorder_async.cli.terminal.output import note
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import run
 from workorder_async.cli.values import Whole
-from workorder_async.durable import written_whole
-from workorder_async.errors import ConfigError
-from workorder_async.models import JSON, TicketQuery
-from workorder_async.protocol.codec import encode, to_json
-from workorder_async.walks.options import WalkOptions
+from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workorder_async.client.client import WorkorderClient
-    from workorder_async.walks.handing_out import WalkedPage
-    from workorder_async.walks.walk import Walk
+    from workorder_async.exports import ExportOptions
+    from workorder_async.models import TicketQuery
+
+# What the library calls its arguments, and what the command line does.
+_WORDS: Final = (
+    (r"\b(raw|detail|overwrite|verify|strict)=True\b", r"--\1"),
+    (r"\bresume=False\b", "--no-resume"),
+    (r"\bstrict=False\b", "the same without --strict"),
+    (r"\bformat='", "--format '"),
+    (r"^(format|attachments|concurrency)\b", r"--\1"),
+    (r"\band attachments need\b", "and --attachments need"),
+    (r"^page_size\b", "--page-size"),
+    (r"^target\b", "TARGET"),
+    (r"(says no format by its suffix); use", r"\1; add --format, or use"),
+    (r"\bcall again\b", "run it again"),
+    (r"\bthe same call\b", "the same command"),
+)
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class Writing:
+    """How an export is read and written."""
+
+    format: Annotated[
+        str | None, Parameter(help="jsonl, csv, parquet, sqlite, xlsx ..., where TARGET's suffix does not say it.")
+    ] = None
+    detail: Annotated[Flag, Parameter(help="Read the full record of each ticket, by a request each.")] = False
+    attachments: Annotated[
+        Path | None, Parameter(help="A folder for the tickets' attachments; their full records are read, too.")
+    ] = None
+    raw: Annotated[Flag, Parameter(help="Write the platform's own objects, as they came; JSON Lines only.")] = False
+    strict: Annotated[Flag, Parameter(help="Fail where the file may not be complete; it keeps the name *.part.")] = (
+        False
+    )
+    overwrite: Annotated[Flag, Parameter(help="Replace a file of that name, once the new one is complete.")] = False
+    no_resume: Annotated[Flag, Parameter(help="Begin anew, and not where the same command stopped.")] = False
+    concurrency: Annotated[Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")] = 8
+    page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100
+    verify: Annotated[
+        Flag, Parameter(help="Go over the list until nothing new comes, where tickets may leave and enter meanwhile.")
+    ] = False
+    skip_bad_rows: Annotated[
+        Flag, Parameter(help="Leave out tickets that cannot be read, and name them at the end.")
+    ] = False
+
+    def options(self) -> "ExportOptions":
+        """Return what `export_tickets` takes."""
+        return {
+            "format": self.format,
+            "detail": self.detail,
+            "attachments": self.attachments,
+            "raw": self.raw,
+            "strict": self.strict,
+            "overwrite": self.overwrite,
+            "resume": not self.no_resume,
+            "concurrency": self.concurrency,
+            "page_size": self.page_size,
+            "verify": self.verify,
+            "on_bad_row": "skip" if self.skip_bad_rows else "raise",
+        }
 
 
 def export(
+    target: Annotated[
+        str | None,
+        Parameter(
+            help="The file; .jsonl .csv .jsonl.gz .csv.zst .parquet .sqlite .xlsx ... say what it is; - for stdout."
+        ),
+    ] = None,
+    /,
     *,
-    output: Annotated[str, Parameter(help="The file to write; - for stdout.")],
-    raw: Annotated[Flag, Parameter(help="Write the platform's own objects, as they came.")] = False,
-    concurrency: Annotated[
-        Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")
-    ] = 8,
-    page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100,
-    verify: Annotated[
-        Flag, Parameter(help="Go over the list until nothing new comes, where tickets may leave and enter meanwhile.")
-    ] = False,
-    skip_bad_rows: Annotated[
-        Flag, Parameter(help="Leave out tickets that cannot be read, and name them at the end.")
-    ] = False,
+    output: Annotated[str | None, Parameter(help="The same, in place of TARGET.")] = None,
+    how: Writing = Writing(),
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
-    """Write all tickets that match to a file, one JSON object per line.
+    """Write all tickets that match to a file, each once, and say whether it is complete.
 
-    The file is written under another name beside it and renamed at the end: what is cut short leaves the old one as
-    it was. A summary goes to stderr.
+    Until it is complete the file has another name. What is cut short, by Ctrl-C or a power cut, goes on where it
+    stopped when the same command is run again. `workorder columns` prints the columns. A summary goes to stderr.
     """
-    if not output.strip() or output.endswith("/"):
-        raise ConfigError(f"--output {output!r} names no file; name one, or - for stdout")
-    query = filters.query()
-    options = WalkOptions(
-        page_size=page_size,
-        concurrency=concurrency,
-        verify=verify,
-        on_bad_row="skip" if skip_bad_rows else "raise",
-    )
-    return run(_export(connection.client(), query, output, options, raw=raw))
+    place = _place(target, output)
+    options = how.options()
+    if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
+        raise ConfigError(f"--format {how.format} is not for a terminal; name a file, or lead stdout to one")
+    if how.format is None and _is_device(Path(place)):
+        options["format"] = "jsonl"
+    queries, times = filters.queries(), filters.steady_times()
+    exporting = _export(connection.client(), queries, place, options)
+    try:
+        return run(exporting)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _tell_how_to_go_on(place, times)
+        raise
+    except WorkorderError as error:
+        if isinstance(error.__cause__, BrokenPipeError) and isinstance(error, ExportError):
+            raise error.__cause__ from None
+        note(f"workorder: {in_options(failures.sentence(error))}")
+        if not isinstance(error, ConfigError | ExportError):
+            _tell_how_to_go_on(place, times)
+        return failures.exit_code(error)
+
+
+def _place(target: str | None, output: str | None) -> str:
+    """Return where to write. Raises `ConfigError`."""
+    if target is not None and output is not None:
+        raise ConfigError("TARGET and --output are the same: write one of them")
+    place = output if target is None else target
+    if place is None:
+        raise ConfigError("say where to write: a TARGET such as tickets.csv (or --output), or - for stdout")
+    if not place.strip() or place.endswith("/"):
+        raise ConfigError(
+            f"{'--output' if target is None else 'TARGET'} {place!r} names no file; name one, or - for stdout"
+        )
+    return place
+
+
+def _is_device(path: Path) -> bool:
+    """Tell whether a name leads to a pipe or a device, such as /dev/stdout, whose name says no format."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def in_options(text: str) -> str:
+    """Write a sentence of the library in words of the command line."""
+    for pattern, words in _WORDS:
+        text = re.sub(pattern, words, text)
+    return text
 
 
 async def _export(
-    client: "WorkorderClient", query: TicketQuery, output: str, options: WalkOptions, *, raw: bool
+    client: "WorkorderClient", queries: "Sequence[TicketQuery]", place: str, options: "ExportOptions"
 ) -> int:
-    started = perf_counter()
-    to_stdout = output == "-"
-    async with client, client.walk(query, **options) as walk:
-        if to_stdout:
-            with Bar("exporting", shown=not sys.stdout.isatty()) as bar:
-                tickets = await write_lines(walk, None, bar, raw=raw)
-        else:
-            with written_whole(Path(output)) as file, Bar("exporting", shown=not file.isatty()) as bar:
-                tickets = await write_lines(walk, file, bar, raw=raw)
-    seconds = perf_counter() - started
-    place = "" if to_stdout else f" to {output}"
-    report = walk.report
-    note(f"exported {tickets:,} tickets{place} in {seconds:.1f} s ({tickets / seconds:,.0f} tickets/s)")
-    for row in report.skipped:
-        which = "a ticket without a number" if row.id is None else f"ticket {row.id}"
-        note(f"workorder: left out {which}: {row.path} is {row.got}, not {row.expected}")
-    if report.skipped_rows > len(report.skipped):
-        note(f"... and {report.skipped_rows - len(report.skipped):,} more")
-    if not report.exact:
-        note(f"it may not be complete: {doubt(report, '--verify settles it')}")
-    return 0
+    from workorder_async.exports import export_tickets
+
+    shown = not (place == "-" and sys.stdout.isatty())
+    async with client:
+        with Bar("exporting", shown=shown) as bar:
+            going = Going(bar)
+            options["on_progress"] = going
+            report = await export_tickets(client, queries, place, **options)
+    summarise(report, going)
+    return failures.OK
 
 
-async def write_lines(walk: "Walk", file: BinaryIO | None, bar: Bar, *, raw: bool = False) -> int:
-    """Write a walk's tickets as JSON Lines, with one write a page, to a file or (None) stdout; return how many."""
-    written = 0
-    async with aclosing(walked(walk)) as pages:
-        async for page, total in pages:
-            values: list[JSON] = [*page.rows] if raw else [encode(ticket) for ticket in walk.decode(page)]
-            if file is None:
-                write_json(values)
-            else:
-                file.write(b"".join(to_json(value) + b"\n" for value in values))
-            written += len(values)
-            bar(written, total)
-    return written
-
-
-async def walked(walk: "Walk") -> AsyncGenerator[tuple["WalkedPage", int]]:
-    """Yield a walk's pages, and how many tickets the platform counted when it gave each."""
-    while True:
-        try:
-            page = await walk.next_page()
-        except StopAsyncIteration:
-            return
-        yield page, page.total
+def _tell_how_to_go_on(place: str, times: "Sequence[str]") -> None:
+    """Say that the same command goes on, if something of the file is there; `times` are those that it began with."""
+    if place == "-" or not Path(f"{Path(place).resolve()}.manifest").exists():
+        return
+    # "yesterday" said tomorrow would be another export.
+    steady = f" with {' '.join(times)}" if times else ""
+    note(f"workorder: the same command{steady} goes on where this one stopped")

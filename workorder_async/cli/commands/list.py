@@ -1,14 +1,13 @@
 """`workorder list`: tickets as a table, as lines, or as JSON."""
 
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from math import ceil
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
-from workorder_async.cli.commands.export import walked
 from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
@@ -21,6 +20,8 @@ from workorder_async.protocol.codec import decode_rows, encode
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
+    from workorder_async.walks.handing_out import WalkedPage
+    from workorder_async.walks.walk import Walk
 
 _PAGE = 100
 
@@ -33,45 +34,63 @@ def list_tickets(
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON."""
-    query = filters.query()
-    return run(_list(connection.client(), query, limit, as_json=json))
+    queries = filters.queries()
+    return run(_list(connection.client(), queries, limit, as_json=json))
 
 
-async def _list(client: "WorkorderClient", query: TicketQuery, limit: int, *, as_json: bool) -> int:
-    """Print the tickets page by page, then how many there are."""
-    shown = total = 0
+async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit: int, *, as_json: bool) -> int:
+    """Print the tickets page by page, each once, then how many there are."""
+    seen: set[int] = set()
+    total = 0
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
-        async with client, aclosing(_pages(client, query, limit)) as pages:
-            async for tickets, total in pages:
-                if as_json:
-                    write_json(encode(ticket) for ticket in tickets)
-                else:
-                    print_tickets(tickets, first=not shown)
-                shown += len(tickets)
-                bar(shown, min(total, limit or total))
+        async with client:
+            for query in queries:
+                before = total
+                async with aclosing(_pages(client, query, limit - len(seen) if limit else None)) as pages:
+                    async for tickets, matching in pages:
+                        new = [ticket for ticket in tickets if ticket.id not in seen]
+                        _print(new, as_json=as_json, first=not seen)
+                        seen.update(ticket.id for ticket in new)
+                        total = before + matching
+                        bar(len(seen), min(total, limit or total))
     if not as_json:
-        more = "; --limit 0 shows all" if shown < total else ""
-        note(f"{shown:,} of {total:,} tickets{more}" if total else "no ticket matches")
+        more = "; --limit 0 shows all" if len(seen) < total else ""
+        note(f"{len(seen):,} of {total:,} tickets{more}" if total else "no ticket matches")
     return 0
 
 
+def _print(tickets: list[TicketSummary], *, as_json: bool, first: bool) -> None:
+    """Print tickets, the `first` ones below a header."""
+    if as_json:
+        write_json(encode(ticket) for ticket in tickets)
+    elif tickets:
+        print_tickets(tickets, first=first)
+
+
 async def _pages(
-    client: "WorkorderClient", query: TicketQuery, limit: int
+    client: "WorkorderClient", query: TicketQuery, limit: int | None
 ) -> AsyncGenerator[tuple[list[TicketSummary], int]]:
-    """Yield at most `limit` tickets (0: all) page by page, and the total; one request where that is enough."""
-    if 0 < limit <= _PAGE:
-        page = await client.list_tickets(query, page_size=limit)
+    """Yield at most `limit` tickets (None: all) page by page, and the total; one request where that is enough."""
+    if limit is not None and limit <= _PAGE:
+        page = await client.list_tickets(query, page_size=max(1, limit))
         if len(page.tickets) >= min(limit, page.pagination.total):
             yield page.tickets[:limit], page.pagination.total
             return
-    left = limit or sys.maxsize
+    left = sys.maxsize if limit is None else limit
     concurrency = min(8, ceil(left / _PAGE))
-    async with client.walk(query, page_size=_PAGE, concurrency=concurrency) as walk, aclosing(walked(walk)) as pages:
-        async for walked_page, total in pages:
+    async with client.walk(query, page_size=_PAGE, concurrency=concurrency) as walk, aclosing(_walked(walk)) as pages:
+        async for walked_page in pages:
             rows = walked_page.rows[:left]
-            yield decode_rows(rows, walked_page.answer), total
+            yield decode_rows(rows, walked_page.answer), walked_page.total
             left -= len(rows)
             if not left:
                 return
-        if not limit and not walk.report.exact:
+        if limit is None and not walk.report.exact:
             note(f"it may not be complete: {doubt(walk.report, '`workorder export --verify` settles it')}")
+
+
+async def _walked(walk: "Walk") -> "AsyncGenerator[WalkedPage]":
+    """Yield a walk's pages as they came."""
+    with suppress(StopAsyncIteration):
+        while True:
+            yield await walk.next_page()

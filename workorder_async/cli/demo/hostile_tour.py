@@ -10,22 +10,23 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 from attrs import define, field
 
-from workorder_async.cli.commands.export import write_lines
 from workorder_async.cli.demo.tour import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.durable import written_whole
 from workorder_async.errors import ApiError, NotSentError, OutcomeUnknownError, WorkorderError
 from workorder_async.models import Attachment, CloseTicket, CommentTicket
+from workorder_async.protocol.codec import encode, to_json
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
     from workorder_async.sandbox import Applied, Fault, Sandbox
     from workorder_async.walk_report import WalkReport
+    from workorder_async.walks.walk import Walk
 
 # Each walk but the last one goes over the list until nothing new comes; that may never be while the list moves.
 _WALKS: Final = 4
@@ -288,6 +289,13 @@ class HostileTour:
         """Note a complaint where something does not hold."""
         if not holds:
             self.complaints.append(complaint)
+
+
+async def write_lines(walk: "Walk", file: BinaryIO, bar: Bar) -> None:
+    """Write a walk's tickets as JSON Lines, with one write a page."""
+    async for tickets in walk:
+        file.write(b"".join(to_json(encode(ticket)) + b"\n" for ticket in tickets))
+        bar(walk.report.tickets, max(walk.report.tickets, walk.report.last_total))
 
 
 def _rows_in(file: Path) -> list[dict[str, Any]]:

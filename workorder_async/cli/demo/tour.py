@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from attrs import define, field
 
-from workorder_async.cli.commands.export import write_lines
+from workorder_async.cli.exporting import Going
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal.progress import Bar
-from workorder_async.durable import written_whole
 from workorder_async.models import (
     Attachment,
     CloseTicket,
@@ -30,6 +29,7 @@ from workorder_async.models import (
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
+    from workorder_async.exports import ExportReport
     from workorder_async.walk_report import WalkReport
 
 AT_ONCE: Final = 16
@@ -48,19 +48,26 @@ class Tour:
 
     async def export(self, tickets: int, output: Path) -> None:
         """Walk over all tickets, 8 requests at a time, into a file; then count what the file holds."""
-        started = perf_counter()
-        with Bar("walking", delay=0) as bar, written_whole(output) as file:
-            async with self.client.walk() as walk:
-                await write_lines(walk, file, bar)
-        seconds = perf_counter() - started
+        from workorder_async.exports import export_tickets
+
+        with Bar("exporting", delay=0) as bar:
+            report = await export_tickets(
+                self.client,
+                TicketQuery(),
+                output,
+                format="jsonl",
+                resume=False,
+                overwrite=True,
+                on_progress=Going(bar),
+            )
         ids: list[int] = await asyncio.to_thread(_ids_in, output)
         self.facts += [
             ("tickets", f"{tickets:,}"),
             ("lines written", f"{len(ids):,} to {output}"),
             ("unique ids", f"{len(set(ids)):,}"),
-            ("walk", walk_in_words(walk.report)),
-            ("seconds", f"{seconds:.2f}"),
-            ("tickets/s", f"{len(ids) / seconds:,.0f}"),
+            ("walk", walk_in_words(report)),
+            ("seconds", f"{report.seconds:.2f}"),
+            ("tickets/s", f"{len(ids) / report.seconds:,.0f}"),
         ]
         self.known_id = ids[0] if ids else "ID"
         self._require(len(ids) == tickets, f"{output} has {len(ids):,} lines instead of {tickets:,}")
@@ -144,7 +151,7 @@ def _ids_in_parquet(file: Path) -> list[int]:
     return ids
 
 
-def walk_in_words(report: "WalkReport") -> str:
+def walk_in_words(report: "WalkReport | ExportReport") -> str:
     """Say whether a walk was exact, and why or why not."""
     return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
 

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from workorder_async.cli.terminal.output import err, note, safe
 
@@ -31,7 +32,7 @@ class Bar:
         console = err(soft_wrap=True)
         self._bar_is_shown = shown and console.is_interactive
         self._lines_are_shown = shown and not console.is_interactive
-        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn(table_column=Column(no_wrap=True))
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeRemainingColumn())
         self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
         self._task = self._progress.add_task(self._what, total=None)

@@ -1,0 +1,178 @@
+"""Times as people write them, by the clock of China unless they name another zone.
+
+    what is written                                                  what it is
+    2026-11-01  2026/11/1  20261101  2026年11月1日                   a day
+    today  yesterday  今天  昨天  前天                                a day
+    7d  3 days ago  2w  2 weeks ago  3天前                            the day that many days ago
+    2026-11  2026/11  2026年11月                                      a month
+    2026-11-01T09:30  2026/11/1 9:30  2026-11-01 01:30Z              a second
+    1793500200  now                                                  a second
+
+`--since` begins with the first second of it, `--until` ends with the last one: `--since yesterday --until yesterday`
+is all of yesterday, from 00:00:00 to 23:59:59. Where one moment is asked for, a day is its 00:00, and a month is
+refused.
+
+Digits alone are seconds since 1970, or a date if there are eight. Those that look like a year, a month, a date-time or
+milliseconds are refused: as seconds they would be another moment.
+"""
+
+import re
+from calendar import monthrange
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from time import time
+from typing import Final
+
+from attrs import frozen
+from cyclopts import Token
+
+from workorder_async.errors import ConfigError
+from workorder_async.models import CHINA_STANDARD_TIME
+
+TIME_HELP: Final = "2026-11-01, 2026-11-01T09:30, yesterday, 7d, now, or Unix seconds; without a zone the time of China"
+_SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, 2024-01, yesterday, 7d, seconds since 1970, or now"
+
+_DAYS: Final = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1, "前天": 2}
+_AGO: Final = re.compile(r"([0-9]{1,4}) *(?:(?:d|days?|天)|(w|weeks?|周)) *(?:ago|前|以前)?")
+_CALENDAR: Final = re.compile(r"([0-9]{4})[-/年]([0-9]{1,2})(?:月?|[-/月]([0-9]{1,2})日?(?:(?:T| +)([0-9].*))?)")
+
+# The year 2000: a smaller number is a year, a month or a slip rather than a moment of the platform's.
+_EARLIEST: Final = 946_684_800
+# The year 5138: a larger number counts smaller units, and its digits tell which.
+_LATEST: Final = 10**11
+_UNITS: Final = ((16, "milliseconds", 10**3), (19, "microseconds", 10**6), (20, "nanoseconds", 10**9))
+_COMPACT: Final = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_YEARS: Final = range(1970, 2100)
+# Seconds that another clock may be ahead of this one.
+_LEEWAY: Final = 60
+
+
+@frozen
+class Time:
+    """A time of a command line, as it was written, and the option that it was written for. It is read once."""
+
+    text: str
+    option: str
+
+    def first(self) -> int:
+        """Return the first second of it. Raises `ConfigError` that names the option and the right spelling."""
+        return self._span[0]
+
+    def last(self) -> int:
+        """Return the last second of it. Raises likewise."""
+        return self._span[1]
+
+    def steady(self) -> str:
+        """Return the option with a time that means the same tomorrow; "" where it was written so."""
+        word = self.text.strip().lower()
+        if word != "now" and word not in _DAYS and not _AGO.fullmatch(word):
+            return ""
+        pattern = "%Y-%m-%dT%H:%M:%S" if word == "now" else "%Y-%m-%d"
+        return f"{self.option} {_in_china(self.first()):{pattern}}"
+
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        return _span(self.text, self.option)
+
+
+def as_written(_: object, tokens: Sequence[Token]) -> Time:
+    """Keep a time together with the spelling of its option that was used."""
+    return Time(tokens[0].value, str(tokens[0].keyword))
+
+
+def past_moment(text: str, option: str) -> int:
+    """Read the moment of something that has happened. Raises `ConfigError` for a month, and for the future."""
+    first, last = _span(text, option)
+    if last - first >= 86400:
+        raise ConfigError(f"{option} {text!r} is a month; write a day or a time, such as {_in_china(first):%Y-%m-%d}")
+    if first > time() + _LEEWAY:
+        raise ConfigError(f"{option} {text!r} has not come yet; write a time until now, or now")
+    return first
+
+
+def _span(text: str, option: str) -> tuple[int, int]:
+    """Return the first and the last second of what is written. Raises `ConfigError`."""
+    word = text.strip()
+    low = word.lower()
+    if low == "now":
+        return _second(int(time()))
+    if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
+        return _second(_seconds(word, text, option))
+    today = _in_china(time()).date()
+    if low in _DAYS:
+        return _days(today - timedelta(_DAYS[low]))
+    try:
+        if ago := _AGO.fullmatch(low):
+            span = _days(today - timedelta(int(ago[1]) * (7 if ago[2] else 1)))
+        else:
+            span = _in_the_calendar(word)
+    except (ValueError, OverflowError):
+        raise ConfigError(f"{option} {text!r} is no time; {_SPELLINGS}") from None
+    if span[0] < 0 or span[1] >= _LATEST:
+        raise ConfigError(f"{option} {text!r} is no time of a ticket; write a date from 1970 on")
+    return span
+
+
+def _in_the_calendar(word: str) -> tuple[int, int]:
+    """Read a day, a month, or a date-time, which is a second. Raises `ValueError`."""
+    if match := _CALENDAR.fullmatch(word):
+        year, month, day = (int(number or 0) for number in match.groups()[:3])
+        if not day:
+            first = date(year, month, 1)
+            return _days(first, first.replace(day=monthrange(year, month)[1]))
+        word = date(year, month, day).isoformat()
+        if clock := match[4]:
+            hour = "0" if re.match("[0-9](:|$)", clock) else ""
+            word += f"T{hour}{clock.replace(' ', '')}"
+    try:
+        return _days(date.fromisoformat(word))
+    except ValueError:
+        at = datetime.fromisoformat(word)
+    return _second(int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1))
+
+
+def _second(at: int) -> tuple[int, int]:
+    return at, at
+
+
+def _days(first: date, last: date | None = None) -> tuple[int, int]:
+    """Return the first and the last second of days in China."""
+    last = last or first
+    begin = datetime(first.year, first.month, first.day, tzinfo=CHINA_STANDARD_TIME)
+    end = datetime(last.year, last.month, last.day, 23, 59, 59, tzinfo=CHINA_STANDARD_TIME)
+    return int(begin.timestamp()), int(end.timestamp())
+
+
+def _in_china(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME)
+
+
+def _seconds(word: str, text: str, option: str) -> int:
+    """Read digits as seconds, and refuse those that rather mean something else."""
+    number, meant = int(word), _compact(word)
+    if number < _EARLIEST:
+        raise ConfigError(
+            f"{option} {text!r} is read as seconds since 1970, a moment before the year 2000; "
+            f"write {meant or 'a date, such as 2025-01-01'}"
+        )
+    if meant and (number >= _LATEST or number > time() + 366 * 86400):
+        raise ConfigError(f"{option} {text!r} is neither seconds since 1970 nor a date as it is written; write {meant}")
+    if number >= _LATEST:
+        unit, size = next((unit, size) for digits, unit, size in _UNITS if len(word) < digits)
+        raise ConfigError(f"{option} is {word}, which looks like {unit}; it must be in seconds: write {number // size}")
+    return number
+
+
+def _compact(word: str) -> str:
+    """Return in ISO 8601 what digits mean as a date or time without hyphens and colons; "" where they mean none."""
+    pattern = _COMPACT.get(len(word))
+    try:
+        at = datetime.strptime(word, pattern) if pattern else None
+    except ValueError:
+        return ""
+    if at is None or at.year not in _YEARS:
+        return ""
+    if len(word) == 6:
+        return f"{at:%Y-%m}"
+    return at.isoformat(timespec="seconds" if at.second else "minutes") if len(word) > 8 else at.date().isoformat()
