@@ -23,7 +23,7 @@ class Going:
     """Is told how far an export is: shows it on a bar, and says once where it goes on."""
 
     def __init__(self, bar: Bar) -> None:
-        self.resumed_rows = 0
+        self.resumed_rows: int = 0
         self._bar = bar
         self._is_resumed_told = False
 

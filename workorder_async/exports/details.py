@@ -65,7 +65,7 @@ class Details:
         self._skips = skips_bad_rows
         self._errno, self._refused = 0, 0
         #: Requests so far.
-        self.requests = 0
+        self.requests: int = 0
 
     async def read(self, ids: Sequence[int], counts: DetailCounts) -> list[TicketDetail]:
         """Return the records of these tickets, in their order; what is not there is noted in `counts`."""

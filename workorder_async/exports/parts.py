@@ -79,7 +79,7 @@ class GrowingFile:
         self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+")
         try:
             #: How many of the windows are there as they were written.
-            self.kept = self._count(done, check)
+            self.kept: int = self._count(done, check)
             self._file.truncate(self._file.seek(done[self.kept - 1].end if self.kept else 0))
             sync_folder(path.parent)
         except BaseException:
@@ -178,7 +178,8 @@ class Lines:
     """Windows as bytes, each by a sink of its own."""
 
     def __init__(self, output: Output, new_sink: Callable[[], Sink], manifest: Manifest | None = None) -> None:
-        self.done = done = [] if manifest is None else manifest.parts
+        done: list[Part] = [] if manifest is None else manifest.parts
+        self.done: list[Part] = done
         self._output = output
         self._new_sink = new_sink
         self._manifest = manifest

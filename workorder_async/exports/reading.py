@@ -37,8 +37,9 @@ class Progress:
         self._began = began
         self._windows = len(windows)
         self._total = sum(window.total for window in windows)
-        self.resumed_windows = len(parts.done)
-        self._resumed_rows = self.rows = sum(part.rows for part in parts.done)
+        self.resumed_windows: int = len(parts.done)
+        self.rows: int = sum(part.rows for part in parts.done)
+        self._resumed_rows = self.rows
 
     def tell(self, phase: Phase, rows: int) -> None:
         """Tell how far it is."""
