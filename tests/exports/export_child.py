@@ -10,6 +10,7 @@ The report is printed as a line of JSON at the end, or what the export raised.
 """
 
 import asyncio
+import atexit
 import os
 import resource
 import signal
@@ -40,7 +41,9 @@ async def main(target: str, options: dict[str, Any]) -> None:
     limit = options.pop("limit", 0)
     if limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        # What measures the tests writes its own file at the end.
+        atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     signer = SchemeSigner(*(os.environ[f"WORKORDER_{name}"] for name in ("APP_ID", "APP_SECRET", "SIGN_SCHEME")))
     retry = RetryPolicy(first=0.01)
     url = os.environ["WORKORDER_BASE_URL"]

@@ -224,7 +224,7 @@ def test_no_folder(path: Path) -> None:
 
 
 _CHILD = """
-import resource, signal, sys
+import atexit, resource, signal, sys
 from pathlib import Path
 from tests.support.export_rows import tickets
 from workorder_async.exports.formats import Format
@@ -235,7 +235,9 @@ store = SqliteStore(path, TicketSummary)
 rows = tickets(20 * size)
 if limit:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    # What measures the tests writes its own file at the end.
+    atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 try:
     for window in range(20):
         if window in store.windows(): continue
