@@ -1,8 +1,11 @@
 """An export from its arguments to its file: complete, row for row, told as it is, and refused where it cannot work."""
 
+import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -334,3 +337,49 @@ async def test_attachments(tmp_path: Path) -> None:
     assert again.attachments == AttachmentCounts(kept=2)
     assert [row["id"] for row in read_back(target)] == ids[::-1]
     assert "attachment" in read_back(target)[0]
+
+
+async def test_a_person_goes_before_full_records(tmp_path: Path) -> None:
+    """A single call waits for the next free slot, not behind the full records that an export asks for."""
+    async with Sandbox(tickets=60, latency=0.05) as sandbox, sandbox.client(max_in_flight=2) as client:
+        id = (await client.list_tickets()).tickets[0].id
+        exporting = asyncio.create_task(
+            export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", detail=True, concurrency=16)
+        )
+        while sandbox.requests["get_ticket_detail"] < 4:
+            await client.get_ticket(id)
+        before = sandbox.requests["get_ticket_detail"]
+        await client.get_ticket(id)
+        assert sandbox.requests["get_ticket_detail"] - before <= 5
+        assert (await exporting).rows == 60
+
+
+async def test_attachments_come_by_the_clients_proxy(tmp_path: Path) -> None:
+    """The files of tickets are asked for by the way that the client takes."""
+    asked: list[bytes] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.split(b"\r\n")[0])
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        body = await reader.readexactly(int(length[1])) if length else b""
+        there, back = await asyncio.open_connection("127.0.0.1", urlsplit(sandbox.url).port)
+        plain = re.sub(rb"http://[^/]*", b"", head, count=1)
+        back.write(plain.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
+        writer.write(await there.read())
+        for one in (back, writer):
+            one.close()
+            await one.wait_closed()
+
+    async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:
+        attachment = await client.upload_file(b"abc", file_name="a.png")
+        await client.create_ticket(evolve(creation(), attachment=[attachment]))
+        server = await asyncio.start_server(relay, "127.0.0.1", 0)
+        async with server:
+            proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with sandbox.client(proxy=proxy) as behind:
+                report = await export_tickets(
+                    behind, TicketQuery(), tmp_path / "t.jsonl", attachments=tmp_path / "files"
+                )
+    assert report.attachments.fetched == 1
+    assert any(line.startswith(b"GET http://") and b"/workorder/api/" not in line for line in asked), asked

@@ -216,19 +216,37 @@ def test_times_that_are_not_those_compared() -> None:
     assert "filter by created time" in walk.report.reason
 
 
-def test_tickets_without_a_time_come_once() -> None:
-    """A ticket whose time cannot be read is given out by the first window that shows it."""
-    times = [END - 1000 + second for second in range(900)]
+class Odd(Times):
+    """The same, with created times as somebody else would write them."""
 
-    class Torn(Times):
-        def read(self, request: PageRequest) -> Answer:
-            answer = super().read(request)
-            rows: Any = answer.data
-            for row in rows["tickets"]:
-                row["created_time"] = [] if row["created_time"] in range(END - 502, END - 498) else row["created_time"]
-            return answer
+    def __init__(self, times: list[int], odd: Callable[[int], Any]) -> None:
+        super().__init__(times)
+        self.odd = odd
 
-    assert Counter(walked(WindowWalk(HALVES, page_size=50), Torn(times), Random(3))) == Counter(range(900))
+    def read(self, request: PageRequest) -> Answer:
+        """Return a page with odd times."""
+        answer = super().read(request)
+        rows: Any = answer.data
+        for row in rows["tickets"]:
+            row["created_time"] = self.odd(row["created_time"])
+        return answer
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda time: [] if time in range(END - 502, END - 498) else time,
+        lambda time: None if time in range(END - 502, END - 498) else time,
+        lambda time: time * 1000,
+        str,
+        lambda time: time * 1000 if time % 2 else time,
+    ],
+)
+@pytest.mark.parametrize("page_size", [1, 2, 50])
+def test_times_that_are_spelled_oddly(odd: Callable[[int], Any], page_size: int) -> None:
+    """Milliseconds and texts are read; a ticket whose time cannot be read comes from the first window that shows it."""
+    server = Odd([END - 520 + second for second in range(40)], odd)
+    assert Counter(walked(WindowWalk(HALVES, page_size=page_size), server, Random(3))) == Counter(range(40))
 
 
 @given(times=spreads, most=st.integers(1, 30), random=st.randoms(use_true_random=False))

@@ -113,7 +113,7 @@ class WorkorderClient(ClientLifetime):
         rules = WindowWalk(query, **options)
         lane = Lane(rules.concurrency)
         clock = self._session.clock
-        walk = Walk(rules, Reads(self._session, lane=lane).answer, lambda: (clock.latest(), clock.ahead()))
+        walk = Walk(rules, Reads(self._session, lane=lane).answer, lambda: (clock.latest(), clock.spread()))
         self._walks.add(walk)
         return walk
 
@@ -167,12 +167,14 @@ class WorkorderClient(ClientLifetime):
         """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""
         return await self._reads(deadline).ticket(id)
 
-    async def get_ticket_detail(self, id: int, *, deadline: float | None = None) -> TicketDetail:
+    async def get_ticket_detail(
+        self, id: int, *, deadline: float | None = None, lane: Lane | None = None
+    ) -> TicketDetail:
         """Read everything about a ticket (endpoint detail 根据工单id获取工单详情信息).
 
-        The URLs in its attachments are good for about 600 seconds.
+        The URLs in its attachments are good for about 600 seconds. Calls of one `lane` give way to calls without one.
         """
-        return await self._reads(deadline).detail(id)
+        return await self._reads(deadline, lane).detail(id)
 
     async def create_ticket(
         self, ticket: CreateTicket, *, on_unknown: OnUnknown = "raise", deadline: float | None = None
@@ -294,5 +296,5 @@ class WorkorderClient(ClientLifetime):
         )
         return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
 
-    def _reads(self, deadline: float | None) -> Reads:
-        return Reads(self._session, self.deadline(deadline))
+    def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
+        return Reads(self._session, self.deadline(deadline), lane)

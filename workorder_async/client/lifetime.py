@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self, Unpack
 from weakref import WeakSet
@@ -28,8 +29,8 @@ class ClientLifetime:
         del base_url
         if not callable(getattr(signer, "sign", None)):
             raise ConfigError("signer must have a sign method; for example SchemeSigner(app_id, app_secret, scheme)")
-        how = session_options(options)
-        self._session = SignedSession(checked_url(hidden_url), signer, how, options.get("session"))
+        self._how = session_options(options)
+        self._session = SignedSession(checked_url(hidden_url), signer, self._how, options.get("session"))
         warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
@@ -52,6 +53,16 @@ class ClientLifetime:
     def base_url(self) -> str:
         """The base URL, without a slash at its end."""
         return self._session.base_url
+
+    @property
+    def proxy(self) -> Secret | None:
+        """The URL of the proxy that the client was made with, for requests to other hosts; None for none."""
+        return self._how.proxy
+
+    @property
+    def ssl(self) -> SSLContext | bool:
+        """The certificates that the client was made with; True for the usual checks, False for any certificate."""
+        return self._how.ssl
 
     @property
     def clock_offset(self) -> float:

@@ -144,7 +144,7 @@ class AttachmentFolder:
     * `client`: reads a ticket again when its URLs are stale; it is not closed.
     * `max_bytes`, `max_files`: how much the tickets given to this object may have together, with what is there already.
     * `max_file_bytes`: how many bytes one file may have.
-    * `proxy`, `ssl`: as those of the client, which keeps its own to itself.
+    * `proxy`, `ssl`: as those of a client.
 
     Raises `ConfigError` for an argument that cannot work; on entering, for a folder that cannot be made.
     """

@@ -10,6 +10,7 @@ from workorder_async.errors import ApiError, AuthenticationError, DecodeError, N
 from workorder_async.exports.attachments import AttachmentFolder, Fetched
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.models import TicketDetail
+from workorder_async.transport.limits import Lane
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 
 #: So many tickets in a row that are refused with one errno are no matter of these tickets.
@@ -61,7 +62,9 @@ class Details:
     ) -> None:
         self._client = client
         self._folder = folder
+        # A call's deadline begins when it is made: no more are made than may be under way.
         self._slots = asyncio.Semaphore(concurrency)
+        self._lane = Lane(concurrency)
         self._skips = skips_bad_rows
         self._errno, self._refused = 0, 0
         #: Requests so far.
@@ -90,7 +93,7 @@ class Details:
         async with self._slots:
             self.requests += 1
             try:
-                detail = await self._client.get_ticket_detail(id)
+                detail = await self._client.get_ticket_detail(id, lane=self._lane)
             except (AuthenticationError, RateLimitedError):
                 raise
             except ApiError as error:

@@ -228,8 +228,8 @@ class _Export:
     # What comes of it
 
     def _attachments(self) -> AbstractAsyncContextManager[AttachmentFolder | None]:
-        folder = self._settings.attachments
-        return nullcontext() if folder is None else AttachmentFolder(Path(folder), self._client)
+        folder, client = self._settings.attachments, self._client
+        return nullcontext() if folder is None else AttachmentFolder(folder, client, proxy=client.proxy, ssl=client.ssl)
 
     async def _read(self, parts: Parts, head: Head, folder: AttachmentFolder | None) -> Progress:
         """Read the windows that are missing."""

@@ -44,9 +44,12 @@ class ServerClock:
         """Return the later of our time and what seems to be the server's: nothing that exists was created after it."""
         return self._now() + max(0.0, self.offset, self.signing_offset)
 
-    def ahead(self) -> float:
-        """Return by how many seconds `latest` is later than the clock that signatures are accepted by."""
-        return max(0.0, self.offset, self.signing_offset) - self.signing_offset
+    def spread(self) -> float:
+        """Return by how many seconds `latest` is later than the earliest clock that may be the server's.
+
+        That is the one that signatures are accepted by, or the one that the answers' `Date` tells.
+        """
+        return max(0.0, self.offset, self.signing_offset) - min(self.offset, self.signing_offset)
 
     @property
     def safe_offset(self) -> float:

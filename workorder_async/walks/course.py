@@ -46,7 +46,7 @@ class Course:
     answers: int = 0
     #: How tickets that are created later may enter; "" where they stay out.
     leak: str = NOT_FROZEN
-    #: When the first answer came, by our own clock.
+    #: When the first answer came, by the earliest clock that may be the server's.
     began: float = 0.0
     totals_wrong: bool = False
     #: Whether pages beyond a depth came empty though their totals say more.

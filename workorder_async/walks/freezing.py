@@ -18,14 +18,15 @@ def created_time(row: Row) -> int | None:
     return value if type(value) is int and value < SECONDS_END else created_time_of(row)
 
 
-def freeze(query: TicketQuery, rows: list[Row], now: float, ahead: float = 0.0) -> tuple[TicketQuery, str]:
+def freeze(query: TicketQuery, rows: list[Row], now: float, spread: float = 0.0) -> tuple[TicketQuery, str]:
     """Return the query with an end that keeps later tickets out, and how they may enter all the same; "" for not.
 
     The end is the second after the latest of `now` and the newest of the first page's `rows`: a clock that is behind
-    must not cut off tickets that are there. `now` is `ahead` of our own clock. Where clocks differ, or a ticket is
-    dated ahead of `now`, it may be long before that end, and new tickets lie before it too. An end that the caller set
-    stays where it is earlier. Where all times come in milliseconds there is no such end: it is not known whether the
-    server compares them with seconds. Where some do, it is only their spelling.
+    must not cut off tickets that are there. `now` is `spread` later than the earliest clock that may be the server's.
+    Where the clocks differ, or a ticket is dated ahead of `now`, that end may be in the server's future: new tickets
+    lie before it, too. An end that the caller set stays where it is earlier. Where all times come in milliseconds there
+    is no such end: it is not known whether the server compares them with seconds. Where some do, it is only their
+    spelling.
     """
     if rows and all(_is_no_second(row.get("created_time")) for row in rows):
         return query, "created times come in milliseconds, so later tickets cannot be kept out"
@@ -37,11 +38,11 @@ def freeze(query: TicketQuery, rows: list[Row], now: float, ahead: float = 0.0) 
     elif (query.created_start or 0) > end:
         return query, "the list begins in the future, so tickets may have entered"
     leak = ""
-    if end > now - ahead + _TOLERANCE:
+    if end > now - spread + _TOLERANCE:
         if newest >= int(now):
-            leak = "a ticket is dated ahead of our clock, so new ones may have entered"
+            leak = "a ticket is dated ahead of the clocks, so new ones may have entered"
         else:
-            leak = f"the server's clock seems {ahead:,.0f} s ahead of ours, so tickets may have entered"
+            leak = f"our clock and the server's differ by {spread:,.0f} s, so tickets may have entered"
     if is_set:
         return query, leak
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from workorder_async.models.readings import SECONDS_END
 from workorder_async.walks.account import Account
 from workorder_async.walks.freezing import created_time
 from workorder_async.walks.handing_out import WalkedPage
@@ -37,14 +38,12 @@ class Owning:
 
     def _leave_owned(self, window: Window, page: WalkedPage, account: Account, neighbours: set[int]) -> None:
         times = [row.get("created_time") for row in page.rows]
-        try:
-            if window.owns(min(times)) and window.owns(max(times)):  # type: ignore[type-var, arg-type]
-                return
-        except TypeError:
-            pass
+        plain = [time for time in times if type(time) is int and time < SECONDS_END]
+        if len(plain) == len(times) and min(plain) > 0 and window.owns(min(plain)) and window.owns(max(plain)):
+            return
         kept = []
         for index, (row, id) in enumerate(zip(page.rows, page.ids, strict=True)):
-            time = created_time(row)
+            time = created_time(row) or None  # 0 stands for a time that is not there
             if time is not None and window.owns(time):
                 kept.append(index)
             elif time is None or not window.is_asked_for(time):

@@ -189,10 +189,10 @@ class PageWalk:
 
     # What an answer means
 
-    def receive(self, read: PageRead, answer: Answer, now: float, ahead: float = 0.0) -> None:
+    def receive(self, read: PageRead, answer: Answer, now: float, spread: float = 0.0) -> None:
         """Take in the answer to a read; `now` is the latest that it may be by any clock, in seconds since the epoch.
 
-        `ahead` is by how many seconds that is later than what our own clock says.
+        `spread` is by how many seconds that is later than the earliest clock that may be the server's.
 
         Raises `DecodeError` where it is no page of a list, `WalkDriftError` where the walk goes beyond its bound.
         """
@@ -210,7 +210,7 @@ class PageWalk:
         if not course.stride:
             if not self._strides.begin(said, count, pagination.total):
                 return
-            self._freeze_list(rows, now, ahead)
+            self._freeze_list(rows, now, spread)
         if self._is_repeated_end(number, ids, pagination.total):
             rows, ids, skipped, count = [], [], [], 0
         told = None if count == course.stride else self._strides.oddity(number, count, said, pagination.total)
@@ -242,11 +242,11 @@ class PageWalk:
         elif self._tail.shows_the_end(ids, pagination.total):
             self._drifting.hold(journey.front, self._tail.empty_page())
 
-    def _freeze_list(self, rows: list[Row], now: float, ahead: float) -> None:
+    def _freeze_list(self, rows: list[Row], now: float, spread: float) -> None:
         """Set the end of the list by the first answer."""
         course = self._course
-        course.began = now - ahead
-        query, leak = freeze(course.asked.query, rows, now, ahead)
+        course.began = now - spread
+        query, leak = freeze(course.asked.query, rows, now, spread)
         if self._freeze:
             course.asked, course.leak = evolve(course.asked, query=query), leak
         elif query == course.asked.query:

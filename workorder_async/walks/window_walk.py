@@ -125,8 +125,8 @@ class WindowWalk:
 
     # What an answer means
 
-    def receive(self, read: Read, answer: Answer, now: float, ahead: float = 0.0) -> None:
-        """Take in the answer to a read; `now` and `ahead` as of `PageWalk.receive`, which tells what is raised."""
+    def receive(self, read: Read, answer: Answer, now: float, spread: float = 0.0) -> None:
+        """Take in the answer to a read; `now` and `spread` as of `PageWalk.receive`, which tells what is raised."""
         self._under_way -= 1
         routed = cast("RoutedRead", read)
         part, walk = routed.part, routed.walk
@@ -140,7 +140,7 @@ class WindowWalk:
         elif walk is part.walk and routed.inner is not None:
             if part.first is None:
                 part.first = answer
-            walk.receive(routed.inner, answer, now, ahead)
+            walk.receive(routed.inner, answer, now, spread)
             self._cutting.consider(part, walk, begins=routed.request.page == 1 and walk.ledger.passes == 1)
 
     def _check_bounds(self, walk: PageWalk | None) -> None:

@@ -52,7 +52,7 @@ class Writing:
     ] = None
     detail: Annotated[Flag, Parameter(help="Read the full record of each ticket, by a request each.")] = False
     attachments: Annotated[
-        Path | None, Parameter(help="A folder for the tickets' attachments; their full records are read, too.")
+        str | None, Parameter(help="A folder for the tickets' attachments; their full records are read, too.")
     ] = None
     raw: Annotated[Flag, Parameter(help="Write the platform's own objects, as they came; JSON Lines only.")] = False
     strict: Annotated[Flag, Parameter(help="Fail where the file may not be complete; it keeps the name *.part.")] = (
@@ -70,7 +70,9 @@ class Writing:
     ] = False
 
     def options(self) -> "ExportOptions":
-        """Return what `export_tickets` takes."""
+        """Return what `export_tickets` takes. Raises `ConfigError` for a folder without a name."""
+        if self.attachments is not None and not self.attachments.strip():
+            raise ConfigError("--attachments names no folder; name one, such as --attachments files")
         return {
             "format": self.format,
             "detail": self.detail,
