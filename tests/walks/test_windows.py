@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.clients import make_client
@@ -142,6 +142,7 @@ def test_years_without_tickets_are_not_asked_about(span: int, *, newest_first: b
 
 
 @given(times=spreads, most=st.integers(1, 30), exclusive=st.booleans(), late=st.booleans())
+@example(times=[0, 0], most=1, exclusive=False, late=False)
 def test_each_window_by_itself(times: list[int], most: int, *, exclusive: bool, late: bool) -> None:
     """Windows that are walked one by one, each by a walk of its own, give every ticket once, whatever the ends mean."""
     server = Times(times, exclusive=exclusive, late=late)
@@ -237,6 +238,7 @@ class Odd(Times):
     [
         lambda time: [] if time in range(END - 502, END - 498) else time,
         lambda time: None if time in range(END - 502, END - 498) else time,
+        lambda time: "" if time in range(END - 502, END - 498) else time,
         lambda time: time * 1000,
         str,
         lambda time: time * 1000 if time % 2 else time,

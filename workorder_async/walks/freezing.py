@@ -4,7 +4,7 @@ from attrs import evolve
 
 from workorder_async.errors import ConfigError
 from workorder_async.models import TicketQuery
-from workorder_async.models.readings import SECONDS_END
+from workorder_async.models.readings import SECONDS_END, is_absent
 from workorder_async.protocol.codec import Row, created_time_of
 
 # Clocks that agree differ by less: `Date` has whole seconds, and takes its time.
@@ -13,9 +13,11 @@ NOT_FROZEN = "not frozen, tickets may have entered; freeze=True keeps new ones o
 
 
 def created_time(row: Row) -> int | None:
-    """Return when a row's ticket was created, in seconds; None where that cannot be read."""
+    """Return when a row's ticket was created, in seconds; None where that is not there, or cannot be read."""
     value = row.get("created_time")
-    return value if type(value) is int and value < SECONDS_END else created_time_of(row)
+    if type(value) is int and value < SECONDS_END:
+        return value
+    return None if is_absent(value) else created_time_of(row)
 
 
 def freeze(query: TicketQuery, rows: list[Row], now: float, spread: float = 0.0) -> tuple[TicketQuery, str]:

@@ -39,11 +39,11 @@ class Owning:
     def _leave_owned(self, window: Window, page: WalkedPage, account: Account, neighbours: set[int]) -> None:
         times = [row.get("created_time") for row in page.rows]
         plain = [time for time in times if type(time) is int and time < SECONDS_END]
-        if len(plain) == len(times) and min(plain) > 0 and window.owns(min(plain)) and window.owns(max(plain)):
+        if len(plain) == len(times) and window.owns(min(plain)) and window.owns(max(plain)):
             return
         kept = []
         for index, (row, id) in enumerate(zip(page.rows, page.ids, strict=True)):
-            time = created_time(row) or None  # 0 stands for a time that is not there
+            time = created_time(row)
             if time is not None and window.owns(time):
                 kept.append(index)
             elif time is None or not window.is_asked_for(time):
