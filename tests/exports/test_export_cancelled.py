@@ -33,7 +33,7 @@ class _Turns:
 
 
 def open_files() -> set[str]:
-    """What is open but sockets and pipes: connections of the client and the sandbox are opened as it needs them."""
+    """Return what is open but sockets and pipes: the client and the sandbox open connections as they need them."""
     found = set()
     for descriptor in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         with contextlib.suppress(OSError):  # the one by which the folder itself was read

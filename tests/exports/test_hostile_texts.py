@@ -1,5 +1,6 @@
 """Every hostile text through every format: it comes back as it was, or changed in the documented way and counted."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -7,7 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tests.support.clients import make_client
 from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets, read_back, write
+from tests.support.raw_server import http, serving
+from workorder_async import TicketQuery
+from workorder_async.exports import export_tickets
 from workorder_async.exports.formats import SUFFIXES
 from workorder_async.exports.texts import TextChanges
 from workorder_async.models import TicketSummary
@@ -47,6 +52,25 @@ def test_every_text(suffix: str, tmp_path: Path) -> None:
     found = {name: row["title"] for name, row in zip(HOSTILE, rows, strict=False)}
     assert found == {name: _expected(kind, name) for name in HOSTILE}
     assert changes == _changes(kind)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_every_text_of_a_server(suffix: str, tmp_path: Path) -> None:
+    """The same from the answer of a server on, which writes them with the escapes of JSON: none ends the export."""
+    target = tmp_path / f"tickets{suffix}"
+    rows = [
+        {"id": ticket.id, "title": ticket.title, "status": ticket.status.label, "created_time": ticket.created_time}
+        for ticket in hostile_tickets()
+    ]
+    page = {"pagination": {"page_size": 100, "total": len(rows)}, "tickets": rows}
+    answer = http(json.dumps({"errno": 10000, "errmsg": "", "request_id": "r1", "data": page}))
+    async with serving(answer) as wire, make_client(wire.url) as client:
+        report = await export_tickets(client, TicketQuery(created_end=1_800_000_000), target)
+    assert report.rows == len(rows)
+    kind = _kind(suffix)
+    found = {name: row["title"] for name, row in zip(HOSTILE, read_back(target), strict=False)}
+    assert found == {name: _expected(kind, name) for name in HOSTILE}
+    assert report.changes == _changes(kind)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
