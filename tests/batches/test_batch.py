@@ -170,7 +170,7 @@ async def test_one_deadline_for_a_mutation_and_the_look_for_it() -> None:
     async with serving(silent) as wire, make_client(wire.url, attempt_timeout=2.0, deadline=2.5) as client:
         (outcome,) = await ran(client, [CommentTicket(id=1, detail="已处理")])
     assert outcome.state is State.UNKNOWN
-    assert 2.4 < time.perf_counter() - started < 4
+    assert 2.4 < time.perf_counter() - started < 4.4
 
 
 async def test_nobody_there(unused_tcp_port: int) -> None:

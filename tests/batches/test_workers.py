@@ -265,7 +265,7 @@ async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journa
         task.cancel()
         await asyncio.wait([task])
     assert task.cancelled()
-    assert 0.09 < time.perf_counter() - began < 1
+    assert 0.09 < time.perf_counter() - began < 5
     assert (report.counts, report.stopped) == ({State.UNKNOWN: 8}, "left before its end")
     sandbox.faults = []
     outcomes = await ran(client, batch, journal=journal)

@@ -275,7 +275,7 @@ async def test_requests_run_side_by_side_and_latency_is_added_to_each() -> None:
         took = time.monotonic() - began
         assert wire.sandbox.requests == {"get_ticket": 10}
     assert [answer["data"]["id"] for answer in answers] == list(range(1001, 1011))
-    assert 0.2 <= took < 1.0
+    assert 0.2 <= took < 2.0
 
 
 async def test_concurrent_mutations_all_happen_once_and_in_the_recorded_order() -> None:
