@@ -1,0 +1,419 @@
+"""redis_limits.py: one rate for several clients and processes, against a Valkey of one's own."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from traceback import TracebackException
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.support.valkey import Valkey
+from workorder_async import ConfigError, NotSentError, TurnTimeoutError
+from workorder_async.integrations.redis_limits import RedisLimits
+from workorder_async.sandbox import Sandbox
+
+# What was measured: `pytest -m torture --log-cli-level=INFO tests/integrations`.
+logger = logging.getLogger(__name__)
+
+RATE, PROCESSES, TASKS = 100, 3, 16
+# What a turn is away from the one before, at that rate.
+APART = 1 / (RATE * 0.97)
+PASSWORD = "pa55-of-redis"
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path) -> AsyncIterator[Valkey]:
+    """Give a server that runs."""
+    server = Valkey(tmp_path)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator["Redis"]:
+    """Give a look into that server."""
+    async with Redis.from_url(valkey.url, decode_responses=True) as client:
+        yield client
+
+
+def soon(seconds: float = 20) -> float:
+    """Return a moment of the loop's clock."""
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def took(limits: RedisLimits, turns: int = 1) -> float:
+    """Take turns; return how long that took."""
+    began = time.monotonic()
+    for _ in range(turns):
+        await limits.acquire(soon())
+    return time.monotonic() - began
+
+
+async def scripts_run(redis: "Redis") -> int:
+    """Return how often a script was run."""
+    stats: dict[str, Any] = await redis.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval"))
+
+
+async def test_a_rate(valkey: Valkey, redis: "Redis") -> None:
+    """Turns come one after the other, at a little less than the rate; each is one call of the script."""
+    async with RedisLimits(valkey.url, rate=RATE) as limits:
+        assert 0.98 * 60 * APART <= await took(limits, 61) <= 1.5 * 60 * APART
+    # The script is loaded once, which takes two calls.
+    assert await scripts_run(redis) <= 62
+
+
+async def test_several_keep_one_rate(valkey: Valkey) -> None:
+    """Those of one name share, in turn; one of another name is by itself."""
+    async with AsyncExitStack() as stack:
+        first, second, other = [
+            await stack.enter_async_context(RedisLimits(valkey.url, rate=RATE, name=name)) for name in ("a", "a", "b")
+        ]
+        shared, also, alone = await asyncio.gather(took(first, 31), took(second, 31), took(other, 31))
+    assert max(shared, also) >= 0.98 * 61 * APART
+    assert abs(shared - also) <= 10 * APART
+    assert alone <= 45 * APART
+
+
+async def test_a_burst(valkey: Valkey) -> None:
+    """After a rest so many start at once, and no more."""
+    async with RedisLimits(valkey.url, rate=10, burst=5) as limits:
+        assert await took(limits, 5) < 0.2
+        assert 0.18 <= await took(limits, 2) <= 0.4
+
+
+async def test_high_rates_are_reached(valkey: Valkey) -> None:
+    """What a timer is late is made up for: one caller after the other reaches 500 a second."""
+    async with RedisLimits(valkey.url, rate=500) as limits:
+        assert 0.95 * 250 / 500 <= await took(limits, 250) <= 2 * 250 / 500
+
+
+async def test_a_server_that_forgot_the_script(valkey: Valkey, redis: "Redis") -> None:
+    """It is told again, within the same call."""
+    async with RedisLimits(valkey.url, rate=RATE) as limits:
+        await limits.acquire(soon())
+        await redis.script_flush()
+        assert await took(limits) < 0.5
+
+
+async def test_keys_do_not_stay(valkey: Valkey, redis: "Redis") -> None:
+    """Both keys are named after the limits, and expire by themselves."""
+    async with RedisLimits(valkey.url, rate=1, name="night") as limits:
+        await limits.acquire(soon())
+        limits.pause(0.9)
+    ages = {key: await redis.pttl(key) for key in await redis.keys()}
+    assert ages.keys() == {"{night}:turn", "{night}:pause"}
+    assert all(0 < age <= 1050 for age in ages.values())
+
+
+async def test_a_turn_beyond_the_deadline(valkey: Valkey) -> None:
+    """It is refused at once, and not reserved: who can wait has it."""
+    async with RedisLimits(valkey.url, rate=2) as limits:
+        await limits.acquire(soon())
+        for _ in range(10):
+            began = time.monotonic()
+            with pytest.raises(TurnTimeoutError) as caught:
+                await limits.acquire(soon(0.1))
+            assert time.monotonic() - began < 0.1
+            assert caught.value.pause == 0
+        assert await took(limits) <= 0.6
+
+
+async def test_a_pause_is_for_all(valkey: Valkey) -> None:
+    """It is obeyed by all, not made shorter by a shorter one, and told to whoever cannot wait for its end."""
+    async with RedisLimits(valkey.url, rate=RATE) as told, RedisLimits(valkey.url, rate=RATE) as other:
+        await took(other)
+        began = time.monotonic()
+        told.pause(0.6)
+        await asyncio.gather(*told._telling)
+        told.pause(0.1)
+        await asyncio.gather(*told._telling)
+        with pytest.raises(TurnTimeoutError) as caught:
+            await other.acquire(soon(0.2))
+        assert caught.value.pause == pytest.approx(0.6, abs=0.2)
+        await asyncio.gather(took(other), took(told))
+        assert 0.59 <= time.monotonic() - began <= 0.9
+
+
+async def test_a_pause_while_one_sleeps(valkey: Valkey) -> None:
+    """Who reserved a turn long before sees the pause when it comes, and starts after it."""
+    async with RedisLimits(valkey.url, rate=3) as told, RedisLimits(valkey.url, rate=3) as other:
+        await took(other)
+        sleeps = asyncio.create_task(took(other))
+        while await other._redis.exists("{workorder}:turn") and await other._redis.pttl("{workorder}:turn") < 400:
+            pass
+        told.pause(0.8)
+        assert await sleeps >= 0.75
+
+
+async def test_cancelled_while_waiting(valkey: Valkey) -> None:
+    """Nobody else waits for more than the turn that was given away."""
+    async with RedisLimits(valkey.url, rate=5) as limits:
+        await took(limits)
+        gone = asyncio.create_task(limits.acquire(soon()))
+        while await limits._redis.pttl("{workorder}:turn") < 250:
+            pass
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert await took(limits) <= 0.6
+
+
+class Fleet:
+    """Processes of several tasks each, which share limits and comment on tickets of one sandbox."""
+
+    def __init__(self, workers: list[asyncio.subprocess.Process]) -> None:
+        self.workers = workers
+
+    async def run(self) -> tuple[list[float], list[str]]:
+        """Let them work to the end; return how long requests waited for their turns, and which calls failed."""
+        told = await asyncio.gather(*(worker.communicate(b"\n") for worker in self.workers))
+        said = [json.loads(out) for out, _ in told]
+        return [wait for one in said for wait in one["queued"]], [text for one in said for text in one["failures"]]
+
+
+@asynccontextmanager
+async def fleet(sandbox: Sandbox, valkey: Valkey, seconds: float) -> AsyncIterator[Fleet]:
+    """Start the processes; they wait until they are run, and none outlives this."""
+    arguments = ["-m", "tests.support.limited_worker", valkey.url, str(RATE), str(TASKS), str(seconds)]
+    workers: list[asyncio.subprocess.Process] = []
+    pipe = asyncio.subprocess.PIPE
+    try:
+        for _ in range(PROCESSES):
+            environment = {**os.environ, **sandbox.environment}
+            workers.append(
+                await asyncio.create_subprocess_exec(
+                    sys.executable, *arguments, stdin=pipe, stdout=pipe, env=environment
+                )
+            )
+        for worker in workers:
+            assert worker.stdout is not None
+            assert await worker.stdout.readline() == b"ready\n"
+        yield Fleet(workers)
+    finally:
+        for worker in workers:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.communicate()
+
+
+LONG = [pytest.mark.torture, pytest.mark.timeout(120)]
+
+
+# While a suite runs beside, processes and server come late again and again.
+@pytest.mark.parametrize(("seconds", "used", "refused"), [(5, 0.8, 0.05), pytest.param(30, 0.95, 0.01, marks=LONG)])
+async def test_three_processes(valkey: Valkey, redis: "Redis", seconds: float, used: float, refused: float) -> None:
+    """What a server allows is used, hardly anything is turned away, and nobody waits much longer than the others."""
+    async with Sandbox(50, rate=RATE) as sandbox, fleet(sandbox, valkey, seconds) as workers:
+        began = time.monotonic()
+        queued, failures = await workers.run()
+        within = [at for at in sandbox.granted if began <= at < began + seconds]
+        asked, turned_away = sandbox.requests.total(), sandbox.refused.total()
+    scripts = await scripts_run(redis)
+    logger.info("%.3f of the rate used, %d of %d turned away", len(within) / RATE / seconds, turned_away, asked)
+    logger.info("longest wait %.3f s, %.3f scripts each, load %.1f", max(queued), scripts / asked, os.getloadavg()[0])
+    assert failures == []
+    assert len(within) >= used * RATE * seconds
+    assert turned_away <= refused * asked
+    # With everybody served in turn, each of the 48 waits for the other 47.
+    assert max(queued) <= (1.5 if used > 0.9 else 3) * (PROCESSES * TASKS - 1) / RATE
+    assert scripts <= 1.1 * asked
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=LONG)])
+async def test_restarted_in_the_middle(valkey: Valkey, seconds: float) -> None:
+    """A server that is killed and started again has forgotten all: no call fails or hangs, and there is no burst."""
+    async with Sandbox(50, rate=10 * RATE) as sandbox, fleet(sandbox, valkey, seconds) as workers:
+        running = asyncio.create_task(workers.run())
+        began = len(sandbox.granted)
+        while len(sandbox.granted) < began + seconds * RATE / 3:  # noqa: ASYNC110 - the sandbox tells by its record
+            await asyncio.sleep(0.01)
+        await valkey.stop()
+        killed = time.monotonic()
+        await valkey.start()
+        _, failures = await asyncio.wait_for(running, seconds + 20)
+        granted = sandbox.granted[began:]
+    fullest = max(sum(at <= other < at + 1 for other in granted[number:]) for number, at in enumerate(granted))
+    gap = max(later - at for at, later in pairwise(granted))
+    logger.info("at most %d within a second, longest gap %.3f s, load %.1f", fullest, gap, os.getloadavg()[0])
+    assert failures == []
+    assert fullest <= 2 * RATE
+    assert sum(at > killed for at in granted) >= RATE * seconds / 3
+
+
+async def test_gone(valkey: Valkey) -> None:
+    """A call fails within a second or so, saying that nothing was sent, why, and what to do; nothing is sent."""
+    async with (
+        Sandbox(50) as sandbox,
+        RedisLimits(valkey.url, rate=RATE) as limits,
+        sandbox.client(limits=limits) as client,
+    ):
+        await client.get_ticket(1001)
+        await valkey.stop()
+        began = time.monotonic()
+        with pytest.raises(NotSentError) as caught:
+            await client.get_ticket(1001)
+        assert time.monotonic() - began <= 3
+        assert caught.value.attempts == 0
+        assert str(caught.value).startswith("get_ticket: nothing was sent: the limits at redis://127.0.0.1:")
+        assert "start that Redis, mend the URL of RedisLimits, or give it fallback=" in str(caught.value)
+        await valkey.start()
+        await client.get_ticket(1001)
+
+
+def told_by(error: BaseException) -> str:
+    """Return an error with its causes, and the locals of every frame but of tests."""
+    told, chain = "", [error]
+    for one in chain:
+        told += repr(one) + str(vars(one))
+        for frame in TracebackException.from_exception(one, capture_locals=True).stack:
+            told += "" if frame.filename == __file__ else str(frame.locals)
+        chain += [other for other in (one.__cause__, one.__context__) if other is not None and other not in chain]
+    return told
+
+
+@pytest.mark.parametrize("given", ["redis://user:{}@127.0.0.1:{}/0", "redis://127.0.0.1:{1}/0?password={0}"])
+@pytest.mark.parametrize("runs", [True, False])
+async def test_no_password_is_said(tmp_path: Path, given: str, runs: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither by the error of a server that is gone or knows another password, nor by `repr`, nor by the log."""
+    server = Valkey(tmp_path, "--requirepass", "another")
+    if runs:
+        await server.start()
+    why = "AuthenticationError|ResponseError" if runs else "ConnectionError"
+    async with RedisLimits(given.format(PASSWORD, server.port), rate=RATE) as limits:
+        limits.pause(1)
+        with pytest.raises(NotSentError, match=why) as caught:
+            await limits.acquire(soon())
+        assert PASSWORD not in told_by(caught.value)
+        assert PASSWORD not in repr(limits)
+        assert f"limits at redis://127.0.0.1:{server.port}/0 cannot" in str(caught.value)
+    assert "other processes could not be told of a pause" in caplog.text
+    assert PASSWORD not in caplog.text
+    await server.stop()
+
+
+async def test_a_server_that_says_nothing() -> None:
+    """It is given up after a second, and the loop goes on meanwhile."""
+    held: list[asyncio.StreamWriter] = []
+
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with RedisLimits(f"redis://127.0.0.1:{port}", rate=RATE) as limits:
+        began = time.monotonic()
+        asking, turns = asyncio.create_task(limits.acquire(soon())), 0
+        while not asking.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        assert 0.9 <= time.monotonic() - began <= 2
+        assert turns >= 30
+        with pytest.raises(NotSentError, match="TimeoutError: no answer within 1 s"):
+            await asking
+    assert held
+    for writer in held:
+        writer.close()
+    server.close()
+
+
+async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    """While the server is gone a share of the rate is used, pauses are kept, and then all is as before."""
+    apart = APART * 4
+    async with RedisLimits(valkey.url, rate=RATE, fallback=0.25) as limits:
+        await took(limits)
+        await valkey.stop()
+        assert 0.9 <= await took(limits) <= 2
+        assert 0.98 * 20 * apart <= await took(limits, 20) <= 2 * 20 * apart
+        limits.pause(0.3)
+        assert await took(limits) >= 0.29
+        await asyncio.gather(*limits._telling)
+        with pytest.raises(TurnTimeoutError):
+            await limits.acquire(soon(0))
+        await valkey.start()
+        assert limits._looking is not None
+        await asyncio.wait_for(limits._looking, 10)
+        assert await took(limits, 21) <= 10 * apart
+    said = [record.message for record in caplog.records if "limits at" in record.message]
+    assert len(said) == 2
+    assert "cannot be asked, so a share of the rate is used: ConnectionError" in said[0]
+    assert said[1].endswith("answer again")
+
+
+async def test_closed_while_a_fallback_is_used() -> None:
+    """Nothing is left running."""
+    async with RedisLimits(NOBODY, rate=RATE, fallback=1) as limits:
+        await took(limits)
+    assert limits._looking is not None
+    assert limits._looking.done()
+    with pytest.raises(ConfigError, match="these limits are closed"):
+        await limits.acquire(soon())
+
+
+def test_one_event_loop() -> None:
+    """Limits that another loop has used are refused."""
+    limits = RedisLimits(NOBODY, rate=RATE, fallback=1)
+
+    async def use() -> None:
+        async with asyncio.timeout(10):
+            await took(limits)
+
+    asyncio.run(use())
+    with pytest.raises(ConfigError, match=r"another event loop; make them inside each asyncio\.run"):
+        asyncio.run(use())
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: RedisLimits(NOBODY, rate=0), "rate is 0; it must be a number above 0"),
+        (lambda: RedisLimits(NOBODY, rate=1, burst=0), "burst is 0; it must be a whole number"),
+        (lambda: RedisLimits(NOBODY, rate=1, fallback=0), "fallback is 0; it must be a number above 0"),
+        (lambda: RedisLimits(NOBODY, rate=1, fallback=1.5), "fallback is 1.5; it must be a share of the rate"),
+        (lambda: RedisLimits(NOBODY, rate=1, name=""), "name is ''; it must be a text"),
+        (lambda: RedisLimits(NOBODY, rate=1, name="{a}"), "name is '{a}'; it must be a text"),
+        (lambda: RedisLimits("http://a", rate=1), "the URL of RedisLimits must be redis://"),
+        (lambda: RedisLimits("redis://", rate=1), "the URL of RedisLimits must be redis://"),
+        (lambda: RedisLimits("unix://", rate=1), "the URL of RedisLimits must be redis://"),
+        (lambda: RedisLimits(7, rate=1), "the URL of RedisLimits must be redis://"),  # type: ignore[arg-type]
+        (lambda: RedisLimits(f"redis://:{PASSWORD}/x@host", rate=1), "the URL of RedisLimits must be redis://"),
+        (lambda: RedisLimits("redis://a?socket_timeout=x", rate=1), "of redis://a, has an option that redis-py"),
+    ],
+)
+def test_what_cannot_work(make: Callable[[], RedisLimits], said: str) -> None:
+    """It is refused by name, and no password is shown."""
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert said in str(caught.value)
+    assert PASSWORD not in told_by(caught.value)
+
+
+def test_without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where redis is not installed, the extra is named."""
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(ConfigError, match=r"pip install 'workorder-async\[redis\]'"):
+        RedisLimits(NOBODY, rate=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("rediss://user:pw@redis.example:6380/2", "rediss://redis.example:6380/2"),
+        ("unix://user:pw@/run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("redis://[::1]:6379", "redis://[::1]:6379"),
+    ],
+)
+def test_what_is_said_of_a_server(url: str, said: str) -> None:
+    """A URL is said without user, password and options."""
+    assert repr(RedisLimits(url, rate=1)) == f"RedisLimits({said!r})"

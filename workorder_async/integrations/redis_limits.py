@@ -1,0 +1,274 @@
+"""Limits that several processes share over one Redis or Valkey: `WorkorderClient(limits=RedisLimits(...))`.
+
+1. Whoever wants to start a request reserves the next turn, by one script and on the server's clock (GCRA: a turn comes
+   a fixed time after the one before, or up to `burst` of them at once after a rest), and sleeps until it comes.
+2. A throttled answer to one client sets a pause for all, in a key that expires. Who reserved a turn before it, starts
+   at most one request within the pause; whoever has slept for long looks again first.
+3. Redis is asked again for a second. Then the call that waited fails, or with `fallback=` each process keeps to its own
+   share of the rate until Redis answers again. A Redis that has lost its memory begins at the present moment.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import urlsplit
+
+from workorder_async.arguments import above_zero, whole
+from workorder_async.errors import ConfigError, NotSentError
+from workorder_async.secret import Secret, without_credentials, without_frames
+from workorder_async.transport.limits import TurnTimeoutError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+__all__ = ["RedisLimits"]
+
+logger: logging.Logger = logging.getLogger("workorder_async")
+
+# Requests reach the API less evenly than they are started: without these few in a hundred, a second would now and then
+# hold more than `rate`.
+_KEPT_BACK = 0.03
+# What comes late is made up for within so many seconds.
+_BURST = 0.01
+_SILENCE = 1.0
+_BETWEEN_TRIES = 0.05
+_BETWEEN_LOOKS = 1.0
+_LONG_SLEEP = 0.25
+_MOST = 10**15
+
+# KEYS: the next turn, the pause. ARGV, in microseconds: how far away the turn may be, how far turns are apart, and how
+# much earlier one may come in a burst. Returns how far away it is, and what is left of the pause; where it is further
+# away than it may be, nothing is reserved.
+_TURN = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local pause = math.max(0, redis.call('PTTL', KEYS[2])) * 1000
+local turn = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
+local at = math.max(now + pause, turn - ARGV[3])
+if at - now <= tonumber(ARGV[1]) then
+  turn = math.max(turn, at) + ARGV[2]
+  redis.call('SET', KEYS[1], string.format('%.0f', turn), 'PX', math.max(1, math.ceil((turn - now) / 1000)))
+end
+return {at - now, pause}
+"""
+# A pause is never made shorter.
+_PAUSE = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+"""
+
+T = TypeVar("T")
+
+
+class RedisLimits:
+    """A rate that all clients with the same Redis and `name` keep together; needs the extra `redis`.
+
+        async with RedisLimits("redis://10.0.0.5:6379", rate=100) as limits:
+            async with WorkorderClient.from_env(limits=limits) as client:
+                ...
+
+    `url` is of one server, as redis-py takes it: redis://, rediss:// for TLS, or unix://. `rate` is in requests per
+    second, of which 3 in 100 are kept back, so that no second holds more. All that share a `name` must give the same
+    `rate` and `burst`. After a rest `burst` requests may start at once, by default one for each 100 of the rate; that
+    many more a second may then hold. Each client keeps its own `rate`, lanes and pauses besides.
+
+    While Redis is silent for longer than a second, calls fail with `NotSentError`. With `fallback`, a share of the rate
+    such as 1/3 for three processes, this process starts as many requests by itself instead, until Redis answers again.
+
+    One is for one event loop and all clients in it; close it after them. Raises `ConfigError` for what cannot work.
+    """
+
+    _where = ""
+
+    def __init__(
+        self,
+        url: str | Secret,
+        *,
+        rate: float,
+        name: str = "workorder",
+        burst: int | None = None,
+        fallback: float | None = None,
+    ) -> None:
+        # Before anything can fail: a traceback with locals would show it.
+        url = Secret(url)
+        rate = min(above_zero("rate", rate), 1e6) * (1 - _KEPT_BACK)
+        burst = max(1, round(rate * _BURST)) if burst is None else whole("burst", burst)
+        if not isinstance(name, str) or not name or set(name) & set("{}"):
+            raise ConfigError(f"name is {name!r:.60}; it must be a text that begins the keys, without braces")
+        if fallback is not None and above_zero("fallback", fallback) > 1:
+            raise ConfigError(f"fallback is {fallback}; it must be a share of the rate, such as 1/3")
+        self._where = _server_of(url)
+        if not self._where:
+            raise ConfigError(
+                "the URL of RedisLimits must be redis://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER], rediss:// for TLS, or "
+                "unix:///PATH, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password; Valkey takes the same"
+            )
+        self._redis = _opened(url, self._where)
+        # The braces keep both keys on one node of a cluster behind a proxy.
+        self._keys = (f"{{{name}}}:turn", f"{{{name}}}:pause")
+        apart = round(1e6 / rate)
+        self._pacing = (apart, (burst - 1) * apart)
+        self._script = self._redis.register_script(_TURN)
+        self._own_interval = None if fallback is None else 1 / (rate * fallback)
+        self._next_own = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def acquire(self, until: float) -> None:
+        """Return when one request may start; see `Limits`."""
+        self._check_usable()
+        if self._looking is None:
+            try:
+                await self._shared_turn(until)
+            except NotSentError as silent:
+                if self._own_interval is None:
+                    raise
+                self._begin_fallback(silent)
+            else:
+                return
+        await self._own_turn(until)
+
+    def pause(self, seconds: float) -> None:
+        """Have all clients start nothing for so many seconds."""
+        self._check_usable()
+        self._next_own = max(self._next_own, asyncio.get_running_loop().time() + seconds)
+        telling = asyncio.get_running_loop().create_task(self._tell_of_pause(max(1, round(seconds * 1000))))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def aclose(self) -> None:
+        """Close the connections to Redis."""
+        self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        await asyncio.gather(*self._telling)
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"RedisLimits({self._where!r})"
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ConfigError("these limits are closed; close them after the clients that share them")
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise ConfigError("these limits belong to another event loop; make them inside each asyncio.run()")
+
+    async def _shared_turn(self, until: float) -> None:
+        """Reserve a turn in Redis, and sleep until it comes."""
+        loop = asyncio.get_running_loop()
+        while True:
+            # Computed for each try: the tries before it took their time.
+            away, pause = await self._answer(lambda: self._ask(until - loop.time()))
+            wait = away / 1e6
+            if loop.time() + wait > until:
+                raise TurnTimeoutError(pause / 1e6)
+            await asyncio.sleep(wait)
+            if wait < _LONG_SLEEP or await self._answer(lambda: self._redis.pttl(self._keys[1])) <= 0:
+                return
+
+    async def _ask(self, longest: float) -> tuple[int, int]:
+        """Run the script: return how far away the turn is, and what is left of the pause, in microseconds."""
+        most = int(min(longest * 1e6, _MOST))
+        away, pause = await self._script(self._keys, (most, *self._pacing))
+        return int(away), int(pause)
+
+    async def _answer(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Return what Redis answers; ask again for a second. Raises `NotSentError` where it stays silent."""
+        from redis import RedisError
+
+        last: Exception = TimeoutError(f"no answer within {_SILENCE:g} s")
+        try:
+            async with asyncio.timeout(_SILENCE):
+                while True:
+                    try:
+                        return await ask()
+                    except (RedisError, OSError) as error:
+                        last = error
+                    await asyncio.sleep(_BETWEEN_TRIES)
+        except TimeoutError:
+            pass
+        raise NotSentError(
+            f"nothing was sent: the limits at {self._where} cannot be asked ({_said_by(last)}); start that Redis, mend "
+            "the URL of RedisLimits, or give it fallback= to go on with a share of the rate"
+        ) from without_frames(last, causes=False)
+
+    async def _tell_of_pause(self, milliseconds: int) -> None:
+        try:
+            await self._answer(lambda: self._redis.eval(_PAUSE, 1, self._keys[1], str(milliseconds)))
+        except NotSentError as silent:
+            logger.warning("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
+
+    def _begin_fallback(self, silent: NotSentError) -> None:
+        if self._looking is None:
+            why = _said_by(silent.__cause__)
+            logger.warning("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        """Return when Redis runs the script again."""
+        while True:
+            await asyncio.sleep(_BETWEEN_LOOKS)
+            try:
+                await self._answer(lambda: self._ask(-1))
+            except NotSentError:
+                continue
+            break
+        self._looking = None
+        logger.warning("the limits at %s answer again", self._where)
+
+    async def _own_turn(self, until: float) -> None:
+        """Wait for a turn of this process's own share."""
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next_own)
+        if at > until:
+            raise TurnTimeoutError
+        self._next_own = at + (self._own_interval or 0.0)
+        await asyncio.sleep(at - now)
+
+
+def _said_by(error: BaseException | None) -> str:
+    return without_credentials(f"{type(error).__name__}: {error}")
+
+
+def _server_of(url: Secret) -> str:
+    """Return a URL without user, password and options; "" for what is none of Redis.
+
+    Raises nothing, as an error would show the text in its frames.
+    """
+    try:
+        parts = urlsplit(url.reveal())
+        astray = parts.fragment or "@" in parts.path + parts.query
+        is_known = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
+        if not astray and (is_known or (parts.scheme == "unix" and parts.path)):
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    except (AttributeError, TypeError, ValueError):
+        pass
+    return ""
+
+
+def _opened(url: Secret, where: str) -> "Redis":
+    """Make what connects when it is first used. It tries nothing again by itself."""
+    try:
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+    except ImportError as error:
+        raise ConfigError(
+            f"RedisLimits needs redis, which cannot be imported ({error}): pip install 'workorder-async[redis]'"
+        ) from error
+    try:
+        return Redis.from_url(url.reveal(), retry=Retry(NoBackoff(), 0), socket_connect_timeout=_SILENCE)
+    except ValueError:
+        pass
+    raise ConfigError(f"the URL of RedisLimits, of {where}, has an option that redis-py does not take")
