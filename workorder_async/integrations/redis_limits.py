@@ -73,7 +73,8 @@ class RedisLimits:
     many more a second may then hold. Each client keeps its own `rate`, lanes and pauses besides.
 
     While Redis is silent for longer than a second, calls fail with `NotSentError`. With `fallback`, a share of the rate
-    such as 1/3 for three processes, this process starts as many requests by itself instead, until Redis answers again.
+    such as 1/3 for three processes, this process starts as many requests by itself instead, until Redis answers again;
+    where the others still reach Redis, that comes on top of their rate.
 
     One is for one event loop and all clients in it; close it after them. Raises `ConfigError` for what cannot work.
     """
