@@ -82,15 +82,17 @@ async def test_several_keep_one_rate(valkey: Valkey) -> None:
         ]
         shared, also, alone = await asyncio.gather(took(first, 31), took(second, 31), took(other, 31))
     assert max(shared, also) >= 0.98 * 61 * APART
-    assert abs(shared - also) <= 10 * APART
-    assert alone <= 45 * APART
+    assert abs(shared - also) <= 20 * APART
+    assert alone <= 50 * APART
 
 
 async def test_a_burst(valkey: Valkey) -> None:
     """After a rest so many start at once, and no more."""
     async with RedisLimits(valkey.url, rate=10, burst=5) as limits:
+        began = time.monotonic()
         assert await took(limits, 5) < 0.2
-        assert 0.18 <= await took(limits, 2) <= 0.4
+        await took(limits, 2)
+        assert 0.2 <= time.monotonic() - began <= 0.6
 
 
 async def test_what_comes_late_is_made_up_for(valkey: Valkey) -> None:
@@ -130,15 +132,15 @@ async def test_keys_do_not_stay(valkey: Valkey, redis: "Redis") -> None:
 
 async def test_a_turn_beyond_the_deadline(valkey: Valkey) -> None:
     """It is refused at once, and not reserved: who can wait has it."""
-    async with RedisLimits(valkey.url, rate=2) as limits:
+    async with RedisLimits(valkey.url, rate=1) as limits:
         await limits.acquire(soon())
-        for _ in range(10):
-            began = time.monotonic()
+        began = time.monotonic()
+        for _ in range(3):
             with pytest.raises(TurnTimeoutError) as caught:
-                await limits.acquire(soon(0.1))
-            assert time.monotonic() - began < 0.1
+                await limits.acquire(soon(0.4))
             assert caught.value.pause == 0
-        assert await took(limits) <= 0.6
+        assert time.monotonic() - began < 0.4
+        assert await took(limits) <= 1.5
 
 
 async def test_a_pause_is_for_all(valkey: Valkey) -> None:
@@ -154,7 +156,7 @@ async def test_a_pause_is_for_all(valkey: Valkey) -> None:
             await other.acquire(soon(0.2))
         assert caught.value.pause == pytest.approx(0.6, abs=0.2)
         await asyncio.gather(took(other), took(told))
-        assert 0.59 <= time.monotonic() - began <= 0.9
+        assert 0.59 <= time.monotonic() - began <= 1.2
 
 
 async def test_a_pause_while_one_sleeps(valkey: Valkey) -> None:
@@ -178,7 +180,7 @@ async def test_cancelled_while_waiting(valkey: Valkey) -> None:
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-        assert await took(limits) <= 0.6
+        assert await took(limits) <= 1
 
 
 class Fleet:
