@@ -16,7 +16,12 @@ PACKAGE = Path(str(workorder_async.__file__)).parent
 SOURCE = (PACKAGE / "__init__.py").read_text("utf-8")
 ROOT = Path(__file__).parent.parent
 # Where users import from.
-FACES = ("workorder_async", "workorder_async.sandbox", "workorder_async.exports")
+FACES = (
+    "workorder_async",
+    "workorder_async.sandbox",
+    "workorder_async.exports",
+    "workorder_async.integrations.redis_limits",
+)
 
 
 def imported() -> set[str]:
