@@ -130,17 +130,50 @@ def test_no_code_at_all(kind: Any, value: object) -> None:
         kind(value)
 
 
-def test_equal_only_to_its_own_kind() -> None:
-    """The same code in two tables means two things, and a member is not its code."""
+def test_other_tables() -> None:
+    """The same code in two tables means two things, though each of the two equals the code."""
     for one, other in [
         (TicketStatus.PENDING, AssignStatus.PENDING),
+        (TicketStatus(1), TicketType(1)),
         (TicketStatus(9), AssignStatus(9)),
         (TicketStatus(9), TicketStatus(10)),
-        (TicketStatus(9), 9),
-        (TicketStatus.PENDING, 1),
     ]:
         assert one != other
         assert other != one
+        assert len({one, other}) == 2
+
+
+@pytest.mark.parametrize("member", [*MEMBERS, TicketStatus(9), TicketStatus(SHELVED), Priority(0)], ids=repr)
+def test_equal_to_its_code(member: OpenEnum) -> None:
+    """A member equals its code or unknown name from both sides, hashes alike, and is found by it; copies do as well."""
+    for one in (member, pickle.loads(pickle.dumps(member)), copy.deepcopy(member)):
+        assert one == member.value
+        assert member.value == one
+        assert hash(one) == hash(member.value)
+        assert {one: "found"}[member.value] == {member.value: "found"}[one] == "found"
+        assert one in (member.value, None)
+        others: tuple[object, ...] = (
+            99,
+            str(member.value) if isinstance(member.value, int) else 0,
+            None,
+            [],
+            one.label + "x",
+        )
+        for other in others:
+            assert one != other
+            assert other != one
+
+
+def test_match_by_code() -> None:
+    """A `match` takes codes and members."""
+    found: object = TicketStatus(3)
+    match found:
+        case 2:
+            pytest.fail("a ticket that is closed is not being processed")
+        case TicketStatus.CLOSED:
+            pass
+        case _:
+            pytest.fail("neither")
 
 
 @pytest.mark.parametrize(

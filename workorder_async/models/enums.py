@@ -3,6 +3,11 @@
 A code or name that is not in the document becomes a member that carries it: `TicketStatus(9).value == 9`. Such a member
 equals another with the same value, can be pickled, and is encoded as it came. A code is also read from text ("9",
 "9.0"), and a known name also in English, in any case.
+
+A member equals its code, and is found by it in dicts and sets: `TicketStatus.CLOSED == 3`; one with an unknown name
+equals that text. It does not equal the text of a code, `"3"`, nor a member of another enumeration. So equality does not
+pass through a code: `TicketStatus(1) == 1 == TicketType(1)`, and `TicketStatus(1) != TicketType(1)`. Do not put codes
+and members of two enumerations into one set or dict.
 """
 
 import re
@@ -18,7 +23,10 @@ _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
 
 
 class OpenEnum(Enum):
-    """An enumeration of integer codes with a Chinese label, open to codes and names that are not known yet."""
+    """An enumeration of integer codes with a Chinese label, open to codes and names that are not known yet.
+
+    A member equals its code: `TicketStatus.CLOSED == 3`.
+    """
 
     _value_: int | str
     label: str
@@ -52,7 +60,9 @@ class OpenEnum(Enum):
         return member
 
     def __eq__(self, other: object) -> bool:
-        return self._value_ == other._value_ if isinstance(other, self.__class__) else NotImplemented
+        if isinstance(other, OpenEnum):
+            return self.__class__ is other.__class__ and self._value_ == other._value_
+        return self._value_ == other
 
     def __hash__(self) -> int:
         return hash(self._value_)
