@@ -3,6 +3,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -167,3 +168,13 @@ def test_hints(kind: type[ApiError]) -> None:
     """An answer with a meaning comes with a hint of what to do; one without a meaning has none."""
     assert kind.hint
     assert not ApiError.hint
+
+
+def test_no_builtin_error_swallows_it() -> None:
+    """An `except ValueError` around a bot's own `int(text)` lets pass what this library says of its arguments."""
+    builtin = {kind: [base for base in kind.__mro__ if base.__module__ == "builtins"] for kind in EXAMPLES}
+    assert {kind for kind, bases in builtin.items() if bases != [Exception, BaseException, object]} == {
+        errors.DeadlineExceededError
+    }
+    with pytest.raises(errors.ConfigError), suppress(ValueError):
+        CommentTicket(id=int("0"), detail="x")

@@ -1,7 +1,7 @@
 """Every error that this library raises, in one tree.
 
     WorkorderError
-    ├── ConfigError (ValueError)            an argument, URL, scheme or environment variable that cannot work
+    ├── ConfigError                         an argument, URL, scheme or environment variable that cannot work
     ├── NotSentError                        nothing reached the server: nothing happened
     ├── NoAnswerError                       sent, and no complete answer came back
     │   └── OutcomeUnknownError             ... to a mutation: it may or may not have happened
@@ -79,10 +79,11 @@ class WorkorderError(Exception):
         return f"{head}{self.message}{tail}"
 
 
-class ConfigError(WorkorderError, ValueError):
+class ConfigError(WorkorderError):
     """An argument, base URL, signing scheme or environment variable that cannot work; raised before anything is sent.
 
-    The message names the thing and how to mend it.
+    The message names the thing and how to mend it. It is no `ValueError`, so that an `except ValueError` around a
+    bot's own `int(text)` does not swallow it; an option that does not exist is a `TypeError`, as everywhere in Python.
     """
 
 
