@@ -2,7 +2,7 @@
 
     async with aclosing(run_batch(client, closes, concurrency=16, journal="closes.journal")) as outcomes:
         async for outcome in outcomes:
-            print(outcome.mutation.id, outcome.state)
+            print(outcome.ticket_id, outcome.state)
 
 A worker pulls a mutation when it is free, and nothing is read ahead. So the mutations may come from an endless
 iterable, or from a walk over the very tickets that are being closed.

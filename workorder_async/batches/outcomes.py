@@ -3,7 +3,7 @@
 from collections import Counter
 from enum import Enum
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from workorder_async.errors import WorkorderError
 from workorder_async.models import CreateTicket, Mutation
@@ -29,6 +29,11 @@ class State(Enum):
     """An equal one was done or is being done, by this batch or by an earlier run with the same journal."""
 
 
+def ticket_id_of(mutation: Mutation) -> int:
+    """Return the ticket that a mutation is about; of a creation 0."""
+    return 0 if isinstance(mutation, CreateTicket) else mutation.id
+
+
 @frozen
 class Outcome:
     """What became of one mutation."""
@@ -39,8 +44,8 @@ class Outcome:
     """What became of it."""
     error: WorkorderError | None = None
     """Why, if it was not simply done."""
-    ticket_id: int = 0
-    """The ticket; of a creation the new one, 0 if it is not known."""
+    ticket_id: int = field(default=Factory(lambda outcome: ticket_id_of(outcome.mutation), takes_self=True))
+    """The ticket, whatever the mutation; of a creation the new one, 0 if it is not known."""
     attempts: int = 0
     """Attempts that were started for it."""
     request_id: str = ""
@@ -91,8 +96,3 @@ class BatchReport:
 def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
     """Return the outcome of a mutation that ended with this error."""
     return Outcome(mutation, state, error, ticket_id_of(mutation), error.attempts, error.request_id)
-
-
-def ticket_id_of(mutation: Mutation) -> int:
-    """Return the ticket that a mutation is about; of a creation 0."""
-    return 0 if isinstance(mutation, CreateTicket) else mutation.id
