@@ -5,7 +5,8 @@ that cannot work: "concurrency is 0; it must be a whole number of at least 1".
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from workorder_async.errors import ConfigError
@@ -76,6 +77,19 @@ def as_validator(
         check(f"{type(instance).__name__}.{attribute.name}" if names_class else attribute.name, value)
 
     return validate
+
+
+def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -> str:
+    """Say which name is not known, and what would be right: "" where all are known.
+
+    `complaint` is how the sentence begins: "TicketQuery has no field".
+    """
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 2)
+            mend = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(known)}"
+            return f"{complaint} {name!r}; {mend}"
+    return ""
 
 
 def kind_of(value: object) -> str:

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from tests.support.export_rows import cells, full_ticket, hostile_tickets, tickets
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Columns, columns_of, iso
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Columns, columns_of
 from workorder_async.models import (
     Attachment,
     Tag,
@@ -17,6 +17,7 @@ from workorder_async.models import (
     TicketStatus,
     TicketSummary,
 )
+from workorder_async.models.model import iso
 
 _TABLES = [TICKET_COLUMNS, DETAIL_COLUMNS]
 

@@ -1,10 +1,10 @@
 """What may be set for a client, and in which words: the one list of its options."""
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
+from workorder_async.arguments import unknown_name
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.transport.limits import Limits
@@ -79,11 +79,8 @@ def session_options(options: ClientOptions) -> SessionOptions:
 
     Raises `TypeError` for an option that nobody knows, `ConfigError` for one that cannot work.
     """
-    unknown = [name for name in options if name not in _NAMES]
-    if unknown:
-        near = get_close_matches(unknown[0], _NAMES, 2)
-        mend = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(_NAMES)}"
-        raise TypeError(f"a client has no option {unknown[0]!r}; {mend}")
+    if wrong := unknown_name("a client has no option", options, _NAMES):
+        raise TypeError(wrong)
     session = options.get("session")
     if session is not None and not callable(getattr(session, "request", None)):
         raise ConfigError(f"session is {session!r}; it must be an aiohttp.ClientSession")

@@ -30,7 +30,7 @@ from workorder_async.exports.sink import Store
 from workorder_async.exports.targets import Target, target_of
 from workorder_async.exports.texts import UNCHANGED, TextChanges
 from workorder_async.models import PageRequest, TicketQuery
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import WalkSettings, refuse_unknown
 
 
 async def export_tickets(
@@ -59,6 +59,7 @@ async def export_tickets(
     not do its part, and what every request may raise. Memory does not grow with the number of tickets, but for their
     ids where several queries are given.
     """
+    refuse_unknown(options, ExportOptions.__annotations__, "an export")
     settings = ExportSettings(**options)
     queries = queries_of(query)
     WalkSettings(**settings.walk)

@@ -5,6 +5,7 @@ from workorder_async.models.json_text import JSON
 from workorder_async.models.moments import CHINA_STANDARD_TIME
 from workorder_async.models.mutations import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
 from workorder_async.models.query import PageRequest, TicketQuery
+from workorder_async.models.structuring import HOOKS as _HOOKS  # noqa: F401 - `from_dict` needs them
 from workorder_async.models.tickets import (
     Attachment,
     CustomerInfo,

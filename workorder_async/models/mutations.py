@@ -12,11 +12,12 @@ from attrs.validators import optional
 
 from workorder_async.models import fields
 from workorder_async.models.enums import Priority, TicketType
+from workorder_async.models.model import Model
 from workorder_async.models.tickets import Attachment, CustomerInfo
 
 
 @frozen(kw_only=True)
-class CreateTicket:
+class CreateTicket(Model):
     """A ticket to be created (schema TicketCreateRequest).
 
     The document's `form_id` and `form_values` are "not supported yet" (暂不支持) and are not offered.
@@ -67,7 +68,7 @@ class CreateTicket:
 
 
 @frozen(kw_only=True)
-class CommentTicket:
+class CommentTicket(Model):
     """A comment on a ticket (schema TicketAutoOperateRequest, endpoint comment_ticket)."""
 
     id: int = field(validator=fields.is_id)
@@ -79,7 +80,7 @@ class CommentTicket:
 
 
 @frozen(kw_only=True)
-class RejectTicket:
+class RejectTicket(Model):
     """A product line's rejection of a ticket (schema TicketAutoOperateRequest, endpoint reject_handle)."""
 
     id: int = field(validator=fields.is_id)
@@ -91,7 +92,7 @@ class RejectTicket:
 
 
 @frozen(kw_only=True)
-class CloseTicket:
+class CloseTicket(Model):
     """A ticket to be closed (endpoint close_ticket); only its creator may (仅工单的创建人可关闭工单)."""
 
     id: int = field(validator=fields.is_id)

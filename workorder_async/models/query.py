@@ -8,11 +8,12 @@ from attrs.validators import optional
 from workorder_async.errors import ConfigError
 from workorder_async.models import fields
 from workorder_async.models.enums import TicketStatus, TicketType
+from workorder_async.models.model import Model
 from workorder_async.models.moments import CHINA_STANDARD_TIME
 
 
 @frozen(kw_only=True)
-class TicketQuery:
+class TicketQuery(Model):
     """Which tickets: the filters of TicketListThirdRequest; what is left out is not sent, and filters nothing.
 
     One value for `list_tickets`, `iter_pages`, `iter_tickets` and exports alike; hashable and picklable. Whether

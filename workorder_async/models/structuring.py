@@ -11,9 +11,11 @@ from typing import Final, cast, get_args, get_origin, get_type_hints
 import attrs
 import orjson
 
+from workorder_async.errors import DecodeError
 from workorder_async.models import readings
 from workorder_async.models.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
 from workorder_async.models.json_text import JSON
+from workorder_async.models.model import READERS
 from workorder_async.models.readings import SECONDS_END, MisfitError
 from workorder_async.models.tickets import (
     Attachment,
@@ -195,8 +197,25 @@ def _field_lines(model: type, names: dict[str, object], chains: dict[str, list[i
     return quick, careful
 
 
+def _reader_of_fields(model: type) -> Callable[[object], object]:
+    """Return what makes this model for `from_dict`, and says where a value does not fit."""
+
+    def read(value: object) -> object:
+        try:
+            return HOOKS[model](value)
+        except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
+            path, error = locate(model, value, "$") or ("$", MisfitError("a value", "one of another kind"))
+        expected, got = error.args if isinstance(error, MisfitError) else ("a value", str(error))
+        raise DecodeError(
+            f"{model.__name__}: {path} is {got}, expected {expected}", path=path, expected=expected, got=got
+        )
+
+    return read
+
+
 for _model in _MODELS:
     HOOKS[_model] = _by_name(_make_hook(_model)) if _model is Tag else _make_hook(_model)
+    READERS[_model] = _reader_of_fields(_model)
 
 
 def locate(model: type, value: object, path: str) -> tuple[str, Exception] | None:

@@ -16,6 +16,7 @@ from workorder_async.errors import DecodeError
 from workorder_async.models import json_text
 from workorder_async.models.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
 from workorder_async.models.json_text import JSON
+from workorder_async.models.model import Model
 from workorder_async.models.moments import Moment
 
 _NO_STATUS = TicketStatus(0)
@@ -26,7 +27,7 @@ _NO_FIELD_TYPE = FormFieldType(0)
 
 
 @define
-class Pagination:
+class Pagination(Model):
     """Where a page stands in the list (schema Pagination)."""
 
     page_size: int = 0
@@ -36,7 +37,7 @@ class Pagination:
 
 
 @define
-class TicketSummary:
+class TicketSummary(Model):
     """One row of `list_tickets` (schema TicketListThirdResponse)."""
 
     id: int
@@ -98,7 +99,7 @@ class TicketSummary:
 
 
 @define
-class TicketPage:
+class TicketPage(Model):
     """One page of `list_tickets` (schema TicketPage)."""
 
     pagination: Pagination = Factory(Pagination)
@@ -108,7 +109,7 @@ class TicketPage:
 
 
 @define
-class Ticket:
+class Ticket(Model):
     """A ticket's base record, as `get_ticket` reads it (schema Ticket工单表)."""
 
     id: int
@@ -172,7 +173,7 @@ class Ticket:
 
 
 @frozen
-class Attachment:
+class Attachment(Model):
     """A file that belongs to a ticket (schema Attachment).
 
     What `upload_file` returned is sent on with `CreateTicket` and `CloseTicket`. `file_path` is then a storage key; in
@@ -192,7 +193,7 @@ class Attachment:
 
 
 @frozen
-class CustomerInfo:
+class CustomerInfo(Model):
     """One account of the customer (schema CustomerInfo); `CreateTicket` needs its `user_id`."""
 
     user_id: int = 0
@@ -210,7 +211,7 @@ class CustomerInfo:
 
 
 @define
-class Tag:
+class Tag(Model):
     """A tag on a ticket (schema Tag工单标签)."""
 
     id: int = 0
@@ -231,7 +232,7 @@ class Tag:
 
 
 @define
-class TicketFormField:
+class TicketFormField(Model):
     """Definition of one field of a ticket's additional form (schema TicketFormField)."""
 
     id: int = 0
@@ -262,7 +263,7 @@ class TicketFormField:
 
 
 @define
-class TicketFlowHistory:
+class TicketFlowHistory(Model):
     """One step in a ticket's history, comments and rejections among them (schema TicketFlowHistory)."""
 
     id: int = 0
@@ -286,7 +287,7 @@ class TicketFlowHistory:
 
 
 @define
-class TicketAssign:
+class TicketAssign(Model):
     """One product line's share of a ticket (schema TicketAssign工单分配表)."""
 
     id: int = 0
@@ -327,7 +328,7 @@ class TicketAssign:
 
 
 @define
-class TicketDetail:
+class TicketDetail(Model):
     """Everything about a ticket, as `get_ticket_detail` reads it (schema TicketDetail)."""
 
     id: int

@@ -1,12 +1,14 @@
 """How to walk: the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from attrs import field, frozen
+from attrs import field, fields_dict, frozen
 
-from workorder_async.arguments import as_validator, is_whole, one_of, whole
+from workorder_async.arguments import as_validator, is_whole, one_of, unknown_name, whole
 from workorder_async.errors import ConfigError
+from workorder_async.models import TicketQuery
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -37,6 +39,17 @@ class WalkOptions(TypedDict, total=False):
     on_bad_row: Literal["raise", "skip"]
     """What to do with a row that cannot be read: end the walk with a `DecodeError` ("raise"), or leave it out and name
     it in `report.skipped` ("skip")."""
+
+
+def refuse_unknown(options: Iterable[str], known: Collection[str], owner: str = "a walk") -> None:
+    """Raise `TypeError` for an option that does not exist, and say what would be right; filters belong elsewhere."""
+    for name in options:
+        if name not in known and name in fields_dict(TicketQuery):
+            raise TypeError(
+                f"{name!r} is a filter: write it as TicketQuery({name}=...), as in iter_tickets(TicketQuery(status=3))"
+            )
+    if wrong := unknown_name(f"{owner} has no option", options, known):
+        raise TypeError(wrong)
 
 
 def _tickets(instance: "WalkSettings", attribute: "Attribute[Any]", value: int | None) -> None:

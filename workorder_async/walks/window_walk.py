@@ -22,7 +22,7 @@ from workorder_async.walks.account import Account
 from workorder_async.walks.course import HELD_PER_READ, READS_AT_HAND
 from workorder_async.walks.cutting import Cutting
 from workorder_async.walks.handing_out import WalkedPage
-from workorder_async.walks.options import WalkOptions, WalkSettings
+from workorder_async.walks.options import WalkOptions, WalkSettings, refuse_unknown
 from workorder_async.walks.owning import Owning
 from workorder_async.walks.paging import PageWalk
 from workorder_async.walks.parts import Part, Read, RoutedRead
@@ -43,6 +43,7 @@ class WindowWalk:
     """
 
     def __init__(self, query: WhatToWalk, **options: Unpack[WalkOptions]) -> None:
+        refuse_unknown(options, WalkOptions.__annotations__)
         self._options = options
         settings = WalkSettings(**options)
         self.concurrency: int = settings.concurrency
