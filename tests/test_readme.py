@@ -1,6 +1,7 @@
 """README.md: its samples run, its commands are those that CI runs, and it is short."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,16 @@ from workorder_async import CloseTicket, Sandbox, TicketQuery, TicketStatus, Tic
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 FIRST, REAL_PLATFORM, WALK, EXPORT, BATCH = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+# What samples of a few lines take for granted.
+AROUND = """\
+from datetime import UTC, datetime
+from workorder_async import *
+async def close(ticket: TicketSummary) -> None: ...
+async def sample(client: WorkorderClient) -> None:
+"""
+BY_CODE = "ticket = await client.get_ticket(1473)\nprint(ticket.status == 3, ticket.to_dict())\n"
 
 
 async def run(sample: str, **names: object) -> dict[str, object]:
@@ -105,9 +116,50 @@ async def test_batch_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_commands() -> None:
     """Both commands make their own virtual environment, and .ci/run takes the test command from here."""
-    commands = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert [re.findall(r"-m venv (\S+)", command) for command in commands[:2]] == [[".venv"], [".venv-test"]]
+    assert [re.findall(r"-m venv (\S+)", command) for command in COMMANDS[:2]] == [[".venv"], [".venv-test"]]
     assert "grep -m 1 'pytest' README.md" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("version", "fits"), [((3, 9, 2), False), ((3, 10, 99), False), ((3, 11, 0), True)])
+def test_first_command_looks_at_the_version(version: tuple[int, ...], fits: bool, tmp_path: Path) -> None:
+    """An older Python is told before anything is made: its pip would look for old versions for a quarter of an hour."""
+    fake = tmp_path / "python3"
+    fake.write_text(
+        f'#!/bin/sh\ntest "$1" = -c || {{ echo "made $3"; exit 1; }}\n'
+        f'exec {sys.executable} -c "import sys; sys.version_info = {version}; exec(sys.argv[1])" "$2"\n'
+    )
+    fake.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    child = subprocess.run(
+        ["sh", "-c", COMMANDS[0]], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
+    )
+    assert child.returncode == 1
+    assert (child.stdout, "needs Python 3.11" in child.stderr) == (("made .venv\n", False) if fits else ("", True))
+
+
+@pytest.fixture(scope="module")
+def typed_samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write every sample of Python to a file of its own, with what it takes for granted around it."""
+    folder = tmp_path_factory.mktemp("samples")
+    (folder / "first.py").write_text(FIRST, "utf-8")
+    for number, sample in enumerate([REAL_PLATFORM, WALK, EXPORT, BATCH, BY_CODE]):
+        text = f"{AROUND}{textwrap.indent(sample, '    ')}"
+        (folder / f"sample_{number}.py").write_text(text, "utf-8")
+    (folder / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(ROOT)]}))
+    return folder
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", ["mypy --strict --cache-dir .cache .", "pyright --pythonpath {python}"])
+def test_samples_are_typed(command: str, typed_samples: Path) -> None:
+    """Every sample passes mypy in its strictest mode, and pyright; where they are installed, as in CI's first step."""
+    words = command.format(python=sys.executable).split()
+    pytest.importorskip(words[0])
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    child = subprocess.run(
+        [sys.executable, "-m", *words], cwd=typed_samples, capture_output=True, text=True, check=False, env=environment
+    )
+    assert child.returncode == 0, child.stdout + child.stderr
 
 
 def test_length() -> None:

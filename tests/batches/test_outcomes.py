@@ -11,5 +11,5 @@ from workorder_async.models import CommentTicket
 def test_ticket_of_every_outcome(state: State) -> None:
     """Each outcome tells its ticket, whatever became of the mutation; of a creation 0, as long as it is not known."""
     assert Outcome(CommentTicket(id=7, detail="x"), state).ticket_id == 7
-    assert Outcome(creation(1), state).ticket_id == 0
-    assert Outcome(creation(1), state, ticket_id=9).ticket_id == 9
+    assert Outcome(creation(), state).ticket_id == 0
+    assert Outcome(creation(), state, ticket_id=9).ticket_id == 9
