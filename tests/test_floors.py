@@ -1,7 +1,7 @@
 """The floors of the package: a folder is a floor; imports go down only, also under `TYPE_CHECKING` and in functions.
 
 0  errors arguments secret durable
-   walk_report                         what everything else may stand on
+   walk_report described               what everything else may stand on
 1  models/                             the words of the API document
 2  protocol/                           bytes and their meaning; no I/O, no clock
 3  transport/ | walks/                 one call over the wire | many pages as one list: they know nothing of each other
@@ -27,7 +27,7 @@ import workorder_async
 ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS: list[set[str]] = [
-    {"errors", "arguments", "secret", "durable", "walk_report"},
+    {"errors", "arguments", "secret", "durable", "walk_report", "described"},
     {"models"},
     {"protocol"},
     {"transport", "walks"},

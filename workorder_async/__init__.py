@@ -231,6 +231,8 @@ def __getattr__(name: str) -> object:
     if name not in _LATER:
         return import_module(f"{__name__}.{name}")
     value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    if isinstance(value, type):
+        import_module(f"{__name__}.described").describe(value)
     globals()[name] = value
     return value
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 from traceback import TracebackException
 from typing import Any
 
@@ -18,8 +19,10 @@ from workorder_async import (
     RetryPolicy,
     Sandbox,
     SchemeSigner,
+    TicketQuery,
     WorkorderClient,
 )
+from workorder_async.exports import export_tickets
 from workorder_async.sandbox import ClientOptions as SandboxOptions
 from workorder_async.transport.options import SessionOptions
 
@@ -54,6 +57,7 @@ def test_nothing_is_taken_for_an_option(make: Any) -> None:
         ("time_out", "a client has no option 'time_out'; did you mean"),
         ("max_inflight", r"no option 'max_inflight'; did you mean max_in_flight\?"),
         ("proxies", r"no option 'proxies'; did you mean proxy\?"),
+        ("retires", r"no option 'retires'; did you mean retry\?"),
         ("zzz", "no option 'zzz'; it has session, max_in_flight, rate"),
     ],
 )
@@ -134,3 +138,26 @@ def test_secret_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     """Neither the client's repr nor its parts tell the secret."""
     client = make_client(signer=SchemeSigner("a", "hush-hush", "md5:{secret}"), proxy="http://u:hush-hush@p:1")
     assert "hush-hush" not in repr((client, vars(client), vars(client._session), client._session._options))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"status": 3},
+            r"'status' is a filter: write it as TicketQuery\(status=...\), as in iter_tickets\(TicketQuery\(",
+        ),
+        ({"created_start": 0}, r"'created_start' is a filter: write it as TicketQuery\(created_start=...\)"),
+        ({"concurency": 3}, r"has no option 'concurency'; did you mean concurrency\?"),
+        ({"zzz": 3}, "has no option 'zzz'; it has "),
+    ],
+)
+async def test_unknown_option_of_a_walk(options: Any, words: str, tmp_path: Path) -> None:
+    """Walks and exports know a filter among their options, and tell where it belongs; nothing is sent."""
+    async with make_client(BASE_URL) as client:
+        with pytest.raises(TypeError, match=words):
+            client.walk(**options)
+        with pytest.raises(TypeError, match=words):
+            await anext(client.iter_tickets(**options))
+        with pytest.raises(TypeError, match=words):
+            await export_tickets(client, TicketQuery(), tmp_path / "t.csv", **options)

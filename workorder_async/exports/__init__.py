@@ -47,5 +47,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    if isinstance(value, type):
+        import_module("workorder_async.described").describe(value)
     globals()[name] = value
     return value

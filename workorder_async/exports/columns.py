@@ -11,11 +11,8 @@ Every field of the model is a column, under the wire's own name, in the model's 
 A raw export has no columns: its lines are the server's own objects.
 """
 
-import ast
-import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
-from itertools import pairwise
 from types import UnionType
 from typing import Any, Final, TypeAlias, cast, get_args, get_origin, get_type_hints
 
@@ -23,6 +20,7 @@ import attrs
 import orjson
 from attrs import frozen
 
+from workorder_async.described import fields_said
 from workorder_async.models import OpenEnum, TicketDetail, TicketSummary, json_text
 from workorder_async.models.model import Plain, codes_in, iso, names_in
 from workorder_async.protocol.codec import encode
@@ -157,19 +155,7 @@ def _meaning(model: type, column: Column) -> str:
     """Return what a column says of a ticket; a time says what its property says, without the last part."""
     if column.arrow == TIMESTAMP:
         return f"{str(vars(model)[column.name].__doc__).partition(', as an aware')[0]}."
-    return _meanings(model)[column.field]
-
-
-@cache
-def _meanings(model: type) -> Mapping[str, str]:
-    """Return the docstrings of a model's fields; they are there in its source only."""
-    (definition,) = ast.parse(inspect.getsource(model)).body
-    found = dict.fromkeys((field.name for field in attrs.fields(model)), "")
-    for line, text in pairwise(cast("ast.ClassDef", definition).body):
-        match line, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as said)):
-                found[name] = said
-    return found
+    return fields_said(model).get(column.field, "")
 
 
 #: The columns of an export of the list.

@@ -9,6 +9,7 @@ are joined) is the sandbox's own choice, said where it is made, and never a hint
 """
 
 from workorder_async.client.options import ClientOptions
+from workorder_async.described import describe
 from workorder_async.sandbox.drift import Drift, Drifted, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno
 from workorder_async.sandbox.faults import Fault, Struck
@@ -31,3 +32,6 @@ __all__ = [
     "Spelling",
     "Struck",
 ]
+
+for _kind in (Applied, ClientOptions, Drift, Drifted, Errno, Fault, Sandbox, Struck):
+    describe(_kind)
