@@ -25,6 +25,8 @@ T = TypeVar("T")
 SECRET = "sandbox-secret"
 ROOT = str(Path(__file__).parents[2])
 _PATIENCE = 20.0
+# Whoever runs the tests may have profiles.
+_NOWHERE = "/nowhere"
 
 Workorder: TypeAlias = Callable[..., "Ran"]
 """Runs a command line, given as its words."""
@@ -78,8 +80,9 @@ def runner(
     environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Workorder:
     """Return what runs a command line in this process, under these environment variables."""
-    for name in ("BASE_URL", "APP_ID", "APP_SECRET", "SIGN_SCHEME"):
+    for name in ("BASE_URL", "APP_ID", "APP_SECRET", "SIGN_SCHEME", "PROFILE"):
         monkeypatch.delenv(f"WORKORDER_{name}", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", _NOWHERE)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
@@ -98,7 +101,16 @@ def child_environment(environment: Mapping[str, str], **more: str) -> dict[str, 
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith("WORKORDER_") and name not in dropped
     }
-    return {**kept, "PYTHONPATH": ROOT, "LANG": "C.UTF-8", "TERM": "xterm", "COLUMNS": "120", **environment, **more}
+    return {
+        **kept,
+        "PYTHONPATH": ROOT,
+        "LANG": "C.UTF-8",
+        "TERM": "xterm",
+        "COLUMNS": "120",
+        "XDG_CONFIG_HOME": _NOWHERE,
+        **environment,
+        **more,
+    }
 
 
 def start(

@@ -6,6 +6,7 @@ batches/           what `close`, `comment` and `reject` share: choose, show, ask
 demo/              the tours of `workorder demo`
 terminal/          what people see and type: lines, tables, bars, questions, Ctrl-C
 connection.py      the four environment variables, and the options that go before them
+profiles.py        platforms by name, in a file, for what the variables do not say
 filters.py         the filters of `list`, `export` and batches, as options
 times.py           times as people write them
 values.py          other values as people write them: whole numbers, texts, files

@@ -21,6 +21,7 @@ from workorder_async.cli.commands.demo import demo
 from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.commands.export import export
 from workorder_async.cli.commands.list import list_tickets
+from workorder_async.cli.commands.login import login
 from workorder_async.cli.commands.reject import reject
 from workorder_async.cli.commands.sandbox import sandbox
 from workorder_async.cli.commands.show import show
@@ -35,7 +36,7 @@ _HELP = f"""\
 Kingsoft Cloud's work orders (工单) on the command line; each command has its own --help.
 
 `workorder demo` needs nothing and shows everything. The other commands read {BASE_URL}, {APP_ID},
-{SECRET} and {SCHEME}.
+{SECRET} and {SCHEME}, or a profile that `workorder login` wrote.
 Results go to stdout, everything else to stderr.
 
 Exit codes:
@@ -78,6 +79,7 @@ def _make_app() -> App:
         ("export", export),
         ("columns", columns),
         ("doctor", doctor),
+        ("login", login),
     ):
         app.command(command, name=name)
     sign = App(name="sign", help="Find out how requests are signed.")

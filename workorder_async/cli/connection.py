@@ -1,4 +1,4 @@
-"""How a command reaches the platform: by four environment variables, or by options in place of three of them."""
+"""How a command reaches the platform: by four environment variables, by a profile, or by options in place of three."""
 
 import logging
 import os
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 from attrs import frozen
 from cyclopts import Group, Parameter
 
+from workorder_async.cli import profiles
 from workorder_async.cli.terminal.asking import ask_secret, can_ask
-from workorder_async.cli.terminal.output import safe
+from workorder_async.cli.terminal.output import note, safe
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 
@@ -22,6 +23,7 @@ BASE_URL: Final = "WORKORDER_BASE_URL"
 APP_ID: Final = "WORKORDER_APP_ID"
 SECRET: Final = "WORKORDER_APP_SECRET"  # noqa: S105 - the variable's name
 SCHEME: Final = "WORKORDER_SIGN_SCHEME"
+_KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
 # What `workorder sandbox` prints; it has no option for another one.
 _SANDBOX_APP_ID: Final = "sandbox-app"
 
@@ -34,7 +36,7 @@ Environment: TypeAlias = Mapping[str, str | Secret]
 
 _GROUP: Final = Group(
     "Connection",
-    help=f"The secret is never an option: it is taken from {SECRET}, or asked for on a terminal.",
+    help=f"The secret is never an option: it is taken from {SECRET}, from a profile, or asked for on a terminal.",
     sort_key=9,
 )
 
@@ -44,31 +46,49 @@ _GROUP: Final = Group(
 class Connection:
     """Where the platform is and who asks.
 
-    The secret is taken from WORKORDER_APP_SECRET alone, or asked for on a terminal; it is never an argument, which
-    everyone on the machine could read.
+    The secret is taken from WORKORDER_APP_SECRET or from a profile, or asked for on a terminal; it is never an
+    argument, which everyone on the machine could read.
     """
 
     base_url: Annotated[str | None, Parameter(help=f"The platform's URL, instead of {BASE_URL}.")] = None
     app_id: Annotated[str | None, Parameter(help=f"The AppId, instead of {APP_ID}.")] = None
     scheme: Annotated[str | None, Parameter(help=f"How requests are signed, instead of {SCHEME}.")] = None
+    profile: Annotated[
+        str | None, Parameter(help=f"A profile of workorder.toml, instead of {profiles.PROFILE}; the variables win.")
+    ] = None
     verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False
 
     def environment(self) -> "Environment":
         """Return the four variables, with the options in place of them and the secret wrapped; "" where one is not set.
 
-        Asks for the secret where nothing else is missing.
+        What is not set is taken from the profile. Asks for the secret where nothing else is missing.
         """
         if self.verbose:
             log_to_stderr()
         given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
         environ: dict[str, str | Secret] = {}
-        for name in (BASE_URL, APP_ID, SCHEME):
+        for name in _KEYS:
             value = given[name]
             environ[name] = os.environ.get(name, "") if value is None else value
         environ[SECRET] = Secret(os.environ.get(SECRET, ""))
+        if self.profile or missing(environ):
+            self._fill(environ)
         if missing(environ) == [SECRET] and can_ask():
             environ[SECRET] = ask_secret(f"Secret of AppId {environ[APP_ID]}")
         return environ
+
+    def _fill(self, environ: dict[str, str | Secret]) -> None:
+        """Take from the profile, where there is one, what is not set."""
+        profile = profiles.chosen(self.profile)
+        if profile is None:
+            return
+        if self.profile and (set_there := [name for name in (*_KEYS, SECRET) if is_set(os.environ.get(name, ""))]):
+            note(f"workorder: {', '.join(set_there)} in the environment goes before profile {self.profile!r}")
+        for name, key in _KEYS.items():
+            if not is_set(environ[name]):
+                environ[name] = profile.get(key)
+        if not is_set(environ[SECRET]):
+            environ[SECRET] = profile.secret()
 
     def client(self) -> "WorkorderClient":
         """Make a client. Raises `ConfigError` that says which variables are missing, and how to get four to try."""
@@ -80,8 +100,8 @@ class Connection:
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
             raise ConfigError(
-                f"not set: {', '.join(absent)}{asked}; `workorder doctor` says what each variable is, and "
-                "`workorder sandbox` prints all four to try things out"
+                f"not set: {', '.join(absent)}{asked}; `workorder doctor` says what each variable is, "
+                "`workorder login` keeps them in a profile, and `workorder sandbox` prints all four to try things out"
             )
         return partial(make_client, environ)
 

@@ -13,13 +13,13 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask(what: str) -> str:
-    """Ask on stderr and return the answer. Raises `ConfigError` where there is none."""
+def ask(what: str, *, optional: bool = False) -> str:
+    """Ask on stderr and return the answer. Raises `ConfigError` where there is none and one is needed."""
     try:
         answer = err().input(_question(what), markup=False, emoji=False)
     except EOFError:
         answer = ""
-    if not answer.strip():
+    if not answer.strip() and not optional:
         raise _no_answer(what)
     return answer
 

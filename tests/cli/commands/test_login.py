@@ -1,0 +1,101 @@
+"""`workorder login`: what it asks, what it writes, and that it ends in the checks of doctor."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli_runs import SECRET, Workorder, on_terminal, runner
+from workorder_async.cli import profiles
+from workorder_async.sandbox import Sandbox
+from workorder_async.secret import Secret
+
+
+def test_on_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It asks for each value, hides the secret, writes a profile for its owner alone, and says whether it works."""
+    scheme = sandbox.environment["WORKORDER_SIGN_SCHEME"]
+    with on_terminal({"XDG_CONFIG_HOME": str(tmp_path)}, "login", "--profile", "stage") as terminal:
+        for question, answer in (
+            ("Base URL", sandbox.url),
+            ("AppId", "sandbox-app"),
+            ("How requests are signed", scheme),
+            ("Command that prints the secret", ""),
+            ("Secret of AppId sandbox-app: ", SECRET),
+        ):
+            terminal.read_until(question)
+            terminal.type(f"{answer}\n")
+        assert terminal.finish() == 0
+    path = tmp_path / "workorder" / "workorder.toml"
+    assert SECRET.encode() not in terminal.seen
+    assert b"signature" in terminal.seen
+    assert path.stat().st_mode & 0o777 == 0o600
+    default, found = profiles.read(path)
+    assert (default, list(found)) == ("stage", ["stage"])
+    values = found["stage"]
+    secret = values["secret"]
+    assert isinstance(secret, Secret)
+    assert secret.reveal() == SECRET
+    assert (values["base_url"], values["app_id"], values["sign_scheme"]) == (sandbox.url, "sandbox-app", scheme)
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Workorder:
+    """Run command lines without a variable, with a folder for configuration of their own."""
+    return runner({"XDG_CONFIG_HOME": str(tmp_path)}, monkeypatch, capfd)
+
+
+def given(sandbox: Sandbox, **changed: str) -> list[str]:
+    """Return the options that leave no question."""
+    options = {
+        "base_url": sandbox.url,
+        "app_id": "sandbox-app",
+        "scheme": sandbox.environment["WORKORDER_SIGN_SCHEME"],
+        "secret_command": f"{sys.executable} -c 'print(\"{SECRET}\")'",
+    }
+    return [word for name, value in (options | changed).items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+def test_by_options(bare: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Options answer the questions; the command stands in the file, not what it says; a second profile is added."""
+    ran = bare("login", *given(sandbox))
+    text = (tmp_path / "workorder" / "workorder.toml").read_text("utf-8")
+    assert (ran.code, ran.out.count("\n")) == (0, 9)
+    assert "Profile 'default' is in" in ran.err
+    assert text.startswith('default = "default"\n\n[profiles.default]\n')
+    assert bare("list").code == 0
+    assert bare("login", "--profile", "other", *given(sandbox)).code == 0
+    assert list(profiles.read(tmp_path / "workorder" / "workorder.toml")[1]) == ["default", "other"]
+
+
+def test_what_fails_is_kept_and_told(bare: Workorder, sandbox: Sandbox) -> None:
+    """A platform that refuses the secret is a failed check, and the exit code that of doctor."""
+    ran = bare("login", *given(sandbox, secret_command="echo wrong"))
+    assert ran.code == 1
+    assert "FAILED  signature" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"base_url": "host"}, "base_url 'host' must be http:// or https://"),
+        ({"scheme": "md5:{app}"}, "unknown placeholder {app}"),
+        ({"app_id": "工单"}, "cannot be an HTTP header"),
+        ({"secret_command": "false"}, "the command: 'false' told no secret: it ended with 1"),
+        ({"secret_command": ""}, "login asks on a terminal; without one give --base-url, --app-id, --scheme and"),
+        ({"profile": " "}, "--profile is empty; give the profile a name"),
+    ],
+)
+def test_nothing_is_written(
+    bare: Workorder, sandbox: Sandbox, tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    """What cannot work is refused before anything is written."""
+    ran = bare("login", *given(sandbox, **changed))
+    assert (ran.code, ran.out, said in ran.err) == (2, "", True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_profile_that_is_there(bare: Workorder, sandbox: Sandbox) -> None:
+    """A profile is not written over."""
+    assert bare("login", *given(sandbox)).code == 0
+    ran = bare("login", *given(sandbox))
+    assert (ran.code, "profile 'default' is there already; change it there" in ran.err) == (2, True)
