@@ -150,15 +150,12 @@ def test_equal_to_its_code(member: OpenEnum) -> None:
         assert one == member.value
         assert member.value == one
         assert hash(one) == hash(member.value)
-        assert {one: "found"}[member.value] == {member.value: "found"}[one] == "found"
+        by_member: dict[object, str] = {one: "found"}
+        by_code: dict[object, str] = {member.value: "found"}
+        assert by_member[member.value] == by_code[one] == "found"
         assert one in (member.value, None)
-        others: tuple[object, ...] = (
-            99,
-            str(member.value) if isinstance(member.value, int) else 0,
-            None,
-            [],
-            one.label + "x",
-        )
+        text = str(member.value) if isinstance(member.value, int) else 0
+        others: tuple[object, ...] = (99, text, None, [], f"{member.label}x")
         for other in others:
             assert one != other
             assert other != one

@@ -42,8 +42,9 @@ READERS: Final[dict[type, Callable[[dict[str, JSON]], object]]] = {}
 class Model:
     """What every model can: `to_dict`, `to_json` and `from_dict`.
 
-    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic, and in FastAPI's
-    arguments and answers, a model stands as it is: `tickets: list[TicketSummary]`.
+    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic and in FastAPI's
+    answers a model stands as it is, `-> list[TicketSummary]`; as what FastAPI receives it is `Annotated[CloseTicket,
+    Body()]`.
     """
 
     __slots__ = ()
