@@ -87,6 +87,19 @@ async def test_every_iterable(sandbox: Sandbox, client: WorkorderClient, form: s
     assert report.seconds == pytest.approx(sum(outcome.elapsed for outcome in outcomes))
 
 
+async def test_elapsed_is_the_time_on_the_wall() -> None:
+    """What goes on side by side counts once, and a second batch with the same report is added."""
+    report, before = BatchReport(), time.perf_counter()
+    async with Sandbox(300, latency=0.1) as sandbox, sandbox.client(**QUICK) as client:
+        batch = await closes(client, 12)
+        seen = [report.elapsed async for _ in run_batch(client, batch[:8], concurrency=8, report=report)]
+        first = report.elapsed
+        assert 0.1 <= seen[0] <= seen[-1] <= first
+        assert first < report.seconds / 2
+        await ran(client, batch[8:], concurrency=1, report=report)
+    assert first + 0.4 <= report.elapsed < time.perf_counter() - before
+
+
 @pytest.mark.parametrize("empty", [[], (), iter(())])
 async def test_nothing_to_do(client: WorkorderClient, empty: Mutations, journal: Path) -> None:
     """An empty batch ends, and is settled."""

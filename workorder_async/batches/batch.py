@@ -10,6 +10,7 @@ iterable, or from a walk over the very tickets that are being closed.
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from time import perf_counter
 
 from workorder_async import arguments
 from workorder_async.batches.identity import Mutations, identity_of
@@ -51,16 +52,19 @@ async def run_batch(
     _check(mutations, journal, concurrency, stop_after, patience)
     async with Journal(journal, identity_of(mutations, client.base_url, name)) as opened:
         shared = report or BatchReport()
+        began = perf_counter() - shared.elapsed
         workers = Workers(
             client, mutations, opened, shared, concurrency=concurrency, verify=verify, stop_after=stop_after
         )
         try:
             while (outcome := await workers.next_outcome()) is not None:
+                shared.elapsed = perf_counter() - began
                 yield outcome
             for outcome in workers.rest():
                 yield outcome
         finally:
             await workers.finish(patience)
+            shared.elapsed = perf_counter() - began
     if workers.failure is not None:
         raise workers.failure
 

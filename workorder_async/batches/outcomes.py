@@ -71,6 +71,8 @@ class BatchReport:
     """Seconds that the slowest mutation took."""
     seconds: float = 0.0
     """Seconds that all mutations took, added up."""
+    elapsed: float = 0.0
+    """Seconds by the clock on the wall, from the batch's begin to its latest outcome, and in the end to its end."""
     stopped: str = ""
     """Why the batch stopped before its end; empty if it did not."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -39,7 +38,6 @@ class Tally(BatchReport):
     """Whether unknown outcomes are put aside in `cut_short`, to be settled later."""
     cut_short: list[Outcome] = field(factory=list, init=False)
     _under_way: "dict[int, Change]" = field(factory=dict, init=False)
-    _started: float = field(factory=perf_counter, init=False)
 
     def watch(self, change: "Change") -> None:
         """Remember a change whose outcome is still to come."""
@@ -105,8 +103,7 @@ class Tally(BatchReport):
         left = sum(self.counts.values()) - sum(self.counts[state] for state in _SUFFIXES)
         if left > len(self.unsettled):
             note(f"... and {left - len(self.unsettled):,} more")
-        seconds = perf_counter() - self._started
-        note(f"{self._counted()} in {seconds:.1f} s, the slowest took {self.slowest:.1f} s")
+        note(f"{self._counted()} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s")
         if not self.settled and self.journal is not None:
             note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
         elif not self.settled:
