@@ -338,7 +338,7 @@ def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
 def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else goes wrong ends in a sentence that asks for a report, with the exit code 1."""
 
-    def fail(*arguments: object, errnos: object) -> None:
+    def fail(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr(WorkorderClient, "from_env", fail)
@@ -395,10 +395,10 @@ import sys, warnings
 from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
 make = WorkorderClient.from_env
-def warned(environ, errnos):
+def warned(environ, **options):
     for _ in range(2):
         warnings.warn("plain HTTP to platform.example: anyone between can read it", RuntimeWarning, stacklevel=2)
-    return make(environ, errnos=errnos)
+    return make(environ, **options)
 WorkorderClient.from_env = warned
 sys.argv = ["workorder", "list", "--limit", "1"]
 from workorder_async.__main__ import main

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Environment, is_set, make_client
 from workorder_async.client.client import WorkorderClient
+from workorder_async.client.options import ClientOptions
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
 from workorder_async.protocol.signing import Scheme, SchemeSigner, SigningInput
 from workorder_async.secret import Secret
@@ -31,21 +32,23 @@ class Check:
     mend: str = ""
 
 
-async def examine(environ: Environment) -> AsyncGenerator[Check]:
-    """Yield each check as it is made. A check is skipped where one that it needs has failed."""
+async def examine(environ: Environment, options: ClientOptions) -> AsyncGenerator[Check]:
+    """Yield each check as it is made, by clients with these options; one that needs a failed one is skipped."""
     configured = list(_configuration(environ))
     for check in configured:
         yield check
     going = configured[0].ok is True
     url = str(environ[BASE_URL]).strip() if going else "http://localhost"
     once = RetryPolicy(attempts=1)
-    async with WorkorderClient(url, signer=_Unsigned(), retry=once, attempt_timeout=_PATIENCE) as unsigned:
+    how: ClientOptions = {**options, "retry": once, "attempt_timeout": _PATIENCE}
+    async with WorkorderClient(url, signer=_Unsigned(), **how) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer)):
             check = await step(unsigned) if going else _skipped(name)
             going = check.ok is True
             yield check
         yield _clock(unsigned) if going else _skipped("clock")
-    yield await _signature(environ) if going and all(check.ok for check in configured) else _skipped("signature")
+    going = going and all(check.ok for check in configured)
+    yield await _signature(environ, options) if going else _skipped("signature")
 
 
 def _skipped(name: str) -> Check:
@@ -81,9 +84,14 @@ def _configuration(environ: Environment) -> Iterator[Check]:
 
 
 def _address(client: WorkorderClient) -> tuple[str, int]:
-    """Return the host and the port of the base URL."""
-    parts = urlsplit(client.base_url)
+    """Return the host and the port that connections go to: those of the proxy, or of the base URL."""
+    parts = urlsplit(client.base_url if client.proxy is None else client.proxy.reveal())
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _source(client: WorkorderClient) -> str:
+    """Say where the address was written."""
+    return BASE_URL if client.proxy is None else "the URL of the proxy (--proxy, HTTPS_PROXY or HTTP_PROXY)"
 
 
 async def _resolve(client: WorkorderClient) -> Check:
@@ -93,7 +101,7 @@ async def _resolve(client: WorkorderClient) -> Check:
         async with asyncio.timeout(_PATIENCE):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        mend = f"check the host in {BASE_URL}, and that you are in the company's network"
+        mend = f"check the host in {_source(client)}, and that you are in the company's network"
         return Check("name", False, f"{host} cannot be found: {_reason(error)}", mend)
     return Check("name", True, f"{host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in found))}")
 
@@ -107,7 +115,7 @@ async def _connect(client: WorkorderClient) -> Check:
             writer.close()
             await writer.wait_closed()
     except OSError as error:
-        mend = f"check the port in {BASE_URL}, the firewall, and that the platform runs"
+        mend = f"check the port in {_source(client)}, the firewall, and that the server runs"
         return Check("connection", False, f"port {port} of {host} takes none: {_reason(error)}", mend)
     return Check("connection", True, f"port {port} of {host} takes connections")
 
@@ -136,9 +144,9 @@ def _clock(client: WorkorderClient) -> Check:
     return Check("clock", False, f"{abs(offset):,.0f} s {way} the platform's", mend)
 
 
-async def _signature(environ: Environment) -> Check:
+async def _signature(environ: Environment, options: ClientOptions) -> Check:
     """Ask for a list with a signature."""
-    async with make_client(environ) as client:
+    async with make_client(environ, **options) as client:
         try:
             page = await client.list_tickets(page_size=1)
         except ApiError as error:

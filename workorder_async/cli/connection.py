@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, Unpack
 
 from attrs import frozen
 from cyclopts import Group, Parameter
 
+from workorder_async import arguments
 from workorder_async.cli import profiles
+from workorder_async.cli.proxies import proxy_for
 from workorder_async.cli.terminal.asking import ask_secret, can_ask
 from workorder_async.cli.terminal.output import note, safe
 from workorder_async.errors import ApiError, ConfigError
@@ -18,6 +20,7 @@ from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
+    from workorder_async.client.options import ClientOptions
 
 BASE_URL: Final = "WORKORDER_BASE_URL"
 APP_ID: Final = "WORKORDER_APP_ID"
@@ -55,6 +58,16 @@ class Connection:
     scheme: Annotated[str | None, Parameter(help=f"How requests are signed, instead of {SCHEME}.")] = None
     profile: Annotated[
         str | None, Parameter(help=f"A profile of workorder.toml, instead of {profiles.PROFILE}; the variables win.")
+    ] = None
+    proxy: Annotated[
+        str | None,
+        Parameter(
+            help="An HTTP proxy's URL, or '' for none; by default HTTPS_PROXY or HTTP_PROXY, but for hosts of NO_PROXY."
+        ),
+    ] = None
+    rate: Annotated[float | None, Parameter(help="Requests started in a second, at most.")] = None
+    timeout: Annotated[
+        float | None, Parameter(help="Seconds for one call, with its waits and all its attempts; 90 if not given.")
     ] = None
     verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False
 
@@ -103,14 +116,23 @@ class Connection:
                 f"not set: {', '.join(absent)}{asked}; `workorder doctor` says what each variable is, "
                 "`workorder login` keeps them in a profile, and `workorder sandbox` prints all four to try things out"
             )
-        return partial(make_client, environ)
+        return partial(make_client, environ, **self.options(environ))
+
+    def options(self, environ: Environment) -> "ClientOptions":
+        """Return what these options set for a client. Raises `ConfigError` that names the option."""
+        options: ClientOptions = {"proxy": proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
+        if self.rate is not None:
+            options["rate"] = arguments.above_zero("--rate", self.rate)
+        if self.timeout is not None:
+            options["deadline"] = arguments.above_zero("--timeout", self.timeout)
+        return options
 
 
 BY_ENVIRONMENT: Final = Connection()
 """No option given."""
 
 
-def make_client(environ: Environment) -> "WorkorderClient":
+def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for one that is missing or cannot work.
 
     It knows the errnos of a sandbox by its AppId, which no real platform gives to anybody.
@@ -122,7 +144,8 @@ def make_client(environ: Environment) -> "WorkorderClient":
         from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
 
         errnos = SANDBOX_ERRNOS
-    return WorkorderClient.from_env(environ, errnos=errnos)
+    options["errnos"] = errnos
+    return WorkorderClient.from_env(environ, **options)
 
 
 def missing(environ: Environment) -> list[str]:

@@ -1,7 +1,7 @@
 """`workorder doctor`: what stands between this machine and the platform, a line for each check."""
 
 from contextlib import aclosing
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from attrs import asdict
 from cyclopts import Parameter
@@ -10,6 +10,9 @@ from rich.text import Text
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Environment, Flag
 from workorder_async.cli.terminal.output import one_line, out, write_json
 from workorder_async.cli.terminal.running import run
+
+if TYPE_CHECKING:
+    from workorder_async.client.options import ClientOptions
 
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
 
@@ -23,15 +26,16 @@ def doctor(
 
     Sends two requests that change nothing: one without a signature, and one for a list of one ticket.
     """
-    return run(_report(connection.environment(), as_json=json))
+    environ = connection.environment()
+    return run(_report(environ, connection.options(environ), as_json=json))
 
 
-async def _report(environ: Environment, *, as_json: bool) -> int:
+async def _report(environ: Environment, options: "ClientOptions", *, as_json: bool) -> int:
     """Print each check, and return the exit code."""
     from workorder_async.cli.checks import examine
 
     healthy = True
-    async with aclosing(examine(environ)) as checks:
+    async with aclosing(examine(environ, options)) as checks:
         async for check in checks:
             healthy = healthy and check.ok is True
             if as_json:
