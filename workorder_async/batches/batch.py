@@ -8,17 +8,19 @@ A worker pulls a mutation when it is free, and nothing is read ahead. So the mut
 iterable, or from a walk over the very tickets that are being closed.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from time import perf_counter
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from workorder_async import arguments
 from workorder_async.batches.identity import Mutations, identity_of
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.outcomes import BatchReport, Outcome
+from workorder_async.batches.records import read_records
 from workorder_async.batches.workers import Workers
 from workorder_async.client.client import WorkorderClient
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, JournalError
 
 
 async def run_batch(
@@ -50,21 +52,59 @@ async def run_batch(
     Raises `JournalError`, `ConfigError`, and whatever the iterable raises, after what is under way has ended.
     """
     _check(mutations, journal, concurrency, stop_after, patience)
-    async with Journal(journal, identity_of(mutations, client.base_url, name)) as opened:
-        shared = report or BatchReport()
-        began = perf_counter() - shared.elapsed
-        workers = Workers(
-            client, mutations, opened, shared, concurrency=concurrency, verify=verify, stop_after=stop_after
+    opened = Journal(journal, identity_of(mutations, client.base_url, name))
+    shared = report or BatchReport()
+
+    def start() -> Workers:
+        return Workers(client, mutations, opened, shared, concurrency=concurrency, verify=verify, stop_after=stop_after)
+
+    async with _working(opened, start, patience) as workers:
+        while (outcome := await workers.next_outcome()) is not None:
+            yield outcome
+        for outcome in workers.rest():
+            yield outcome
+
+
+async def settle_journal(
+    client: WorkorderClient,
+    journal: str | os.PathLike[str],
+    *,
+    concurrency: int = 8,
+    report: BatchReport | None = None,
+    patience: float = 10.0,
+) -> AsyncGenerator[Outcome, None]:
+    """Find out by reading what became of all that a journal's runs left open, and write it there; nothing is sent.
+
+    Yields an `Outcome` for each: DONE, NOT_SENT if it certainly did not happen, or UNKNOWN. The arguments are those of
+    `run_batch`, whatever batch the journal is for. Raises `JournalError` if it is for another platform.
+    """
+    _check((), journal, concurrency, None, patience)
+    identity = (await asyncio.to_thread(read_records, journal)).identity
+    if identity["platform"] != client.base_url:
+        raise JournalError(
+            f"the journal {os.fspath(journal)!r} is for {identity['platform']}, and this client asks "
+            f"{client.base_url}; use a client of that platform"
         )
+    opened = Journal(journal, identity)
+    shared = report or BatchReport()
+
+    def start() -> Workers:
+        return Workers(client, iter(()), opened, shared, concurrency=concurrency, verify=True, stop_after=None)
+
+    async with _working(opened, start, patience) as workers:
+        while (outcome := await workers.next_outcome()) is not None:
+            yield outcome
+
+
+@asynccontextmanager
+async def _working(journal: Journal, start: Callable[[], Workers], patience: float) -> AsyncIterator[Workers]:
+    """Open the journal, start the workers, end them after the block, and raise what stopped them."""
+    async with journal:
+        workers = start()
         try:
-            while (outcome := await workers.next_outcome()) is not None:
-                shared.elapsed = perf_counter() - began
-                yield outcome
-            for outcome in workers.rest():
-                yield outcome
+            yield workers
         finally:
             await workers.finish(patience)
-            shared.elapsed = perf_counter() - began
     if workers.failure is not None:
         raise workers.failure
 

@@ -41,7 +41,7 @@ class JournalFile:
             return
         try:
             self._file = LockedFile(self._path)
-            self._file.cut(self._read(self._file.lines()))
+            self._file.cut(read_lines(self._path, self._file.lines(), self._read_line))
             if self._file.size == 0:
                 self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
         except InUseError:
@@ -129,26 +129,9 @@ class JournalFile:
 
     # What a file says
 
-    def _read(self, lines: Iterable[bytes]) -> int:
-        """Read every line; return where the last whole line ends."""
-        end = 0
-        for number, line in enumerate(lines, 1):
-            # A first line that is torn is ours only if it begins as ours does.
-            if not line.endswith(b"\n") and (number > 1 or line[: len(_HEAD)] == _HEAD[: len(line)]):
-                break
-            try:
-                self._read_line(number, _parsed(line))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise JournalError(
-                    f"line {number} of the journal {str(self._path)!r} cannot be read: it is no journal of this "
-                    "library, or was changed by hand"
-                ) from None
-            end += len(line)
-        return end
-
     def _read_line(self, number: int, line: dict[str, JSON]) -> None:
         if number == 1:
-            self._check_identity(line)
+            self._check_identity(identity_in(self._path, line))
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
             if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
@@ -157,15 +140,40 @@ class JournalFile:
         else:
             self.standings.read_outcome(str(line["outcome"]), str(line["state"]))
 
-    def _check_identity(self, head: dict[str, JSON]) -> None:
-        if head["journal"] != "workorder_async" or head["version"] != VERSION:
-            raise JournalError(f"{str(self._path)!r} is a journal of another version; choose another file")
-        found = {name: value for name, value in head.items() if name not in ("journal", "version")}
+    def _check_identity(self, found: dict[str, JSON]) -> None:
         if found != self._identity:
             raise JournalError(
                 f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
                 f"not {_words(self._identity)}); choose another file"
             )
+
+
+def read_lines(path: Path | None, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> int:
+    """Let `take` have the number and the content of every line; return where the last whole line ends.
+
+    Raises `JournalError` for a line that cannot be read.
+    """
+    end = 0
+    for number, line in enumerate(lines, 1):
+        # A first line that is torn is ours only if it begins as ours does.
+        if not line.endswith(b"\n") and (number > 1 or line[: len(_HEAD)] == _HEAD[: len(line)]):
+            break
+        try:
+            take(number, _parsed(line))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise JournalError(
+                f"line {number} of the journal {str(path)!r} cannot be read: it is no journal of this library, or was "
+                "changed by hand"
+            ) from None
+        end += len(line)
+    return end
+
+
+def identity_in(path: Path | None, head: dict[str, JSON]) -> dict[str, JSON]:
+    """Return which batch the first line says the journal is for. Raises `JournalError` for another version's."""
+    if head["journal"] != "workorder_async" or head["version"] != VERSION:
+        raise JournalError(f"{str(path)!r} is a journal of another version; choose another file")
+    return {name: value for name, value in head.items() if name not in ("journal", "version")}
 
 
 def _line(value: dict[str, JSON]) -> bytes:

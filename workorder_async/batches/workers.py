@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
+from time import perf_counter
 
 from workorder_async.batches.doubt import Doubt
 from workorder_async.batches.identity import Mutations, key_of
@@ -43,6 +44,7 @@ class Workers:
         self._waiting: asyncio.Timeout | None = None  # for the source; a stop ends it
         self._journal = journal
         self._report = report
+        self._began = perf_counter() - report.elapsed
         self._stop_after = stop_after
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
@@ -119,14 +121,14 @@ class Workers:
             await self._fail(error)
             outcome = Outcome(mutation, State.NOT_SENT, error)
         except asyncio.CancelledError:
-            self._report.note(self._once.cut_short(key, mutation))
+            self._note(self._once.cut_short(key, mutation))
             raise
         self._doubt.leave(outcome)
         return outcome
 
     async def _hand_over(self, outcome: Outcome) -> None:
         """Give an outcome to the consumer, and stop the batch where it is a reason to."""
-        self._report.note(outcome)
+        self._note(outcome)
         if outcome.state in SETTLED:
             self._failures_in_a_row = 0
         else:
@@ -140,6 +142,10 @@ class Workers:
             await self._stop(self._doubt.reason)
         elif self._stop_after is not None and self._failures_in_a_row >= self._stop_after:
             await self._stop(f"{self._failures_in_a_row} failures in a row")
+
+    def _note(self, outcome: Outcome) -> None:
+        self._report.elapsed = perf_counter() - self._began
+        self._report.note(outcome)
 
     async def _stop(self, why: str) -> None:
         """Pull no more, also where a worker waits for the source; what is under way goes on."""
@@ -170,7 +176,7 @@ class Workers:
         if self._stopped and self._list is not None:
             for mutation in islice(self._list, self._pulled, None):
                 outcome = Outcome(mutation, State.NOT_SENT)
-                self._report.note(outcome)
+                self._note(outcome)
                 yield outcome
 
     async def finish(self, patience: float) -> None:
@@ -190,6 +196,7 @@ class Workers:
             finally:
                 if isinstance(self._source, AsyncGenerator):
                     await self._source.aclose()
+                self._report.elapsed = perf_counter() - self._began
 
 
 async def _each(mutations: Iterable[Mutation]) -> AsyncGenerator[Mutation, None]:

@@ -20,6 +20,8 @@ from workorder_async.cli.commands.create import create
 from workorder_async.cli.commands.demo import demo
 from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.commands.export import export
+from workorder_async.cli.commands.journal import settle as settle_journal
+from workorder_async.cli.commands.journal import show as show_journal
 from workorder_async.cli.commands.list import list_tickets
 from workorder_async.cli.commands.login import login
 from workorder_async.cli.commands.reject import reject
@@ -85,6 +87,10 @@ def _make_app() -> App:
     sign = App(name="sign", help="Find out how requests are signed.")
     sign.command(detect, name="detect")
     app.command(sign)
+    journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
+    journal.command(show_journal, name="show")
+    journal.command(settle_journal, name="settle")
+    app.command(journal)
     return app
 
 

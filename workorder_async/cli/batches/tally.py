@@ -59,10 +59,10 @@ class Tally(BatchReport):
         if self.silent:
             pass
         elif self.as_json:
-            write_json([_row(id, outcome)])
+            write_json([row(outcome)])
         elif self.lines and outcome.state in _SUFFIXES:
             tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}")
-        self.bar(self.total, max(self.total, self.expected), self._counted())
+        self.bar(self.total, max(self.total, self.expected), counted(self))
 
     def take_unreadable(self, unreadable: "Iterable[tuple[Change, WorkorderError]]") -> None:
         """Note what could not be sent, because its ticket could not be read."""
@@ -103,15 +103,16 @@ class Tally(BatchReport):
         left = sum(self.counts.values()) - sum(self.counts[state] for state in _SUFFIXES)
         if left > len(self.unsettled):
             note(f"... and {left - len(self.unsettled):,} more")
-        note(f"{self._counted()} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s")
+        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s")
         if not self.settled and self.journal is not None:
             note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
         elif not self.settled:
             note("with --journal FILE a batch can be run again, and goes on where it stopped")
 
-    def _counted(self) -> str:
-        """Return the counts in words, without those that are 0."""
-        return ", ".join(f"{count:,} {state.value}" for state in State if (count := self.counts[state]))
+
+def counted(report: BatchReport) -> str:
+    """Return the counts in words, without those that are 0."""
+    return ", ".join(f"{count:,} {state.value}" for state in State if (count := report.counts[state]))
 
 
 def _ticket_id(mutation: Mutation) -> int:
@@ -119,11 +120,11 @@ def _ticket_id(mutation: Mutation) -> int:
     return 0 if isinstance(mutation, CreateTicket) else mutation.id
 
 
-def _row(id: int, outcome: Outcome) -> dict[str, JSON]:
+def row(outcome: Outcome) -> dict[str, JSON]:
     """Return an outcome as a JSON object."""
     facts: dict[str, JSON] = {} if outcome.error is None else as_json(outcome.error)
     return {
-        "id": id,
+        "id": outcome.ticket_id or _ticket_id(outcome.mutation),
         "outcome": outcome.state.value,
         "attempts": outcome.attempts,
         "seconds": round(outcome.elapsed, 3),

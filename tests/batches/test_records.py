@@ -1,0 +1,104 @@
+"""batches/records.py, and `settle_journal` of batch.py: what a journal tells, and what is found out afterwards."""
+
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from tests.support.batches import closes, happened, lines_of, ran, states
+from tests.support.mutations import QUICK, close_of, creation
+from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClient
+from workorder_async.batches.batch import run_batch, settle_journal
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.batches.records import read_records
+from workorder_async.sandbox import Fault, Sandbox
+
+
+async def test_what_became_of_each(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
+    """Each mutation has its last outcome and what is known of it, in the order in which they were begun."""
+    first, second = await closes(client, 2)
+    batch: list[Mutation] = [
+        first,
+        close_of(second.id, "查无此人"),
+        creation("新工单"),
+        CommentTicket(id=first.id, detail="已处理"),
+    ]
+    sandbox.faults = [Fault("reset", operation="comment_ticket")]
+    await ran(client, batch, journal=journal, name="夜班", concurrency=1)
+    records = read_records(journal)
+    assert records.identity["platform"] == client.base_url
+    assert records.identity["batch"] == "夜班"
+    found = list(records.by_key.values())
+    assert [one.state for one in found] == [State.DONE, State.REJECTED, State.DONE, State.UNKNOWN]
+    assert [one.operation for one in found] == ["CloseTicket", "CloseTicket", "CreateTicket", "CommentTicket"]
+    assert [one.mutation.get("id") for one in found] == [first.id, second.id, None, first.id]
+    assert "90006" in str(found[1].facts["error"])
+    assert found[2].facts["ticket_id"] == sandbox.applied[-1].ticket_id
+    assert [one.counts for one in found] == [True, False, True, True]
+    assert all(one.began > 1e9 for one in found)
+
+
+def _write(file: Path, lines: list[bytes], end: bytes = b"\n") -> None:
+    file.write_bytes(b"\n".join(lines) + end)
+
+
+async def test_it_is_read_while_a_batch_writes_it(client: WorkorderClient, journal: Path, tmp_path: Path) -> None:
+    """Neither the lock nor a torn last line is in the way."""
+    torn = tmp_path / "torn"
+    batch = await closes(client, 3)
+    async with aclosing(run_batch(client, batch, journal=journal, concurrency=1)) as outcomes:
+        assert (await anext(outcomes)).state is State.DONE
+        _write(torn, [*lines_of(journal)[:2], b'{"outcome'], end=b"")
+        for file in (journal, torn):
+            assert next(iter(read_records(file).by_key.values())).mutation["id"] == batch[0].id
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot read the journal .*: No such file"),
+        (b"", "is empty: it is no journal"),
+        (b"1473\n", "line 1 of the journal .* cannot be read"),
+        (b'{"journal":"workorder_async","version":9}\n', "is a journal of another version"),
+        (b'{"journal":"workorder_async","version":1,"platform":"x","batch":""}\n{"outcome":"k"}\n', "line 2 of"),
+    ],
+)
+def test_what_is_no_journal(journal: Path, content: bytes | None, said: str) -> None:
+    """A file that is no journal, or that was changed by hand, is an error that names it."""
+    if content is not None:
+        journal.write_bytes(content)
+    with pytest.raises(JournalError, match=said):
+        read_records(journal)
+    with pytest.raises(JournalError, match="is no file"):
+        read_records(journal.parent)
+
+
+async def _settled(client: WorkorderClient, journal: Path, report: BatchReport | None = None) -> list[Outcome]:
+    async with aclosing(settle_journal(client, journal, report=report)) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+async def test_what_was_left_open_is_settled(
+    sandbox: Sandbox, client: WorkorderClient, journal: Path, *, as_list: bool
+) -> None:
+    """What a run left open is looked for, nothing is sent, and the journal knows it: of a list's batch too."""
+    done, left, fresh = await closes(client, 3)
+    batch: list[Mutation] = [done, left, CommentTicket(id=fresh.id, detail="已处理")]
+    await ran(client, batch if as_list else iter(batch), journal=journal, name="夜班", concurrency=1)
+    lines = [line for line in lines_of(journal) if not line.startswith(b'{"outcome"')]
+    # As after a crash: no outcome is written; one close never came there, and the comment is not to be found.
+    assert f'"id":{left.id}'.encode() in lines[2]
+    lines[2] = lines[2].replace(f'"id":{left.id}'.encode(), f'"id":{fresh.id}'.encode())
+    lines[3] = lines[3].replace("已处理".encode(), "没有到达".encode())
+    _write(journal, lines)
+    async with Sandbox(300) as other, other.client(**QUICK) as stranger:
+        with pytest.raises(JournalError, match=f"is for {client.base_url}, and this client asks {stranger.base_url}"):
+            await _settled(stranger, journal)
+    sent, report = happened(sandbox), BatchReport()
+    outcomes = await _settled(client, journal, report)
+    assert happened(sandbox) == sent
+    assert states(outcomes) == report.counts == {State.DONE: 1, State.NOT_SENT: 1, State.UNKNOWN: 1}
+    written = [record.state for record in read_records(journal).by_key.values()]
+    assert written == [State.DONE, State.NOT_SENT, State.UNKNOWN]
+    assert states(await _settled(client, journal)) == {State.UNKNOWN: 1}
