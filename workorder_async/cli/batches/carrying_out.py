@@ -4,20 +4,27 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from workorder_async.cli.batches.choosing import BatchOptions, Change, Choice, Chosen, read_choice, unread
+from workorder_async.cli.batches.choosing import (
+    BatchOptions,
+    Change,
+    Choice,
+    Chosen,
+    read_choice,
+    read_first,
+    unread,
+)
+from workorder_async.cli.batches.complaints import Complaints
+from workorder_async.cli.batches.limiting import Allowance, within_limit
+from workorder_async.cli.batches.showing import ROWS_SHOWN, print_table, tickets
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
 from workorder_async.cli.interrupting import PATIENCE
 from workorder_async.cli.terminal.asking import ask, can_ask
-from workorder_async.cli.terminal.output import err, note, one_line, out, write_json
+from workorder_async.cli.terminal.output import err, note, out, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import each, run
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
@@ -29,7 +36,6 @@ if TYPE_CHECKING:
     from workorder_async.cli.batches.tally import Tally
     from workorder_async.client.client import WorkorderClient
 
-_ROWS_SHOWN: Final = 20
 _OPERATIONS: Final = {CloseTicket: "close_ticket", CommentTicket: "comment_ticket", RejectTicket: "reject_ticket"}
 
 
@@ -74,17 +80,19 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if not chosen:
         note("no ticket matches" if choice.queries else "--from names no ticket")
         return OK
+    chosen = within_limit(chosen, options, task.change)
+    if not chosen:
+        note("the limit is reached; nothing was sent")
+        return OK
     if options.dry_run:
         return _show_only(task, chosen, as_json=options.json)
+    if asks and not choice.queries and not task.needs_creator:
+        chosen = run(read_first(new_client(), chosen, ROWS_SHOWN))
     if not choice.named:
-        _print_table(err(), task, chosen)
-    if asks and ask(f"{task.name}: {_tickets(len(chosen))}? [y/N]").strip().lower() not in ("y", "yes"):
+        print_table(err(), chosen, task.change)
+    if asks and ask(f"{task.name}: {tickets(len(chosen))}? [y/N]").strip().lower() not in ("y", "yes"):
         raise ConfigError("not confirmed; nothing was sent")
     return run(_carry_out(new_client(), task, chosen, options, named=choice.named))
-
-
-def _tickets(number: int) -> str:
-    return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
 
 
 # What would happen
@@ -98,56 +106,15 @@ def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
             for change in (task.change(one) for one in chosen if one.error is None)
         )
     else:
-        _print_table(out(), task, chosen)
-    unreadable = [one for one in chosen if one.error is not None]
-    for one in unreadable if as_json else ():
-        note(f"workorder: {_row(task, one)[1]}")
+        print_table(out(), chosen, task.change)
+    complaints = Complaints()
+    for one in chosen:
+        if one.error is not None:
+            complaints.add(one.id, one.error)
+    for line in complaints.lines() if as_json else ():
+        note(f"workorder: cannot be read: {line}")
     note("a dry run: nothing was changed")
-    return FAILED if unreadable else OK
-
-
-def _print_table(console: Console, task: Task, chosen: list[Chosen]) -> None:
-    """Print the first tickets and what would be done to each; without a terminal, separated by tabs."""
-    rows = [_row(task, one) for one in islice(chosen, _ROWS_SHOWN)]
-    if console.is_terminal:
-        table = Table(box=None, expand=True, padding=(0, 2, 0, 0))
-        # What is confirmed must be seen: the numbers keep their width, and the texts are cut.
-        table.add_column("id", width=max(len(id) for id, _, _ in rows), no_wrap=True)
-        table.add_column("what would be done", ratio=1, no_wrap=True)
-        table.add_column("title", ratio=2, no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        console.print(table)
-    else:
-        console.file.writelines("\t".join(row) + "\n" for row in rows)
-        console.file.flush()
-    more = len(chosen) - len(rows)
-    note(f"{'... and ' + format(more, ',') + ' more, ' if more else ''}{_tickets(len(chosen))} in all")
-
-
-def _row(task: Task, one: Chosen) -> tuple[str, str, str]:
-    """Return the cells of a ticket: its number, what would be done to it, its title."""
-    if one.error is not None:
-        what = f"nothing, for it cannot be read: {sentence(one.error)}"
-    else:
-        what = words(task.change(one))
-    return str(one.id), one_line(what), one_line(one.title)
-
-
-def words(change: Change) -> str:
-    """Say what a change does."""
-    match change:
-        case CloseTicket():
-            return f"close as {change.closer_id} {change.closer_name}"
-        case CommentTicket():
-            return f"comment{_line(change.productGroupId)}: {change.detail}"
-        case RejectTicket():
-            return f"reject{_line(change.productGroupId)}{f': {change.detail}' if change.detail else ''}"
-
-
-def _line(product_group_id: int | None) -> str:
-    """Say which product line acts, where one was named."""
-    return "" if product_group_id is None else f" as product line {product_group_id}"
+    return OK if all(one.error is None for one in chosen) else FAILED
 
 
 # The batch
@@ -175,10 +142,11 @@ async def _carry_out(
         )
         batch = run_batch(
             client,
-            _finished(client, task, changes, rest, tally),
+            _finished(client, task, changes, rest, tally=tally, options=options),
             concurrency=options.concurrency,
             journal=options.journal,
             name=task.name,
+            stop_after=options.stop_after or None,
             report=tally,
             patience=PATIENCE,
         )
@@ -214,10 +182,23 @@ def _told(tally: "Tally", rest: Iterator[Change], *, quiet: bool) -> Iterator[No
 
 
 async def _finished(
-    client: "WorkorderClient", task: Task, changes: list[Change], rest: Iterator[Change], tally: "Tally"
+    client: "WorkorderClient",
+    task: Task,
+    changes: list[Change],
+    rest: Iterator[Change],
+    *,
+    tally: "Tally",
+    options: BatchOptions,
 ) -> "AsyncGenerator[Change]":
     """Finish the changes when the first one is asked for, then yield them; `rest` keeps those not yielded yet."""
+    allowance = None
+    if options.limit is not None:
+        # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
+        allowance = await asyncio.to_thread(Allowance.of, options.limit, options.journal)
     for change in await task.finish(client, changes):
+        if allowance is not None and not allowance.take(change):
+            tally.stopped = f"--limit {options.limit:,} is reached, for another run with this journal went on meanwhile"
+            return
         next(rest)
         tally.watch(change)
         yield change

@@ -1,6 +1,5 @@
 """Which tickets `close`, `comment` and `reject` are about: numbers, a file of them, or the filters of `list`."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -9,6 +8,7 @@ from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
 from workorder_async.arguments import whole_within
+from workorder_async.cli.batches.sources import ID_MAX, numbers_from
 from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import Flag
 from workorder_async.cli.filters import TicketFilters
@@ -17,13 +17,11 @@ from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import each
 from workorder_async.cli.values import Whole, text_or_stdin
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
-from workorder_async.models import CloseTicket, CommentTicket, RejectTicket, TicketQuery
+from workorder_async.models import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.walk_report import WalkReport, together
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
-
-_ID_MAX = 2**63 - 1
 
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""
@@ -41,13 +39,29 @@ class BatchOptions:
 
     source: Annotated[
         str | None,
-        Parameter(name="--from", help="A file with a ticket's number on each line, # begins a remark; - for stdin."),
+        Parameter(
+            name="--from",
+            help="A file of tickets, - for stdin: a number on each line, # begins a remark; TSV or CSV, its column id "
+            "or its first one; the JSON of `list --json` and `export`.",
+        ),
     ] = None
     dry_run: Annotated[Flag, Parameter(help="Show what would be done, and change nothing.")] = False
     yes: Annotated[Flag, Parameter(help="Do not ask before tickets of --from or of filters are changed.")] = False
     journal: Annotated[
         Path | None, Parameter(help="A file that remembers what was done: run again with it, and it goes on.")
     ] = None
+    limit: Annotated[
+        Whole | None,
+        Parameter(
+            help="Change so many tickets at most. With --journal over all runs together: what it says was done, or may "
+            "have been, counts.",
+            validator=validators.Number(gte=1),
+        ),
+    ] = None
+    stop_after: Annotated[
+        Whole,
+        Parameter(help="Stop after so many failures in a row; 0 for never.", validator=validators.Number(gte=0)),
+    ] = 20
     concurrency: Annotated[
         Whole, Parameter(help="Requests in flight at once, at most.", validator=validators.Number(gte=1))
     ] = 16
@@ -71,6 +85,8 @@ class Chosen:
     id: int
     title: str = ""
     creator: str = ""
+    status: str = ""
+    created: int = 0
     error: WorkorderError | None = None
 
 
@@ -93,7 +109,7 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
     if ids:
         return Choice(_checked(ids), named=True)
     if options.source is not None:
-        return Choice(_from_file(options.source))
+        return Choice(numbers_from(options.source))
     if not filtered:
         raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
     return Choice((), filters.queries())
@@ -102,31 +118,7 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
 def _checked(ids: Iterable[int]) -> list[int]:
     """Return each once. Raises `ConfigError` for what is no ticket's number."""
     once = list(dict.fromkeys(ids))
-    return [whole_within("ID", id, 1, _ID_MAX) for id in once]
-
-
-def _from_file(source: str) -> list[int]:
-    """Read numbers from a file or stdin, each once. Raises `ConfigError`."""
-    name = "stdin" if source == "-" else repr(source)
-    try:
-        text = (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()).decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"--from: cannot read {name}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"--from: {name} is not UTF-8 (byte {error.start}); convert it, as with iconv") from None
-    return list(dict.fromkeys(_numbers(name, text)))
-
-
-def _numbers(name: str, text: str) -> Iterable[int]:
-    """Yield the number on each line; what follows a # is a remark."""
-    for number, line in enumerate(text.splitlines(), 1):
-        word = line.partition("#")[0].strip()
-        if not word:
-            continue
-        # int() also takes "1_000" and "+1", and refuses a number of thousands of digits in its own way.
-        if not (word.isascii() and word.isdecimal() and len(word) <= 19 and 1 <= int(word) <= _ID_MAX):
-            raise ConfigError(f"--from: line {number} of {name} is {word[:40]!r}; it must be a ticket's number, from 1")
-        yield int(word)
+    return [whole_within("ID", id, 1, ID_MAX) for id in once]
 
 
 async def read_choice(client: "WorkorderClient", made: Choice, *, creators: bool, concurrency: int) -> list[Chosen]:
@@ -146,6 +138,15 @@ def unread(made: Choice) -> list[Chosen]:
     return [Chosen(id) for id in made.ids]
 
 
+async def read_first(client: "WorkorderClient", chosen: list[Chosen], number: int) -> list[Chosen]:
+    """Read the first of the tickets, to show them; one that cannot be read stays as it is. Closes the client."""
+    async with client:
+        read = await _read(client, [one.id for one in chosen[:number]], number)
+    return [after if after.error is None else before for before, after in zip(chosen, read, strict=False)] + chosen[
+        number:
+    ]
+
+
 async def _matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> list[Chosen]:
     """List the tickets that match, each once, with a remark where one may be missing."""
     chosen: dict[int, Chosen] = {}
@@ -154,7 +155,7 @@ async def _matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -
         for query in queries:
             async with client.walk(query) as walk:
                 async for tickets in walk:
-                    chosen |= {one.id: Chosen(one.id, one.title, one.creator_name) for one in tickets}
+                    chosen |= {one.id: _of(one) for one in tickets}
                     total = together([*reports, walk.report]).last_total
                     bar(len(chosen), max(len(chosen), total))
             reports.append(walk.report)
@@ -176,12 +177,16 @@ async def _read(client: "WorkorderClient", ids: Sequence[int], concurrency: int)
         except WorkorderError as error:
             found[id] = Chosen(id, error=error)
         else:
-            found[id] = Chosen(id, ticket.title, ticket.creator_name)
+            found[id] = _of(ticket)
         bar(len(found), len(ids))
 
     with Bar("reading") as bar:
         await each(ids, read, at_once=concurrency)
     return [found[id] for id in ids]
+
+
+def _of(ticket: Ticket | TicketSummary) -> Chosen:
+    return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
 
 
 def _with_creator(one: Chosen) -> Chosen:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json, sentence
+from workorder_async.cli.batches.complaints import Complaints
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json
 from workorder_async.cli.terminal.output import note, tell, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.errors import WorkorderError
@@ -37,6 +38,7 @@ class Tally(BatchReport):
     interrupted: bool = False
     """Whether unknown outcomes are put aside in `cut_short`, to be settled later."""
     cut_short: list[Outcome] = field(factory=list, init=False)
+    _complaints: Complaints = field(factory=Complaints, init=False)
     _under_way: "dict[int, Change]" = field(factory=dict, init=False)
 
     def watch(self, change: "Change") -> None:
@@ -55,6 +57,8 @@ class Tally(BatchReport):
             return
         super().note(outcome)
         id = _ticket_id(outcome.mutation)
+        if outcome.error is not None and outcome.state not in _SUFFIXES:
+            self._complaints.add(id, outcome.error)
         self._under_way.pop(id, None)
         if self.silent:
             pass
@@ -94,20 +98,20 @@ class Tally(BatchReport):
             return
         one = quiet and self.total == 1
         if self.stopped and not one:
-            note(f"workorder: stopped: {self.stopped}")
-        for outcome in () if self.as_json else self.unsettled:
-            if outcome.error is not None:
-                note(f"workorder: ticket {_ticket_id(outcome.mutation)}: {sentence(outcome.error)}")
+            option = " (--stop-after)" if self.stopped.endswith("in a row") else ""
+            note(f"workorder: stopped: {self.stopped}{option}")
+        for line in () if self.as_json else self._complaints.lines():
+            note(f"workorder: {line}")
         if one:
             return
-        left = sum(self.counts.values()) - sum(self.counts[state] for state in _SUFFIXES)
-        if left > len(self.unsettled):
-            note(f"... and {left - len(self.unsettled):,} more")
         note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s")
         if not self.settled and self.journal is not None:
             note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
         elif not self.settled:
-            note("with --journal FILE a batch can be run again, and goes on where it stopped")
+            note(
+                "run it again for what is left, which --json tells; with --journal FILE a batch can be run again as it "
+                "is, and goes on where it stopped"
+            )
 
 
 def counted(report: BatchReport) -> str:

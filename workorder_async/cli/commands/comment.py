@@ -4,8 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from workorder_async.cli.batches.carrying_out import Task, carry_out, words
+from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
+from workorder_async.cli.batches.showing import words
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING_OF_OTHERS, OtherTicketFilters
 from workorder_async.cli.values import Whole

@@ -1,0 +1,138 @@
+"""The brakes of a batch: --limit over all runs with a journal (cli/batches/limiting.py), and --stop-after."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support.cli_changes import CLOSER
+from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere, in_child, on_terminal, runner
+from tests.support.raw_server import http, serving
+from workorder_async.sandbox import Fault, Sandbox
+
+PENDING = ["close", "--closer-id", 7, "--as-creator", "--status", "pending", "--yes", "--json", "--concurrency", 1]
+
+
+def outcomes(ran: Ran) -> list[str]:
+    """Return the outcomes that were printed, in order."""
+    return [row["outcome"] for row in ran.rows]
+
+
+def closed(sandbox: Sandbox) -> int:
+    """Count the tickets that were closed."""
+    return sum(one.operation == "close_ticket" for one in sandbox.applied)
+
+
+def test_a_limit_holds_over_all_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Over a filter that shows other tickets each time, runs with one journal change no more than the limit together.
+
+    What was refused does not count, and what is unknown does.
+    """
+    with elsewhere(Sandbox(500, app_secret=SECRET)) as sandbox:
+        workorder = runner(sandbox.environment, monkeypatch, capsys)
+        words = [*PENDING, "--journal", tmp_path / "j"]
+        sandbox.faults = [Fault("errno", operation="close_ticket", errno=90006, times=2)]
+        first = workorder(*words, "--limit", 6)
+        assert outcomes(first) == ["rejected"] * 2 + ["done"] * 4
+        assert "--limit 6: " in first.err
+        assert closed(sandbox) == 4
+        # As after a crash: one was about to be sent, and has no outcome.
+        lines = (tmp_path / "j").read_bytes().splitlines(keepends=True)
+        (tmp_path / "j").write_bytes(b"".join(lines[:-1]))
+        second = workorder(*words, "--limit", 10)
+        assert "--limit 10, of which the journal counts 4: " in second.err
+        assert closed(sandbox) == 10
+        third = workorder(*words, "--limit", 10)
+        assert (third.code, third.out, closed(sandbox)) == (0, "", 10)
+        assert third.err.endswith("are left out\nthe limit is reached; nothing was sent\n")
+        assert workorder(*words, "--limit", 12, "--dry-run").rows[2:] == []
+        assert workorder(*PENDING, "--limit", 3).code == 0
+        assert closed(sandbox) == 13
+
+
+def test_what_a_journal_counts_is_skipped(
+    workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path
+) -> None:
+    """Over a list, what was done is skipped and the limit's rest goes to the next tickets."""
+    ids = [new_ticket() for _ in range(5)]
+    words = ["comment", *ids, "--detail", "已处理", "--journal", tmp_path / "j", "--json", "--concurrency", 1]
+    assert outcomes(workorder(*words, "--limit", 2)) == ["done"] * 2
+    assert outcomes(workorder(*words, "--limit", 4)) == ["skipped"] * 2 + ["done"] * 2
+    assert outcomes(workorder(*words, "--limit", 4)) == ["skipped"] * 4
+    assert outcomes(workorder(*words)) == ["skipped"] * 4 + ["done"]
+
+
+def test_a_limit_holds_though_another_run_went_on_meanwhile(
+    sandbox: Sandbox, workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path
+) -> None:
+    """What another run did while somebody was asked counts."""
+    ids = [new_ticket() for _ in range(4)]
+    (tmp_path / "ids").write_text("".join(f"{id}\n" for id in ids[:2]))
+    words = ["comment", "--detail", "已处理", "--journal", tmp_path / "j", "--limit", 3, "--concurrency", 1]
+    with on_terminal(sandbox.environment, *words, "--from", tmp_path / "ids") as terminal:
+        terminal.read_until("2 tickets? [y/N]")
+        assert workorder(*words, *ids[2:]).code == 0
+        terminal.type("y\n")
+        assert terminal.finish() == 1
+    assert b"stopped: --limit 3 is reached, for another run with this journal went on meanwhile" in terminal.seen
+    assert b"1 done, 1 not sent in " in terminal.seen
+    assert [one.ticket_id for one in sandbox.applied[-3:]] == [ids[2], ids[3], ids[0]]
+
+
+@pytest.mark.parametrize("words", [["--limit", "0"], ["--stop-after", "-1"]])
+def test_what_cannot_be_meant_is_refused(workorder: Workorder, words: list[str]) -> None:
+    """A limit of nothing, and a count below 0."""
+    ran = workorder("reject", 7, *words)
+    assert (ran.code, "Must be >= " in ran.err) == (2, True)
+
+
+def test_no_limit_by_what_is_no_journal(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A file that is none ends it before anything is sent."""
+    (tmp_path / "j").write_text("1473\n")
+    before = sandbox.requests
+    ran = workorder("reject", 7, "--limit", 1, "--journal", tmp_path / "j")
+    assert (ran.code, ran.out, ran.err.count("\n"), sandbox.requests) == (2, "", 1, before)
+    assert "line 1 of the journal" in ran.err
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_server_that_was_stopped_ends_a_batch_soon(sandbox: Sandbox, tmp_path: Path, journal: bool) -> None:
+    """After twenty failures in a row nothing more is tried; it says why, how to go on, and an equal error once."""
+    (tmp_path / "ids").write_text("".join(f"{id}\n" for id in range(1, 2001)))
+    words = ["comment", "--detail", "x", "--from", tmp_path / "ids", "--yes", "--base-url", "http://127.0.0.1:1"]
+    words += ["--journal", tmp_path / "j"] if journal else []
+    began = time.monotonic()
+    ran = in_child(sandbox.environment, *words)
+    assert time.monotonic() - began < 20
+    assert ran.code == 1
+    why, error, counts, how = ran.err.splitlines()[-4:]
+    assert why == "workorder: stopped: 20 failures in a row (--stop-after)"
+    assert error.startswith("workorder: tickets ")
+    tried = int(error.split(" and ")[1].split(" more: ")[0]) + 3
+    assert 20 <= tried <= 20 + 16
+    assert counts.startswith("2,000 not sent in ")
+    assert how.startswith("run again with the same --journal" if journal else "run it again for what is left")
+
+
+@pytest.mark.parametrize(("count", "tried"), [(5, 5), (0, 40)])
+def test_it_stops_after_so_many(workorder: Workorder, sandbox: Sandbox, tmp_path: Path, count: int, tried: int) -> None:
+    """--stop-after N stops after N failures in a row, and 0 never does."""
+    del sandbox
+    refused = http(orjson.dumps({"errno": 23000, "errmsg": "no", "request_id": "r-1"}))
+    with elsewhere(serving(refused)) as wire:
+        ran = workorder(
+            *("reject", *range(1, 41), "--json", "--stop-after", count, "--concurrency", 1, "--base-url", wire.url)
+        )
+        assert outcomes(ran) == ["rejected"] * tried + ["not sent"] * (40 - tried)
+    assert ran.code == 1
+
+
+def test_a_success_in_between_goes_on(workorder: Workorder, new_ticket: Callable[[], int]) -> None:
+    """Failures count only where they come in a row."""
+    ids = [10**9, 10**9 + 1, new_ticket(), 10**9 + 2, 10**9 + 3, new_ticket()]
+    ran = workorder("close", *ids, *CLOSER, "--json", "--stop-after", 3, "--concurrency", 1)
+    assert outcomes(ran) == ["rejected", "rejected", "done", "rejected", "rejected", "done"]

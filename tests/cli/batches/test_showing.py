@@ -1,0 +1,100 @@
+"""cli/batches/showing.py: what is shown of tickets before they are changed."""
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from tests.support.cli_changes import CLOSER
+from tests.support.cli_runs import Workorder, on_terminal
+from workorder_async.cli.batches.choosing import Chosen
+from workorder_async.cli.batches.showing import print_table, row_of
+from workorder_async.errors import ApiError
+from workorder_async.models import CloseTicket, CommentTicket
+from workorder_async.sandbox import Sandbox
+
+
+def close(one: Chosen) -> CloseTicket:
+    """Close a ticket by its creator."""
+    return CloseTicket(id=one.id, closer_id=40084, closer_name=one.creator or "田金秀", solved_time=1_700_000_000)
+
+
+def printed(width: int, *chosen: Chosen) -> list[str]:
+    """Return the table on a terminal of this width."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_table(console, chosen, close)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+DAY = 86400
+TITLES = ("华北二区云主机间歇性丢包请协助排查原因", "short", "x" * 200)
+
+
+@pytest.mark.parametrize("width", [60, 100, 160])
+def test_what_matters_is_whole(width: int) -> None:
+    """At 60 columns too, number, status, age and what would be done are whole, and something of each title is seen."""
+    created = int(time.time()) - 412 * DAY - 60
+    chosen = [Chosen(1_234_567 + n, title, "田金秀", "处理中", created) for n, title in enumerate(TITLES)]
+    head, *rows = printed(width, *chosen)
+    assert head.split() == ["id", "status", "age", "what", "would", "be", "done", "title"]
+    for one, row in zip(chosen, rows, strict=True):
+        assert cell_len(row) <= width
+        assert row.split()[:3] == [str(one.id), "处理中", "412d"]
+        assert "close as 40084 田金秀" in row
+        assert one.title[:4] in row
+
+
+def test_a_long_text_leaves_room_for_titles() -> None:
+    """What would be done is cut where it is long, a third of the room is the title's."""
+    console = Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None)
+    print_table(
+        console, [Chosen(7, "实例无法启动", "", "待处理", 1)], lambda one: CommentTicket(id=7, detail="长" * 99)
+    )
+    assert isinstance(console.file, io.StringIO)
+    row = console.file.getvalue().splitlines()[1]
+    assert "comment: 长长长长" in row
+    assert "实例无法启动" in row
+
+
+@pytest.mark.parametrize(
+    ("ago", "age"),
+    [(-60, "0min"), (59, "0min"), (3599, "59min"), (3600, "1h"), (DAY - 1, "23h"), (DAY, "1d"), (400 * DAY, "400d")],
+)
+def test_ages(ago: int, age: str) -> None:
+    """The age of a ticket is told in its largest unit; one that was created later, by another clock, has none yet."""
+    assert row_of(Chosen(7, created=int(time.time()) - ago), close)[2] == age
+    assert row_of(Chosen(7), close)[2] == ""
+
+
+def test_what_cannot_be_read_says_so() -> None:
+    """A ticket that cannot be read is shown with the reason, and nothing is done to it."""
+    row = row_of(Chosen(7, error=ApiError("errno 90005")), close)
+    assert row[3].startswith("nothing, for it cannot be read: errno 90005")
+
+
+def test_tickets_of_a_file_are_read_to_be_shown(
+    sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path, workorder: Workorder
+) -> None:
+    """Who is asked sees status, age and title of the first tickets of a file; one that is not there stays a number."""
+    ids = [*(new_ticket() for _ in range(30)), 10**9]
+    assert workorder("close", ids[0], *CLOSER).code == 0
+    order = [ids[-1], *ids[:-1]]
+    (tmp_path / "ids").write_text("".join(f"{id}\n" for id in order))
+    before = dict(sandbox.requests)
+    environment = {**sandbox.environment, "COLUMNS": "60"}
+    with on_terminal(environment, "comment", "--detail", "已处理", "--from", tmp_path / "ids") as terminal:
+        terminal.read_until("31 tickets? [y/N]")
+        terminal.type("n\n")
+        assert terminal.finish() == 2
+    asked = {name: count - before.get(name, 0) for name, count in sandbox.requests.items()}
+    assert {name: count for name, count in asked.items() if count} == {"get_ticket": 20}
+    lines = terminal.seen.decode().splitlines()
+    shown = {line.split()[0]: line.split()[1:] for line in lines if line[:1].isdigit()}
+    assert list(shown) == [str(id) for id in order[:20]]
+    assert shown[str(10**9)] == ["comment:", "已处理"]
+    assert shown[str(ids[0])] == ["已关闭", "0min", "comment:", "已处理", "实例无法启动"]
