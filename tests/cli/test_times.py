@@ -152,11 +152,19 @@ def test_a_moment_is_the_beginning_of_a_day_and_never_a_month() -> None:
         past_moment("2024-01", "--solved-time")
 
 
-@pytest.mark.parametrize(("words", "option"), [([*_CLOSE, "7"], "--solved-time"), (_CREATE, "--reported-time")])
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ([*_CLOSE, "7"], "--solved-time"),
+        (_CREATE, "--reported-time"),
+        (["list"], "--since"),
+        ([*_CLOSE, "--yes"], "--created-start"),
+    ],
+)
 def test_a_future_that_cannot_be_meant_is_refused_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], option: str
 ) -> None:
-    """Nobody has solved or reported anything tomorrow."""
+    """Nobody has solved or reported anything tomorrow, and no ticket was created since."""
     tomorrow = date.today() + timedelta(2)
     ran = runner(_ELSEWHERE, monkeypatch, capsys)(*words, option, tomorrow)
     assert (ran.code, ran.out) == (2, "")

@@ -79,7 +79,7 @@ class TicketFilters:
             return TicketQuery(
                 status=status,
                 type=None if self.type is None else _member(TicketType, self.type, "--type"),
-                created_start=None if start is None else start.first(),
+                created_start=None if start is None else start.begun(),
                 created_end=None if end is None else end.last(),
                 creator_id=self.creator_id,
                 customer_organization_name=self.customer,

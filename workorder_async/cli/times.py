@@ -59,6 +59,10 @@ class Time:
         """Return the first second of it. Raises `ConfigError` that names the option and the right spelling."""
         return self._span[0]
 
+    def begun(self) -> int:
+        """Return the first second of it, which must have come: nothing was created after now. Raises likewise."""
+        return _come(self.first(), self.text, self.option)
+
     def last(self) -> int:
         """Return the last second of it. Raises likewise."""
         return self._span[1]
@@ -86,6 +90,11 @@ def past_moment(text: str, option: str) -> int:
     first, last = _span(text, option)
     if last - first >= 86400:
         raise ConfigError(f"{option} {text!r} is a month; write a day or a time, such as {_in_china(first):%Y-%m-%d}")
+    return _come(first, text, option)
+
+
+def _come(first: int, text: str, option: str) -> int:
+    """Return a second that has come. Raises `ConfigError` for the future."""
     if first > time() + _LEEWAY:
         raise ConfigError(f"{option} {text!r} has not come yet; write a time until now, or now")
     return first
