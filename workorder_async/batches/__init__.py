@@ -8,5 +8,6 @@ doubt         whether the platform accepts anything at all
 identity      which mutation is which, and which batch a journal is for
 journal       what a batch remembers: the loop's side, which gives orders
 journal_file  the thread's side: the file and its lines
+records       what a journal tells people
 standings     what is known of each mutation, in one table
 """

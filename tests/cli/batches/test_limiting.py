@@ -66,6 +66,14 @@ def test_what_a_journal_counts_is_skipped(
     assert outcomes(workorder(*words)) == ["skipped"] * 4 + ["done"]
 
 
+def test_what_was_done_before_counts(workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path) -> None:
+    """A ticket that somebody else had closed is done, and counts: the limit is of tickets, not of requests."""
+    ids = [new_ticket(), new_ticket()]
+    assert workorder("close", ids[0], *CLOSER).code == 0
+    words = ["close", *ids, *CLOSER, "--json", "--journal", tmp_path / "j", "--limit", 1]
+    assert [outcomes(workorder(*words)) for _ in range(2)] == [["already"], ["skipped"]]
+
+
 def test_a_limit_holds_though_another_run_went_on_meanwhile(
     sandbox: Sandbox, workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path
 ) -> None:
@@ -110,7 +118,7 @@ def test_a_server_that_was_stopped_ends_a_batch_soon(sandbox: Sandbox, tmp_path:
     assert time.monotonic() - began < 20
     assert ran.code == 1
     why, error, counts, how = ran.err.splitlines()[-4:]
-    assert why == "workorder: stopped: 20 failures in a row (--stop-after)"
+    assert why.startswith("workorder: stopped: 20 failures in a row; mend their cause, or go on all the same with --")
     assert error.startswith("workorder: tickets ")
     tried = int(error.split(" and ")[1].split(" more: ")[0]) + 3
     assert 20 <= tried <= 20 + 16

@@ -142,9 +142,8 @@ async def read_first(client: "WorkorderClient", chosen: list[Chosen], number: in
     """Read the first of the tickets, to show them; one that cannot be read stays as it is. Closes the client."""
     async with client:
         read = await _read(client, [one.id for one in chosen[:number]], number)
-    return [after if after.error is None else before for before, after in zip(chosen, read, strict=False)] + chosen[
-        number:
-    ]
+    shown = zip(chosen[:number], read, strict=True)
+    return [after if after.error is None else before for before, after in shown] + chosen[number:]
 
 
 async def _matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> list[Chosen]:

@@ -6,6 +6,7 @@ from typing import Self
 
 from attrs import define
 
+from workorder_async.batches.identity import key_of
 from workorder_async.cli.batches.choosing import BatchOptions, Change, Chosen
 from workorder_async.cli.terminal.output import note
 from workorder_async.errors import ConfigError, JournalError
@@ -21,7 +22,6 @@ class Allowance:
     @classmethod
     def of(cls, limit: int, journal: Path | None) -> Self:
         """Read what the journal says. Raises `ConfigError` for a file that is none."""
-        # The library loads aiohttp, which wrong usage need not wait for.
         from workorder_async.batches.records import read_records
 
         counted: set[str] = set()
@@ -35,8 +35,6 @@ class Allowance:
 
     def take(self, change: Change) -> bool:
         """Take one change of what is left; one that the journal counts already is free."""
-        from workorder_async.batches.identity import key_of
-
         key = key_of(change)
         if key in self._counted:
             return True

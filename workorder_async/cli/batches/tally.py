@@ -98,8 +98,8 @@ class Tally(BatchReport):
             return
         one = quiet and self.total == 1
         if self.stopped and not one:
-            option = " (--stop-after)" if self.stopped.endswith("in a row") else ""
-            note(f"workorder: stopped: {self.stopped}{option}")
+            mend = "; mend their cause, or go on all the same with --stop-after 0"
+            note(f"workorder: stopped: {self.stopped}{mend if self.stopped.endswith('in a row') else ''}")
         for line in () if self.as_json else self._complaints.lines():
             note(f"workorder: {line}")
         if one:
