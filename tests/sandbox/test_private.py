@@ -73,7 +73,7 @@ async def test_it_is_private_before_anything_stands_in_it(tmp_path: Path, monkey
     """At no moment of its filling could others read the database, nor what SQLite puts beside it."""
     modes = {}
 
-    def tickets(count: int, seed: int) -> Iterator[Record]:
+    def tickets(count: int, seed: int, until: int | None) -> Iterator[Record]:
         for record in seed_tickets(count, seed):
             modes.update({path.name: S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()})
             yield record

@@ -202,7 +202,7 @@ async def test_filling_it_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.M
     """A sandbox that is cancelled while it makes its tickets ends at once, and leaves a file to be filled anew."""
     filling, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    def endless(count: int, seed: int) -> Iterator[dict[str, Any]]:
+    def endless(count: int, seed: int, until: int | None) -> Iterator[dict[str, Any]]:
         (record,) = seed_tickets(1, seed)
         for id in itertools.count(1):
             yield {**record, "id": id}

@@ -31,6 +31,7 @@ from workorder_async.sandbox.gate import Gate
 from workorder_async.sandbox.hosts import Hosts
 from workorder_async.sandbox.limit import Limit
 from workorder_async.sandbox.listing import Listing
+from workorder_async.sandbox.seed import SPAN
 from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.sandbox.spelling import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Store
@@ -51,6 +52,8 @@ class Sandbox:
     """A server of the eight endpoints, running inside `async with`, filled with invented tickets.
 
     tickets        how many there are to begin with; `seed` chooses which, and the same two give the same tickets
+    until          the end of the two years in which they were created, in seconds since the epoch, such as
+                   `int(time.time())`; without it that is 2024-12-31, so that they are the same on every day
     db             a file to keep them in, with uploads beside it in `<db>.files`; seeded only when it is new. Without
                    it everything is in memory (uploads in a temporary directory) and gone at the end.
     host, port     where to listen; port 0 takes a free one
@@ -90,6 +93,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
         seed: int = 1,
+        until: int | None = None,
         latency: float = 0.0,
         page_size_cap: int = 100,
         drift: Iterable[Drift] = (),
@@ -114,9 +118,11 @@ class Sandbox:
         for name, value, high in (("tickets", tickets, 10**8), ("port", port, 65535), ("seed", seed, 2**63)):
             check_whole(name, value, 0, high)
         check_seconds("latency", latency)
+        if until is not None:
+            check_whole("until", until, SPAN, 10**11)
         self._hosts = Hosts(host, names)
         self._signer = SchemeSigner(app_id, self._secret, scheme)
-        self._seed = partial(seed_tickets, tickets, seed)
+        self._seed = partial(seed_tickets, tickets, seed, until=until)
         self._db = None if db is None else Path(db).absolute()
         self._host, self._port = host, port
         self._latency, self._clock = latency, clock

@@ -1,4 +1,4 @@
-"""Tickets to begin with: invented, in Chinese, plausible, and the same for the same count and seed on every machine."""
+"""Tickets to begin with: invented, in Chinese, plausible; the same count, seed and end give the same ones anywhere."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +22,10 @@ from workorder_async.sandbox.tables import BLANK, Action, Record, new_assign, st
 
 #: The first seeded ticket's id; the others follow in the order of their creation.
 FIRST_ID = 1001
-#: Seeded tickets are created in the two years from 2023-01-01 00:00:00 China Standard Time, evenly.
-BEGIN = 1672502400
+#: Seeded tickets are created in the two years before an end, evenly.
 SPAN = 730 * 86400
+#: The end where none is said: 2024-12-31 00:00:00 China Standard Time.
+END = 1735574400
 
 # The ticket of the API document's examples of close_ticket, so that they work as they stand there.
 _EXAMPLE_ID = 1473
@@ -80,22 +81,26 @@ _ENDINGS = (
 _COMMENTS = ("已联系客户补充信息。", "正在复现问题。", "已转交研发同事排查。", "客户同意观察一天。")
 
 
-def tickets(count: int, seed: int) -> Iterator[Record]:
-    """Yield `count` rows of the tickets' table, in the order of their ids and of their creation."""
+def tickets(count: int, seed: int, until: int | None = None) -> Iterator[Record]:
+    """Yield `count` rows of the tickets' table, in the order of their ids and of their creation.
+
+    Where `until` says when the two years end, nothing has happened after it.
+    """
     chance = random.Random(seed).random  # noqa: S311 - plausible data, not a secret
-    created = BEGIN
+    begin = (END if until is None else until) - SPAN
+    created = begin
     for index in range(count):
         # Now and then several tickets share one second, as after an import: order by time alone is not an order.
         if not index or chance() > 0.02:
-            created = BEGIN + int((index + chance()) * SPAN / count)
-        yield ticket(chance, FIRST_ID + index, created)
+            created = begin + int((index + chance()) * SPAN / count)
+        yield ticket(chance, FIRST_ID + index, created, until=until)
 
 
 def _pick(chance: _Chance, choices: Sequence[_T]) -> _T:
     return choices[int(chance() * len(choices))]
 
 
-def ticket(chance: _Chance, id: int, created: int, status: int | None = None) -> Record:
+def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *, until: int | None = None) -> Record:
     """Return the row of one ticket, of this status or of any; `chance` gives numbers from 0 up to 1."""
     line = _pick(chance, _LINES)
     creator, customer, handler = _pick(chance, PEOPLE), _pick(chance, CUSTOMERS), _pick(chance, line.members)
@@ -105,7 +110,7 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None) ->
     status = any_status if status is None else status
     type_ = 1 + int(chance() * 3)
     sub_type = _pick(chance, _SUB_TYPES_OF[type_])
-    times = _times(chance, status, created)
+    times = _times(chance, status, created, until)
     account = 70_000_000 + int(chance() * 9_000_000)
     return {
         **BLANK,
@@ -143,8 +148,8 @@ def _status(chance: float) -> int:
     return 1 if chance < 0.2 else 2 if chance < 0.45 else 3 if chance < 0.95 else 4
 
 
-def _times(chance: _Chance, status: int, created: int) -> Record:
-    """Make the times of a ticket's course, one after the other, as far as its status has come."""
+def _times(chance: _Chance, status: int, created: int, until: int | None) -> Record:
+    """Make the times of a ticket, one after the other, as far as its status has come; none is after `until`."""
     times = dict.fromkeys(("started_time", "finished_time", "solved_time", "closed_time", "suspended_time"), 0)
     latest = created
     reached = {1: (), 2: ("started_time",), 3: ("started_time", "finished_time", "solved_time", "closed_time"), 4: ()}
@@ -155,6 +160,9 @@ def _times(chance: _Chance, status: int, created: int) -> Record:
         latest += int(chance() * _HOUR)
         times["suspended_time" if chance() < 0.2 else "finished_time"] = latest
     reported = created - int(chance() * 2 * _HOUR)
+    if until is not None:
+        latest = min(latest, until)
+        times = {name: min(time, until) for name, time in times.items()}
     return {
         **times,
         "reported_time": reported,

@@ -5,6 +5,7 @@ import shutil
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from time import time
 from typing import Annotated, Final
 
 from cyclopts import Parameter, validators
@@ -59,7 +60,7 @@ async def _demo(tickets: int, output: Path, closes: int, latency: float, seed: i
 
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
-            sandbox = await stack.enter_async_context(Sandbox(tickets, latency=latency, seed=seed))
+            sandbox = await stack.enter_async_context(Sandbox(tickets, latency=latency, seed=seed, until=int(time())))
         note(f"a sandbox with {tickets:,} invented tickets runs at {sandbox.url}, {latency:g} s per answer")
         client = await stack.enter_async_context(sandbox.client())
         tour = Tour(client)

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
@@ -17,14 +19,17 @@ if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
 
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
+_TICKETS: Final = 5000
 
 
 def sandbox(
     *,
     port: Annotated[Whole, Parameter(help="Where to listen; 0 for any free port.")] = 8011,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
-    tickets: Annotated[Whole, Parameter(help="How many invented tickets there are to begin with.")] = 5000,
-    seed: Annotated[Whole, Parameter(help="Which tickets: the same seed gives the same ones.")] = 1,
+    tickets: Annotated[
+        Whole | None, Parameter(help=f"How many invented tickets there are to begin with: {_TICKETS:,}, if not said.")
+    ] = None,
+    seed: Annotated[Whole | None, Parameter(help="Which tickets: the same seed gives the same ones.")] = None,
     db: Annotated[Path | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
@@ -34,22 +39,34 @@ def sandbox(
 
     Prints the four lines to copy into another terminal, where every other command then works against it. The secret is
     a new one each time, unless WORKORDER_SANDBOX_SECRET gives one, which is for sandboxes alone: for a --db that is
-    used again, for example. It answers to localhost, to IP addresses, to --host and to each --name.
+    used again, for example. It answers to localhost, to IP addresses, to --host and to each --name. The tickets were
+    created in the two years until now.
     """
     from workorder_async.sandbox import Sandbox
 
+    _tell_what_is_ignored(db, {"--tickets": tickets, "--seed": seed})
+    tickets = _TICKETS if tickets is None else tickets
     platform = Sandbox(
         tickets,
+        until=int(time()),
         db=db,
         host=host,
         port=port,
-        seed=seed,
+        seed=1 if seed is None else seed,
         latency=latency,
         page_size_cap=page_size_cap,
         app_secret=os.environ.get(_SECRET) or None,
         names=name,
     )
     return run(_serve(platform, tickets))
+
+
+def _tell_what_is_ignored(db: Path | None, options: Mapping[str, int | None]) -> None:
+    """Say which options are for a new file, where there is one already."""
+    given = [f"{name} {value}" for name, value in options.items() if value is not None]
+    if given and db is not None and db.is_file() and db.stat().st_size:
+        are = "is" if len(given) == 1 else "are"
+        note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
 
 
 async def _serve(platform: "Sandbox", tickets: int) -> int:
