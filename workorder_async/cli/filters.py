@@ -1,17 +1,14 @@
 """The filters of `list`, `export` and batches: those of the API document, as options."""
 
-import re
-from typing import Annotated, ClassVar, Final, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 from attrs import frozen
 from cyclopts import Group, Parameter
 
 from workorder_async.cli.times import TIME_HELP, Time, as_written
-from workorder_async.cli.values import Whole
+from workorder_async.cli.values import Whole, member, names
 from workorder_async.errors import ConfigError
-from workorder_async.models import OpenEnum, TicketQuery, TicketStatus, TicketType
-
-_Member = TypeVar("_Member", bound=OpenEnum)
+from workorder_async.models import TicketQuery, TicketStatus, TicketType
 
 _ONE_TIME: Final = Parameter(converter=as_written, n_tokens=1, accepts_keys=False)
 _Since: TypeAlias = Annotated[
@@ -41,7 +38,7 @@ class TicketFilters:
         Parameter(help="pending, processing, closed, cancelled; or 1 to 4, or 待处理 ...; several with commas between"),
     ] = None
     type: Annotated[
-        str | None, Parameter(help="troubleshooting, 'feature request', consultation; or 1 to 3, or 咨询 ...")
+        str | None, Parameter(help="troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ...")
     ] = None
     created_start: _Since = None
     created_end: _Until = None
@@ -78,7 +75,7 @@ class TicketFilters:
         try:
             return TicketQuery(
                 status=status,
-                type=None if self.type is None else _member(TicketType, self.type, "--type"),
+                type=None if self.type is None else member(TicketType, self.type, "--type"),
                 created_start=None if start is None else start.begun(),
                 created_end=None if end is None else end.last(),
                 creator_id=self.creator_id,
@@ -97,15 +94,7 @@ class TicketFilters:
 
 def _statuses(text: str) -> list[TicketStatus]:
     """Read statuses with commas between them, each once."""
-    return list(dict.fromkeys(_member(TicketStatus, word, "--status") for word in re.split("[,，、]", text)))
-
-
-def _member(kind: type[_Member], word: str, option: str) -> _Member:
-    """Read a code or a name. Raises `ConfigError` that names the option."""
-    try:
-        return kind.parse(word.strip())
-    except ConfigError as error:
-        raise ConfigError(f"{option}: {str(error).replace(f'not a {kind.__name__}', 'not known')}") from None
+    return list(dict.fromkeys(member(TicketStatus, word, "--status") for word in names(text)))
 
 
 EVERYTHING: Final = TicketFilters()

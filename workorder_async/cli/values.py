@@ -1,17 +1,21 @@
-"""Values as people write them on a command line: whole numbers, texts that may come from stdin, accounts, files."""
+"""Values as people write them on a command line: whole numbers, names of codes, texts, accounts, files."""
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import orjson
 from cyclopts import Parameter, Token, validators
 
 from workorder_async.errors import ConfigError
-from workorder_async.models import CustomerInfo
+from workorder_async.models import CustomerInfo, OpenEnum
 from workorder_async.protocol.codec import make_converter
+
+_Member = TypeVar("_Member", bound=OpenEnum)
+_OTHER_SPELLINGS: Final = {"canceled": "cancelled"}
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
@@ -27,6 +31,28 @@ Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 
 ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
 """A file that is there. One that is not there is refused before anything is sent."""
+
+
+def member(kind: type[_Member], word: str, option: str) -> _Member:
+    """Read a code or a name, in any case, with hyphens or blanks. Raises `ConfigError` that names the option."""
+    name = word.strip()
+    spelt = name.lower().replace("-", " ") if name[:1].isalpha() else name
+    try:
+        return kind.parse(_OTHER_SPELLINGS.get(spelt, spelt))
+    except ConfigError:
+        known = ", ".join(f"{one.value} {one.name.lower().replace('_', '-')} {one.label}" for one in kind)
+        raise ConfigError(f"{option}: {word.strip()!r} is not known; use one of: {known}") from None
+
+
+def names(text: str) -> list[str]:
+    """Read names with commas between them, each once."""
+    return list(dict.fromkeys(word.strip() for word in re.split("[,，、]", text)))
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return which name was meant, as a question in brackets; "" where none is near."""
+    found = get_close_matches(word.lower(), known, 1)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def text_or_stdin(text: str, option: str) -> str:

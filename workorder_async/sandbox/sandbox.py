@@ -31,7 +31,7 @@ from workorder_async.sandbox.gate import Gate
 from workorder_async.sandbox.hosts import Hosts
 from workorder_async.sandbox.limit import Limit
 from workorder_async.sandbox.listing import Listing
-from workorder_async.sandbox.seed import SPAN
+from workorder_async.sandbox.seed import END, SPAN
 from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.sandbox.spelling import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Store
@@ -118,14 +118,12 @@ class Sandbox:
         for name, value, high in (("tickets", tickets, 10**8), ("port", port, 65535), ("seed", seed, 2**63)):
             check_whole(name, value, 0, high)
         check_seconds("latency", latency)
-        if until is not None:
-            check_whole("until", until, SPAN, 10**11)
+        check_whole("until", END if until is None else until, SPAN, 10**11)
         self._hosts = Hosts(host, names)
         self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._seed = partial(seed_tickets, tickets, seed, until=until)
         self._db = None if db is None else Path(db).absolute()
-        self._host, self._port = host, port
-        self._latency, self._clock = latency, clock
+        self._host, self._port, self._latency, self._clock = host, port, latency, clock
         self._clocks = Clocks(clock, date_offset, backends)
         self._limit = Limit(rate, retry_after, rate_errno)
         self._drifting = Drifting(drift, seed)

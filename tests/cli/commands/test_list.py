@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.support.cli_runs import SECRET, Workorder, elsewhere, runner
+from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, runner
 from workorder_async import TicketStatus
 from workorder_async.sandbox import Sandbox
 
@@ -72,3 +72,82 @@ def test_nothing_found_is_no_failure(workorder: Workorder) -> None:
     """A filter that matches nothing exits with 0 and says so."""
     ran = workorder("list", "--customer", "无此客户")
     assert (ran.code, ran.out, ran.err) == (0, "", "no ticket matches\n")
+
+
+def test_fields_are_chosen(workorder: Workorder) -> None:
+    """`--fields` prints these cells in this order, as an export has them, each once; with --json as an object."""
+    [row] = workorder("list", "--limit", 1, "--json", "--fields", "title, id，created_at,status_name,id").rows
+    lines = workorder("list", "--limit", 1, "--fields", "title,id,created_at,need_process").out.splitlines()
+    [whole] = workorder("list", "--limit", 1, "--json").rows
+    assert list(row) == ["title", "id", "created_at", "status_name"]
+    assert [row["title"], row["id"]] == [whole["title"], whole["id"]]
+    assert row["status_name"] == TicketStatus(whole["status"]).label
+    assert datetime.fromisoformat(row["created_at"]).timestamp() == whole["created_time"]
+    [cells] = [line.split("\t") for line in lines]
+    assert cells == [whole["title"], str(whole["id"]), row["created_at"], str(bool(whole["need_process"])).lower()]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("id,titel", "--fields: 'titel' is no field of the list (did you mean title?); `workorder columns` prints"),
+        ("Status_Nam", "did you mean status_name?"),
+        ("id,,title", "--fields: '' is no field of the list; `workorder columns`"),
+        ("", "--fields: '' is no field"),
+        ("assigns", "'assigns' is no field of the list"),
+    ],
+)
+def test_an_unknown_field_is_named(workorder: Workorder, sandbox: Sandbox, fields: str, said: str) -> None:
+    """What is no field is named with the one that is meant, before anything is asked."""
+    before = sandbox.requests
+    ran = workorder("list", "--fields", fields)
+    assert (ran.code, ran.out, sandbox.requests) == (2, "", before)
+    assert said in ran.err
+
+
+def test_a_header_names_the_cells(workorder: Workorder) -> None:
+    """`--header` begins lines with the names of the cells, once, and also where there is no ticket."""
+    head = "id\tstatus\tprio\ttype\ttitle\tcustomer\thandler\tcreated"
+    assert workorder("list", "--limit", 0, "--header").out.splitlines().count(head) == 1
+    assert workorder("list", "--limit", 1, "--header", "--fields", "title,id").out.splitlines()[0] == "title\tid"
+    assert workorder("list", "--customer", "无此客户", "--header").out == f"{head}\n"
+
+
+def test_a_count_is_one_number_by_one_request(workorder: Workorder, sandbox: Sandbox) -> None:
+    """`--count` prints how many match and nothing else; of several statuses their sum."""
+    before = sandbox.requests["list_tickets"]
+    ran = workorder("list", "--count")
+    assert (ran.code, ran.out, ran.err) == (0, "250\n", "")
+    assert sandbox.requests["list_tickets"] == before + 1
+    each = [int(workorder("list", "--count", "--status", status).out) for status in ("pending", "closed")]
+    assert workorder("list", "--count", "--status", "pending,closed").out == f"{sum(each)}\n"
+    assert min(each) > 0
+    refused = workorder("list", "--count", "--fields", "id")
+    assert (refused.code, refused.out) == (2, "")
+    assert "leave out --fields and --header" in refused.err
+
+
+def test_nothing_is_cut_where_stdout_is_no_terminal(sandbox: Sandbox) -> None:
+    """Whatever tells other programs to print colours, a pipe gets lines with tabs, whole."""
+    plain = in_child(sandbox.environment, "list", "--limit", 20)
+    told = in_child({**sandbox.environment, "FORCE_COLOR": "1", "COLUMNS": "30"}, "list", "--limit", 20)
+    assert told.out == plain.out
+    assert "\t" in told.out
+
+
+@pytest.mark.parametrize(
+    ("option", "spelt", "meant"),
+    [
+        ("--type", "feature-request", "2"),
+        ("--type", "Feature_Request", "2"),
+        ("--type", "FEATURE REQUEST", "2"),
+        ("--status", "canceled", "4"),
+        ("--status", "Cancelled", "4"),
+        ("--status", "canceled，待处理", "4,1"),
+    ],
+)
+def test_names_of_codes_are_read_as_people_write_them(
+    workorder: Workorder, option: str, spelt: str, meant: str
+) -> None:
+    """Hyphens, blanks, any case, and the American spelling."""
+    assert workorder("list", option, spelt, "--json").rows == workorder("list", option, meant, "--json").rows != []

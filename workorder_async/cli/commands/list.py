@@ -6,17 +6,20 @@ from contextlib import aclosing, suppress
 from math import ceil
 from typing import TYPE_CHECKING, Annotated
 
+from attrs import frozen
 from cyclopts import Parameter, validators
 
 from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.terminal.output import note, print_tickets, write_json
+from workorder_async.cli.terminal.output import note, tell
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import run
+from workorder_async.cli.terminal.ticket_list import USUAL, Layout, layout_of
 from workorder_async.cli.values import Whole
+from workorder_async.errors import ConfigError
 from workorder_async.models import TicketQuery, TicketSummary
-from workorder_async.protocol.codec import decode_rows, encode
+from workorder_async.protocol.codec import decode_rows
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
@@ -30,18 +33,56 @@ def list_tickets(
     *,
     limit: Annotated[Whole, Parameter(help="Tickets to show; 0 for all.", validator=validators.Number(gte=0))] = 20,
     json: Annotated[Flag, Parameter(help="Print one JSON object per line.")] = False,
+    fields: Annotated[
+        str | None,
+        Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them."),
+    ] = None,
+    header: Annotated[Flag, Parameter(help="Begin with the fields' names, also where stdout is no terminal.")] = False,
+    count: Annotated[Flag, Parameter(help="Print only how many match, as the platform counts them.")] = False,
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
-    """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON."""
+    """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON.
+
+    A narrow terminal shows fewer fields. Elsewhere all of them are there, and nothing is cut.
+    """
     queries = filters.queries()
-    return run(_list(connection.client(), queries, limit, as_json=json))
+    if count:
+        if header or fields is not None:
+            raise ConfigError("--count prints a number alone; leave out --fields and --header")
+        return run(_count(connection.client(), queries))
+    printing = _Printing(USUAL if fields is None else layout_of(fields), as_json=json, header=header)
+    return run(_list(connection.client(), queries, limit, printing))
 
 
-async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit: int, *, as_json: bool) -> int:
+@frozen
+class _Printing:
+    """How tickets are printed."""
+
+    layout: Layout
+    as_json: bool
+    header: bool
+
+    def __call__(self, tickets: list[TicketSummary], *, first: bool) -> None:
+        """Print tickets, the `first` ones below a header."""
+        if self.as_json:
+            self.layout.print_json(tickets)
+        else:
+            self.layout.print(tickets, first=first, header=self.header)
+
+
+async def _count(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> int:
+    """Print how many tickets match, by one request for each query."""
+    async with client:
+        pages = [await client.list_tickets(query, page_size=1) for query in queries]
+    tell(str(sum(page.pagination.total for page in pages)))
+    return 0
+
+
+async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit: int, printing: _Printing) -> int:
     """Print the tickets page by page, each once, then how many there are."""
     seen: set[int] = set()
-    total = 0
+    total, first = 0, True
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         async with client:
             for query in queries:
@@ -49,22 +90,15 @@ async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit
                 async with aclosing(_pages(client, query, limit - len(seen) if limit else None)) as pages:
                     async for tickets, matching in pages:
                         new = [ticket for ticket in tickets if ticket.id not in seen]
-                        _print(new, as_json=as_json, first=not seen)
+                        printing(new, first=first)
+                        first = False
                         seen.update(ticket.id for ticket in new)
                         total = before + matching
                         bar(len(seen), min(total, limit or total))
-    if not as_json:
+    if not printing.as_json:
         more = "; --limit 0 shows all" if len(seen) < total else ""
         note(f"{len(seen):,} of {total:,} tickets{more}" if total else "no ticket matches")
     return 0
-
-
-def _print(tickets: list[TicketSummary], *, as_json: bool, first: bool) -> None:
-    """Print tickets, the `first` ones below a header."""
-    if as_json:
-        write_json(encode(ticket) for ticket in tickets)
-    elif tickets:
-        print_tickets(tickets, first=first)
 
 
 async def _pages(

@@ -9,10 +9,9 @@ from typing import Final
 
 from rich.cells import set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from workorder_async.models import JSON, OpenEnum, TicketSummary
+from workorder_async.models import JSON, OpenEnum
 from workorder_async.protocol.codec import to_json
 
 # Controls (ESC among them), the characters that turn the direction of writing, and lone surrogates.
@@ -37,13 +36,23 @@ class _Console(Console):
 
 
 def out() -> Console:
-    """Return a console on stdout that takes text as it is: no markup, no emoji names, nothing highlighted."""
-    return _Console(markup=False, emoji=False, highlight=False)
+    """Return a console on stdout that takes text as it is: no markup, no emoji names, nothing highlighted.
+
+    Only what is a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
+    """
+    return _Console(markup=False, emoji=False, highlight=False, force_terminal=sys.stdout.isatty())
 
 
 def err(*, soft_wrap: bool = False) -> Console:
     """Return the same on stderr; with `soft_wrap` the terminal breaks long lines."""
-    return _Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
+    return _Console(
+        stderr=True,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=soft_wrap,
+        force_terminal=sys.stderr.isatty(),
+    )
 
 
 def tell(text: str) -> None:
@@ -95,42 +104,3 @@ def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0) -> None:
 def print_heading(text: str) -> None:
     """Print a heading, after an empty line."""
     out().print(Text(f"\n{one_line(text)}", style="bold underline"), soft_wrap=True)
-
-
-def print_tickets(tickets: list[TicketSummary], *, first: bool) -> None:
-    """Print tickets as rows of a table, below a header where they are the `first`.
-
-    Without a terminal they are tab-separated lines that cut nothing and have no header.
-    """
-    console = out()
-    if not console.is_terminal:
-        for ticket in tickets:
-            sys.stdout.write("\t".join(one_line(cell) for cell in _cells(ticket)) + "\n")
-        sys.stdout.flush()
-        return
-    table = Table(box=None, expand=True, show_header=first, padding=(0, 1, 0, 0))
-    table.add_column("id", width=10, overflow="fold")
-    for name, width in (("status", 6), ("prio", 4), ("type", 8)):
-        table.add_column(name, width=width, no_wrap=True)
-    table.add_column("title", ratio=2, no_wrap=True)
-    table.add_column("customer", ratio=1, no_wrap=True)
-    table.add_column("handler", width=8, overflow="fold")
-    table.add_column("created", width=10, no_wrap=True)
-    for ticket in tickets:
-        *cells, created = _cells(ticket)
-        table.add_row(*(Text(one_line(cell)) for cell in cells), created[:10])
-    console.print(table)
-
-
-def _cells(ticket: TicketSummary) -> tuple[str, ...]:
-    """Return a ticket as the cells of its row."""
-    return (
-        str(ticket.id),
-        ticket.status.label,
-        ticket.priority.label,
-        ticket.type.label,
-        ticket.title,
-        ticket.customer_organization_name,
-        str(ticket.handler or ""),
-        moment(ticket.created_at),
-    )
