@@ -67,7 +67,7 @@ def text_or_stdin(text: str, option: str) -> str:
         raise ConfigError(f"{option} - : stdin is not UTF-8 (byte {error.start}); convert it, as with iconv") from None
 
 
-def customer_account(text: str) -> CustomerInfo:
+def customer_account(text: str, option: str = "--customer-info") -> CustomerInfo:
     """Read a customer's account: its `user_id`, or a JSON object with that and further fields. Raises `ConfigError`."""
     if text.strip().isdecimal():
         return CustomerInfo(user_id=int(text))
@@ -75,6 +75,6 @@ def customer_account(text: str) -> CustomerInfo:
         return make_converter().structure(orjson.loads(text), CustomerInfo)
     except (TypeError, ValueError):
         raise ConfigError(
-            f"--customer-info {text!r} is neither a user_id nor a JSON object such as "
+            f"{option} {text!r} is neither a user_id nor a JSON object such as "
             """'{"user_id": 73001, "level": 3}'"""
         ) from None

@@ -1,8 +1,10 @@
 """`workorder create`: what it sends and prints, and what it refuses before anything is uploaded."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.support.cli_changes import CREATE, REQUIRED, sent
@@ -71,6 +73,7 @@ def test_create_sends_every_field(
         ("--type", "urgent", "1 troubleshooting 问题排查"),
         ("--priority", "0", "1 urgent 紧急"),
         ("--reported-time", "tomorrow", "--reported-time 'tomorrow' is no time"),
+        ("--reported-time", "2099-01-01", "--reported-time '2099-01-01' has not come yet"),
         ("--customer-info", "{}", "--customer-info [0] has no user_id"),
         ("--customer-info", "me", "--customer-info 'me' is neither a user_id nor a JSON object"),
         ("--tag", "0", "--tags is 0"),
@@ -87,3 +90,124 @@ def test_a_value_that_cannot_be_is_refused_before_any_upload(
     assert ran.code == 2
     assert said in ran.err
     assert sandbox.requests == before
+
+
+def _write(path: Path, **fields: object) -> Path:
+    path.write_bytes(orjson.dumps(fields))
+    return path
+
+
+FIELDS = {option[2:].replace("-", "_"): value for option, value in REQUIRED.items()} | {
+    "customer_organization_id": 5001,
+    "repository_product_id": 36,
+    "creator_id": 210002,
+}
+
+
+def test_a_ticket_comes_from_a_file(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """`--from-json` takes the fields as an object, sends what options would send, and files that were uploaded."""
+    (tmp_path / "trace.txt").write_text("x")
+    [uploaded] = workorder("upload", tmp_path / "trace.txt", "--json").rows
+    more = {"tags": [1, 2], "customer_info": [73001, {"user_id": 73002, "level": 3}], "need_process": False}
+    file = _write(tmp_path / "t.json", **FIELDS, **more, sub_type=None, attachment=[uploaded])
+    [made] = workorder("create", "--from-json", file, "--json").rows
+    [by_options] = workorder(*CREATE, "--json").rows
+    body = sent(sandbox, "create_ticket", made["id"])
+    assert body.items() >= sent(sandbox, "create_ticket", by_options["id"]).items()
+    assert (body["tags"], body["need_process"]) == ([1, 2], False)
+    assert body["customer_info"] == [{"user_id": 73001}, {"user_id": 73002, "level": 3}]
+    assert body["attachment"] == [uploaded]
+    assert "sub_type" not in body
+
+
+def test_an_option_goes_before_its_field(
+    workorder: Workorder, sandbox: Sandbox, stdin: Callable[[bytes], None]
+) -> None:
+    """What is written on the command line wins over the object, which may come from stdin."""
+    stdin(orjson.dumps({**FIELDS, "type": 2, "priority": "紧急"}))
+    [made] = workorder("create", "--from-json", "-", "--title", "另一个标题", "--type", "consultation", "--json").rows
+    body = sent(sandbox, "create_ticket", made["id"])
+    assert (body["title"], body["type"], body["priority"]) == ("另一个标题", 3, 1)
+
+
+def test_the_reported_time_is_now_where_none_is_said(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Neither an option nor a field: the customer calls now."""
+    fields = {name: value for name, value in FIELDS.items() if name != "reported_time"}
+    [made] = workorder("create", "--from-json", _write(tmp_path / "t.json", **fields), "--json").rows
+    reported = sent(sandbox, "create_ticket", made["id"])["reported_time"]
+    assert isinstance(reported, int)
+    assert abs(reported - time.time()) < 60
+
+
+def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """One error names every option that is missing, in the order of the help."""
+    before = sandbox.requests
+    nothing, some = workorder("create"), workorder("create", "--title", "x", "--creator-id", 1, "--type", 1)
+    file = workorder("create", "--from-json", _write(tmp_path / "t.json", title="x", priority=None))
+    for ran in (nothing, some, file):
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert sandbox.requests == before
+    everything = [name for name in REQUIRED if name != "--reported-time"]
+    assert f"missing: {', '.join(everything)}; " in nothing.err
+    left = [name for name in everything if name not in ("--title", "--creator-id", "--type")]
+    assert f"missing: {', '.join(left)}; " in some.err
+    assert "missing: --detail, --type, --priority, " in file.err
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"titel": "x", "nonsense": 1}, "no field of a ticket: 'titel' (did you mean title?), 'nonsense'; the fields"),
+        ({"title": 5}, "title in --from-json FILE must be text, not int 5"),
+        ({"title": " "}, "title in --from-json FILE is empty"),
+        ({"reported_time": "tomorrow"}, "reported_time in --from-json FILE 'tomorrow' is no time"),
+        ({"reported_time": "2099-01-01"}, "reported_time in --from-json FILE '2099-01-01' has not come yet"),
+        ({"reported_time": 4070880000}, "reported_time in --from-json FILE '4070880000' has not come yet"),
+        ({"reported_time": True}, "reported_time in --from-json FILE must be a text or a whole number"),
+        ({"type": "bug"}, "type in --from-json FILE: 'bug' is not known; use one of: 1 troubleshooting 问题排查"),
+        ({"priority": []}, "priority in --from-json FILE must be a text or a whole number"),
+        ({"creator_id": "7"}, "creator_id in --from-json FILE must be a whole number"),
+        ({"tags": 3}, "tags in --from-json FILE must be a list of ids"),
+        ({"customer_info": {}}, "customer_info in --from-json FILE must be a list"),
+        ({"customer_info": ["me"]}, "customer_info in --from-json FILE '\"me\"' is neither a user_id nor"),
+        ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
+        ({"attachment": [{}]}, "attachment in --from-json FILE [0] has no file_name"),
+        ({"need_process": "yes"}, "need_process in --from-json FILE must be"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(
+    workorder: Workorder, sandbox: Sandbox, tmp_path: Path, fields: dict[str, object], said: str
+) -> None:
+    """A wrong field of the object is named by its own name and its file; nothing is sent."""
+    before = sandbox.requests
+    file = _write(tmp_path / "t.json", **{**FIELDS, **fields})
+    ran = workorder("create", "--from-json", file)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert said.replace("FILE", str(file)) in ran.err
+    assert sandbox.requests == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", " is no JSON: "),
+        (b"[]", " is no object; write one ticket"),
+        (b"\xff\xfe", " is no JSON: "),
+        (None, "No such"),
+    ],
+)
+def test_a_file_that_is_no_ticket_is_told(
+    workorder: Workorder, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """What is no JSON, no object or no file is told in one sentence."""
+    if content is not None:
+        (tmp_path / "t.json").write_bytes(content)
+    ran = workorder("create", "--from-json", tmp_path / "t.json")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"workorder: --from-json {tmp_path / 't.json'}")
+    assert said in ran.err
+
+
+def test_there_is_one_stdin(workorder: Workorder) -> None:
+    """The object and the text cannot both come from stdin."""
+    assert "cannot go together" in workorder("create", "--from-json", "-", "--detail", "-").err

@@ -1,40 +1,63 @@
 """`workorder create`: one new ticket, with its files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import attrs
 from attrs import evolve, frozen
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from workorder_async.cli import interrupting
 from workorder_async.cli.attachments import Author, Files, upload_all
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.terminal.output import tell, write_json
 from workorder_async.cli.terminal.running import run
+from workorder_async.cli.ticket_json import in_file, read_ticket
 from workorder_async.cli.times import TIME_HELP, past_moment
-from workorder_async.cli.values import Whole, customer_account, text_or_stdin
+from workorder_async.cli.values import Whole, customer_account, member, text_or_stdin
+from workorder_async.errors import ConfigError
 from workorder_async.models import CreateTicket, Priority, TicketType
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
 
 
+_NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))
+_REQUIRED: Final = tuple(field.name for field in attrs.fields(CreateTicket) if field.default is attrs.NOTHING)
+
+
 @Parameter(name="*")
 @frozen(kw_only=True)
 class NewTicket:
-    """The ticket that is to be created, as its options say."""
+    """The ticket that is to be created, as its options say, or a JSON object; an option goes before its field."""
 
-    title: Annotated[str, Parameter(help="Title (工单标题).")]
-    detail: Annotated[str, Parameter(help="The ticket's text (工单详情); - reads it from stdin.")]
-    reported_time: Annotated[str, Parameter(help=f"When the customer called: {TIME_HELP}.")]
-    type: Annotated[str, Parameter(help="troubleshooting, 'feature request', consultation; or 1 to 3, or 咨询 ...")]
-    priority: Annotated[str, Parameter(help="urgent, high, normal; or 1 to 3, or 紧急 ...")]
-    customer_organization_id: Annotated[Whole, Parameter(help="Id of the customer (客户ID).")]
-    customer_organization_name: Annotated[str, Parameter(help="Name of the customer (客户名称).")]
-    repository_product_id: Annotated[Whole, Parameter(help="Product line's id in the product repository (产品库).")]
-    creator_id: Annotated[Whole, Parameter(help="Creator's long staff number (长工号).")]
-    creator_name: Annotated[str, Parameter(help="Name of the creator.")]
+    from_json: Annotated[
+        str | None,
+        Parameter(help="A file with the ticket as a JSON object of the fields below (reported_time ...); - for stdin."),
+    ] = None
+    title: Annotated[str | None, _NEEDED, Parameter(help="Title (工单标题).")] = None
+    detail: Annotated[str | None, _NEEDED, Parameter(help="The ticket's text (工单详情); - reads it from stdin.")] = (
+        None
+    )
+    type: Annotated[
+        str | None,
+        _NEEDED,
+        Parameter(help="troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ..."),
+    ] = None
+    priority: Annotated[str | None, _NEEDED, Parameter(help="urgent, high, normal; or 1 to 3, or 紧急 ...")] = None
+    customer_organization_id: Annotated[Whole | None, _NEEDED, Parameter(help="Id of the customer (客户ID).")] = None
+    customer_organization_name: Annotated[str | None, _NEEDED, Parameter(help="Name of the customer (客户名称).")] = (
+        None
+    )
+    repository_product_id: Annotated[
+        Whole | None, _NEEDED, Parameter(help="Product line's id in the product repository (产品库).")
+    ] = None
+    creator_id: Annotated[Whole | None, _NEEDED, Parameter(help="Creator's long staff number (长工号).")] = None
+    creator_name: Annotated[str | None, _NEEDED, Parameter(help="Name of the creator.")] = None
+    reported_time: Annotated[str | None, Parameter(help=f"When the customer called, now if not said: {TIME_HELP}.")] = (
+        None
+    )
     whether_product_group_id: Annotated[
         bool | None,
         Parameter(help="The product line's id is your own's (自有产品线ID).", negative="--no-whether-product-group-id"),
@@ -59,37 +82,57 @@ class NewTicket:
     ] = None
 
     def ticket(self) -> CreateTicket:
-        """Return the ticket, without its files. Raises `ConfigError` that names the option."""
-        return CreateTicket(
-            title=self.title,
-            detail=text_or_stdin(self.detail, "--detail"),
-            reported_time=past_moment(self.reported_time, "--reported-time"),
-            type=TicketType.parse(self.type),
-            priority=Priority.parse(self.priority),
-            customer_organization_id=self.customer_organization_id,
-            customer_organization_name=self.customer_organization_name,
-            repository_product_id=self.repository_product_id,
-            creator_id=self.creator_id,
-            creator_name=self.creator_name,
-            whether_product_group_id=self.whether_product_group_id,
-            sub_type=self.sub_type,
-            second_subtype=self.second_subtype,
-            tags=self.tag,
-            customer_info=[customer_account(text) for text in self.customer_info],
-            need_process=self.need_process,
-            relate_to_ticket_id=self.relate_to_ticket_id,
-            use_relate_status=self.use_relate_status,
-        )
+        """Return the ticket, without its files of --attach. Raises `ConfigError` that names the option or the field."""
+        if self.from_json == self.detail == "-":
+            raise ConfigError("--from-json - and --detail - cannot go together, for there is one stdin")
+        given = {} if self.from_json is None else read_ticket(self.from_json)
+        options = self._options()
+        fields = {"reported_time": past_moment("now", "--reported-time")} | given | options
+        if missing := [_option(name) for name in _REQUIRED if name not in fields]:
+            raise ConfigError(
+                f"missing: {', '.join(missing)}; write them, or their fields into the file of --from-json. "
+                "See `workorder create --help`"
+            )
+        try:
+            return CreateTicket(**fields)
+        except ConfigError as error:
+            name = str(error).partition(" ")[0].removeprefix("CreateTicket.")
+            if self.from_json is None or name in options or name not in given:
+                raise
+            raise ConfigError(str(error).replace(f"CreateTicket.{name}", in_file(name, self.from_json), 1)) from None
+
+    def _options(self) -> dict[str, Any]:
+        """Return the fields that were written as options."""
+        given = {name: value for name, value in attrs.asdict(self, recurse=False).items() if value not in (None, ())}
+        for name in ("from_json", "attach", "author"):
+            given.pop(name, None)
+        readers: dict[str, Callable[[Any], object]] = {
+            "detail": lambda text: text_or_stdin(text, "--detail"),
+            "reported_time": lambda text: past_moment(text, "--reported-time"),
+            "type": lambda text: member(TicketType, text, "--type"),
+            "priority": lambda text: member(Priority, text, "--priority"),
+            "customer_info": lambda texts: [customer_account(text) for text in texts],
+        }
+        read = {name: readers[name](value) if name in readers else value for name, value in given.items()}
+        return {"tags" if name == "tag" else name: value for name, value in read.items()}
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+_NOTHING_SAID: Final = NewTicket()
 
 
 def create(
     *,
-    new: NewTicket,
+    new: NewTicket = _NOTHING_SAID,
     json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """Create a ticket and print its number.
 
+    What it needs is said by options, or by the fields of a JSON object in a file; an option goes before its field.
     Where no answer comes, or Ctrl-C does, the ticket is looked for; exits with 3 where it may exist all the same.
     """
     ticket = new.ticket()
@@ -109,5 +152,6 @@ async def _create(
 
     async with client:
         attachments = await upload_all(client, files, author)
-        await interrupting.create(client, evolve(ticket, attachment=attachments), tell_number)
+        whole = evolve(ticket, attachment=(*ticket.attachment, *attachments))
+        await interrupting.create(client, whole, tell_number)
     return 0
