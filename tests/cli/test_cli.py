@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,9 +29,10 @@ from tests.support.cli_runs import (
     start,
 )
 from tests.support.raw_server import http, serving
-from workorder_async.cli import app
+from workorder_async.cli import app, failures
 from workorder_async.client.client import WorkorderClient
-from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
+from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError
+from workorder_async.exports.extras import install_line
 from workorder_async.sandbox import Sandbox
 
 COMMANDS = [
@@ -46,6 +48,8 @@ COMMANDS = [
     "export",
     "columns",
     "doctor",
+    "completion",
+    "help",
 ]
 FOUR = {
     "WORKORDER_BASE_URL": "http://127.0.0.1:1",
@@ -75,9 +79,7 @@ def test_without_the_extra_it_says_how_to_install_it(absent: str) -> None:
     child = python_c(code)
     assert child.code == 2
     assert child.out == ""
-    assert child.err == (
-        "workorder: the command line is an extra; install it with: pip install 'workorder-async[cli]'\n"
-    )
+    assert child.err == f"workorder: the command line is an extra; install it with: {install_line('cli')}\n"
 
 
 _INTERRUPTED_IMPORT = """
@@ -250,18 +252,18 @@ def test_python_m_runs_it(words: list[str]) -> None:
             "--created-start (2024-02-01 00:00:00+08:00) is after --created-end (2024-01-01 23:59:59+08:00); swap them",
         ),
         (["list", "--creator-id", "0"], "workorder: --creator-id is 0; it must be from 1"),
-        (["list", "--customer", " "], "--customer-organization-name is empty"),
-        (["list", "--base-url", "ftp://host"], "base_url 'ftp://host' must be http:// or https://"),
+        (["list", "--customer", " "], "--customer is empty"),
+        (["list", "--base-url", "ftp://host"], "the base URL 'ftp://host' must be http:// or https://"),
         (["list", "--scheme", "crc32:{secret}"], "unknown digest 'crc32'"),
-        (["list", "--app-id", "工单"], "app_id '工单' cannot be an HTTP header"),
+        (["list", "--app-id", "工单"], "the AppId '工单' cannot be an HTTP header"),
         (["list", "--limit", "2.5"], "--limit: '2.5' is no whole number; write one in digits. See `workorder list"),
         (["list", "--product-group-id", "0x24"], "--product-group-id"),
         (["show", "1473.5"], "'1473.5' is no whole number"),
         (["show", "１２"], "'１２' is no whole number"),
-        (["comment", "1.4", "1.6", "--detail", "x"], 'unable to convert "1.4" into int'),
+        (["comment", "1.4", "1.6", "--detail", "x"], "IDS: '1.4' is no whole number"),
         (["close", "7", "--closer-id", "40084.5", "--as-creator"], "--closer-id: '40084.5' is no whole number"),
         (["show"], "ID"),
-        (["show", "0"], "id is 0"),
+        (["show", "0"], "ID is 0"),
         (["comment", "7", "--detail", " "], "--detail is empty"),
         (["comment", "7", "--detail", "x", "--product-group-id", "0"], "--product-group-id is 0"),
         (["close", "7"], "--closer-id"),
@@ -586,3 +588,48 @@ def test_checked_finds_a_leak() -> None:
     for text in (SECRET, "Traceback", "\x1b[0m"):
         with pytest.raises(AssertionError):
             checked(Ran(0, "", text))
+
+
+@pytest.mark.parametrize("words", [*([name] for name in COMMANDS), ["sign", "detect"], []])
+def test_help_is_a_command_too(workorder: Workorder, words: list[str]) -> None:
+    """`workorder help COMMAND` prints what `workorder COMMAND --help` prints."""
+    assert workorder("help", *words) == workorder(*words, "--help")
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs a bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("workorder cl", "close"), ("workorder sign d", "detect"), ("workorder export --no-csv", "--no-csv-bom")],
+)
+def test_bash_completes_commands_and_options(workorder: Workorder, typed: str, offered: str) -> None:
+    """The script of `workorder completion bash` makes a real bash offer what there is."""
+    script = workorder("completion", "bash").out
+    words = typed.split()
+    asked = f"COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _workorder; echo ${{COMPREPLY[@]}}"
+    child = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True, timeout=20)
+    assert offered in child.stdout.split()
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_have_a_script_as_well(workorder: Workorder, shell: str) -> None:
+    """It names every command, and the shell reads it without complaint where it is there."""
+    script = workorder("completion", shell).out
+    assert all(name in script for name in COMMANDS)
+    if path := shutil.which(shell):
+        child = subprocess.run([path, "-n"], input=script, capture_output=True, text=True, check=False, timeout=20)
+        assert (child.returncode, child.stderr) == (0, "")
+
+
+TOLD = [
+    (ApiError("no", operation="get_ticket_detail", errno=500), "check the ticket's number"),
+    (ApiError("no", operation="list_tickets", errno=500), "`workorder doctor` looks for the cause"),
+    (NotFoundError("no", operation="get_ticket_detail", errno=500), "check the ticket's id"),
+    (AuthenticationError("no", operation="get_ticket_detail", errno=500), "`workorder doctor`"),
+]
+
+
+@pytest.mark.parametrize(("error", "advice"), TOLD)
+def test_a_hint_is_at_the_cause(error: ApiError, advice: str) -> None:
+    """What the platform refuses of one ticket is no case for the doctor; what it refuses of everything is."""
+    assert advice in failures.sentence(error)
+    assert ("doctor" in failures.sentence(error)) is ("doctor" in advice)

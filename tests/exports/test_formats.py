@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
+from workorder_async.exports.extras import install_line
 from workorder_async import ConfigError
 from workorder_async.exports.formats import SUFFIXES, Format, format_of
 from workorder_async.exports.texts import TextChanges
@@ -60,9 +61,9 @@ def test_no_format(target: str, format: str | None, message: str) -> None:
 @pytest.mark.parametrize(
     ("suffix", "blocked", "line"),
     [
-        (".parquet", "pyarrow", "pip install 'workorder-async[parquet]'"),
-        (".xlsx", "xlsxwriter", "pip install 'workorder-async[xlsx]'"),
-        (".csv.zst", "backports.zstd", "pip install 'workorder-async[zst]'"),
+        (".parquet", "pyarrow", install_line("parquet")),
+        (".xlsx", "xlsxwriter", install_line("xlsx")),
+        (".csv.zst", "backports.zstd", install_line("zst")),
     ],
 )
 def test_missing_extra(suffix: str, blocked: str, line: str) -> None:

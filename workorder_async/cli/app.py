@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -32,6 +33,7 @@ from workorder_async.cli.commands.upload import upload
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
 from workorder_async.cli.failures import EXIT_CODES
 from workorder_async.cli.terminal.output import note, out
+from workorder_async.cli.usage import wrong_usage
 from workorder_async.errors import WorkorderError
 
 _HELP = f"""\
@@ -82,6 +84,8 @@ def _make_app() -> App:
         ("columns", columns),
         ("doctor", doctor),
         ("login", login),
+        ("completion", _completion),
+        ("help", _help),
     ):
         app.command(command, name=name)
     sign = App(name="sign", help="Find out how requests are signed.")
@@ -92,6 +96,21 @@ def _make_app() -> App:
     journal.command(settle_journal, name="settle")
     app.command(journal)
     return app
+
+
+def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="The shell.")], /) -> int:
+    """Print a script that lets a shell complete commands and options.
+
+    For bash, write `eval "$(workorder completion bash)"` into ~/.bashrc. For zsh, lead the script to a file _workorder
+    in a folder of $fpath. For fish, lead it to ~/.config/fish/completions/workorder.fish.
+    """
+    sys.stdout.write(_make_app().generate_completion(prog_name="workorder", shell=shell))
+    return failures.OK
+
+
+def _help(*command: str) -> int:
+    """Print the help of a command: `workorder help close` is `workorder close --help`."""
+    return _carry_out([*command, "--help"])
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -117,7 +136,7 @@ def _carry_out(arguments: Sequence[str]) -> int:
         code = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
-        note(f"workorder: {error}{_see_help(error, arguments)}")
+        note(f"workorder: {wrong_usage(error, arguments)}")
         return failures.USAGE
     except WorkorderError as error:
         note(f"workorder: {failures.sentence(error)}")
@@ -157,20 +176,13 @@ def _join_dashes(arguments: Sequence[str]) -> list[str]:
     """
     joined: list[str] = []
     for argument in arguments:
-        if argument == "-" and arguments[0] == "export" and joined[-1] != "--output":
+        if argument == "-" and arguments[0] == "export" and joined[-1] not in ("--output", "-o"):
             joined.append("--output=-")
-        elif _DASHED_TEXT.match(argument) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+        elif _DASHED_TEXT.match(argument) and joined and re.fullmatch("--[^=]+|-o", joined[-1]):
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
     return joined
-
-
-def _see_help(error: CycloptsError, arguments: Sequence[str]) -> str:
-    """Return where to read on after wrong usage."""
-    if arguments[0].startswith("-"):
-        return " Options stand after the command; see `workorder --help`"
-    return f" See `{' '.join(('workorder', *(error.command_chain or ())))} --help`"
 
 
 def _escape_what_cannot_be_encoded() -> None:

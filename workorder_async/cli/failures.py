@@ -1,9 +1,9 @@
 """What a failure is on the command line: one sentence with a hint, and an exit code."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
+from workorder_async.cli.wording import in_options
 from workorder_async.errors import (
     ApiError,
     ConfigError,
@@ -45,8 +45,7 @@ _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
     ApiError: "if every command is answered so, `workorder doctor` looks for the cause",
 }
-_FIELD: Final = re.compile(r"\b(?:TicketQuery|CreateTicket|CommentTicket|RejectTicket|CloseTicket|PageRequest)\.(\w+)")
-_OPTIONS: Final = {"id": "ID", "attachment": "--attach", "handle_attachment": "--attach"}
+_ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_handle", "close_ticket")
 
 
 def exit_code(error: WorkorderError) -> int:
@@ -59,22 +58,17 @@ def exit_code(error: WorkorderError) -> int:
 def hint(error: WorkorderError) -> str:
     """Return what to do about an error; nothing where its own sentence says so."""
     own = error.hint if isinstance(error, ApiError) and not isinstance(error, RateLimitedError) else ""
+    if type(error) is ApiError and error.operation in _ABOUT_A_TICKET:
+        own = "check the ticket's number, and that you may do this to it; the words are the platform's"
     return own or next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
 
 
 def sentence(error: WorkorderError) -> str:
-    """Return the error and its hint as one sentence, with fields named as the options they came from."""
+    """Return the error and its hint as one sentence, in words of the command line."""
     advice = hint(error)
-    text = str(error)
-    if isinstance(error, ConfigError):
-        text = _FIELD.sub(lambda match: _option(match[1]), text)
+    # What an answer says is the platform's, and stays as it is.
+    text = str(error) if isinstance(error, ApiError | ResponseError) else in_options(str(error))
     return f"{text}; hint: {advice}" if advice else text
-
-
-def _option(field: str) -> str:
-    """Return the option that a field came from."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", field).replace("_", "-").lower()
-    return _OPTIONS.get(field, f"--{words}")
 
 
 def as_json(error: WorkorderError) -> dict[str, JSON]:

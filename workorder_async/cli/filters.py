@@ -87,6 +87,7 @@ class TicketFilters:
         except ConfigError as error:
             # The field is told by the option that was written for it.
             text = str(error).replace("TicketQuery.product_group_id", self.product_group_option)
+            text = text.replace("TicketQuery.customer_organization_name", "--customer")
             for field, written in (("created_start", start), ("created_end", end)):
                 text = text.replace(f"TicketQuery.{field}", written.option if written else field)
             raise ConfigError(text) from None

@@ -41,7 +41,11 @@ def _object(source: str) -> dict[str, JSON]:
         found = orjson.loads(text)
     except OSError as error:
         raise ConfigError(f"--from-json {source}: {error.strerror}") from None
-    except ValueError as error:  # of JSON, and of UTF-8
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"--from-json {source} is not UTF-8 (byte {error.start}); convert it, as with iconv"
+        ) from None
+    except ValueError as error:
         raise ConfigError(f"--from-json {source} is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise ConfigError(f'--from-json {source} is no object; write one ticket, such as {{"title": ...}}')

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final, TypeAlias, TypeVar
 
 import orjson
+from attrs import frozen
 from cyclopts import Parameter, Token, validators
 
 from workorder_async.errors import ConfigError
@@ -31,6 +32,33 @@ Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 
 ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
 """A file that is there. One that is not there is refused before anything is sent."""
+
+
+@frozen
+class Written:
+    """A text of the command line, and the option, as it was typed, that it was written for."""
+
+    text: str
+    option: str
+
+
+AS_WRITTEN: Final = Parameter(
+    converter=lambda _, tokens: Written(tokens[0].value, str(tokens[0].keyword)), n_tokens=1, accepts_keys=False
+)
+"""Reads an option as `Written`."""
+
+
+def file_name(written: Written) -> str:
+    """Return the name of a file to write, or - for stdout. Raises `ConfigError` for what names none."""
+    if not written.text.strip() or written.text.endswith("/"):
+        raise ConfigError(f"{written.option} {written.text!r} names no file; name one, or - for stdout")
+    return written.text
+
+
+def is_device(name: str) -> bool:
+    """Tell whether a name leads to a pipe or a device, such as /dev/stdout, whose name says no format."""
+    path = Path(name)
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def member(kind: type[_Member], word: str, option: str) -> _Member:

@@ -76,7 +76,7 @@ def test_create_sends_every_field(
         ("--reported-time", "2099-01-01", "--reported-time '2099-01-01' has not come yet"),
         ("--customer-info", "{}", "--customer-info [0] has no user_id"),
         ("--customer-info", "me", "--customer-info 'me' is neither a user_id nor a JSON object"),
-        ("--tag", "0", "--tags is 0"),
+        ("--tag", "0", "--tag is 0"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_before_any_upload(
@@ -158,7 +158,7 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
     ("fields", "said"),
     [
         ({"titel": "x", "nonsense": 1}, "no field of a ticket: 'titel' (did you mean title?), 'nonsense'; the fields"),
-        ({"title": 5}, "title in --from-json FILE must be text, not int 5"),
+        ({"title": 5}, "title in --from-json FILE must be text, not 5"),
         ({"title": " "}, "title in --from-json FILE is empty"),
         ({"reported_time": "tomorrow"}, "reported_time in --from-json FILE 'tomorrow' is no time"),
         ({"reported_time": "2099-01-01"}, "reported_time in --from-json FILE '2099-01-01' has not come yet"),
@@ -192,7 +192,7 @@ def test_a_field_that_cannot_be_is_named(
     [
         (b"{", " is no JSON: "),
         (b"[]", " is no object; write one ticket"),
-        (b"\xff\xfe", " is no JSON: "),
+        (b"\xff\xfe", " is not UTF-8 (byte 0); convert it"),
         (None, "No such"),
     ],
 )

@@ -101,3 +101,29 @@ def test_the_demo_fails_where_something_is_lost(
 
 def _nobodys_close(**fields: object) -> object:
     return CloseTicket(**{**fields, "closer_name": "无名"})  # type: ignore[arg-type]
+
+
+DEMO = ["demo", "--tickets", "30", "--closes", "2", "--latency", "0"]
+
+
+@pytest.mark.parametrize("words", [["--output", "-"], ["-o", "-"], ["-o", "/dev/stdout"], ["-o", "-", "--hostile"]])
+def test_the_demo_goes_to_stdout(words: list[str]) -> None:
+    """With `-` stdout has the tickets alone, and what is told goes to stderr, without a file that nobody sees."""
+    hostile = "--hostile" in words
+    ran = in_child({}, *(DEMO[:5] if hostile else DEMO), *words)
+    assert ran.code == 0, ran.err
+    assert len({row["id"] for row in ran.rows}) == len(ran.rows) >= 30
+    assert "what happened" in ran.err
+    assert "/tmp" not in ran.err
+    assert f"30 to {words[1].replace('-', 'stdout')}" in ran.err or hostile
+    assert "head -2" not in ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize("words", [["-o", "/dev/full"], ["-o", "-"], []])
+def test_a_full_disk_ends_the_demo_with_a_sentence(tmp_path: Path, words: list[str]) -> None:
+    """Where what it prints or writes has no room, it exits with 1 and the system's reason."""
+    with Path("/dev/full").open("wb") as full:
+        ran = in_child({}, *DEMO, *(words or ["-o", str(tmp_path / "t.jsonl")]), stdout=full)
+    assert ran.code == 1
+    assert ran.err.endswith("workorder: No space left on device\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.cli_changes import CREATE
+from tests.support.cli_changes import CREATE, REQUIRED
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, on_terminal, runner, start
 from tests.support.export_rows import read_back
 from tests.support.raw_server import http, serving
@@ -115,7 +115,7 @@ def test_a_file_is_replaced_only_on_request_and_only_by_a_whole_one(workorder: W
     target = tmp_path / "tickets.jsonl"
     target.write_text("old")
     refused = workorder("export", target)
-    assert (refused.code, refused.err) == (2, f"workorder: TARGET '{target}' exists; --overwrite replaces it\n")
+    assert (refused.code, refused.err) == (2, f"workorder: '{target}' exists; --overwrite replaces it\n")
     assert workorder("export", target, "--overwrite", "--base-url", "http://127.0.0.1:1").code == 1
     assert (target.read_text(), os.listdir(tmp_path)) == ("old", ["tickets.jsonl"])
     assert workorder("export", target, "--overwrite").code == 0
@@ -159,8 +159,8 @@ def test_only_lines_of_json_are_for_a_terminal(sandbox: Sandbox) -> None:
         (["new/"], "TARGET 'new/' names no file"),
         (["--output", "new/"], "--output 'new/' names no file"),
         (["."], "'.' says no format by its suffix; add --format"),
-        ([".", "--format", "csv"], "TARGET '.' is "),
-        (["none/t.csv"], "TARGET 'none/t.csv': there is no folder "),
+        ([".", "--format", "csv"], "'.' is no name of a file"),
+        (["none/t.csv"], "'none/t.csv': there is no folder "),
         (["t.txt"], "'t.txt' says no format by its suffix; add --format, or use one of: .jsonl"),
         (["t.csv", "--format", "doc"], "--format 'doc' is not known; use one of: .jsonl"),
         (["t.csv", "--raw"], "--raw writes the server's own objects, for which csv has no columns; use .jsonl"),
@@ -359,3 +359,25 @@ def test_rows_that_cannot_be_read_can_be_left_out(
     assert "workorder: left out ticket 1016: $.data.tickets[15].created_time is " in skipped.err
     assert "it may not be complete: 1 rows could not be read, and were skipped\n" in skipped.err
     assert sorted(ids) == [id for id in range(1001, 1032) if id != 1016]
+
+
+def test_csv_is_as_plain_as_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`--no-csv-bom` leaves out the mark, `--no-csv-defuse` the apostrophes; otherwise both are there."""
+    usual, plain = tmp_path / "usual.csv", tmp_path / "plain.csv"
+    with elsewhere(Sandbox(0, app_secret=SECRET)) as empty:
+        workorder = runner(empty.environment, monkeypatch, capsys)
+        workorder(*("=1+1" if word == REQUIRED["--title"] else word for word in CREATE))
+        assert "changed in 1 cells: a text that begins like a formula" in workorder("export", usual).err
+        assert "formula" not in workorder("export", plain, "--no-csv-bom", "--no-csv-defuse").err
+    assert usual.read_bytes().startswith("\ufeffid,".encode())
+    assert plain.read_bytes().startswith(b"id,")
+    assert ",'=1+1," in usual.read_text("utf-8")
+    assert ",=1+1," in plain.read_text("utf-8")
+
+
+def test_a_window_holds_as_few_as_it_is_asked_for(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """`--max-tickets` cuts the export into windows."""
+    assert "windows is exact" not in workorder("export", tmp_path / "a.jsonl").err
+    assert "windows is exact" in workorder("export", tmp_path / "b.jsonl", "--max-tickets", 10).err

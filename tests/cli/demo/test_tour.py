@@ -10,6 +10,7 @@ import pytest
 
 from workorder_async.cli.demo import tour
 from workorder_async.cli.demo.tour import Tour
+from workorder_async.exports.extras import install_line
 from workorder_async.sandbox import Sandbox
 
 
@@ -35,7 +36,7 @@ async def test_parquet_is_left_out_without_pyarrow(tmp_path: Path, monkeypatch: 
         await seen.export(5, tmp_path / "tickets.jsonl")
     assert await asyncio.to_thread(os.listdir, tmp_path) == ["tickets.jsonl"]
     assert seen.complaints == []
-    assert dict(seen.facts)["parquet"] == "needs pyarrow: pip install 'workorder-async[parquet]'"
+    assert dict(seen.facts)["parquet"] == f"needs pyarrow: {install_line('parquet')}"
 
 
 async def test_parquet_of_other_tickets_is_a_complaint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,9 @@
 """`workorder export`: tickets to a file of any format, which has its name only once it is complete."""
 
 import asyncio
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 from attrs import frozen
 from cyclopts import Parameter
@@ -16,7 +15,7 @@ from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.terminal.output import note
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import run
-from workorder_async.cli.values import Whole
+from workorder_async.cli.values import AS_WRITTEN, Whole, Written, file_name, is_device
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -25,21 +24,6 @@ if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
     from workorder_async.exports import ExportOptions
     from workorder_async.models import TicketQuery
-
-# What the library calls its arguments, and what the command line does.
-_WORDS: Final = (
-    (r"\b(raw|detail|overwrite|verify|strict)=True\b", r"--\1"),
-    (r"\bresume=False\b", "--no-resume"),
-    (r"\bstrict=False\b", "the same without --strict"),
-    (r"\bformat='", "--format '"),
-    (r"^(format|attachments|concurrency)\b", r"--\1"),
-    (r"\band attachments need\b", "and --attachments need"),
-    (r"^page_size\b", "--page-size"),
-    (r"^target\b", "TARGET"),
-    (r"(says no format by its suffix); use", r"\1; add --format, or use"),
-    (r"\bcall again\b", "run it again"),
-    (r"\bthe same call\b", "the same command"),
-)
 
 
 @Parameter(name="*")
@@ -62,6 +46,15 @@ class Writing:
     no_resume: Annotated[Flag, Parameter(help="Begin anew, and not where the same command stopped.")] = False
     concurrency: Annotated[Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")] = 8
     page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100
+    max_tickets: Annotated[
+        Whole, Parameter(help="About how many tickets are read again after a crash, at most; fewer take more requests.")
+    ] = 5000
+    no_csv_bom: Annotated[
+        Flag, Parameter(help="Begin CSV without the byte order mark that Excel on Chinese Windows needs.")
+    ] = False
+    no_csv_defuse: Annotated[
+        Flag, Parameter(help="Write CSV without an apostrophe before texts that a spreadsheet would take for formulas.")
+    ] = False
     verify: Annotated[
         Flag, Parameter(help="Go over the list until nothing new comes, where tickets may leave and enter meanwhile.")
     ] = False
@@ -83,6 +76,9 @@ class Writing:
             "resume": not self.no_resume,
             "concurrency": self.concurrency,
             "page_size": self.page_size,
+            "max_tickets": self.max_tickets,
+            "csv_bom": not self.no_csv_bom,
+            "csv_defuse": not self.no_csv_defuse,
             "verify": self.verify,
             "on_bad_row": "skip" if self.skip_bad_rows else "raise",
         }
@@ -97,7 +93,9 @@ def export(
     ] = None,
     /,
     *,
-    output: Annotated[str | None, Parameter(help="The same, in place of TARGET.")] = None,
+    output: Annotated[
+        Written | None, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")
+    ] = None,
     how: Writing = Writing(),
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
@@ -111,7 +109,7 @@ def export(
     options = how.options()
     if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
         raise ConfigError(f"--format {how.format} is not for a terminal; name a file, or lead stdout to one")
-    if how.format is None and _is_device(Path(place)):
+    if how.format is None and is_device(place):
         options["format"] = "jsonl"
     queries, times = filters.queries(), filters.steady_times()
     exporting = _export(connection.client(), queries, place, options)
@@ -123,36 +121,21 @@ def export(
     except WorkorderError as error:
         if isinstance(error.__cause__, BrokenPipeError) and isinstance(error, ExportError):
             raise error.__cause__ from None
-        note(f"workorder: {in_options(failures.sentence(error))}")
+        note(f"workorder: {failures.sentence(error)}")
         if not isinstance(error, ConfigError | ExportError):
             _tell_how_to_go_on(place, times)
         return failures.exit_code(error)
 
 
-def _place(target: str | None, output: str | None) -> str:
+def _place(target: str | None, output: Written | None) -> str:
     """Return where to write. Raises `ConfigError`."""
     if target is not None and output is not None:
-        raise ConfigError("TARGET and --output are the same: write one of them")
-    place = output if target is None else target
-    if place is None:
+        raise ConfigError(f"TARGET and {output.option} are the same: write one of them")
+    if output is not None:
+        return file_name(output)
+    if target is None:
         raise ConfigError("say where to write: a TARGET such as tickets.csv (or --output), or - for stdout")
-    if not place.strip() or place.endswith("/"):
-        raise ConfigError(
-            f"{'--output' if target is None else 'TARGET'} {place!r} names no file; name one, or - for stdout"
-        )
-    return place
-
-
-def _is_device(path: Path) -> bool:
-    """Tell whether a name leads to a pipe or a device, such as /dev/stdout, whose name says no format."""
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def in_options(text: str) -> str:
-    """Write a sentence of the library in words of the command line."""
-    for pattern, words in _WORDS:
-        text = re.sub(pattern, words, text)
-    return text
+    return file_name(Written(target, "TARGET"))
 
 
 async def _export(
