@@ -110,7 +110,8 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
 
 def _help(*command: str) -> int:
     """Print the help of a command: `workorder help close` is `workorder close --help`."""
-    return _carry_out([*command, "--help"])
+    known, _, _ = _make_app().parse_commands(command)
+    return _carry_out([*command, "--help"] if known or not command else command[:1])
 
 
 def run(arguments: Sequence[str]) -> int:
