@@ -73,8 +73,9 @@ class Layout:
 
     @property
     def _needed(self) -> int:
-        """How many cells all columns need."""
-        return sum(max(column.width or _TEXT_WIDTH, len(column.name)) + 1 for column in self.columns)
+        """How many cells all columns need; texts share alike."""
+        text = max([_TEXT_WIDTH, *(len(column.name) for column in self.columns if not column.width)])
+        return sum(max(column.width, len(column.name)) + 1 if column.width else text + 1 for column in self.columns)
 
     def _print_table(self, console: Console, rows: Sequence[Sequence[str]], *, first: bool) -> None:
         table = Table(box=None, expand=True, show_header=first, padding=(0, 1, 0, 0))
