@@ -23,6 +23,11 @@ from workorder_async.cli.wording import in_options
             "wait for its end, or leave it by `contextlib.aclosing` where it was yours and left by `break`",
             "wait for its end",
         ),
+        ("app_secret is empty", "the secret is empty"),
+        (
+            "an http:// URL; for SOCKS bring a session= with such a connector",
+            "an http:// URL; SOCKS is not spoken here",
+        ),
         ("could not send: ClientConnectorError: Cannot connect", "could not send: Cannot connect"),
         ("CreateTicket.sub_type must be text, not int 5", "--sub-type must be text, not 5"),
     ],

@@ -9,11 +9,14 @@ connection.py      the four environment variables, and the options that go befor
 profiles.py        platforms by name, in a file, for what the variables do not say
 filters.py         the filters of `list`, `export` and batches, as options
 times.py           times as people write them
-values.py          other values as people write them: whole numbers, texts, files
+values.py          other values as people write them: whole numbers, names of codes, texts, files
+ticket_json.py     a new ticket as a JSON object
 attachments.py     the files that a command uploads
 interrupting.py    what becomes of a creation when Ctrl-C comes
 exporting.py       how far an export is, and what came of it
 completeness.py    why a list may not be complete
 checks.py          the checks of `workorder doctor`
 failures.py        what a failure is: a sentence, a hint, an exit code
+usage.py           what is wrong with a command line, in a sentence
+wording.py         the library's words as the command line says them
 """

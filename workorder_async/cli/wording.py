@@ -24,6 +24,8 @@ _WORDS: Final = (
     (r"; pass another with file_name=", "; rename the file"),
     (r"\bbase_url\b", "the base URL"),
     (r"^app_id\b", "the AppId"),
+    (r"^app_secret\b", "the secret"),
+    (r"; for SOCKS bring a session= with such a connector", "; SOCKS is not spoken here"),
     (r"^get_ticket(_detail)?: id is", "ID is"),
     (r": [A-Z]\w+Error: ", ": "),
     (r"\bwhat upload_file returned\b", "what `workorder upload --json` prints"),

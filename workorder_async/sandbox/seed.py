@@ -162,7 +162,7 @@ def _times(chance: _Chance, status: int, created: int, until: int | None) -> Rec
     reported = created - int(chance() * 2 * _HOUR)
     if until is not None:
         latest = min(latest, until)
-        times = {name: min(time, until) for name, time in times.items()}
+        times.update({name: min(time, until) for name, time in times.items()})
     return {
         **times,
         "reported_time": reported,

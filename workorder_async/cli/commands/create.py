@@ -87,7 +87,7 @@ class NewTicket:
             raise ConfigError("--from-json - and --detail - cannot go together, for there is one stdin")
         given = {} if self.from_json is None else read_ticket(self.from_json)
         options = self._options()
-        fields = {"reported_time": past_moment("now", "--reported-time")} | given | options
+        fields: dict[str, Any] = {"reported_time": past_moment("now", "--reported-time")} | given | options
         if missing := [_option(name) for name in _REQUIRED if name not in fields]:
             raise ConfigError(
                 f"missing: {', '.join(missing)}; write them, or their fields into the file of --from-json. "
