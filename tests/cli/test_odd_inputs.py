@@ -11,18 +11,8 @@ import orjson
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere
+from tests.support.cli_words import LIBRARY_WORDS
 from workorder_async.sandbox import Sandbox
-
-# Words of the library, of Python and of the parser, which say nothing to who types commands.
-LIBRARY_WORDS = re.compile(
-    r"""contextlib|aclosing|file_name=|Unused\ Tokens|Ticket(Status|Type|Query|Summary|Page)|Priority\b
-    |\b(Create|Comment|Reject|Close)Ticket\b|\b(resume|overwrite|raw|detail|verify|strict|csv_bom|csv_defuse)=
-    |on_bad_row|page_size|on_unknown|base_url|(?<!\{)\bapp_id\b|None\b|True\b|False\b|NoneType|<class|object\ at\ 0x
-    |app_secret|session=|upload_file|from_env|SchemeSigner|WorkorderClient|run_batch|export_tickets|Errno\b|parameter\ -
-    |\binto\ (int|float|bool|str)\b|[a-z]Error\b
-    |\bstr\ '|\bint\ [0-9]""",
-    re.VERBOSE,
-)
 
 # exit code | command line | what stderr says, or what stdout begins with where the exit code is 0
 ODD = r"""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cli.test_odd_inputs import LIBRARY_WORDS
+from tests.support.cli_words import LIBRARY_WORDS
 from workorder_async.cli.wording import in_options
 
 
