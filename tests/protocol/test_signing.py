@@ -38,7 +38,75 @@ TEMPLATES = [
 ]
 
 
-@rows(*EACH_DIGEST, *VARIANTS, *OVER_REQUEST, *TEMPLATES)
+# What the language has beside: computed by OpenSSL too, for example
+#   printf %s demotopsecret | openssl dgst -md5
+GROWN = [
+    # demo1700000000topsecret
+    ("sha224:{app_id}{timestamp}{secret}", "88cd81ffd3a972b9971d769524cfcc8ba8992b75d6d6535e4b48f44a"),
+    # demo1700000000topsecret
+    (
+        "sha384:{app_id}{timestamp}{secret}",
+        "b5746d2d0fe03985f3b18a1bf613d5942f59f8119095ce0d4d3934068ad88b2bd648fc8a61fe2f74715d4b91a96095f4",
+    ),
+    # demo1700000000
+    ("hmac-sha224:{app_id}{timestamp}", "f1d886f7ff9c43e7669aaf115ae0259422ca3dac7e80c365d7c563d5"),
+    # demo1700000000
+    (
+        "hmac-sha384:{app_id}{timestamp}",
+        "cc8dea93cd3a8a2525667638af8e9659eb5f7ce4c25b5aa040319f382bfaf469b7c8dd9e2641763b08b388a4de06f20a",
+    ),
+    # {"page":1}
+    ("hmac-sha256:{body_sorted}", "70b1fe98aa69f9725842627dae6f941477b48a37f045801bfb6055f1b52286f6"),
+    # {"page":1}
+    ("hmac-sha256:{body_sorted_ascii}", "70b1fe98aa69f9725842627dae6f941477b48a37f045801bfb6055f1b52286f6"),
+    # {"page": 1}
+    ("hmac-sha256:{body_sorted_spaced}", "efea2c2d4f719eb6e648ffd762df736605e9d750f48d6519aae6b3d33790f9ca"),
+    # {"page": 1}
+    ("hmac-sha256:{body_sorted_spaced_ascii}", "efea2c2d4f719eb6e648ffd762df736605e9d750f48d6519aae6b3d33790f9ca"),
+    # page=1
+    ("hmac-sha256:{body_pairs}", "2c99404929ad5bd49e288d05db0d5fd95d61b18d672d423eaf968f2b69d1b606"),
+    # 1700000000, a tab, demo
+    ("hmac-sha256:{timestamp}\\t{app_id}", "a686fb752935ac6776a0352af31a0408cab7ec2337bb9ae9ced89e7c3b74db67"),
+    # 1700000000, keyed with ea847988ba59727dbf4e34ee75726dc3
+    ("hmac-sha256,key={md5({secret})}:{timestamp}", "c1aff7d1ce38718f311ea9417b685b0bf2026ab72c8d3ac88016c65ddda45791"),
+    # 1700000000, keyed with topsecret&
+    ("hmac-sha1,key={secret}&:{timestamp}", "a24c3f7b01293fd8248855d51bd96b3f2aacc9a7"),
+    # f2487829b1da23bc6a8ac5a85f4ee89d1700000000
+    ("md5:{md5({app_id}{secret})}{timestamp}", "c398b44948a50480a6431712c5c38b40"),
+    # F2487829B1DA23BC6A8AC5A85F4EE89D1700000000
+    ("md5:{MD5({app_id}{secret})}{timestamp}", "ec58d2caf7ea18be99b4dac7488bc912"),
+    # 3at6DCd2hNSnRY5QowJvhQ==
+    ("hmac-sha1:{md5_base64({body})}", "ea08145131a96196ccb707299e1f3a0f2e3a8cba"),
+    # a=demo&id=14 73&page=1&page=2&ts=1700000000topsecret
+    ("md5:{sorted(ts={timestamp}&a={app_id}&{body_pairs}&{query})}{secret}", "eee1602f5878b773f949322a29baa9aa"),
+    # demo1700000000
+    ("hmac-sha256,base64url:{app_id}{timestamp}", "qbV-Rg1wWv07a_0gEup4FKbtmt_Nyqdmw840LVUREK8="),
+    # demo1700000000
+    ("hmac-sha256,base64,unpadded:{app_id}{timestamp}", "qbV+Rg1wWv07a/0gEup4FKbtmt/Nyqdmw840LVUREK8"),
+    # demo1700000000
+    (
+        "hmac-sha256,base64-hex:{app_id}{timestamp}",
+        "YTliNTdlNDYwZDcwNWFmZDNiNmJmZDIwMTJlYTc4MTRhNmVkOWFkZmNkY2FhNzY2YzNjZTM0MmQ1NTExMTBhZg==",
+    ),
+    # demo1700000000
+    (
+        "hmac-sha256,prefix=sha256=:{app_id}{timestamp}",
+        "sha256=a9b57e460d705afd3b6bfd2012ea7814a6ed9adfcdcaa766c3ce342d551110af",
+    ),
+    # demo1700000000
+    (
+        "hmac-sha256,prefix=HMAC%20,HEX:{app_id}{timestamp}",
+        "HMAC A9B57E460D705AFD3B6BFD2012EA7814A6ED9ADFCDCAA766C3CE342D551110AF",
+    ),
+    # demo1700000000
+    (
+        "hmac-sha256,prefix=v1%3A:{app_id}{timestamp}",
+        "v1:a9b57e460d705afd3b6bfd2012ea7814a6ed9adfcdcaa766c3ce342d551110af",
+    ),
+]
+
+
+@rows(*EACH_DIGEST, *VARIANTS, *OVER_REQUEST, *TEMPLATES, *GROWN)
 def test_golden(scheme: str, sign: str) -> None:
     """Each digest, option and placeholder gives the signature that OpenSSL gives."""
     timestamp = "1700000000123" if ",ms" in scheme else "1700000000"
@@ -52,7 +120,7 @@ def test_golden(scheme: str, sign: str) -> None:
 
 def test_golden_rows_are_complete() -> None:
     """No digest and no placeholder of the language is without a golden vector."""
-    lines = {scheme for scheme, _ in (*EACH_DIGEST, *OVER_REQUEST, *TEMPLATES)}
+    lines = {scheme for scheme, _ in (*EACH_DIGEST, *OVER_REQUEST, *TEMPLATES, *GROWN)}
     assert {f"{keyed}{digest}" for digest in DIGESTS for keyed in ("", "hmac-")} == {
         re.split("[,:]", line)[0] for line in lines
     }
@@ -89,6 +157,34 @@ def test_a_secret_is_utf8(scheme: str, sign: str) -> None:
 def test_no_body(line: str, sign: str) -> None:
     """A request without a body signs as one with an empty body."""
     assert SchemeSigner("demo", SECRET, line).sign(SigningInput("GET", "/x"))["Sign"] == sign
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("{body_sorted}", '{"a":{"y":"姜","z":1.5},"b":[true,null]}'),
+        ("{body_sorted_ascii}", r'{"a":{"y":"\u59dc","z":1.5},"b":[true,null]}'),
+        ("{body_sorted_spaced}", '{"a": {"y": "姜", "z": 1.5}, "b": [true, null]}'),
+        ("{body_sorted_spaced_ascii}", r'{"a": {"y": "\u59dc", "z": 1.5}, "b": [true, null]}'),
+        ("{body_pairs}", 'a={"z":1.5,"y":"姜"}&b=[true,null]'),
+    ],
+)
+def test_a_body_of_json(line: str, text: str) -> None:
+    """A body of JSON is written again with its keys sorted, or as pairs; one that is no JSON stays as it is."""
+    body = '{"b":[true,null],"a":{"z":1.5,"y":"姜"}}'.encode()
+    request = SigningInput("POST", LIST, body=(b"", body[:3], body[3:]))
+    sign = SchemeSigner("demo", SECRET, f"hmac-sha1:{line}").sign(request)["Sign"]
+    assert sign == hmac.digest(SECRET.encode(), text.encode(), "sha1").hex()
+    for other in (b"", b"--boundary", b"{", b"{" + b"\xff}"):
+        sign = SchemeSigner("demo", SECRET, f"hmac-sha1:{line}").sign(SigningInput("POST", LIST, body=(other,)))["Sign"]
+        assert sign == hmac.digest(SECRET.encode(), b"" if line == "{body_pairs}" else other, "sha1").hex()
+
+
+def test_pairs_that_are_values_are_not_cut() -> None:
+    """A & within a value of the body does not make two pairs of it when pairs are sorted."""
+    request = SigningInput("POST", LIST, (("q", "x&a"),), (b'{"b":"2&a=1"}',))
+    sign = SchemeSigner("demo", SECRET, "hmac-sha1:{sorted(c=3&{body_pairs}&{query})}").sign(request)["Sign"]
+    assert sign == hmac.digest(SECRET.encode(), b"b=2&a=1&c=3&q=x&a", "sha1").hex()
 
 
 def test_timestamp_is_the_header() -> None:
@@ -141,14 +237,17 @@ def test_body_is_not_shown() -> None:
         ("md5", "has no ':'; write DIGEST"),
         ("{app_id}{timestamp}{secret}", "has no ':'"),
         ("md5:", "empty template"),
-        ("crc32:{secret}", "unknown digest 'crc32'.*md5, sha1, sha256, sha512, sm3"),
+        ("crc32:{secret}", "unknown digest 'crc32'.*md5, sha1, sha224, sha256, sha384, sha512, sm3"),
         ("MD5:{secret}", "unknown digest 'MD5'"),
         (":{secret}", "unknown digest ''"),
         ("md5 ,HEX:{secret}", "unknown digest 'md5 '"),
         ("hmac-:{secret}", "unknown digest 'hmac-'"),
         ("hmac-hmac-md5:{secret}", "unknown digest 'hmac-hmac-md5'"),
         ("sha3_256:{secret}", "unknown digest 'sha3_256'"),
-        ("md5,base32:{secret}", "unknown option 'base32'.*hex, HEX, base64, s, ms"),
+        (
+            "md5,base32:{secret}",
+            "unknown option 'base32'.*hex, HEX, base64, base64url, base64-hex, s, ms, unpadded, prefix=TEXT",
+        ),
         ("md5, HEX:{secret}", "unknown option ' HEX'"),
         ("md5,:{secret}", "unknown option ''"),
         ("md5,hex,HEX:{secret}", "both 'hex' and 'HEX'"),
@@ -170,6 +269,21 @@ def test_body_is_not_shown() -> None:
         ("md5:{secret}{{{app_id}}", r"lone '\}' at position 18"),
         ("md5:{secret}{app_id{timestamp}}", r"lone '\{' at position 8"),
         ("md5:{secret}\udc80", "lone surrogate"),
+        ("md5:{secret}\t", r"control character; write \\n for a line feed and \\t for a tab"),
+        ("md5:{crc32({secret})}", r"unknown call \{crc32\(...\)\}.*md5, sha1"),
+        ("md5:{hmac-md5({secret})}", r"lone '\{' at position 0"),
+        ("md5:{md5({secret}", r"the call \{md5\( of .* has no end; close it with \)\}"),
+        ("md5:{md5({token})}{secret}", r"unknown placeholder \{token\}"),
+        ("md5:{md5({app_id})}", "never uses the secret"),
+        ("hmac-md5,key={app_id}:{timestamp}", "never uses the secret"),
+        ("md5,key={secret}:{timestamp}", "a key, which md5 takes none of; use hmac-md5"),
+        ("hmac-md5,key=:{timestamp}", "empty template"),
+        ("md5,unpadded:{secret}", "which only base64 can be"),
+        ("md5,HEX,unpadded:{secret}", "which only base64 can be"),
+        ("md5,unpadded,unpadded,base64:{secret}", "both 'unpadded' and 'unpadded'"),
+        ("md5,prefix=a,prefix=b:{secret}", "both 'a' and 'prefix=b'"),
+        ("md5,prefix=%0A:{secret}", "cannot begin an HTTP header"),
+        ("md5,prefix=%E5%A7%9C:{secret}", "cannot begin an HTTP header"),
     ],
 )
 def test_strict_parser(line: str, why: str) -> None:

@@ -6,12 +6,22 @@ know it. A signer is anything with `sign(request) -> headers`; `SchemeSigner` is
     DIGEST[,OPTION...]:TEMPLATE
 
     md5:{app_id}{timestamp}{secret}          hmac-sha256:{app_id}{timestamp}          sha1,HEX,ms:{secret}{timestamp}
+    hmac-sha256,base64,key={md5({secret})}:{method}\n{path}\n{timestamp}
 
-DIGEST       md5 sha1 sha256 sha512 sm3 (where OpenSSL has it), or hmac- and one of these: keyed with the secret
-OPTION       hex (default) HEX base64: how the digest is written; s (default) ms: the unit of Timestamp
+DIGEST       md5 sha1 sha224 sha256 sha384 sha512 sm3 (where OpenSSL has it), or hmac- and one of these
+OPTION       hex (default) HEX base64 base64url base64-hex: how the digest is written; the last is base64 of the hex
+             unpadded: base64 without = at its end          s (default) ms: the unit of Timestamp
+             prefix=TEXT: stands before the signature, such as prefix=sha256= or prefix=HMAC%20; %20 %2C %3A %25 are a
+             blank, a comma, a colon and %
+             key=TEMPLATE: what an hmac- is keyed with; {secret} by default, such as key={md5({secret})}
 TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} {query} {body} {body_md5} {body_sha256};
              {query} is k=v pairs, unescaped, sorted and joined by &; the digests of the body are lower-case hex;
-             {{ and }} are literal braces, \n is a line feed and \\ a backslash
+             {body_sorted} is a body of JSON with its keys sorted, no blanks, as UTF-8; with _spaced behind it a blank
+             after each comma and colon, with _ascii other characters as \uXXXX (json.dumps of Python, with sort_keys,
+             writes {body_sorted_spaced_ascii}); {body_pairs} is k=v of its fields, sorted and joined by &;
+             {md5(TEMPLATE)} {MD5(TEMPLATE)} {md5_base64(TEMPLATE)}, and so for each digest, is the digest of what is
+             inside; {sorted(a={app_id}&{query}&{body_pairs})} sorts what stands between & by its keys;
+             {{ and }} are literal braces, \n is a line feed, \t a tab and \\ a backslash
 
 `detecting.py` finds the scheme of a host from one request that it accepted.
 """
@@ -19,43 +29,33 @@ TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} 
 import base64
 import hashlib
 import hmac
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, Protocol
+from urllib.parse import unquote
 
 from attrs import field, frozen
 
 from workorder_async.errors import ConfigError
+from workorder_async.protocol.templates import DIGESTS, PLACEHOLDERS, Signed, SigningInput, Template, require_digest
 from workorder_async.secret import Secret
 
-DIGESTS = ("md5", "sha1", "sha256", "sha512", "sm3")
+__all__ = ["DIGESTS", "ENCODINGS", "PLACEHOLDERS", "UNITS", "Scheme", "SchemeSigner", "Signer", "SigningInput"]
+
 ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "hex": bytes.hex,
     "HEX": lambda digest: digest.hex().upper(),
     "base64": lambda digest: base64.b64encode(digest).decode(),
+    "base64url": lambda digest: base64.urlsafe_b64encode(digest).decode(),
+    "base64-hex": lambda digest: base64.b64encode(digest.hex().encode()).decode(),
 }
 UNITS = ("s", "ms")
-PLACEHOLDERS = ("app_id", "timestamp", "secret", "method", "path", "query", "body", "body_md5", "body_sha256")
-
-_TOKEN = re.compile(r"\{\{|\}\}|\\n|\\\\|\{([^{}]*)\}|[{}]")
-_ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n", r"\\": "\\"}
-
-
-@frozen
-class SigningInput:
-    """What there is to sign in one attempt: exactly what is sent, at the moment it is sent.
-
-    `path` is the URL's path, and `query` its pairs before escaping. `body` is the bytes of the body in pieces: none for
-    a GET, and for an upload read from the disk when they are asked for. `timestamp_ms` is milliseconds since the epoch
-    by the server's clock.
-    """
-
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
-    body: Iterable[bytes] = field(default=(), repr=False)
-    timestamp_ms: int = 0
+_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(ENCODINGS, "encoding"),
+    **dict.fromkeys(UNITS, "unit"),
+    "unpadded": "padding",
+}
+_SECRET = Template.parse("{secret}")
+_REQUEST = frozenset(PLACEHOLDERS) - {"app_id", "timestamp", "secret"}
 
 
 class Signer(Protocol):
@@ -71,28 +71,6 @@ class Signer(Protocol):
         ...
 
 
-def _body_digest(digest: str) -> Callable[[SigningInput], Iterable[bytes]]:
-    """Return what makes the hex digest of a request's body."""
-
-    def pieces(request: SigningInput) -> Iterable[bytes]:
-        hasher = hashlib.new(digest)
-        for chunk in request.body:
-            hasher.update(chunk)
-        yield hasher.hexdigest().encode()
-
-    return pieces
-
-
-_FROM_REQUEST: Mapping[str, Callable[[SigningInput], Iterable[bytes]]] = {
-    "method": lambda request: (request.method.encode(),),
-    "path": lambda request: (request.path.encode(),),
-    "query": lambda request: ("&".join(f"{key}={value}" for key, value in sorted(request.query)).encode(),),
-    "body": lambda request: request.body,
-    "body_md5": _body_digest("md5"),
-    "body_sha256": _body_digest("sha256"),
-}
-
-
 @frozen
 class Scheme:
     """One parsed line of the scheme language; `str(scheme)` is the line."""
@@ -102,43 +80,58 @@ class Scheme:
     keyed: bool
     encoding: str
     unit: str
-    #: Literal text and placeholders in turn: ("", "app_id"), ("&", "timestamp"), ("", None) ...
-    template: tuple[tuple[str, str | None], ...] = field(repr=False)
+    template: Template = field(repr=False)
+    key: Template = field(default=_SECRET, repr=False)
+    padded: bool = True
+    prefix: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Scheme":
         """Read one line; a `ConfigError` names the part that cannot be read and what may stand there."""
-        head, colon, template = text.partition(":")
+        head, colon, rest = text.partition(":")
         if not colon:
             raise ConfigError(
                 f"the signing scheme {text!r} has no ':'; write DIGEST[,OPTION...]:TEMPLATE, "
                 "for example md5:{app_id}{timestamp}{secret}"
             )
-        name, *options = head.strip().split(",")
+        name, *words = head.strip().split(",")
         keyed = name.startswith("hmac-")
-        digest = _known_digest(name, name.removeprefix("hmac-"))
-        encoding, unit = _options(options)
-        parts = tuple(_split_template(template))
-        names = {placeholder for _, placeholder in parts}
-        if not keyed and "secret" not in names:
+        digest = name.removeprefix("hmac-")
+        if digest not in DIGESTS:
+            raise ConfigError(
+                f"unknown digest {name!r} in the signing scheme; use one of {', '.join(DIGESTS)}, or hmac- before one"
+            )
+        require_digest(digest)
+        options = _options(words)
+        if "key" in options and not keyed:
+            raise ConfigError(f"the signing scheme {text!r} has a key, which {digest} takes none of; use hmac-{digest}")
+        template = Template.parse(rest)
+        key = Template.parse(options["key"]) if "key" in options else _SECRET
+        if "secret" not in (template.names | key.names if keyed else template.names):
             raise ConfigError(
                 f"the signing scheme {text!r} never uses the secret, so anyone could sign; "
                 f"put {{secret}} into its template or use hmac-{digest}"
             )
-        return cls(text, digest, keyed, encoding, unit, parts)
+        encoding, unit = options.get("encoding", "hex"), options.get("unit", "s")
+        return cls(text, digest, keyed, encoding, unit, template, key, "padding" not in options, options["prefix"])
 
     def __str__(self) -> str:
         return self.text
 
     @property
+    def names(self) -> frozenset[str]:
+        """The placeholders that the signature depends on."""
+        return self.template.names | (self.key.names if self.keyed else frozenset())
+
+    @property
     def signs_body(self) -> bool:
-        """Whether the template takes in the body or a digest of it."""
-        return any(name is not None and name.startswith("body") for _, name in self.template)
+        """Whether the scheme takes in the body or a digest of it."""
+        return any(name.startswith("body") for name in self.names)
 
     @property
     def signs_request(self) -> bool:
-        """Whether the template takes in more of a request than the AppId and the timestamp."""
-        return any(name in _FROM_REQUEST for _, name in self.template)
+        """Whether the scheme takes in more of a request than the AppId and the timestamp."""
+        return bool(self.names & _REQUEST)
 
     def timestamp(self, milliseconds: int) -> str:
         """Return the `Timestamp` header for this time, in the scheme's unit."""
@@ -146,84 +139,41 @@ class Scheme:
 
     def signature(self, request: SigningInput, *, app_id: str, secret: str | Secret, timestamp: str) -> str:
         """Return the `Sign` header; `timestamp` is the header's text, `request.timestamp_ms` is not read."""
-        secret = Secret(secret)
-        hasher = hmac.new(secret.encoded(), digestmod=self.digest) if self.keyed else hashlib.new(self.digest)
-        own = {"app_id": app_id.encode(), "timestamp": timestamp.encode()}
-        for literal, name in self.template:
-            if literal:
-                hasher.update(literal.encode())
-            if name in own:
-                hasher.update(own[name])
-            elif name == "secret":
-                hasher.update(secret.encoded())
-            elif name is not None:
-                for piece in _FROM_REQUEST[name](request):
-                    hasher.update(piece)
-        return ENCODINGS[self.encoding](hasher.digest())
-
-
-def _known_digest(name: str, digest: str) -> str:
-    """Return the digest of a scheme. Raises `ConfigError` for one that is unknown or missing here."""
-    if digest not in DIGESTS:
-        raise ConfigError(
-            f"unknown digest {name!r} in the signing scheme; use one of {', '.join(DIGESTS)}, or hmac- before one"
+        signed = Signed(request, app_id, timestamp, Secret(secret))
+        hasher = (
+            hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
+            if self.keyed
+            else hashlib.new(self.digest)
         )
-    if digest not in hashlib.algorithms_available:
-        raise ConfigError(f"this Python's OpenSSL has no {digest}; use another digest or another build of Python")
-    return digest
+        for piece in self.template.render(signed):
+            hasher.update(piece)
+        return self.written(hasher.digest())
+
+    def written(self, digest: bytes) -> str:
+        """Return a digest as the `Sign` header writes it."""
+        text = ENCODINGS[self.encoding](digest)
+        return self.prefix + (text if self.padded else text.rstrip("="))
 
 
-def _options(options: Iterable[str]) -> tuple[str, str]:
-    """Return encoding and unit. Raises `ConfigError` for an option that is unknown or contradicts another."""
+def _options(words: Iterable[str]) -> dict[str, str]:
+    """Return what each option says by its kind. Raises `ConfigError` for one that is unknown or contradicts another."""
     chosen: dict[str, str] = {}
-    for option in options:
-        kind = "encoding" if option in ENCODINGS else "unit" if option in UNITS else None
+    for word in words:
+        name, equals, value = word.partition("=")
+        kind = name if equals and name in ("prefix", "key") else _WORDS.get(word)
         if kind is None:
-            raise ConfigError(f"unknown option {option!r} in the signing scheme; use {', '.join((*ENCODINGS, *UNITS))}")
+            raise ConfigError(
+                f"unknown option {word!r} in the signing scheme; use {', '.join(_WORDS)}, prefix=TEXT or key=TEMPLATE"
+            )
         if kind in chosen:
-            raise ConfigError(f"the signing scheme says both {chosen[kind]!r} and {option!r}; choose one")
-        chosen[kind] = option
-    return chosen.get("encoding", "hex"), chosen.get("unit", "s")
-
-
-def _split_template(template: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the template as literal text and the placeholder behind it; the last text has None behind it."""
-    if not template:
-        raise ConfigError("the signing scheme has an empty template; for example {app_id}{timestamp}{secret}")
-    _require_utf8("the signing scheme", template)
-    if any(unicodedata.category(character) == "Cc" for character in template):
-        raise ConfigError(
-            f"the signing scheme's template {template!r} holds a control character; write \\n for a line feed"
-        )
-    literal, end = "", 0
-    for token in _TOKEN.finditer(template):
-        literal += template[end : token.start()]
-        end = token.end()
-        if token.group() in _ESCAPES:
-            literal += _ESCAPES[token.group()]
-            continue
-        name = token.group(1)
-        if name is None:
-            raise ConfigError(
-                f"a lone {token.group()!r} at position {token.start()} of the template {template!r}; "
-                f"double it to mean the character itself"
-            )
-        if name not in PLACEHOLDERS:
-            raise ConfigError(
-                f"unknown placeholder {{{name}}} in the signing scheme; use "
-                + ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-            )
-        yield literal, name
-        literal = ""
-    yield literal + template[end:], None
-
-
-def _require_utf8(what: str, text: str) -> None:
-    """Raise `ConfigError` for text that has no UTF-8 bytes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"{what} holds a lone surrogate, which has no UTF-8 bytes to sign") from None
+            raise ConfigError(f"the signing scheme says both {chosen[kind]!r} and {word!r}; choose one")
+        chosen[kind] = value if equals else word
+    if "padding" in chosen and not chosen.get("encoding", "hex").startswith("base64"):
+        raise ConfigError("the signing scheme is unpadded, which only base64 can be; add base64 or base64url")
+    chosen["prefix"] = unquote(chosen.get("prefix", ""))
+    if not chosen["prefix"].isascii() or not (chosen["prefix"] or "-").isprintable() or chosen["prefix"][:1] == " ":
+        raise ConfigError(f"the signing scheme's prefix {chosen['prefix']!r} cannot begin an HTTP header")
+    return chosen
 
 
 class SchemeSigner:

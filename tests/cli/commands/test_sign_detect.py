@@ -2,7 +2,8 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,128 @@ def test_the_rest_of_a_request_may_be_signed(workorder: Workorder, tmp_path: Pat
 
 
 def test_no_scheme_is_a_failure_with_advice(workorder: Workorder) -> None:
-    """Where none fits, the exit code is 1, and the advice depends on what was given."""
-    bare, whole = _detect(workorder, "0" * 32), _detect(workorder, "0" * 32, "--method", "GET")
-    assert (bare.code, bare.out, whole.code, whole.out) == (1, "", 1, "")
-    assert "add --method, --path, --query and --body-file" in bare.err
-    assert "add --method" not in whole.err
-    assert "write a Signer of your own" in whole.err
+    """Where none fits, the exit code is 1; what the length means, what was tried and a letter in Chinese are told."""
+    bare = _detect(workorder, "0" * 32)
+    assert (bare.code, bare.out) == (1, "")
+    assert "add --curl, or --path, --query and --body-file" in bare.err
+    assert "the signature: 32 hex characters are MD5\n" in bare.err
+    assert "tried: 1" in bare.err or "tried: 2" in bare.err
+    assert "write a Signer of your own" in bare.err
+    letter = bare.err.splitlines()[-1]
+    assert letter.startswith("您好，我们正在对接工单开放接口（AppId：sandbox-app）。")
+    assert letter.endswith("谢谢！")
+    whole = _detect(workorder, "0" * 40, "--method", "GET")
+    assert (whole.code, whole.out) == (1, "")
+    assert "add --curl" not in whole.err
+
+
+def test_what_one_request_does_not_show_is_told(workorder: Workorder) -> None:
+    """A request without a query leaves the query open: which further request decides is said on stderr."""
+    sign = hmac.new(SECRET.encode(), b"1700000000GET/a/b", "sha1").hexdigest()
+    ran = _detect(workorder, sign, "--path", "/a/b")
+    assert ran.out == "hmac-sha1:{timestamp}{method}{path}\n"
+    assert "a GET with a query" in ran.err
+
+
+BODY = '{"page":1,"note":"it\'s 姜"}'
+
+
+def _sign(timestamp: str, body: str) -> str:
+    """Sign as `md5` over Timestamp, path, body and the secret."""
+    return hashlib.md5(f"{timestamp}/workorder/api/ticket/list_tickets{body}{SECRET}".encode()).hexdigest()
+
+
+URL = "https://platform.example.com/workorder/api/ticket/list_tickets"
+FOUND = "md5:{timestamp}{path}{body}{secret}\n"
+
+
+def test_curl_lines_are_taken(workorder: Workorder, stdin: Callable[[bytes], None]) -> None:
+    """The line must fit each request of what is pasted on stdin."""
+    lines = "\n".join(
+        f"curl {URL} -H AppId:ops -H Timestamp:{timestamp} -H Sign:{_sign(timestamp, body)} -d {body}"
+        for timestamp, body in (("1700000000", "x"), ("1700000300", "y"))
+    )
+    stdin(lines.encode())
+    ran = workorder("sign", "detect", "--curl", "-")
+    assert (ran.code, ran.out) == (0, FOUND)
+
+
+def _har(*requests: dict[str, object]) -> str:
+    return json.dumps({"log": {"version": "1.2", "entries": [{"request": request} for request in requests]}})
+
+
+def _entry(timestamp: str, body: str) -> dict[str, object]:
+    headers = {"AppId": "ops", "Timestamp": timestamp, "Sign": _sign(timestamp, body)}
+    return {
+        "method": "POST",
+        "url": URL,
+        "headers": [{"name": name, "value": value} for name, value in headers.items()],
+        "postData": {"mimeType": "application/json", "text": body},
+    }
+
+
+def test_a_har_file_is_taken(workorder: Workorder, tmp_path: Path) -> None:
+    """The requests of a HAR file that have the three headers are taken, and the line must fit them all."""
+    page = {"method": "GET", "url": "https://platform.example.com/", "headers": [{"name": "Sign", "value": "x"}]}
+    har = tmp_path / "saved.har"
+    har.write_text(_har(page, _entry("1700000000", BODY), _entry("1700000001", "{}")), "utf-8")
+    ran = workorder("sign", "detect", "--curl", har)
+    assert (ran.code, ran.out) == (0, FOUND)
+    assert "to be sure" not in ran.err
+
+
+def test_requests_that_were_signed_otherwise(workorder: Workorder, tmp_path: Path) -> None:
+    """Where no line fits all requests, that is said, with the lines that fit the first one."""
+    other = _entry("1700000001", "{}") | {"url": "https://platform.example.com/other"}
+    (tmp_path / "saved.har").write_text(_har(_entry("1700000000", BODY), other), "utf-8")
+    ran = workorder("sign", "detect", "--curl", tmp_path / "saved.har")
+    assert (ran.code, ran.out) == (1, "")
+    assert "1 schemes fit the first request, and none fits all 2" in ran.err
+    assert FOUND in ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "neither a curl line nor a HAR file"),
+        ("wget http://h", "neither a curl line nor a HAR file"),
+        ("curl http://h -H 'AppId: a", "cannot be read: No closing quotation; paste the whole line"),
+        ("curl http://h -H 'AppId: a' -H 'Sign;'", "without the header Timestamp, Sign"),
+        ("curl -H Sign:x -H AppId:a -H Timestamp:1", "a line without a URL"),
+        (
+            "curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -F file=@x",
+            "its body is not in the line; take a request without an upload",
+        ),
+        (
+            "curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -d @no-such-file",
+            "cannot be read: No such file or directory",
+        ),
+        ('curl ^"http://h^" ^', "choose 'Copy as cURL (bash)'"),
+        ("{", "JSON that is no HAR file"),
+        ('{"log": {"entries": [{"request": 7}]}}', "JSON that is no HAR file"),
+        (_har({"method": "GET", "url": "/", "headers": []}), "1 requests, none of them with AppId, Timestamp and Sign"),
+    ],
+)
+def test_a_curl_line_that_cannot_be_read(workorder: Workorder, tmp_path: Path, text: str, said: str) -> None:
+    """What is no accepted request is refused with what to do."""
+    (tmp_path / "line").write_text(text)
+    ran = workorder("sign", "detect", "--curl", tmp_path / "line")
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_curl_has_it_all(workorder: Workorder, tmp_path: Path) -> None:
+    """--curl and the options for a request's parts do not go together, and its file must be there and be text."""
+    (tmp_path / "line").write_bytes(b"\xff\xfe")
+    for words, said in (
+        (["x", "--sign", "00"], "--curl has the whole request; leave out the other options"),
+        ([tmp_path / "none"], "cannot be read: No such file or directory"),
+        ([tmp_path / "line"], "is not UTF-8"),
+    ):
+        ran = workorder("sign", "detect", "--curl", *words)
+        assert (ran.code, ran.out) == (2, "")
+        assert said in ran.err
 
 
 @pytest.mark.parametrize(

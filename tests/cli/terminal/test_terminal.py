@@ -226,7 +226,7 @@ def test_detection_asks_for_what_is_missing() -> None:
             terminal.read_until(question)
             terminal.type(f"{answer}\n")
         assert terminal.finish() == 1
-    assert b"no scheme of the catalogue gives this Sign" in terminal.seen
+    assert b"no scheme that was tried gives this Sign" in terminal.seen
     assert SECRET.encode() not in terminal.seen
 
 
