@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Environment, is_set, make_client
+from workorder_async.cli.refusals import cause, is_wrapped
 from workorder_async.client.client import WorkorderClient
 from workorder_async.client.options import ClientOptions
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
+from workorder_async.protocol.endpoints import PREFIX
 from workorder_async.protocol.signing import Scheme, SchemeSigner, SigningInput
 from workorder_async.secret import Secret
 from workorder_async.transport.retry import RetryPolicy
@@ -80,7 +82,20 @@ def _configuration(environ: Environment) -> Iterator[Check]:
         except ConfigError as error:
             yield Check(name, False, "cannot work", str(error))
         else:
-            yield Check(name, True, "set, and not shown" if isinstance(value, Secret) else value.strip())
+            yield _judged(name, value)
+
+
+def _judged(name: str, value: str | Secret) -> Check:
+    """Return the check of a variable that can work: what is set, and what looks like a slip."""
+    if isinstance(value, Secret):
+        wrapped = (
+            "there are blanks or quotes around it: cut them off, unless it was given so" if is_wrapped(value) else ""
+        )
+        return Check(name, True, "set, and not shown", wrapped)
+    text = value.strip()
+    if name == BASE_URL and PREFIX in text:
+        return Check(name, False, text, f"cut off the endpoint's path: {text.partition(PREFIX)[0]}")
+    return Check(name, True, text)
 
 
 def _address(client: WorkorderClient) -> tuple[str, int]:
@@ -117,7 +132,14 @@ async def _connect(client: WorkorderClient) -> Check:
     except OSError as error:
         mend = f"check the port in {_source(client)}, the firewall, and that the server runs"
         return Check("connection", False, f"port {port} of {host} takes none: {_reason(error)}", mend)
-    return Check("connection", True, f"port {port} of {host} takes connections")
+    return Check("connection", True, f"port {port} of {host} takes connections{_proxy(client)}")
+
+
+def _proxy(client: WorkorderClient) -> str:
+    """Say that it is a proxy that was reached, and who uses it; "" without one."""
+    if client.proxy is None:
+        return ""
+    return "; it is the proxy of this command line, and a program of your own uses it only where it is told to"
 
 
 async def _answer(client: WorkorderClient) -> Check:
@@ -145,19 +167,20 @@ def _clock(client: WorkorderClient) -> Check:
 
 
 async def _signature(environ: Environment, options: ClientOptions) -> Check:
-    """Ask for a list with a signature."""
+    """Ask for a list with a signature; where it is refused, find out what that comes from."""
     async with make_client(environ, **options) as client:
         try:
             page = await client.list_tickets(page_size=1)
         except ApiError as error:
-            mend = (
-                "check the secret and the AppId's permission; `workorder sign detect` finds the scheme from one "
-                "accepted request"
-            )
-            return Check("signature", False, str(error), mend)
+            refused = error
         except WorkorderError as error:
             return Check("signature", False, str(error), "run it again; if it stays so, ask who runs the platform")
-    return Check("signature", True, f"accepted; the platform has {page.pagination.total:,} tickets to show")
+        else:
+            return Check("signature", True, f"accepted; the platform has {page.pagination.total:,} tickets to show")
+    try:
+        return Check("signature", False, str(refused), await cause(environ, options, refused))
+    except WorkorderError as error:
+        return Check("signature", False, str(refused), f"what it comes from could not be found out: {error}")
 
 
 def _reason(error: OSError | UnicodeError) -> str:

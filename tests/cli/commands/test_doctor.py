@@ -115,13 +115,94 @@ def test_who_answers(workorder: Workorder, answer: bytes, ok: bool, said: str) -
     assert checked["signature"][0] is (False if ok else None)
 
 
-def test_a_wrong_signature(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused signature shows the platform's words and request_id, and what to try."""
+def test_a_wrong_secret(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused signature shows the platform's words and request_id, that no answer tells more, and what does."""
     monkeypatch.setenv("WORKORDER_APP_SECRET", "another")
     checked = examined(workorder)
     assert [checked[name][0] for name in STEPS] == [True, True, True, True, False]
-    for said in ("errno 90001", "request_id ", "`workorder sign detect`"):
+    for said in ("errno 90001", "request_id ", "the platform knows the AppId", "`workorder sign detect`"):
         assert said in checked["signature"][1]
+
+
+def test_a_wrong_scheme(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a neighbour of the scheme is accepted, the secret is right, and the line to set is told."""
+    line = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
+    monkeypatch.setenv("WORKORDER_SIGN_SCHEME", line.replace("sha256", "sha256,HEX"))
+    said = examined(workorder)["signature"][1]
+    assert (
+        f"the secret is right and the scheme is wrong: {line} is accepted; export WORKORDER_SIGN_SCHEME='{line}'"
+        in said
+    )
+
+
+def test_a_scheme_without_neighbours(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none is accepted it is not claimed that it is the scheme."""
+    monkeypatch.setenv("WORKORDER_SIGN_SCHEME", "md5,base64,unpadded:{secret}")
+    assert "so the secret or the scheme is wrong; which of them, no answer tells" in examined(workorder)["signature"][1]
+
+
+@pytest.mark.parametrize("around", [" {} ", '"{}"', "{}\n", "“{}”"])
+def test_a_secret_with_something_around_it(workorder: Workorder, monkeypatch: pytest.MonkeyPatch, around: str) -> None:
+    """Blanks or quotes around the secret are told, and that it is accepted without them; the secret is not shown."""
+    monkeypatch.setenv("WORKORDER_APP_SECRET", around.format(SECRET))
+    checked = examined(workorder)
+    assert "there are blanks or quotes around it" in checked["WORKORDER_APP_SECRET"][1]
+    assert "without the blanks or quotes around it it is accepted" in checked["signature"][1]
+
+
+def test_an_unknown_app_id(workorder: Workorder) -> None:
+    """Where a made-up AppId is refused in the same words, nothing is claimed of secret and scheme."""
+    said = examined(workorder, "--app-id", "nobody")["signature"][1]
+    assert "it cannot be told whether AppId, secret or scheme is wrong" in said
+
+
+OTHERWISE = http('{"errno": 7, "errmsg": "no permission"}')
+WRONG = http('{"errno": 8, "errmsg": "wrong sign"}')
+EMPTY = http('{"errno": 10000, "data": {"tickets": [], "pagination": {"page": 1, "page_size": 1, "total": 0}}}')
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (
+            [WRONG, *[OTHERWISE] * 6, WRONG],
+            "the signature is right: a made-up secret is refused in other words (errno 8)",
+        ),
+        ([WRONG, *[OTHERWISE] * 6, EMPTY], "so the refusal was no matter of the signature"),
+        ([WRONG, OTHERWISE, http("<html>")], "what it comes from could not be found out: "),
+    ],
+)
+def test_a_refusal_of_another_kind(workorder: Workorder, answers: list[bytes], said: str) -> None:
+    """A refusal that has to do with something else is not taken for one of the signature."""
+    with elsewhere(serving(*answers)) as wire:
+        checked = examined(workorder, "--base-url", wire.url)
+    assert checked["signature"][0] is False
+    assert "no permission" in checked["signature"][1]
+    assert said in checked["signature"][1]
+
+
+@pytest.mark.parametrize(
+    "pasted", ["/workorder/api/ticket", "/workorder/api/ticket/list_tickets", "/workorder/api/ticket/"]
+)
+def test_a_base_url_with_an_endpoint(workorder: Workorder, sandbox: Sandbox, pasted: str) -> None:
+    """The path of an endpoint in the base URL is told, with the URL to set."""
+    checked = examined(workorder, "--base-url", f"{sandbox.url}{pasted}")
+    assert checked["WORKORDER_BASE_URL"] == (
+        False,
+        f"{sandbox.url}{pasted}; cut off the endpoint's path: {sandbox.url}",
+    )
+    assert [checked[name][0] for name in STEPS] == [None] * 5
+
+
+def test_a_proxy_of_the_environment(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy is what is connected to, which is told without its password; without one there is no word of it."""
+    assert "proxy" not in examined(workorder, "--base-url", "http://127.0.0.1:1")["connection"][1]
+    with elsewhere(serving(http("<html>", "403 Forbidden"))) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//user:hunter-2@"))
+        ran = workorder("doctor", "--base-url", "http://workorder.example")
+        assert proxy.requests[0].startswith(b"POST http://workorder.example/")
+    assert "takes connections; it is the proxy of this command line, and a program of your own uses it only" in ran.out
+    assert "hunter-2" not in ran.out + ran.err
 
 
 def test_an_answer_that_fails_later(workorder: Workorder) -> None:

@@ -24,7 +24,8 @@ def doctor(
 ) -> int:
     """Check the configuration, the network, the clock and the signature, and say what to do.
 
-    Sends two requests that change nothing: one without a signature, and one for a list of one ticket.
+    Sends two requests that change nothing: one without a signature, and one for a list of one ticket. Where the
+    signature is refused, up to eight more such lists are asked for, each with one thing changed, to find out why.
     """
     environ = connection.environment()
     return run(_report(environ, connection.options(environ), as_json=json))
