@@ -185,6 +185,8 @@ def test_pairs_that_are_values_are_not_cut() -> None:
     request = SigningInput("POST", LIST, (("q", "x&a"),), (b'{"b":"2&a=1"}',))
     sign = SchemeSigner("demo", SECRET, "hmac-sha1:{sorted(c=3&{body_pairs}&{query})}").sign(request)["Sign"]
     assert sign == hmac.digest(SECRET.encode(), b"b=2&a=1&c=3&q=x&a", "sha1").hex()
+    sign = SchemeSigner("demo", SECRET, "hmac-sha1:{glued(c=3&{body_pairs}&{query}&d)}").sign(request)["Sign"]
+    assert sign == hmac.digest(SECRET.encode(), b"b2&a=1c3dqx&a", "sha1").hex()
 
 
 def test_timestamp_is_the_header() -> None:

@@ -56,7 +56,7 @@ class HomeMade:
     name: str
     kind: str
     unit: str
-    sign: Callable[[Sent], str]
+    sign: Callable[..., str]
 
 
 def hexed(digest: str, text: str) -> str:
@@ -97,10 +97,17 @@ def python(sent: Sent) -> str:
     return json.dumps(sent.fields, sort_keys=True)
 
 
+def _taobao(sent: Sent, fields: list[str]) -> str:
+    """Return the MD5 of the secret around sorted keys and values, with nothing between them."""
+    every = sorted([*fields, f"app_id={sent.app}", f"timestamp={sent.ts}"])
+    text = "".join(one.replace("=", "", 1) for one in every)
+    return hexed("md5", f"{sent.secret}{text}{sent.secret}").upper()
+
+
 ALL: list[HomeMade] = []
 
 
-def _add(name: str, sign: Callable[[Sent], str], kind: str = "bare", unit: str = "s") -> None:
+def _add(name: str, sign: Callable[..., str], kind: str = "bare", unit: str = "s") -> None:
     ALL.append(HomeMade(name, kind, unit, sign))
 
 
@@ -252,6 +259,8 @@ def _whole() -> None:
         ),
         "get",
     )
+    _add("taobao over a post", lambda r: _taobao(r, pairs(r.fields)), "post")
+    _add("taobao over a get", lambda r: _taobao(r, r.query.split("&")), "get")
     _add(
         "query merged with secret",
         lambda r: hexed(

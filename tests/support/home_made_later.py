@@ -4,12 +4,12 @@ import base64
 import json
 from collections.abc import Callable
 
-from tests.support.home_made import HomeMade, Sent, b64, b64url, compact, hexed, mac, pairs, python
+from tests.support.home_made import HomeMade, b64, b64url, compact, hexed, mac, pairs, python
 
 ALL: list[HomeMade] = []
 
 
-def _add(name: str, kind: str, unit: str, sign: Callable[[Sent], str]) -> None:
+def _add(name: str, kind: str, unit: str, sign: Callable[..., str]) -> None:
     ALL.append(HomeMade(name, kind, unit, sign))
 
 

@@ -97,9 +97,10 @@ _STYLES: "tuple[_Style, ...]" = (
     ("APPID", "TIMESTAMP", ("METHOD",), ("PATH",), "QUERY", ("BODY",)),
 )
 _Style: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], str, tuple[str, ...]]
+# Beside those of a style, its name of a digest of the body.
 _BODY_NAMES = {
-    "{body_md5}": ("BodyMd5", "bodyMd5", "body_md5", "bodymd5", "content_md5", "contentMd5"),
-    "{body_sha256}": ("BodySha256", "bodySha256", "body_sha256", "bodysha256"),
+    "{body_md5}": ("BodyMd5", "bodyMd5", "body_md5", "bodymd5", "contentMd5", "content_md5", "BODY_MD5"),
+    "{body_sha256}": ("BodySha256", "bodySha256", "body_sha256", "bodysha256", "bodyHash", "body_hash", "BODY_SHA256"),
 }
 
 Turns: TypeAlias = Sequence[tuple[str, str]]
@@ -251,14 +252,17 @@ def _ends(
 
     `names` are what else may stand between the rest and the secret.
     """
-    ends = (*_glued(secret), *(("", f"{name}{secret}") for name in names))
-    yield Job(parts, turns[:3], any_order=any_order, ends=ends)
-    for one in dict.fromkeys(turn[0] for turn in turns if turn[0]):
-        joined = ("", one + secret), (secret + one, ""), (secret + one, one + secret)
-        yield Job(parts, _same([one]), any_order=any_order, ends=joined)
+    more = tuple(("", f"{name}{secret}") for name in names)
+    joined = [(("", one + secret), (secret + one, ""), (secret + one, one + secret)) for one, _ in turns if one]
+    if len(turns) == 1:
+        yield Job(parts, turns, any_order=any_order, ends=(*_glued(secret), *chain(*joined), *more))
+    else:
+        yield Job(parts, turns[:3], any_order=any_order, ends=(*_glued(secret), *more))
+        for turn, ends in zip((turn for turn in turns if turn[0]), joined, strict=True):
+            yield Job(parts, (turn,), any_order=any_order, ends=ends)
     if secret == SECRET:
         # An HMAC that has the secret in its text as well, as WeChat's.
-        within = (("", ""), *ends[3:5])
+        within = (("", ""), *more[:2])
         yield Job(parts, turns, key=SECRET, any_order=any_order, ends=within)
 
 
@@ -303,7 +307,7 @@ def _request_pairs(seen: Seen, style: _Style, equals: str) -> Iterator[tuple[str
             f"{name}{equals}{body}"
             for body in seen.bodies[:_PLAIN_BODIES]
             if body not in seen.empty
-            for name in (*bodies, *_BODY_NAMES.get(body, ()))
+            for name in (*bodies, *([_BODY_NAMES[body][_STYLES.index(style)]] if body in _BODY_NAMES else []))
         ],
     ]
     for chosen in product(*(["", *choice] for choice in choices)):
@@ -326,7 +330,7 @@ def _whole(seen: Seen) -> Iterator[Job]:
             ):
                 for order in _orders(headers, pairs):
                     yield from _ends(order, turns, any_order=False, names=names)
-                for secret in _SECRETS[:_COMMON_SECRETS]:
+                for secret in _SECRETS[:5]:
                     among = sorted((*headers, *pairs, f"{secret}{equals}{SECRET}"))
                     yield Job(tuple(among), turns, any_order=False)
                 if len(pairs) == 1:
@@ -347,13 +351,14 @@ def _merged(seen: Seen) -> Iterator[Job]:
         if not pairs:
             continue
         for headers in _headers("=", product(_APP_IDS, _TIMES)):
-            together = f"{{sorted({'&'.join((*headers, *pairs))})}}"
-            for parts in ((together,), (*headers, *pairs)):
+            named = "&".join((*headers, *pairs))
+            for parts in ((f"{{sorted({named})}}",), (*headers, *pairs)):
                 yield from _ends(parts, turns, names=names)
+            yield from _ends((f"{{glued({named})}}",), _GLUED)
         for style, secret in product(_STYLES, _SECRETS):
-            named = (f"{style[0]}={APP_ID}", f"{style[1]}={TIMESTAMP}", f"{secret}={SECRET}")
-            yield Job((f"{{sorted({'&'.join((*named, *pairs))})}}",))
-            yield Job((f"{{sorted({'&'.join((*named[1:], *pairs))})}}",))
+            among = (f"{style[0]}={APP_ID}", f"{style[1]}={TIMESTAMP}", f"{secret}={SECRET}")
+            yield Job((f"{{sorted({'&'.join((*among, *pairs))})}}",))
+            yield Job((f"{{sorted({'&'.join((*among[1:], *pairs))})}}",))
 
 
 def _inner(digest: str) -> tuple[str, ...]:

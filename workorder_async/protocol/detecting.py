@@ -248,5 +248,5 @@ def _distinct(schemes: Iterable[Scheme]) -> list[Scheme]:
 
 def _effort(scheme: Scheme) -> tuple[int, int, int]:
     """Return how much there is to a scheme. Pairs of a request that others stand among are sorted, as a rule."""
-    merged = scheme.text.count("{sorted(")
+    merged = scheme.text.count("{sorted(") + scheme.text.count("{glued(")
     return scheme.text.count("(") - merged, scheme.text.count("{") - 2 * merged, len(scheme.text)

@@ -20,7 +20,8 @@ TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} 
              after each comma and colon, with _ascii other characters as \uXXXX (json.dumps of Python, with sort_keys,
              writes {body_sorted_spaced_ascii}); {body_pairs} is k=v of its fields, sorted and joined by &;
              {md5(TEMPLATE)} {MD5(TEMPLATE)} {md5_base64(TEMPLATE)}, and so for each digest, is the digest of what is
-             inside; {sorted(a={app_id}&{query}&{body_pairs})} sorts what stands between & by its keys;
+             inside; {sorted(a={app_id}&{query}&{body_pairs})} sorts what stands between & by its keys, and {glued(...)}
+             does so and leaves out each & and =;
              {{ and }} are literal braces, \n is a line feed, \t a tab and \\ a backslash
 
 `detecting.py` finds the scheme of a host from one request that it accepted.
@@ -139,7 +140,8 @@ class Scheme:
 
     def signature(self, request: SigningInput, *, app_id: str, secret: str | Secret, timestamp: str) -> str:
         """Return the `Sign` header; `timestamp` is the header's text, `request.timestamp_ms` is not read."""
-        signed = Signed(request, app_id, timestamp, Secret(secret))
+        secret = Secret(secret)
+        signed = Signed(request, app_id, timestamp, secret)
         hasher = (
             hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
             if self.keyed

@@ -5,6 +5,7 @@ r"""Templates of the scheme language: text with placeholders and calls, read str
     {md5(...)} {MD5(...)} {md5_base64(...)}   the digest of what is inside, as hex, HEX or base64; so for each digest
     {sorted(a=1&{query}&{body_pairs})}        what stands between the &, sorted by its keys and joined by & again;
                                               pairs of the query and of the body are sorted in among them
+    {glued(a=1&{query}&{body_pairs})}         the same without any & and =, so that k=v becomes kv
 """
 
 import base64
@@ -128,7 +129,7 @@ _WRITTEN: Mapping[str, Callable[[bytes], bytes]] = {
     **{digest.upper(): lambda found: found.hex().upper().encode() for digest in DIGESTS},
     **{f"{digest}_base64": base64.b64encode for digest in DIGESTS},
 }
-CALLS = (*_WRITTEN, "sorted")
+CALLS = (*_WRITTEN, "sorted", "glued")
 
 
 def _hashed(digest: str, pieces: Iterable[bytes]) -> bytes:
@@ -144,9 +145,10 @@ class _Call:
     inside: "tuple[_Node, ...]"
 
     def text(self, signed: Signed) -> bytes:
-        if self.name == "sorted":
-            pairs: list[bytes] = sorted(self._pairs(signed), key=_key_and_value)
-            return b"&".join(pairs)
+        if self.name in ("sorted", "glued"):
+            pairs = sorted(map(_key_and_value, self._pairs(signed)))
+            between, equals = (b"&", b"=") if self.name == "sorted" else (b"", b"")
+            return between.join(key + (equals and sign) + value for key, sign, value in pairs)
         digest = self.name.removesuffix("_base64").lower()
         return _WRITTEN[self.name](_hashed(digest, _render(self.inside, signed)))
 
@@ -163,9 +165,8 @@ class _Call:
             yield from pairs(signed) if pairs else (b"".join(_render(alone, signed)),)
 
 
-def _key_and_value(pair: bytes) -> tuple[bytes, bytes]:
-    key, _, value = pair.partition(b"=")
-    return key, value
+def _key_and_value(pair: bytes) -> tuple[bytes, bytes, bytes]:
+    return pair.partition(b"=")
 
 
 # Literal text, the name of a placeholder, or a call.

@@ -112,7 +112,11 @@ def _entry(timestamp: str, body: str) -> dict[str, object]:
 
 def test_a_har_file_is_taken(workorder: Workorder, tmp_path: Path) -> None:
     """The requests of a HAR file that have the three headers are taken, and the line must fit them all."""
-    page = {"method": "GET", "url": "https://platform.example.com/", "headers": [{"name": "Sign", "value": "x"}]}
+    page: dict[str, object] = {
+        "method": "GET",
+        "url": "https://platform.example.com/",
+        "headers": [{"name": "Sign", "value": "x"}],
+    }
     har = tmp_path / "saved.har"
     har.write_text(_har(page, _entry("1700000000", BODY), _entry("1700000001", "{}")), "utf-8")
     ran = workorder("sign", "detect", "--curl", har)
