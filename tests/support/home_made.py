@@ -339,6 +339,8 @@ def _nested() -> None:
     _add("md5 (app secret) ts", lambda r: hexed("md5", hexed("md5", r.app + r.secret) + r.ts))
     _add("md5 (ts) secret", lambda r: hexed("md5", hexed("md5", r.app + r.ts) + r.secret))
     _add("sha1 ts (secret app)", lambda r: hexed("sha1", r.ts + hexed("sha1", r.secret + r.app)))
+    _add("md5 of each", lambda r: hexed("md5", hexed("md5", r.secret) + hexed("md5", r.ts)))
+    _add("md5 of two", lambda r: hexed("sha1", f"{hexed('md5', r.app)}&{r.ts}&{hexed('md5', r.secret)}"))
     _add("sm3 sm3", lambda r: hexed("sm3", hexed("sm3", r.app + r.ts + r.secret)))
     _add("body in md5 in md5", lambda r: hexed("md5", hexed("md5", r.body + r.ts) + r.secret), "post")
     _add(

@@ -390,6 +390,9 @@ def _nested(seen: Seen, digest: str) -> Iterator[Job]:
             for secret in _SECRETS:
                 yield Job((*pairs, f"{secret}={SECRET}"), _same("&"), nest=call)
                 yield Job((*pairs, f"{secret}={digested}"), _same("&"))
+        for parts in ((APP_ID, TIMESTAMP, SECRET), (TIMESTAMP, SECRET), (APP_ID, SECRET)):
+            for each in product(*((part, f"{{{call}({part})}}") for part in parts)):
+                yield Job(each, _COMMON)
     partly = [call for call in calls if call not in ("sha1", "SHA1", "SHA256") or call.lower() == digest]
     yield from _partly(seen, partly, bodies)
 

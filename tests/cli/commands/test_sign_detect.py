@@ -130,7 +130,7 @@ def test_requests_that_were_signed_otherwise(workorder: Workorder, tmp_path: Pat
     (tmp_path / "saved.har").write_text(_har(_entry("1700000000", BODY), other), "utf-8")
     ran = workorder("sign", "detect", "--curl", tmp_path / "saved.har")
     assert (ran.code, ran.out) == (1, "")
-    assert "1 schemes fit the first request, and none fits all 2" in ran.err
+    assert "no scheme fits all 2 requests; these fit the first one:" in ran.err
     assert FOUND in ran.err
 
 

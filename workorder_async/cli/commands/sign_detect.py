@@ -86,7 +86,7 @@ async def _report(requests: Sequence[Accepted], secret: Secret, *, whole: bool) 
         if found.deciding and (len(schemes) > 1 or len(requests) == 1):
             note(f"to be sure, put further requests into the file for --curl: {'; '.join(found.deciding)}")
     elif found.schemes:
-        note(f"workorder: {len(found.schemes)} schemes fit the first request, and none fits all {len(requests)}:")
+        note(f"workorder: no scheme fits all {len(requests)} requests; these fit the first one:")
         for scheme in found.schemes:
             note(f"  {scheme}")
     else:
