@@ -22,7 +22,7 @@ _WORDS: Final = (
     (r"\bthis library\b", "this program"),
     (r", or leave it by `contextlib\.aclosing` where it was yours and left by `break`", ""),
     (r"; pass another with file_name=", "; rename the file"),
-    (r"\bbase_url\b", "the base URL"),
+    (r"^base_url\b", "the base URL"),
     (r"^app_id\b", "the AppId"),
     (r"^app_secret\b", "the secret"),
     (r"; for SOCKS bring a session= with such a connector", "; SOCKS is not spoken here"),

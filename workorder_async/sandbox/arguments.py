@@ -30,8 +30,8 @@ def check_offset(name: str, value: object) -> None:
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
-    """Accept one of these."""
-    if value not in choices:
+    """Accept one of these; a code is not the member that equals it."""
+    if not any(value == choice and isinstance(value, type(choice)) for choice in choices):
         raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(map(str, choices))}")
 
 

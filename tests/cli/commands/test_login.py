@@ -77,7 +77,7 @@ def test_what_fails_is_kept_and_told(bare: Workorder, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"base_url": "host"}, "base_url 'host' must be http:// or https://"),
+        ({"base_url": "host"}, "the base URL 'host' must be http:// or https://"),
         ({"scheme": "md5:{app}"}, "unknown placeholder {app}"),
         ({"app_id": "工单"}, "cannot be an HTTP header"),
         ({"secret_command": "false"}, "the command: 'false' told no secret: it ended with 1"),
