@@ -1,0 +1,211 @@
+"""Windows as Arrow record batches: every ticket once, the columns of exports, and what cannot be exact."""
+
+import asyncio
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.engines import SandboxThread
+from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets
+from tests.support.exports import truth
+from workorder_async import (
+    ConfigError,
+    TicketQuery,
+    TicketStatus,
+    WalkDriftError,
+    Window,
+    WorkorderClient,
+)
+from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS
+from workorder_async.exports.sink import Record
+from workorder_async.integrations import arrow_batches as module
+from workorder_async.integrations.arrow_batches import ArrowOptions, OwnLoop, arrow_batches, arrow_schema
+from workorder_async.sandbox import Fault
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxThread]:
+    """Give a sandbox in a thread of its own: these tests have no event loop."""
+    with SandboxThread(tickets=3000) as sandbox:
+        yield sandbox
+
+
+def _planned(sandbox: SandboxThread, query: TicketQuery | None = None, max_tickets: int = 700) -> list[Window]:
+    async def plan() -> list[Window]:
+        async with sandbox.connect() as client:
+            return await client.plan_windows(query or TicketQuery(), max_tickets=max_tickets)
+
+    return asyncio.run(plan())
+
+
+def _rows(batches: Any) -> list[dict[str, object]]:
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+def test_each_ticket_once(sandbox: SandboxThread) -> None:
+    """Windows that are read one by one, from copies by pickle, give together what the list has, cell for cell."""
+    found = []
+    for window in _planned(sandbox):
+        work = pickle.loads(pickle.dumps((window, sandbox.connect, ArrowOptions(batch_rows=300))))
+        batches = list(arrow_batches(*work))
+        assert all(batch.num_rows <= 300 and batch.schema == arrow_schema() for batch in batches)
+        found += _rows(batches)
+
+    async def listed() -> list[dict[str, object]]:
+        async with sandbox.connect() as client:
+            return [_cells(ticket) for ticket in await truth(client)]
+
+    def by_id(row: dict[str, Any]) -> int:
+        return int(row["id"])
+
+    assert sorted(found, key=by_id) == sorted(asyncio.run(listed()), key=by_id)
+
+
+def _cells(row: Record) -> dict[str, object]:
+    return as_read(Path("t.parquet"), cells(row))
+
+
+def test_several_windows_in_one_walk(sandbox: SandboxThread) -> None:
+    """A list of windows is one iterator; none at all is an empty one, for which no client is made."""
+    windows = _planned(sandbox)
+    assert len(windows) > 3
+    ids = [row["id"] for row in _rows(arrow_batches(windows, sandbox.connect))]
+    assert len(ids) == len(set(ids)) == 3000
+    assert list(arrow_batches([], pytest.fail)) == []
+
+
+@pytest.mark.parametrize("detail", [False, True])
+def test_schema(detail: bool) -> None:
+    """The schema is the table of exports, with the times that Spark reads."""
+    table = DETAIL_COLUMNS if detail else TICKET_COLUMNS
+    found = [(field.name, str(field.type)) for field in arrow_schema(ArrowOptions(detail=detail))]
+    assert found == [(column.name, column.arrow.replace("ms", "us")) for column in table.columns]
+
+
+def test_columns(sandbox: SandboxThread) -> None:
+    """Columns can be chosen, in any order; a time does not need the seconds beside it."""
+    options = ArrowOptions(columns=["created_at", "id"])
+    (batch,) = arrow_batches(_planned(sandbox)[0], sandbox.connect, ArrowOptions(columns=("created_at", "id")))
+    assert batch.schema == arrow_schema(options)
+    assert batch.schema.names == ["created_at", "id"]
+    assert all(time is not None for time in batch.column(0).to_pylist())
+    with pytest.raises(ConfigError, match="there is no column 'flow'; there are id, title"):
+        ArrowOptions(columns=("id", "flow"))
+
+
+def test_detail(sandbox: SandboxThread) -> None:
+    """Full records are read with their own columns."""
+    window = _planned(sandbox, max_tickets=200)[0]
+    options = ArrowOptions(detail=True)
+    rows = _rows(arrow_batches(window, sandbox.connect, options))
+    assert list(rows[0]) == list(DETAIL_COLUMNS.names)
+    assert {row["id"] for row in rows} == {row["id"] for row in _rows(arrow_batches(window, sandbox.connect))}
+
+
+def test_details_that_are_gone(sandbox: SandboxThread) -> None:
+    """A ticket that is refused when its full record is asked for is an error, unless that may be."""
+    window = _planned(sandbox, max_tickets=200)[0]
+    with sandbox.failing(Fault("errno", errno=90404, operation="get_ticket_detail", every=20)):
+        with pytest.raises(WalkDriftError, match=r"tickets were gone .* exact=False"):
+            list(arrow_batches(window, sandbox.connect, ArrowOptions(detail=True)))
+        rows = _rows(arrow_batches(window, sandbox.connect, ArrowOptions(detail=True, exact=False)))
+    assert 0 < len(rows) < 200
+
+
+def test_hostile_cells() -> None:
+    """What Arrow cannot hold is treated as in Parquet."""
+    rows = hostile_tickets()
+    batch = module._batch(rows, ArrowOptions(), arrow_schema())
+    titles = batch.column("title").to_pylist()
+    assert titles[:-1] == [REPLACED.get(name, text) for name, text in HOSTILE.items()]
+    detail = module._batch([full_ticket()], ArrowOptions(detail=True), arrow_schema(ArrowOptions(detail=True)))
+    assert detail.to_pylist() == [_cells(full_ticket())]
+
+
+def test_what_is_not_exact(sandbox: SandboxThread) -> None:
+    """A filter on something that people change is no exact window; the error says so, and what helps."""
+    (window,) = _planned(sandbox, TicketQuery(status=TicketStatus.PROCESSING), max_tickets=5000)
+    with pytest.raises(WalkDriftError, match=r"verify=True settles it; .* exact=False") as caught:
+        list(arrow_batches(window, sandbox.connect))
+    assert caught.value.report is not None
+    for options in (ArrowOptions(verify=True), ArrowOptions(exact=False)):
+        assert len(_rows(arrow_batches(window, sandbox.connect, options))) == caught.value.report.tickets
+
+
+async def test_where_a_loop_runs(sandbox: SandboxThread) -> None:
+    """A caller may have a loop of its own, as a notebook has."""
+    async with sandbox.connect() as client:
+        windows = await client.plan_windows(max_tickets=700)
+    assert sum(batch.num_rows for batch in arrow_batches(windows, sandbox.connect)) == 3000
+
+
+def test_a_slow_caller(sandbox: SandboxThread) -> None:
+    """Requests go on while a batch is used: no attempt runs into its time limit."""
+    connect = partial(sandbox.connect, attempt_timeout=0.3, deadline=0.6)
+    rows = 0
+    for batch in arrow_batches(_planned(sandbox), connect, ArrowOptions(batch_rows=1500)):
+        rows += batch.num_rows
+        time.sleep(0.8)  # longer than a call may take
+    assert rows == 3000
+
+
+def test_left_early(sandbox: SandboxThread) -> None:
+    """An iterator that is closed ends its thread and its requests."""
+    before, batches = _threads(), arrow_batches(_planned(sandbox), sandbox.connect)
+    next(batches)
+    assert _threads() == before + 1
+    batches.close()  # type: ignore[attr-defined]
+    assert _threads() == before
+
+
+def test_interrupted(sandbox: SandboxThread) -> None:
+    """Ctrl-C while a batch is awaited ends what is in flight, and the thread."""
+    before, ended = _threads(), threading.Event()
+
+    async def work() -> None:
+        try:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with OwnLoop() as loop, pytest.raises(KeyboardInterrupt):
+        loop.run(work())
+    assert ended.is_set()
+    assert _threads() == before
+
+
+def _threads() -> int:
+    return sum(thread.name == "workorder-loop" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("windows", [None, "all", TicketQuery(), [TicketQuery()]])
+def test_what_is_no_window(windows: Any) -> None:
+    """What is no window is refused at once."""
+    with pytest.raises(ConfigError, match="windows must be a Window"):
+        arrow_batches(windows, pytest.fail)
+
+
+@pytest.mark.parametrize("option", [{"page_size": 0}, {"concurrency": 0}, {"batch_rows": 0}, {"on_bad_row": "drop"}])
+def test_options_that_cannot_work(option: dict[str, Any]) -> None:
+    """Each is refused by its name."""
+    with pytest.raises(ConfigError, match=next(iter(option))):
+        ArrowOptions(**option)
+
+
+def test_the_environment(sandbox: SandboxThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default client is the environment's; one that lacks a variable says so before anything is sent."""
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    (window,) = _planned(sandbox, max_tickets=5000)
+    assert sum(batch.num_rows for batch in arrow_batches(window)) == 3000
+    monkeypatch.delenv("WORKORDER_APP_SECRET")
+    with pytest.raises(ConfigError, match="WORKORDER_APP_SECRET"):
+        list(arrow_batches(window, WorkorderClient.from_env))

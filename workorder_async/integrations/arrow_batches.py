@@ -1,0 +1,266 @@
+"""Windows of a list as Arrow record batches: the one core under every engine (extra `parquet` has pyarrow).
+
+    for batch in arrow_batches(windows):
+        ...
+
+Windows that `plan_windows` gave own their tickets, so an engine may read them in any process, in any order, and again
+after a crash: together they give each ticket once. The columns are those of exports, with Arrow types that Spark reads.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+
+from attrs import field, frozen
+
+from workorder_async.arguments import as_validator, kind_of, one_of, whole
+from workorder_async.client.client import WorkorderClient
+from workorder_async.errors import ConfigError, WalkDriftError
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Column, Columns, Value
+from workorder_async.exports.details import DetailCounts, Details
+from workorder_async.exports.extras import extra_module
+from workorder_async.exports.sink import Record
+from workorder_async.exports.texts import without_large_numbers, without_surrogates
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.options import WalkOptions
+from workorder_async.walks.windows import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_T = TypeVar("_T")
+
+# Full records are read so many at a time.
+_DETAILS_AT_ONCE: Final = 100
+
+
+@frozen(kw_only=True)
+class ArrowOptions:
+    """How windows are read, and which columns of them; picklable."""
+
+    detail: bool = False
+    """Whether the full record of each ticket is read, one request each."""
+    columns: Sequence[str] = ()
+    """Names of columns to keep, in this order; empty for all of them."""
+    exact: bool = True
+    """Whether a window that is not exact is a `WalkDriftError`."""
+    page_size: int = field(default=100, validator=as_validator(whole))
+    """Tickets to ask for per request."""
+    concurrency: int = field(default=8, validator=as_validator(whole))
+    """Requests in flight at once, at the most."""
+    verify: bool = False
+    """Whether to go over each window until a pass finds nothing new."""
+    on_bad_row: Literal["raise", "skip"] = field(
+        default="raise", validator=as_validator(partial(one_of, words=("raise", "skip")))
+    )
+    """What to do with a ticket that cannot be read: raise a `DecodeError`, or leave it out; that is not exact then."""
+    batch_rows: int = field(default=1000, validator=as_validator(whole))
+    """Rows of a batch, at the most."""
+
+    def __attrs_post_init__(self) -> None:
+        unknown = [name for name in self.columns if name not in self.table.names]
+        if unknown:
+            raise ConfigError(f"there is no column {unknown[0]!r}; there are {', '.join(self.table.names)}")
+
+    @property
+    def table(self) -> Columns:
+        """The columns of the list, or of full records."""
+        return DETAIL_COLUMNS if self.detail else TICKET_COLUMNS
+
+    @property
+    def kept(self) -> tuple[Column, ...]:
+        """The columns of a batch."""
+        found = {column.name: column for column in self.table.columns}
+        return tuple(found[name] for name in self.columns) if self.columns else self.table.columns
+
+    @property
+    def walk(self) -> WalkOptions:
+        """How the list is walked."""
+        return WalkOptions(
+            page_size=self.page_size, concurrency=self.concurrency, verify=self.verify, on_bad_row=self.on_bad_row
+        )
+
+
+_DEFAULTS: Final = ArrowOptions()
+
+
+def arrow_schema(options: ArrowOptions = _DEFAULTS) -> "pa.Schema":
+    """Return the schema of the batches: the columns of exports, times as `timestamp[us, UTC]`.
+
+    Raises `ConfigError` where pyarrow is missing.
+    """
+    arrow = _pyarrow()
+    types = {"int64": arrow.int64(), "bool": arrow.bool_(), "string": arrow.string()}
+    types[TIMESTAMP] = arrow.timestamp("us", "UTC")
+    return arrow.schema([(column.name, types[column.arrow]) for column in options.kept])
+
+
+def arrow_batches(
+    windows: Window | Sequence[Window],
+    connect: Callable[[], WorkorderClient] = WorkorderClient.from_env,
+    options: ArrowOptions = _DEFAULTS,
+) -> "Iterator[pa.RecordBatch]":
+    """Yield the tickets of a window, or of several, as record batches; for callers without an event loop, and with one.
+
+    * `connect` makes the client, which is closed at the end. The default takes the process's environment;
+      `partial(WorkorderClient.from_env, rate=15)` pickles as well as that does.
+    * The requests run in a thread of their own, so they go on while a batch is used. Close the iterator to end them.
+
+    Raises what a walk raises, and `WalkDriftError` at the end of a window that is not exact, unless `options.exact` is
+    False: what came until then is to be thrown away. A cell that Arrow cannot hold is treated as in a Parquet export.
+    Arguments that cannot work are refused at once.
+    """
+    listed = _listed(windows)
+    schema = arrow_schema(options)
+    return _turned(listed, connect, options, schema)
+
+
+def _listed(windows: object) -> list[Window]:
+    listed = [windows] if isinstance(windows, Window) else windows
+    if isinstance(listed, list | tuple) and all(isinstance(one, Window) for one in listed):
+        return list(listed)
+    raise ConfigError(f"windows must be a Window, or a list of those that plan_windows gave, not {kind_of(windows)}")
+
+
+def _turned(
+    windows: list[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
+) -> Iterator[Any]:
+    """Turn the asynchronous batches into plain ones."""
+    if not windows:
+        return
+    with OwnLoop() as loop:
+        batches = _batches(windows, connect, options, schema)
+        try:
+            while (batch := loop.run(_next_of(batches))) is not None:
+                yield batch
+        finally:
+            loop.run(batches.aclose())
+
+
+async def _next_of(batches: AsyncGenerator[Any, None]) -> Any:
+    return await anext(batches, None)
+
+
+async def _batches(
+    windows: list[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
+) -> AsyncGenerator[Any, None]:
+    rows: list[Record] = []
+    async with connect() as client, aclosing(_pages(client, windows, options)) as pages:
+        async for page in pages:
+            rows += page
+            while len(rows) >= options.batch_rows:
+                yield _batch(rows[: options.batch_rows], options, schema)
+                del rows[: options.batch_rows]
+    if rows:
+        yield _batch(rows, options, schema)
+
+
+async def _pages(
+    client: WorkorderClient, windows: list[Window], options: ArrowOptions
+) -> AsyncGenerator[Sequence[Record], None]:
+    """Yield the tickets of windows as their pages come; raise at the end of one that is not exact."""
+    skips = options.on_bad_row == "skip"
+    details = Details(client, None, concurrency=options.concurrency, skips_bad_rows=skips) if options.detail else None
+    counts = DetailCounts()
+    async with client.walk(windows, **options.walk) as walk:
+        while True:
+            try:
+                page = await walk.next_page()
+            except StopAsyncIteration:
+                return
+            if page.ends_window:
+                if options.exact:
+                    _check(walk.report_of(page), page.window, counts)
+            elif details is None:
+                yield walk.decode(page)
+            else:
+                for start in range(0, len(page.ids), _DETAILS_AT_ONCE):
+                    yield await details.read(page.ids[start : start + _DETAILS_AT_ONCE], counts)
+
+
+def _check(report: WalkReport, window: Window | None, counts: DetailCounts) -> None:
+    """Raise where a window is not exact, or its full records are not all there."""
+    reason = "" if report.exact else report.reason
+    if counts.gone_tickets:
+        reason = reason or f"{counts.gone_tickets} tickets were gone when their full records were asked for"
+    elif counts.skipped_rows:
+        reason = reason or f"{counts.skipped_rows} full records could not be read, and were skipped"
+    if reason:
+        start, end = (None, None) if window is None else window.span
+        raise WalkDriftError(
+            f"the window of created time from {start} to {end} is not exact: {reason}; read it again, or take it as it "
+            "is with exact=False",
+            report=report,
+            operation="list_tickets",
+        )
+
+
+def _batch(rows: Sequence[Record], options: ArrowOptions, schema: Any) -> Any:
+    """Make a batch; cells that do not fit are looked for only where Arrow refuses one."""
+    arrow = _pyarrow()
+    cells = [options.table.read(row) for row in rows]
+    try:
+        return _filled(arrow, cells, options, schema)
+    except (OverflowError, UnicodeEncodeError, arrow.ArrowInvalid):
+        cleaned = [without_large_numbers(without_surrogates(row)[0])[0] for row in cells]
+        return _filled(arrow, cleaned, options, schema)
+
+
+def _filled(arrow: Any, cells: list[tuple[Value, ...]], options: ArrowOptions, schema: Any) -> Any:
+    """Fill the arrays; a point in time is made of the seconds, which stand beside its text."""
+    by_name = dict(zip(options.table.names, zip(*cells, strict=True), strict=True))
+    arrays = []
+    for column, kind in zip(options.kept, schema.types, strict=True):
+        values: Sequence[Any] = by_name[column.name]
+        if column.arrow == TIMESTAMP:
+            pairs = zip(by_name[column.field], values, strict=True)
+            values = [None if text is None else seconds * 1_000_000 for seconds, text in pairs]
+        arrays.append(arrow.array(values, kind))
+    return arrow.record_batch(arrays, schema)
+
+
+def _pyarrow() -> Any:
+    return extra_module("pyarrow", "parquet")
+
+
+class OwnLoop:
+    """An event loop in a thread of its own, for code that waits.
+
+    It turns while its user is busy with something else, so no deadline passes unseen, and it works where the user has
+    an event loop, as in a notebook.
+    """
+
+    def __enter__(self) -> Self:
+        loops: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
+        self._thread = Thread(target=self._turn, args=(loops,), name="workorder-loop", daemon=True)
+        self._thread.start()
+        self._loop = loops.get()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    @staticmethod
+    def _turn(loops: "SimpleQueue[asyncio.AbstractEventLoop]") -> None:
+        with asyncio.Runner() as runner:
+            loops.put(runner.get_loop())
+            runner.get_loop().run_forever()
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Wait for a coroutine, and return what it returns; where the wait is interrupted, it is cancelled and ends."""
+        done = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return done.result()
+        finally:
+            if done.cancel():
+                asyncio.run_coroutine_threadsafe(_others_end(), self._loop).result()
+
+
+async def _others_end() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
