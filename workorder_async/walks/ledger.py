@@ -212,7 +212,7 @@ class Ledger:
                 False,
                 f"the total may be capped at {self.high}; {_SETTLES}",
             ),
-            (not _never_changes(query), False, f"{_seen(self.drifts)}, but {_ASSUMED}; {_SETTLES}"),
+            (not never_changes(query), False, f"{_seen(self.drifts)}, but {_ASSUMED}; {_SETTLES}"),
         ):
             if holds:
                 return exact, reason
@@ -226,7 +226,7 @@ def _seen(drifts: int) -> str:
     return "frozen, drift repaired" if drifts else "frozen, no drift"
 
 
-def _never_changes(query: TicketQuery) -> bool:
+def never_changes(query: TicketQuery) -> bool:
     """Tell whether a ticket that does not match now never will: only who created a ticket, and when, is never edited.
 
     Status, types, product lines and the customer's name are changed by people, and back again.

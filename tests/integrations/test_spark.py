@@ -1,0 +1,125 @@
+"""The Spark data source, on a JVM: every ticket once, whatever is killed, at the rate that was asked for."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.support.engines import SandboxThread
+from workorder_async import TicketQuery
+from workorder_async.exports import TICKET_COLUMNS
+from workorder_async.sandbox.seed import FIRST_ID
+
+pytest.importorskip("pyspark")
+
+from pyspark.sql import functions as F  # noqa: N812 # pyright: ignore[reportMissingImports]
+
+from workorder_async.integrations.arrow_batches import ArrowOptions
+from workorder_async.integrations.spark import read_tickets
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(180), pytest.mark.filterwarnings("default")]
+
+NewSandbox = Callable[..., SandboxThread]
+
+
+def _ids(frame: Any) -> list[int]:
+    return sorted(row.id for row in frame.select("id").collect())
+
+
+def _seeded(count: int) -> list[int]:
+    return list(range(FIRST_ID, FIRST_ID + count))
+
+
+def test_fifty_thousand(spark: Any, new_sandbox: NewSandbox) -> None:
+    """All tickets in four partitions, each once, with the columns of exports."""
+    new_sandbox(tickets=50_000)
+    frame = spark.read.format("workorder").option("tasks", 4).load()
+    assert tuple(frame.columns) == TICKET_COLUMNS.names
+    found = frame.select("id", F.spark_partition_id().alias("part"), "created_time", "created_at").cache()
+    assert sorted(row.id for row in found.collect()) == _seeded(50_000)
+    sizes = [row["count"] for row in found.groupBy("part").count().collect()]
+    assert len(sizes) == 4
+    assert max(sizes) < 1.5 * min(sizes)
+    row = found.first()
+    assert row.created_at.astimezone(UTC) == datetime.fromtimestamp(row.created_time, UTC)
+
+
+def test_by_map_in_arrow(spark: Any, new_sandbox: NewSandbox) -> None:
+    """The door for older Spark gives the same rows; windows are planned when the frame is made."""
+    new_sandbox(tickets=3000)
+    frame = read_tickets(spark, TicketQuery(), tasks=3)
+    other = spark.read.format("workorder").load()
+    assert frame.rdd.getNumPartitions() == 3
+    assert frame.schema == other.schema
+    assert sorted(frame.collect(), key=lambda row: row.id) == sorted(other.collect(), key=lambda row: row.id)
+
+
+def test_detail_and_columns(spark: Any, new_sandbox: NewSandbox) -> None:
+    """Full records, and columns in another order."""
+    new_sandbox(tickets=50)
+    frame = spark.read.format("workorder").options(detail="true", columns="assigns, id").load()
+    assert frame.columns == ["assigns", "id"]
+    assert _ids(frame) == _seeded(50)
+    assert all(row.assigns.startswith("[{") for row in frame.collect())
+
+
+def test_fewer_tickets_than_tasks(spark: Any, new_sandbox: NewSandbox) -> None:
+    """There are as many partitions as tasks, some of them empty."""
+    new_sandbox(tickets=2)
+    frame = spark.read.format("workorder").option("tasks", 5).load()
+    assert frame.rdd.getNumPartitions() == 5
+    assert _ids(frame) == _seeded(2)
+
+
+def test_rate(spark: Any, new_sandbox: NewSandbox) -> None:
+    """A rate of the job is split over its tasks: no second has more, and it is made use of."""
+    sandbox = new_sandbox(tickets=3200, rate=10_000)
+    planned = read_tickets(spark, tasks=4, rate=60, options=ArrowOptions(page_size=10))
+    before = len(sandbox.sandbox.granted)
+    assert _ids(planned) == _seeded(3200)
+    times = sandbox.sandbox.granted[before:]
+    assert len(times) >= 320
+    busiest = max(sum(start <= at < start + 1 for at in times) for start in times)
+    assert 45 <= busiest <= 60
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"app_secret": "hidden-5551"}, "option app_secret is refused, .* WORKORDER_APP_SECRET"),
+        ({"WORKORDER_SIGN_SCHEME": "hidden-5551"}, "is refused"),
+        ({"statsu": "closed"}, "there is no option statsu; did you mean status"),
+        ({"status": "processing"}, "can never be known to be exact.*verify=true settles it"),
+        ({"status": "open"}, "option status"),
+        ({"tasks": "0"}, "tasks is 0"),
+        ({"created_start": "2026-11-01"}, "option created_start is '2026-11-01'; .* with its zone"),
+    ],
+)
+def test_refused_when_planned(spark: Any, options: dict[str, str], words: str) -> None:
+    """What cannot work is refused before a task starts, in words; no secret is shown."""
+    with pytest.raises(Exception, match=f"(?s){words}") as caught:
+        spark.read.format("workorder").options(**options).load()
+    assert "hidden-5551" not in str(caught.value)
+
+
+def test_inexact_windows_fail_the_task(spark: Any, new_sandbox: NewSandbox) -> None:
+    """What proves not to be exact fails, unless that is accepted; verified, it is exact."""
+    new_sandbox(tickets=2000, page_size_cap=1)
+    wanted = spark.read.format("workorder").options(status="closed", tasks="2")
+    taken, verified = wanted.option("exact", "false").load(), wanted.option("verify", "true").load()
+    assert _ids(taken) == _ids(verified) != []
+
+
+def test_pushdown(spark: Any, new_sandbox: NewSandbox) -> None:
+    """Filters on created time narrow what is asked for, and the rows stay those of the filter."""
+    sandbox = new_sandbox(tickets=20_000)
+    reader = spark.read.format("workorder")
+    chosen = (F.col("created_time") >= 1_700_000_000) & (F.col("created_time") < 1_701_000_000)
+    whole = _ids(reader.load().where(chosen))
+    before = sandbox.sandbox.requests["list_tickets"]
+    assert _ids(reader.option("pushdown", "true").load().where(chosen)) == whole != []
+    assert sandbox.sandbox.requests["list_tickets"] - before < 30
+    at = (F.col("created_at") >= "2023-11-14T22:13:20Z") & (F.col("created_at") < "2023-11-26T12:00:00Z")
+    before = sandbox.sandbox.requests["list_tickets"]
+    assert _ids(reader.load().where(at)) == _ids(reader.option("pushdown", "false").load().where(at)) != []

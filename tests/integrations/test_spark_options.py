@@ -1,0 +1,134 @@
+"""Options of the Spark data source: how texts are read, what is refused, how windows become tasks."""
+
+import pickle
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.support.engines import SandboxThread
+from workorder_async import ConfigError, TicketQuery, TicketStatus, TicketType
+from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches
+from workorder_async.integrations.spark_options import SparkRead
+
+ALL = {
+    "status": "已关闭",
+    "type": "feature request",
+    "created_start": "1690000000",
+    "created_end": "2023-11-15T00:00:00+08:00",
+    "creator_id": "38361",
+    "customer_organization_name": "示例客户",
+    "product_group_id": "3, 5",
+    "sub_type": "11",
+    "second_subtype": "111",
+    "tasks": "7",
+    "rate": "10.5",
+    "max_tickets": "900",
+    "pushdown": "true",
+    "detail": "True",
+    "columns": "id, title",
+    "exact": "false",
+    "page_size": "50",
+    "concurrency": "2",
+    "verify": "false",
+    "on_bad_row": "skip",
+    "batch_rows": "10",
+}
+
+
+def test_every_option() -> None:
+    """Each is read as what it means, whatever its case; the whole pickles."""
+    read = SparkRead.of({name.upper(): text for name, text in ALL.items()})
+    assert read == SparkRead(
+        query=TicketQuery(
+            status=TicketStatus.CLOSED,
+            type=TicketType.FEATURE_REQUEST,
+            created_start=1_690_000_000,
+            created_end=datetime(2023, 11, 14, 16, tzinfo=UTC),
+            creator_id=38361,
+            customer_organization_name="示例客户",
+            product_group_id=(3, 5),
+            sub_type=11,
+            second_subtype=111,
+        ),
+        tasks=7,
+        rate=10.5,
+        max_tickets=900,
+        pushdown=True,
+        arrow=ArrowOptions(
+            detail=True,
+            columns=("id", "title"),
+            exact=False,
+            page_size=50,
+            concurrency=2,
+            on_bad_row="skip",
+            batch_rows=10,
+        ),
+    )
+    assert pickle.loads(pickle.dumps(read)) == read
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tasks": "four"}, "option tasks is 'four'; it must be a whole number"),
+        ({"tasks": "0"}, "tasks is 0"),
+        ({"rate": "fast"}, "option rate is 'fast'; it must be a number"),
+        ({"rate": "nan"}, "rate is nan"),
+        ({"rate": "0"}, "rate is 0"),
+        ({"detail": "yes"}, "option detail is 'yes'; it must be true or false"),
+        ({"created_end": "yesterday"}, "option created_end is 'yesterday'"),
+        ({"created_end": "2026-11-01T00:00:00"}, "with its zone"),
+        ({"created_start": "20", "created_end": "10"}, r"option created_start .* is after option created_end"),
+        ({"status": "open"}, "option status"),
+        ({"columns": "id,flow"}, "there is no column 'flow'"),
+        ({"page_sise": "5"}, "there is no option page_sise; did you mean page_size"),
+        ({"path": "/x"}, "there is no option path; there are created_start"),
+        *(
+            ({name: "hidden"}, f"option {name} is refused")
+            for name in ("app_secret", "BASE_URL", "appId", "sign_scheme")
+        ),
+        ({"workorder_app_id": "hidden"}, "WORKORDER_BASE_URL, WORKORDER_APP_ID"),
+    ],
+)
+def test_what_is_refused(options: dict[str, str], words: str) -> None:
+    """The error names the option and the mend."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        SparkRead.of(options)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["status", "type", "sub_type", "product_group_id", "customer_organization_name"])
+def test_what_can_never_be_exact(name: str) -> None:
+    """Such a query is refused, unless it is verified or may be inexact; others are not."""
+    options = {name: ALL[name]}
+    with pytest.raises(ConfigError, match="verify=true settles it"):
+        SparkRead.of(options)
+    assert SparkRead.of({**options, "verify": "true"}).query == SparkRead.of({**options, "exact": "false"}).query
+    assert SparkRead.of({"creator_id": "5", "created_start": "1700000000"}).arrow.exact
+
+
+def test_narrowed() -> None:
+    """Bounds are a second wider than the filter, and never wider than the options; a status keeps the read exact."""
+    read = SparkRead.of({"created_start": "1000", "created_end": "5000"})
+    assert read.narrowed(2000, 3000, None).query == TicketQuery(created_start=1999, created_end=3001)
+    assert read.narrowed(0, 9000, None).query == read.query
+    assert read.narrowed(9000, 100, 3).query == TicketQuery(created_start=8999, created_end=8999)
+    assert SparkRead().narrowed(None, None, 3).query == TicketQuery()
+    for options in ({"verify": "true"}, {"exact": "false"}):
+        assert SparkRead.of(options).narrowed(None, None, 3).query == TicketQuery(status=3)
+        status = SparkRead.of({**options, "status": "4"})
+        assert status.narrowed(None, None, 3).query == status.query
+
+
+@pytest.mark.parametrize("tasks", [1, 3, 40])
+def test_plan(tasks: int) -> None:
+    """There are as many groups as tasks, of about the same weight; together they own each ticket once."""
+    with SandboxThread(tickets=3000) as sandbox:
+        groups = SparkRead(tasks=tasks).plan(sandbox.connect)
+        ids = [
+            id for group in groups for batch in arrow_batches(group, sandbox.connect) for id in batch["id"].to_pylist()
+        ]
+    assert len(groups) == tasks
+    assert len(ids) == len(set(ids)) == 3000
+    weights = [sum(window.total for window in group) for group in groups]
+    assert tasks > 30 or max(weights) < 1.3 * 3000 / tasks

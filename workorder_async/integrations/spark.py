@@ -1,0 +1,129 @@
+"""Tickets as a data source of Spark, and Spark frames of mutations (extra `spark`: PySpark 4 and pyarrow).
+
+    spark.dataSource.register(WorkorderDataSource)
+    tickets = spark.read.format("workorder").option("created_start", "2026-11-01T00:00:00+08:00").load()
+
+One process of ours reads tens of thousands of tickets a second: Spark is for where the data has to land, and for what
+runs a job again when a machine dies. The connection comes from the environment of the driver and of each executor
+(WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET, WORKORDER_SIGN_SCHEME), never from options. Executors need
+this package and Python 3.11 or newer. Every action reads the API again: `cache` a frame, or write it, before it is used
+twice.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+from pyspark.sql.datasource import (  # pyright: ignore[reportMissingImports]
+    DataSource,
+    DataSourceReader,
+    InputPartition,
+)
+
+from workorder_async.client.client import WorkorderClient
+from workorder_async.client.options import ClientOptions
+from workorder_async.errors import ConfigError
+from workorder_async.integrations.spark3 import batches_of, ddl, read_tickets
+from workorder_async.integrations.spark_options import Connect, SparkRead, refuse_secrets
+from workorder_async.models import TicketStatus
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql.types import StructType  # pyright: ignore[reportMissingImports]
+
+__all__ = ["WorkorderDataSource", "read_tickets"]
+
+_FINAL: Final = (TicketStatus.CLOSED.value, TicketStatus.CANCELLED.value)
+# Other bounds say nothing of tickets.
+_SECONDS: Final = range(10**10)
+
+
+class WorkorderDataSource(DataSource):
+    """The data source `workorder`: the tickets of a platform.
+
+    Options for reading, all of them texts:
+
+    * filters: `status`, `type`, `created_start`, `created_end` (seconds since 1970, or a time with its zone),
+      `creator_id`, `customer_organization_name`, `product_group_id` (several with commas between), `sub_type`,
+      `second_subtype`
+    * `tasks` (4): partitions, and so the tasks at once; `rate`: requests of the whole job in a second, of which each
+      task has an equal share; it holds while no more than `tasks` tasks run, so not with speculation
+    * `detail`, `columns`, `verify`, `page_size`, `concurrency`, `on_bad_row`, `batch_rows`: see `ArrowOptions`
+    * `exact` (true): a window that is not exact fails its task; a filter that can never be exact is refused at once
+    * `max_tickets` (5000): about how many tickets a window holds at the most
+    * `pushdown` (false): whether filters of the frame on created time and final statuses narrow what is asked for;
+      needs PySpark 4.1 and `spark.sql.python.filterPushdown.enabled`
+    """
+
+    def __init__(self, options: dict[str, str]) -> None:
+        super().__init__(options)
+        refuse_secrets(options)
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the name of the format."""
+        return "workorder"
+
+    @staticmethod
+    def connect(**options: Unpack[ClientOptions]) -> WorkorderClient:
+        """Make the client of a task; a subclass may add options, such as limits that several processes share."""
+        return WorkorderClient.from_env(**options)
+
+    def schema(self) -> str:
+        """Return the columns: those of exports."""
+        return ddl(SparkRead.of(self.options).arrow)
+
+    def reader(self, schema: "StructType") -> DataSourceReader:
+        """Return what plans and reads. Raises `ConfigError` for options that cannot work."""
+        read = SparkRead.of(self.options)
+        if tuple(schema.fieldNames()) != tuple(column.name for column in read.arrow.kept):
+            raise ConfigError("the schema is that of exports; leave out .schema(...), and choose by the option columns")
+        if not read.pushdown:
+            return _Reader(read, self.connect)
+        if not hasattr(DataSourceReader, "pushFilters"):
+            raise ConfigError("option pushdown needs PySpark 4.1 or newer; leave it out")
+        return _NarrowingReader(read, self.connect)
+
+
+class _Reader(DataSourceReader):
+    """Plans the windows of tasks, and reads those of one."""
+
+    def __init__(self, read: SparkRead, connect: Connect) -> None:
+        self._read = read
+        self._connect = connect
+
+    def partitions(self) -> list[InputPartition]:
+        """Return the windows of each task."""
+        return [InputPartition(group) for group in self._read.plan(self._connect)]
+
+    def read(self, partition: InputPartition) -> "Iterator[pa.RecordBatch]":
+        """Read the windows of one task."""
+        return batches_of(partition.value, self._connect, self._read)
+
+
+class _NarrowingReader(_Reader):
+    """Also lets Spark's filters narrow what is asked for; they are applied to what comes all the same."""
+
+    def pushFilters(self, filters: list[Any]) -> Iterable[Any]:  # noqa: N802 - Spark's name
+        """Take what is useful of the filters, and leave all of them to Spark."""
+        self._read = self._read.narrowed(*_bounds(filters))
+        return filters
+
+
+def _bounds(filters: Iterable[Any]) -> tuple[int | None, int | None, int | None]:
+    """Return the first and the last second that filters leave, and the one final status."""
+    starts: list[int] = []
+    ends: list[int] = []
+    statuses: list[int] = []
+    for one in filters:
+        kind, value = type(one).__name__, getattr(one, "value", None)
+        if getattr(one, "attribute", ()) in (("created_time",), ("created_at",)):
+            at = int(value.timestamp() // 1) if isinstance(value, datetime) and value.tzinfo is not None else value
+            if isinstance(at, int) and at in _SECONDS:
+                if kind in ("EqualTo", "EqualNullSafe", "GreaterThan", "GreaterThanOrEqual"):
+                    starts.append(at)
+                if kind in ("EqualTo", "EqualNullSafe", "LessThan", "LessThanOrEqual"):
+                    ends.append(at)
+        elif getattr(one, "attribute", ()) == ("status",) and kind in ("EqualTo", "EqualNullSafe") and value in _FINAL:
+            statuses.append(value)
+    return max(starts, default=None), min(ends, default=None), statuses[0] if statuses else None
