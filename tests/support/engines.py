@@ -1,10 +1,13 @@
 """A sandbox for code that waits, in a thread of its own, and what engines are compared with."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Self
 
-from workorder_async import Sandbox, WorkorderClient
+from workorder_async import Sandbox, TicketQuery, TicketStatus, WorkorderClient
 from workorder_async.integrations.arrow_batches import OwnLoop
 from workorder_async.sandbox import SANDBOX_ERRNOS, ClientOptions, Fault
 
@@ -32,6 +35,7 @@ class SandboxThread:
         self._loop.__enter__()
         self._loop.run(self.sandbox.__aenter__())
         self.environment = self.sandbox.environment
+        self.port = int(self.sandbox.url.rpartition(":")[2])
         self.connect = Connect(self.environment)
         return self
 
@@ -47,3 +51,48 @@ class SandboxThread:
             yield
         finally:
             self.sandbox.faults = ()
+
+    def close_rows(self) -> list[dict[str, Any]]:
+        """Return a close for each pending ticket, as a row of a frame."""
+
+        async def listed() -> list[dict[str, Any]]:
+            async with self.connect() as client:
+                return [
+                    {"id": one.id, "closer_id": 40084, "closer_name": one.creator_name, "solved_time": 1_660_298_580}
+                    async for one in client.iter_tickets(TicketQuery(status=TicketStatus.PENDING))
+                ]
+
+        return sorted(self._loop.run(listed()), key=lambda row: int(row["id"]))
+
+
+def pids_at(port: int) -> list[int]:
+    """Return the processes of Spark's Python, below this one, that are connected to a port of this machine."""
+    peers = set()
+    for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
+        fields = line.split()
+        if int(fields[2].split(":")[1], 16) == port and fields[3] == "01":
+            peers.add(f"socket:[{fields[9]}]")
+    return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has_one_of(pid, peers)]
+
+
+def _has_one_of(pid: int, sockets: set[str]) -> bool:
+    folder = Path(f"/proc/{pid}")
+    # A process may end at any time.
+    with suppress(OSError):
+        if b"pyspark" in (folder / "cmdline").read_bytes() and os.getpid() in _ancestors(pid):
+            return any(os.readlink(one) in sockets for one in (folder / "fd").iterdir())
+    return False
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+        yield pid
+
+
+def once_it_is(what: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until another process has come so far; fail where it does not."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come so far"
+        time.sleep(0.005)

@@ -3,6 +3,10 @@
     spark.dataSource.register(WorkorderDataSource)
     tickets = spark.read.format("workorder").option("created_start", "2026-11-01T00:00:00+08:00").load()
 
+    closes = rows.repartition(4, "id").write.format("workorder").mode("append").option("operation", "close")
+    closes.option("journals", "/mnt/shared/closes").option("tasks", 4).save()
+    read_outcomes(spark, "/mnt/shared/closes").groupBy("state").count().show()
+
 One process of ours reads tens of thousands of tickets a second: Spark is for where the data has to land, and for what
 runs a job again when a machine dies. The connection comes from the environment of the driver and of each executor
 (WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET, WORKORDER_SIGN_SCHEME), never from options. Executors need
@@ -12,26 +16,32 @@ twice.
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from pyspark import TaskContext  # pyright: ignore[reportMissingImports]
 from pyspark.sql.datasource import (  # pyright: ignore[reportMissingImports]
     DataSource,
     DataSourceReader,
+    DataSourceWriter,
     InputPartition,
+    WriterCommitMessage,
 )
 
 from workorder_async.client.client import WorkorderClient
 from workorder_async.client.options import ClientOptions
 from workorder_async.errors import ConfigError
 from workorder_async.integrations.spark3 import batches_of, ddl, read_tickets
+from workorder_async.integrations.spark_closing import OUTCOME_DDL, OUTCOMES, SparkClosing
 from workorder_async.integrations.spark_options import Connect, SparkRead, refuse_secrets
 from workorder_async.models import TicketStatus
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import DataFrame, Row, SparkSession  # pyright: ignore[reportMissingImports]
     from pyspark.sql.types import StructType  # pyright: ignore[reportMissingImports]
 
-__all__ = ["WorkorderDataSource", "read_tickets"]
+__all__ = ["WorkorderDataSource", "read_outcomes", "read_tickets"]
 
 _FINAL: Final = (TicketStatus.CLOSED.value, TicketStatus.CANCELLED.value)
 # Other bounds say nothing of tickets.
@@ -53,6 +63,18 @@ class WorkorderDataSource(DataSource):
     * `max_tickets` (5000): about how many tickets a window holds at the most
     * `pushdown` (false): whether filters of the frame on created time and final statuses narrow what is asked for;
       needs PySpark 4.1 and `spark.sql.python.filterPushdown.enabled`
+
+    Options for writing, with `mode("append")`, of a frame that `repartition(tasks, "id")` made, with the fields of
+    `CloseTicket` as columns (but attachments):
+
+    * `operation`: `close`
+    * `journals`: a folder on a disk that the driver and all executors see, no object storage. Each partition has a
+      journal there: a job that was cut short goes on, and closes nothing twice
+    * `tasks` (4), `rate`: as above; `concurrency` (16): closes under way at once in each task
+
+    A row that is no close fails its task before anything of the task is sent. What the platform refuses does not:
+    `read_outcomes` tells what became of each ticket. Speculation must be off, for two copies of a task would fight for
+    a journal.
     """
 
     def __init__(self, options: dict[str, str]) -> None:
@@ -83,6 +105,14 @@ class WorkorderDataSource(DataSource):
         if not hasattr(DataSourceReader, "pushFilters"):
             raise ConfigError("option pushdown needs PySpark 4.1 or newer; leave it out")
         return _NarrowingReader(read, self.connect)
+
+    def writer(self, schema: "StructType", overwrite: bool) -> DataSourceWriter:
+        """Return what closes tickets. Raises `ConfigError` for options and columns that cannot work."""
+        if overwrite:
+            raise ConfigError('tickets cannot be overwritten: write with .mode("append")')
+        closing = SparkClosing.of(self.options, {one.name: one.dataType.simpleString() for one in schema.fields})
+        closing.begin()
+        return _Writer(closing, self.connect)
 
 
 class _Reader(DataSourceReader):
@@ -127,3 +157,28 @@ def _bounds(filters: Iterable[Any]) -> tuple[int | None, int | None, int | None]
         elif getattr(one, "attribute", ()) == ("status",) and kind in ("EqualTo", "EqualNullSafe") and value in _FINAL:
             statuses.append(value)
     return max(starts, default=None), min(ends, default=None), statuses[0] if statuses else None
+
+
+class _Writer(DataSourceWriter):
+    """Closes the tickets of a task."""
+
+    def __init__(self, closing: SparkClosing, connect: Connect) -> None:
+        self._closing = closing
+        self._connect = connect
+
+    def write(self, iterator: "Iterator[Row]") -> WriterCommitMessage:
+        """Close the tickets of one task."""
+        task = TaskContext.get()
+        # What plans the job does not know the settings; tasks do.
+        if task.getLocalProperty("spark.speculation") == "true":
+            raise ConfigError("spark.speculation is on, and would run a task twice at once; set it to false")
+        self._closing.close(task.partitionId(), (row.asDict() for row in iterator), self._connect)
+        return WriterCommitMessage()
+
+
+def read_outcomes(spark: "SparkSession", journals: "str | Path") -> "DataFrame":
+    """Return what became of each ticket in the last job that closed by this folder: id, state, error and more.
+
+    The states are those of `State`; `skipped` is what an earlier run, or an earlier attempt of the task, had closed.
+    """
+    return spark.read.schema(OUTCOME_DDL).json(f"{Path(journals).absolute().as_uri()}/*.{OUTCOMES}")

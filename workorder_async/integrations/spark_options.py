@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from attrs import evolve, field, frozen
 from attrs.validators import optional
@@ -22,15 +22,15 @@ from workorder_async.models import TicketQuery
 from workorder_async.walks.ledger import never_changes
 from workorder_async.walks.windows import Window
 
-Connect = Callable[..., WorkorderClient]
+Connect: TypeAlias = Callable[..., WorkorderClient]
 """Makes a client of `ClientOptions`, in the driver and in the executors; picklable."""
 
 _SECRET: Final = re.compile("secret|sign|token|password|credential|app_?id|base_?url|workorder_", re.IGNORECASE)
 # So many windows a task: tasks end at about the same time then.
 _WINDOWS_PER_TASK: Final = 4
 _PAGE: Final = 100
-# Requests that leave evenly spaced arrive up to 50 ms nearer to each other than that.
-_RATE_USED: Final = 0.95
+#: The share of a rate that tasks use: requests that leave evenly spaced may arrive some 50 ms nearer to each other.
+RATE_USED: Final = 0.95
 
 
 # What a text may be
@@ -82,8 +82,10 @@ def _wholes(name: str, text: str) -> tuple[int, ...]:
     return tuple(_whole(name, word) for word in _words(name, text))
 
 
-_Parser = Callable[[str, str], object]
-_FILTERS: Final[Mapping[str, _Parser]] = {
+Parser: TypeAlias = Callable[[str, str], object]
+"""Reads an option's text, given its name and that."""
+
+_FILTERS: Final[Mapping[str, Parser]] = {
     "created_start": _moment,
     "created_end": _moment,
     "creator_id": _whole,
@@ -94,7 +96,7 @@ _FILTERS: Final[Mapping[str, _Parser]] = {
     "sub_type": _whole,
     "second_subtype": _whole,
 }
-_ARROW: Final[Mapping[str, _Parser]] = {
+_ARROW: Final[Mapping[str, Parser]] = {
     "detail": _flag,
     "columns": _words,
     "exact": _flag,
@@ -104,7 +106,15 @@ _ARROW: Final[Mapping[str, _Parser]] = {
     "on_bad_row": _text,
     "batch_rows": _whole,
 }
-_READING: Final[Mapping[str, _Parser]] = {"tasks": _whole, "rate": _number, "max_tickets": _whole, "pushdown": _flag}
+_READING: Final[Mapping[str, Parser]] = {"tasks": _whole, "rate": _number, "max_tickets": _whole, "pushdown": _flag}
+#: Options for writing.
+WRITING: Final[Mapping[str, Parser]] = {
+    "operation": _text,
+    "journals": _text,
+    "tasks": _whole,
+    "rate": _number,
+    "concurrency": _whole,
+}
 
 
 def refuse_secrets(options: Mapping[str, str]) -> None:
@@ -117,7 +127,7 @@ def refuse_secrets(options: Mapping[str, str]) -> None:
             )
 
 
-def parsed(options: Mapping[str, str], known: Mapping[str, _Parser]) -> dict[str, Any]:
+def parsed(options: Mapping[str, str], known: Mapping[str, Parser]) -> dict[str, Any]:
     """Return the values of options by their names. Raises `ConfigError` that names the option."""
     refuse_secrets(options)
     values = {}
@@ -174,7 +184,7 @@ class SparkRead:
     @property
     def task_rate(self) -> float | None:
         """Requests of one task in a second, at the most."""
-        return None if self.rate is None else _RATE_USED * self.rate / self.tasks
+        return None if self.rate is None else RATE_USED * self.rate / self.tasks
 
     def narrowed(self, start: int | None, end: int | None, status: int | None) -> "SparkRead":
         """Return the read of only what was created in these seconds, both included, and has this status.

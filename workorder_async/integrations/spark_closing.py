@@ -1,0 +1,233 @@
+"""Closes tickets for one task of Spark: its rows, its journal, its outcomes. Knows nothing of Spark but how it hashes.
+
+A folder that all executors see has for each task a journal, and beside it the outcomes of its last run:
+
+    closing.json                 how many tasks the folder is for, and which job uses it now
+    00003.journal                what was about to be sent, and what became of it
+    00003.outcomes.jsonl         a line for each ticket
+"""
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Final
+
+import orjson
+from attrs import field, frozen
+from attrs.validators import optional
+
+from workorder_async.arguments import above_zero, as_validator, whole
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.outcomes import BatchReport, Outcome
+from workorder_async.durable import InUseError, LockedFile, written_whole
+from workorder_async.errors import ConfigError, JournalError, WorkorderError
+from workorder_async.integrations.arrow_batches import OwnLoop
+from workorder_async.integrations.spark_options import RATE_USED, WRITING, Connect, parsed
+from workorder_async.models import CloseTicket
+
+#: The columns of a frame of closes with the types that Spark may have for each, and whether there must be such a one.
+COLUMNS: Final[Mapping[str, tuple[Sequence[str], bool]]] = {
+    "id": (("bigint",), True),
+    "closer_id": (("bigint", "int"), True),
+    "closer_name": (("string",), True),
+    "solved_time": (("bigint", "int", "timestamp"), True),
+    "detail": (("string",), False),
+    "is_solved": (("boolean",), False),
+}
+#: The columns of outcomes, as Spark writes a schema.
+OUTCOME_DDL: Final = (
+    "id BIGINT, state STRING, error STRING, attempts BIGINT, request_id STRING, seconds DOUBLE, task BIGINT"
+)
+OUTCOMES: Final = "outcomes.jsonl"
+# How long an earlier attempt of a task may take to die, and how often that is asked, in seconds.
+_PATIENCE: Final = 60.0
+_NAP: Final = 0.2
+_HEAD: Final = "closing.json"
+
+
+def _local(instance: object, attribute: object, value: Path) -> None:
+    if re.match(r"[a-z][a-z0-9+.-]*:", str(value), re.IGNORECASE) or not value.is_absolute():
+        raise ConfigError(
+            f"option journals is {str(value)!r}; it must be the full path of a folder on a disk that the driver and "
+            "all executors see, such as /mnt/shared/closes: a journal is locked and synced, as object storage cannot be"
+        )
+
+
+@frozen(kw_only=True)
+class SparkClosing:
+    """How a job closes tickets; picklable. Raises `ConfigError` for what can never work."""
+
+    journals: Path = field(converter=Path, validator=_local)
+    """The folder."""
+    tasks: int = field(default=4, validator=as_validator(whole))
+    """Partitions of the frame, which `repartition(tasks, "id")` made."""
+    rate: float | None = field(default=None, validator=optional(as_validator(above_zero)))
+    """Requests of the whole job in a second, at the most."""
+    concurrency: int = field(default=16, validator=as_validator(whole))
+    """Closes under way at once in each task."""
+    job: str = field(factory=lambda: secrets.token_hex(8))
+    """Tells this job from others that use the folder."""
+
+    @classmethod
+    def of(cls, options: Mapping[str, str], columns: Mapping[str, str]) -> "SparkClosing":
+        """Read the options of the data source and the types of the frame's columns. Raises `ConfigError`."""
+        values = parsed(options, WRITING)
+        if values.pop("operation", None) != "close":
+            raise ConfigError('a frame can close tickets, and nothing else yet: give option("operation", "close")')
+        if "journals" not in values:
+            raise ConfigError(
+                "give option journals, a folder that remembers what was closed, for when the job is cut short"
+            )
+        _check_columns(columns)
+        return cls(**values)
+
+    def begin(self) -> None:
+        """Take the folder for this job, in the driver. Raises `ConfigError` where it belongs to other tasks."""
+        try:
+            self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"option journals: cannot make {str(self.journals)!r}: {error.strerror}") from None
+        found = self._head()
+        if found and found["tasks"] != self.tasks:
+            raise ConfigError(
+                f"the journals in {str(self.journals)!r} are of a job with tasks={found['tasks']}, so a ticket would "
+                "be looked up in another journal; use as many tasks, or another folder"
+            )
+        with written_whole(self.journals / _HEAD) as file:
+            file.write(orjson.dumps({"tasks": self.tasks, "job": self.job}))
+
+    def _head(self) -> dict[str, Any]:
+        try:
+            return dict(orjson.loads((self.journals / _HEAD).read_bytes()))
+        except FileNotFoundError:
+            return {}
+
+    def close(self, task: int, rows: Iterable[Mapping[str, Any]], connect: Connect) -> Counter[str]:
+        """Close the tickets of one task, and return how many ended in each state; for an executor.
+
+        Raises `ConfigError` for a row that cannot be a close, before anything of the task is sent.
+        """
+        if self._head().get("job") != self.job:
+            raise ConfigError(
+                f"{str(self.journals)!r} is not the folder that the driver made, or another job uses it by now: "
+                "journals must be on a disk that the driver and all executors see, for one job at a time"
+            )
+        closes = [self._checked(task, row) for row in rows]
+        report = BatchReport()
+        _wait_until_free(self._journal(task))
+        with OwnLoop() as loop, written_whole(self.journals / f"{task:05}.{OUTCOMES}") as file:
+            for outcome in loop.run(self._carry_out(task, closes, connect, report)):
+                file.write(_line(outcome, task))
+        if report.stopped:
+            raise WorkorderError(f"task {task} of the job stopped before its end: {report.stopped}")
+        return Counter({state.value: count for state, count in report.counts.items()})
+
+    async def _carry_out(
+        self, task: int, closes: list[CloseTicket], connect: Connect, report: BatchReport
+    ) -> list[Outcome]:
+        rate = None if self.rate is None else RATE_USED * self.rate / self.tasks
+        async with connect(rate=rate) as client:
+            # An iterator: a list must be the same at the next run, and a frame often is not.
+            batch = run_batch(
+                client,
+                iter(closes),
+                concurrency=self.concurrency,
+                journal=self._journal(task),
+                name=f"task {task} of {self.tasks}",
+                report=report,
+            )
+            async with aclosing(batch) as outcomes:
+                return [outcome async for outcome in outcomes]
+
+    def _journal(self, task: int) -> Path:
+        return self.journals / f"{task:05}.journal"
+
+    def _checked(self, task: int, row: Mapping[str, Any]) -> CloseTicket:
+        """Make a close of a row. Raises `ConfigError` that names the ticket."""
+        values = {name: value for name, value in row.items() if value is not None}
+        id, solved = values.get("id"), values.get("solved_time")
+        if isinstance(solved, datetime):
+            values["solved_time"] = solved.astimezone()  # Spark gives a time of the worker's own zone
+        try:
+            if missing := [name for name, (_, needed) in COLUMNS.items() if needed and name not in values]:
+                raise ConfigError(f"{missing[0]} is null")
+            close = CloseTicket(**values)
+        except ConfigError as error:
+            raise ConfigError(
+                f"the row of ticket {id} is no close, and nothing of its task was sent: {error}"
+            ) from None
+        if (place := place_of(close.id, self.tasks)) != task:
+            raise ConfigError(
+                f"ticket {id} is in partition {task} and belongs into {place} of {self.tasks}: "
+                f'write frame.repartition({self.tasks}, "id") with option tasks={self.tasks}, so that each ticket has '
+                "one journal, and is read before the first is closed"
+            )
+        return close
+
+
+def _wait_until_free(journal: Path) -> None:
+    """Wait until nobody has the journal: the Python of an executor that was killed lives a few seconds longer.
+
+    Raises `JournalError` where somebody still has it after a minute.
+    """
+    end = monotonic() + _PATIENCE
+    while True:
+        try:
+            LockedFile(journal).close()
+            return
+        except InUseError:
+            if monotonic() > end:
+                raise JournalError(f"the journal {str(journal)!r} is in use by another attempt of this task") from None
+        except (OSError, ValueError) as error:
+            raise JournalError(f"cannot open the journal {str(journal)!r}: {error}") from None
+        sleep(_NAP)
+
+
+def _check_columns(columns: Mapping[str, str]) -> None:
+    """Raise `ConfigError` where the frame's columns are not those of closes."""
+    unknown = [name for name in columns if name not in COLUMNS]
+    missing = [name for name, (_, needed) in COLUMNS.items() if needed and name not in columns]
+    if unknown or missing:
+        wrong = f"has no column {missing[0]}" if missing else f"has a column {unknown[0]}"
+        raise ConfigError(f"the frame {wrong}; select {', '.join(COLUMNS)}, of which the last two may be left out")
+    for name, kind in columns.items():
+        if kind not in COLUMNS[name][0]:
+            raise ConfigError(f"the column {name} is {kind}; cast it to {' or '.join(COLUMNS[name][0])}")
+
+
+def _line(outcome: Outcome, task: int) -> bytes:
+    return orjson.dumps(
+        {
+            "id": outcome.ticket_id,
+            "state": outcome.state.value,
+            "error": None if outcome.error is None else str(outcome.error),
+            "attempts": outcome.attempts,
+            "request_id": outcome.request_id,
+            "seconds": round(outcome.elapsed, 4),
+            "task": task,
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+_MASK: Final = 0xFFFFFFFF
+
+
+def place_of(id: int, tasks: int) -> int:
+    """Return the partition that Spark's `repartition(tasks, "id")` puts a BIGINT into: MurmurHash3 (x86, 32 bits)."""
+    mixed = 42
+    for word in (id & _MASK, (id >> 32) & _MASK):
+        word = word * 0xCC9E2D51 & _MASK  # noqa: PLW2901 - as the algorithm is written
+        word = (word << 15 | word >> 17) * 0x1B873593 & _MASK  # noqa: PLW2901
+        mixed ^= word
+        mixed = ((mixed << 13 | mixed >> 19) & _MASK) * 5 + 0xE6546B64 & _MASK
+    mixed ^= 8  # bytes
+    mixed = (mixed ^ mixed >> 16) * 0x85EBCA6B & _MASK
+    mixed = (mixed ^ mixed >> 13) * 0xC2B2AE35 & _MASK
+    mixed ^= mixed >> 16
+    return (mixed - (mixed >> 31 << 32)) % tasks
