@@ -65,6 +65,18 @@ class SandboxThread:
         return sorted(self._loop.run(listed()), key=lambda row: int(row["id"]))
 
 
+def pids_of(word: str) -> list[int]:
+    """Return the processes below this one that have a word on their command lines."""
+    return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _is_ours(pid, word)]
+
+
+def _is_ours(pid: int, word: str) -> bool:
+    # A process may end at any time.
+    with suppress(OSError):
+        return word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() and os.getpid() in _ancestors(pid)
+    return False
+
+
 def pids_at(port: int) -> list[int]:
     """Return the processes of Spark's Python, below this one, that are connected to a port of this machine."""
     peers = set()
@@ -72,15 +84,12 @@ def pids_at(port: int) -> list[int]:
         fields = line.split()
         if int(fields[2].split(":")[1], 16) == port and fields[3] == "01":
             peers.add(f"socket:[{fields[9]}]")
-    return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has_one_of(pid, peers)]
+    return [pid for pid in pids_of("pyspark") if _has_one_of(pid, peers)]
 
 
 def _has_one_of(pid: int, sockets: set[str]) -> bool:
-    folder = Path(f"/proc/{pid}")
-    # A process may end at any time.
     with suppress(OSError):
-        if b"pyspark" in (folder / "cmdline").read_bytes() and os.getpid() in _ancestors(pid):
-            return any(os.readlink(one) in sockets for one in (folder / "fd").iterdir())
+        return any(os.readlink(one) in sockets for one in Path(f"/proc/{pid}/fd").iterdir())
     return False
 
 
