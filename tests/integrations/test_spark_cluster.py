@@ -94,11 +94,14 @@ def _ended_well(driver: "subprocess.Popen[bytes]", folder: Path) -> bytes:
 
 def test_an_executor_is_killed_while_it_reads(tmp_path: Path) -> None:
     """Its tasks run elsewhere: 50,000 tickets, each once."""
-    with SandboxThread(tickets=50_000, latency=0.02) as sandbox, Cluster(sandbox, tmp_path) as cluster:
-        with cluster.job("read") as driver:
-            once_it_is(lambda: sandbox.sandbox.requests["list_tickets"] >= 200 or driver.poll() is not None, 150)
-            _kill_executor()
-            ids = sorted(map(int, _ended_well(driver, tmp_path).split()))
+    with (
+        SandboxThread(tickets=50_000, latency=0.02) as sandbox,
+        Cluster(sandbox, tmp_path) as cluster,
+        cluster.job("read") as driver,
+    ):
+        once_it_is(lambda: sandbox.sandbox.requests["list_tickets"] >= 200 or driver.poll() is not None, 150)
+        _kill_executor()
+        ids = sorted(map(int, _ended_well(driver, tmp_path).split()))
     assert ids == list(range(FIRST_ID, FIRST_ID + 50_000))
 
 

@@ -179,8 +179,8 @@ class _Writer(DataSourceWriter):
 def read_outcomes(spark: "SparkSession", journals: "str | Path") -> "DataFrame":
     """Return what became of each ticket in the last job that closed by this folder: id, state, error and more.
 
-    The states are those of `State`; `skipped` is what an earlier run, or an earlier attempt of the task, had closed. Each
-    task tells of the rows of its last attempt: a frame that is read anew for it no longer shows what was closed before,
-    so write what is to be closed to a table first.
+    The states are those of `State`; `skipped` is what an earlier run, or an earlier attempt of the task, had closed.
+    Each task tells of the rows of its last attempt: a frame that is read anew for it no longer shows what was closed
+    before, so write what is to be closed to a table first.
     """
     return spark.read.schema(OUTCOME_DDL).json(f"{Path(journals).absolute().as_uri()}/*.{OUTCOMES}")
