@@ -37,7 +37,7 @@ def spark(place: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> It
     with SandboxThread(tickets=1, **place) as sandbox:
         os.environ.update(sandbox.environment)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    os.environ["PYTHONPATH"] = root
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     builder = import_module("pyspark.sql").SparkSession.builder.master("local[4,4]").appName("workorder")
     for name, value in {
         "spark.ui.enabled": "false",

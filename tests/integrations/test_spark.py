@@ -104,8 +104,17 @@ def test_refused_when_planned(spark: Any, options: dict[str, str], words: str) -
 
 
 def test_inexact_windows_fail_the_task(spark: Any, new_sandbox: NewSandbox) -> None:
-    """What proves not to be exact fails, unless that is accepted; verified, it is exact."""
-    new_sandbox(tickets=2000, page_size_cap=1)
+    """A window that proves not to be exact fails its task, with the reason; unless that is accepted."""
+    new_sandbox(tickets=500, date_offset=100)
+    wanted = spark.read.format("workorder").options(tasks="1", page_size="10")
+    with pytest.raises(Exception, match=r"(?s)is not exact: our clock and the server's differ"):
+        wanted.load().count()
+    assert _ids(wanted.option("exact", "false").load()) == _seeded(500)
+
+
+def test_a_filter_that_people_change(spark: Any, new_sandbox: NewSandbox) -> None:
+    """Such a read is exact if it is verified, and comes as it is if that is accepted."""
+    new_sandbox(tickets=2000)
     wanted = spark.read.format("workorder").options(status="closed", tasks="2")
     taken, verified = wanted.option("exact", "false").load(), wanted.option("verify", "true").load()
     assert _ids(taken) == _ids(verified) != []
