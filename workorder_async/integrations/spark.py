@@ -169,6 +169,8 @@ class _Writer(DataSourceWriter):
     def write(self, iterator: "Iterator[Row]") -> WriterCommitMessage:
         """Close the tickets of one task."""
         task = TaskContext.get()
+        if task is None:
+            raise ConfigError("this is for Spark to call, in a task")
         # What plans the job does not know the settings; tasks do.
         if task.getLocalProperty("spark.speculation") == "true":
             raise ConfigError("spark.speculation is on, and would run a task twice at once; set it to false")
