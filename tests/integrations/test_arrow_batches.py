@@ -5,10 +5,10 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +26,7 @@ from workorder_async import (
 from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.sink import Record
 from workorder_async.integrations import arrow_batches as module
-from workorder_async.integrations.arrow_batches import ArrowOptions, OwnLoop, arrow_batches, arrow_schema
+from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches, arrow_schema
 from workorder_async.sandbox import Fault
 
 
@@ -156,29 +156,37 @@ def test_a_slow_caller(sandbox: SandboxThread) -> None:
     assert rows == 3000
 
 
-def test_left_early(sandbox: SandboxThread) -> None:
-    """An iterator that is closed ends its thread and its requests."""
+def test_left_early(sandbox: SandboxThread, caplog: pytest.LogCaptureFixture) -> None:
+    """An iterator that is closed ends its thread and its requests, and nothing is amiss."""
     before, batches = _threads(), arrow_batches(_planned(sandbox), sandbox.connect)
     next(batches)
     assert _threads() == before + 1
     batches.close()  # type: ignore[attr-defined]
     assert _threads() == before
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
-def test_interrupted(sandbox: SandboxThread) -> None:
-    """Ctrl-C while a batch is awaited ends what is in flight, and the thread."""
-    before, ended = _threads(), threading.Event()
+class _Waiting:
+    """A client that is interrupted while it begins."""
 
-    async def work() -> None:
+    ended = False
+
+    async def __aenter__(self) -> None:
         try:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             await asyncio.Event().wait()
         finally:
-            ended.set()
+            _Waiting.ended = True
 
-    with OwnLoop() as loop, pytest.raises(KeyboardInterrupt):
-        loop.run(work())
-    assert ended.is_set()
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+def test_interrupted(sandbox: SandboxThread) -> None:
+    """Ctrl-C while a batch is awaited ends what is in flight, and the thread."""
+    before, connect = _threads(), cast("Callable[[], WorkorderClient]", _Waiting)
+    with pytest.raises(KeyboardInterrupt):
+        list(arrow_batches(Window(TicketQuery()), connect))
+    assert _Waiting.ended
     assert _threads() == before
 
 
