@@ -99,7 +99,7 @@ class Search:
         empty = frozenset(part for part in parts if not self._render(part))
         self._seen = Seen(tuple(body for body in there if body in kinds.values()), empty, whole)
         self._signs = cache(self._hash_or_mac)
-        self.tried = 0
+        self.tried: int = 0
 
     def run(self, wanted: Set[bytes]) -> Generator[tuple[int, int], None, list[Hit]]:
         """Yield how far it is; return the line of each hit and its digest, in the order of the search."""
