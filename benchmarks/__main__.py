@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import batching, decoding, exporting, importing, memory, report, waiting, walking, windows
+from benchmarks import batching, decoding, engines, exporting, importing, memory, report, waiting, walking, windows
 from benchmarks.measuring import Plan, Row
 
 #: Every row, in the order of the table.
@@ -34,9 +34,10 @@ ROWS: Mapping[str, Callable[[Plan], Row]] = {
     "xlsx": exporting.measure_xlsx,
     "export": exporting.measure_export,
     "resume": exporting.measure_resume,
+    "engines": engines.measure,
 }
-#: Those that take minutes, and a gigabyte or more of memory: left out unless asked for.
-HEAVY = frozenset({"million", "windows"})
+#: Those that take minutes, and a gigabyte or more of memory, or a JVM: left out unless asked for.
+HEAVY = frozenset({"million", "windows", "engines"})
 
 
 def main(argv: Sequence[str], rows: Mapping[str, Callable[[Plan], Row]] = ROWS) -> int:

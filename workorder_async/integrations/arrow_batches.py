@@ -234,6 +234,8 @@ class OwnLoop:
     an event loop, as in a notebook.
     """
 
+    _task: asyncio.Task[Any] | None = None
+
     def __enter__(self) -> Self:
         loops: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
         self._thread = Thread(target=self._turn, args=(loops,), name="workorder-loop", daemon=True)
@@ -253,14 +255,18 @@ class OwnLoop:
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Wait for a coroutine, and return what it returns; where the wait is interrupted, it is cancelled and ends."""
-        done = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return done.result()
-        finally:
-            if done.cancel():
-                asyncio.run_coroutine_threadsafe(_others_end(), self._loop).result()
+            return asyncio.run_coroutine_threadsafe(self._known(work), self._loop).result()
+        except BaseException:
+            # A Ctrl-C may come anywhere above: what was begun is known in the loop, not here.
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+            raise
 
+    async def _known(self, work: Coroutine[Any, Any, _T]) -> _T:
+        self._task = asyncio.current_task()
+        return await work
 
-async def _others_end() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    await asyncio.gather(*others, return_exceptions=True)
+    async def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
