@@ -40,13 +40,13 @@ def _run(example: str, sandbox: SandboxThread, folder: Path, *arguments: str) ->
         "DAFT_ANALYTICS_ENABLED": "0",
         "DO_NOT_TRACK": "true",
     }
-    command = [sys.executable, str(ROOT / "examples" / example), *arguments]
+    command = [sys.executable, str(ROOT / "examples" / "engines" / example), *arguments]
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "engines").glob("*.py")), ids=lambda path: path.name)
 def test_each_says_when_not_to_use_it(path: Path) -> None:
     """The head of each example tells what one process does without an engine."""
     head = path.read_text("utf-8").split('"""')[1]

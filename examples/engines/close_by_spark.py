@@ -1,6 +1,6 @@
 """Close tickets by Spark: a million of them, or a few.
 
-    WORKORDER_BASE_URL=... python examples/close_by_spark.py JOURNALS
+    WORKORDER_BASE_URL=... python examples/engines/close_by_spark.py JOURNALS
 
 JOURNALS is a folder on a disk that the driver and all executors see. The same command again goes on where it was cut
 short, and closes nothing twice.

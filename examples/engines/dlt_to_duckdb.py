@@ -1,6 +1,6 @@
 """Tickets into a DuckDB file by dlt, merged by their ids: the same command again brings it up to date.
 
-    WORKORDER_BASE_URL=... python examples/dlt_to_duckdb.py tickets.duckdb [SINCE]
+    WORKORDER_BASE_URL=... python examples/engines/dlt_to_duckdb.py tickets.duckdb [SINCE]
 
 SINCE, in seconds since 1970, reads only what was created since. A ticket that was created before and is closed
 today is not seen then: the API cannot filter by changes, and an incremental load by created time never sees a close.

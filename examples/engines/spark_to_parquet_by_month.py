@@ -1,6 +1,6 @@
 """Tickets to Parquet, partitioned by the month of their creation, by Spark.
 
-    WORKORDER_BASE_URL=... python examples/spark_to_parquet_by_month.py TARGET
+    WORKORDER_BASE_URL=... python examples/engines/spark_to_parquet_by_month.py TARGET
 
 When not to use it: one process reads tens of thousands of tickets a second, and `workorder export tickets.parquet` goes
 on after a crash, without a JVM. Use Spark where the files have to land in its warehouse, or where its cluster runs the

@@ -1,6 +1,6 @@
 """Tickets as a Daft data frame, without a JVM: each of its tasks reads a window of the list.
 
-    WORKORDER_BASE_URL=... python examples/daft_read.py
+    WORKORDER_BASE_URL=... python examples/engines/daft_read.py
 
 When not to use it: one process reads tens of thousands of tickets a second, and `workorder export tickets.parquet` goes
 on after a crash; the local runner of Daft gives up a query of which one window fails. Use it where tickets are joined
