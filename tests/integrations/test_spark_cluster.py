@@ -18,7 +18,7 @@ from workorder_async.sandbox.seed import FIRST_ID
 
 pyspark = pytest.importorskip("pyspark")
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.torture, pytest.mark.engines, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 EXECUTOR = "CoarseGrainedExecutorBackend"
