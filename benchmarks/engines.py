@@ -85,7 +85,8 @@ def _spark(base_url: str) -> Iterator[tuple[Callable[[], Any], float]]:
     }
     began = perf_counter()
     builder = sql.SparkSession.builder.master(f"local[{_TASKS}]").config("spark.ui.enabled", "false")
-    session = builder.config("spark.log.level", "ERROR").getOrCreate()
+    quiet = builder.config("spark.log.level", "ERROR").config("spark.ui.showConsoleProgress", "false")
+    session = quiet.getOrCreate()
     started = perf_counter() - began
     session.dataSource.register(source)
     try:

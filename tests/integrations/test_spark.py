@@ -1,7 +1,9 @@
 """The Spark data source, on a JVM: every ticket once, whatever is killed, at the rate that was asked for."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +45,17 @@ def test_fifty_thousand(spark: Any, new_sandbox: NewSandbox) -> None:
     assert max(sizes) < 1.5 * min(sizes)
     row = found.first()
     assert row.created_at.astimezone(UTC) == datetime.fromtimestamp(row.created_time, UTC)
+
+
+def test_the_lines_of_the_readme(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
+    """They write every ticket to Parquet."""
+    new_sandbox(tickets=700)
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (lines,) = re.findall(r"^```py\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    target = str(tmp_path / "tickets")
+    # A JVM stays in the folder in which it was started.
+    exec(lines.replace('"tickets"', repr(target)), {})
+    assert _ids(spark.read.parquet(target)) == _seeded(700)
 
 
 def test_by_map_in_arrow(spark: Any, new_sandbox: NewSandbox) -> None:
