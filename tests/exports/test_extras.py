@@ -1,5 +1,6 @@
 """exports/extras.py: the line that installs what is missing works where it is read."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,34 @@ def test_in_a_clone_it_is_the_clone_that_is_installed(tmp_path: Path, monkeypatc
     assert extras.install_line("cli") == f"pip install '{clone}[cli]'"
 
 
-def test_an_installed_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it does not run from a clone, pip finds the package by its name."""
+class _Noted:
+    """What pip noted of an installed package."""
+
+    def __init__(self, **noted: str) -> None:
+        self._noted = noted
+
+    def read_text(self, name: str) -> str | None:
+        """Return a file of its metadata."""
+        assert name == "direct_url.json"
+        return json.dumps(self._noted) if self._noted else None
+
+
+def test_where_it_was_installed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that pip installed from a clone names the clone, as long as that is there."""
+    clone = tmp_path / "a clone"
+    clone.mkdir()
     monkeypatch.setattr(extras, "_ROOT", tmp_path)
+    monkeypatch.setattr(extras, "distribution", lambda name: _Noted(url=clone.as_uri()))
+    assert extras.install_line("parquet") == "pip install 'workorder-async[parquet]'"
+    (clone / "pyproject.toml").touch()
+    assert extras.install_line("parquet") == f"pip install '{clone}[parquet]'"
+    monkeypatch.chdir(clone)
+    assert extras.install_line("parquet") == "pip install '.[parquet]'"
+
+
+@pytest.mark.parametrize("noted", [{}, {"url": "https://host.invalid/a.whl"}, {"url": "file:///nowhere/a.whl"}])
+def test_an_installed_package_is_named(noted: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no clone is known, pip finds the package by its name."""
+    monkeypatch.setattr(extras, "_ROOT", tmp_path)
+    monkeypatch.setattr(extras, "distribution", lambda name: _Noted(**noted))
     assert extras.install_line("parquet") == "pip install 'workorder-async[parquet]'"

@@ -102,7 +102,7 @@ def test_rate(spark: Any, new_sandbox: NewSandbox) -> None:
     [
         ({"app_secret": "hidden-5551"}, "option app_secret is refused, .* WORKORDER_APP_SECRET"),
         ({"WORKORDER_SIGN_SCHEME": "hidden-5551"}, "is refused"),
-        ({"statsu": "closed"}, "there is no option statsu; did you mean status"),
+        ({"statsu": "closed"}, "no option 'statsu'; did you mean status"),
         ({"status": "processing"}, "can never be known to be exact.*verify=true settles it"),
         ({"status": "open"}, "option status"),
         ({"tasks": "0"}, "tasks is 0"),

@@ -81,8 +81,8 @@ def test_every_option() -> None:
         ({"created_start": "20", "created_end": "10"}, r"option created_start .* is after option created_end"),
         ({"status": "open"}, "option status"),
         ({"columns": "id,flow"}, "there is no column 'flow'"),
-        ({"page_sise": "5"}, "there is no option page_sise; did you mean page_size"),
-        ({"path": "/x"}, "there is no option path; there are created_start"),
+        ({"page_sise": "5"}, "no option 'page_sise'; did you mean page_size"),
+        ({"path": "/x"}, "no option 'path'; it has created_start"),
         *(
             ({name: "hidden"}, f"option {name} is refused")
             for name in ("app_secret", "BASE_URL", "appId", "sign_scheme")

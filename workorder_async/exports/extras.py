@@ -1,9 +1,13 @@
 """What is imported only where the user installed it, and the line that installs it."""
 
+import json
 import shlex
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from workorder_async.errors import ConfigError
 
@@ -12,13 +16,28 @@ _ROOT: Final = Path(__file__).parents[2]
 
 
 def install_line(extra: str) -> str:
-    """Return the line that installs an extra: of the clone that this runs from, or of the installed package."""
-    project = _ROOT / "pyproject.toml"
-    if not project.is_file():
+    """Return the line that installs an extra: from the clone that this runs from or was installed from, or by name."""
+    clone = _clone()
+    if clone is None:
         return f"pip install 'workorder-async[{extra}]'"
-    here = Path(project.name)
-    where = "." if here.exists() and here.samefile(project) else str(_ROOT)
+    here = Path("pyproject.toml")
+    where = "." if here.exists() and here.samefile(clone / here) else str(clone)
     return f"pip install {shlex.quote(f'{where}[{extra}]')}"
+
+
+def _clone() -> Path | None:
+    """Return the folder of the source, where it is still there."""
+    return next((folder for folder in (_ROOT, _installed_from()) if (folder / "pyproject.toml").is_file()), None)
+
+
+def _installed_from() -> Path:
+    """Return what pip noted of where it installed this from (PEP 610); no folder of a clone if it noted nothing."""
+    try:
+        noted = json.loads(distribution("workorder-async").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return _ROOT
+    url = urlsplit(str(noted.get("url", "")))
+    return Path(url2pathname(url.path)) if url.scheme == "file" else _ROOT
 
 
 def extra_module(name: str, extra: str) -> Any:

@@ -6,14 +6,13 @@ Spark gives options as texts, in plans and on pages that many people see: none o
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 from math import ceil
 from typing import Any, Final, TypeAlias
 
 from attrs import evolve, field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import above_zero, as_validator, whole
+from workorder_async.arguments import above_zero, as_validator, unknown_name, whole
 from workorder_async.client.client import WorkorderClient
 from workorder_async.client.environment import VARIABLES
 from workorder_async.errors import ConfigError
@@ -133,10 +132,8 @@ def parsed(options: Mapping[str, str], known: Mapping[str, Parser]) -> dict[str,
     values = {}
     for given, text in options.items():
         name = given.lower()
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"there is no option {given}; {mend}")
+        if wrong := unknown_name("the data source has no option", [name], known):
+            raise ConfigError(wrong)
         values[name] = known[name](name, text)
     return values
 

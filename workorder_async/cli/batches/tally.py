@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.batches.outcomes import BatchReport, Outcome, State, ticket_id_of
 from workorder_async.cli.batches.complaints import Complaints
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json
 from workorder_async.cli.terminal.output import note, tell, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.errors import WorkorderError
-from workorder_async.models import JSON, CreateTicket, Mutation
+from workorder_async.models import JSON
 
 if TYPE_CHECKING:
     from workorder_async.cli.batches.choosing import Change
@@ -56,7 +56,7 @@ class Tally(BatchReport):
             self.cut_short.append(outcome)
             return
         super().note(outcome)
-        id = _ticket_id(outcome.mutation)
+        id = ticket_id_of(outcome.mutation)
         if outcome.error is not None and outcome.state not in _SUFFIXES:
             self._complaints.add(id, outcome.error)
         self._under_way.pop(id, None)
@@ -77,7 +77,7 @@ class Tally(BatchReport):
         """Note what the batch left: what was cut short is unknown, and what it never began was not sent."""
         self.interrupted = False
         unknown = {id: Outcome(change, State.UNKNOWN) for id, change in self._under_way.items()}
-        unknown |= {_ticket_id(outcome.mutation): outcome for outcome in self.cut_short}
+        unknown |= {ticket_id_of(outcome.mutation): outcome for outcome in self.cut_short}
         if unknown:
             note(f"workorder: cut short; not known to be {self.done}: {', '.join(map(str, sorted(unknown)))}")
         for outcome in unknown.values():
@@ -119,16 +119,11 @@ def counted(report: BatchReport) -> str:
     return ", ".join(f"{count:,} {state.value}" for state in State if (count := report.counts[state]))
 
 
-def _ticket_id(mutation: Mutation) -> int:
-    """Return which ticket a mutation is about; 0 for one that is created."""
-    return 0 if isinstance(mutation, CreateTicket) else mutation.id
-
-
 def row(outcome: Outcome) -> dict[str, JSON]:
     """Return an outcome as a JSON object."""
     facts: dict[str, JSON] = {} if outcome.error is None else as_json(outcome.error)
     return {
-        "id": outcome.ticket_id or _ticket_id(outcome.mutation),
+        "id": outcome.ticket_id or ticket_id_of(outcome.mutation),
         "outcome": outcome.state.value,
         "attempts": outcome.attempts,
         "seconds": round(outcome.elapsed, 3),
