@@ -148,7 +148,7 @@ def test_places_that_are_no_disk(place: str) -> None:
     ("options", "columns", "words"),
     [
         ({"operation": "comment"}, {}, "close tickets, and nothing else"),
-        ({"status": "closed"}, {}, "no option status"),
+        ({"status": "closed"}, {}, "no option 'status'"),
         ({"secret": "x"}, {}, "option secret is refused"),
         ({"tasks": "0"}, {}, "tasks is 0"),
         ({}, {"title": "string"}, "has a column title; select id, closer_id"),
