@@ -1,6 +1,6 @@
 """How many requests are let through in any one second: a true limit, by a window that slides over what was granted."""
 
-import time
+import asyncio
 from collections import deque
 
 from aiohttp import web
@@ -42,7 +42,7 @@ class Limit:
         """Tell whether a request that arrives now is let through, and remember when it was."""
         if self._last is None:
             return True
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if len(self._last) == self._last.maxlen and now - self._last[0] < _SECOND:
             return False
         self._last.append(now)

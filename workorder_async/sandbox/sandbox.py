@@ -235,7 +235,7 @@ class Sandbox:
 
     @property
     def granted(self) -> list[float]:
-        """When each request came that `rate` let through, in seconds of `time.monotonic`; empty without it; a copy."""
+        """When each request came that `rate` let through, by the event loop's clock; empty without `rate`; a copy."""
         return list(self._limit.granted)
 
     @property

@@ -1,6 +1,7 @@
 """One call under way: what it is, how far it has come, where its time goes, and what its failure means."""
 
-from time import perf_counter
+import asyncio
+from collections.abc import Callable
 from typing import TypeAlias
 
 from attrs import Factory, define
@@ -42,11 +43,13 @@ class Call:
     status: int | None = None  # the HTTP status of the last attempt, where it was answered
     spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
     _phase: str = "queue"
-    _since: float = Factory(perf_counter)
+    # The clock that deadlines and pauses are of; of the loop itself, since a call may end after its loop.
+    _clock: Callable[[], float] = Factory(lambda: asyncio.get_running_loop().time)
+    _since: float = Factory(lambda self: self._clock(), takes_self=True)
 
     def turn_to(self, phase: str) -> None:
         """Charge the time since the last turn to the phase that ends."""
-        now = perf_counter()
+        now = self._clock()
         self.spent[self._phase] += now - self._since
         self._phase, self._since = phase, now
 
