@@ -137,7 +137,7 @@ async def test_to_write_to_nobody() -> None:
 
 @virtual_time
 async def test_a_reset_ends_the_wait_of_a_writer() -> None:
-    """Who waits for room to write learns that nobody reads any more."""
+    """Who waits for room to write, and reads nothing either, learns that nobody reads any more."""
 
     async def never_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pause(writer)
@@ -145,6 +145,7 @@ async def test_a_reset_ends_the_wait_of_a_writer() -> None:
         writer.close()
 
     async with connected(never_read) as (_, writer):
+        pause(writer)
         writer.write(b"x" * 1_000_000)
         with pytest.raises(ConnectionResetError):
             await writer.drain()
