@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async.transport.attempt_limit import AttemptLimit
 from workorder_async.transport.deadline import Deadline
 
@@ -14,44 +15,50 @@ async def until_up(timeout: asyncio.Timeout) -> None:
         await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(("deadline", "own", "ends_call"), [(0.02, 60, True), (60, 0.02, False), (0.02, None, True)])
+@pytest.mark.parametrize(("deadline", "own", "ends_call"), [(20, 60, True), (60, 20, False), (20, None, True)])
+@virtual_time
 async def test_the_sooner_limit_fires(deadline: float, own: float | None, ends_call: bool) -> None:
     """Of the call's deadline and the attempt's own time the sooner one ends the attempt, and says which it was."""
     timeout = asyncio.timeout(None)
     limit = AttemptLimit(timeout)
     limit.set(Deadline.after(deadline), own)
-    with pytest.raises(TimeoutError):
-        await until_up(timeout)
+    # Three looks, a hundredth of a second each, and nothing came in.
+    async with taking(20.03):
+        with pytest.raises(TimeoutError):
+            await until_up(timeout)
     assert limit.ends_call == ends_call
 
 
+@virtual_time
 async def test_a_limit_that_is_set_anew() -> None:
     """Only the last one counts, and none once it was cancelled."""
     timeout = asyncio.timeout(None)
     limit = AttemptLimit(timeout)
     async with timeout:
-        limit.set(Deadline.after(0.01))
-        limit.set(Deadline.after(60), 0.02)
+        limit.set(Deadline.after(1))
+        limit.set(Deadline.after(60), 2)
         assert not limit.ends_call
+        await asyncio.sleep(1.5)
         limit.cancel()
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(3600)
 
 
-async def test_bytes_that_come_in_are_waited_for() -> None:
-    """While bytes come in, the time is not up; once none come, it is."""
-    loop = asyncio.get_running_loop()
+@pytest.mark.parametrize(("comes_for", "up_at"), [(0.2, 10.24), (60, 11)])
+@virtual_time
+async def test_bytes_that_come_in_are_waited_for(comes_for: float, up_at: float) -> None:
+    """While bytes come in, the time is not up, for a second at the most; once none come, it is."""
     timeout = asyncio.timeout(None)
     limit = AttemptLimit(timeout)
-    started = loop.time()
 
     async def come_in() -> None:
-        while loop.time() < started + 0.2:
+        await asyncio.sleep(10)
+        while running_loop().time() < 10 + comes_for:
             limit.note(1)
             await asyncio.sleep(0.001)
 
-    limit.set(Deadline.after(0.01))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(come_in())
-        with pytest.raises(TimeoutError):
-            await until_up(timeout)
-    assert loop.time() >= started + 0.2
+    limit.set(Deadline.after(10))
+    coming = asyncio.create_task(come_in())
+    with pytest.raises(TimeoutError):
+        await until_up(timeout)
+    assert running_loop().time() == pytest.approx(up_at, abs=0.015)
+    coming.cancel()

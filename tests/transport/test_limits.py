@@ -3,13 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from itertools import pairwise
-from random import Random
 
 import pytest
 
 from tests.support.turns import FAR, Track, tracked
+from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async.transport.limits import Lane, Limiter, TurnTimeoutError
 
 
@@ -129,20 +127,24 @@ async def test_cancelled_as_the_turn_comes(two: Track) -> None:
     assert not later.done()
 
 
+@virtual_time
 async def test_deadline() -> None:
-    """A call whose turn does not come in time is told so, and keeps no place."""
-    limiter, loop = Limiter(1), asyncio.get_running_loop()
+    """A call whose turn does not come in time is told so at that very time, and keeps no place."""
+    limiter, loop = Limiter(1), running_loop()
     await limiter.start(None, FAR)
-    with pytest.raises(TurnTimeoutError) as caught:
-        await limiter.start(None, loop.time() + 0.02)
+    async with taking(20):
+        with pytest.raises(TurnTimeoutError) as caught:
+            await limiter.start(None, loop.time() + 20)
     assert caught.value.pause == 0
     limiter.end(None)
-    await limiter.start(None, FAR)
+    async with taking(0):
+        await limiter.start(None, FAR)
 
 
+@virtual_time
 async def test_rate() -> None:
     """Starts are as far apart as the rate says, whoever asks, and a pause is not made up for."""
-    limiter, loop = Limiter(10, rate=100), asyncio.get_running_loop()
+    limiter, loop = Limiter(10, rate=4), running_loop()
     times: list[float] = []
 
     async def start() -> None:
@@ -151,39 +153,42 @@ async def test_rate() -> None:
         limiter.end(None)
 
     await asyncio.gather(*(start() for _ in range(4)))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(60)
     await asyncio.gather(*(start() for _ in range(3)))
-    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.0099
+    assert times == [0, 0.25, 0.5, 0.75, 60.75, 61, 61.25]
 
 
+@virtual_time
 async def test_pause() -> None:
     """All wait for the end of a pause; a longer one extends it also for those who wait, a shorter one does nothing."""
-    limiter, loop = Limiter(10, random=Random(1)), asyncio.get_running_loop()
-    began = loop.time()
-    limiter.throttled(began, 0.03)
+    limiter = Limiter(10)
+    limiter.throttled(0, 30)
     waiting = [asyncio.create_task(limiter.start(None, FAR)) for _ in range(3)]
-    await asyncio.sleep(0)
-    limiter.throttled(began, 0.08)
-    limiter.throttled(began, 0.01)
-    assert limiter.stats().paused > 0.05
+    await asyncio.sleep(5)
+    limiter.throttled(0, 80)
+    limiter.throttled(0, 10)
+    assert limiter.stats().paused == 80
+    async with taking(79.9):
+        await asyncio.wait(waiting, timeout=79.9)
+    assert not any(call.done() for call in waiting)
     await asyncio.gather(*waiting)
-    assert 0.079 < loop.time() - began < 1
+    # They are started evenly from then on.
+    assert running_loop().time() == pytest.approx(85)
 
 
+@virtual_time
 async def test_a_pause_beyond_the_deadline_is_told_at_once() -> None:
     """Who cannot wait for the end of a pause is told at once: one that waits already, and one that comes later."""
-    limiter, loop = Limiter(1), asyncio.get_running_loop()
+    limiter, loop = Limiter(1), running_loop()
     await limiter.start(None, FAR)
-    waiting = asyncio.create_task(limiter.start(None, loop.time() + 60))
-    await asyncio.sleep(0)
+    waiting = asyncio.create_task(limiter.start(None, 60))
+    patient = asyncio.create_task(limiter.start(None, 300))
+    await asyncio.sleep(5)
     limiter.throttled(loop.time(), 200)
-    for call in (waiting, asyncio.create_task(limiter.start(None, loop.time() + 60))):
-        with pytest.raises(TurnTimeoutError) as caught:
-            await asyncio.wait_for(call, 1)
-        assert 199 < caught.value.pause <= 200
-    with suppress(asyncio.CancelledError):
-        patient = asyncio.create_task(limiter.start(None, loop.time() + 300))
-        await asyncio.sleep(0)
-        assert not patient.done()
-        patient.cancel()
-        await patient
+    limiter.end(None)
+    async with taking(0):
+        for call in (waiting, asyncio.create_task(limiter.start(None, 60))):
+            with pytest.raises(TurnTimeoutError) as caught:
+                await call
+            assert caught.value.pause == 200
+    assert await patient == 205

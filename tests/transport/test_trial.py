@@ -1,8 +1,7 @@
-"""trial.py, over real sockets: which clock signs, and what is signed again."""
+"""trial.py, over a wire: which clock signs, and what is signed again."""
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any
@@ -11,6 +10,8 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, Wire, http, serving
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     ApiError,
     AuthenticationError,
@@ -20,7 +21,7 @@ from workorder_async import (
     TicketStateError,
     WorkorderClient,
 )
-from workorder_async.sandbox import Fault, Sandbox
+from workorder_async.sandbox import Fault
 
 NOW = 1_700_000_000.0
 COMMENT = CommentTicket(id=1, detail="已处理")
@@ -59,6 +60,7 @@ async def judged(server: Any, use: Callable[[WorkorderClient], Any], **options: 
         return wire, (await asyncio.gather(use(client), return_exceptions=True))[0]
 
 
+@virtual_time
 async def test_our_own_clock_signs() -> None:
     """A Date that is an hour off changes nothing as long as our signatures are accepted."""
     server = judge(0, 300, '{"errno":7}', says=-3600)
@@ -76,6 +78,7 @@ async def test_our_own_clock_signs() -> None:
 @pytest.mark.parametrize(
     ("refusal", "status"), [('{"errno":77}', "200 OK"), ('{"errno":77}', "401 No"), ("<html>", "403 No")]
 )
+@virtual_time
 async def test_a_machine_an_hour_wrong_loses_one_request(refusal: str, status: str) -> None:
     """The first refusal is signed again by the server's clock, and from then on every request is right."""
 
@@ -89,6 +92,7 @@ async def test_a_machine_an_hour_wrong_loses_one_request(refusal: str, status: s
     assert stamps(wire)[1:] == pytest.approx([3600] * 200, abs=1)
 
 
+@virtual_time
 async def test_two_backends_within_tolerance() -> None:
     """Two backends, 200 s behind and ahead, that both accept our time: not one request is lost."""
     answers = [dated(TICKET, ahead) for ahead in (-200, 200) * 10]
@@ -98,6 +102,7 @@ async def test_two_backends_within_tolerance() -> None:
         assert stamps(wire) == [0] * 20
 
 
+@virtual_time
 async def test_a_trial_that_is_refused_is_dropped() -> None:
     """A refusal that the other clock does not heal is raised after one trial, and our own clock goes on signing."""
     refusals = [dated('{"errno":77}', 9000, "401 No")] * 2
@@ -110,6 +115,7 @@ async def test_a_trial_that_is_refused_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("second", ['{"errno":8}', '{"errno":77}', "<html>"])
+@virtual_time
 async def test_a_trial_does_not_hide_the_first_refusal(second: str) -> None:
     """Where the other clock is refused too, whatever the words, the first refusal is what a read ends with."""
     answers = [dated('{"errno":77,"errmsg":"too deep"}', 9000), dated(second, 9000, "401 No"), dated(TICKET, 9000)]
@@ -122,6 +128,7 @@ async def test_a_trial_does_not_hide_the_first_refusal(second: str) -> None:
         assert stamps(wire)[2] == 0
 
 
+@virtual_time
 async def test_a_trial_that_is_lost_is_made_again() -> None:
     """A broken connection amid a trial says nothing of the clock."""
     answers = [dated('{"errno":77}', 3600, "401 No"), dated("<html>", 3600, "502 Bad"), dated(TICKET, 3600)]
@@ -130,6 +137,7 @@ async def test_a_trial_that_is_lost_is_made_again() -> None:
         assert stamps(wire) == pytest.approx([0, 3600, 3600], abs=1)
 
 
+@virtual_time
 async def test_a_clock_that_is_set_right_meanwhile() -> None:
     """A correction that is no longer right is given up in the same way as it was found."""
 
@@ -152,6 +160,7 @@ async def test_a_clock_that_is_set_right_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("errno", [7, 50000])
+@virtual_time
 async def test_an_unknown_errno_is_not_signed_again(errno: int) -> None:
     """A comment that was answered with an unknown errno is sent once, however far the clocks are apart."""
     answers = [dated(f'{{"errno":{errno}}}', 3600), dated(PAGE, 3600)]
@@ -165,6 +174,7 @@ async def test_an_unknown_errno_is_not_signed_again(errno: int) -> None:
 
 
 @pytest.mark.parametrize("probe", ['{"errno":8}', '{"errno":23000}', "<html>", "{"])
+@virtual_time
 async def test_a_read_that_tells_nothing_is_no_proof(probe: str) -> None:
     """A read that is refused in another way, or gets no answer of the platform, does not say that nothing happened."""
     answers = [dated('{"errno":7}', 3600), dated(probe, 3600), dated(DONE, 3600)]
@@ -175,6 +185,7 @@ async def test_a_read_that_tells_nothing_is_no_proof(probe: str) -> None:
         assert len(wire.requests) == 2
 
 
+@virtual_time
 async def test_an_unknown_errno_that_reads_get_too_was_of_the_signature() -> None:
     """A read by the same clock that is refused with the same errno tells that it was the signature."""
     wire, failure = await judged(judge(3600, 300, '{"errno":7}'), lambda client: client.comment_ticket(COMMENT))
@@ -182,6 +193,7 @@ async def test_an_unknown_errno_that_reads_get_too_was_of_the_signature() -> Non
     assert stamps(wire) == pytest.approx([0, 0, 3600], abs=1)
 
 
+@virtual_time
 async def test_an_unknown_errno_without_another_clock() -> None:
     """Where the clocks agree, there is nothing to try, and nothing is asked."""
     async with serving(dated('{"errno":7}', 1)) as wire, make_client(wire.url) as client:
@@ -191,6 +203,7 @@ async def test_an_unknown_errno_without_another_clock() -> None:
 
 
 @pytest.mark.parametrize(("status", "errnos"), [("401 No", {}), ("403 No", {}), ("200 OK", {7: AuthenticationError})])
+@virtual_time
 async def test_a_known_refusal_is_signed_again(status: str, errnos: dict[int, type[ApiError]]) -> None:
     """A mutation whose signature is known to have been refused is signed by the other clock, once."""
     answers = [dated('{"errno":7}', 3600, status), dated(DONE, 3600)]
@@ -200,6 +213,7 @@ async def test_a_known_refusal_is_signed_again(status: str, errnos: dict[int, ty
 
 
 @pytest.mark.parametrize("mutation", [COMMENT, CLOSE])
+@virtual_time
 async def test_a_known_meaning_is_no_refusal_of_the_signature(mutation: CommentTicket | CloseTicket) -> None:
     """An errno that is documented was signed well enough to be told so."""
     async with serving(dated('{"errno":23000}', 3600)) as wire, make_client(wire.url) as client:
@@ -208,6 +222,7 @@ async def test_a_known_meaning_is_no_refusal_of_the_signature(mutation: CommentT
         assert len(wire.requests) == 1
 
 
+@virtual_time
 async def test_a_lost_answer_is_not_signed_again() -> None:
     """A 5xx with the platform's envelope is a lost answer, also where the clocks differ."""
     async with serving(dated('{"errno":7}', 3600, "502 Bad")) as wire, make_client(wire.url) as client:
@@ -216,28 +231,29 @@ async def test_a_lost_answer_is_not_signed_again() -> None:
         assert len(wire.requests) == 1
 
 
+@virtual_time
 async def test_a_lying_date_does_not_stop_a_call() -> None:
     """A Date from another century costs nothing."""
-    now = time.time()
     answers = [
         http(TICKET, Date=date) for date in ("Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "?")
     ]
-    async with serving(*answers) as wire, make_client(wire.url, now=lambda: now) as client:
+    async with serving(*answers) as wire, make_client(wire.url, now=running_loop().wall_clock) as client:
         for _ in range(3):
             await client.get_ticket(1)
         assert len(wire.requests) == 3
 
 
+@virtual_time
 async def test_a_kept_clock_that_is_refused_is_dropped() -> None:
     """Of three backends that all accept our own clock no call is lost for a correction that one stray 401 led to."""
-    async with Sandbox(3, backends=(-200, 0, 200), faults=[Fault("401", times=1)]) as sandbox:
-        async with sandbox.client() as client:
-            for _ in range(60):
-                await client.get_ticket(1001)
+    async with virtual_sandbox(3, backends=(-200, 0, 200), faults=[Fault("401", times=1)]) as (sandbox, client):
+        for _ in range(60):
+            await client.get_ticket(1001)
         # The stray refusal, and the one of the clock that was kept for it.
         assert sandbox.requests.total() == 62
 
 
+@virtual_time
 async def test_our_own_clock_comes_before_another_trial() -> None:
     """Where the kept clock is refused, ours is tried first, and what the answer says only where that is refused too."""
 
@@ -252,6 +268,7 @@ async def test_our_own_clock_comes_before_another_trial() -> None:
         assert stamps(wire) == pytest.approx([0, 3600, 3600, 0, 9000, 9000], abs=1)
 
 
+@virtual_time
 async def test_a_refused_trial_of_a_mutation_is_the_last() -> None:
     """An errno that nobody mapped, to a comment that was signed again, is no proof that nothing happened."""
     refusal = dated('{"errno":7}', 9000)
@@ -265,6 +282,7 @@ async def test_a_refused_trial_of_a_mutation_is_the_last() -> None:
         assert stamps(wire)[2:] == pytest.approx([3600, 3600, 0], abs=1)
 
 
+@virtual_time
 async def test_refusals_that_come_late() -> None:
     """Each is about the clock that signed it, though another call has found a better one meanwhile."""
     found = asyncio.Event()
