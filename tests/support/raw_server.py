@@ -90,6 +90,16 @@ def data(value: object, errno: int = 10000) -> bytes:
     return http(orjson.dumps({"errno": errno, "errmsg": "", "data": value, "request_id": "r1"}))
 
 
+def late(answer: bytes, seconds: float) -> Handler:
+    """Return a step that answers after so many seconds."""
+
+    async def step(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        writer.write(answer)
+
+    return step
+
+
 async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Close a connection without an answer."""
     writer.close()

@@ -1,11 +1,13 @@
-"""session.py, over real sockets: what comes of every way an exchange can go wrong, and that nothing is left."""
+"""session.py, over real sockets: what comes of every way an exchange can go wrong, and that nothing is left.
+
+Where a clock decides, the same in virtual time.
+"""
 
 import asyncio
 import gc
 import logging
 import pickle
 import ssl
-import time
 import warnings
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -16,6 +18,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, http, serving
+from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     CloseTicket,
     CommentTicket,
@@ -33,13 +36,15 @@ from workorder_async import (
     WorkorderClient,
     WorkorderError,
 )
-from workorder_async.transport.limits import Limiter
 
 TICKET = http('{"errno":10000,"errmsg":"OK","data":{"id":1},"request_id":"r1"}')
 DONE = http('{"errno":10000,"errmsg":"OK","data":{},"request_id":"r2"}')
 HTML = "<html><body>502 Bad Gateway</body></html>"
 COMMENT = CommentTicket(id=1, detail="已处理")
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
+PATIENT = RetryPolicy(attempts=9, first=0.001)
+#: How long an attempt that is out of time still looks for an answer: three times, and once more after bytes came in.
+LOOKS = 0.03
 
 
 async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -144,31 +149,35 @@ async def test_tls_to_a_plain_server() -> None:
             await make_and_read(wire.url.replace("http:", "https:"), retry=RetryPolicy(attempts=1))
 
 
-@pytest.mark.parametrize("step", [hang, slow_body])
-async def test_attempt_timeout(step: Handler) -> None:
+@pytest.mark.parametrize(("step", "looks"), [(hang, LOOKS), (slow_body, LOOKS + 0.01)])
+@virtual_time
+async def test_attempt_timeout(step: Handler, looks: float) -> None:
     """An attempt that takes too long is given up; a read is asked again, a mutation is unknown."""
-    async with serving(step, TICKET) as wire, make_client(wire.url, attempt_timeout=0.1) as client:
-        assert (await client.get_ticket(1)).id == 1
-    async with serving(step) as wire, make_client(wire.url, attempt_timeout=0.1) as client:
-        with pytest.raises(OutcomeUnknownError, match=r"nothing for 0\.1 s"):
+    async with serving(step, TICKET, step) as wire, make_client(wire.url, attempt_timeout=10) as client:
+        # It waits a moment before the next attempt.
+        async with taking(10 + looks, within=0.001):
+            assert (await client.get_ticket(1)).id == 1
+        async with taking(10 + looks):
+            with pytest.raises(OutcomeUnknownError, match=r"nothing for 10 s"):
+                await client.comment_ticket(COMMENT)
+        with pytest.raises(OutcomeUnknownError):
             await client.close_ticket(CLOSE)
 
 
+@virtual_time
 async def test_deadline_of_a_read() -> None:
     """A call ends at its deadline, and says where its time went."""
-    async with serving(hang) as wire, make_client(wire.url, deadline=0.2) as client:
-        started = time.perf_counter()
-        with pytest.raises(DeadlineExceededError, match=r"no answer within 0\.2 s") as caught:
+    async with serving(hang) as wire, make_client(wire.url, deadline=20) as client, taking(20 + LOOKS):
+        with pytest.raises(DeadlineExceededError, match=r"no answer within 20 s") as caught:
             await client.get_ticket(1)
-        took = time.perf_counter() - started
-        assert took < 5
         assert isinstance(caught.value, TimeoutError)
-        assert 0.1 < caught.value.spent["request"] <= took
+        assert caught.value.spent == {"queue": 0, "request": pytest.approx(20 + LOOKS), "sleep": 0}
 
 
+@virtual_time
 async def test_deadline_of_a_mutation() -> None:
     """A mutation that was sent before its deadline is unknown; one that was still waiting for a slot did not happen."""
-    async with serving(hang) as wire, make_client(wire.url, deadline=0.2, max_in_flight=1) as client:
+    async with serving(hang) as wire, make_client(wire.url, deadline=20, max_in_flight=1) as client:
         sent, waiting = await asyncio.gather(
             client.close_ticket(CLOSE), client.comment_ticket(COMMENT), return_exceptions=True
         )
@@ -177,10 +186,11 @@ async def test_deadline_of_a_mutation() -> None:
         assert isinstance(waiting, NotSentError)
         assert waiting.operation == "comment_ticket"
         assert isinstance(waiting.__cause__, DeadlineExceededError)
-        assert waiting.__cause__.spent["queue"] == pytest.approx(0.2, abs=0.1)
+        assert waiting.__cause__.spent == {"queue": 20, "request": 0, "sleep": 0}
         assert len(wire.requests) == 1
 
 
+@virtual_time
 async def test_a_slot_that_comes_free_too_late_is_not_used() -> None:
     """A call that gets its slot after its deadline, since something blocked the loop, is not even signed."""
     signed, first = [], asyncio.Event()
@@ -191,28 +201,29 @@ async def test_a_slot_that_comes_free_too_late_is_not_used() -> None:
             first.set()
             return {}
 
-    async with serving(hang) as wire, make_client(wire.url, signer=Noting(), deadline=1, max_in_flight=1) as client:
+    async with serving(hang) as wire, make_client(wire.url, signer=Noting(), deadline=10, max_in_flight=1) as client:
         reading = asyncio.create_task(client.get_ticket(1))
         await first.wait()
         commenting = asyncio.create_task(client.comment_ticket(COMMENT))
         await asyncio.sleep(0)
         reading.cancel()
         # In the turn of the loop in which the slot is let go of, before the next one looks at the clock.
-        asyncio.get_running_loop().call_soon(time.sleep, 1.2)
+        running_loop().call_soon(running_loop().let_pass, 12)
         with pytest.raises(NotSentError) as caught:
             await commenting
         assert isinstance(caught.value.__cause__, DeadlineExceededError)
         assert len(signed) == 1
 
 
+@virtual_time
 async def test_no_sleep_past_the_deadline() -> None:
     """Where the server asks for a longer wait than there is time, its refusal is raised at once."""
-    async with serving(http('{"errno":1}', "429 Too Many", Retry_After="60")) as wire:
+    async with serving(http('{"errno":1}', "429 Too Many", Retry_After="60")) as wire, taking(0):
         with pytest.raises(RateLimitedError) as caught:
-            await asyncio.wait_for(make_and_read(wire.url, deadline=5.0), 2)
-        assert caught.value.retry_after == pytest.approx(60, abs=1)
+            await make_and_read(wire.url, deadline=30)
+        assert caught.value.retry_after == 60
         assert caught.value.attempts == len(wire.requests) == 1
-        assert "asks for a pause of 60 s more, and the deadline of 5 s is before its end" in str(caught.value)
+        assert "asks for a pause of 60 s more, and the deadline of 30 s is before its end" in str(caught.value)
 
 
 async def make_and_read(url: str, **options: Any) -> None:
@@ -225,31 +236,29 @@ async def make_and_read(url: str, **options: Any) -> None:
     ("status", "call"),
     [("429 Too Many Requests", read), ("429 Too Many Requests", comment), ("503 Service Unavailable", read)],
 )
+@virtual_time
 async def test_retry_after(status: str, call: Callable[[WorkorderClient], Awaitable[object]]) -> None:
     """A server that says when to come back is obeyed, in seconds and as a date; a throttled mutation too."""
-    now = time.time()
-    answers = [http(HTML, status, Retry_After="0"), http(HTML, status, Retry_After=formatdate(now - 5, usegmt=True))]
-    async with serving(*answers, TICKET) as wire, make_client(wire.url, now=time.time) as client:
-        await call(client)
-        assert len(wire.requests) == 3
+    now = running_loop().wall_clock
+    date, past = (formatdate(now() + seconds, usegmt=True) for seconds in (50, -5))
+    answers = [http(HTML, status, Retry_After=said) for said in ("20", "0", date, past)]
+    async with serving(*answers, TICKET) as wire, make_client(wire.url, now=now, retry=PATIENT) as client:
+        # Until the moment that the date names; after what says nothing, pauses that grow from a tenth of a second.
+        async with taking(50, within=1):
+            await call(client)
+        assert len(wire.requests) == 5
 
 
-async def test_retry_after_pauses_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@virtual_time
+async def test_retry_after_pauses_the_others() -> None:
     """After a 429 every call waits, not only the one that was told."""
-    paused, limiter_throttled = asyncio.Event(), Limiter.throttled
-
-    def throttled(self: Limiter, started: float, retry_after: float | None) -> None:
-        limiter_throttled(self, started, retry_after)
-        paused.set()
-
-    monkeypatch.setattr(Limiter, "throttled", throttled)
-    async with serving(http("{}", "429 Slow", Retry_After="1"), TICKET) as wire, make_client(wire.url) as client:
-        started = time.perf_counter()
+    async with serving(http("{}", "429 Slow", Retry_After="40"), TICKET) as wire, make_client(wire.url) as client:
         first = asyncio.create_task(client.get_ticket(1))
-        await paused.wait()
-        await client.get_ticket(1)
-        assert time.perf_counter() - started >= 0.9
+        await asyncio.sleep(10)
+        async with taking(30, within=0.1):
+            await client.get_ticket(1)
         await first
+        assert len(wire.requests) == 3
 
 
 async def test_server_error_of_a_read_is_asked_again() -> None:
@@ -333,11 +342,12 @@ async def test_cancellation_passes() -> None:
         assert (await client.get_ticket(1)).id == 1
 
 
+@virtual_time
 async def test_timeout_around_a_call() -> None:
     """A time limit of the caller's own stays the caller's TimeoutError."""
-    async with serving(hang) as wire, make_client(wire.url) as client:
+    async with serving(hang) as wire, make_client(wire.url) as client, taking(10):
         with pytest.raises(TimeoutError) as caught:
-            async with asyncio.timeout(0.1):
+            async with asyncio.timeout(10):
                 await client.get_ticket(1)
         assert not isinstance(caught.value, WorkorderError)
 
@@ -462,12 +472,11 @@ async def test_max_in_flight() -> None:
     assert most == 3
 
 
+@virtual_time
 async def test_rate() -> None:
-    """Requests start no faster than the rate."""
-    async with serving(TICKET) as wire, make_client(wire.url, rate=50) as client:
-        started = time.perf_counter()
+    """Requests start as fast as the rate allows, and no faster."""
+    async with serving(TICKET) as wire, make_client(wire.url, rate=0.5) as client, taking(10):
         await asyncio.gather(*(client.get_ticket(1) for _ in range(6)))
-        assert time.perf_counter() - started >= 5 / 50
 
 
 async def test_left_open() -> None:

@@ -1,4 +1,4 @@
-"""watching.py, over real sockets: what observers are told of each way that a call can go."""
+"""watching.py, over a wire: what observers are told of each way that a call can go."""
 
 import asyncio
 import logging
@@ -10,16 +10,18 @@ import pytest
 
 from tests.support.clients import NOW, make_client
 from tests.support.observed import Seen, check_pairs, observe
-from tests.support.raw_server import Handler, http, serving
+from tests.support.raw_server import Handler, http, late, serving
+from tests.support.virtual_loop import virtual_time
 from workorder_async import CloseTicket, CommentTicket, ConfigError, RetryPolicy, WorkorderClient
 from workorder_async.transport import watching
-from workorder_async.transport.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Event
+from workorder_async.transport.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Event, Seconds
 
 TICKET = http('{"errno":10000,"data":{"id":1},"request_id":"r1"}')
 CLOSED = http('{"errno":10000,"data":{"id":1,"status":3},"request_id":"r2"}')
 DONE = http('{"errno":10000,"data":{},"request_id":"r3"}')
 THROTTLED = http('{"errno":7,"request_id":"r4"}', "429 Slow")
 BROKEN = http("<html>", "502 Bad")
+BUSY = http("", "503 Busy", Retry_After="7")
 COMMENT = CommentTicket(id=1, detail="private words")
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
 
@@ -90,7 +92,7 @@ WAYS: dict[str, tuple[Use, list[Handler | bytes], dict[str, Any], list[tuple[Any
     "throttled until the deadline": (
         comment,
         [http("", "429 Slow", Retry_After="60")],
-        {"deadline": 5},
+        {"deadline": 50},
         [
             ("attempt", 1),
             ("attempt ended", 1, 429, 0, True, "RateLimitedError"),
@@ -120,7 +122,7 @@ WAYS: dict[str, tuple[Use, list[Handler | bytes], dict[str, Any], list[tuple[Any
     "out of time": (
         read,
         [hang],
-        {"deadline": 0.1},
+        {"deadline": 20},
         [
             ("attempt", 1),
             ("attempt ended", 1, None, None, True, "DeadlineExceededError"),
@@ -130,7 +132,7 @@ WAYS: dict[str, tuple[Use, list[Handler | bytes], dict[str, Any], list[tuple[Any
     "an attempt out of time": (
         read,
         [hang],
-        {"attempt_timeout": 0.1, "retry": RetryPolicy(attempts=1)},
+        {"attempt_timeout": 20, "retry": RetryPolicy(attempts=1)},
         [
             ("attempt", 1),
             ("attempt ended", 1, None, None, True, "NoAnswerError"),
@@ -141,6 +143,7 @@ WAYS: dict[str, tuple[Use, list[Handler | bytes], dict[str, Any], list[tuple[Any
 
 
 @pytest.mark.parametrize("way", WAYS)
+@virtual_time
 async def test_ways_of_a_call(way: str) -> None:
     """Each way that a call can go is told from its start to its end, attempt by attempt."""
     use, answers, options, expected = WAYS[way]
@@ -152,6 +155,7 @@ async def test_ways_of_a_call(way: str) -> None:
     check_pairs(seen)
 
 
+@virtual_time
 async def test_nothing_listens(unused_tcp_port: int) -> None:
     """Attempts that reached nobody have sent nothing, and are told with the wait for the next one."""
     seen = Seen()
@@ -167,6 +171,7 @@ async def test_nothing_listens(unused_tcp_port: int) -> None:
 
 
 @pytest.mark.parametrize("where", ["queue", "attempt", "sleep"])
+@virtual_time
 async def test_cancelled(where: str) -> None:
     """A call that is cancelled has an end like any other, and so has its attempt."""
     awaited = {"queue": CallStarted, "attempt": AttemptStarted, "sleep": AttemptEnded}[where]
@@ -196,22 +201,25 @@ async def test_cancelled(where: str) -> None:
     assert ended == {"queue": [], "attempt": ["CancelledError"], "sleep": ["ResponseError"]}[where]
 
 
+@virtual_time
 async def test_out_of_time_in_the_queue() -> None:
     """A call that never had a turn ends without an attempt, and its time is that of the queue."""
     seen = Seen()
-    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1, deadline=0.2) as client:
+    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
         first = asyncio.create_task(client.get_ticket(2))
         await wire.arrived.wait()
         observe(client, seen)
-        await asyncio.gather(client.comment_ticket(COMMENT), first, return_exceptions=True)
+        await asyncio.gather(client.comment_ticket(COMMENT, deadline=20), return_exceptions=True)
+        first.cancel()
+        await asyncio.wait([first])
     started, ended = seen.events
     assert isinstance(started, CallStarted)
     assert isinstance(ended, CallEnded)
     assert (ended.attempts, ended.sent, ended.error) == (0, False, "NotSentError")
-    assert ended.seconds.queue == pytest.approx(0.2, abs=0.1)
-    assert (ended.seconds.request, ended.seconds.sleep) == (0, 0)
+    assert ended.seconds == Seconds(queue=20)
 
 
+@virtual_time
 async def test_a_mutation_that_is_settled() -> None:
     """Its request and the read that settles it are two calls, one after the other."""
     seen = Seen()
@@ -231,6 +239,7 @@ async def test_a_mutation_that_is_settled() -> None:
     check_pairs(seen)
 
 
+@virtual_time
 async def test_a_read_that_asks_for_the_clock() -> None:
     """The read that tells whether a signature was refused is a call of its own, within the one that it is made for."""
     seen = Seen()
@@ -253,23 +262,26 @@ async def test_a_read_that_asks_for_the_clock() -> None:
     check_pairs(seen)
 
 
+@virtual_time
 async def test_waits_and_request_ids() -> None:
     """An attempt is told with the sleep before the next one; after a throttled answer the turn alone decides."""
     seen = Seen()
-    slow = http("", "503 Busy", Retry_After="1")
-    async with serving(THROTTLED, slow, TICKET) as wire, make_client(wire.url) as client:
+    throttled, slow = late(http('{"errno":7,"request_id":"r4"}', "429 Slow", Retry_After="40"), 0.5), late(BUSY, 3)
+    async with serving(throttled, slow, TICKET) as wire, make_client(wire.url) as client:
         observe(client, seen)
         await client.get_ticket(1)
     ends = [event for event in seen.events if isinstance(event, AttemptEnded)]
-    assert [end.wait for end in ends] == [None, 1, None]
+    assert [end.wait for end in ends] == [None, 7, None]
     assert [end.request_id for end in ends] == ["r4", "", "r1"]
-    assert ends[2].seconds.sleep == pytest.approx(1, abs=0.3)
+    waits = [Seconds(request=0.5), Seconds(queue=40, request=3), Seconds(sleep=7)]
+    assert [end.seconds for end in ends] == waits
     *_, last = seen.events
     assert isinstance(last, CallEnded)
     assert last.request_id == "r1"
-    assert last.seconds.sleep == pytest.approx(1, abs=0.3)
+    assert last.seconds == Seconds(queue=40, request=3.5, sleep=7)
 
 
+@virtual_time
 async def test_many_calls_at_once() -> None:
     """Each call has a number of its own."""
     seen = Seen()
