@@ -5,6 +5,7 @@ import io
 import re
 import tempfile
 import tracemalloc
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
+from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import ConfigError, RetryPolicy, SchemeSigner, SigningInput
 from workorder_async.transport.bodies import FileBody
 
@@ -220,25 +222,24 @@ async def _drain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
+@virtual_time
 async def test_slow_but_steady_upload_outlives_the_limits(tmp_path: Path) -> None:
     """The limits of an upload count from its last piece, so a slow one that goes on is not cut off."""
     (tmp_path / "a.bin").write_bytes(b"z" * (256 * 1024 * 8))
+    opened = FileBody._pieces
 
-    async with serving(UPLOADED) as wire:
-        client = make_client(wire.url, attempt_timeout=0.4, deadline=0.4, retry=RetryPolicy(attempts=1))
-        async with client:
-            started = asyncio.get_running_loop().time()
-            opened = FileBody._pieces
+    async def slowly(self: FileBody, size: int) -> AsyncIterator[bytes]:
+        async for piece in opened(self, size):
+            await asyncio.sleep(25)
+            yield piece
 
-            async def slowly(self: FileBody, size: int):  # type: ignore[no-untyped-def]
-                async for piece in opened(self, size):
-                    await asyncio.sleep(0.1)
-                    yield piece
-
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(FileBody, "_pieces", slowly)
+    once = RetryPolicy(attempts=1)
+    async with serving(UPLOADED) as wire, make_client(wire.url, attempt_timeout=30, deadline=30, retry=once) as client:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FileBody, "_pieces", slowly)
+            # Eight pieces of the file, and the form around it.
+            async with taking(10 * 25):
                 await client.upload_file(tmp_path / "a.bin")
-            assert asyncio.get_running_loop().time() - started > 0.8
 
 
 @given(content=st.binary(max_size=2000))
