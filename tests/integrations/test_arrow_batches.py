@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tests.support.engines import SandboxThread
-from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets
+from tests.support.export_rows import as_read, cells
 from tests.support.exports import truth
 from workorder_async import (
     ConfigError,
@@ -25,7 +25,6 @@ from workorder_async import (
 )
 from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.sink import Record
-from workorder_async.integrations import arrow_batches as module
 from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches, arrow_schema
 from workorder_async.sandbox import Fault
 
@@ -117,16 +116,6 @@ def test_details_that_are_gone(sandbox: SandboxThread) -> None:
             list(arrow_batches(window, sandbox.connect, ArrowOptions(detail=True)))
         rows = _rows(arrow_batches(window, sandbox.connect, ArrowOptions(detail=True, exact=False)))
     assert 0 < len(rows) < 200
-
-
-def test_hostile_cells() -> None:
-    """What Arrow cannot hold is treated as in Parquet."""
-    rows = hostile_tickets()
-    batch = module._batch(rows, ArrowOptions(), arrow_schema())
-    titles = batch.column("title").to_pylist()
-    assert titles[:-1] == [REPLACED.get(name, text) for name, text in HOSTILE.items()]
-    detail = module._batch([full_ticket()], ArrowOptions(detail=True), arrow_schema(ArrowOptions(detail=True)))
-    assert detail.to_pylist() == [_cells(full_ticket())]
 
 
 def test_what_is_not_exact(sandbox: SandboxThread) -> None:

@@ -20,11 +20,10 @@ from attrs import field, frozen
 from workorder_async.arguments import as_validator, kind_of, one_of, whole
 from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import ConfigError, WalkDriftError
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Column, Columns, Value
+from workorder_async.exports.arrow import batch_of, schema_of
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Column, Columns
 from workorder_async.exports.details import DetailCounts, Details
-from workorder_async.exports.extras import extra_module
 from workorder_async.exports.sink import Record
-from workorder_async.exports.texts import without_large_numbers, without_surrogates
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.windows import Window
@@ -93,10 +92,7 @@ def arrow_schema(options: ArrowOptions = _DEFAULTS) -> "pa.Schema":
 
     Raises `ConfigError` where pyarrow is missing.
     """
-    arrow = _pyarrow()
-    types = {"int64": arrow.int64(), "bool": arrow.bool_(), "string": arrow.string()}
-    types[TIMESTAMP] = arrow.timestamp("us", "UTC")
-    return arrow.schema([(column.name, types[column.arrow]) for column in options.kept])
+    return schema_of(options.kept, "us")
 
 
 def arrow_batches(
@@ -153,10 +149,10 @@ async def _batches(
         async for page in pages:
             rows += page
             while len(rows) >= options.batch_rows:
-                yield _batch(rows[: options.batch_rows], options, schema)
+                yield batch_of(rows[: options.batch_rows], options.kept, schema)[0]
                 del rows[: options.batch_rows]
     if rows:
-        yield _batch(rows, options, schema)
+        yield batch_of(rows, options.kept, schema)[0]
 
 
 async def _pages(
@@ -197,34 +193,6 @@ def _check(report: WalkReport, window: Window | None, counts: DetailCounts) -> N
             report=report,
             operation="list_tickets",
         )
-
-
-def _batch(rows: Sequence[Record], options: ArrowOptions, schema: Any) -> Any:
-    """Make a batch; cells that do not fit are looked for only where Arrow refuses one."""
-    arrow = _pyarrow()
-    cells = [options.table.read(row) for row in rows]
-    try:
-        return _filled(arrow, cells, options, schema)
-    except (OverflowError, UnicodeEncodeError, arrow.ArrowInvalid):
-        cleaned = [without_large_numbers(without_surrogates(row)[0])[0] for row in cells]
-        return _filled(arrow, cleaned, options, schema)
-
-
-def _filled(arrow: Any, cells: list[tuple[Value, ...]], options: ArrowOptions, schema: Any) -> Any:
-    """Fill the arrays; a point in time is made of the seconds, which stand beside its text."""
-    by_name = dict(zip(options.table.names, zip(*cells, strict=True), strict=True))
-    arrays = []
-    for column, kind in zip(options.kept, schema.types, strict=True):
-        values: Sequence[Any] = by_name[column.name]
-        if column.arrow == TIMESTAMP:
-            pairs = zip(by_name[column.field], values, strict=True)
-            values = [None if text is None else seconds * 1_000_000 for seconds, text in pairs]
-        arrays.append(arrow.array(values, kind))
-    return arrow.record_batch(arrays, schema)
-
-
-def _pyarrow() -> Any:
-    return extra_module("pyarrow", "parquet")
 
 
 class OwnLoop:
