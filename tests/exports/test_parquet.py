@@ -1,5 +1,8 @@
-"""Parquet: types, row groups, numbers that do not fit, and a reader that is not pyarrow."""
+"""Parquet: types, row groups, what is staged, numbers that do not fit, and a reader that is not pyarrow."""
 
+import os
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib import import_module
@@ -8,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.export_rows import read_back, tickets, write
+from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
 from workorder_async.exports import staging
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
+from workorder_async.exports.formats import Format
+from workorder_async.exports.sink import Record
 from workorder_async.exports.texts import TextChanges
 from workorder_async.models import TicketDetail, TicketSummary
 
@@ -38,6 +43,103 @@ def test_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         groups = [file.metadata.row_group(place) for place in range(file.num_row_groups)]
     assert [group.num_rows for group in groups] == [1000, 1000, 500]
     assert {group.column(place).compression for group in groups for place in range(3)} == {"ZSTD"}
+
+
+def test_row_groups_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long texts make small row groups, so that memory is bounded by bytes as well."""
+    monkeypatch.setattr(staging, "BATCH_BYTES", 1 << 20)
+    target = tmp_path / "t.parquet"
+    write(target, [TicketSummary(id=place, detail="工" * 10_000) for place in range(500)])
+    with _file(target) as file:
+        groups = [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)]
+    assert groups == [100] * 5
+
+
+_FORMAT = Format("parquet")
+
+
+def _staged(pages: list[list[Record]], detail: bool) -> bytes:
+    """Stage one window."""
+    sink = _FORMAT.sink(detail=detail)
+    return b"".join(map(sink.encode, pages)) + sink.end_window()
+
+
+def _converted(staged: bytes, folder: Path, detail: bool) -> list[dict[str, Any]]:
+    part, target = folder / "t.parquet.part", folder / "t.parquet"
+    part.write_bytes(staged)
+    _FORMAT.convert(part, target, lambda rows: None, detail=detail)
+    return read_back(target)
+
+
+@pytest.mark.parametrize("detail", [False, True])
+def test_staged_windows(detail: bool, tmp_path: Path) -> None:
+    """Cut after any window and gone on with, nothing is lost or there twice; each window can be read alone."""
+    rows: list[Record] = [full_ticket(id) for id in range(1, 701)] if detail else list(tickets(700))
+    expected = [as_read(Path("t.parquet"), cells(row)) for row in rows]
+    pages = [rows[start : start + 50] for start in range(0, 700, 50)]
+    windows = [_staged(pages[start : start + 4], detail) for start in range(0, len(pages), 4)]
+    windows.insert(2, _staged([], detail))
+    assert b"" in windows
+    for number, window in enumerate(windows):
+        before, rest = b"".join(windows[:number]), b"".join(windows[number + 1 :])
+        kept = _converted(before, tmp_path, detail)
+        assert kept == expected[: len(kept)]
+        alone = _converted(window, tmp_path, detail)
+        assert alone == expected[len(kept) : len(kept) + len(alone)]
+        assert kept + alone + _converted(rest, tmp_path, detail) == expected
+        assert _converted(before + window + rest, tmp_path, detail) == expected
+
+
+@pytest.mark.parametrize("end", [-1, -20, -3000, 100, 1])
+def test_staged_and_torn(end: int, tmp_path: Path) -> None:
+    """What is staged and does not come to its end is no file."""
+    staged = _staged([list(tickets(100)), list(tickets(100))], detail=False)
+    with pytest.raises((ValueError, OSError)):
+        _converted(staged[:end], tmp_path, detail=False)
+    assert os.listdir(tmp_path) == ["t.parquet.part"]
+
+
+def test_pages_are_gathered() -> None:
+    """Small rows are staged by thousands, and large ones page by page: only so much is held."""
+    small, large = _FORMAT.sink(), _FORMAT.sink()
+    given = [bool(small.encode(tickets(100))) for _ in range(12)]
+    assert given == [True, *[False] * 11]
+    texts = [TicketSummary(id=place, detail="工" * 10_000) for place in range(100)]
+    assert all(large.encode(texts) for _ in range(5))
+    assert not large.end_window()
+
+
+_CHILD = """
+import resource, sys
+from pathlib import Path
+from tests.support.export_rows import tickets
+from workorder_async.exports.formats import Format
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+def export(count):
+    sink, staged = Format("parquet").sink(), Path(sys.argv[1], "t.part")
+    page = tickets(100)
+    with staged.open("wb") as file:
+        for number in range(count // 100):
+            file.write(sink.encode(page))
+            if number % 300 == 299: file.write(sink.end_window())
+        file.write(sink.end_window())
+    assert Format("parquet").convert(staged, staged.with_suffix(".parquet"), lambda rows: None).rows == count
+
+export(20_000)
+before = peak()
+export(200_000)
+print(peak() - before)
+"""
+
+
+def test_memory(tmp_path: Path) -> None:
+    """Ten times the rows take as much memory."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", _CHILD, str(tmp_path)], capture_output=True, check=True, cwd=root)
+    assert int(done.stdout) <= 32
 
 
 def test_times(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from workorder_async.exports.compressed import Compressed, zstd_module
 from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.extras import extra_module
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
-from workorder_async.exports.parquet import to_parquet
+from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import Sink, Store
 from workorder_async.exports.sqlite import SqliteStore, journal_of
 from workorder_async.exports.staging import Converted, Progress
@@ -54,7 +54,7 @@ class Format:
         defuse: bool = True,
         escaped: bool = False,
     ) -> Sink:
-        """Return a new sink, of staged lines where the format is converted at the end.
+        """Return a new sink, of staged rows where the format is converted at the end.
 
         `detail` is for full records, `raw` for the server's own objects, `bom` and `defuse` are CSV's, `escaped` is for
         JSON Lines that a terminal may show. Raises `ConfigError` where the format cannot be raw.
@@ -66,6 +66,8 @@ class Format:
             )
         columns = self.columns(detail=detail)
         lines: Sink = RawLines() if raw else JsonLines(columns, staged=self.way == "staged")
+        if kind == "parquet":
+            return ArrowStreams(columns)
         if kind == "csv":
             lines = CsvLines(columns, bom=bom, defuse=defuse)
         elif escaped and not compression:
@@ -73,7 +75,7 @@ class Format:
         return Compressed(lines, compression) if compression else lines
 
     def convert(self, staged: Path, target: Path, on_progress: Progress, *, detail: bool = False) -> Converted:
-        """Convert lines of `sink` to a new file, which is on disk then; for a thread. If it fails, no file is left.
+        """Convert rows of `sink` to a new file, which is on disk then; for a thread. If it fails, no file is left.
 
         Raises `OSError` where the disk does not do its part.
         """

@@ -1,46 +1,97 @@
-"""Parquet, by pyarrow: the columns with their Arrow types, in row groups of some thousands, compressed by zstd."""
+"""Parquet, by pyarrow: the columns with their Arrow types, in row groups of some thousands, compressed by zstd.
 
+Rows are staged as streams of Arrow IPC, one after another. Each holds a batch and its schema, so that a file of them
+can be cut between any two.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Final
 
-from workorder_async.exports.columns import TIMESTAMP, Columns, Value
+from workorder_async.exports import staging
+from workorder_async.exports.arrow import batch_of, schema_of
+from workorder_async.exports.columns import Columns
 from workorder_async.exports.extras import extra_module
-from workorder_async.exports.staging import Converted, Progress, staged_batches, written_through
-from workorder_async.exports.texts import TextChanges, without_large_numbers
+from workorder_async.exports.sink import Record
+from workorder_async.exports.staging import Converted, Progress, written_through
+from workorder_async.exports.texts import UNCHANGED, TextChanges
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: So many bytes a staged batch has, about.
+_BATCH_BYTES: Final = 2 << 20
+
+
+class ArrowStreams:
+    """Rows of a model as streams of Arrow IPC."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.changes: TextChanges = TextChanges()
+        self._columns = columns.columns
+        self._schema = schema_of(columns.columns, "ms")
+        self._rows: list[Record] = []
+        # The first page alone, since only a batch tells how large rows are.
+        self._enough = 1
+
+    def begin(self) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def encode(self, rows: Sequence[Record]) -> bytes:
+        """Take rows; return a stream once there are enough."""
+        self._rows += rows
+        return self._stream() if len(self._rows) >= self._enough else b""
+
+    def end_window(self) -> bytes:
+        """Return a stream of the rows that are left, if there are any."""
+        return self._stream() if self._rows else b""
+
+    def _stream(self) -> bytes:
+        arrow = extra_module("pyarrow", "parquet")
+        batch, changes = batch_of(self._rows, self._columns, self._schema)
+        self._enough = 1 + _BATCH_BYTES * len(self._rows) // batch.nbytes
+        self._rows = []
+        self.changes += changes
+        output = arrow.BufferOutputStream()
+        with arrow.ipc.new_stream(output, self._schema) as stream:
+            stream.write_batch(batch)
+        return bytes(output.getvalue())
 
 
 def to_parquet(staged: Path, target: Path, columns: Columns, on_progress: Progress) -> Converted:
     """Convert staged rows to Parquet."""
-    arrow = extra_module("pyarrow", "parquet")
     parquet = extra_module("pyarrow.parquet", "parquet")
-    types = {"int64": arrow.int64(), "bool": arrow.bool_(), "string": arrow.string()}
-    types[TIMESTAMP] = arrow.timestamp("ms", "UTC")
-    schema = arrow.schema([(column.name, types[column.arrow]) for column in columns.columns])
-    rows, changes = 0, TextChanges()
+    rows = 0
     with written_through(target) as file:
-        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in staged_batches(staged):
-                try:
-                    group = _group(arrow, schema, columns, batch)
-                except (OverflowError, arrow.ArrowInvalid):
-                    cleaned = [without_large_numbers(row) for row in batch]
-                    changes = sum((change for _, change in cleaned), changes)
-                    group = _group(arrow, schema, columns, [row for row, _ in cleaned])
-                writer.write_batch(group)
-                rows += len(batch)
+        with parquet.ParquetWriter(file, schema_of(columns.columns, "ms"), compression="zstd") as writer:
+            for group in _row_groups(staged):
+                writer.write_table(group)
+                rows += group.num_rows
                 on_progress(rows)
         size = file.tell()
-    return Converted(rows, size, changes)
+    return Converted(rows, size, UNCHANGED)
 
 
-def _group(arrow: Any, schema: Any, columns: Columns, rows: list[tuple[Value, ...]]) -> Any:
-    """Make a row group; a point in time is made of the seconds, which stand beside its text."""
-    cells = dict(zip(columns.names, zip(*rows, strict=True), strict=True))
-    arrays = []
-    for column, kind in zip(columns.columns, schema.types, strict=True):
-        values: Any = cells[column.name]
-        if column.arrow == TIMESTAMP:
-            pairs = zip(cells[column.field], values, strict=True)
-            values = [None if text is None else seconds * 1000 for seconds, text in pairs]
-        arrays.append(arrow.array(values, kind))
-    return arrow.record_batch(arrays, schema)
+def _row_groups(staged: Path) -> "Iterator[pa.Table]":
+    """Yield the rows of a staged file, some thousands at a time."""
+    arrow = extra_module("pyarrow", "parquet")
+    batches: list[pa.RecordBatch] = []
+    for batch in _staged_batches(staged):
+        batches.append(batch)
+        rows, size = sum(batch.num_rows for batch in batches), sum(batch.nbytes for batch in batches)
+        if rows >= staging.BATCH_ROWS or size >= staging.BATCH_BYTES:
+            yield arrow.Table.from_batches(batches)
+            batches.clear()
+    if batches:
+        yield arrow.Table.from_batches(batches)
+
+
+def _staged_batches(staged: Path) -> "Iterator[pa.RecordBatch]":
+    """Yield the batches of the streams of a file."""
+    arrow = extra_module("pyarrow", "parquet")
+    size = staged.stat().st_size
+    with staged.open("rb") as file:
+        while file.tell() < size:
+            with arrow.ipc.open_stream(file) as stream:
+                yield from stream

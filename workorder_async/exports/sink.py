@@ -21,7 +21,7 @@ class Sink(Protocol):
 
     @property
     def changes(self) -> TextChanges:
-        """What was changed in the rows that this sink was given so far."""
+        """What was changed in the rows whose bytes this sink gave so far: all of them, once their window is ended."""
         ...
 
     def begin(self) -> bytes:
