@@ -35,7 +35,7 @@ def test_types(columns: Columns, tmp_path: Path) -> None:
 
 
 def test_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch is a row group, compressed by zstd."""
+    """A batch is a row group, compressed by zstd; only what repeats has a dictionary."""
     monkeypatch.setattr(staging, "BATCH_ROWS", 1000)
     target = tmp_path / "t.parquet"
     write(target, tickets(2500))
@@ -43,6 +43,10 @@ def test_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         groups = [file.metadata.row_group(place) for place in range(file.num_row_groups)]
     assert [group.num_rows for group in groups] == [1000, 1000, 500]
     assert {group.column(place).compression for group in groups for place in range(3)} == {"ZSTD"}
+    chunks = [groups[0].column(place) for place in range(groups[0].num_columns)]
+    plain = {chunk.path_in_schema for chunk in chunks if "RLE_DICTIONARY" not in chunk.encodings}
+    times = {f"{name}_{what}" for name in ("created", "reported", "closed") for what in ("time", "at")}
+    assert plain == {"id", "need_process", *times}  # yes and no never have one
 
 
 def test_row_groups_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
