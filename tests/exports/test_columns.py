@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from tests.support.export_rows import cells, full_ticket, hostile_tickets, tickets
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Columns, columns_of
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Columns, Value, columns_of
 from workorder_async.models import (
     Attachment,
     Tag,
@@ -62,6 +62,15 @@ def test_cells_of_summaries() -> None:
     """A row's cells are what the model says, hostile texts and odd codes included."""
     for ticket in [*tickets(50), *hostile_tickets()]:
         assert dict(zip(TICKET_COLUMNS.names, TICKET_COLUMNS.read(ticket), strict=True)) == cells(ticket)
+
+
+def test_cells_by_name() -> None:
+    """An object that is filled again has the cells of the last row alone, in the order of the columns."""
+    found: dict[str, Value] = {}
+    for ticket in [*tickets(50), *hostile_tickets()]:
+        TICKET_COLUMNS.fill(ticket, found)
+        assert found == TICKET_COLUMNS.read_object(ticket) == cells(ticket)
+        assert tuple(found) == TICKET_COLUMNS.names
 
 
 def test_cells_of_full_records() -> None:

@@ -35,6 +35,14 @@ def test_a_line() -> None:
     )
 
 
+def test_lines_of_a_page() -> None:
+    """Each is what it is alone: nothing of the row before is in it."""
+    page = [_TICKET, TicketSummary(id=2), TicketSummary(id=3, title="\ud800", closed_time=2**70), _TICKET]
+    alone = b"".join(JsonLines(TICKET_COLUMNS).encode([row]) for row in page)
+    assert JsonLines(TICKET_COLUMNS).encode(page) == alone
+    assert alone.count(b"\n") == 4
+
+
 def test_no_line_of_a_page_breaks_the_others() -> None:
     """Only the line with half a surrogate pair differs; it is valid UTF-8, and counted by its cells."""
     sink = JsonLines(TICKET_COLUMNS)

@@ -14,7 +14,7 @@ A raw export has no columns: its lines are the server's own objects.
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import UnionType
-from typing import Any, Final, TypeAlias, cast, get_args, get_origin, get_type_hints
+from typing import Final, TypeAlias, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import orjson
@@ -68,16 +68,22 @@ class Columns:
         init=False,
         repr=False,
         eq=False,
-        default=attrs.Factory(lambda columns: _reader(columns.columns, "({},)", "{1}"), takes_self=True),
+        default=attrs.Factory(lambda columns: _reader(columns.columns), takes_self=True),
     )
     """What makes a row's cells of a model."""
-    read_object: Callable[[object], dict[str, Value]] = attrs.field(
+    fill: Callable[[object, dict[str, Value]], None] = attrs.field(
         init=False,
         repr=False,
         eq=False,
-        default=attrs.Factory(lambda columns: _reader(columns.columns, "{{{}}}", "{0!r}: {1}"), takes_self=True),
+        default=attrs.Factory(lambda columns: _filler(columns.columns), takes_self=True),
     )
-    """What makes the same cells of a model, by the names of their columns."""
+    """What puts the same cells into an object, by the names of their columns."""
+
+    def read_object(self, row: object) -> dict[str, Value]:
+        """Return a model's cells by the names of their columns."""
+        cells: dict[str, Value] = {}
+        self.fill(row, cells)
+        return cells
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,19 +108,29 @@ class Columns:
         return "".join(f"| {line} |\n" for line in lines)
 
 
-def _reader(columns: tuple[Column, ...], row: str, cell: str) -> Callable[[object], Any]:
-    """Generate the function that reads a row: a loop over columns would take twice the time.
+def _reader(columns: tuple[Column, ...]) -> Callable[[object], tuple[Value, ...]]:
+    """Generate the function that reads a row: a loop over columns would take twice the time."""
+    values, names = _values(columns)
+    found = eval(f"lambda row: ({', '.join(values)},)", names)  # noqa: S307 - made of the names above
+    return cast("Callable[[object], tuple[Value, ...]]", found)
 
-    `row` is how cells stand together, `cell` how one is written, by its name and its value.
-    """
-    names = {f"convert{place}": column.convert for place, column in enumerate(columns)}
-    values = (
+
+def _filler(columns: tuple[Column, ...]) -> Callable[[object, dict[str, Value]], None]:
+    """Generate the function that fills an object, which may be that of the row before: a new one grows four times."""
+    values, names = _values(columns)
+    lines = [f"    cells[{column.name!r}] = {value}" for column, value in zip(columns, values, strict=True)]
+    exec("\n".join(["def fill(row, cells):", *lines]), names)  # noqa: S102 - made of the names above
+    return cast("Callable[[object, dict[str, Value]], None]", names["fill"])
+
+
+def _values(columns: tuple[Column, ...]) -> tuple[list[str], dict[str, object]]:
+    """Return the expressions that read the cells of `row`, and what they call."""
+    names: dict[str, object] = {f"convert{place}": column.convert for place, column in enumerate(columns)}
+    values = [
         f"convert{place}(row.{column.source})" if column.convert else f"row.{column.source}"
         for place, column in enumerate(columns)
-    )
-    cells = (cell.format(column.name, value) for column, value in zip(columns, values, strict=True))
-    text = f"lambda row: {row.format(', '.join(cells))}"
-    return cast("Callable[[object], Any]", eval(text, names))  # noqa: S307 - made of the names above
+    ]
+    return values, names
 
 
 @cache

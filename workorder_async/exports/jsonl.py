@@ -34,10 +34,11 @@ class JsonLines:
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
-        lines, read = bytearray(), self._columns.read_object
+        lines, fill = bytearray(), self._columns.fill
+        cells: dict[str, Value] = {}  # of every row in turn
         for row in rows:
             # Added one by one: a list of them keeps so much memory that giving it back takes as long as the writing.
-            cells = read(row)
+            fill(row, cells)
             try:
                 lines += orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)
             except TypeError:  # half a surrogate pair, or a number of more than 64 bits
