@@ -1,6 +1,7 @@
-"""Formats that cannot grow: their rows are staged as JSON Lines, and converted once all of them are there.
+"""Formats that cannot grow: their rows are staged in another file, and converted once all of them are there.
 
-A conversion runs in a thread, and reads the staged lines only: it can be done again as often as it is cut short.
+XLSX is staged as JSON Lines, Parquet as Arrow IPC. A conversion runs in a thread, and reads the staged rows only: it
+can be done again as often as it is cut short.
 """
 
 import os
@@ -15,7 +16,7 @@ from attrs import frozen
 from workorder_async.exports.columns import Value
 from workorder_async.exports.texts import TextChanges
 
-#: So many rows are converted at once, or so many bytes of staged lines, whichever come first.
+#: So many rows are converted at once, or so many bytes of them as they are staged, whichever come first.
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 4 << 20
 
@@ -36,7 +37,7 @@ class Converted:
 
 
 def staged_batches(staged: Path) -> Iterator[list[tuple[Value, ...]]]:
-    """Yield the rows of a staged file, some thousands at a time."""
+    """Yield the rows of a staged file of JSON Lines, some thousands at a time."""
     batch: list[tuple[Value, ...]] = []
     size = 0
     with staged.open("rb") as lines:
