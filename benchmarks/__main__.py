@@ -11,22 +11,36 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks import batching, decoding, engines, exporting, importing, memory, report, waiting, walking, windows
-from benchmarks.measuring import Plan, Row
+from benchmarks import (
+    batching,
+    counting,
+    decoding,
+    engines,
+    exporting,
+    importing,
+    long,
+    memory,
+    report,
+    waiting,
+    walking,
+)
+from benchmarks.measuring import Plan, Row, RowLeftOutError
 
 #: Every row, in the order of the table.
 ROWS: Mapping[str, Callable[[Plan], Row]] = {
     "decode": decoding.measure,
     "walk": walking.measure_walk,
     "fair": walking.measure_fair,
+    "calls": counting.measure_calls,
+    "instructions": counting.measure_instructions,
     "pipeline": waiting.measure_pipeline,
     "jitter": waiting.measure_jitter,
     "tenth": waiting.measure_tenth,
     "first": walking.measure_first,
     "import": importing.measure,
-    "requests": windows.measure_requests,
+    "requests": long.measure_requests,
     "million": memory.measure,
-    "windows": windows.measure,
+    "long": long.measure,
     "batch": batching.measure,
     "jsonl": exporting.measure_jsonl,
     "csv": exporting.measure_csv,
@@ -37,7 +51,7 @@ ROWS: Mapping[str, Callable[[Plan], Row]] = {
     "engines": engines.measure,
 }
 #: Those that take minutes, and a gigabyte or more of memory, or a JVM: left out unless asked for.
-HEAVY = frozenset({"million", "windows", "engines"})
+HEAVY = frozenset({"instructions", "million", "long", "engines"})
 
 
 def main(argv: Sequence[str], rows: Mapping[str, Callable[[Plan], Row]] = ROWS) -> int:
@@ -51,6 +65,8 @@ def main(argv: Sequence[str], rows: Mapping[str, Callable[[Plan], Row]] = ROWS) 
     for name in arguments.only or [name for name in rows if name not in left_out]:
         try:
             row = rows[name](Plan(arguments.rounds, arguments.tickets))
+        except RowLeftOutError as error:
+            print(f"{name:9} left out: {error}", flush=True)
         except Exception as error:  # noqa: BLE001 - the other rows are worth measuring all the same
             failed[name] = f"{type(error).__name__}: {error}"
             traceback.print_exc()

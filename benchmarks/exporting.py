@@ -33,7 +33,7 @@ _ByHand: TypeAlias = Callable[[str, Path], Awaitable[int]]
 _MS = 50
 # So many times the list of other rows: what comes once in an export should weigh little.
 _FILE_TIMES = 5
-# Several windows, each of them on disk before the next one is.
+# Several parts, each of them on disk before the next one is.
 _LONG_TIMES = 10
 
 _OURS = "export_tickets"
@@ -105,7 +105,7 @@ def _measure(plan: Plan, suffix: str, way: str, goal: float, by_hand: _ByHand, *
 
 
 def measure_export(plan: Plan) -> Row:
-    """Measure a whole export over pages with latency: its plan, its windows, each of them on disk."""
+    """Measure a whole export over pages with latency: each part of it is on disk before the next one is."""
     tickets = plan.tickets * _LONG_TIMES
     best = ideal(str(_MS), page_count(tickets), WORKERS)
     reports: list[ExportReport] = []
@@ -135,8 +135,8 @@ def measure_export(plan: Plan) -> Row:
         notes=(
             f"the ideal is 1 + ceil({pages - 1} / {WORKERS}) = {1 + ceil((pages - 1) / WORKERS)} rounds of {_MS} ms; "
             f"taken: {ours * 1000:.0f} ms",
-            f"{report.windows} windows, each on disk before the next one is, where TMPDIR says; they took "
-            f"{report.requests} requests for {pages} pages, and their plan some before them",
+            f"each part is on disk before the next one is, where TMPDIR says; {report.requests} requests for {pages} "
+            "pages",
         ),
     )
 
@@ -168,8 +168,7 @@ def measure_resume(plan: Plan) -> Row:
         result.ratio(_CUT, _OURS),
         result,
         notes=(
-            f"the second half went on after window {report.windows_resumed} of {report.windows}; "
-            "both ended in the same bytes",
+            f"the second half went on after {report.resumed_rows} rows of {report.rows}; both ended in the same bytes",
         ),
     )
 

@@ -24,6 +24,10 @@ Contestant: TypeAlias = Callable[[], float]
 """Runs once and returns what it measured, in seconds."""
 
 
+class RowLeftOutError(Exception):
+    """A row cannot be measured here, for want of something that a machine need not have; says what."""
+
+
 @frozen
 class Sample:
     """What the rounds of one set gave, in the order of the rounds."""

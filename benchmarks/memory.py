@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 
 from benchmarks.child import ROOT
-from benchmarks.measuring import HEAVY_ROUNDS, HEAVY_TIMES, Comparison, Plan, Race, Row, Sample
+from benchmarks.measuring import HEAVY_ROUNDS, HEAVY_TIMES, Plan, Race, Row, Sample
 from benchmarks.pages import FIRST_CREATED, FIRST_ID, SECONDS_APART
 from benchmarks.server import canned_server
 from benchmarks.walking import client_of
-from workorder_async import TicketQuery, WalkOptions
+from workorder_async import TicketQuery
 
 _SHORT = 5000
 
@@ -24,7 +24,6 @@ def measure(plan: Plan) -> Row:
     tickets = plan.tickets * HEAVY_TIMES
     with canned_server(tickets, "spread") as server:
         runs = [_run(f"{server}/0", tickets) for _ in range(min(HEAVY_ROUNDS, plan.rounds))]
-        plain = _run(f"{server}/0", tickets, "plain")
     seconds = Sample(tuple(run["seconds"] for run in runs))
     return Row(
         "million",
@@ -35,33 +34,31 @@ def measure(plan: Plan) -> Row:
         Sample(tuple(run["long"] - run["short"] for run in runs)),
         Race("the walk's time", {"the walk's time": seconds}, 1),
         unit="MiB",
-        beside=(Comparison("plain paging, window=0", Sample((plain["long"] - plain["short"],)), "MiB for"),),
         notes=(
-            f"peak after {_SHORT} tickets: {runs[0]['short']:.0f} MiB; {tickets} tickets in {seconds.median:.1f} s, "
-            f"plainly in {plain['seconds']:.1f} s, from a server that takes no longer for deep pages",
+            f"peak after {_SHORT} tickets: {runs[0]['short']:.0f} MiB; {tickets} tickets in {seconds.median:.1f} s",
         ),
     )
 
 
-def _run(url: str, tickets: int, *how: str) -> Any:
-    command = [sys.executable, "-m", "benchmarks.memory", url, str(tickets), *how]
+def _run(url: str, tickets: int) -> Any:
+    command = [sys.executable, "-m", "benchmarks.memory", url, str(tickets)]
     return orjson.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
 
-async def _walk_twice(url: str, tickets: int, options: WalkOptions) -> dict[str, float]:
+async def _walk_twice(url: str, tickets: int) -> dict[str, float]:
     short = min(_SHORT, tickets)
-    await _walk(url, TicketQuery(created_start=FIRST_CREATED + (tickets - short) * SECONDS_APART), short, tickets, {})
+    await _walk(url, TicketQuery(created_start=FIRST_CREATED + (tickets - short) * SECONDS_APART), short, tickets)
     after_short = peak()
     begun = perf_counter()
-    await _walk(url, TicketQuery(), tickets, tickets, options)
+    await _walk(url, TicketQuery(), tickets, tickets)
     return {"short": after_short, "long": peak(), "seconds": perf_counter() - begun}
 
 
-async def _walk(url: str, query: TicketQuery, count: int, total: int, options: WalkOptions) -> None:
+async def _walk(url: str, query: TicketQuery, count: int, total: int) -> None:
     """Walk the newest `count` of `total` tickets, keep none, and see by their sum that their ids are right."""
     seen = ids = 0
     async with client_of(url) as client:
-        async for ticket in client.iter_tickets(query, **options):
+        async for ticket in client.iter_tickets(query):
             seen += 1
             ids += ticket.id
     if (seen, ids) != (count, sum(range(FIRST_ID + total - count, FIRST_ID + total))):
@@ -78,5 +75,4 @@ def peak() -> float:
 
 
 if __name__ == "__main__":
-    plainly: WalkOptions = {"window": 0} if "plain" in sys.argv[3:] else {}
-    print(orjson.dumps(asyncio.run(_walk_twice(sys.argv[1], int(sys.argv[2]), plainly))).decode())
+    print(orjson.dumps(asyncio.run(_walk_twice(sys.argv[1], int(sys.argv[2])))).decode())

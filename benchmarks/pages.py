@@ -39,10 +39,10 @@ _SENTENCES = (
 
 
 def page(number: int, total: int) -> bytes:
-    """Return the answer to a request for this page (from 1) of a list of `total` tickets."""
+    """Return the answer to a request for this page (from 1) of a list of `total` tickets, the newest first."""
     random = Random(number)
     first = (number - 1) * PAGE_SIZE
-    rows = [_row(random, index) for index in range(first, min(first + PAGE_SIZE, total))]
+    rows = [_row(random, total - 1 - place) for place in range(first, min(first + PAGE_SIZE, total))]
     data = {"pagination": {"page_size": PAGE_SIZE, "total": total}, "tickets": rows}
     return orjson.dumps({"data": data, "errmsg": "OK", "errno": 10000, "request_id": f"{random.getrandbits(128):032x}"})
 

@@ -1,8 +1,8 @@
 """A server of canned pages, for a process of its own.
 
-It answers a POST for page k of `list_tickets` with the bytes of page k, and knows nothing else: no signature, no
-filters, no page size but its own. Of another kind, it answers with pages of a `SpreadList`, or says of any change that
-it was made. The first segment of the URL's path tells the latency (`benchmarks.latency`); answers wait side by side, as
+It answers a POST to `list_tickets` with bytes that it made at its start, and knows nothing but pages and created time:
+no signature, no other filters. Of another kind, it answers with pages of a `SpreadList`, or says of any change that it
+was made. The first segment of the URL's path tells the latency (`benchmarks.latency`); answers wait side by side, as
 those of a far server do.
 """
 
@@ -20,11 +20,10 @@ import orjson
 
 from benchmarks.child import block_ends, child
 from benchmarks.latency import latency
-from benchmarks.pages import page, pages
-from benchmarks.spread import SpreadList
+from benchmarks.spread import CannedList, SpreadList
 
 Kind: TypeAlias = Literal["canned", "spread", "changes"]
-"""What the server answers with: pages made at its start, pages made when they are asked for, or success."""
+"""What the server answers with: rows made at its start, rows made when they are asked for, or success."""
 
 _BodyOf: TypeAlias = Callable[[dict[str, Any]], bytes]
 
@@ -42,8 +41,9 @@ def canned_server(tickets: int, kind: Kind = "canned") -> Iterator[str]:
 class _CannedProtocol(asyncio.Protocol):
     """One connection: HTTP/1.1 with keep-alive, reading no more of a request than its latency and its body."""
 
-    def __init__(self, body_of: _BodyOf) -> None:
+    def __init__(self, body_of: _BodyOf, turn: Callable[[dict[str, Any]], int]) -> None:
         self._body_of = body_of
+        self._turn = turn
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,7 +57,7 @@ class _CannedProtocol(asyncio.Protocol):
             return
         self._received = b""
         request = orjson.loads(rest)
-        seconds = latency(head.split(b"/", 2)[1].decode(), request.get("page", 1))
+        seconds = latency(head.split(b"/", 2)[1].decode(), self._turn(request))
         if seconds:
             asyncio.get_running_loop().call_later(seconds, self._answer, request)
         else:
@@ -74,8 +74,22 @@ class _CannedProtocol(asyncio.Protocol):
         self._transport.write(head.encode() + body)
 
 
+class _Turns:
+    """Counts the requests of one reading of the list: which of them are slow must not hang on what they ask for."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def of(self, request: dict[str, Any]) -> int:
+        """Return the number of a request, from 1."""
+        begins = request.get("page", 1) == 1 and not request.keys() & {"created_start", "created_end"}
+        self._count = 1 if begins else self._count + 1
+        return self._count
+
+
 async def _serve(body_of: _BodyOf) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: _CannedProtocol(body_of), "127.0.0.1", 0)
+    turns = _Turns()
+    server = await asyncio.get_running_loop().create_server(lambda: _CannedProtocol(body_of, turns.of), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await block_ends()
     # A tidy end would wait for clients that are still connected.
@@ -87,13 +101,7 @@ def _answers(tickets: int, kind: str) -> _BodyOf:
         return lambda _: _CHANGED
     if kind == "spread":
         return SpreadList(tickets).answer
-    bodies = pages(tickets)
-    # A walk looks once behind a list that ends exactly full: by page, or by created time from that of the last row on.
-    rows = orjson.loads(bodies[-1])["data"]["tickets"][-1:]
-    bodies.append(page(len(bodies) + 1, tickets))
-    last = orjson.dumps({"data": {"pagination": {"page_size": 1, "total": len(rows)}, "tickets": rows}, "errno": 10000})
-    since = rows[0]["created_time"] if rows else 0
-    return lambda request: last if request.get("created_start", -1) >= since else bodies[request["page"] - 1]
+    return CannedList(tickets).answer
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:

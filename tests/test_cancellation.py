@@ -19,11 +19,14 @@ from workorder_async import (
     NotSentError,
     OutcomeUnknownError,
     RetryPolicy,
+    TicketQuery,
     TicketStatus,
     WorkorderClient,
     WorkorderError,
 )
+from workorder_async.client.list_reads import ListReads
 from workorder_async.sandbox import Fault, Sandbox
+from workorder_async.transport.limits import Lane
 
 # How it is cut short at a step: as it begins to wait, as what it waits for is there, at every step from then on, with
 # all tasks that it made (as a loop does that is shut down), or by a time limit.
@@ -188,7 +191,17 @@ async def left(client: WorkorderClient) -> object:
     return walk.report.requests
 
 
+async def read_in_a_lane(client: WorkorderClient) -> object:
+    """Read pages as a walk does, more at a time than its lane has room for."""
+    reads = ListReads(client._session, TicketQuery(), Lane(2))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(reads.read(None, None, page, 10)) for page in range(1, 5)]
+    return [task.result().request_id for task in tasks]
+
+
 READS: dict[str, Use] = {
+    "list_reads": lambda client: ListReads(client._session, TicketQuery(), Lane(2)).read(None, None, 1, 10),
+    "read_in_a_lane": read_in_a_lane,
     "list_tickets": lambda client: client.list_tickets(),
     "get_ticket": lambda client: client.get_ticket(1001),
     "get_ticket_detail": lambda client: client.get_ticket_detail(1001),

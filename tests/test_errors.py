@@ -27,12 +27,11 @@ FAILURE: dict[str, Any] = {"errno": 23000, "errmsg": "工单状态不允许关�
 # Each error with a value of its own for every attribute.
 REPORT = WalkReport(
     requests=9,
-    pages=5,
     tickets=50,
-    duplicates=0,
-    drifts=0,
-    repaired=0,
-    passes=5,
+    repeats=4,
+    sections=2,
+    edges=4,
+    crowded_seconds=0,
     first_total=50,
     last_total=50,
     exact=False,

@@ -32,14 +32,17 @@ from workorder_async import (
     RetryPolicy,
     SchemeSigner,
     Secret,
+    TicketQuery,
     WorkorderClient,
     WorkorderError,
 )
 from workorder_async.batches.batch import run_batch
+from workorder_async.client.list_reads import ListReads
 from workorder_async.protocol.detecting import detect
 from workorder_async.protocol.signing import Scheme, SigningInput
 from workorder_async.sandbox import Fault, Sandbox
 from workorder_async.secret import without_credentials
+from workorder_async.transport.limits import Lane
 
 SECRET = "s3cret-of-the-app"
 PASSWORD = "pr0xy-passw0rd"
@@ -153,23 +156,43 @@ async def tunnel_to_nowhere(reader: asyncio.StreamReader, writer: asyncio.Stream
 REDIRECT = http("", "302 Found", Location=f"http://proxy-user:{PASSWORD}@elsewhere.test/{'x' * 10}")
 REQUIRED = http("", "407 Proxy Authentication Required", Proxy_Authenticate="Basic")
 NOT_HTTP = b"\x00\x01\x02 not HTTP\r\n\r\n"
+Use = Callable[[WorkorderClient], Awaitable[object]]
+
+
+async def read(client: WorkorderClient) -> object:
+    """Read a ticket."""
+    return await client.get_ticket(1)
+
+
+async def mutate(client: WorkorderClient) -> object:
+    """Comment on a ticket."""
+    await client.comment_ticket(COMMENT)
+    return None
+
+
+async def read_page(client: WorkorderClient) -> object:
+    """Read a page as a walk does."""
+    return await ListReads(client._session, TicketQuery(), Lane(1)).read(None, None, 1, 10)
+
+
 PROXIES = [drop, hang, cut, tunnel_to_nowhere, REDIRECT, REQUIRED, NOT_HTTP]
 
 
 @pytest.mark.parametrize("known_from", ["option", "environment", "session"])
 @pytest.mark.parametrize("url", ["http://workorder.crius.api.ksyun.com", "https://workorder.test"])
 @pytest.mark.parametrize("step", [None, *PROXIES])
-@pytest.mark.parametrize("mutation", [False, True], ids=["read", "mutation"])
+@pytest.mark.parametrize("use", [read, mutate, read_page])
 async def test_proxies(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     step: Any,
     url: str,
     known_from: str,
-    *,
-    mutation: bool,
+    use: Use,
 ) -> None:
     """However a proxy fails, and wherever it is known from, its password is not told."""
+    # Pages are read on a road of their own where the log is switched off.
+    caplog.set_level(logging.WARNING if use is read_page else logging.DEBUG, "workorder_async")
     async with serving(step or TICKET) as proxy:
         address = with_password(proxy.url if step else f"http://127.0.0.1:{free_port()}")
         options: dict[str, Any] = {"attempt_timeout": 0.1}
@@ -184,15 +207,16 @@ async def test_proxies(
             if known_from == "session":
                 options["session"] = session
             async with client_of(url, **options) as client:
-                use = (lambda: client.comment_ticket(COMMENT)) if mutation else (lambda: client.get_ticket(1))
-                await caught(WorkorderError, use, caplog)
+                await caught(WorkorderError, lambda: use(client), caplog)
 
 
+@pytest.mark.parametrize("use", [read, read_page])
 @pytest.mark.parametrize("url", ["http://workorder.crius.api.ksyun.com", "https://workorder.test"])
-async def test_cancelled_behind_a_proxy(caplog: pytest.LogCaptureFixture, url: str) -> None:
+async def test_cancelled_behind_a_proxy(caplog: pytest.LogCaptureFixture, url: str, use: Use) -> None:
     """The traceback of a cancellation passes through the same frames."""
+    caplog.set_level(logging.WARNING if use is read_page else logging.DEBUG, "workorder_async")
     async with serving(hang) as proxy, client_of(url, proxy=with_password(proxy.url)) as client:
-        task = asyncio.create_task(client.get_ticket(1))
+        task = asyncio.ensure_future(use(client))
         await proxy.arrived.wait()
         task.cancel()
 
@@ -212,6 +236,8 @@ async def test_a_deadline_behind_a_proxy(caplog: pytest.LogCaptureFixture) -> No
         walk = client.walk()
         await caught(DeadlineExceededError, lambda: anext(walk), caplog)
         await caught(DeadlineExceededError, client.plan_windows, caplog)
+        caplog.set_level(logging.WARNING, "workorder_async")
+        await caught(DeadlineExceededError, lambda: read_page(client), caplog)
 
 
 def free_port() -> int:

@@ -1,7 +1,6 @@
 """What must not be said: a secret, and the user and password in a URL."""
 
 import re
-from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 from workorder_async.errors import ConfigError
@@ -27,10 +26,12 @@ class Secret:
 
     def encoded(self) -> bytes:
         """Return its UTF-8 bytes; raises `ConfigError` where it has none."""
-        with suppress(UnicodeEncodeError):
+        try:
             return self._text.encode()
-        # Not inside an `except`: that error has the whole text.
-        raise ConfigError(f"the secret {self.complaint()}")
+        except UnicodeEncodeError:
+            complaint = self.complaint()
+        # Not inside the `except`: that error has the whole text.
+        raise ConfigError(f"the secret {complaint}")
 
     def complaint(self) -> str:
         """Say why this cannot be a secret to sign with; "" where it can."""

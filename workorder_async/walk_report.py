@@ -27,27 +27,25 @@ class WalkReport:
     """A walk so far; `Walk.report` makes one at any time."""
 
     requests: int
-    """Requests made, those that read a page again included."""
-    pages: int
-    """Pages given out."""
+    """Requests made."""
     tickets: int
     """Tickets given out, each once."""
-    duplicates: int
-    """Rows dropped because their ticket had been given out."""
-    drifts: int
-    """Edges between two pages at which tickets may have slid past the reader."""
-    repaired: int
-    """Those edges that were read again and are mended."""
-    passes: int
-    """How often the list was walked, the present pass included."""
+    repeats: int
+    """Rows that came again, and were dropped: neighbouring answers share some."""
+    sections: int
+    """Sections that the list was cut into, to be read side by side; 0 where it was not read in sections."""
+    edges: int
+    """Edges between two answers of a section, at each of which a ticket has to come again."""
+    crowded_seconds: int
+    """Seconds that hold more tickets than a page, and were read by page numbers."""
     first_total: int
     """Total of the first answer; -1 before it."""
     last_total: int
-    """Total of the newest answer; -1 before the first."""
+    """Total of the newest answer about the whole list; -1 before the first."""
     exact: bool
     """Whether every ticket that matched all along was given out exactly once; False where that cannot be known."""
     reason: str
-    """Why, in a few words; where it is not exact, also what would settle it."""
+    """Why, in a few words."""
     skipped: tuple[SkippedRow, ...] = ()
     """The rows that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int = 0
@@ -59,16 +57,15 @@ def together(reports: Sequence[WalkReport]) -> WalkReport:
     doubt = next((report.reason for report in reports if not report.exact), "")
     return WalkReport(
         requests=sum(report.requests for report in reports),
-        pages=sum(report.pages for report in reports),
         tickets=sum(report.tickets for report in reports),
-        duplicates=sum(report.duplicates for report in reports),
-        drifts=sum(report.drifts for report in reports),
-        repaired=sum(report.repaired for report in reports),
-        passes=max((report.passes for report in reports), default=1),
+        repeats=sum(report.repeats for report in reports),
+        sections=sum(report.sections for report in reports),
+        edges=sum(report.edges for report in reports),
+        crowded_seconds=sum(report.crowded_seconds for report in reports),
         first_total=sum(max(0, report.first_total) for report in reports),
         last_total=sum(max(0, report.last_total) for report in reports),
         exact=not doubt,
-        reason=doubt or f"each of {len(reports)} windows is exact",
+        reason=doubt or f"each of {len(reports)} walks is exact",
         skipped=tuple(row for report in reports for row in report.skipped)[:SKIPPED_ROWS_NAMED],
         skipped_rows=sum(report.skipped_rows for report in reports),
     )

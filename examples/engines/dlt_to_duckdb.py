@@ -9,27 +9,20 @@ When not to use it: one process reads tens of thousands of tickets a second, and
 gives a file that DuckDB reads as it is. Use dlt where the tickets go into a warehouse that it fills anyway.
 """
 
-import asyncio
 import sys
 from collections.abc import Iterator
 
 import dlt
 import pyarrow as pa
 
-from workorder_async import TicketQuery, Window, WorkorderClient
+from workorder_async import TicketQuery, Window
 from workorder_async.integrations.arrow_batches import arrow_batches
-
-
-async def plan(query: TicketQuery) -> list[Window]:
-    """Cut the list into windows."""
-    async with WorkorderClient.from_env() as client:
-        return await client.plan_windows(query)
 
 
 @dlt.resource(primary_key="id", write_disposition="merge")
 def tickets(since: int | None = None) -> Iterator[pa.RecordBatch]:
     """Yield the tickets as record batches."""
-    yield from arrow_batches(asyncio.run(plan(TicketQuery(created_start=since))))
+    yield from arrow_batches(Window(TicketQuery(created_start=since)))
 
 
 def main(target: str, since: str = "") -> None:

@@ -439,7 +439,7 @@ def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_p
     with elsewhere(serving(never)) as wire:
         child = start({**FOUR, "WORKORDER_BASE_URL": wire.url}, "export", "--output", tmp_path / "tickets.jsonl")
         assert asked.wait(30)
-        assert len(list(tmp_path.iterdir())) == 1
+        assert list(tmp_path.iterdir()) != []
         child.send_signal(number)
         out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err) == (code, b"", b"workorder: interrupted\n")

@@ -16,9 +16,7 @@ _REPORT = ExportReport(
     bytes=1,
     requests=600,
     seconds=10.0,
-    windows=12,
-    windows_resumed=7,
-    drifts=0,
+    resumed_rows=35_000,
     changes=TextChanges(),
     skipped=(),
     skipped_rows=0,
@@ -28,14 +26,14 @@ _REPORT = ExportReport(
     read_from=0,
     read_until=0,
     exact=True,
-    reason="each of 12 windows is exact",
+    reason="neighbouring answers share a ticket at each of 599 edges",
 )
 
 
 def _progress(**given: Any) -> ExportProgress:
-    """Return an export that goes on after seven windows of twelve."""
-    fields: dict[str, Any] = {"phase": "reading", "rows": 40_000, "windows_done": 8, "seconds": 2.0, **given}
-    return ExportProgress(total=60_000, windows=12, resumed_windows=7, resumed_rows=35_000, **fields)
+    """Return an export that goes on after 35,000 tickets."""
+    fields: dict[str, Any] = {"phase": "reading", "rows": 40_000, "seconds": 2.0, **given}
+    return ExportProgress(total=60_000, resumed_rows=35_000, **fields)
 
 
 def _shown(monkeypatch: pytest.MonkeyPatch, *told: ExportProgress) -> tuple[Going, list[tuple[int, int, str]]]:
@@ -47,39 +45,39 @@ def _shown(monkeypatch: pytest.MonkeyPatch, *told: ExportProgress) -> tuple[Goin
     return going, shown
 
 
-def test_a_bar_has_windows_and_the_rate_of_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of an earlier command are no speed of this one; a last window is never followed by another."""
+def test_a_bar_has_the_rate_of_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of an earlier command are no speed of this one; more rows than were expected are no more than all."""
     _, shown = _shown(
         monkeypatch,
         _progress(),
-        _progress(phase="details", rows=61_000, windows_done=12),
+        _progress(phase="details", rows=61_000),
         _progress(phase="converting", rows=5),
     )
     assert shown == [
-        (40_000, 60_000, "window 9 of 12, 2,500/s"),
-        (61_000, 61_000, "full records, window 12 of 12, 13,000/s"),
+        (40_000, 60_000, "2,500/s"),
+        (61_000, 61_000, "full records, 13,000/s"),
         (5, 60_000, "writing the file"),
     ]
 
 
 def test_where_it_goes_on_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """It says after which window; the rate of the summary is that of the rows that this command read."""
+    """It says after how many tickets; the rate of the summary is that of the rows that this command read."""
     going, _ = _shown(monkeypatch, _progress(), _progress())
     summarise(_REPORT, going)
     assert capsys.readouterr().err.splitlines() == [
-        "going on after window 7 of 12, 35,000 tickets",
+        "going on after 35,000 tickets",
         "exported 60,000 tickets to t.csv in 10.0 s (2,500 tickets/s)",
-        "exact: every ticket that matched is there once (each of 12 windows is exact)",
+        "exact: every ticket that matched is there once (neighbouring answers share a ticket at each of 599 edges)",
     ]
 
 
 def test_what_is_not_as_it_came_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Changed texts, tickets that are left out or gone, attachments, doubt: each is told with its number."""
     report = ExportReport(
-        **{name: getattr(_REPORT, name) for name in ("bytes", "requests", "seconds", "windows", "drifts")},
+        **{name: getattr(_REPORT, name) for name in ("bytes", "requests", "seconds")},
         target=Path("-"),
         rows=10,
-        windows_resumed=0,
+        resumed_rows=0,
         read_from=0,
         read_until=0,
         changes=TextChanges(replaced=1, defused=2000, cut=3, blanked=4),
@@ -89,7 +87,7 @@ def test_what_is_not_as_it_came_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
         gone_tickets=2030,
         attachments=AttachmentCounts(fetched=4, bytes=5000, kept=1, failed=30, failures=("7/a.png: HTTP 404",) * 25),
         exact=False,
-        reason="frozen, but tickets may have left; verify=True settles it",
+        reason="3 tickets have no created time",
     )
     going, _ = _shown(monkeypatch)
     summarise(report, going)
@@ -107,5 +105,5 @@ def test_what_is_not_as_it_came_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
         "attachments: 4 fetched (5,000 bytes), 1 there already, 30 not there",
         *["workorder: 7/a.png: HTTP 404"] * 20,
         "... and 10 more",
-        "it may not be complete: tickets may have left; --verify settles it",
+        "it may not be complete: 3 tickets have no created time",
     ]

@@ -296,8 +296,6 @@ ODD = r"""
 2 | export x.jsonl --concurrency x              | --concurrency: 'x' is no whole number
 2 | export x.jsonl --page-size 0                | --page-size is 0
 2 | export x.jsonl --page-size 99999999999      | --page-size is 99999999999
-2 | export x.jsonl --max-tickets 0              | --max-tickets is 0; it must be a whole number of at least 1
-2 | export x.jsonl --max-tickets x              | --max-tickets: 'x' is no whole number
 2 | export x.jsonl --attachments ''             | --attachments names no folder
 2 | export x.jsonl --status 9                   | --status: '9' is not known
 2 | export x.jsonl --since 2025                 | --since '2025' is read as seconds

@@ -91,8 +91,8 @@ def test_a_password_is_not_told(make: Any, option: str) -> None:
 def test_none_is_the_default() -> None:
     """`retry=None` and `errnos=None` are as if they were left out."""
     plain, none = make_client(retry=None, errnos=None), make_client(retry=RetryPolicy(), errnos={})
-    assert plain._session._options.retry == none._session._options.retry == RetryPolicy()
-    assert plain._session._options.errnos == none._session._options.errnos == {}
+    assert plain._session.options.retry == none._session.options.retry == RetryPolicy()
+    assert plain._session.options.errnos == none._session.options.errnos == {}
 
 
 async def test_from_env_takes_them_all() -> None:
@@ -102,7 +102,7 @@ async def test_from_env_takes_them_all() -> None:
         async with WorkorderClient.from_env(sandbox.environment, **options) as client:
             assert client.stats().in_flight_limit == 3
             assert (await client.list_tickets()).pagination.total == 3
-            assert client._session._options.deadline == 7.5
+            assert client._session.options.deadline == 7.5
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_option_refused(options: dict[str, Any], words: str) -> None:
 def test_secret_is_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     """Neither the client's repr nor its parts tell the secret."""
     client = make_client(signer=SchemeSigner("a", "hush-hush", "md5:{secret}"), proxy="http://u:hush-hush@p:1")
-    assert "hush-hush" not in repr((client, vars(client), vars(client._session), client._session._options))
+    assert "hush-hush" not in repr((client, vars(client), vars(client._session), client._session.options))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Arguments: the target, and an object of JSON: options of `export_tickets`, and
 
     queries    what to export (everything)
     limit      bytes that a file may have
-    ready      whether to say on stdout that the export begins, and how far it is
+    part       rows of a part (as many as by default)
 
 The report is printed as a line of JSON at the end, or what the export raised.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from workorder_async import RetryPolicy, SchemeSigner, TicketQuery, WorkorderClient, WorkorderError
-from workorder_async.exports import ExportProgress, export_tickets
+from workorder_async.exports import ExportProgress, export_tickets, growing
 from workorder_async.sandbox import SANDBOX_ERRNOS
 
 
@@ -32,12 +32,13 @@ def say(**facts: object) -> None:
 
 def told(progress: ExportProgress) -> None:
     """Say how far it is."""
-    say(phase=progress.phase, rows=progress.rows, windows_done=progress.windows_done)
+    say(phase=progress.phase, rows=progress.rows)
 
 
 async def main(target: str, options: dict[str, Any]) -> None:
     """Export, as a user's program would."""
     queries = [TicketQuery(**query) for query in options.pop("queries", [{}])]
+    growing.ROWS_OF_A_PART = options.pop("part", growing.ROWS_OF_A_PART)
     limit = options.pop("limit", 0)
     if limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -53,7 +54,7 @@ async def main(target: str, options: dict[str, Any]) -> None:
         except WorkorderError as error:
             say(error=type(error).__name__, message=str(error))
         else:
-            say(report=report.rows, windows=report.windows, resumed=report.windows_resumed, exact=report.exact)
+            say(report=report.rows, resumed=report.resumed_rows, exact=report.exact)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ _NAMES = ["jsonl.gz", "jsonl.zst", "csv.gz", "csv.zst"]
 
 
 def _parts(name: str) -> list[bytes]:
-    """Return what stands in front of four windows, and the windows; the third has no page."""
+    """Return what stands in front of four parts, and the parts; the third has no page."""
     rows = tickets(700)
-    windows = [[rows[:100], rows[100:200]], [rows[200:300]], [], [rows[300:700]]]
+    parts = [[rows[:100], rows[100:200]], [rows[200:300]], [], [rows[300:700]]]
     sink = Format(name).sink()
-    window_bytes = (b"".join([sink.encode(page) for page in pages]) + sink.end_window() for pages in windows)
-    return [sink.begin(), *window_bytes]
+    part_bytes = (b"".join([sink.encode(page) for page in pages]) + sink.end_part() for pages in parts)
+    return [sink.begin(), *part_bytes]
 
 
 def _plain(name: str) -> list[bytes]:
@@ -37,15 +37,15 @@ def test_every_part_is_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_gone_on_with(name: str) -> None:
-    """Cut after a window in the middle of the next one, and gone on with by another sink, it ends in the same bytes."""
+    """Cut after a part in the middle of the next one, and gone on with by another sink, it ends in the same bytes."""
     whole = b"".join(_parts(name))
     rows = tickets(700)
     first = Format(name).sink()
-    content = first.begin() + first.encode(rows[:100]) + first.encode(rows[100:200]) + first.end_window()
+    content = first.begin() + first.encode(rows[:100]) + first.encode(rows[100:200]) + first.end_part()
     first.encode(rows[200:250])
     second = Format(name).sink()
-    content += second.encode(rows[200:300]) + second.end_window()
-    content += second.encode(rows[300:700]) + second.end_window()
+    content += second.encode(rows[200:300]) + second.end_part()
+    content += second.encode(rows[300:700]) + second.end_part()
     assert content == whole
 
 
@@ -53,7 +53,7 @@ def test_gone_on_with(name: str) -> None:
 def test_empty(name: str) -> None:
     """A file of no rows is a file that decodes, not an empty one, which gzip refuses."""
     sink = Format(name).sink()
-    content = sink.begin() + sink.end_window()
+    content = sink.begin() + sink.end_part()
     assert content
     assert decompressed(content, name.partition(".")[2]) == _plain(name)[0]
 

@@ -23,7 +23,7 @@ def test_bytes() -> None:
     assert sink.encode([ticket]).decode() == (
         '7,"a,""b""","一\n二",1,待处理,0,,0,0,0,,,,,,-5,0,true,,,0,,1,1970-01-01T08:00:01+08:00,0,\r\n'
     )
-    assert sink.end_window() == b""
+    assert sink.end_part() == b""
     assert not sink.changes
 
 

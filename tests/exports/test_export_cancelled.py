@@ -11,14 +11,20 @@ import pytest
 
 from tests.support.exports import is_of, truth
 from workorder_async import Sandbox, TicketQuery, WorkorderClient
-from workorder_async.exports import ExportOptions, ExportProgress, export_tickets
+from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, growing
+
+
+@pytest.fixture(autouse=True)
+def _parts_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "ROWS_OF_A_PART", 50)
+
 
 SERVER = {
     "RequestHandler.start",
     "RequestHandler._handle_request",
     "BaseSelectorEventLoop._accept_connection2",
 }
-OPTIONS = ExportOptions(max_tickets=60, concurrency=2, page_size=20)
+OPTIONS = ExportOptions(concurrency=2, page_size=20)
 
 
 class _Turns:
@@ -85,13 +91,13 @@ async def test_at_every_turn(suffix: str, detail: bool, tmp_path: Path) -> None:
 
 
 async def test_lock_is_released(tmp_path: Path) -> None:
-    """Cancelled between two windows, it has released its lock, and what is durable is not read again."""
+    """Cancelled between two parts, it has released its lock, and what is durable is not read again."""
     target = tmp_path / "t.jsonl"
     async with Sandbox(tickets=600) as sandbox, sandbox.client() as client:
         task: asyncio.Task[object]
 
         def told(progress: ExportProgress) -> None:
-            if progress.windows_done >= 3:
+            if progress.rows >= 300:
                 task.cancel()
 
         options = OPTIONS.copy()
@@ -100,7 +106,7 @@ async def test_lock_is_released(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         report = await export_tickets(client, TicketQuery(), target)
-        assert report.windows_resumed >= 3
+        assert 100 < report.resumed_rows < 400
         assert is_of(target, await truth(client))
 
 

@@ -21,7 +21,7 @@ async def test_disk_full(suffix: str, limit: int, tmp_path: Path) -> None:
     """A disk that takes no more ends the export with the file and the cause; with more room the same call goes on."""
     target = tmp_path / f"t{suffix}"
     async with Sandbox(tickets=1000) as sandbox, sandbox.client() as client:
-        async with child(sandbox, target, max_tickets=100, limit=limit) as process:
+        async with child(sandbox, target, part=1, limit=limit) as process:
             last = (await said(process))[-1]
         if suffix == ".csv.zst" and limit == 150_000:
             assert last["report"] == 1000
@@ -31,7 +31,7 @@ async def test_disk_full(suffix: str, limit: int, tmp_path: Path) -> None:
         assert "the same call goes on from there" in last["message"]
         assert not target.exists()
         report = await export_tickets(client, TicketQuery(), target)
-        assert report.windows_resumed or limit == 40_000
+        assert report.resumed_rows or limit == 40_000
         assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
 
@@ -58,7 +58,7 @@ async def test_null_device() -> None:
 async def test_stdout(format: str, tmp_path: Path) -> None:
     """Stdout, a pipe here, gets all rows and nothing else."""
     async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:
-        async with child(sandbox, "-", asyncio.subprocess.PIPE, format=format, max_tickets=100) as process:
+        async with child(sandbox, "-", asyncio.subprocess.PIPE, format=format, part=100) as process:
             out, err = await process.communicate()
         (tmp_path / f"t.{format}").write_bytes(out)
         assert is_of(tmp_path / f"t.{format}", await truth(client))
@@ -69,7 +69,7 @@ async def test_stdout_to_a_file(tmp_path: Path) -> None:
     """Stdout that was led to a file gets all rows."""
     async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:
         with open(tmp_path / "t.jsonl", "wb") as file:  # noqa: ASYNC230 - a file of the test's
-            async with child(sandbox, "-", file.fileno(), max_tickets=100) as process:
+            async with child(sandbox, "-", file.fileno(), part=100) as process:
                 assert (await said(process))[-1]["report"] == 500
         assert is_of(tmp_path / "t.jsonl", await truth(client))
 
@@ -78,9 +78,9 @@ async def test_closed_pipe() -> None:
     """A pipe that is closed ends the export with an error of ours, which tells the cause."""
     async with (
         Sandbox(tickets=3000, latency=0.02) as sandbox,
-        child(sandbox, "-", asyncio.subprocess.PIPE, max_tickets=100) as process,
+        child(sandbox, "-", asyncio.subprocess.PIPE, part=100) as process,
     ):
-        await said(process, lambda line: line.get("windows_done", 0) > 1)
+        await said(process, lambda line: line.get("rows", 0) > 200)
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
         last = (await said(process))[-1]
     assert last == {

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,13 +12,13 @@ import pytest
 
 from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
 from workorder_async import ExportError, Sandbox, TicketQuery
-from workorder_async.exports import ExportOptions, ExportProgress, export_tickets
+from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, growing
 from workorder_async.exports.manifest import Manifest
 from workorder_async.exports.report import Part
 
-TICKETS, WINDOW, CONCURRENCY = 4000, 500, 2
-#: Pages of a window, pages that are read ahead of the window that is written, and one that begins a new list.
-PAGES_LOST = WINDOW // 100 + 2 + 2 * CONCURRENCY + 4
+TICKETS, PART, CONCURRENCY = 4000, 500, 2
+#: Pages of a part, pages that are read ahead of it, of the one that is being written, and those that begin a new list.
+PAGES_LOST = 2 * PART // 100 + 8 * CONCURRENCY * 2 + 4
 
 
 async def killed(sandbox: Sandbox, target: Path, chance: Random, slowest: float, **options: Any) -> bool:
@@ -41,14 +40,12 @@ async def torture(suffix: str, kills: int, seed: int, folder: Path) -> None:
     target, undisturbed = folder / f"t{suffix}", folder / f"u{suffix}"
     chance = Random(f"{suffix} {seed}")
     async with Sandbox(tickets=TICKETS, seed=seed, latency=0.002) as sandbox, sandbox.client() as client:
-        # With the same end there is the same plan: members of compressed files end where its windows do.
-        filters: dict[str, Any] = {"created_end": int(time.time())}
-        query, options = TicketQuery(**filters), ExportOptions(max_tickets=WINDOW, concurrency=CONCURRENCY)
+        query, options = TicketQuery(), ExportOptions(concurrency=CONCURRENCY)
         report = await export_tickets(client, query, undisturbed, **options)
         before = sandbox.requests["list_tickets"]
         deaths = 0
         while deaths < kills and not target.exists():
-            deaths += await killed(sandbox, target, chance, report.seconds * 1.5 / kills, queries=[filters], **options)
+            deaths += await killed(sandbox, target, chance, report.seconds * 1.5 / kills, part=PART, **options)
         if not target.exists() or target.with_name(f"{target.name}.manifest").exists():
             again = await export_tickets(client, query, target, **options)
             assert again.exact
@@ -75,29 +72,54 @@ async def test_killed_often(suffix: str, seed: int, tmp_path: Path) -> None:
     await torture(suffix, 20, seed, tmp_path)
 
 
-async def begun(sandbox: Sandbox, target: Path, windows: int = 2, **options: Any) -> None:
-    """Begin an export, and kill it once so many windows are durable."""
-    async with child(sandbox, target, max_tickets=100, concurrency=1, **options) as process:
-        lines = await said(process, lambda line: line.get("windows_done", 0) >= windows)
-        assert lines[-1]["windows_done"] >= windows, lines
+async def begun(sandbox: Sandbox, target: Path, parts: int = 2, **options: Any) -> int:
+    """Begin an export, and kill it once so many parts are durable; return how many of its rows are."""
+    manifest = target.with_name(f"{target.name}.manifest")
+    given = {"part": 100, "concurrency": 1, **options}
+    async with child(sandbox, target, **given) as process:
+        await said(process, lambda line: len(manifest.read_bytes().splitlines()) > parts)
         process.send_signal(signal.SIGKILL)
+        await process.wait()
+    lines = [orjson.loads(line) for line in manifest.read_bytes().splitlines()[1:]]
+    assert len(lines) >= parts
+    return sum(line["rows"] for line in lines)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-async def test_goes_on_after_its_windows(suffix: str, tmp_path: Path) -> None:
-    """What is durable is not read again, and told; what the plan said is not asked again."""
+async def test_goes_on_after_its_parts(suffix: str, tmp_path: Path) -> None:
+    """What is durable is not read again, and told: rows, and what is left of the list."""
     target = tmp_path / f"t{suffix}"
-    async with Sandbox(tickets=900, latency=0.005) as sandbox, sandbox.client() as client:
-        await begun(sandbox, target, 4)
+    async with Sandbox(tickets=2000, latency=0.005) as sandbox, sandbox.client() as client:
+        rows = await begun(sandbox, target, 4)
         told: list[ExportProgress] = []
         before = sandbox.requests["list_tickets"]
-        report = await export_tickets(client, TicketQuery(), target, max_tickets=7, on_progress=told.append)
-        assert 4 <= report.windows_resumed < report.windows
-        assert sandbox.requests["list_tickets"] - before <= 2 * (report.windows - report.windows_resumed)
-        assert told[0].windows_done == told[0].resumed_windows == report.windows_resumed
-        assert told[0].resumed_rows > 300
+        report = await export_tickets(client, TicketQuery(), target, on_progress=told.append)
+        assert sandbox.requests["list_tickets"] - before <= (2000 - rows) // 100 + 5
+        # A database may have had one part more than the manifest told.
+        assert rows <= report.resumed_rows <= rows + 110
+        assert {one.resumed_rows for one in told} == {report.resumed_rows}
+        assert 2000 <= told[0].total <= 2003
+        assert told[0].rows > rows
         assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
+
+
+async def test_full_records(tmp_path: Path) -> None:
+    """A killed export of full records reads about a hundred of them again, however little time has passed."""
+    target = tmp_path / "t.jsonl"
+    async with Sandbox(tickets=600, latency=0.002) as sandbox, sandbox.client() as client:
+        async with child(sandbox, target, detail=True) as process:
+            await said(process, lambda line: line["rows"] >= 390)
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+        read = sandbox.requests["get_ticket_detail"]
+        report = await export_tickets(client, TicketQuery(), target, detail=True)
+        again = sandbox.requests["get_ticket_detail"] - 600
+        # Those of the page that it was at, and of the one whose part was about to be on disk.
+        assert again == read - report.resumed_rows <= 2 * 100
+        assert report.resumed_rows >= 290
+        wanted = [ticket.id for ticket in await truth(client)]
+    assert [orjson.loads(line)["id"] for line in target.read_bytes().splitlines()] == wanted
 
 
 @pytest.mark.parametrize("moment", ["before the rename", "after the rename", "after the part is gone"])
@@ -130,21 +152,22 @@ async def test_killed_at_the_end(suffix: str, moment: str, tmp_path: Path, monke
 
 
 async def test_between_database_and_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A window that the database has, and the manifest does not tell of yet, is not read again."""
+    """A part that the database has, and the manifest does not tell of yet, is not read again."""
     target, add = tmp_path / "t.sqlite", Manifest.add
 
     def dies(manifest: Manifest, part: Part) -> None:
-        if part.window == 2:
+        if part.number == 2:
             raise OSError(28, "No space left on device")
         add(manifest, part)
 
+    monkeypatch.setattr(growing, "ROWS_OF_A_PART", 1)
     async with Sandbox(tickets=900) as sandbox, sandbox.client() as client:
         with monkeypatch.context() as patched:
             patched.setattr(Manifest, "add", dies)
             with pytest.raises(ExportError, match="No space left on device"):
-                await export_tickets(client, TicketQuery(), target, max_tickets=100)
+                await export_tickets(client, TicketQuery(), target)
         report = await export_tickets(client, TicketQuery(), target)
-        assert report.windows_resumed == 3
+        assert 200 < report.resumed_rows <= 300
         assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
 
@@ -176,7 +199,7 @@ async def test_another_export(name: str, tmp_path: Path) -> None:
             options[name] = str(tmp_path / "folder")
         if name == "version":
             content = manifest.read_bytes()
-            manifest.write_bytes(content.replace(b'"version":1', b'"version":9', 1))
+            manifest.write_bytes(content.replace(b'"version":2', b'"version":9', 1))
         async with Sandbox(tickets=900) as other, (other if name == "platform" else sandbox).client() as client:
             before = sandbox.requests.total() + other.requests.total()
             said_so = "another version" if name == "version" else f"is of another export: .*{name} was"
@@ -188,7 +211,7 @@ async def test_another_export(name: str, tmp_path: Path) -> None:
             assert sandbox.requests.total() + other.requests.total() == before
             assert sorted(os.listdir(tmp_path)) == kept
             anew = await export_tickets(client, queries, target, resume=False, **options)
-            assert not anew.windows_resumed
+            assert not anew.resumed_rows
             assert sorted(set(os.listdir(tmp_path)) - {"folder"}) == [target.name]
 
 
@@ -229,7 +252,7 @@ async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
 
         report = await export_tickets(client, TicketQuery(), target, on_progress=told)
         kept = {"part gone": 0, "head torn": 0, "part long": 2}.get(damage, 1)
-        assert report.windows_resumed == kept
+        assert report.resumed_rows == sum(orjson.loads(line)["rows"] for line in lines[1 : kept + 1])
         assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
 
@@ -257,14 +280,14 @@ async def test_refused_anew(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="exists; overwrite=True replaces it"):
             await export_tickets(client, TicketQuery(), target, resume=False)
         report = await export_tickets(client, TicketQuery(), target, overwrite=True)
-        assert report.windows_resumed >= 2
+        assert report.resumed_rows
 
 
 async def test_in_use(tmp_path: Path) -> None:
     """A file that another process exports to is refused, and so is one of this process; it does not disturb them."""
     target = tmp_path / "t.jsonl"
     async with Sandbox(tickets=3000, latency=0.01) as sandbox, sandbox.client() as client:
-        async with child(sandbox, target, max_tickets=100) as process:
+        async with child(sandbox, target, part=100) as process:
             await said(process, lambda line: True)
             for resume in (True, False):
                 with pytest.raises(Exception, match="is in use: another process exports to the same file") as caught:
@@ -280,8 +303,8 @@ async def test_in_use(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["t.jsonl", "u.jsonl"]
 
 
-async def test_yesterdays_open_end(tmp_path: Path) -> None:
-    """An open end is comparable: what is created after the first call began stays out of the second one."""
+async def test_created_meanwhile(tmp_path: Path) -> None:
+    """What is created after the first call was killed stays out of the second one: that asks for what is left."""
     target = tmp_path / "t.jsonl"
     async with Sandbox(tickets=900, latency=0.005) as sandbox, sandbox.client() as client:
         wanted = await truth(client)
@@ -289,12 +312,12 @@ async def test_yesterdays_open_end(tmp_path: Path) -> None:
         await asyncio.sleep(1.1)  # created times are whole seconds
         assert (await sandbox.change(create=5)).created
         report = await export_tickets(client, TicketQuery(), target)
-        assert report.windows_resumed
+        assert report.resumed_rows
         assert is_of(target, wanted)
 
 
 async def test_several_queries(tmp_path: Path) -> None:
-    """What earlier windows had is known after a kill: a ticket that has moved to the next query does not come twice."""
+    """What earlier parts had is known after a kill: a ticket that has moved to the next query does not come twice."""
     target = tmp_path / "t.jsonl"
     queries = [{"status": 1}, {"status": 3}]
     async with Sandbox(tickets=1500, latency=0.005) as sandbox, sandbox.client() as client:
@@ -303,6 +326,6 @@ async def test_several_queries(tmp_path: Path) -> None:
         assert (await sandbox.change(close=20, pick="newest")).closed
         report = await export_tickets(client, [TicketQuery(status=query["status"]) for query in queries], target)
         closed = await truth(client, TicketQuery(status=3))
-    assert report.windows_resumed >= 2
+    assert report.resumed_rows
     ids = [int(line.split(b'"id":')[1].split(b",")[0]) for line in target.read_bytes().splitlines()]
     assert sorted(ids) == sorted({ticket.id for ticket in (*pending, *closed)})

@@ -1,4 +1,4 @@
-"""Which format a name means, and every format over plain rows: complete, equal row for row, in windows."""
+"""Which format a name means, and every format over plain rows: complete, equal row for row, in parts."""
 
 import re
 import subprocess
@@ -134,7 +134,7 @@ def test_duckdb_reads_it(suffix: str, tmp_path: Path) -> None:
     """A database engine that knows nothing of us finds the rows, their numbers, texts and times."""
     rows = tickets(300)
     target = tmp_path / f"tickets{suffix}"
-    write(target, rows, window=1)
+    write(target, rows, part=1)
     with closing(import_module("duckdb").connect()) as engine:
         question = (
             "SELECT count(*), sum(id), count(DISTINCT title), max(title), sum(need_process::INT), sum(closed_time), "

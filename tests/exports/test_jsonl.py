@@ -25,7 +25,7 @@ _TICKET = TicketSummary(
 def test_a_line() -> None:
     """A line is one object with the columns in their order, in UTF-8, and ends in a line feed."""
     sink = JsonLines(TICKET_COLUMNS)
-    assert sink.begin() == sink.end_window() == b""
+    assert sink.begin() == sink.end_part() == b""
     assert sink.encode([_TICKET]).decode() == (
         '{"id":1473,"title":"无法登录","detail":"","status":3,"status_name":"已关闭","type":3,"type_name":"咨询",'
         '"sub_type":0,"second_subtype":0,"priority":2,"priority_name":"高级","product_group":"",'

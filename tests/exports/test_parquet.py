@@ -63,9 +63,9 @@ _FORMAT = Format("parquet")
 
 
 def _staged(pages: list[list[Record]], detail: bool) -> bytes:
-    """Stage one window."""
+    """Stage one part."""
     sink = _FORMAT.sink(detail=detail)
-    return b"".join(map(sink.encode, pages)) + sink.end_window()
+    return b"".join(map(sink.encode, pages)) + sink.end_part()
 
 
 def _converted(staged: bytes, folder: Path, detail: bool) -> list[dict[str, Any]]:
@@ -76,22 +76,22 @@ def _converted(staged: bytes, folder: Path, detail: bool) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize("detail", [False, True])
-def test_staged_windows(detail: bool, tmp_path: Path) -> None:
-    """Cut after any window and gone on with, nothing is lost or there twice; each window can be read alone."""
+def test_staged_parts(detail: bool, tmp_path: Path) -> None:
+    """Cut after any part and gone on with, nothing is lost or there twice; each part can be read alone."""
     rows: list[Record] = [full_ticket(id) for id in range(1, 701)] if detail else list(tickets(700))
     expected = [as_read(Path("t.parquet"), cells(row)) for row in rows]
     pages = [rows[start : start + 50] for start in range(0, 700, 50)]
-    windows = [_staged(pages[start : start + 4], detail) for start in range(0, len(pages), 4)]
-    windows.insert(2, _staged([], detail))
-    assert b"" in windows
-    for number, window in enumerate(windows):
-        before, rest = b"".join(windows[:number]), b"".join(windows[number + 1 :])
+    parts = [_staged(pages[start : start + 4], detail) for start in range(0, len(pages), 4)]
+    parts.insert(2, _staged([], detail))
+    assert b"" in parts
+    for number, part in enumerate(parts):
+        before, rest = b"".join(parts[:number]), b"".join(parts[number + 1 :])
         kept = _converted(before, tmp_path, detail)
         assert kept == expected[: len(kept)]
-        alone = _converted(window, tmp_path, detail)
+        alone = _converted(part, tmp_path, detail)
         assert alone == expected[len(kept) : len(kept) + len(alone)]
         assert kept + alone + _converted(rest, tmp_path, detail) == expected
-        assert _converted(before + window + rest, tmp_path, detail) == expected
+        assert _converted(before + part + rest, tmp_path, detail) == expected
 
 
 @pytest.mark.parametrize("end", [-1, -20, -3000, 100, 1])
@@ -110,7 +110,7 @@ def test_pages_are_gathered() -> None:
     assert given == [True, *[False] * 11]
     texts = [TicketSummary(id=place, detail="工" * 10_000) for place in range(100)]
     assert all(large.encode(texts) for _ in range(5))
-    assert not large.end_window()
+    assert not large.end_part()
 
 
 _CHILD = """
@@ -128,8 +128,8 @@ def export(count):
     with staged.open("wb") as file:
         for number in range(count // 100):
             file.write(sink.encode(page))
-            if number % 300 == 299: file.write(sink.end_window())
-        file.write(sink.end_window())
+            if number % 300 == 299: file.write(sink.end_part())
+        file.write(sink.end_part())
     assert Format("parquet").convert(staged, staged.with_suffix(".parquet"), lambda rows: None).rows == count
 
 export(20_000)

@@ -1,4 +1,4 @@
-"""SQLite: windows that are there wholly or not at all, tables of lists, and what a disk or a stranger may do to it."""
+"""SQLite: parts that are there wholly or not at all, tables of lists, and what a disk or a stranger may do to it."""
 
 import errno
 import os
@@ -40,42 +40,42 @@ def store(path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-def test_windows(store: SqliteStore, path: Path) -> None:
-    """A window is there with its number, its note and all its rows once it was committed; before, nothing of it."""
+def test_parts(store: SqliteStore, path: Path) -> None:
+    """A part is there with its number, its note and all its rows once it was committed; before, nothing of it."""
     rows = tickets(300)
-    assert (dict(store.windows()), store.finished) == ({}, False)
-    store.begin_window()
+    assert (dict(store.parts()), store.finished) == ({}, False)
+    store.begin_part()
     store.write(rows[:100])
     store.write(rows[100:150])
     assert _ask(path, "SELECT count(*) FROM tickets") == [(0,)]
     store.commit(5, '{"rows": 150}')
     assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
-    store.begin_window()
+    store.begin_part()
     store.write(rows[150:200])
     store.close()
     with closing(SqliteStore(path, TicketSummary)) as again:
-        assert dict(again.windows()) == {5: '{"rows": 150}'}
-        again.begin_window()
+        assert dict(again.parts()) == {5: '{"rows": 150}'}
+        again.begin_part()
         again.write(rows[200:])
-        again.begin_window()
+        again.begin_part()
         again.write(rows[150:])
         again.commit(2)
-        assert list(again.windows()) == [2, 5]
+        assert list(again.parts()) == [2, 5]
         again.finish()
     assert read_back(path) == [as_read(path, cells(ticket)) for ticket in rows]
 
 
 def test_finish(store: SqliteStore, path: Path) -> None:
     """At the end there are the indexes and no table of ours; it says so in a later process, and does it once."""
-    store.begin_window()
+    store.begin_part()
     store.write(tickets(10))
     store.commit(0)
-    store.begin_window()
+    store.begin_part()
     store.write(tickets(20))
     store.finish()
     store.finish()
     assert store.finished
-    assert dict(store.windows()) == {}
+    assert dict(store.parts()) == {}
     names = _ask(path, "SELECT type, name FROM sqlite_master ORDER BY name")
     assert names == [("table", "tickets"), ("index", "tickets_created_time"), ("index", "tickets_status")]
     assert _ask(path, "SELECT count(*) FROM tickets") == [(10,)]
@@ -85,11 +85,11 @@ def test_finish(store: SqliteStore, path: Path) -> None:
     assert "tickets_created_time" in str(plan)
 
 
-def test_a_window_is_committed_once(store: SqliteStore) -> None:
-    """The number of a window that is there already is refused."""
-    store.begin_window()
+def test_a_part_is_committed_once(store: SqliteStore) -> None:
+    """The number of a part that is there already is refused."""
+    store.begin_part()
     store.commit(1)
-    store.begin_window()
+    store.begin_part()
     with pytest.raises(OSError, match="UNIQUE"):
         store.commit(1)
 
@@ -154,10 +154,10 @@ def _part(part: object, ticket: int, position: int) -> dict[str, object]:
 def test_a_ticket_that_comes_twice(path: Path) -> None:
     """It is there once, as it came last, and nothing is left of its old lists."""
     with closing(SqliteStore(path, TicketDetail)) as store:
-        store.begin_window()
+        store.begin_part()
         store.write([full_ticket(1), full_ticket(2)])
         store.commit(0)
-        store.begin_window()
+        store.begin_part()
         store.write([TicketDetail(id=1, title="新", assigns=[TicketAssign(id=9)])])
         store.commit(1)
     assert _ask(path, "SELECT id, title FROM tickets ORDER BY id") == [(1, "新"), (2, "详情")]
@@ -168,22 +168,22 @@ def test_a_ticket_that_comes_twice(path: Path) -> None:
 
 def test_an_id_that_is_no_key(store: SqliteStore) -> None:
     """An id of more than 64 bits is refused by name, since SQLite would make up another."""
-    store.begin_window()
+    store.begin_part()
     with pytest.raises(ExportError, match=r"id has more than 64 bits.*\.jsonl keeps it"):
         store.write([TicketSummary(id=1), TicketSummary(id=2**64)])
 
 
 def test_changes_are_counted_once(store: SqliteStore) -> None:
-    """A page that has to be written twice counts once, and a window that is thrown away counts nothing."""
-    store.begin_window()
+    """A page that has to be written twice counts once, and a part that is thrown away counts nothing."""
+    store.begin_part()
     page = [*tickets(50), TicketSummary(id=1, title="\ud800", detail="\udc00", handler=2**64), *tickets(60)[50:]]
     store.write(page)
     store.commit(0)
     assert store.changes == TextChanges(replaced=2, blanked=1)
-    store.begin_window()
+    store.begin_part()
     store.write([TicketSummary(id=3, title="\ud800")])
     assert store.changes == TextChanges(replaced=1)
-    store.begin_window()
+    store.begin_part()
     assert store.changes == TextChanges()
 
 
@@ -201,20 +201,20 @@ def test_no_database(path: Path) -> None:
 
 
 def test_no_room(store: SqliteStore, path: Path) -> None:
-    """What has no room is the disk's own error, with the path; the windows before it stay."""
-    store.begin_window()
+    """What has no room is the disk's own error, with the path; the parts before it stay."""
+    store.begin_part()
     store.write(tickets(10))
     store.commit(0)
     store._database.execute("PRAGMA max_page_count = 20")
-    store.begin_window()
+    store.begin_part()
     with pytest.raises(OSError, match="disk is full") as caught:
         store.write(tickets(1000))
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
-    store.begin_window()
-    assert list(store.windows()) == [0]
+    store.begin_part()
+    assert list(store.parts()) == [0]
     store.close()
     with pytest.raises(OSError, match="closed"):
-        store.begin_window()
+        store.begin_part()
 
 
 def test_no_folder(path: Path) -> None:
@@ -239,14 +239,14 @@ if limit:
     # What measures the tests writes its own file at the end.
     atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 try:
-    for window in range(20):
-        if window in store.windows(): continue
-        store.begin_window()
+    for part in range(20):
+        if part in store.parts(): continue
+        store.begin_part()
         for start in range(0, size, 100):
-            store.write(rows[window * size + start :][:100])
-        print(window, flush=True)
+            store.write(rows[part * size + start :][:100])
+        print(part, flush=True)
         sys.stdin.readline()
-        store.commit(window)
+        store.commit(part)
 except OSError as error:
     print(type(error).__name__, error)
 """
@@ -258,16 +258,16 @@ def _child(path: Path, limit: int = 0, size: int = 1000) -> subprocess.Popen[str
 
 
 def _is_whole(path: Path, size: int = 1000) -> int:
-    """Return how many windows are there, each with all its rows and no other; fail where one is not."""
-    windows = [window for (window,) in _ask(path, "SELECT window FROM workorder_windows ORDER BY 1")]
+    """Return how many parts are there, each with all its rows and no other; fail where one is not."""
+    parts = [part for (part,) in _ask(path, "SELECT part FROM workorder_parts ORDER BY 1")]
     ids = [id for (id,) in _ask(path, "SELECT id FROM tickets ORDER BY id")]
-    assert windows == list(range(len(windows)))
-    assert ids == [1000 + index for index in range(size * len(windows))]
-    return len(windows)
+    assert parts == list(range(len(parts)))
+    assert ids == [1000 + index for index in range(size * len(parts))]
+    return len(parts)
 
 
 def _killed_at(path: Path, number: int, size: int = 1000) -> int:
-    """Let a child commit windows, and kill it before it commits this one of them; return how many are there."""
+    """Let a child commit parts, and kill it before it commits this one of them; return how many are there."""
     with _child(path, size=size) as child:
         assert child.stdout is not None
         assert child.stdin is not None
@@ -282,7 +282,7 @@ def _killed_at(path: Path, number: int, size: int = 1000) -> int:
 
 
 def test_killed(path: Path) -> None:
-    """Killed again and again, it has whole windows only, goes on where it was, and ends in every row."""
+    """Killed again and again, it has whole parts only, goes on where it was, and ends in every row."""
     assert [_killed_at(path, number) for number in (0, 3, 1, 5)] == [0, 3, 4, 9]
     with _child(path) as child:
         child.communicate("\n" * 20, timeout=30)
@@ -290,7 +290,7 @@ def test_killed(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_killed_in_a_large_window(path: Path) -> None:
+def test_killed_in_a_large_part(path: Path) -> None:
     """What SQLite leaves beside the database is the one file that is named for it, and it takes that away itself."""
     with _child(path, size=5_000) as child:
         assert child.stdout is not None

@@ -24,12 +24,12 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def staged(name: str, tmp_path: Path) -> Path:
-    """Stage 2,500 tickets, in windows of 1,000."""
+    """Stage 2,500 tickets, in parts of 1,000."""
     path = tmp_path / "tickets.part"
     sink, rows = Format(name).sink(), tickets(2500)
     with path.open("wb") as file:
         for start in range(0, 2500, 1000):
-            file.write(sink.encode(rows[start : start + 1000]) + sink.end_window())
+            file.write(sink.encode(rows[start : start + 1000]) + sink.end_part())
     return path
 
 

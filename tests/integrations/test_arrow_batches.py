@@ -25,8 +25,9 @@ from workorder_async import (
 )
 from workorder_async.exports import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.sink import Record
+from workorder_async.integrations import arrow_batches as module
 from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches, arrow_schema
-from workorder_async.sandbox import Fault
+from workorder_async.sandbox import Drift, Fault
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def sandbox() -> Iterator[SandboxThread]:
         yield sandbox
 
 
-def _planned(sandbox: SandboxThread, query: TicketQuery | None = None, max_tickets: int = 700) -> list[Window]:
+def _planned(sandbox: SandboxThread, query: TicketQuery | None = None, max_tickets: int = 100) -> list[Window]:
     async def plan() -> list[Window]:
         async with sandbox.connect() as client:
             return await client.plan_windows(query or TicketQuery(), max_tickets=max_tickets)
@@ -71,13 +72,28 @@ def _cells(row: Record) -> dict[str, object]:
     return as_read(Path("t.parquet"), cells(row))
 
 
-def test_several_windows_in_one_walk(sandbox: SandboxThread) -> None:
-    """A list of windows is one iterator; none at all is an empty one, for which no client is made."""
+def test_several_windows(sandbox: SandboxThread) -> None:
+    """A list of windows is one iterator, in any order; none at all is an empty one, for which no client is made."""
     windows = _planned(sandbox)
-    assert len(windows) > 3
-    ids = [row["id"] for row in _rows(arrow_batches(windows, sandbox.connect))]
-    assert len(ids) == len(set(ids)) == 3000
+    assert len(windows) > 20
+    for some in (windows, windows[::-1], [*windows[2:], *windows[:2]]):
+        ids = [row["id"] for row in _rows(arrow_batches(some, sandbox.connect))]
+        assert len(ids) == len(set(ids)) == 3000
     assert list(arrow_batches([], pytest.fail)) == []
+
+
+def test_windows_that_follow_each_other(sandbox: SandboxThread) -> None:
+    """They are one walk, which costs what the whole list does; a gap, or another query, begins another one."""
+    windows = _planned(sandbox)
+    assert len(windows) > 20
+    before = sandbox.sandbox.requests["list_tickets"]
+    assert len(_rows(arrow_batches(windows, sandbox.connect))) == 3000
+    assert sandbox.sandbox.requests["list_tickets"] - before < 40
+    first, second, third = windows[0], windows[1], windows[2]
+    assert module._merged([first, second, third]) == [Window(first.query, first.start, third.end)]
+    other = Window(TicketQuery(status=TicketStatus.CLOSED), second.start, second.end)
+    for some in ([first, third], [second, first], [first, other], [Window(TicketQuery())] * 2):
+        assert module._merged(some) == some
 
 
 @pytest.mark.parametrize("detail", [False, True])
@@ -91,7 +107,7 @@ def test_schema(detail: bool) -> None:
 def test_columns(sandbox: SandboxThread) -> None:
     """Columns can be chosen, in any order; a time does not need the seconds beside it."""
     options = ArrowOptions(columns=["created_at", "id"])
-    (batch,) = arrow_batches(_planned(sandbox)[0], sandbox.connect, ArrowOptions(columns=("created_at", "id")))
+    (batch,) = arrow_batches(_planned(sandbox)[-1], sandbox.connect, ArrowOptions(columns=("created_at", "id")))
     assert batch.schema == arrow_schema(options)
     assert batch.schema.names == ["created_at", "id"]
     assert all(time is not None for time in batch.column(0).to_pylist())
@@ -101,7 +117,7 @@ def test_columns(sandbox: SandboxThread) -> None:
 
 def test_detail(sandbox: SandboxThread) -> None:
     """Full records are read with their own columns."""
-    window = _planned(sandbox, max_tickets=200)[0]
+    window = _planned(sandbox)[-1]
     options = ArrowOptions(detail=True)
     rows = _rows(arrow_batches(window, sandbox.connect, options))
     assert list(rows[0]) == list(DETAIL_COLUMNS.names)
@@ -110,7 +126,7 @@ def test_detail(sandbox: SandboxThread) -> None:
 
 def test_details_that_are_gone(sandbox: SandboxThread) -> None:
     """A ticket that is refused when its full record is asked for is an error, unless that may be."""
-    window = _planned(sandbox, max_tickets=200)[0]
+    window = _planned(sandbox)[-1]
     with sandbox.failing(Fault("errno", errno=90404, operation="get_ticket_detail", every=20)):
         with pytest.raises(WalkDriftError, match=r"tickets were gone .* exact=False"):
             list(arrow_batches(window, sandbox.connect, ArrowOptions(detail=True)))
@@ -119,13 +135,31 @@ def test_details_that_are_gone(sandbox: SandboxThread) -> None:
 
 
 def test_what_is_not_exact(sandbox: SandboxThread) -> None:
-    """A filter on something that people change is no exact window; the error says so, and what helps."""
-    (window,) = _planned(sandbox, TicketQuery(status=TicketStatus.PROCESSING), max_tickets=5000)
-    with pytest.raises(WalkDriftError, match=r"verify=True settles it; .* exact=False") as caught:
-        list(arrow_batches(window, sandbox.connect))
+    """A walk that is not exact is an error that says why, and what helps; unless that is accepted."""
+    windows = _planned(sandbox)[-2:]
+    with sandbox.failing(Fault("bad_row", operation="list_tickets")):
+        with pytest.raises(WalkDriftError, match=r"could not be read, .* exact=False") as caught:
+            list(arrow_batches(windows, sandbox.connect, ArrowOptions(on_bad_row="skip")))
+        options = ArrowOptions(on_bad_row="skip", exact=False)
+        rows = _rows(arrow_batches(windows, sandbox.connect, options))
     assert caught.value.report is not None
-    for options in (ArrowOptions(verify=True), ArrowOptions(exact=False)):
-        assert len(_rows(arrow_batches(window, sandbox.connect, options))) == caught.value.report.tickets
+    assert f"from {windows[0].span[0]} to {windows[1].span[1]} " in str(caught.value)
+    assert caught.value.report.skipped_rows
+    assert rows
+
+
+def test_a_filter_that_people_change() -> None:
+    """A list that moves while it is read is exact: each ticket that matched all along is there once."""
+    with SandboxThread(tickets=3000) as moving:
+        query = TicketQuery(status=TicketStatus.PENDING)
+        pending = {row["id"] for row in moving.close_rows()}
+        windows = _planned(moving, query)
+        moving.sandbox.drift = [Drift(after=2, every=1, times=20, close=3, create=2)]
+        ids = [row["id"] for row in _rows(arrow_batches(windows, moving.connect, ArrowOptions(page_size=20)))]
+        closed = {id for drifted in moving.sandbox.drifted for id in drifted.closed}
+    assert closed & pending
+    assert pending - closed <= set(ids)
+    assert len(ids) == len(set(ids))
 
 
 async def test_where_a_loop_runs(sandbox: SandboxThread) -> None:

@@ -2,6 +2,7 @@
 
 import pickle
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -22,14 +23,12 @@ ALL = {
     "second_subtype": "111",
     "tasks": "7",
     "rate": "10.5",
-    "max_tickets": "900",
     "pushdown": "true",
     "detail": "True",
     "columns": "id, title",
     "exact": "false",
     "page_size": "50",
     "concurrency": "2",
-    "verify": "false",
     "on_bad_row": "skip",
     "batch_rows": "10",
 }
@@ -52,7 +51,6 @@ def test_every_option() -> None:
         ),
         tasks=7,
         rate=10.5,
-        max_tickets=900,
         pushdown=True,
         arrow=ArrowOptions(
             detail=True,
@@ -97,32 +95,20 @@ def test_what_is_refused(options: dict[str, str], words: str) -> None:
     assert "hidden" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["status", "type", "sub_type", "product_group_id", "customer_organization_name"])
-def test_what_can_never_be_exact(name: str) -> None:
-    """Such a query is refused, unless it is verified or may be inexact; others are not."""
-    options = {name: ALL[name]}
-    with pytest.raises(ConfigError, match="verify=true settles it"):
-        SparkRead.of(options)
-    assert SparkRead.of({**options, "verify": "true"}).query == SparkRead.of({**options, "exact": "false"}).query
-    assert SparkRead.of({"creator_id": "5", "created_start": "1700000000"}).arrow.exact
-
-
 def test_narrowed() -> None:
-    """Bounds are a second wider than the filter, and never wider than the options; a status keeps the read exact."""
+    """Bounds are a second wider than the filter, and never wider than the options; an option's status stays."""
     read = SparkRead.of({"created_start": "1000", "created_end": "5000"})
     assert read.narrowed(2000, 3000, None).query == TicketQuery(created_start=1999, created_end=3001)
     assert read.narrowed(0, 9000, None).query == read.query
-    assert read.narrowed(9000, 100, 3).query == TicketQuery(created_start=8999, created_end=8999)
-    assert SparkRead().narrowed(None, None, 3).query == TicketQuery()
-    for options in ({"verify": "true"}, {"exact": "false"}):
-        assert SparkRead.of(options).narrowed(None, None, 3).query == TicketQuery(status=3)
-        status = SparkRead.of({**options, "status": "4"})
-        assert status.narrowed(None, None, 3).query == status.query
+    assert read.narrowed(9000, 100, 3).query == TicketQuery(created_start=8999, created_end=8999, status=3)
+    assert SparkRead().narrowed(None, None, 3).query == TicketQuery(status=3)
+    status = SparkRead.of({"status": "4"})
+    assert status.narrowed(None, None, 3).query == status.query
 
 
 @pytest.mark.parametrize("tasks", [1, 3, 40])
 def test_plan(tasks: int) -> None:
-    """There are as many groups as tasks, of about the same weight; together they own each ticket once."""
+    """There are as many groups as tasks, each a slice of about the same weight; together they own each ticket once."""
     with SandboxThread(tickets=3000) as sandbox:
         groups = SparkRead(tasks=tasks).plan(sandbox.connect)
         ids = [
@@ -130,5 +116,6 @@ def test_plan(tasks: int) -> None:
         ]
     assert len(groups) == tasks
     assert len(ids) == len(set(ids)) == 3000
+    assert all(one.end == other.start for group in groups for one, other in pairwise(group))
     weights = [sum(window.total for window in group) for group in groups]
     assert tasks > 30 or max(weights) < 1.3 * 3000 / tasks

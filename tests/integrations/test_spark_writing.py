@@ -54,7 +54,7 @@ def test_what_was_read_is_closed(spark: Any, new_sandbox: NewSandbox, tmp_path: 
     """A frame of the source itself can be closed, since all of it is read before the first close."""
     sandbox = new_sandbox(tickets=1000)
     wanted = [row["id"] for row in sandbox.close_rows()]
-    read = spark.read.format("workorder").options(status="pending", verify="true").load()
+    read = spark.read.format("workorder").option("status", "pending").load()
     closes = read.select(
         "id",
         F.lit(40084).alias("closer_id"),

@@ -8,6 +8,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -361,6 +362,58 @@ def test_no_error_tells_the_secret(act: Callable[[], object]) -> None:
         act()
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert SECRET.encode() not in pickle.dumps(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "renders"),
+    [
+        ("md5:{app_id}{timestamp}{secret}", 2),
+        ("hmac-sha256:{app_id}{timestamp}", 2),
+        ("md5,ms:{app_id}{timestamp}{secret}", 3),
+        ("md5:{timestamp}{secret}{method}", 4),
+        ("md5:{timestamp}{secret}{path}", 4),
+        ("md5:{timestamp}{secret}{query}", 4),
+        ("md5:{timestamp}{secret}{md5({body})}", 4),
+        ("hmac-md5,key={secret}{body_md5}:{timestamp}", 4),
+    ],
+)
+def test_a_signature_is_kept_for_its_second(scheme: str, renders: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made anew for each time stamp, and for each request where it takes in anything of it; right in any case."""
+    made: list[str] = []
+    signature = Scheme.signature
+
+    def counted(self: Scheme, request: SigningInput, **named: Any) -> str:
+        made.append(named["timestamp"])
+        return signature(self, request, **named)
+
+    signer = SchemeSigner("demo", SECRET, scheme)
+    inputs = [
+        SigningInput("GET", "/a", (("id", "1"),), (), 1_700_000_000_001),
+        SigningInput("POST", "/b", (), (b'{"page":1}',), 1_700_000_000_999),
+        SigningInput("POST", "/b", (), (b'{"page":2}',), 1_700_000_000_999),
+        SigningInput("POST", "/b", (), (b'{"page":2}',), 1_700_000_001_000),
+    ]
+    alone = [dict(SchemeSigner("demo", SECRET, scheme).sign(one)) for one in inputs]
+    monkeypatch.setattr(Scheme, "signature", counted)
+    signed = [signer.sign(one) for one in inputs]
+    assert signed == alone
+    assert len(made) == renders
+    # What one caller does to its headers is nobody else's.
+    kept = signer.sign(inputs[3])
+    assert isinstance(kept, dict)
+    kept.clear()
+    assert signer.sign(inputs[3]) == alone[3]
+
+
+@pytest.mark.parametrize("digest", [digest for digest in DIGESTS if digest in hashlib.algorithms_available])
+def test_a_body_in_memory_is_signed_as_one_in_pieces(digest: str) -> None:
+    """A tuple is signed in one go, an iterator piece by piece, to the same signature."""
+    scheme = Scheme.parse(f"hmac-{digest}:{{app_id}}{{body}}{{timestamp}}")
+    whole, pieces = (
+        scheme.signature(SigningInput("POST", "/", (), body), app_id="demo", secret=SECRET, timestamp="1")
+        for body in ((b"some", b"thing"), iter([b"some", b"thing"]))
+    )
+    assert whole == pieces
 
 
 def test_the_secret_is_not_shown() -> None:

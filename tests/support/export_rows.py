@@ -190,19 +190,19 @@ def _as_read(kind: str, name: str, cell: object) -> object:
 
 
 def write(
-    path: Path, rows: Sequence[Record], *, page: int = 100, window: int = 10, detail: bool = False, **options: bool
+    path: Path, rows: Sequence[Record], *, page: int = 100, part: int = 10, detail: bool = False, **options: bool
 ) -> TextChanges:
-    """Write an export as an engine does, `page` rows at once and so many pages a window; return what was changed."""
+    """Write an export as an engine does, `page` rows at once and so many pages a part; return what was changed."""
     format = format_of(path)
     pages = [rows[start : start + page] for start in range(0, len(rows), page)]
-    windows = [pages[start : start + window] for start in range(0, len(pages), window)]
+    parts = [pages[start : start + part] for start in range(0, len(pages), part)]
     if format.way == "database":
-        return _store(format, path, windows, detail)
+        return _store(format, path, parts, detail)
     sink = format.sink(detail=detail, **options)
     lines = path if format.way == "lines" else path.with_name(f"{path.name}.part")
     content = sink.begin()
-    for pages in windows:
-        content += b"".join([sink.encode(page) for page in pages]) + sink.end_window()
+    for pages in parts:
+        content += b"".join([sink.encode(page) for page in pages]) + sink.end_part()
     lines.write_bytes(content)
     if format.way == "lines":
         return sink.changes
@@ -211,11 +211,11 @@ def write(
     return sink.changes + converted.changes
 
 
-def _store(format: Format, path: Path, windows: list[list[Sequence[Record]]], detail: bool) -> TextChanges:
+def _store(format: Format, path: Path, parts: list[list[Sequence[Record]]], detail: bool) -> TextChanges:
     changes = TextChanges()
     with closing(format.store(path, detail=detail)) as store:
-        for number, pages in enumerate(windows):
-            store.begin_window()
+        for number, pages in enumerate(parts):
+            store.begin_part()
             for page in pages:
                 store.write(page)
             store.commit(number)

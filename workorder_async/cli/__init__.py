@@ -14,7 +14,6 @@ ticket_json.py     a new ticket as a JSON object
 attachments.py     the files that a command uploads
 interrupting.py    what becomes of a creation when Ctrl-C comes
 exporting.py       how far an export is, and what came of it
-completeness.py    why a list may not be complete
 checks.py          the checks of `workorder doctor`
 failures.py        what a failure is: a sentence, a hint, an exit code
 usage.py           what is wrong with a command line, in a sentence

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from workorder_async.cli.completeness import doubt
 from workorder_async.cli.terminal.output import note
 from workorder_async.cli.terminal.progress import Bar
 
@@ -23,48 +22,44 @@ class Going:
     """Is told how far an export is: shows it on a bar, and says once where it goes on."""
 
     def __init__(self, bar: Bar) -> None:
-        self.resumed_rows: int = 0
         self._bar = bar
         self._is_resumed_told = False
 
     def __call__(self, progress: "ExportProgress") -> None:
         """Show that it is so far."""
-        self.tell_resumed(progress.resumed_windows, progress.windows, progress.resumed_rows)
+        self.tell_resumed(progress.resumed_rows)
         self._bar(progress.rows, max(progress.rows, progress.total), ", ".join(_remarks(progress)))
 
-    def tell_resumed(self, done: int, windows: int, rows: int) -> None:
-        """Say after which window it goes on, if an earlier command finished one."""
-        if done and not self._is_resumed_told:
-            self.resumed_rows = rows
-            note(f"going on after window {done} of {windows}, {rows:,} tickets")
+    def tell_resumed(self, rows: int) -> None:
+        """Say after how many tickets it goes on, if an earlier command wrote some."""
+        if rows and not self._is_resumed_told:
+            note(f"going on after {rows:,} tickets")
         self._is_resumed_told = True
 
 
 def _remarks(progress: "ExportProgress") -> "Iterator[str]":
-    """Yield what is said beside the bar: what it is at, the window, the rate."""
+    """Yield what is said beside the bar: what it is at, and the rate."""
     if progress.phase == "converting":
         yield "writing the file"
         return
     if progress.phase == "details":
         yield "full records"
-    if progress.windows > 1:
-        yield f"window {min(progress.windows_done + 1, progress.windows)} of {progress.windows}"
     if progress.seconds > 0:
         yield f"{(progress.rows - progress.resumed_rows) / progress.seconds:,.0f}/s"
 
 
 def summarise(report: "ExportReport", going: Going) -> None:
     """Print on stderr what came of an export: how much, what is not as it came, and whether it is complete."""
-    going.tell_resumed(report.windows_resumed, report.windows, report.rows)
+    going.tell_resumed(report.resumed_rows)
     place = "" if str(report.target) == "-" else f" to {report.target}"
-    rate = (report.rows - going.resumed_rows) / report.seconds
+    rate = (report.rows - report.resumed_rows) / report.seconds
     note(f"exported {report.rows:,} tickets{place} in {report.seconds:.1f} s ({rate:,.0f} tickets/s)")
     for remark in (*_changed(report.changes), *_missing(report), *_attached(report)):
         note(remark)
     if report.exact:
         note(f"exact: every ticket that matched is there once ({report.reason})")
     else:
-        note(f"it may not be complete: {doubt(report, '--verify settles it')}")
+        note(f"it may not be complete: {report.reason}")
 
 
 def _changed(changes: "TextChanges") -> Iterator[str]:

@@ -8,7 +8,7 @@ _OPTIONS: Final = {"id": "ID", "tags": "--tag", "attachment": "--attach", "handl
 
 # In this order: the later ones see what the earlier ones have written.
 _WORDS: Final = (
-    (r"\b(raw|detail|overwrite|verify|strict)=True\b", r"--\1"),
+    (r"\b(raw|detail|overwrite|strict)=True\b", r"--\1"),
     (r"\bresume=False\b", "--no-resume"),
     (r"\bstrict=False\b", "the same without --strict"),
     (r"\bformat='", "--format '"),
@@ -35,7 +35,7 @@ _WORDS: Final = (
 )
 # What a sentence about an argument begins with.
 _ARGUMENT: Final = re.compile(
-    r"^(format|attachments|concurrency|page_size|max_tickets|tickets|seed|port|host|db|latency|page_size_cap)\b"
+    r"^(format|attachments|concurrency|page_size|tickets|seed|port|host|db|latency|page_size_cap)\b"
 )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from workorder_async.arguments import is_whole
 from workorder_async.errors import ConfigError, ResponseError
@@ -15,6 +15,9 @@ from workorder_async.transport.bodies import JsonBody
 from workorder_async.transport.deadline import Deadline
 from workorder_async.transport.limits import Lane
 from workorder_async.transport.session import SignedSession
+from workorder_async.walks.pages import Ask, Page, PageReader
+from workorder_async.walks.plan import plan_windows
+from workorder_async.walks.windows import Window
 
 # One creator's tickets since a mutation began: no honest server has more pages of them than these.
 _PAGES_OF_CREATED = 100
@@ -38,6 +41,29 @@ class Reads:
     async def page(self, request: PageRequest) -> TicketPage:
         """Read one page of the list."""
         return await _decoded(TicketPage, await self.answer(request))
+
+    async def planned(self, window: Window, *, max_tickets: int, now: float) -> list[Window]:
+        """Read the totals that `plan_windows` asks for, side by side, and return its windows."""
+        reader = PageReader(window.query, skips=True)
+
+        async def read(ask: Ask) -> Page:
+            query = evolve(window.query, created_start=ask.start, created_end=ask.end)
+            return reader.read(ask, await self.answer(PageRequest(query, ask.page, ask.size)))
+
+        first = await read(Ask(*window.asked, 1, 100))
+        plan = plan_windows(window, first, max_tickets=max_tickets, now=now)
+        pages: list[Page] | None = None
+        while True:
+            try:
+                asks = next(plan) if pages is None else plan.send(pages)
+            except StopIteration as planned:
+                return list(planned.value)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(read(ask)) for ask in asks]
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+            pages = [task.result() for task in tasks]
 
     async def ticket(self, id: int) -> Ticket:
         """Read a ticket's base record."""

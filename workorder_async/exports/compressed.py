@@ -1,4 +1,4 @@
-"""Compressed lines: what stands in front, and every window, is one gzip member or zstd frame of its own.
+"""Compressed lines: what stands in front, and every part, is one gzip member or zstd frame of its own.
 
 All of them, one after the other, are one gzip or zstd file. The same rows give the same bytes: no time is written.
 """
@@ -42,8 +42,8 @@ class Compressed:
         """Return what has been compressed by now; the rest comes later."""
         return self._opened().compress(self._lines.encode(rows))
 
-    def end_window(self) -> bytes:
-        """Return the rest of the window's member; a window without a page has none."""
+    def end_part(self) -> bytes:
+        """Return the rest of the part's member; a part without a page has none."""
         return b"" if self._member is None else self._closed(self._member)
 
     def _opened(self) -> _Member:

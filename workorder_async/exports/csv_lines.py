@@ -56,7 +56,7 @@ class CsvLines:
         self.changes += changes
         return cells
 
-    def end_window(self) -> bytes:
+    def end_part(self) -> bytes:
         """Return nothing: a record ends by itself."""
         return b""
 

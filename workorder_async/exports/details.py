@@ -1,4 +1,4 @@
-"""Full records of the tickets of a window: read some at a time, given in the list's order, told where they are gone."""
+"""Full records of the tickets of a part: read some at a time, given in the list's order, told where they are gone."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ REFUSED_IN_A_ROW = 16
 
 @define
 class DetailCounts:
-    """What is told of the full records of a window, beside the records themselves."""
+    """What is told of the full records of a part, beside the records themselves."""
 
     gone: list[int] = field(factory=list)
     gone_tickets: int = 0

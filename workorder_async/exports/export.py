@@ -1,7 +1,7 @@
-"""An export, from its arguments to a file that has its name: plans windows, reads them, has each of them durable.
+"""An export, from its arguments to a file that has its name: reads queries, and has what came on disk meanwhile.
 
-    opened      the manifest is locked and read; a new one gets a head with the plan
-    read        one walk over the windows that are missing, newest first; each is durable before the next one is
+    opened      the manifest is locked and read; a new one gets a head
+    read        one walk for each query, or for what is left of it; part after part is made durable
     made        rows become the file that was asked for, where its format cannot grow
     named       the file gets its name; nothing else is left
 
@@ -24,9 +24,8 @@ from workorder_async.exports.disk import Disk
 from workorder_async.exports.manifest import Head, Manifest, Named, said_of
 from workorder_async.exports.options import ExportOptions, ExportSettings, WhatToExport, queries_of
 from workorder_async.exports.parts import GrowingFile, Lines, Parts, Stream, Tables
-from workorder_async.exports.reading import Progress, Reading
+from workorder_async.exports.reading import Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
-from workorder_async.exports.sink import Store
 from workorder_async.exports.targets import Target, target_of
 from workorder_async.exports.texts import UNCHANGED, TextChanges
 from workorder_async.models import PageRequest, TicketQuery
@@ -43,17 +42,23 @@ async def export_tickets(
     `ExportOptions`.
 
     **Going on.** The file has its name only once it is complete. Until then rows are in TARGET.part, and
-    TARGET.manifest remembers which windows of created time are on disk there. Whatever ends a call, be it Ctrl-C, a
-    full disk or `kill -9`: the same call again reads what is missing, and ends in the file that an undisturbed call
-    would have made. What differs from the call that began it (query, host, format, options that change the file) is
-    refused, and so is a file that another process is writing. A query without an end ends when the export began. What
-    goes to stdout, a pipe or a device cannot be gone on with.
+    TARGET.manifest remembers down to which second of created time all rows are on disk there: that is written every
+    second or 2,000 rows, with full records after each page. Whatever ends a call, be it Ctrl-C, a full disk or
+    `kill -9`: the same call again reads what is left, and ends in the file, row for row, that an undisturbed call would
+    have made. A list that comes newest first is asked for older tickets only then, so that what was created meanwhile
+    stays out; one that comes oldest first has it at its end. What differs from the call that began it (query, host,
+    format, options that change the file) is refused, and so is a file that another process is writing.
 
-    **Exact.** As for `client.walk`: `report.exact` is true only where each window is. With `detail=True` a ticket that
-    is refused when its full record is asked for is left out, told in `report.gone`, and the result is not exact. With
-    `strict=True` an inexact result is an `InexactExportError` with the report. Its rows stay in TARGET.part:
-    the same call raises again, without a request; with `strict=False` it takes them as they are, with `resume=False` it
-    begins anew.
+    Nothing can be gone on with where the list cannot be asked by created time, where it proved to be in another order
+    than it was taken for, and where it goes to stdout, a pipe or a device: the same call begins anew then, and
+    `ExportProgress.resumed_rows` is 0.
+
+    **Exact.** As for `client.walk`: `report.exact` is true only where the walks of all calls are. A call that goes on
+    cannot see tickets without a created time: where fewer rows came than the list counted at first, it asks for totals,
+    and says so if there are such tickets. With `detail=True` a ticket that is refused when its full record is asked for
+    is left out, told in `report.gone`, and the result is not exact. With `strict=True` an inexact result is an
+    `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without a request;
+    with `strict=False` it takes them as they are, with `resume=False` it begins anew.
 
     Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` where the disk does
     not do its part, and what every request may raise. Memory does not grow with the number of tickets, but for their
@@ -126,30 +131,25 @@ class _Export:
         output = await self._disk.run(self._open_stream)
         parts = Lines(output, self._sink)
         async with self._attachments() as folder:
-            await self._read(parts, await self._plan(), folder)
+            await self._read(parts, folder)
         return self._checked(self._report(parts.done, parts.done[-1].end))
 
     async def _to_file(self) -> ExportReport:
         manifest = await self._disk.run(self._open_manifest)
         if manifest.named is not None and manifest.named.is_at(self._target.path):
             # Killed after the file got its name: nothing is left to do but to clear away.
-            return await self._disk.run(partial(self._end, manifest, manifest.named, len(manifest.parts)))
+            rows = sum(part.rows for part in manifest.parts)
+            return await self._disk.run(partial(self._end, manifest, manifest.named, rows))
         async with self._attachments() as folder:
-            head = manifest.head
-            if head is None:
-                head = await self._plan()
-                await self._disk.run(partial(manifest.begin, head))
             parts = await self._disk.run(partial(self._open_parts, manifest))
-            progress = await self._read(parts, head, folder)
-        self._checked(self._report(manifest.parts, 0, progress.resumed_windows))
+            try:
+                progress = await self._read(parts, folder)
+            except UnfoundedError:
+                parts = await self._disk.run(partial(self._begin_anew, manifest, parts))
+                progress = await self._read(parts, folder)
+        self._checked(self._report(manifest.parts, 0, progress.resumed_rows))
         named = await self._make(parts, progress)
-        return await self._disk.run(partial(self._name, manifest, named, progress.resumed_windows))
-
-    async def _plan(self) -> Head:
-        """Plan the windows of each query."""
-        most = self._settings.max_tickets
-        plans = [await self._client.plan_windows(query, max_tickets=most) for query in self._queries]
-        return self._head.planned(plans)
+        return await self._disk.run(partial(self._name, manifest, named, progress.resumed_rows))
 
     # In the disk's thread
 
@@ -192,24 +192,40 @@ class _Export:
             )
 
     def _open_parts(self, manifest: Manifest) -> Parts:
-        target, parts = self._target, manifest.parts
-        if manifest.named is not None:
-            manifest.keep(len(parts))
+        """Open what rows go to; what cannot be gone on with is begun anew."""
+        self._opened.callback(self._clear_if_nothing, manifest)
+        if manifest.head is None:
+            manifest.begin(self._head)
+        elif manifest.named is not None:
+            manifest.keep(len(manifest.parts))
+        parts = self._opened_parts(manifest)
+        is_finished = isinstance(parts, Tables) and parts.is_finished
+        if manifest.is_void or (is_finished and not manifest.is_complete):
+            return self._begin_anew(manifest, parts)
+        return parts
+
+    def _opened_parts(self, manifest: Manifest) -> Parts:
+        target = self._target
         if target.format.way == "database":
-            store = self._open_store()
-            if store.finished and manifest.head is not None and len(parts) < len(manifest.head.windows):
-                store.close()
-                _remove(target.part)
-                store = self._open_store()
-            return Tables(store, manifest)
-        file = self._opened.enter_context(closing(GrowingFile(target.part, parts, self._disk.check)))
-        if file.kept < len(parts):
-            manifest.keep(file.kept)
+            store = target.format.store(target.part, detail=self._settings.is_detailed)
+            return Tables(self._opened.enter_context(closing(store)), manifest)
+        file = self._opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
         return Lines(file, self._sink, manifest)
 
-    def _open_store(self) -> Store:
-        store = self._target.format.store(self._target.part, detail=self._settings.is_detailed)
-        return self._opened.enter_context(closing(store))
+    def _begin_anew(self, manifest: Manifest, parts: Parts) -> Parts:
+        # The rows go first: a database is believed before its manifest.
+        parts.close()
+        for path in self._target.leftovers():
+            _remove(path)
+        manifest.keep(0)
+        return self._opened_parts(manifest)
+
+    def _clear_if_nothing(self, manifest: Manifest) -> None:
+        """Leave nothing beside the target where there is nothing to go on from."""
+        if not manifest.parts:
+            for path in self._target.leftovers():
+                _remove(path)
+            manifest.clear()
 
     def _name(self, manifest: Manifest, named: Named, resumed: int) -> ExportReport:
         """Give the file its name, and clear away."""
@@ -232,15 +248,19 @@ class _Export:
         folder, client = self._settings.attachments, self._client
         return nullcontext() if folder is None else AttachmentFolder(folder, client, proxy=client.proxy, ssl=client.ssl)
 
-    async def _read(self, parts: Parts, head: Head, folder: AttachmentFolder | None) -> Progress:
-        """Read the windows that are missing."""
-        windows = head.windows_of(self._queries)
-        progress = Progress(windows, parts, self._settings.on_progress, self._began)
-        seen = {id for part in parts.done for id in part.ids} if len(self._queries) > 1 else None
+    async def _read(self, parts: Parts, folder: AttachmentFolder | None) -> Progress:
+        """Read what is left."""
+        progress = Progress(parts, self._settings.on_progress, self._began)
         reading = Reading(
-            self._client, self._settings, self._disk, parts=parts, progress=progress, folder=folder, seen=seen
+            self._client,
+            self._settings,
+            self._disk,
+            queries=self._queries,
+            parts=parts,
+            progress=progress,
+            folder=folder,
         )
-        await reading.read(windows[len(parts.done) :], len(parts.done))
+        await reading.read()
         return progress
 
     async def _make(self, parts: Parts, progress: Progress) -> Named:

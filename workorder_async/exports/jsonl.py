@@ -53,7 +53,7 @@ class JsonLines:
             self.changes += changes
         return to_json(cast("JSON", dict(zip(row, cells, strict=True)))) + b"\n"
 
-    def end_window(self) -> bytes:
+    def end_part(self) -> bytes:
         """Return nothing: a line ends by itself."""
         return b""
 
@@ -75,7 +75,7 @@ class RawLines:
             lines += to_json(cast("JSON", row)) + b"\n"
         return bytes(lines)
 
-    def end_window(self) -> bytes:
+    def end_part(self) -> bytes:
         """Return nothing: a line ends by itself."""
         return b""
 
@@ -99,6 +99,6 @@ class Escaped:
         """Return a line for each row."""
         return _OBEYED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), self._lines.encode(rows))
 
-    def end_window(self) -> bytes:
+    def end_part(self) -> bytes:
         """Return nothing: a line ends by itself."""
-        return self._lines.end_window()
+        return self._lines.end_part()

@@ -1,15 +1,19 @@
-"""What an export remembers: a head that says which export it is, then a line for each window that is on disk.
+"""What an export remembers: a head that says which export it is, then a line for each part that is on disk.
 
-    {"manifest":"workorder_async","version":1,"platform":...,"queries":[...],"format":...,"windows":[...]}
-    {"window":0,"rows":5000,"end":1890432,"crc":3735928559,"exact":true,...}
-    {"window":1,...}
+    {"manifest":"workorder_async","version":2,"platform":...,"queries":[...],"format":...}
+    {"number":0,"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
+    {"number":1,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
-Times in the head are absolute. A query without an end is kept as it was given, and beside it the end that the plan
-froze: whoever comes tomorrow asks the same query, and goes on with the windows of yesterday's plan.
+`rest` is what is left of the query behind a part: everything else of it has been given out, and will not come again.
+The same call goes on from there, and needs to know no ids. Times in the head are absolute, so that whoever comes
+tomorrow asks the same query.
 
-A line is added when what it tells of is on disk, and is itself on disk before the next window is. A torn last line, as
-a crash leaves it, is dropped. So is everything from the first line on that cannot be read: its windows are read again.
+A line is added when what it tells of is on disk, and is itself on disk before the next part is. A torn last line, as
+a crash leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again.
+
+Where a walk finds that the list is not in the order that it took it for, a part without `rest` is added, which is not
+the last one of its query: all before it rests on what proved wrong, and who goes on from there begins anew.
 """
 
 import sys
@@ -17,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
-from attrs import evolve, fields_dict, frozen
+from attrs import fields_dict, frozen
 from cattrs import Converter
 
 from workorder_async.durable import InUseError, LockedFile, MovedError
@@ -26,15 +30,12 @@ from workorder_async.exports.report import Part
 from workorder_async.exports.texts import UNCHANGED, TextChanges
 from workorder_async.models import TicketQuery
 from workorder_async.protocol.codec import encode, to_json
-from workorder_async.walks.windows import Window
 
 #: Of this layout, and of the bytes that each format is written in: raised when either changes.
-VERSION: Final = 1
+VERSION: Final = 2
 _KIND: Final = "workorder_async"
 _BEGINS: Final = b'{"manifest":"workorder_async",'
 _CONVERTER: Final = Converter()
-#: Of a head, what the windows are; all else says which export it is.
-_PLAN: Final = ("ends", "windows")
 
 
 @frozen(kw_only=True)
@@ -52,34 +53,12 @@ class Head:
     attachments: str | None
     csv_bom: bool
     csv_defuse: bool
-    ends: tuple[int | None, ...] = ()
-    """Where the plan of each query ends."""
-    windows: tuple[tuple[int, int | None, int | None, int], ...] = ()
-    """Number of the query, start, end and total of each window, in the order in which they are read."""
-
-    def planned(self, plans: list[list[Window]]) -> Self:
-        """Return the head with the plans of its queries; each plan is read from its last window to its first."""
-        return evolve(
-            self,
-            ends=tuple(plan[0].query.created_end for plan in plans),
-            windows=tuple(
-                (number, window.start, window.end, window.total)
-                for number, plan in enumerate(plans)
-                for window in reversed(plan)
-            ),
-        )
-
-    def windows_of(self, queries: tuple[TicketQuery, ...]) -> list[Window]:
-        """Return the windows of these queries."""
-        frozen = [evolve(query, created_end=end) for query, end in zip(queries, self.ends, strict=True)]
-        return [Window(frozen[number], start, end, total) for number, start, end, total in self.windows]
 
     def differences(self, other: "Head") -> str:
         """Say in which points another one is another export; "" if in none."""
-        names = [name for name in fields_dict(Head) if name not in _PLAN]
         return "; ".join(
             f"{name} was {_said(before)}, and is {_said(now)}"
-            for name in names
+            for name in fields_dict(Head)
             if (before := getattr(self, name)) != (now := getattr(other, name))
         )
 
@@ -169,7 +148,7 @@ class Manifest:
             self.named = _CONVERTER.structure(value, Named)
         else:
             part = _CONVERTER.structure(value, Part)
-            if part.window != len(self.parts):
+            if part.number != len(self.parts):
                 raise ValueError("out of turn")
             self.parts.append(part)
 
@@ -178,13 +157,24 @@ class Manifest:
         """Whether the file says nothing."""
         return self._file.size == 0
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all queries are on disk to their ends."""
+        last = self.parts[-1] if self.parts else None
+        return last is not None and self.head is not None and last.ended and last.query == len(self.head.queries) - 1
+
+    @property
+    def is_void(self) -> bool:
+        """Whether its parts rest on what proved wrong, so that there is nothing to go on from."""
+        return bool(self.parts) and self.parts[-1].is_void
+
     def begin(self, head: Head) -> None:
         """Write the head."""
         self._append(head)
         self.head = head
 
     def add(self, part: Part) -> None:
-        """Remember a window; its rows are on disk."""
+        """Remember a part; its rows are on disk."""
         self._append(part)
         self.parts.append(part)
 
@@ -203,7 +193,12 @@ class Manifest:
         self._ends.append(self._file.size)
 
     def keep(self, parts: int) -> None:
-        """Forget all windows but the first so many, and that a file was to get its name."""
+        """Forget all parts but the first so many, and that a file was to get its name.
+
+        None is kept where one that is forgotten says that those before it do not count.
+        """
+        if any(part.is_void for part in self.parts[parts:]):
+            parts = 0
         del self.parts[parts:]
         del self._ends[parts + 1 :]
         self.named = None
@@ -232,12 +227,12 @@ def said_of(query: TicketQuery) -> dict[str, Any]:
 
 
 def note_of(part: Part) -> str:
-    """Return a window's line, for a database that keeps it beside the rows."""
+    """Return a part's line, for a database that keeps it beside the rows."""
     return to_json(_CONVERTER.unstructure(part)).decode()
 
 
 def part_of(note: str) -> Part:
-    """Return the window that a note tells of."""
+    """Return the part that a note tells of."""
     return _CONVERTER.structure(orjson.loads(note), Part)
 
 

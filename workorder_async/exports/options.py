@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from attrs import field, frozen
 
-from workorder_async.arguments import as_validator, kind_of, path, whole
+from workorder_async.arguments import kind_of, path
 from workorder_async.errors import ConfigError
 from workorder_async.exports.report import ExportProgress
 from workorder_async.models import TicketQuery
@@ -42,14 +42,10 @@ class ExportOptions(TypedDict, total=False):
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
     csv_defuse: bool
     """Whether CSV has an apostrophe in front of texts that a spreadsheet would take for formulas (True)."""
-    max_tickets: int
-    """About how many tickets a window holds at the most (5000): so many are read again after a crash."""
     page_size: int
     """Tickets to ask for per request (100)."""
     concurrency: int
     """Requests in flight at once, at the most (8)."""
-    verify: bool
-    """Whether to go over each window until a pass finds nothing new (False)."""
     on_bad_row: Literal["raise", "skip"]
     """What to do with a ticket that cannot be read: end the export with a `DecodeError` ("raise"), or leave it out and
     name it in the report ("skip")."""
@@ -79,10 +75,8 @@ class ExportSettings:
     on_progress: Callable[[ExportProgress], None] | None = field(default=None, validator=_told)
     csv_bom: bool = True
     csv_defuse: bool = True
-    max_tickets: int = field(default=5000, validator=as_validator(whole))
     page_size: int = 100
     concurrency: int = 8
-    verify: bool = False
     on_bad_row: Literal["raise", "skip"] = "raise"
 
     def __attrs_post_init__(self) -> None:
@@ -99,9 +93,7 @@ class ExportSettings:
     @property
     def walk(self) -> WalkOptions:
         """How the list is walked."""
-        return WalkOptions(
-            page_size=self.page_size, concurrency=self.concurrency, verify=self.verify, on_bad_row=self.on_bad_row
-        )
+        return WalkOptions(page_size=self.page_size, concurrency=self.concurrency, on_bad_row=self.on_bad_row)
 
 
 def queries_of(query: WhatToExport) -> tuple[TicketQuery, ...]:

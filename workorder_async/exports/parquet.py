@@ -43,7 +43,7 @@ class ArrowStreams:
         self._rows += rows
         return self._stream() if len(self._rows) >= self._enough else b""
 
-    def end_window(self) -> bytes:
+    def end_part(self) -> bytes:
         """Return a stream of the rows that are left, if there are any."""
         return self._stream() if self._rows else b""
 

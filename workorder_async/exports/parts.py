@@ -1,7 +1,7 @@
-"""What makes a window durable: a file of lines that grows, a stream, or a database.
+"""What makes a part durable: a file of lines that grows, a stream, or a database.
 
 All of them take rows in the event loop, and give work to be done in the disk's thread: one piece at a time, in order.
-Rows are on disk before the window's line in the manifest is; a stream has no manifest.
+Rows are on disk before the part's line in the manifest is; a stream has no manifest.
 """
 
 import errno
@@ -35,23 +35,27 @@ _NAP: Final = 0.05
 
 
 class Parts(Protocol):
-    """The windows of an export that are durable, and the one that is being written."""
+    """The parts of an export that are durable, and the one that is being written."""
 
     @property
     def done(self) -> list[Part]:
-        """The windows that are durable, in order."""
+        """The parts that are durable, in order."""
         ...
 
     def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
-        """Take rows of the window; return work for the thread once there is enough."""
+        """Take rows of the part; return work for the thread once there is enough."""
         ...
 
-    def end_window(self, part: Part) -> Callable[[], object]:
-        """Return the work for the thread that makes the window durable, and adds it to `done`."""
+    def end_part(self, part: Part) -> Callable[[], object]:
+        """Return the work for the thread that makes the part durable, and adds it to `done`."""
         ...
 
     def finish(self) -> None:
-        """Close it after the last window, in the thread."""
+        """Make it what the user asked for, and close it, in the thread."""
+        ...
+
+    def close(self) -> None:
+        """Close it as it is."""
         ...
 
 
@@ -72,21 +76,23 @@ class Output(Protocol):
 
 
 class GrowingFile:
-    """A file that is added to; what comes after its last durable window was cut off."""
+    """A file that is added to. What comes after its last durable part is cut off; a damaged part is forgotten."""
 
-    def __init__(self, path: Path, done: Sequence[Part], check: Callable[[], None]) -> None:
+    def __init__(self, path: Path, manifest: Manifest, check: Callable[[], None]) -> None:
         self._path = path
         self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+")
         try:
-            #: How many of the windows are there as they were written.
-            self.kept: int = self._count(done, check)
-            self._file.truncate(self._file.seek(done[self.kept - 1].end if self.kept else 0))
+            whole = self._count(manifest.parts, check)
+            if whole < len(manifest.parts):
+                manifest.keep(whole)
+            self._file.truncate(self._file.seek(manifest.parts[-1].end if manifest.parts else 0))
             sync_folder(path.parent)
         except BaseException:
             self._file.close()
             raise
 
     def _count(self, done: Sequence[Part], check: Callable[[], None]) -> int:
+        """Return how many of the parts are there as they were written."""
         position = 0
         for number, part in enumerate(done):
             crc = 0
@@ -192,9 +198,9 @@ class Lines:
         self._pending += self._sink.encode(rows)
         return partial(self._write, self._taken()) if len(self._pending) >= _BYTES_AT_ONCE else None
 
-    def end_window(self, part: Part) -> Callable[[], object]:
-        """Return the work that makes the window durable."""
-        self._pending += self._sink.end_window()
+    def end_part(self, part: Part) -> Callable[[], object]:
+        """Return the work that makes the part durable."""
+        self._pending += self._sink.end_part()
         whole = evolve(part, changes=self._sink.changes)
         self._sink = self._new_sink()
         return partial(self._finish, self._taken(), whole)
@@ -220,6 +226,10 @@ class Lines:
 
     def finish(self) -> None:
         """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._output.close()
 
 
@@ -233,16 +243,21 @@ class Tables:
         self._is_begun = False
         if store.finished:
             return
-        notes = store.windows()
+        notes = store.parts()
         known = len(self.done)
         if known > len(notes):
             manifest.keep(len(notes))
-        for window in range(known, len(notes)):
-            manifest.add(part_of(notes[window]))
+        for number in range(known, len(notes)):
+            manifest.add(part_of(notes[number]))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the database is what the user asked for, and knows no parts any more."""
+        return self._store.finished
 
     @property
     def done(self) -> list[Part]:
-        """The windows that are durable."""
+        """The parts that are durable."""
         return self._manifest.parts
 
     def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
@@ -250,8 +265,8 @@ class Tables:
         self._rows += rows
         return partial(self._write, self._taken()) if len(self._rows) >= _ROWS_AT_ONCE else None
 
-    def end_window(self, part: Part) -> Callable[[], object]:
-        """Return the work that commits the window."""
+    def end_part(self, part: Part) -> Callable[[], object]:
+        """Return the work that commits the part."""
         return partial(self._finish, self._taken(), part)
 
     def _taken(self) -> list[Record]:
@@ -260,20 +275,24 @@ class Tables:
 
     def _write(self, rows: list[Record]) -> None:
         if not self._is_begun:
-            self._store.begin_window()
+            self._store.begin_part()
             self._is_begun = True
         self._store.write(rows)
 
     def _finish(self, rows: list[Record], part: Part) -> None:
         self._write(rows)
         whole = evolve(part, changes=self._store.changes)
-        self._store.commit(part.window, note_of(whole))
+        self._store.commit(part.number, note_of(whole))
         self._is_begun = False
         self._manifest.add(whole)
 
     def finish(self) -> None:
         """Make the database what the user asked for, and close it."""
         self._store.finish()
+        self.close()
+
+    def close(self) -> None:
+        """Close it; what was not committed is gone."""
         self._store.close()
 
 

@@ -21,17 +21,12 @@ class ExportProgress:
     phase: Phase
     """What it is at."""
     rows: int
-    """Rows by now, resumed ones included; while it converts, rows that are converted."""
+    """Rows by now, resumed ones included; while it converts, rows that are converted. Less than before only where the
+    list proves to be in another order than an earlier call took it for, so that all begins anew."""
     total: int
-    """How many there will be, about: the totals of the plan."""
-    windows_done: int
-    """Windows that are on disk, resumed ones included."""
-    windows: int
-    """Windows in all."""
-    resumed_windows: int
-    """Windows that an earlier call had finished."""
+    """How many there will be, about: what is resumed, and what the list counts of each query once it is begun."""
     resumed_rows: int
-    """Rows in them."""
+    """Rows of an earlier call that this one went on from; 0 where it began anew."""
     seconds: float
     """Since this call began."""
 
@@ -66,20 +61,27 @@ NO_ATTACHMENTS: Final = AttachmentCounts()
 
 @frozen(kw_only=True)
 class Part:
-    """A window whose rows are on disk, as the manifest remembers it."""
+    """Rows that are on disk, as the manifest remembers them: what a query has between the part before and `rest`."""
 
-    window: int
-    """Its place among the windows, from 0."""
+    number: int
+    """Its place among the parts, from 0."""
+    query: int
+    """The place of its query, from 0."""
     rows: int
     """Its rows."""
+    rest: tuple[int | None, int | None] | None = None
+    """What is left of the query behind it, from a first second to the one after the last; None: nothing that could be
+    gone on with."""
+    ended: bool = False
+    """Whether it is the last one of its query."""
+    total: int
+    """How many tickets the query had, by the very first answer; -1 where there was none."""
     exact: bool
-    """Whether they are exact."""
+    """Whether nothing stands against the query up to here, beside what is skipped or gone."""
     reason: str
-    """Why, or why not."""
+    """What does; of the last one of a query also why it is exact."""
     requests: int
     """Requests that it took."""
-    drifts: int
-    """Edges between its pages at which tickets may have slid past the reader."""
     read_at: int
     """When the last of it was read, in seconds since the epoch by our own clock."""
     skipped: tuple[SkippedRow, ...] = ()
@@ -88,13 +90,19 @@ class Part:
     gone_tickets: int = 0
     attachments: AttachmentCounts = NO_ATTACHMENTS
     ids: tuple[int, ...] = ()
-    """The ids of its tickets, where several queries may match one ticket."""
+    """The ids of its tickets that may come again: all of them where there are several queries, else those without a
+    created time."""
     changes: TextChanges = UNCHANGED
     """What was changed in its texts."""
     end: int = 0
     """Where its bytes end in a file of lines."""
     crc: int = 0
     """The CRC-32 of its bytes."""
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the list proved not to be what it was taken for: its query counts only once that has ended."""
+        return self.rest is None and not self.ended
 
 
 @frozen(kw_only=True)
@@ -108,21 +116,17 @@ class ExportReport:
     bytes: int
     """Its size."""
     requests: int
-    """Requests that read the windows: pages and full records."""
+    """Requests that read it: pages and full records."""
     seconds: float
     """How long this call took."""
-    windows: int
-    """Windows of created time that it was read in."""
-    windows_resumed: int
-    """Those of them that earlier calls had finished."""
-    drifts: int
-    """Edges between two pages at which tickets may have slid past the reader."""
+    resumed_rows: int
+    """Rows of an earlier call that this one went on from; 0 where it began anew."""
     changes: TextChanges
     """How many cells are not as they came."""
     skipped: tuple[SkippedRow, ...]
     """Tickets that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int
-    """How many were left out so."""
+    """How many were left out so; one whose id cannot be read may count again where a call was cut short."""
     gone: tuple[int, ...]
     """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
     gone_tickets: int
@@ -130,16 +134,13 @@ class ExportReport:
     attachments: AttachmentCounts
     """What became of attachments."""
     read_from: int
-    """When the first window was read to its end, in seconds since the epoch by our own clock; 0: there is none.
-
-    Each window is as of its own time.
-    """
+    """When its first rows were on disk, in seconds since the epoch by our own clock; each row is as of its own read."""
     read_until: int
-    """The same of the last window."""
+    """When its last ones were."""
     exact: bool
     """Whether every ticket that matched all along is in the file exactly once; False where that cannot be known."""
     reason: str
-    """Why, in a few words; where it is not exact, also what would settle it."""
+    """Why, in a few words; where it is not exact, what stands against it."""
 
 
 class InexactExportError(ExportError):
@@ -162,25 +163,29 @@ def report_of(
     parts: Sequence[Part], target: Path, size: int, changes: TextChanges, *, resumed: int, seconds: float
 ) -> ExportReport:
     """Add up the parts; `changes` are those of a conversion."""
-    doubt = next((part.reason for part in parts if not part.exact), "")
-    times = [part.read_at for part in parts]
+    last = {part.query: part for part in parts}.values()
+    gone, skipped = sum(part.gone_tickets for part in parts), sum(part.skipped_rows for part in parts)
+    doubts = [*dict.fromkeys(part.reason for part in last if not part.exact)]
+    if gone:
+        doubts.append(f"{gone} tickets were gone when their full records were asked for")
+    if skipped:
+        doubts.append(f"{skipped} rows could not be read, and were skipped")
+    proofs = [part.reason for part in last]
     return ExportReport(
         target=target,
         rows=sum(part.rows for part in parts),
         bytes=size,
         requests=sum(part.requests for part in parts),
         seconds=seconds,
-        windows=len(parts),
-        windows_resumed=resumed,
-        drifts=sum(part.drifts for part in parts),
+        resumed_rows=resumed,
         changes=sum((part.changes for part in parts), changes),
         skipped=tuple(row for part in parts for row in part.skipped)[:SKIPPED_ROWS_NAMED],
-        skipped_rows=sum(part.skipped_rows for part in parts),
+        skipped_rows=skipped,
         gone=tuple(id for part in parts for id in part.gone)[:SKIPPED_ROWS_NAMED],
-        gone_tickets=sum(part.gone_tickets for part in parts),
+        gone_tickets=gone,
         attachments=sum((part.attachments for part in parts), NO_ATTACHMENTS),
-        read_from=min(times, default=0),
-        read_until=max(times, default=0),
-        exact=not doubt,
-        reason=doubt or (parts[0].reason if len(parts) == 1 else f"each of {len(parts)} windows is exact"),
+        read_from=parts[0].read_at,
+        read_until=parts[-1].read_at,
+        exact=not doubts,
+        reason="; ".join(doubts) or (proofs[0] if len(proofs) == 1 else f"each of {len(proofs)} walks is exact"),
     )

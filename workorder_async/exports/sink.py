@@ -1,8 +1,8 @@
 """Where rows go: the two protocols that every format keeps, one for files that grow, one for a database.
 
 A file grows by bytes that its sink makes. Whoever writes them appends what `begin` gave to an empty file, then for each
-window what `encode` gave for each page and what `end_window` gave, and makes that durable. Cut at the end of a window,
-the file can be gone on with by another sink, whose `begin` is not asked. A database keeps the windows by itself.
+part what `encode` gave for each page and what `end_part` gave, and makes that durable. Cut at the end of a part,
+the file can be gone on with by another sink, whose `begin` is not asked. A database keeps the parts by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,35 +17,35 @@ Record: TypeAlias = TicketSummary | TicketDetail | Row
 
 
 class Sink(Protocol):
-    """Makes the bytes of a file that can be cut after every window. Used by one thread at a time."""
+    """Makes the bytes of a file that can be cut after every part. Used by one thread at a time."""
 
     @property
     def changes(self) -> TextChanges:
-        """What was changed in the rows whose bytes this sink gave so far: all of them, once their window is ended."""
+        """What was changed in the rows whose bytes this sink gave so far: all of them, once their part is ended."""
         ...
 
     def begin(self) -> bytes:
-        """Return what stands in front of all windows, once; it is complete as it is."""
+        """Return what stands in front of all parts, once; it is complete as it is."""
         ...
 
     def encode(self, rows: Sequence[Record]) -> bytes:
-        """Return the bytes of a page of rows; some of them may come with the next page, or at the end of the window."""
+        """Return the bytes of a page of rows; some of them may come with the next page, or at the end of the part."""
         ...
 
-    def end_window(self) -> bytes:
-        """Return what ends a window: what comes after it can be read, or cut off, without what comes before."""
+    def end_part(self) -> bytes:
+        """Return what ends a part: what comes after it can be read, or cut off, without what comes before."""
         ...
 
 
 class Store(Protocol):
-    """Keeps rows and the windows they came from in one transaction each. Used by one thread at a time.
+    """Keeps rows and the parts they came from in one transaction each. Used by one thread at a time.
 
     Raises `OSError` where the disk does not do its part.
     """
 
     @property
     def changes(self) -> TextChanges:
-        """What was changed in the rows of the window that was begun last."""
+        """What was changed in the rows of the part that was begun last."""
         ...
 
     @property
@@ -53,11 +53,11 @@ class Store(Protocol):
         """Whether `finish` came to its end, in this process or an earlier one."""
         ...
 
-    def windows(self) -> Mapping[int, str]:
-        """Return the windows that are on disk, and the note that each was committed with."""
+    def parts(self) -> Mapping[int, str]:
+        """Return the parts that are on disk, and the note that each was committed with."""
         ...
 
-    def begin_window(self) -> None:
+    def begin_part(self) -> None:
         """Begin a transaction; what was written since the last commit is gone."""
         ...
 
@@ -65,12 +65,12 @@ class Store(Protocol):
         """Add a page of rows; a ticket that is there already is replaced."""
         ...
 
-    def commit(self, window: int, note: str = "") -> None:
-        """Make the rows since `begin_window` durable, together with the window's number and a note of the caller's."""
+    def commit(self, part: int, note: str = "") -> None:
+        """Make the rows since `begin_part` durable, together with the part's number and a note of the caller's."""
         ...
 
     def finish(self) -> None:
-        """Make it what the user asked for: indexes are added, the windows are forgotten."""
+        """Make it what the user asked for: indexes are added, the parts are forgotten."""
         ...
 
     def close(self) -> None:

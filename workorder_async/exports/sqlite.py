@@ -23,8 +23,8 @@ from workorder_async.exports.columns import Columns, Value, columns_of
 from workorder_async.exports.sink import Record
 from workorder_async.exports.texts import TextChanges, without_large_numbers, without_surrogates
 
-#: The table that says which windows are there; dropped at the end.
-_WINDOWS: Final = "workorder_windows"
+#: The table that says which parts are there; dropped at the end.
+_PARTS: Final = "workorder_parts"
 _INDEXES: Final = ("created_time", "status")
 
 
@@ -53,25 +53,25 @@ class SqliteStore:
         """Make the tables in a new database, all at once."""
         with _disk(self._path):
             self._database.execute("PRAGMA foreign_keys = ON")
-            self.finished: bool = self._has("tickets") and not self._has(_WINDOWS)
+            self.finished: bool = self._has("tickets") and not self._has(_PARTS)
             if not self._has("tickets"):
                 self._database.execute("BEGIN IMMEDIATE")
                 for table in self._tables.all():
                     self._database.execute(table.create())
-                self._database.execute(f'CREATE TABLE {_WINDOWS} ("window" INTEGER PRIMARY KEY, note TEXT NOT NULL)')
+                self._database.execute(f"CREATE TABLE {_PARTS} (part INTEGER PRIMARY KEY, note TEXT NOT NULL)")
                 self._database.execute("COMMIT")
 
     def _has(self, name: str) -> bool:
         return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchall())
 
-    def windows(self) -> Mapping[int, str]:
-        """Return the windows that are on disk, and their notes; none once it is finished."""
+    def parts(self) -> Mapping[int, str]:
+        """Return the parts that are on disk, and their notes; none once it is finished."""
         if self.finished:
             return {}
         with _disk(self._path):
-            return dict(self._database.execute(f'SELECT "window", note FROM {_WINDOWS} ORDER BY 1').fetchall())  # noqa: S608
+            return dict(self._database.execute(f"SELECT part, note FROM {_PARTS} ORDER BY 1").fetchall())  # noqa: S608
 
-    def begin_window(self) -> None:
+    def begin_part(self) -> None:
         """Begin a transaction; what was written since the last commit is gone."""
         self.changes = TextChanges()
         with _disk(self._path):
@@ -108,14 +108,14 @@ class SqliteStore:
         self.changes += replaced + blanked
         return cells
 
-    def commit(self, window: int, note: str = "") -> None:
-        """Make the rows since `begin_window` durable, together with the window's number and a note of the caller's."""
+    def commit(self, part: int, note: str = "") -> None:
+        """Make the rows since `begin_part` durable, together with the part's number and a note of the caller's."""
         with _disk(self._path):
-            self._database.execute(f"INSERT INTO {_WINDOWS} VALUES (?, ?)", (window, note))  # noqa: S608
+            self._database.execute(f"INSERT INTO {_PARTS} VALUES (?, ?)", (part, note))  # noqa: S608
             self._database.execute("COMMIT")
 
     def finish(self) -> None:
-        """Add the indexes, which is faster once all rows are there, and forget the windows."""
+        """Add the indexes, which is faster once all rows are there, and forget the parts."""
         if self.finished:
             return
         with _disk(self._path):
@@ -123,7 +123,7 @@ class SqliteStore:
             self._database.execute("BEGIN IMMEDIATE")
             for name in _INDEXES:
                 self._database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
-            self._database.execute(f"DROP TABLE {_WINDOWS}")
+            self._database.execute(f"DROP TABLE {_PARTS}")
             self._database.execute("COMMIT")
         self.finished = True
 

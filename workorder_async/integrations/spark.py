@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkorderDataSource", "read_outcomes", "read_tickets"]
 
-_FINAL: Final = (TicketStatus.CLOSED.value, TicketStatus.CANCELLED.value)
+_CODES: Final = frozenset(status.value for status in TicketStatus)
 # Other bounds say nothing of tickets.
 _SECONDS: Final = range(10**10)
 
@@ -58,11 +58,10 @@ class WorkorderDataSource(DataSource):
       `second_subtype`
     * `tasks` (4): partitions, and so the tasks at once; `rate`: requests of the whole job in a second, of which each
       task has an equal share; it holds while no more than `tasks` tasks run, so not with speculation
-    * `detail`, `columns`, `verify`, `page_size`, `concurrency`, `on_bad_row`, `batch_rows`: see `ArrowOptions`
-    * `exact` (true): a window that is not exact fails its task; a filter that can never be exact is refused at once
-    * `max_tickets` (5000): about how many tickets a window holds at the most
-    * `pushdown` (false): whether filters of the frame on created time and final statuses narrow what is asked for;
-      needs PySpark 4.1 and `spark.sql.python.filterPushdown.enabled`
+    * `detail`, `columns`, `page_size`, `concurrency`, `on_bad_row`, `batch_rows`: see `ArrowOptions`
+    * `exact` (true): whether a read that could not be proved exact fails its task
+    * `pushdown` (false): whether filters of the frame on created time and status narrow what is asked for; needs
+      PySpark 4.1 and `spark.sql.python.filterPushdown.enabled`
 
     Options for writing, with `mode("append")`, of a frame that `repartition(tasks, "id")` made, with the fields of
     `CloseTicket` as columns (but attachments):
@@ -141,21 +140,21 @@ class _NarrowingReader(_Reader):
 
 
 def _bounds(filters: Iterable[Any]) -> tuple[int | None, int | None, int | None]:
-    """Return the first and the last second that filters leave, and the one final status."""
+    """Return the first and the last second that filters leave, and the one status."""
     starts: list[int] = []
     ends: list[int] = []
     statuses: list[int] = []
     for one in filters:
-        kind, value = type(one).__name__, getattr(one, "value", None)
-        if getattr(one, "attribute", ()) in (("created_time",), ("created_at",)):
+        kind, column, value = type(one).__name__, getattr(one, "attribute", ()), getattr(one, "value", None)
+        if column in (("created_time",), ("created_at",)):
             at = int(value.timestamp() // 1) if isinstance(value, datetime) and value.tzinfo is not None else value
             if isinstance(at, int) and at in _SECONDS:
                 if kind in ("EqualTo", "EqualNullSafe", "GreaterThan", "GreaterThanOrEqual"):
                     starts.append(at)
                 if kind in ("EqualTo", "EqualNullSafe", "LessThan", "LessThanOrEqual"):
                     ends.append(at)
-        elif getattr(one, "attribute", ()) == ("status",) and kind in ("EqualTo", "EqualNullSafe") and value in _FINAL:
-            statuses.append(value)
+        elif column == ("status",) and kind in ("EqualTo", "EqualNullSafe") and isinstance(value, int):
+            statuses += {value} & _CODES
     return max(starts, default=None), min(ends, default=None), statuses[0] if statuses else None
 
 

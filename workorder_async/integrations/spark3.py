@@ -31,20 +31,18 @@ def read_tickets(
     *,
     tasks: int = 4,
     rate: float | None = None,
-    max_tickets: int = 5000,
     options: ArrowOptions | None = None,
     connect: Connect = WorkorderClient.from_env,
 ) -> "DataFrame":
     """Return a frame of the tickets that match; the windows are planned now, and each action reads them again.
 
-    * `tasks`, `rate`, `max_tickets`: partitions, requests of the whole job in a second, tickets of a window; see
-      `SparkRead`
+    * `tasks`, `rate`: partitions, and requests of the whole job in a second; see `SparkRead`
     * `options`: how windows are read, and which columns of them
     * `connect` makes a client of `ClientOptions`, here and in each task; it must pickle
 
-    Raises `ConfigError` for what cannot work, as for a query that can never be exact.
+    Raises `ConfigError` for what cannot work.
     """
-    read = SparkRead(query=query, tasks=tasks, rate=rate, max_tickets=max_tickets, arrow=options or ArrowOptions())
+    read = SparkRead(query=query, tasks=tasks, rate=rate, arrow=options or ArrowOptions())
     groups = read.plan(connect)
 
     def batches(numbers: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":

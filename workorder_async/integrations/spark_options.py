@@ -4,7 +4,8 @@ Spark gives options as texts, in plans and on pages that many people see: none o
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from math import ceil
 from typing import Any, Final, TypeAlias
@@ -18,15 +19,14 @@ from workorder_async.client.environment import VARIABLES
 from workorder_async.errors import ConfigError
 from workorder_async.integrations.arrow_batches import ArrowOptions, OwnLoop
 from workorder_async.models import TicketQuery
-from workorder_async.walks.ledger import never_changes
 from workorder_async.walks.windows import Window
 
 Connect: TypeAlias = Callable[..., WorkorderClient]
 """Makes a client of `ClientOptions`, in the driver and in the executors; picklable."""
 
 _SECRET: Final = re.compile("secret|sign|token|password|credential|app_?id|base_?url|workorder_", re.IGNORECASE)
-# So many windows a task: tasks end at about the same time then.
-_WINDOWS_PER_TASK: Final = 4
+# So many windows a task: tasks end at about the same time then, though each window is only about as large as planned.
+_WINDOWS_PER_TASK: Final = 16
 _PAGE: Final = 100
 #: The share of a rate that tasks use: requests that leave evenly spaced may arrive some 50 ms nearer to each other.
 RATE_USED: Final = 0.95
@@ -101,11 +101,10 @@ _ARROW: Final[Mapping[str, Parser]] = {
     "exact": _flag,
     "page_size": _whole,
     "concurrency": _whole,
-    "verify": _flag,
     "on_bad_row": _text,
     "batch_rows": _whole,
 }
-_READING: Final[Mapping[str, Parser]] = {"tasks": _whole, "rate": _number, "max_tickets": _whole, "pushdown": _flag}
+_READING: Final[Mapping[str, Parser]] = {"tasks": _whole, "rate": _number, "pushdown": _flag}
 #: Options for writing.
 WRITING: Final[Mapping[str, Parser]] = {
     "operation": _text,
@@ -148,20 +147,10 @@ class SparkRead:
     """Partitions to make, and so the tasks that may run at once."""
     rate: float | None = field(default=None, validator=optional(as_validator(above_zero)))
     """Requests of the whole job in a second, at the most: each task has its share, whether it uses it or not."""
-    max_tickets: int = field(default=5000, validator=as_validator(whole))
-    """About how many tickets a window holds at the most."""
     pushdown: bool = False
-    """Whether Spark's filters on created time and final statuses narrow what is asked for."""
+    """Whether Spark's filters on created time and status narrow what is asked for."""
     arrow: ArrowOptions = field(factory=ArrowOptions)
     """How windows are read."""
-
-    def __attrs_post_init__(self) -> None:
-        if self.arrow.exact and not self.can_be_exact(self.query):
-            raise ConfigError(
-                "this read can never be known to be exact: tickets may leave and enter a filter other than created "
-                "time and creator between two requests. verify=true settles it: each window is read until nothing new "
-                "shows. exact=false takes what comes. Or read without that filter, and filter the frame"
-            )
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> "SparkRead":
@@ -174,10 +163,6 @@ class SparkRead:
         except ConfigError as error:
             raise ConfigError(str(error).replace("TicketQuery.", "option ")) from None
 
-    def can_be_exact(self, query: TicketQuery) -> bool:
-        """Tell whether windows of a query of more than one page can be exact."""
-        return self.arrow.verify or never_changes(query)
-
     @property
     def task_rate(self) -> float | None:
         """Requests of one task in a second, at the most."""
@@ -187,7 +172,7 @@ class SparkRead:
         """Return the read of only what was created in these seconds, both included, and has this status.
 
         More may be read: Spark filters what comes. A second more is asked for at each end, since it is not documented
-        whether the ends are inclusive, and no status where the read would not be exact for it.
+        whether the ends are inclusive.
         """
         query = self.query
         starts = [at for at in (query.created_start, None if start is None else max(0, start - 1)) if at is not None]
@@ -195,28 +180,24 @@ class SparkRead:
         first, last = max(starts, default=None), min(ends, default=None)
         if first is not None and last is not None:
             last = max(first, last)
-        query = evolve(query, created_start=first, created_end=last)
-        if status is not None and query.status is None:
-            closed = evolve(query, status=status)
-            query = closed if not self.arrow.exact or self.can_be_exact(closed) else query
-        return evolve(self, query=query)
+        chosen = status if query.status is None else query.status
+        return evolve(self, query=evolve(query, created_start=first, created_end=last, status=chosen))
 
     def plan(self, connect: Connect) -> list[list[Window]]:
-        """Return the windows of each task: exactly `tasks` groups, of about as many tickets each."""
+        """Return the windows of each task: `tasks` slices of the list, of about as many tickets each."""
         with OwnLoop() as loop:
             windows = loop.run(self._windows(connect))
         groups: list[list[Window]] = [[] for _ in range(self.tasks)]
-        for window in sorted(windows, key=lambda window: -window.total):
-            min(groups, key=_weight).append(window)
-        return [sorted(group, key=lambda window: window.start or 0) for group in groups]
+        # A window costs a request even where it is empty.
+        weights = [window.total + 1 for window in windows]
+        whole, before = sum(weights), 0
+        for window, weight in zip(windows, weights, strict=True):
+            groups[(2 * before + weight) * self.tasks // (2 * whole)].append(window)
+            before += weight
+        return groups
 
     async def _windows(self, connect: Connect) -> list[Window]:
         async with connect(rate=self.rate) as client:
-            total = (await client.list_tickets(self.query, page_size=1)).pagination.total
-            most = max(_PAGE, ceil(total / (self.tasks * _WINDOWS_PER_TASK)))
-            return await client.plan_windows(self.query, max_tickets=min(self.max_tickets, most))
-
-
-def _weight(group: Sequence[Window]) -> int:
-    """Return how much a task has to do; a window costs a request even where it is empty."""
-    return sum(window.total + 1 for window in group)
+            (whole,) = await client.plan_windows(self.query, max_tickets=sys.maxsize)
+            most = max(_PAGE, ceil(whole.total / (self.tasks * _WINDOWS_PER_TASK)))
+            return await client.plan_windows(self.query, max_tickets=most)

@@ -142,6 +142,11 @@ class Scheme:
         """Return the `Sign` header; `timestamp` is the header's text, `request.timestamp_ms` is not read."""
         secret = Secret(secret)
         signed = Signed(request, app_id, timestamp, secret)
+        if self.keyed and isinstance(request.body, tuple):
+            # What lies in memory as a whole is signed in one go, in half the time.
+            return self.written(
+                hmac.digest(b"".join(self.key.render(signed)), b"".join(self.template.render(signed)), self.digest)
+            )
         hasher = (
             hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
             if self.keyed
@@ -196,7 +201,9 @@ class SchemeSigner:
             raise ConfigError(f"app_secret {complaint}")
         self.app_id = app_id
         self.scheme: Scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
+        self._signs_request = self.scheme.signs_request
         self._secret = app_secret
+        self._kept: tuple[str, Mapping[str, str]] = ("", {})
 
     @property
     def signs_body(self) -> bool:
@@ -206,8 +213,14 @@ class SchemeSigner:
     def sign(self, request: SigningInput) -> Mapping[str, str]:
         """Return the three headers for this request."""
         timestamp = self.scheme.timestamp(request.timestamp_ms)
+        if timestamp == self._kept[0]:
+            return dict(self._kept[1])
         sign = self.scheme.signature(request, app_id=self.app_id, secret=self._secret, timestamp=timestamp)
-        return {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
+        headers = {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
+        if not self._signs_request:
+            # Whatever is sent in this second, or millisecond, has the same signature.
+            self._kept = timestamp, headers
+        return headers
 
     def __repr__(self) -> str:
         # A traceback with locals also shows a signer that is half made.

@@ -174,13 +174,13 @@ _Node: TypeAlias = bytes | str | _Call
 
 
 def _render(nodes: Iterable[_Node], signed: Signed) -> Iterator[bytes]:
-    for node in nodes:
-        if isinstance(node, bytes):
-            yield node
-        elif isinstance(node, str):
-            yield from _PLACEHOLDERS[node](signed)
-        else:
-            yield node.text(signed)
+    return chain.from_iterable([_pieces(node, signed) for node in nodes])
+
+
+def _pieces(node: _Node, signed: Signed) -> Iterable[bytes]:
+    if isinstance(node, str):
+        return _PLACEHOLDERS[node](signed)
+    return (node if isinstance(node, bytes) else node.text(signed),)
 
 
 def _names(nodes: Iterable[_Node]) -> Iterator[str]:

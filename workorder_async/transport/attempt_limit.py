@@ -6,6 +6,8 @@ turns more, and goes on getting them while bytes come in, up to a second.
 """
 
 import asyncio
+from types import TracebackType
+from typing import Self
 
 from workorder_async.transport.deadline import Deadline
 
@@ -16,26 +18,40 @@ _LOOKS = 100
 
 
 class AttemptLimit:
-    """Lets an `asyncio.timeout(None)` be up at the limit that was set last, or some looks later; `cancel` ends it."""
+    """Ends what its task awaits inside `with`, at the limit that was set last or some looks later: `TimeoutError`.
 
-    def __init__(self, timeout: asyncio.Timeout) -> None:
+    It cancels the task as `asyncio.timeout` does, and takes that back, so that a cancellation by others passes.
+    """
+
+    def __init__(self) -> None:
         self.received: int = 0
         #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
         self.ends_call: bool = False
-        self._timeout = timeout
+        #: Whether the time was up.
+        self.expired: bool = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def cancel(self) -> None:
-        """Let the time be never up."""
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine of ours runs in a task
+        self._task, self._cancelling = task, task.cancelling()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
     def set(self, deadline: Deadline, seconds: float | None = None) -> None:
         """Let the time be up at the call's deadline, or after so many seconds from now where that is sooner."""
         loop = asyncio.get_running_loop()
         own = None if seconds is None else loop.time() + seconds
         self.ends_call = own is None or deadline.until <= own
-        self.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         when = deadline.until if own is None or self.ends_call else own
         self._timer = loop.call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
 
@@ -44,10 +60,10 @@ class AttemptLimit:
         self.received += size
 
     def _look(self, looks: int, left: int, received: int) -> None:
-        loop = asyncio.get_running_loop()
         left = _LOOKS_IN_VAIN if self.received != received else left - 1
         if left < 0 or looks >= _LOOKS:
             self._timer = None
-            self._timeout.reschedule(loop.time())
+            self.expired = True
+            self._task.cancel()
         else:
-            self._timer = loop.call_later(_LOOK, self._look, looks + 1, left, self.received)
+            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look, looks + 1, left, self.received)

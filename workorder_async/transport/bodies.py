@@ -10,7 +10,7 @@ import mimetypes
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
@@ -82,7 +82,7 @@ class JsonBody:
     async def payload(self, on_write: OnWrite) -> Payload:
         """Return a payload that writes it in one piece."""
         told = [on_write] if self._on_write is None else [self._on_write, on_write]
-        return _BytesPayload(self._content, told)
+        return BytesPayload(self._content, told)
 
 
 class FileBody:
@@ -229,13 +229,15 @@ def _quote(name: str) -> str:
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-class _BytesPayload(Payload):
+class BytesPayload(Payload):
     """Writes a JSON text in one piece, after telling that it is about to."""
 
-    def __init__(self, content: bytes, told: list[OnWrite]) -> None:
+    def __init__(self, content: bytes, told: Sequence[OnWrite] = ()) -> None:
         super().__init__(content, content_type="application/json")
         self._size = len(content)
         self._told = told
+        #: Whether anything of it may have been written.
+        self.is_begun: bool = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return the text."""
@@ -249,6 +251,7 @@ class _BytesPayload(Payload):
         """Write it."""
         for on_write in self._told:
             on_write()
+        self.is_begun = True
         await writer.write(self._value)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:

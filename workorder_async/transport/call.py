@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from workorder_async.errors import (
     DeadlineExceededError,
@@ -40,16 +40,17 @@ class Call:
     uncounted: int = 0  # ... of them throttled or wrongly signed, which do not count for the retry policy
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether anything of the attempt under way may have been written
+    turned_away: RateLimitedError | None = None  # what the last throttled answer said
     status: int | None = None  # the HTTP status of the last attempt, where it was answered
     spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
     _phase: str = "queue"
     # The clock that deadlines and pauses are of; of the loop itself, since a call may end after its loop.
     _clock: Callable[[], float] = Factory(lambda: asyncio.get_running_loop().time)
-    _since: float = Factory(lambda self: self._clock(), takes_self=True)
+    _since: float = field(default=Factory(lambda self: self._clock(), takes_self=True), alias="since")
 
-    def turn_to(self, phase: str) -> None:
-        """Charge the time since the last turn to the phase that ends."""
-        now = self._clock()
+    def turn_to(self, phase: str, now: float | None = None) -> None:
+        """Charge the time since the last turn to the phase that ends, now or at that time of the loop's clock."""
+        now = self._clock() if now is None else now
         self.spent[self._phase] += now - self._since
         self._phase, self._since = phase, now
 

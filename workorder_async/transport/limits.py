@@ -17,27 +17,19 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
-from attrs import define, frozen
+from attrs import frozen
 
 from workorder_async.errors import NotSentError, WorkorderError
 from workorder_async.transport.throttle import Throttle
+from workorder_async.transport.waiting import Lane, Patience, TurnTimeoutError, Waiter
+
+__all__ = ["ClientStats", "Lane", "Limiter", "Limits", "TurnTimeoutError"]
 
 logger: logging.Logger = logging.getLogger("workorder_async")
 
 _INTERACTIVE_IN_A_ROW = 3
 _SLOTS_PER_RESERVED = 16
 _LATE = 0.005
-
-
-class TurnTimeoutError(Exception):
-    """The turn of a call cannot come before its deadline.
-
-    `pause` is how many seconds the server still wants to be left alone, where that is the reason; else 0.
-    """
-
-    def __init__(self, pause: float = 0.0) -> None:
-        super().__init__(pause)
-        self.pause = pause
 
 
 class Limits(Protocol):
@@ -61,23 +53,6 @@ class Limits(Protocol):
         This client pauses by itself. All others that share the limits should pause as well.
         """
         ...
-
-
-@define(eq=False)
-class _Waiter:
-    future: "asyncio.Future[None]"
-    until: float
-    #: Whether it has its turn, or has given up.
-    gone: bool = False
-
-
-class Lane:
-    """Calls that belong together, such as a walk's: at most `width` of them under way, in the order of asking."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.under_way = 0
-        self.waiting: deque[_Waiter] = deque()
 
 
 @frozen(kw_only=True)
@@ -120,6 +95,7 @@ class Limiter:
         # When the next request may start; while neither a rate nor a pause says anything, it is 0.
         self._next_start = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._patience = Patience(lambda: (waiter for lane in self._all_lanes() for waiter in lane.waiting))
         self._limits = limits
         self._has_permit = limits is None
         self._asking: asyncio.Task[None] | None = None
@@ -127,12 +103,11 @@ class Limiter:
     def stats(self) -> ClientStats:
         """Return what is under way, what waits, and what the server's throttling has taught."""
         now = asyncio.get_running_loop().time()
-        lanes = (self._interactive, *self._lanes)
         pace = self.throttle.pace(now)
         return ClientStats(
             in_flight=self._under_way,
             in_flight_limit=self.throttle.in_flight,
-            waiting=sum(not waiter.gone for lane in lanes for waiter in lane.waiting),
+            waiting=sum(not waiter.gone for lane in self._all_lanes() for waiter in lane.waiting),
             throttled=self.throttle.count,
             pace=None if pace == float("inf") else pace,
             paused=max(0.0, self.throttle.paused_until - now),
@@ -160,11 +135,11 @@ class Limiter:
         """Wait in a lane until the turn comes."""
         loop = asyncio.get_running_loop()
         self._refuse_if_paused_beyond(until, loop.time())
-        waiter = _Waiter(loop.create_future(), until)
+        waiter = Waiter(loop.create_future(), until)
         lane.waiting.append(waiter)
         if lane is not self._interactive and lane not in self._lanes:
             self._lanes.append(lane)
-        late = loop.call_at(until, _give_up, waiter)
+        self._patience.ends(until)
         self._dispatch()
         try:
             await waiter.future
@@ -174,7 +149,6 @@ class Limiter:
             raise
         finally:
             waiter.gone = True
-            late.cancel()
 
     def end(self, lane: Lane | None) -> None:
         """Give back what `start` took."""
@@ -203,10 +177,10 @@ class Limiter:
                 self._limits.pause(self.throttle.paused_until - now)
             except Exception as error:  # noqa: BLE001 - whatever it is, this client pauses all the same
                 logger.warning("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
-        for lane in (self._interactive, *self._lanes):
+        for lane in self._all_lanes():
             for waiter in lane.waiting:
                 if waiter.until <= self.throttle.paused_until:
-                    _give_up(waiter, self.throttle.paused_until - now)
+                    waiter.fail(TurnTimeoutError(self.throttle.paused_until - now))
 
     async def aclose(self) -> None:
         """Ask for no more permits; whoever waits for one gets its turn, and learns that the client is closed."""
@@ -215,21 +189,24 @@ class Limiter:
             self._asking.cancel()
             await asyncio.wait([self._asking])
 
-    def _ask(self, waiter: _Waiter) -> None:
+    def _ask(self, waiter: Waiter) -> None:
         """Ask for a permit, as long as the call that is first now can wait."""
         if self._limits is not None and self._asking is None:
             self._asking = asyncio.get_running_loop().create_task(_acquired(self._limits, waiter.until))
             self._asking.add_done_callback(partial(self._answered, waiter))
 
-    def _answered(self, waiter: _Waiter, asked: "asyncio.Task[None]") -> None:
+    def _answered(self, waiter: Waiter, asked: "asyncio.Task[None]") -> None:
         """Take a permit for whoever is first by now, or tell the call it was asked for why there is none."""
         self._asking = None
         if self._limits is not None:
             error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
             self._has_permit = error is None
             if error is not None:
-                _fail(waiter, error)
+                waiter.fail(error)
         self._dispatch()
+
+    def _all_lanes(self) -> tuple[Lane, ...]:
+        return (self._interactive, *self._lanes)
 
     def _refuse_if_paused_beyond(self, until: float, now: float) -> None:
         if self.throttle.paused_until >= until and self.throttle.paused_until > now:
@@ -320,13 +297,3 @@ async def _acquired(limits: Limits, until: float) -> None:
         raise
     except Exception as error:
         raise NotSentError(f"the limits failed, so nothing was sent: {type(error).__name__}: {error}") from error
-
-
-def _give_up(waiter: _Waiter, pause: float = 0.0) -> None:
-    _fail(waiter, TurnTimeoutError(pause))
-
-
-def _fail(waiter: _Waiter, error: BaseException) -> None:
-    if not waiter.future.done():
-        waiter.gone = True
-        waiter.future.set_exception(error)

@@ -12,8 +12,8 @@ from workorder_async.protocol.headers import retry_after
 from workorder_async.protocol.large_json import LARGE, parse_large
 from workorder_async.transport.options import SessionOptions
 
-# Shorter than any page of tickets.
-_SHORT = 1024
+#: Shorter than any page of tickets.
+SHORT = 1024
 
 
 @define
@@ -29,7 +29,7 @@ class Reply:
     @property
     def is_opened_first(self) -> bool:
         """Whether it may say "too many requests": that must be known before its slot is somebody else's."""
-        return self.content is None or len(self.content) < _SHORT or self.status != 200
+        return self.content is None or len(self.content) < SHORT or self.status != 200
 
     @property
     def is_large(self) -> bool:

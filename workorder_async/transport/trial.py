@@ -30,7 +30,7 @@ class Trial:
     safety: Safety
     tried: float | None = None  # the clock that the attempt under way tries, instead of the client's
     used: float = field(init=False, default=0.0)  # the clock that signed the last attempt
-    _seen: float | None = field(init=False, default=None)  # the clock that the last answer told
+    seen: float | None = field(init=False, default=None)  # the clock that the last answer told
     _refusal: WorkorderError | None = field(init=False, default=None)  # what another clock is tried for
     _left: tuple[float, ...] = field(init=False, default=())  # further clocks to try for it
 
@@ -41,7 +41,7 @@ class Trial:
 
     def answered(self, date: str | None, sent: float, received: float) -> None:
         """Note the `Date` of an answer; `sent` and `received` are by our own clock."""
-        self._seen = self.clock.observe(date, sent, received)
+        self.seen = self.clock.observe(date, sent, received)
 
     def judge(self, error: WorkorderError | None) -> None:
         """Keep the clock that was tried where its signature was accepted; `error` is how the attempt failed."""
@@ -80,7 +80,7 @@ class Trial:
 
     async def _consider(self, error: ApiError, reads_are_refused: Callable[[ApiError], Awaitable[bool]]) -> None:
         """Note a refusal that may be of the clock, and which to try: our own if it was set aside, the server's."""
-        used, seen = self.used, self._seen
+        used, seen = self.used, self.seen
         if seen is None or abs(seen - used) <= _TOLERANCE:
             return
         blamed = isinstance(error, AuthenticationError)

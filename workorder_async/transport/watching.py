@@ -38,7 +38,7 @@ class Watch:
         """Note the end of the call, and of an attempt that is under way."""
 
 
-_NOBODY = Watch()
+NOBODY = Watch()
 
 
 class Watches:
@@ -50,11 +50,16 @@ class Watches:
         self._ids = count(1)
         self._failed: list[Observer] = []
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether anybody is told of what happens."""
+        return self._are_given or logger.isEnabledFor(logging.INFO)
+
     def watch(self, call: Call) -> Watch:
         """Return what follows a call that begins now."""
-        if self._are_given or logger.isEnabledFor(logging.INFO):
+        if self.are_wanted:
             return _Telling(self, call, next(self._ids))
-        return _NOBODY
+        return NOBODY
 
     def tell(self, event: Event) -> None:
         """Tell every observer; one that raises is reported once, and hurts nobody."""

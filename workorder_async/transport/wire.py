@@ -4,22 +4,24 @@ Every attempt is signed afresh. No error leaves here with a frame, a cause or a 
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
+from workorder_async.protocol.endpoints import Endpoint
 from workorder_async.protocol.signing import Signer, SigningInput
 from workorder_async.secret import without_credentials, without_frames
 from workorder_async.transport.attempt_limit import AttemptLimit
-from workorder_async.transport.call import Call
+from workorder_async.transport.bodies import Body
+from workorder_async.transport.call import Call, Query
 from workorder_async.transport.clock import ServerClock
 from workorder_async.transport.options import SessionOptions
 from workorder_async.transport.pool import Pool
 from workorder_async.transport.replies import Reply
 
-_USER_AGENT = "workorder_async"
+_HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
@@ -43,67 +45,67 @@ class Wire:
 
     async def exchange(self, call: Call) -> Reply:
         """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
-        timeout = asyncio.timeout(None)
-        limit = AttemptLimit(timeout)
+        limit = AttemptLimit()
         try:
-            async with timeout:
-                return await self._exchange(call, limit)
+            with limit:
+                payload = None if call.body is None else await self._payload(call, call.body, limit)
+                signed = await self._signed(call)
+                sent_at = self._clock.local()
+                call.began = call.began or sent_at
+                # Once it is signed, the limit of an attempt counts as well.
+                limit.set(call.deadline, self._options.attempt_timeout)
+                failure: BaseException
+                try:
+                    # Where the client was closed meanwhile, this raises, and nothing is sent.
+                    self._pool.opened()
+                    # Of a request without a body nobody is told when it is written.
+                    call.sent = call.body is None
+                    reply = await self.transfer(call.endpoint, call.query, payload, signed, limit)
+                except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
+                    failure = self._told(call, error)
+                else:
+                    call.status = reply.status
+                    call.trial.answered(reply.headers.get("Date"), sent_at, self._clock.local())
+                    return reply
+                # Outside the `except`, or the error that was caught would be its context.
+                try:
+                    raise failure
+                finally:
+                    del failure  # which knows this frame
         except TimeoutError as error:
-            if not timeout.expired():
+            if not limit.expired:
                 raise
-            nothing = f"nothing for {self._options.attempt_timeout:g} s"
-            late = call.too_late() if limit.ends_call else self._lost(call, nothing)
+            late = self._late(call, limit)
             raise late from late.__cause__ or error
-        finally:
-            limit.cancel()
 
-    async def _exchange(self, call: Call, limit: AttemptLimit) -> Reply:
-        """Sign, send and read; once it is signed, the limit of an attempt counts as well."""
+    async def _payload(self, call: Call, body: Body, limit: AttemptLimit) -> aiohttp.Payload:
+        """Return what writes the body, and notes that it does."""
+        if not body.in_memory:
+            limit.set(call.deadline)
 
         def note_write() -> None:
             call.sent = True
-            if call.body is not None and not call.body.in_memory:
+            if not body.in_memory:
                 # A large file may take its time, as long as the server takes it: both limits count from its last byte.
                 call.deadline = call.deadline.begun_anew()
                 limit.set(call.deadline, self._options.attempt_timeout)
 
-        if call.body is not None and not call.body.in_memory:
-            limit.set(call.deadline)
-        payload = None if call.body is None else await call.body.payload(note_write)
-        signed = await self._sign(call)
-        sent_at = self._clock.local()
-        call.began = call.began or sent_at
-        limit.set(call.deadline, self._options.attempt_timeout)
-        failure: BaseException
-        try:
-            reply = await self._transfer(call, limit, payload, signed)
-        except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
-            failure = self._told(call, error)
-        else:
-            call.status = reply.status
-            call.trial.answered(reply.headers.get("Date"), sent_at, self._clock.local())
-            return reply
-        # Outside the `except`, or the error that was caught would be its context.
-        try:
-            raise failure
-        finally:
-            del failure  # which knows this frame
+        return await body.payload(note_write)
 
-    async def _sign(self, call: Call) -> Mapping[str, str]:
+    async def _signed(self, call: Call) -> Mapping[str, str]:
         """Return the headers that sign the attempt."""
-        offset = call.trial.begin()
-        request = SigningInput(
-            method=call.endpoint.method,
-            path=self._base_path + call.endpoint.path,
-            query=call.query,
-            body=() if call.body is None else call.body,
-            timestamp_ms=int((self._clock.local() + offset) * 1000),
-        )
-        if call.body is not None and not call.body.in_memory and getattr(self._signer, "signs_body", True):
-            signed = await asyncio.to_thread(self._signer.sign, request)
-        else:
-            signed = self._signer.sign(request)
-        if not isinstance(signed, Mapping):
+        offset, body = call.trial.begin(), call.body
+        if body is None or body.in_memory:
+            return self.sign(call.endpoint, call.query, () if body is None else tuple(body), offset)
+        if getattr(self._signer, "signs_body", True):
+            return await asyncio.to_thread(self.sign, call.endpoint, call.query, body, offset)
+        return self.sign(call.endpoint, call.query, body, offset)
+
+    def sign(self, endpoint: Endpoint, query: Query, body: Iterable[bytes], offset: float) -> Mapping[str, str]:
+        """Return the headers that sign a request by our clock and that many seconds."""
+        path, now = self._base_path + endpoint.path, int((self._clock.local() + offset) * 1000)
+        signed = self._signer.sign(SigningInput(endpoint.method, path, query, body, now))
+        if type(signed) is not dict and not isinstance(signed, Mapping):
             if isinstance(signed, Coroutine):
                 signed.close()
             raise ConfigError(
@@ -112,25 +114,32 @@ class Wire:
             )
         return signed
 
-    async def _transfer(
-        self, call: Call, limit: AttemptLimit, payload: aiohttp.Payload | None, signed: Mapping[str, str]
+    async def transfer(
+        self,
+        endpoint: Endpoint,
+        query: Query,
+        payload: aiohttp.Payload | None,
+        signed: Mapping[str, str],
+        limit: AttemptLimit,
     ) -> Reply:
         """Write a request and read its answer. No error may keep the frames from here on: they know the proxy."""
-        http = self._pool.opened()
-        # Of a request without a body nobody is told when it is written.
-        call.sent = call.body is None
-        async with http.request(
-            call.endpoint.method,
-            self._base_url + call.endpoint.path,
-            params=call.query or None,
+        response = await self._pool.opened().request(
+            endpoint.method,
+            self._base_url + endpoint.path,
+            params=query or None,
             data=payload,
-            headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **signed},
+            headers={**_HEADERS, **signed},
             allow_redirects=False,
             proxy=None if self._options.proxy is None else self._options.proxy.reveal(),
             ssl=self._options.ssl,
             timeout=self._timeout,
-        ) as response:
+        )
+        try:
             content = await self._read(response, limit)
+        finally:
+            # It is closed once it was read to its end, and its connection is free.
+            if not response.closed:
+                response.close()
         headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
         if "Location" in headers:
             headers["Location"] = without_credentials(headers["Location"])
@@ -140,14 +149,14 @@ class Wire:
         """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None where it is more."""
         pieces: list[bytes] = []
         size = response.content_length or 0
+        stream = response.content
         while size <= self._options.max_body:
-            piece = await response.content.readany()
-            if not piece:
+            if stream.at_eof():
                 return b"".join(pieces)
+            piece = await stream.readany()
             pieces.append(piece)
             limit.note(len(piece))
             size = limit.received
-        response.close()
         return None
 
     def _told(self, call: Call, error: BaseException) -> BaseException:
@@ -165,7 +174,21 @@ class Wire:
             lost.__cause__ = without_frames(error, causes=True)
         return lost
 
-    def _lost(self, call: Call, why: str, error: Exception | None = None) -> WorkorderError:
+    def failure(self, call: Call, limit: AttemptLimit, error: BaseException) -> BaseException:
+        """Return what is raised for what ended a transfer within its limit."""
+        if isinstance(error, TimeoutError) and limit.expired:
+            late = self._late(call, limit)
+            late.__cause__ = late.__cause__ or without_frames(error, causes=not self._may_know_proxy)
+            return late
+        return self._told(call, error)
+
+    def _late(self, call: Call, limit: AttemptLimit) -> WorkorderError:
+        """Return the error for an attempt whose time is up, or the call's."""
+        return (
+            call.too_late() if limit.ends_call else self._lost(call, f"nothing for {self._options.attempt_timeout:g} s")
+        )
+
+    def _lost(self, call: Call, why: str, error: BaseException | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
         why = without_credentials(" ".join(why.replace(" ssl:default", "").split())).rstrip(":")
         if isinstance(error, _NOT_CONNECTED):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from workorder_async.errors import (
     ApiError,
@@ -12,37 +12,38 @@ from workorder_async.errors import (
     DecodeError,
     RateLimitedError,
     ResponseError,
-    WalkDriftError,
 )
-from workorder_async.models import PageRequest, TicketSummary
+from workorder_async.models import TicketSummary
 from workorder_async.protocol.codec import decode_rows
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SkippedRow, WalkReport
-from workorder_async.walks.handing_out import WalkedPage
-from workorder_async.walks.parts import Read
-from workorder_async.walks.window_walk import WindowWalk
+from workorder_async.walks.jobs import Read, WalkedPage
+from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.pages import Ask
+from workorder_async.walks.rules import WalkRules
+from workorder_async.walks.windows import Window
+
+# One read more for so many requests in flight.
+_READS_AT_HAND: Final = 8
 
 
 class Walk(AsyncIterator[list[TicketSummary]]):
     """A walk under way: an async context manager that iterates over pages of tickets, in order.
 
-    Requests go on while a page is being used, up to the walk's window. Leaving the block cancels what is in flight and
+    Requests go on while a page is being used, until enough pages wait. Leaving the block cancels what is in flight and
     waits for it to end.
     """
 
-    def __init__(
-        self,
-        pages: WindowWalk,
-        read: Callable[[PageRequest], Awaitable[Answer]],
-        now: Callable[[], tuple[float, float]],
-    ) -> None:
-        self._pages = pages
+    def __init__(self, window: Window, settings: WalkSettings, read: Callable[[Ask], Awaitable[Answer]]) -> None:
+        self._rules = WalkRules(window, settings)
         self._read = read
-        self._now = now
-        self._tasks: set[asyncio.Task[None]] = set()
+        # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
+        self._most_reads = settings.concurrency + max(1, settings.concurrency // _READS_AT_HAND)
+        # Workers live as long as the walk; those that have nothing to read wait for their future.
+        self._workers: set[asyncio.Task[None]] = set()
+        self._idle: list[asyncio.Future[Read]] = []
+        self._reads = 0
         self._arrived = asyncio.Event()
-        # One refused page at a time is looked into: what it tells holds for the others.
-        self._looking = asyncio.Lock()
         self._failure: BaseException | None = None
         self._closed = False
 
@@ -56,7 +57,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
     async def __anext__(self) -> list[TicketSummary]:
         while not (page := await self.next_page()).rows:
-            pass  # a window ends
+            pass  # the walk begins anew
         return self.decode(page)
 
     def decode(self, page: WalkedPage) -> list[TicketSummary]:
@@ -64,23 +65,22 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
         Raises `DecodeError`; with `on_bad_row="skip"` leaves out what does not fit, and notes it in the report.
         """
-        if not self._pages.skips_bad_rows:
+        if not self._rules.skips_bad_rows:
             return decode_rows(page.rows, page.answer)
         skipped: list[SkippedRow] = []
         tickets = decode_rows(page.rows, page.answer, skipped)
-        if page.account is not None:
-            page.account.note_undecodable(skipped)
+        self._rules.note_undecodable(skipped)
         return tickets
 
     async def next_page(self) -> WalkedPage:
         """Return the next page with its rows as they came, not decoded; raises `StopAsyncIteration` at the end.
 
-        An answer of very many rows comes as several pages, between which the loop turns. In a walk over windows each
-        one ends with a page without rows, whose `ends_window` is set; `report_of` tells how it went.
+        An answer of very many rows comes as several pages, between which the loop turns. A page without rows says that
+        the list proved not to be what it was taken for, and is read again from its beginning.
         """
         while True:
             self._arrived.clear()
-            page = self._take()
+            page = self._rules.take()
             self._send()
             if page is not None:
                 if page.is_more:
@@ -88,10 +88,9 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 return page
             if self._failure is not None:
                 await self.aclose()
-                if isinstance(self._failure, WalkDriftError):
-                    self._failure.report = self.report
                 raise self._failure
-            if self._pages.finished:
+            if self._rules.finished:
+                await self.aclose()
                 raise StopAsyncIteration
             if self._closed:
                 raise ConfigError("this walk was closed before its end; begin another one")
@@ -100,79 +99,72 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     @property
     def report(self) -> WalkReport:
         """What the walk has done so far, and whether its result is exact."""
-        return self._pages.report
+        return self._rules.report
 
-    def report_of(self, page: WalkedPage) -> WalkReport:
-        """Return what the walk has done so far in the window of a page."""
-        return self.report if page.account is None else self._pages.report_of(page.account)
+    @property
+    def flaws(self) -> list[str]:
+        """What stands against the result so far, beside skipped rows."""
+        return self._rules.flaws
+
+    @property
+    def is_restarted(self) -> bool:
+        """Whether the list was read again from its beginning: what a page said was left is not to be relied on then."""
+        return self._rules.is_restarted
 
     @property
     def in_flight(self) -> int:
-        """How many of its requests are under way."""
-        return len(self._tasks)
+        """How many of its requests are under way, or wait for a slot."""
+        busy = sum(not worker.done() for worker in self._workers)
+        return busy - sum(not waits.done() for waits in self._idle)
 
     def _send(self) -> None:
-        while not self._closed and self._failure is None and (read := self._pages.next_read()) is not None:
-            task = asyncio.create_task(self._fetch(read))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        """Begin as many requests as may be under way."""
+        while self._reads < self._most_reads and not self._closed and self._failure is None:
+            read = self._rules.next_read()
+            if read is None:
+                return
+            self._reads += 1
+            if self._idle:
+                self._idle.pop().set_result(read)
+            else:
+                self._workers.add(asyncio.create_task(self._work(read)))
 
-    def _take(self) -> WalkedPage | None:
-        try:
-            return self._pages.take()
-        except WalkDriftError as error:
-            error.report = self.report
-            raise
-
-    async def _fetch(self, read: Read) -> None:
-        try:
+    async def _work(self, read: Read) -> None:
+        """Make requests, one after the other."""
+        loop = asyncio.get_running_loop()
+        while True:
             try:
-                answer: Answer | None = await self._read(read.request)
-            except (ApiError, ResponseError) as error:
-                answer = await self._look_into(error, read)
-            if answer is not None and self._failure is None:
-                self._pages.receive(read, answer, *self._now())
-        except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
-            # What failed first ended the walk; what comes later may only follow from that.
-            self._failure = self._failure or error
-        # The consumer comes before new requests: with the first page it would else wait for them to connect.
-        self._arrived.set()
-        self._send()
+                answer = await self._answer(read)
+                self._reads -= 1
+                if self._failure is None:
+                    self._rules.receive(read, answer)
+            except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
+                # What failed first ended the walk; what comes later may only follow from that.
+                self._failure = self._failure or error
+            self._arrived.set()
+            self._idle.append(loop.create_future())
+            waits = self._idle[-1]
+            self._send()
+            read = await waits
 
-    async def _look_into(self, error: ApiError | ResponseError, read: Read) -> Answer | None:
-        """Find out whether a page was refused because it is deep: page 1 is served, and the page is refused again.
-
-        Returns its answer where it is served after all, None where the walk goes on without it; else raises.
-        """
-        first = self._pages.first_page_of(read) if _may_be_about_depth(error) else None
-        if first is None:
-            raise error
-        async with self._looking:
-            if not self._pages.is_wanted(read):
-                self._pages.drop(read)
-                return None
-            if self._failure is not None:
-                raise error
-            self._pages.extra_requests += 1
-            await self._read(first)
-            self._pages.extra_requests += 1
-            try:
-                return await self._read(read.request)
-            except (ApiError, ResponseError) as again:
-                if not _may_be_about_depth(again) or not self._pages.refuse(read):
-                    raise
-                return None
+    async def _answer(self, read: Read) -> Answer | None:
+        """Return the answer to a read; None where the server refused a page that is not the first one."""
+        try:
+            return await self._read(read.ask)
+        except (ApiError, ResponseError) as error:
+            if read.ask.page == 1 or not _may_be_about_depth(error):
+                raise
+            return None
 
     async def aclose(self) -> None:
         """Cancel what is in flight and wait until it has ended."""
         self._closed = True
         self._arrived.set()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
+        workers = [task for task in self._workers if task is not asyncio.current_task()]
+        for task in workers:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # Those that had ended already are let go of a turn of the loop later.
-        self._tasks.difference_update(tasks)
+        await asyncio.gather(*workers, return_exceptions=True)
+        self._workers.difference_update(workers)
 
 
 def _may_be_about_depth(error: ApiError | ResponseError) -> bool:

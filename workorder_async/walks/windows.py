@@ -1,6 +1,8 @@
 """A part of a list by created time, with an owner for every second: what a window gives depends on no other window."""
 
-from attrs import evolve, field, frozen
+from typing import TypeAlias
+
+from attrs import field, frozen
 
 from workorder_async.errors import ConfigError
 from workorder_async.models import TicketQuery
@@ -33,36 +35,32 @@ class Window:
             raise ConfigError(f"the window's start {self.start} is not before its end {self.end}")
 
     @property
-    def asked(self) -> TicketQuery:
-        """What to ask the server for: a second more at each inner edge."""
-        query = self.query
-        start = query.created_start if self.start is None else max(0, self.start - _MARGIN)
-        end = query.created_end if self.end is None else self.end + _MARGIN
-        return evolve(query, created_start=start, created_end=end)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is all of its query."""
-        return self.start is None and self.end is None
+    def asked(self) -> tuple[int | None, int | None]:
+        """From which second to which one the server is asked: one more than its span on either side."""
+        start, end = self.span
+        return None if start is None else max(0, start - _MARGIN), None if end is None else end + _MARGIN
 
     @property
     def span(self) -> tuple[int | None, int | None]:
-        """The seconds between which its tickets lie, both included; None where nothing bounds them."""
+        """The first and the last second that it owns; None where nothing bounds it."""
         query = self.query
         start = query.created_start if self.start is None else self.start
         return start, query.created_end if self.end is None else self.end - 1
 
-    def owns(self, created_time: int | None) -> bool:
-        """Tell whether a ticket is this window's; one whose time cannot be read is every window's that shows it."""
-        if created_time is None:
-            return True
-        return (self.start is None or created_time >= self.start) and (self.end is None or created_time < self.end)
+    def owns(self, second: int) -> bool:
+        """Tell whether a ticket that was created in this second is one of this window."""
+        start, end = self.span
+        return (start is None or second >= start) and (end is None or second <= end)
 
-    def is_asked_for(self, created_time: int) -> bool:
-        """Tell whether the server was asked for such a ticket."""
-        after = self.start is None or created_time >= self.start - _MARGIN
-        return after and (self.end is None or created_time <= self.end + _MARGIN)
 
-    def part(self, start: int | None, end: int | None, total: int) -> "Window":
-        """Return the window between two seconds of this one; None for its own edge."""
-        return Window(self.query, self.start if start is None else start, self.end if end is None else end, total)
+WhatToWalk: TypeAlias = TicketQuery | Window
+"""A list, or a window of it."""
+
+
+def window_of(query: WhatToWalk) -> Window:
+    """Return the window to walk. Raises `ConfigError` for what is neither a query nor a window."""
+    if isinstance(query, Window):
+        return query
+    if isinstance(query, TicketQuery):
+        return Window(query)
+    raise ConfigError(f"query must be a TicketQuery or a Window, not a {type(query).__name__}")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, runner
 from workorder_async import TicketStatus
-from workorder_async.sandbox import Sandbox
+from workorder_async.sandbox import Fault, Sandbox
 
 TICKETS = 250
 
@@ -53,6 +53,18 @@ def test_a_limit_spares_the_rest_of_the_walk(
         ran = runner(small.environment, monkeypatch, capsys)("list", "--limit", 101, "--json")
         assert small.requests["list_tickets"] < 40
     assert len(ran.rows) == 101
+
+
+def test_a_list_that_may_not_be_complete_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where all were asked for and the list counts more than it shows, that is said; a limit promises nothing."""
+    with elsewhere(Sandbox(120, page_size_cap=10, faults=[Fault("total", number=200)], app_secret=SECRET)) as counting:
+        workorder = runner(counting.environment, monkeypatch, capsys)
+        whole, some = workorder("list", "--limit", 0, "--json"), workorder("list", "--limit", 15)
+    assert len(whole.rows) == 120
+    assert whole.err.startswith("it may not be complete: the list counts 200 tickets")
+    assert "complete" not in some.err
 
 
 def test_a_list_is_lines_with_tabs_where_there_is_no_terminal(workorder: Workorder) -> None:

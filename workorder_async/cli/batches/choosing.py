@@ -9,7 +9,6 @@ from cyclopts import Group, Parameter, validators
 
 from workorder_async.arguments import whole_within
 from workorder_async.cli.batches.sources import ID_MAX, numbers_from
-from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import Flag
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal.output import note
@@ -160,7 +159,7 @@ async def _matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -
             reports.append(walk.report)
     report = together(reports)
     if not report.exact:
-        note(f"a ticket may be missing here: {doubt(report, 'run it again to find what is left')}")
+        note(f"a ticket may be missing here: {report.reason}; run it again to find what is left")
     return list(chosen.values())
 
 

@@ -46,10 +46,10 @@ def demo(
 ) -> int:
     """See the real thing work, without any configuration.
 
-    Starts a sandbox, walks over all its tickets into a file of JSON Lines, closes pending ones, creates a ticket with
-    an upload, comments on it and reads it back; exits with 0 only when everything arrived. With --hostile the sandbox
-    loses answers, lies, hangs and changes its list meanwhile; exits with 0 only when nothing was lost, nothing happened
-    twice, and nothing was said that is not so.
+    Starts a sandbox, writes all its tickets to a file of JSON Lines, reads a list that moves meanwhile, closes pending
+    tickets, creates one with an upload, comments on it and reads it back; exits with 0 only when everything arrived.
+    With --hostile the sandbox loses answers, lies, hangs and changes its list meanwhile; exits with 0 only when nothing
+    was lost, nothing happened twice, and nothing was said that is not so.
     """
     from workorder_async.exports.targets import target_of
 
@@ -91,8 +91,9 @@ async def _demo(tickets: int, output: Path, called: str, *, closes: int, latency
             sandbox = await stack.enter_async_context(Sandbox(tickets, latency=latency, seed=seed, until=int(time())))
         note(f"a sandbox with {tickets:,} invented tickets runs at {sandbox.url}, {latency:g} s per answer")
         client = await stack.enter_async_context(sandbox.client())
-        tour = Tour(client)
+        tour = Tour(client, sandbox)
         await tour.export(tickets, output)
+        await tour.read_moving()
         await tour.close_pending(closes)
         await tour.create_and_comment()
     code = _told(tour.facts, tour.complaints, output, called)

@@ -46,17 +46,11 @@ class Writing:
     no_resume: Annotated[Flag, Parameter(help="Begin anew, and not where the same command stopped.")] = False
     concurrency: Annotated[Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")] = 8
     page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100
-    max_tickets: Annotated[
-        Whole, Parameter(help="About how many tickets are read again after a crash, at most; fewer take more requests.")
-    ] = 5000
     no_csv_bom: Annotated[
         Flag, Parameter(help="Begin CSV without the byte order mark that Excel on Chinese Windows needs.")
     ] = False
     no_csv_defuse: Annotated[
         Flag, Parameter(help="Write CSV without an apostrophe before texts that a spreadsheet would take for formulas.")
-    ] = False
-    verify: Annotated[
-        Flag, Parameter(help="Go over the list until nothing new comes, where tickets may leave and enter meanwhile.")
     ] = False
     skip_bad_rows: Annotated[
         Flag, Parameter(help="Leave out tickets that cannot be read, and name them at the end.")
@@ -76,10 +70,8 @@ class Writing:
             "resume": not self.no_resume,
             "concurrency": self.concurrency,
             "page_size": self.page_size,
-            "max_tickets": self.max_tickets,
             "csv_bom": not self.no_csv_bom,
             "csv_defuse": not self.no_csv_defuse,
-            "verify": self.verify,
             "on_bad_row": "skip" if self.skip_bad_rows else "raise",
         }
 

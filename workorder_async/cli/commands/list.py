@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from math import ceil
 from typing import TYPE_CHECKING, Annotated
 
 from attrs import frozen
 from cyclopts import Parameter, validators
 
-from workorder_async.cli.completeness import doubt
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.terminal.output import note, tell
@@ -19,12 +18,9 @@ from workorder_async.cli.terminal.ticket_list import USUAL, Layout, layout_of
 from workorder_async.cli.values import Whole
 from workorder_async.errors import ConfigError
 from workorder_async.models import TicketQuery, TicketSummary
-from workorder_async.protocol.codec import decode_rows
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
-    from workorder_async.walks.handing_out import WalkedPage
-    from workorder_async.walks.walk import Walk
 
 _PAGE = 100
 
@@ -112,19 +108,11 @@ async def _pages(
             return
     left = sys.maxsize if limit is None else limit
     concurrency = min(8, ceil(left / _PAGE))
-    async with client.walk(query, page_size=_PAGE, concurrency=concurrency) as walk, aclosing(_walked(walk)) as pages:
-        async for walked_page in pages:
-            rows = walked_page.rows[:left]
-            yield decode_rows(rows, walked_page.answer), walked_page.total
-            left -= len(rows)
-            if not left:
+    async with client.walk(query, page_size=_PAGE, concurrency=concurrency) as walk:
+        async for tickets in walk:
+            yield tickets[:left], walk.report.first_total
+            left -= len(tickets)
+            if left <= 0:
                 return
         if limit is None and not walk.report.exact:
-            note(f"it may not be complete: {doubt(walk.report, '`workorder export --verify` settles it')}")
-
-
-async def _walked(walk: "Walk") -> "AsyncGenerator[WalkedPage]":
-    """Yield a walk's pages as they came."""
-    with suppress(StopAsyncIteration):
-        while True:
-            yield await walk.next_page()
+            note(f"it may not be complete: {walk.report.reason}")

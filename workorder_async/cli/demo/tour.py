@@ -1,4 +1,4 @@
-"""The steps of `workorder demo`: walk, export, batch, upload, creation, comment; each is counted and read back."""
+"""The steps of `workorder demo`: export, walk, batch, upload, creation, comment; each is counted and read back."""
 
 import asyncio
 from contextlib import aclosing
@@ -29,11 +29,13 @@ from workorder_async.models import (
 
 if TYPE_CHECKING:
     from workorder_async.client.client import WorkorderClient
-    from workorder_async.exports import ExportReport
+    from workorder_async.sandbox import Sandbox
     from workorder_async.walk_report import WalkReport
 
 AT_ONCE: Final = 16
 TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
+_PENDING: Final = TicketQuery(status=TicketStatus.PENDING)
+_PAGE: Final = 100
 _COMMENT: Final = "已复现, 正在排查 (commented by workorder demo)"
 
 
@@ -42,12 +44,13 @@ class Tour:
     """What the demo does with a client, one step a method; `facts` are for the summary, `complaints` should be none."""
 
     client: "WorkorderClient"
+    sandbox: "Sandbox"
     facts: list[tuple[str, str]] = field(factory=list)
     complaints: list[str] = field(factory=list)
     known_id: int | str = "ID"
 
     async def export(self, tickets: int, output: Path) -> None:
-        """Walk over all tickets, 8 requests at a time, into a file; then count what the file holds."""
+        """Export all tickets, 8 requests at a time, into a file; then count what the file holds."""
         from workorder_async.exports import export_tickets
 
         with Bar("exporting", delay=0) as bar:
@@ -65,7 +68,6 @@ class Tour:
             ("tickets", f"{tickets:,}"),
             ("lines written", f"{len(ids):,} to {output}"),
             ("unique ids", f"{len(set(ids)):,}"),
-            ("walk", walk_in_words(report)),
             ("seconds", f"{report.seconds:.2f}"),
             ("tickets/s", f"{len(ids) / report.seconds:,.0f}"),
         ]
@@ -87,13 +89,43 @@ class Tour:
         self.facts.append(("parquet", f"{len(found):,} rows to {output}"))
         self._require(sorted(found) == sorted(ids), f"{output} does not have the same tickets")
 
+    async def read_moving(self) -> None:
+        """Read the pending tickets, page by page and by a walk; after each read others close five and create one."""
+        from workorder_async.sandbox import Drift
+
+        missing = 0
+        for name, read in (("page by page", self._paged), ("walk", self._walked)):
+            before, _ = await self._walked()
+            changes, self.sandbox.drift = len(self.sandbox.drifted), [Drift(every=1, close=5, create=1)][: len(before)]
+            found, remark = await read()
+            self.sandbox.drift = ()
+            stayed = before - {id for one in self.sandbox.drifted[changes:] for id in one.closed}
+            missing = len(stayed - found)
+            self.facts.append((name, f"{missing} of {len(stayed):,} that stayed pending are missing{remark}"))
+        self._require(not missing, f"the walk lacks {missing} tickets that stayed pending")
+
+    async def _paged(self) -> tuple[set[int], str]:
+        """Read the pending tickets by the numbers of their pages, as a loop of one's own does."""
+        found, number, left = set[int](), 0, 1
+        while left > 0:
+            number += 1
+            page = await self.client.list_tickets(_PENDING, page=number, page_size=_PAGE)
+            found.update(ticket.id for ticket in page.tickets)
+            left = page.pagination.total - number * _PAGE
+        return found, ""
+
+    async def _walked(self) -> tuple[set[int], str]:
+        async with self.client.walk(_PENDING, page_size=_PAGE) as walk:
+            found = {ticket.id async for tickets in walk for ticket in tickets}
+        return found, f"; {walk_in_words(walk.report)}"
+
     async def close_pending(self, number: int) -> None:
         """Close pending tickets on their creators' behalf, at most 16 at a time."""
         from workorder_async.batches.batch import run_batch
         from workorder_async.batches.outcomes import BatchReport, State
 
         pending: list[TicketSummary] = []
-        async with self.client.walk(TicketQuery(status=TicketStatus.PENDING)) as walk:
+        async with self.client.walk(_PENDING) as walk:
             async for tickets in walk:
                 pending += tickets
                 if len(pending) >= number:
@@ -152,7 +184,7 @@ def _ids_in_parquet(file: Path) -> list[int]:
     return ids
 
 
-def walk_in_words(report: "WalkReport | ExportReport") -> str:
+def walk_in_words(report: "WalkReport") -> str:
     """Say whether a walk was exact, and why or why not."""
     return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
 

@@ -1,0 +1,205 @@
+"""sections.py: what an answer proves, what is held back until it is settled, and where a walk can be gone on with."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
+from tests.support.walk_games import Game
+from workorder_async import TicketQuery
+from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.pages import Ask
+from workorder_async.walks.rules import WalkRules
+from workorder_async.walks.windows import Window
+
+
+def asked_in_turn(
+    rows: list[Row], slots: int = 1, size: int = 10, **habits: object
+) -> tuple[list[Ask], WalkRules, list[int]]:
+    """Walk a list, one request after the other; return what was asked, the rules, and what came."""
+    server = ListServer(Random(1), rows, Habits(**habits))  # type: ignore[arg-type]
+    rules = WalkRules(Window(TicketQuery()), WalkSettings(page_size=size, concurrency=slots))
+    asked: list[Ask] = []
+    came: list[int] = []
+    while not rules.finished:
+        while (page := rules.take()) is not None:
+            came += page.ids
+        if (read := rules.next_read()) is not None:
+            asked.append(read.ask)
+            rules.receive(read, server.read(read.ask))
+    return asked, rules, came
+
+
+def test_the_next_answer_begins_above_the_last_row() -> None:
+    """Each request begins above the last row, so that this row comes again; two seconds, until an end counts."""
+    asked, rules, came = asked_in_turn([(BEGAN + 2 * id, id) for id in range(1, 51)])
+    assert asked == [
+        Ask(None, None, 1, 20),
+        Ask(None, BEGAN + 2 * 31 + 2, 1, 20),
+        Ask(None, BEGAN + 2 * 13 + 1, 1, 20),
+    ]
+    assert came == [*range(50, 0, -1)]
+    assert (rules.report.edges, rules.report.repeats) == (2, 3)
+
+
+def test_oldest_first_is_the_mirror_image() -> None:
+    """Where the oldest ticket comes first, the next request begins below the last row."""
+    asked, _, came = asked_in_turn([(BEGAN + 7 * id, id) for id in range(1, 31)], order="oldest")
+    assert asked == [Ask(None, None, 1, 20), Ask(BEGAN + 138, None, 1, 20)]
+    assert came == [*range(1, 31)]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+def test_the_ends_of_a_query(order: str) -> None:
+    """A second more is asked for at either end, and what lies there is not given."""
+    rows = [(BEGAN + id, id) for id in range(1, 101)]
+    for filter in ("counts", "exclusive", "half"):
+        server = ListServer(Random(3), rows, Habits(order=order, filter=filter))  # type: ignore[arg-type]
+        query = TicketQuery(created_start=BEGAN + 20, created_end=BEGAN + 80)
+        game = Game(server, slots=3, size=20, window=Window(query))
+        assert game.play().exact
+        assert sorted(game.came) == [*range(20, 81)]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+def test_crowds_beside_a_window(order: str) -> None:
+    """A window beside crowded seconds, which are asked for with it, gives its own tickets, and all of them."""
+    rows = sorted((BEGAN + id % 5, id) for id in range(1, 501))
+    for start, end in ((1, 4), (2, 3), (0, 5), (3, None), (None, 2)):
+        window = Window(TicketQuery(), None if start is None else BEGAN + start, None if end is None else BEGAN + end)
+        for filter in ("counts", "exclusive", "half"):
+            habits = Habits(order=order, filter=filter)  # type: ignore[arg-type]
+            game = Game(ListServer(Random(3), rows, habits), slots=4, size=30, window=window)
+            assert game.play().exact
+            assert sorted(game.came) == [id for id in range(1, 501) if window.owns(BEGAN + id % 5)]
+
+
+def test_an_edge_that_no_ticket_bridges() -> None:
+    """Where no ticket of an answer comes again, the list is asked from further up; then the walk is not exact."""
+
+    def leave(server: ListServer) -> None:
+        if server.requests in (3, 4, 5):
+            # All that the walk has seen, and will look for.
+            server.left.update(id for _, id in server.rows[-60:])
+            del server.rows[-60:]
+
+    server = ListServer(Random(1), evenly(Random(1), 400), drift=leave)
+    game = Game(server, slots=1, size=20)
+    report = game.play()
+    assert (report.exact, report.reason) == (False, "at an edge no ticket came again, so tickets may be missing there")
+    assert not game.missed
+
+
+def test_a_filter_that_does_not_work_is_seen_at_the_first_edge() -> None:
+    """Where the first edge is not bridged, the list is read by page numbers, and the walk says why it is not exact."""
+    server = ListServer(Random(1), evenly(Random(1), 950), Habits(filter="milliseconds"))
+    game = Game(server)
+    report = game.play()
+    assert not report.exact
+    assert "created time" in report.reason
+    assert Counter(game.came) == Counter(range(1, 951))
+
+
+def test_rows_of_a_second_come_when_it_is_settled() -> None:
+    """Of a second that an answer may not show whole, no row is given before the next one shows it."""
+    rows = [(BEGAN + id // 3, id) for id in range(1, 61)]
+    server = ListServer(Random(1), rows)
+    rules = WalkRules(Window(TicketQuery()), WalkSettings(page_size=20, concurrency=1))
+    read = rules.next_read()
+    assert read is not None
+    rules.receive(read, server.read(read.ask))
+    page = rules.take()
+    assert page is not None
+    # Rows 60 to 41: second 13 may have more rows than 41.
+    assert page.ids == [*range(60, 41, -1)]
+    assert page.rest == Window(TicketQuery(), None, BEGAN + 14)
+
+
+ORDERS = ["newest", "oldest", "nearly", "none"]
+
+
+@st.composite
+def made_lists(draw: st.DrawFn) -> tuple[str, list[Row]]:
+    """Draw a list and its order: wide apart, close together, or crowded; one that is nearly sorted is wide."""
+    order = draw(st.sampled_from(ORDERS))
+    kind = "wide" if order == "nearly" else draw(st.sampled_from(["wide", "close", "crowded"]))
+    random, count = Random(draw(st.integers(0, 2**16))), draw(st.integers(0, 250))
+    times = {
+        "wide": lambda: BEGAN + random.randrange(10**6),
+        "close": lambda: BEGAN + random.randrange(40),
+        "crowded": lambda: BEGAN + random.choice([0, 1, 7]),
+    }
+    return order, sorted((times[kind](), id) for id in range(1, count + 1))
+
+
+@given(
+    made=made_lists(),
+    size=st.integers(1, 50),
+    slots=st.sampled_from([1, 2, 5]),
+    filter=st.sampled_from(["counts", "exclusive", "half"]),
+    moves=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 1)), max_size=30),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_moves(
+    made: tuple[str, list[Row]],
+    size: int,
+    slots: int,
+    filter: str,
+    moves: list[tuple[int, int, int]],
+    seed: int,
+) -> None:
+    """Of any list that moves in any way, every ticket that stayed comes exactly once, or exact is not said."""
+
+    def move(server: ListServer) -> None:
+        if server.requests < len(moves):
+            left, entered, created = moves[server.requests]
+            server.leave(left)
+            server.enter(entered)
+            server.create(created)
+
+    order, rows = made
+    habits = Habits(order=order, filter=filter, skew=2)  # type: ignore[arg-type]
+    server = ListServer(Random(seed), rows, habits, drift=move)
+    server.away = [(BEGAN + seed * id % 10**6, 1000 + id) for id in range(30)]
+    game = Game(server, slots, size, jitter=3.0)
+    report = game.play()
+    assert not game.twice
+    assert not (report.exact and game.missed), report
+    assert report.tickets == len(game.came)
+
+
+@given(
+    made=made_lists(),
+    size=st.integers(1, 50),
+    slots=st.sampled_from([1, 2, 5]),
+    stop=st.integers(0, 30),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=300, deadline=None)
+def test_what_is_left_after_each_page(made: tuple[str, list[Row]], size: int, slots: int, stop: int, seed: int) -> None:
+    """A walk that is left at any page, and gone on with by what that page says is left, gives each ticket once."""
+    order, rows = made
+    server = ListServer(Random(seed), rows, Habits(order=order, skew=2))  # type: ignore[arg-type]
+    rules = WalkRules(Window(TicketQuery()), WalkSettings(page_size=size, concurrency=slots))
+    came: list[int] = []
+    kept: list[int] = []
+    rest = Window(TicketQuery())
+    pages = 0
+    while not rules.finished and pages <= stop:
+        while (page := rules.take()) is not None and pages <= stop:
+            pages += 1
+            came += page.ids
+            if page.rest is not None:
+                kept, rest = [*came], page.rest
+        if (read := rules.next_read()) is not None:
+            rules.receive(read, server.read(read.ask))
+    if rules.finished or rules.is_restarted:
+        return
+    game = Game(evolve(server, drift=None), slots, size, window=rest)
+    assert game.play().exact
+    assert Counter([*kept, *game.came]) == Counter(range(1, len(rows) + 1))

@@ -1,0 +1,89 @@
+"""A crowd: seconds that hold more tickets than a page shows. Only here page numbers count.
+
+Its pages are read side by side, and again until two passes show the same rows in the same places: what slid from page
+to page between two reads is seen then. After some passes that differ, the walk says which second could not be settled.
+"""
+
+from collections.abc import Callable, Generator
+from math import ceil
+from typing import Final, TypeAlias, TypeVar
+
+from workorder_async.protocol.codec import Row
+from workorder_async.protocol.envelope import Answer
+from workorder_async.walks.list_state import ListState
+from workorder_async.walks.pages import Ask, Page
+
+_T = TypeVar("_T")
+_Give: TypeAlias = Callable[[list[Row], list[int], Answer], None]
+_Steps: TypeAlias = Generator[list[Ask], list[Page | None], _T]
+
+_PASSES: Final = 4
+
+
+class Crowd:
+    """All tickets whose keys are from `low` to `high`; those that are not `known` are given, each once."""
+
+    def __init__(self, state: ListState, low: int, high: int, known: set[int], give: _Give) -> None:
+        self._margin = 0 if low == high else 1
+        self._state = state
+        self._low, self._high = low, high
+        self._known = known
+        self._give = give
+
+    def read(self) -> _Steps[None]:
+        """Read the pages until two passes agree."""
+        state, low, high = self._state, self._low, self._high
+        state.crowded_seconds += high - low + 1
+        (page,) = yield [self._ask(1)]
+        if not self._margin and page is not None and page.seconds:
+            state.end_counts = True
+        elif not self._margin:
+            # Nothing is shown of a single second where the ends of a range do not count.
+            self._margin = 1
+            (page,) = yield [self._ask(1)]
+        before: list[tuple[int, ...]] = []
+        for _ in range(_PASSES):
+            shown = yield from self._pass(page)
+            if shown == before or (len(shown) == 1 and page is not None and not state.is_cut(page)):
+                return
+            before, page = shown, None
+        seconds = sorted({abs(low), abs(high)})
+        which = " to ".join(map(str, seconds))
+        state.flaw(
+            f"more tickets than a page shows were created in second {which}, and they moved while they were read"
+        )
+
+    def _ask(self, page: int) -> Ask:
+        return self._state.ask(self._low - self._margin, self._high + self._margin, page)
+
+    def _pass(self, first: Page | None) -> _Steps[list[tuple[int, ...]]]:
+        """Read the pages once; returns the ids of each."""
+        state = self._state
+        pages: list[Page | None] = [first] if first else (yield [self._ask(1)])
+        total = max((page.total for page in pages if page), default=0)
+        last = ceil(total / max(1, state.full)) + 1
+        shown: list[tuple[int, ...]] = []
+        while True:
+            for page in pages:
+                shown.append(() if page is None else tuple(page.ids))
+                self._give_new(page)
+            end = pages[-1]
+            if not any(shown[-len(pages) :]) or end is None or not state.is_cut(end) or len(shown) > last:
+                return shown
+            number = len(shown) + 1
+            beyond = max(number + 1, min(number + state.slots, last + 1))
+            pages = yield [self._ask(page) for page in range(number, beyond)]
+
+    def _give_new(self, page: Page | None) -> None:
+        if page is None:
+            return
+        keys = page.seconds if self._state.sign > 0 else [-second for second in page.seconds]
+        new = [
+            place
+            for place, (id, key) in enumerate(zip(page.ids, keys, strict=True))
+            if self._low <= key <= self._high and id not in self._known
+        ]
+        self._state.repeats += len(page.ids) - len(new)
+        ids = [page.ids[place] for place in new]
+        self._known.update(ids)
+        self._give([page.rows[place] for place in new], ids, page.answer)

@@ -1,0 +1,94 @@
+"""The two ends of a walk: the first page tells how to read the list, and the totals are a last witness."""
+
+from collections.abc import Callable, Generator
+from math import inf
+from typing import Final
+
+from workorder_async.walks.jobs import Job, Steps
+from workorder_async.walks.list_state import ListState, Mode
+from workorder_async.walks.pages import Ask, Page
+
+# How often the first page is read where it does not tell the order of the list.
+_LOOKS: Final = 3
+# What asks for the total of the list, and of all tickets that have a created time: in an order in which neither totals
+# that rise or fall nor answers that are behind in turns look like tickets that no range shows.
+_WHOLE: Final = Ask(None, None, 1, 1)
+_RANGED: Final = Ask(1, 7_258_118_400, 1, 1)
+_WITNESSES: Final = (_RANGED, _WHOLE, _WHOLE, _RANGED, _RANGED, _WHOLE, _WHOLE, _RANGED)
+
+
+class Opening(Job):
+    """The first page, which tells in which order the list is."""
+
+    def __init__(self, state: ListState, begin: Callable[[Mode, Page | None], None]) -> None:
+        super().__init__()
+        self._state = state
+        self._begin = begin
+
+    def steps(self) -> Steps:
+        """Read the first page, and begin to read the list."""
+        state = self._state
+        for _ in range(_LOOKS):
+            (page,) = yield [state.ask(-inf, inf)]
+            if page is None or not page.count:
+                return
+            if state.first_total < 0:
+                state.first_total = page.total
+            if not state.is_cut(page):
+                owned = [place for place, second in enumerate(page.seconds) if state.window.owns(second)]
+                self.give([page.rows[place] for place in owned], [page.ids[place] for place in owned], page.answer)
+                return
+            if not page.seconds:
+                self._begin("numbers", page)
+                return
+            if len(set(page.seconds)) > 1:
+                self._begin("sections" if state.see_order(page) else "ranges", page)
+                return
+            has_newer, has_older = yield from self._sides(page.seconds[0])
+            if not (has_newer and has_older):
+                # All of one second, which is an end of the list: it is read towards the other side.
+                state.sign = -1 if has_newer else 1
+                self._begin("sections", page)
+                return
+            # Something has entered meanwhile. A second look may show it.
+        self._begin("ranges", None)
+
+    def _sides(self, second: int) -> Generator[list[Ask], list[Page | None], tuple[bool, bool]]:
+        """Find out whether the list has newer and older tickets than those of a second."""
+        state = self._state
+        state.sign = 1
+        # Each side is asked twice, since it is not known whether the ends of a range count.
+        pages = yield [
+            *(state.ask(second + more, inf, size=1) for more in (0, 1)),
+            *(state.ask(-inf, second - less, size=1) for less in (0, 1)),
+        ]
+        shown = {shown for page in pages if page is not None for shown in page.seconds}
+        return max(shown, default=second) > second, min(shown, default=second) < second
+
+
+class Witness(Job):
+    """Finds out whether the list has tickets that no range of created time shows, where fewer came than it counted."""
+
+    def __init__(self, state: ListState, begin: Callable[[Mode], None], *, is_needed: bool) -> None:
+        super().__init__()
+        self._state = state
+        self._begin = begin
+        self._is_needed = is_needed and state.window.span == (None, None) and state.tickets < state.first_total
+
+    def steps(self) -> Steps:
+        """Compare the total of the list with that of all its ranges, as often as it takes."""
+        if not self._is_needed:
+            return
+        totals: dict[Ask, list[int]] = {ask: [] for ask in (_RANGED, _WHOLE)}
+        for ask in _WITNESSES:
+            (page,) = yield [ask]
+            totals[ask].append(0 if page is None else page.total)
+            if min(totals[_WHOLE], default=inf) <= max(totals[_RANGED]):
+                return
+        counted, shown = min(totals[_WHOLE]), max(totals[_RANGED])
+        self._state.flaw(
+            f"the list counts {counted} tickets, and {shown} by their created times; the others were looked for by "
+            "page numbers"
+        )
+        self._state.tell_apart()
+        self._begin("numbers")

@@ -1,0 +1,126 @@
+"""A job: a piece of a walk as a generator that yields pages to ask for, and is sent what they show. No I/O.
+
+Jobs stand in the order in which their tickets are to be given out. Each keeps its pages until its turn has come.
+"""
+
+from collections import deque
+from collections.abc import Generator
+from math import inf
+from typing import TypeAlias
+
+from attrs import define, field
+
+from workorder_async.protocol.codec import Row
+from workorder_async.protocol.envelope import Answer
+from workorder_async.walks.list_state import ListState
+from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.windows import Window
+
+Steps: TypeAlias = Generator[list[Ask], list[Page | None], None]
+"""What a job does: yields pages to ask for, any number at once, and is sent what came; None for a refused one."""
+
+
+@define(eq=False)
+class WalkedPage:
+    """Rows that had not been given out, as they came, and the answer that they stood in."""
+
+    rows: list[Row]
+    answer: Answer
+    ids: list[int] = field(factory=list, repr=False)
+    """The rows' ids."""
+    frontier: float = inf
+    """The key down to which everything was given out with this page (see `list_state.py`)."""
+    is_more: bool = False
+    """Whether these are further rows of the same answer as the last page's."""
+    state: ListState | None = field(default=None, repr=False)
+    """What is known of the list, once the page was given out."""
+
+    @property
+    def total(self) -> int:
+        """How many tickets the list has, by its first answer; -1 where nothing tells."""
+        return -1 if self.state is None else self.state.first_total
+
+    @property
+    def rest(self) -> Window | None:
+        """What is left of the list once this page was taken, as far as that is a range of created time."""
+        return None if self.state is None else self.state.rest(self.frontier)
+
+
+@define(eq=False)
+class Read:
+    """A read that is wanted: send `ask`."""
+
+    ask: Ask
+    job: "Job"
+    place: int
+    """Where its answer belongs among those that the job waits for."""
+    is_again: bool = False
+    """Whether it is asked for once more, since what came was not to be believed."""
+
+
+class Job:
+    """One piece of a walk; a subclass says by `steps` what it reads, and gives rows by `give`."""
+
+    def __init__(self) -> None:
+        self.ready: deque[WalkedPage] = deque()
+        #: What it wants to be read next.
+        self.wanted: deque[Read] = deque()
+        #: How many rows wait for their turn.
+        self.held: int = 0
+        self.is_begun: bool = False
+        self.is_done: bool = False
+        #: Whether its answers do not matter any more.
+        self.is_left: bool = False
+        self._replies: list[Page | None] = []
+        self._missing = 0
+        self._steps = self.steps()
+
+    def steps(self) -> Steps:
+        """Yield what to ask for, and take in what came."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Go as far as is possible without an answer."""
+        if not self.is_begun:
+            self.is_begun = True
+            self._go_on(None)
+
+    def want_again(self, read: Read) -> None:
+        """Ask once more for a page that is not to be believed."""
+        read.is_again = True
+        self.wanted.appendleft(read)
+
+    def take_in(self, read: Read, page: Page | None) -> None:
+        """Go on with what a read brought; None where the server refused it."""
+        self._replies[read.place] = page
+        self._missing -= 1
+        if not self._missing:
+            self._go_on(self._replies)
+
+    def _go_on(self, replies: list[Page | None] | None) -> None:
+        try:
+            asks = self._steps.send(replies) if replies is not None else next(self._steps)
+        except StopIteration:
+            self.is_done, self._replies = True, []
+            return
+        self._missing = len(asks)
+        self._replies = [None for _ in asks]
+        self.wanted.extend(Read(ask, self, place) for place, ask in enumerate(asks))
+
+    def give(self, rows: list[Row], ids: list[int], answer: Answer, frontier: float = inf) -> None:
+        """Have rows given out when the turn of this job has come."""
+        if ids:
+            self.held += len(ids)
+            self.ready.append(WalkedPage(rows, answer, ids, frontier))
+
+    def next_page(self, most: int) -> WalkedPage:
+        """Return the next rows that are ready, so many at the most."""
+        page = self.ready[0]
+        if len(page.ids) > most:
+            first = WalkedPage(page.rows[:most], page.answer, page.ids[:most], is_more=page.is_more)
+            page.rows, page.ids, page.is_more = page.rows[most:], page.ids[most:], True
+            page = first
+        else:
+            self.ready.popleft()
+        self.held -= len(page.ids)
+        return page

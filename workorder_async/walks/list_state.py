@@ -1,0 +1,216 @@
+"""What a walk has learned of its list: its order, how many rows a page has, and what it has to say against itself.
+
+Times are *keys* here: seconds where the newest ticket comes first, seconds with a minus where the oldest does. So a
+walk always goes towards smaller keys.
+"""
+
+from array import array
+from collections.abc import Sequence
+from math import inf
+from typing import Final, Literal, TypeAlias
+
+from attrs import Factory, define
+
+from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.windows import Window
+
+Mode: TypeAlias = Literal["sections", "ranges", "numbers"]
+"""How the list is read: in sections, by its order in time; in ranges that one answer shows whole; by page numbers."""
+
+#: Many servers refuse deeper pages, show nothing there, or take long for them.
+DEEPEST: Final = 10_000
+# Of a list that is nearly sorted, neighbouring answers overlap by so many times the largest inversion that was seen.
+_OVERLAP_TIMES: Final = 10
+_SMALLEST_OVERLAP: Final = 10
+# A list is nearly sorted where a page spans at least so many times its largest inversion.
+_NEARLY: Final = 8
+
+
+class RestartError(Exception):
+    """The list is not what the walk took it for: it is read in another way, from its beginning."""
+
+    def __init__(self, mode: Mode, flaw: str = "") -> None:
+        super().__init__(mode, flaw)
+        self.mode: Mode = mode
+        self.flaw = flaw
+
+
+@define
+class ListState:
+    """What is known of the list; one for each walk."""
+
+    window: Window
+    slots: int
+    """Requests in flight at the most."""
+    size: int
+    """Rows to ask for."""
+    sign: int = 1
+    """1 where the newest ticket comes first, -1 where the oldest does."""
+    overlap: int = 1
+    """How many seconds above its last row an answer may not be the whole truth; so many are asked for again."""
+    inversion: int = 0
+    """The largest inversion that was seen, in seconds."""
+    end_counts: bool = False
+    """Whether tickets of the very second where a range ends were seen to be shown."""
+    full: int = 0
+    """How many rows a full page has."""
+    repeats_at_edges: float = 1.0
+    """How many rows come again at an edge, by the latest ones."""
+    lots: int = 0
+    """How often the list was cut into sections."""
+    deepest: int = DEEPEST
+    """How many rows may stand in front of a hint."""
+    first_total: int = -1
+    last_total: int = -1
+    requests: int = 0
+    tickets: int = 0
+    repeats: int = 0
+    sections: int = 0
+    edges: int = 0
+    bridged: int = 0
+    ranges: int = 0
+    crowded_seconds: int = 0
+    """How many seconds hold more tickets than a page."""
+    undated: set[int] = Factory(set)
+    """The tickets without a created time."""
+    flaws: list[str] = Factory(list)
+    """Why the result may not be exact."""
+    asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
+    _ledger: "array[int]" = Factory(lambda: array("q"))
+    _given: set[int] | None = None
+
+    # Ranges
+
+    @property
+    def top(self) -> float:
+        """The key below which the tickets of the window lie."""
+        start, end = self.window.span
+        if self.sign > 0:
+            return inf if end is None else end + 1
+        return inf if start is None else 1 - start
+
+    @property
+    def bottom(self) -> float:
+        """The last key of the window."""
+        start, end = self.window.span
+        if self.sign > 0:
+            return -inf if start is None else start
+        return -inf if end is None else -end
+
+    def keys(self, page: Page) -> list[int]:
+        """Return when the rows of a page were created, as keys. Raises `RestartError` where they are not in order."""
+        if page.keys is not None and page.sign == self.sign:
+            return page.keys
+        keys = page.seconds if self.sign > 0 else [-second for second in page.seconds]
+        page.keys, page.sign = keys, self.sign
+        if sorted(keys, reverse=True) != keys:
+            self._see_inversions(keys)
+        if not self.end_counts and keys:
+            end = page.ask.end if self.sign > 0 else page.ask.start
+            self.end_counts = end is not None and max(keys) == self.sign * end
+        return keys
+
+    def ask(self, low: float, high: float, page: int = 1, size: int | None = None) -> Ask:
+        """Return what asks for the tickets from one key to another, both included; infinity is an end of the list."""
+        start, end = (low, high) if self.sign > 0 else (-high, -low)
+        first, last = self.asked
+        asked_start = first if start == -inf else max(int(start), first or 0)
+        asked_end = last if end == inf else int(end) if last is None else min(int(end), last)
+        return Ask(asked_start, asked_end, page, self.size if size is None else size)
+
+    def rest(self, frontier: float) -> Window | None:
+        """Return what is left of the list below a key; None where all of it is."""
+        if abs(frontier) == inf or self._given is not None:
+            return None
+        start, end = self.window.start, self.window.end
+        if self.sign > 0:
+            end = int(frontier) if end is None else min(end, int(frontier))
+        else:
+            start = 1 - int(frontier) if start is None else max(start, 1 - int(frontier))
+        return None if start is not None and end is not None and start >= end else Window(self.window.query, start, end)
+
+    # Order
+
+    def see_order(self, page: Page) -> bool:
+        """Find out by the first page in which order the list is; whether it is in one."""
+        oldest_first = [-second for second in page.seconds]
+        self.sign = 1 if _worst_inversion(page.seconds) <= _worst_inversion(oldest_first) else -1
+        # The last row itself, the others of its second, and those of the second above it.
+        self.repeats_at_edges = 1 + 1.5 * page.count / (1 + max(page.seconds) - min(page.seconds))
+        try:
+            self.keys(page)
+        except RestartError as restart:
+            return restart.mode == "sections"
+        return True
+
+    def _see_inversions(self, keys: Sequence[int]) -> None:
+        """Take in that a page is not sorted: the list is nearly sorted, or it is in no order."""
+        worst = _worst_inversion(keys)
+        self.inversion = max(self.inversion, worst)
+        if worst < self.overlap:
+            return
+        if worst * _NEARLY > max(keys) - min(keys):
+            raise RestartError("ranges")
+        # Edges that were bridged until now may have been crossed by what lies further away.
+        self.overlap = max(_SMALLEST_OVERLAP, _OVERLAP_TIMES * worst)
+        raise RestartError("sections")
+
+    # Sizes
+
+    def see_size(self, page: Page) -> None:
+        """Take in how many rows a page has that is not the last one."""
+        count, asked = page.count, page.ask.size
+        if not self.full:
+            self.full = page.size if count <= page.size <= asked else count if page.total > count else asked
+        self.full = max(self.full, count)
+
+    def note_depth(self, hint: Ask) -> None:
+        """Take in that a hint was of no use: it was refused, or showed nothing, or the first page."""
+        self.deepest = min(self.deepest, (hint.page - 1) * hint.size)
+
+    def is_cut(self, page: Page) -> bool:
+        """Tell whether the list may have more in the range than an answer shows."""
+        return page.count >= min(page.ask.size, self.full or page.ask.size) or page.position < page.total
+
+    # What is said
+
+    def flaw(self, why: str) -> None:
+        """Note why the result may not be exact."""
+        if why not in self.flaws:
+            self.flaws.append(why)
+
+    def only_new(self, ids: Sequence[int]) -> list[int] | None:
+        """Return the places of tickets that were not given out before; None where that is known of all of them."""
+        if self._given is None:
+            return None
+        return [place for place, id in enumerate(ids) if _number(id) not in self._given]
+
+    def note_given(self, ids: Sequence[int]) -> None:
+        """Remember what is given out: eight bytes each, read only where the list has to be read in another way."""
+        self.tickets += len(ids)
+        try:
+            self._ledger.extend(ids)
+        except OverflowError:
+            # What was added before it is added twice, which does no harm.
+            self._ledger.extend(map(_number, ids))
+        if self._given is not None:
+            self._given.update(map(_number, ids))
+
+    def tell_apart(self) -> None:
+        """From now on, tell by its id what was given out before."""
+        if self._given is None:
+            self._given = set(self._ledger)
+
+
+def _number(id: int) -> int:
+    """Return what tells a ticket apart in 64 bits."""
+    return id if -(2**63) <= id < 2**63 else hash(id)
+
+
+def _worst_inversion(keys: Sequence[int]) -> int:
+    """Return by how much a key is larger at the most than one that stands before it."""
+    lowest, worst = keys[0], 0
+    for key in keys:
+        lowest = min(lowest, key)
+        worst = max(worst, key - lowest)
+    return worst

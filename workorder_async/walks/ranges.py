@@ -1,0 +1,123 @@
+"""A list that is in no order: a range of created time counts only where one answer shows all of it.
+
+Some pages from all over the list tell when its tickets were created. By that it is divided into ranges, which are read
+side by side, each from its newest second to its oldest in steps that one answer should show whole. How long a step may
+be, the answers before it tell. Each is asked for with one second more on either side, since it is not known whether the
+ends of the filter count.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from math import ceil, inf
+from typing import Final
+
+from workorder_async.walks.crowds import Crowd
+from workorder_async.walks.jobs import Job, Steps
+from workorder_async.walks.list_state import ListState
+from workorder_async.walks.pages import Ask, Page
+
+# How full an answer should be: where more is aimed at, too many steps have to be divided.
+_FILL: Final = 0.8
+# Pages that are looked at beside the first one, and the pages of a range at the least.
+_SAMPLES: Final = 4
+_PAGES_OF_A_RANGE: Final = 4
+
+
+class Range(Job):
+    """The tickets created from one second to another, both included; None: from the list's beginning, to its end.
+
+    `expected` tells about how many they are.
+    """
+
+    def __init__(
+        self,
+        state: ListState,
+        split: Callable[["Range", Sequence["Range"]], None],
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        first: Page | None = None,
+        expected: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self._state = state
+        self._split = split
+        self._start, self._end = start, end
+        self._first = first
+        self._expected = expected
+
+    def steps(self) -> Steps:
+        """Read the range step by step, or divide it where one of its ends is not known."""
+        if self._start is not None and self._end is not None and self._first is None:
+            yield from self._read(self._start, self._end)
+            return
+        page = self._first
+        if page is None:
+            (page,) = yield [self._ask(self._start, self._end)]
+        if page is not None and self._is_whole(page):
+            self._give_all(page, self._start, self._end)
+        elif page is not None:
+            seconds = [*page.seconds]
+            if page is self._first and page.total > _SAMPLES * self._state.full:
+                seconds += yield from self._sampled(page)
+            self._split(self, self._divided(sorted(filter(self._has, seconds)), page.total))
+
+    def _has(self, second: int) -> bool:
+        return (self._start is None or second >= self._start) and (self._end is None or second <= self._end)
+
+    def _sampled(self, first: Page) -> Generator[list[Ask], list[Page | None], list[int]]:
+        pages = max(1, first.total // self._state.full)
+        asks = [self._state.ask(-inf, inf, 1 + pages * number // _SAMPLES) for number in range(1, _SAMPLES + 1)]
+        return [second for page in (yield asks) if page is not None for second in page.seconds]
+
+    def _divided(self, seconds: list[int], total: int) -> list["Range"]:
+        """Return ranges of about equally many tickets, the newest first, and what lies outside of the rows seen."""
+        state = self._state
+        if not seconds:
+            # A crowd stands on the margin, and hides what was asked for.
+            seconds = [second for second in (self._start, self._end) if second is not None][:1]
+        count = max(1, min(2 * state.slots, total // (_PAGES_OF_A_RANGE * state.full), len(seconds) // 8))
+        edges = sorted({seconds[0], *(seconds[len(seconds) * number // count] for number in range(1, count))})
+        ends = [*(edge - 1 for edge in edges[1:]), seconds[-1]]
+        parts = [
+            Range(state, self._split, start, end, expected=total / len(edges))
+            for start, end in zip(edges, ends, strict=True)
+        ]
+        if self._start is None or self._start < seconds[0]:
+            parts.insert(0, Range(state, self._split, self._start, seconds[0] - 1))
+        if self._end is None or self._end > seconds[-1]:
+            parts.append(Range(state, self._split, seconds[-1] + 1, self._end))
+        return parts[::-1]
+
+    def _read(self, start: int, end: int) -> Steps:
+        """Read from the newest second to the oldest."""
+        state = self._state
+        density = self._expected / (end - start + 1)
+        while end >= start:
+            steps = max(1, ceil(density * (end - start + 1) / (_FILL * max(1, state.full))))
+            low = max(start, end + 1 - ceil((end - start + 1) / steps))
+            (page,) = yield [self._ask(low, end)]
+            if page is None:
+                return
+            if self._is_whole(page):
+                self._give_all(page, low, end)
+            elif low == end:
+                yield from Crowd(state, low, end, set(), self.give).read()
+            else:
+                density = max(page.total, 2 * page.count) / (end - low + 1)
+                continue
+            density = (density + page.count / (end - low + 1)) / 2
+            end = low - 1
+
+    def _ask(self, start: int | None, end: int | None) -> Ask:
+        return self._state.ask(-inf if start is None else start - 1, inf if end is None else end + 1)
+
+    def _is_whole(self, page: Page) -> bool:
+        return not self._state.is_cut(page)
+
+    def _give_all(self, page: Page, start: int | None, end: int | None) -> None:
+        """Give the rows of a step; those on its margins are of others."""
+        low, high = -inf if start is None else start, inf if end is None else end
+        mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
+        self._state.ranges += 1
+        self._state.repeats += len(page.seconds) - len(mine)
+        self.give([page.rows[place] for place in mine], [page.ids[place] for place in mine], page.answer, low)

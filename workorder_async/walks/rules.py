@@ -1,0 +1,255 @@
+"""The rules of a walk, without I/O: which pages to ask for, what the answers mean, which rows to give out.
+
+    the first page          tells in which order the list is
+    a list sorted by time   is read in sections (`sections.py`), side by side
+    one in no order         is read in ranges that one answer shows whole (`ranges.py`)
+    one that cannot be      is read by its page numbers (`numbers.py`), and the walk is not exact
+    asked by created time
+
+Where the list proves to be something else later on, it is read again from its beginning in the right way; what was
+given out is not given out again. At the end the totals are a last witness: rows without a created time are shown by no
+range, so where the list counts more than its ranges do, one pass by page numbers looks for the others.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, ParamSpec
+
+from workorder_async.protocol.envelope import Answer
+from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow, WalkReport
+from workorder_async.walks.ends import Opening, Witness
+from workorder_async.walks.jobs import Job, Read, WalkedPage
+from workorder_async.walks.list_state import ListState, Mode, RestartError
+from workorder_async.walks.numbers import NumberedPages
+from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.pages import Page, PageReader
+from workorder_async.walks.ranges import Range
+from workorder_async.walks.sections import Section
+from workorder_async.walks.windows import Window
+
+P = ParamSpec("P")
+
+# Jobs that may be begun, and pages that may wait for their turn, per request in flight.
+_JOBS_AHEAD: Final = 2
+_PAGES_HELD: Final = 8
+_RESTARTS: Final = 4
+# In pages of fewer rows an order may be seen by accident.
+_ROWS_OF_AN_ORDER: Final = 5
+# A larger page is given out in pieces.
+_ROWS_AT_ONCE: Final = 1000
+
+
+class WalkRules:
+    """One walk of a window; `next_read` gives what to ask for, `receive` takes an answer in, `take` gives rows out."""
+
+    def __init__(self, window: Window, settings: WalkSettings) -> None:
+        slots = settings.concurrency
+        self.state: ListState = ListState(window, slots, settings.rows_asked)
+        self.skips_bad_rows: bool = settings.skips_bad_rows
+        self._reader = PageReader(window.query, skips=settings.skips_bad_rows)
+        self._jobs: list[Job] = [Opening(self.state, self._begin)]
+        self._page_size = min(settings.page_size, _ROWS_AT_ONCE)
+        self._most_jobs = slots * _JOBS_AHEAD
+        self._restarts = 0
+        self._mode: Mode = "sections"
+        self._is_witnessed = self._tells_restart = False
+        self._undecodable: list[SkippedRow] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything was given out."""
+        return not self._jobs
+
+    # What to ask for
+
+    def next_read(self) -> Read | None:
+        """Return the next read; None while there is nothing to ask for, or enough is held."""
+        if not self._jobs:
+            return None
+        state, held = self.state, 0
+        most = _PAGES_HELD * self._most_jobs * max(1, state.full or state.size)
+        jobs = self._jobs[: self._most_jobs]
+        # The last section leads the next lot, which must be known before this one ends.
+        lead = jobs[-1:] if len(jobs) == len(self._jobs) and not jobs[-1].is_begun else []
+        for job in (*lead, *jobs):
+            held += job.held
+            if held >= most or (not job.is_begun and held * 2 >= most):
+                return None
+            if job.is_begun and not job.wanted:
+                continue
+            self._go_on(job.start)
+            if job.wanted and not job.is_left:
+                state.requests += 1
+                return job.wanted.popleft()
+        return None
+
+    # What an answer means
+
+    def receive(self, read: Read, answer: Answer | None) -> None:
+        """Take in an answer; None: the server refused a page that is not the first one.
+
+        Raises `DecodeError`, and `ResponseError` for a row that does not match the query.
+        """
+        state, job = self.state, read.job
+        if job.is_left:
+            return
+        page = None
+        if answer is not None:
+            page = self._reader.read(read.ask, answer)
+            if (read.ask.start, read.ask.end) == state.asked:
+                state.last_total = page.total
+            is_odd = not page.is_in_range or (not page.count and read.ask.page == 1)
+            if is_odd and not read.is_again:
+                # An answer from elsewhere, or an empty one, may be an accident: it is asked for once more.
+                job.want_again(read)
+                return
+            state.see_size(page)
+            if page.undated:
+                self._give_undated(page, job)
+        if page is not None and not page.is_in_range and self._mode != "numbers":
+            self._restart(RestartError("numbers", "the list shows tickets that were not created when it was asked for"))
+        else:
+            self._go_on(job.take_in, read, page)
+
+    def _give_undated(self, page: Page, job: Job) -> None:
+        """Give rows without a created time when they are seen, each once."""
+        rows = {id: row for id, row in page.undated if id not in self.state.undated}
+        self.state.undated.update(rows)
+        job.give([*rows.values()], [*rows], page.answer)
+
+    # How the list is read
+
+    def _begin(self, mode: Mode, first: Page | None = None) -> None:
+        """Begin to read the list in this way; `first` is its first page, if that has come."""
+        self._mode = mode
+        job: Job
+        if mode == "sections" and first is not None:
+            job = Section(self.state, self._jobs.append, first, None)
+        elif mode == "sections":
+            job = Opening(self.state, self._begin)
+        elif mode == "ranges":
+            self.state.sign = 1
+            job = Range(self.state, self._split, *self.state.window.span, first=first)
+        else:
+            job = NumberedPages(self.state, first)
+        self._jobs.append(job)
+        job.start()
+
+    def _split(self, whole: Range, parts: Sequence[Range]) -> None:
+        place = self._jobs.index(whole)
+        self._jobs[place:place] = parts
+
+    def _go_on(self, step: Callable[P, None], *arguments: P.args, **keywords: P.kwargs) -> None:
+        """Let a job go on; read the list again, in another way, where it is not what it was taken for."""
+        try:
+            step(*arguments, **keywords)
+        except RestartError as restart:
+            self._restart(restart)
+
+    def _restart(self, restart: RestartError) -> None:
+        self._restarts += 1
+        self._tells_restart = True
+        for job in self._jobs:
+            job.is_left = True
+        self._jobs.clear()
+        self.state.tell_apart()
+        if restart.flaw:
+            self.state.flaw(restart.flaw)
+        self._begin("numbers" if self._restarts > _RESTARTS else restart.mode)
+
+    # What is given out
+
+    def take(self) -> WalkedPage | None:
+        """Return the next rows; None where they have not come yet, or everything was given out.
+
+        Where the list is read again from its beginning, a page without rows says so.
+        """
+        if self._tells_restart:
+            self._tells_restart = False
+            return WalkedPage([], Answer(None), state=self.state)
+        while self._jobs:
+            job = self._jobs[0]
+            if not job.is_begun:
+                self._go_on(job.start)
+            while job.ready and not job.is_left:
+                page = job.next_page(self._page_size)
+                self._leave_given(page)
+                if page.ids:
+                    return page
+            if not job.is_done:
+                return None
+            self._jobs.pop(0)
+            if isinstance(job, Section):
+                job.let_go()
+            if not self._jobs and not self._is_witnessed:
+                self._is_witnessed = True
+                witness = Witness(self.state, self._begin, is_needed=self._mode != "numbers")
+                self._jobs.append(witness)
+                witness.start()
+        return None
+
+    def _leave_given(self, page: WalkedPage) -> None:
+        """Leave out what was given out before, and note the rest."""
+        state = self.state
+        new = state.only_new(page.ids)
+        if new is not None and len(new) < len(page.ids):
+            state.repeats += len(page.ids) - len(new)
+            page.rows, page.ids = [page.rows[place] for place in new], [page.ids[place] for place in new]
+        state.note_given(page.ids)
+        page.state = state
+
+    def note_undecodable(self, skipped: Sequence[SkippedRow]) -> None:
+        """Note rows that were given out, and could not be decoded."""
+        self._undecodable += skipped
+
+    @property
+    def is_restarted(self) -> bool:
+        """Whether the list proved not to be what it was taken for, and was read again from its beginning."""
+        return self._restarts > 0
+
+    @property
+    def flaws(self) -> list[str]:
+        """What stands against the result so far, beside skipped rows."""
+        state = self.state
+        flaws = [*state.flaws]
+        if state.full < _ROWS_OF_AN_ORDER and (state.edges or state.crowded_seconds):
+            flaws.append(f"the list shows no more than {state.full} rows at once, too few to see its order")
+        if state.undated:
+            flaws.append(f"{len(state.undated)} tickets have no created time")
+        return flaws
+
+    @property
+    def report(self) -> WalkReport:
+        """The walk so far."""
+        state = self.state
+        skipped = [*self._reader.skipped.values(), *self._undecodable]
+        flaws = self.flaws
+        if skipped:
+            flaws.append(f"{len(skipped)} rows could not be read, and were skipped")
+        if not self.finished:
+            flaws.insert(0, "not finished")
+        return WalkReport(
+            requests=state.requests,
+            tickets=state.tickets - len(self._undecodable),
+            repeats=state.repeats,
+            sections=state.sections,
+            edges=state.edges,
+            crowded_seconds=state.crowded_seconds,
+            first_total=state.first_total,
+            last_total=state.last_total,
+            exact=not flaws,
+            reason="; ".join(flaws) or self._proof(),
+            skipped=tuple(skipped[:SKIPPED_ROWS_NAMED]),
+            skipped_rows=len(skipped),
+        )
+
+    def _proof(self) -> str:
+        """Say why the result is exact."""
+        state = self.state
+        if self._mode == "ranges":
+            return f"each of {state.ranges} ranges was shown whole"
+        if not state.edges and not state.crowded_seconds:
+            return "one page, read at once"
+        proof = f"neighbouring answers share a ticket at each of {state.edges} edges"
+        if state.overlap > 1:
+            proof += f"; the list is sorted within {state.inversion} s"
+        return proof

@@ -1,0 +1,258 @@
+"""A section of a list that is sorted by created time, read from its first second to its last by one request at a time.
+
+1. An answer that shows all it has is the truth about its range at one instant. One that is cut is the truth about all
+   that lies above the second of its last row. So each answer gives what lies above that second, and the next request
+   begins one second above it: then it does not matter whether the ends of the filter count, or fractions of seconds.
+2. So neighbouring answers share a row. That row proves that nothing lies between them, and that the filter does what
+   it says. Where none comes again, the list is asked once more from further up. Where still none does, the edge is not
+   bridged, and the walk is not exact.
+3. Each second belongs to one section: a section gives what lies below its start, down to the start of the next one.
+   The start of a section is known when its hint has come. It is never above what the sections before it have given.
+4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
+
+No total, no clock and no page number has to be believed: what leaves, enters or slides in between changes nothing.
+"""
+
+from collections.abc import Callable, Generator
+from math import inf
+from typing import Final, TypeAlias
+
+from attrs import evolve
+
+from workorder_async.protocol.codec import Row
+from workorder_async.protocol.envelope import Answer
+from workorder_async.walks.crowds import Crowd
+from workorder_async.walks.jobs import Job, Steps
+from workorder_async.walks.list_state import ListState, RestartError
+from workorder_async.walks.lots import next_lot
+from workorder_async.walks.pages import Ask, Page
+
+_Pages: TypeAlias = Generator[list[Ask], list[Page | None], Page | None]
+# From where in a page an edge is read again that was not bridged: 1 is the page's first row.
+_FURTHER_UP: Final = (0.75, 1.0)
+# Where a page counts more tickets than it shows, they may be on these.
+_FURTHER_PAGES: Final = (2, 3)
+
+
+class Section(Job):
+    """One section: it begins with a page that has come, or with a hint to ask for."""
+
+    def __init__(
+        self, state: ListState, add: Callable[["Section"], None], first: Page | Ask, before: "Section | None"
+    ) -> None:
+        super().__init__()
+        #: All that lies below this key, and not below the start of the next section, is this one's.
+        self.top: float | None = None
+        #: All of it that lies at this key or above is handed over.
+        self.frontier: float = inf
+        self.before = before
+        self.after: Section | None = None
+        self._state = state
+        self._add = add
+        self._first = first
+        # From which key down to which one the newest answer was asked for.
+        self._asked_up_to: float = inf
+        self._asked_down_to: float = state.bottom
+        # Rows below the frontier that were seen, by their ids, with their keys and answers.
+        self._seen: dict[int, tuple[int, Row, Answer]] = {}
+        if before is not None:
+            before.after = self
+
+    def let_go(self) -> None:
+        """Forget the one before, and be forgotten by the next one once that knows where it begins."""
+        self.before = None
+        if self.after is not None and self.after.top is not None:
+            self.after.before = None
+
+    @property
+    def bound(self) -> float:
+        """The key at which it ends, as far as is known."""
+        after = self.after
+        while after is not None:
+            if after.top is not None:
+                return after.top
+            after = after.after
+        return self._state.bottom
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no section comes after it, but for those that came to nothing."""
+        after = self.after
+        while after is not None and after.is_done and after.top is None:
+            after = after.after
+        return after is None
+
+    def steps(self) -> Steps:
+        """Read from the first second to the last."""
+        page = yield from self._begin()
+        while page is not None:
+            keys = self._state.keys(page)
+            up = self.frontier
+            reach = max(min(self._reach(page, keys), up), self.bound)
+            self._hand_over(page, keys, reach)
+            if reach <= self.bound:
+                return
+            self._cut_the_rest(page)
+            page = yield from self._across(page, keys, is_own=reach < up)
+
+    def _begin(self) -> _Pages:
+        """Return the first page; None where there is none, and so no section."""
+        state, first = self._state, self._first
+        if isinstance(first, Page):
+            self.top = self.frontier = state.top
+            state.sections += 1
+            return first
+        (page,) = yield [first]
+        if page is None or not page.seconds:
+            if page is None or page.position < page.total:
+                state.note_depth(first)
+            return None
+        keys = state.keys(page)
+        asked_from = first.end if state.sign > 0 else first.start
+        if asked_from is not None and keys[0] >= state.sign * asked_from - state.overlap:
+            # These are the first rows of the range: the server ignores page numbers.
+            state.note_depth(first)
+        self._start_at(keys[0] - state.overlap + 1)
+        return page
+
+    def _start_at(self, key: float) -> None:
+        """Take what lies below this key, as far as no section before this one has it."""
+        section = self.before
+        while section is not None:
+            key = min(key, section.frontier)
+            section = section.before
+        self.top = self.frontier = max(key, self.bound)
+        self._state.sections += 1
+
+    def _read(self, high: float) -> _Pages:
+        """Ask for what lies at a key and below it, down to the end of the section; a second more on either side."""
+        state = self._state
+        self._asked_down_to, self._asked_up_to = self.bound, high
+        (page,) = yield [state.ask(self._asked_down_to - 1, high if state.end_counts else high + 1)]
+        return page
+
+    def _reach(self, page: Page, keys: list[int]) -> float:
+        """Return the key at which, and above, an answer is the whole truth."""
+        if not keys or not self._state.is_cut(page):
+            return self._asked_down_to
+        return min(keys) + self._state.overlap
+
+    def _hand_over(self, page: Page, keys: list[int], reach: float) -> None:
+        """Give what lies between the frontier and a key to which nothing can be added, and move the frontier there."""
+        up, ids, rows = self.frontier, page.ids, page.rows
+        first, last = 0, len(keys)
+        if self._state.overlap > 1:
+            order = sorted(range(last), key=lambda place: (keys[place] < up) + (keys[place] < reach))
+            keys, ids, rows = [keys[i] for i in order], [ids[i] for i in order], [rows[i] for i in order]
+        while first < last and keys[first] >= up:
+            first += 1
+        while first < last and keys[last - 1] < reach:
+            last -= 1
+        again = first
+        if self._seen:
+            shown = self._seen.keys() & ids[first:] if len(self._seen) > 8 else [id for id in self._seen if id in ids]
+            again += len(shown)
+            for id in shown:
+                del self._seen[id]
+            self._give_seen(reach)
+        self.give(rows[first:last], ids[first:last], page.answer, reach)
+        if reach > self.bound:
+            answer = page.answer
+            self._seen.update((ids[i], (keys[i], rows[i], answer)) for i in range(last, len(keys)))
+        self._note_repeats(again)
+        self.frontier = reach
+
+    def _give_seen(self, reach: float) -> None:
+        """Give rows that were seen below the frontier, and have left the list since."""
+        for id, (key, row, answer) in [*self._seen.items()]:
+            if key >= reach:
+                self.give([row], [id], answer)
+                del self._seen[id]
+
+    def _note_repeats(self, count: int) -> None:
+        state = self._state
+        state.repeats += count
+        if self.frontier < inf:
+            state.repeats_at_edges += (min(count, state.size / 4) - state.repeats_at_edges) / 8
+
+    def _cut_the_rest(self, page: Page) -> None:
+        """Cut what lies behind the last section into another lot, once an answer tells how much it is."""
+        state, left = self._state, page.total - page.position
+        if state.slots == 1 or left <= state.full or not self.is_last:
+            return
+        state.lots += 1
+        before = self
+        for hint in next_lot(state, left):
+            before = Section(state, self._add, state.ask(-inf, self.frontier, hint.page, hint.size), before)
+            self._add(before)
+
+    def _across(self, page: Page, keys: list[int], *, is_own: bool) -> _Pages:
+        """Return a page that goes on where one ended, and shows that nothing lies between them; None at the end.
+
+        `is_own` tells whether the page that ended brought anything that is this section's.
+        """
+        state, high = self._state, self.frontier
+        near = [id for id, key in zip(page.ids, keys, strict=True) if key <= high] if is_own else []
+        while True:
+            after = yield from self._bridged(page, keys, near, high)
+            edge = self.frontier
+            if after is None or edge <= self.bound:
+                # The next section has begun meanwhile, where this one has come to.
+                return None
+            if not after.seconds or not state.is_cut(after):
+                return after
+            next_keys = state.keys(after)
+            reach = self._reach(after, next_keys)
+            if reach < edge:
+                return after
+            if edge < reach < self._asked_up_to:
+                # It was asked for from further up, and does not come down to the edge.
+                page, keys, near, high = after, next_keys, after.ids, reach
+                continue
+            if after.count < state.full:
+                return (yield from self._counted(after, edge))
+            if max(next_keys) < edge:
+                yield from self._crowd(int(edge))
+                if self.frontier <= self.bound:
+                    return None
+            # What stands above needs not be shown again.
+            page, keys, near, high = after, [], [], self.frontier - 1
+
+    def _bridged(self, page: Page, keys: list[int], near: list[int], high: float) -> _Pages:
+        """Read on from a key; and from further up, where of a page that ended near to it no ticket comes again."""
+        state = self._state
+        after = yield from self._read(high)
+        if not near and (not keys or (after is not None and after.seconds)):
+            return after
+        state.edges += 1
+        if near and after is not None and not set(near).isdisjoint(after.ids):
+            state.bridged += 1
+            return after
+        for part in _FURTHER_UP:
+            again = yield from self._read(sorted(keys)[int((len(keys) - 1) * part)])
+            if again is not None and not set(page.ids).isdisjoint(again.ids):
+                state.bridged += 1
+                return again
+        if not state.bridged:
+            raise RestartError("numbers", "asked for a range of created time, the list does not show what it has there")
+        state.flaw("at an edge no ticket came again, so tickets may be missing there")
+        return after
+
+    def _crowd(self, edge: int) -> Steps:
+        """Read the seconds below an edge, of which a page shows only a part."""
+        low = int(max(edge - self._state.overlap, self.bound))
+        # No section may begin inside of it.
+        self.frontier = low
+        known = {id for id, (key, _, _) in self._seen.items() if key >= low}
+        self._give_seen(low)
+        yield from Crowd(self._state, low, edge - 1, known, self.give).read()
+
+    def _counted(self, page: Page, edge: float) -> _Pages:
+        """Look for the tickets that a page counts and does not show; return a page to go on with."""
+        state = self._state
+        state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
+        for number in _FURTHER_PAGES:
+            (more,) = yield [evolve(page.ask, page=number)]
+            if more is not None and more.seconds and min(state.keys(more)) + state.overlap < edge:
+                return more
+        return evolve(page, total=0)
