@@ -38,7 +38,7 @@ class GrowingPart:
     def _begin(self) -> None:
         self.rows: int = 0
         self.ids: list[int] = []
-        self.counts = DetailCounts()
+        self.counts: DetailCounts = DetailCounts()
         self._began = monotonic()
 
     def is_due(self) -> bool:

@@ -6,7 +6,7 @@ model. Every failure leaves it as a `WorkorderError` with the operation, the att
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from random import Random
 from types import coroutine
 from typing import NoReturn
@@ -43,15 +43,15 @@ class SignedSession:
     ) -> None:
         self.base_url = base_url
         self.clock: ServerClock = ServerClock(options.now)
-        self.options = options
-        self.errnos = {**DOCUMENTED_ERRNOS, **options.errnos}
-        self.limiter = Limiter(
+        self.options: SessionOptions = options
+        self.errnos: Mapping[int, type[ApiError]] = {**DOCUMENTED_ERRNOS, **options.errnos}
+        self.limiter: Limiter = Limiter(
             options.max_in_flight, options.rate, longest_pause=options.longest_pause, limits=options.limits
         )
         self._budget = RetryBudget()
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._pool = Pool(options, http)
-        self.wire = Wire(base_url, signer, options, self.clock, self._pool)
+        self.wire: Wire = Wire(base_url, signer, options, self.clock, self._pool)
         self._opener = Opener(options, self.errnos)
         self._watches = Watches(options.observers)
 

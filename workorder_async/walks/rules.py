@@ -12,7 +12,7 @@ range, so where the list counts more than its ranges do, one pass by page number
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, ParamSpec
+from typing import Final
 
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow, WalkReport
@@ -25,8 +25,6 @@ from workorder_async.walks.pages import Page, PageReader
 from workorder_async.walks.ranges import Range
 from workorder_async.walks.sections import Section
 from workorder_async.walks.windows import Window
-
-P = ParamSpec("P")
 
 # Jobs that may be begun, and pages that may wait for their turn, per request in flight.
 _JOBS_AHEAD: Final = 2
@@ -108,7 +106,7 @@ class WalkRules:
         if page is not None and not page.is_in_range and self._mode != "numbers":
             self._restart(RestartError("numbers", "the list shows tickets that were not created when it was asked for"))
         else:
-            self._go_on(job.take_in, read, page)
+            self._go_on(lambda: job.take_in(read, page))
 
     def _give_undated(self, page: Page, job: Job) -> None:
         """Give rows without a created time when they are seen, each once."""
@@ -121,15 +119,13 @@ class WalkRules:
     def _begin(self, mode: Mode, first: Page | None = None) -> None:
         """Begin to read the list in this way; `first` is its first page, if that has come."""
         self._mode = mode
-        job: Job
+        job: Job = Opening(self.state, self._begin)
         if mode == "sections" and first is not None:
             job = Section(self.state, self._jobs.append, first, None)
-        elif mode == "sections":
-            job = Opening(self.state, self._begin)
         elif mode == "ranges":
             self.state.sign = 1
             job = Range(self.state, self._split, *self.state.window.span, first=first)
-        else:
+        elif mode == "numbers":
             job = NumberedPages(self.state, first)
         self._jobs.append(job)
         job.start()
@@ -138,10 +134,10 @@ class WalkRules:
         place = self._jobs.index(whole)
         self._jobs[place:place] = parts
 
-    def _go_on(self, step: Callable[P, None], *arguments: P.args, **keywords: P.kwargs) -> None:
+    def _go_on(self, step: Callable[[], None]) -> None:
         """Let a job go on; read the list again, in another way, where it is not what it was taken for."""
         try:
-            step(*arguments, **keywords)
+            step()
         except RestartError as restart:
             self._restart(restart)
 
@@ -182,9 +178,7 @@ class WalkRules:
                 job.let_go()
             if not self._jobs and not self._is_witnessed:
                 self._is_witnessed = True
-                witness = Witness(self.state, self._begin, is_needed=self._mode != "numbers")
-                self._jobs.append(witness)
-                witness.start()
+                self._jobs.append(Witness(self.state, self._begin, is_needed=self._mode != "numbers"))
         return None
 
     def _leave_given(self, page: WalkedPage) -> None:

@@ -112,17 +112,14 @@ class Section(Job):
         if asked_from is not None and keys[0] >= state.sign * asked_from - state.overlap:
             # These are the first rows of the range: the server ignores page numbers.
             state.note_depth(first)
-        self._start_at(keys[0] - state.overlap + 1)
-        return page
-
-    def _start_at(self, key: float) -> None:
-        """Take what lies below this key, as far as no section before this one has it."""
+        # It takes what lies below its first row, as far as no section before it has that.
+        key: float = keys[0] - state.overlap + 1
         section = self.before
         while section is not None:
-            key = min(key, section.frontier)
-            section = section.before
+            key, section = min(key, section.frontier), section.before
         self.top = self.frontier = max(key, self.bound)
-        self._state.sections += 1
+        state.sections += 1
+        return page
 
     def _read(self, high: float) -> _Pages:
         """Ask for what lies at a key and below it, down to the end of the section; a second more on either side."""
@@ -139,9 +136,9 @@ class Section(Job):
 
     def _hand_over(self, page: Page, keys: list[int], reach: float) -> None:
         """Give what lies between the frontier and a key to which nothing can be added, and move the frontier there."""
-        up, ids, rows = self.frontier, page.ids, page.rows
+        state, up, ids, rows = self._state, self.frontier, page.ids, page.rows
         first, last = 0, len(keys)
-        if self._state.overlap > 1:
+        if state.overlap > 1:
             order = sorted(range(last), key=lambda place: (keys[place] < up) + (keys[place] < reach))
             keys, ids, rows = [keys[i] for i in order], [ids[i] for i in order], [rows[i] for i in order]
         while first < last and keys[first] >= up:
@@ -157,10 +154,11 @@ class Section(Job):
             self._give_seen(reach)
         self.give(rows[first:last], ids[first:last], page.answer, reach)
         if reach > self.bound:
-            answer = page.answer
-            self._seen.update((ids[i], (keys[i], rows[i], answer)) for i in range(last, len(keys)))
-        self._note_repeats(again)
+            self._seen.update((ids[i], (keys[i], rows[i], page.answer)) for i in range(last, len(keys)))
         self.frontier = reach
+        state.repeats += again
+        if up < inf:
+            state.repeats_at_edges += (min(again, state.size / 4) - state.repeats_at_edges) / 8
 
     def _give_seen(self, reach: float) -> None:
         """Give rows that were seen below the frontier, and have left the list since."""
@@ -168,12 +166,6 @@ class Section(Job):
             if key >= reach:
                 self.give([row], [id], answer)
                 del self._seen[id]
-
-    def _note_repeats(self, count: int) -> None:
-        state = self._state
-        state.repeats += count
-        if self.frontier < inf:
-            state.repeats_at_edges += (min(count, state.size / 4) - state.repeats_at_edges) / 8
 
     def _cut_the_rest(self, page: Page) -> None:
         """Cut what lies behind the last section into another lot, once an answer tells how much it is."""
