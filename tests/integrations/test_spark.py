@@ -88,10 +88,10 @@ def test_fewer_tickets_than_tasks(spark: Any, new_sandbox: NewSandbox) -> None:
 
 def test_rate(spark: Any, new_sandbox: NewSandbox) -> None:
     """A rate of the job is split over its tasks: no second has more, and it is made use of."""
-    sandbox = new_sandbox(tickets=3200, rate=10_000)
-    planned = read_tickets(spark, tasks=4, rate=60, options=ArrowOptions(page_size=10))
+    sandbox = new_sandbox(tickets=6400, rate=10_000)
+    planned = read_tickets(spark, tasks=4, rate=60, options=ArrowOptions(page_size=20))
     before = len(sandbox.sandbox.granted)
-    assert _ids(planned) == _seeded(3200)
+    assert _ids(planned) == _seeded(6400)
     times = sandbox.sandbox.granted[before:]
     assert len(times) >= 320
     busiest = max(sum(start <= at < start + 1 for at in times) for start in times)
