@@ -26,7 +26,7 @@ from workorder_async import (
 )
 from workorder_async.client.list_reads import ListReads
 from workorder_async.sandbox import Fault, Sandbox
-from workorder_async.transport.limits import Lane
+from workorder_async.transport.waiting import Lane
 
 # How it is cut short at a step: as it begins to wait, as what it waits for is there, at every step from then on, with
 # all tasks that it made (as a loop does that is shut down), or by a time limit.

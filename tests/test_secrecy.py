@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.raw_server import Wire, http, serving
+from tests.support.raw_server import Wire, drop, hang, http, serving
 from workorder_async import (
     CommentTicket,
     ConfigError,
@@ -42,7 +42,7 @@ from workorder_async.protocol.detecting import detect
 from workorder_async.protocol.signing import Scheme, SigningInput
 from workorder_async.sandbox import Fault, Sandbox
 from workorder_async.secret import without_credentials
-from workorder_async.transport.limits import Lane
+from workorder_async.transport.waiting import Lane
 
 SECRET = "s3cret-of-the-app"
 PASSWORD = "pr0xy-passw0rd"
@@ -123,16 +123,6 @@ def test_what_is_looked_at() -> None:
 # Proxies
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close without an answer."""
-    writer.close()
-
-
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer nothing."""
-    await reader.read()
 
 
 async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

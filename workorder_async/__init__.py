@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
     from workorder_async.secret import Secret
     from workorder_async.transport.deadline import Deadline
-    from workorder_async.transport.limits import ClientStats, Limits, TurnTimeoutError
+    from workorder_async.transport.limits import ClientStats, Limits
     from workorder_async.transport.observing import (
         AttemptEnded,
         AttemptStarted,
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         Seconds,
     )
     from workorder_async.transport.retry import RetryPolicy
+    from workorder_async.transport.waiting import TurnTimeoutError
     from workorder_async.walk_report import SkippedRow, WalkReport
     from workorder_async.walks.options import WalkOptions
     from workorder_async.walks.walk import Walk
@@ -210,7 +211,7 @@ _LATER = {
     "TicketStatus": "models",
     "TicketSummary": "models",
     "TicketType": "models",
-    "TurnTimeoutError": "transport.limits",
+    "TurnTimeoutError": "transport.waiting",
     "Walk": "walks.walk",
     "WalkDriftError": "errors",
     "WalkOptions": "walks.options",

@@ -14,7 +14,7 @@ import pytest
 from tests.support.batches import asked, closes, happened, lines_of, mixed, ran, states
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, close_of, creation
-from tests.support.raw_server import http, serving
+from tests.support.raw_server import AtOnce, http, serving
 from workorder_async import (
     AuthenticationError,
     CreateTicket,
@@ -39,19 +39,10 @@ async def test_completion_order(sandbox: Sandbox, client: WorkorderClient) -> No
 
 async def test_concurrency(sandbox: Sandbox) -> None:
     """So many mutations are under way at once, and no more."""
-    under_way = most = 0
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0.01)
-        under_way -= 1
-        writer.write(http('{"errno":10000,"errmsg":"","request_id":"r"}'))
-
+    answer = AtOnce(http('{"errno":10000,"errmsg":"","request_id":"r"}'))
     async with serving(answer) as wire, make_client(wire.url) as client:
         await ran(client, [close_of(id, "姜程") for id in range(1, 31)], concurrency=5)
-    assert most == 5
+    assert answer.most == 5
 
 
 async def test_nothing_is_read_ahead(client: WorkorderClient) -> None:

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from tests.support.clients import NOW, make_client
 from tests.support.observed import Seen, check_pairs, observe
-from tests.support.raw_server import Handler, Wire, drop, http, serving
+from tests.support.raw_server import AtOnce, Handler, Wire, drop, half, hang, http, serving, stuck
 from workorder_async import (
     ConfigError,
     DeadlineExceededError,
@@ -35,8 +35,8 @@ from workorder_async.protocol.endpoints import LIST_TICKETS
 from workorder_async.protocol.envelope import Answer
 from workorder_async.sandbox import Sandbox
 from workorder_async.transport.bodies import JsonBody
-from workorder_async.transport.limits import Lane
 from workorder_async.transport.session import SignedSession
+from workorder_async.transport.waiting import Lane
 from workorder_async.transport.wire import Wire as WireOfClient
 
 QUERIES = [
@@ -55,24 +55,6 @@ def body(**fields: object) -> bytes:
 
 
 PAGE = http(body())
-
-
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say nothing until the other side goes away."""
-    await reader.read()
-
-
-async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send half of a body, then close."""
-    writer.write(PAGE[:-10])
-    await writer.drain()
-    writer.close()
-
-
-async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send half of a body, and no more."""
-    writer.write(PAGE[:-10])
-    await reader.read()
 
 
 async def until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,10 +165,10 @@ ODD: dict[str, tuple[list[Handler | bytes], int]] = {
     ),
     "dropped": ([drop, PAGE], 2),
     "dropped twice": ([drop], 2),
-    "half": ([half, PAGE], 2),
+    "half": ([half(PAGE), PAGE], 2),
     "no HTTP": ([b"no HTTP at all\r\n\r\n", PAGE], 2),
     "hangs": ([hang, PAGE], 2),
-    "stuck": ([stuck], 2),
+    "stuck": ([stuck(PAGE)], 2),
 }
 
 
@@ -332,20 +314,11 @@ async def test_a_closed_client() -> None:
 
 async def test_a_lane_is_kept() -> None:
     """No more are under way than the lane has room for."""
-    under_way, most = 0, 0
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0.01)
-        under_way -= 1
-        writer.write(PAGE)
-
+    answer = AtOnce(PAGE)
     async with serving(answer) as wire, make_client(wire.url) as client:
         reads = ListReads(client._session, TicketQuery(), Lane(3))
         await asyncio.gather(*(reads.read(None, None, page, 20) for page in range(1, 13)))
-    assert most == 3
+    assert answer.most == 3
 
 
 @pytest.mark.parametrize("script", [[PAGE], [drop, PAGE], [http("", "429 Slow", Retry_After="0"), PAGE], [drop]])

@@ -24,7 +24,7 @@ from tests.support.attachment_server import (
     storage,
 )
 from tests.support.mutations import creation
-from tests.support.raw_server import data, http, serving
+from tests.support.raw_server import AtOnce, data, http, serving
 from tests.support.sandbox_wire import Clock
 from workorder_async import Attachment, ConfigError, ExportError, TicketDetail
 from workorder_async.exports import attachments as module
@@ -539,23 +539,14 @@ class TestConcurrency:
 
     async def test_at_most(self, folder: Path) -> None:
         """No more than `concurrency` files are asked for at once, over all tickets."""
-        under_way, most = 0, 0
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal under_way, most
-            under_way += 1
-            most = max(most, under_way)
-            await asyncio.sleep(0.02)
-            under_way -= 1
-            writer.write(http(b"1"))
-
+        answer = AtOnce(http(b"1"), 0.02)
         async with storage() as served, AttachmentFolder(folder, served.client, concurrency=3) as attachments:
             tickets = [
                 TicketDetail(id, attachment=[served.attachment(str(number), b"1", answer) for number in range(4)])
                 for id in (1, 2)
             ]
             await asyncio.gather(*map(attachments.fetch, tickets))
-        assert most == 3
+        assert answer.most == 3
 
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are counted on Linux")
     @pytest.mark.parametrize("turns", [*range(12), None])

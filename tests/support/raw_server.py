@@ -103,3 +103,47 @@ def late(answer: bytes, seconds: float) -> Handler:
 async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Close a connection without an answer."""
     writer.close()
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say nothing until the other side goes away."""
+    await reader.read()
+
+
+def half(answer: bytes) -> Handler:
+    """Return a step that sends an answer without its last bytes, and closes the connection."""
+
+    async def step(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer[:-10])
+        await writer.drain()
+        writer.close()
+
+    return step
+
+
+def stuck(answer: bytes) -> Handler:
+    """Return a step that sends an answer without its last bytes, and no more."""
+
+    async def step(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer[:-10])
+        await reader.read()
+
+    return step
+
+
+@define
+class AtOnce:
+    """A step that answers after so many seconds, and notes how many requests it had at once at the most."""
+
+    answer: bytes
+    seconds: float = 0.01
+    most: int = 0
+    _under_way: int = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        await asyncio.sleep(self.seconds)
+        self._under_way -= 1
+        writer.write(self.answer)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from workorder_async.transport.limits import Lane, Limiter
+from workorder_async.transport.limits import Limiter
+from workorder_async.transport.waiting import Lane
 
 FAR = 1e12
 

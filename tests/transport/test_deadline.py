@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.raw_server import serving
+from tests.support.raw_server import hang, serving
 from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import ConfigError, DeadlineExceededError, NotSentError, SchemeSigner
 from workorder_async.protocol.endpoints import COMMENT_TICKET, GET_TICKET
@@ -13,11 +13,6 @@ from workorder_async.transport.bodies import JsonBody
 from workorder_async.transport.deadline import Deadline
 from workorder_async.transport.options import SessionOptions
 from workorder_async.transport.session import SignedSession
-
-
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say nothing until the other side goes away."""
-    await reader.read()
 
 
 @virtual_time

@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.turns import FAR, Track, tracked
 from tests.support.virtual_loop import running_loop, taking, virtual_time
-from workorder_async.transport.limits import Lane, Limiter, TurnTimeoutError
+from workorder_async.transport.limits import Limiter
+from workorder_async.transport.waiting import Lane, TurnTimeoutError
 
 
 @pytest.fixture

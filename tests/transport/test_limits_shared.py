@@ -11,9 +11,10 @@ from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import ApiError, ConfigError, NotSentError, RateLimitedError, SchemeSigner, WorkorderError
 from workorder_async.protocol.endpoints import COMMENT_TICKET, GET_TICKET
 from workorder_async.transport.bodies import JsonBody
-from workorder_async.transport.limits import Lane, Limiter, Limits, TurnTimeoutError
+from workorder_async.transport.limits import Limiter, Limits
 from workorder_async.transport.options import SessionOptions
 from workorder_async.transport.session import SignedSession
+from workorder_async.transport.waiting import Lane, TurnTimeoutError
 
 
 class Shared:

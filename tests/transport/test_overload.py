@@ -12,7 +12,7 @@ from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, RateLimitedError, WorkorderClient
 from workorder_async.sandbox import Errno
 from workorder_async.transport import limits
-from workorder_async.transport.limits import Lane
+from workorder_async.transport.waiting import Lane
 
 LATENCY = 0.02
 RATE = 100

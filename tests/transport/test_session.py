@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from tests.support.clients import make_client
-from tests.support.raw_server import Handler, http, serving
+from tests.support.raw_server import Handler, drop, half, hang, http, serving, stuck
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     CloseTicket,
@@ -47,32 +47,9 @@ PATIENT = RetryPolicy(attempts=9, first=0.001)
 LOOKS = 0.03
 
 
-async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close without an answer."""
-    writer.close()
-
-
 async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Reset the connection."""
     writer.transport.abort()
-
-
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say nothing until the other side goes away."""
-    await reader.read()
-
-
-async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send half of a body, then close."""
-    writer.write(TICKET[:-10])
-    await writer.drain()
-    writer.close()
-
-
-async def slow_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send the head and some of the body, then no more."""
-    writer.write(TICKET[:-10])
-    await reader.read()
 
 
 async def read(client: WorkorderClient) -> object:
@@ -89,7 +66,7 @@ async def comment(client: WorkorderClient) -> object:
 LOST: list[Handler | bytes] = [
     drop,
     reset,
-    half,
+    half(TICKET),
     b"no HTTP at all\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnogzi",
 ]
@@ -149,7 +126,7 @@ async def test_tls_to_a_plain_server() -> None:
             await make_and_read(wire.url.replace("http:", "https:"), retry=RetryPolicy(attempts=1))
 
 
-@pytest.mark.parametrize(("step", "looks"), [(hang, LOOKS), (slow_body, LOOKS + 0.01)])
+@pytest.mark.parametrize(("step", "looks"), [(hang, LOOKS), (stuck(TICKET), LOOKS + 0.01)])
 @virtual_time
 async def test_attempt_timeout(step: Handler, looks: float) -> None:
     """An attempt that takes too long is given up; a read is asked again, a mutation is unknown."""

@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 from tests.support.clients import make_client
-from tests.support.raw_server import Handler, http, late, serving
+from tests.support.raw_server import Handler, hang, http, late, serving
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     AuthenticationError,
@@ -38,7 +38,7 @@ from workorder_async import (
 )
 from workorder_async.protocol.large_json import parse_large
 from workorder_async.transport import replies
-from workorder_async.transport.limits import Lane
+from workorder_async.transport.waiting import Lane
 
 COMMENT = CommentTicket(id=1, detail="已处理")
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
@@ -491,10 +491,6 @@ async def test_a_person_does_not_wait_behind_walks_and_batches(most: int) -> Non
 @virtual_time
 async def test_deadline_of_a_throttled_read_says_where_the_time_went() -> None:
     """A read that is served too late, after a pause, ends at its deadline."""
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     answers: list[Handler | bytes] = [http("", "429 Slow", Retry_After="8"), hang]
     async with serving(*answers) as wire, make_client(wire.url, deadline=20) as client, taking(20.03):
         with pytest.raises(DeadlineExceededError) as caught:

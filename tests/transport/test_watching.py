@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.clients import NOW, make_client
 from tests.support.observed import Seen, check_pairs, observe
-from tests.support.raw_server import Handler, http, late, serving
+from tests.support.raw_server import Handler, drop, hang, http, late, serving
 from tests.support.virtual_loop import virtual_time
 from workorder_async import CloseTicket, CommentTicket, ConfigError, RetryPolicy, WorkorderClient
 from workorder_async.transport import watching
@@ -24,16 +24,6 @@ BROKEN = http("<html>", "502 Bad")
 BUSY = http("", "503 Busy", Retry_After="7")
 COMMENT = CommentTicket(id=1, detail="private words")
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
-
-
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say nothing until the other side goes away."""
-    await reader.read()
-
-
-async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close without an answer."""
-    writer.close()
 
 
 class NoHeaders:

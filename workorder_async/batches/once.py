@@ -26,8 +26,8 @@ from workorder_async.errors import (
 from workorder_async.models import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
 from workorder_async.protocol.codec import decode_mutation
 from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.limits import Lane
 from workorder_async.transport.retry import says_nothing_happened
+from workorder_async.transport.waiting import Lane
 
 
 class Once:

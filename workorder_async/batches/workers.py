@@ -15,7 +15,7 @@ from workorder_async.batches.standings import Entry
 from workorder_async.client.client import WorkorderClient
 from workorder_async.errors import AuthenticationError, JournalError
 from workorder_async.models import Mutation
-from workorder_async.transport.limits import Lane
+from workorder_async.transport.waiting import Lane
 
 
 class Workers:

@@ -31,7 +31,7 @@ from workorder_async.models import (
 from workorder_async.protocol import codec, endpoints
 from workorder_async.transport.bodies import FileBody, FileSource, OnProgress
 from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.limits import Lane
+from workorder_async.transport.waiting import Lane
 from workorder_async.walks.options import WalkOptions, WalkSettings, refuse_unknown
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, Window, window_of

@@ -21,10 +21,10 @@ from workorder_async.transport.attempt_limit import AttemptLimit
 from workorder_async.transport.bodies import BytesPayload, JsonBody
 from workorder_async.transport.call import Call
 from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.limits import Lane, TurnTimeoutError
 from workorder_async.transport.replies import Reply
 from workorder_async.transport.session import SignedSession, fail, two_turns
 from workorder_async.transport.trial import Trial
+from workorder_async.transport.waiting import Lane, TurnTimeoutError
 
 
 def _now() -> float:

@@ -13,8 +13,8 @@ from workorder_async.protocol.endpoints import Endpoint
 from workorder_async.protocol.envelope import Answer
 from workorder_async.transport.bodies import JsonBody
 from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.limits import Lane
 from workorder_async.transport.session import SignedSession
+from workorder_async.transport.waiting import Lane
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.plan import plan_windows
 from workorder_async.walks.windows import Window

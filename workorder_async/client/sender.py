@@ -16,8 +16,8 @@ from workorder_async.protocol.endpoints import Safety
 from workorder_async.protocol.envelope import Answer
 from workorder_async.transport.bodies import JsonBody
 from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.limits import Lane
 from workorder_async.transport.session import SignedSession
+from workorder_async.transport.waiting import Lane
 
 
 @frozen

@@ -181,7 +181,7 @@ class Stream:
 
 
 class Lines:
-    """Windows as bytes, each by a sink of its own."""
+    """Parts as bytes, each by a sink of its own."""
 
     def __init__(self, output: Output, new_sink: Callable[[], Sink], manifest: Manifest | None = None) -> None:
         done: list[Part] = [] if manifest is None else manifest.parts
@@ -234,7 +234,7 @@ class Lines:
 
 
 class Tables:
-    """Windows as transactions of a database; each one's line is in it, too, since no two files change at once."""
+    """Parts as transactions of a database; each one's line is in it, too, since no two files change at once."""
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store = store

@@ -20,15 +20,15 @@ from workorder_async.exports.parts import Parts
 from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
 from workorder_async.models import TicketQuery
+from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import WalkedPage
+from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.pages import created_second
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import Window
 
 # So many full records are read between two writes.
 _DETAILS_AT_ONCE: Final = 100
-# Created times that any ticket may have which has one.
-_RANGED: Final = (1, 7_258_118_400)
 
 
 class UnfoundedError(Exception):
@@ -170,10 +170,12 @@ class Reading:
         """
         if query.created_start is not None or query.created_end is not None:
             return 0
-        ranged = evolve(query, created_start=_RANGED[0], created_end=_RANGED[1])
+        ranged = evolve(query, created_start=DATED[0], created_end=DATED[1])
         requests, totals = 0, list[int]()
         for one in (ranged, query, ranged):
-            async with self._client.walk(one, **self._settings.walk) as walk:
+            # Only the first page is wanted: none is read ahead.
+            alone: WalkOptions = {**self._settings.walk, "concurrency": 1}
+            async with self._client.walk(one, **alone) as walk:
                 page = await _page_of(walk)
                 totals.append(0 if page is None else page.total)
                 requests += walk.report.requests

@@ -198,6 +198,7 @@ class SparkRead:
 
     async def _windows(self, connect: Connect) -> list[Window]:
         async with connect(rate=self.rate) as client:
+            # A window of everything: unlike a page of the list, its total can be had where a row cannot be read.
             (whole,) = await client.plan_windows(self.query, max_tickets=sys.maxsize)
             most = max(_PAGE, ceil(whole.total / (self.tasks * _WINDOWS_PER_TASK)))
             return await client.plan_windows(self.query, max_tickets=most)

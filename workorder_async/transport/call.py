@@ -18,9 +18,9 @@ from workorder_async.errors import (
 from workorder_async.protocol.endpoints import Endpoint, Safety
 from workorder_async.transport.bodies import Body
 from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.limits import Lane
 from workorder_async.transport.retry import RetryPolicy
 from workorder_async.transport.trial import Trial
+from workorder_async.transport.waiting import Lane
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
 

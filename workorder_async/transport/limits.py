@@ -23,8 +23,6 @@ from workorder_async.errors import NotSentError, WorkorderError
 from workorder_async.transport.throttle import Throttle
 from workorder_async.transport.waiting import Lane, Patience, TurnTimeoutError, Waiter
 
-__all__ = ["ClientStats", "Lane", "Limiter", "Limits", "TurnTimeoutError"]
-
 logger: logging.Logger = logging.getLogger("workorder_async")
 
 _INTERACTIVE_IN_A_ROW = 3

@@ -22,12 +22,13 @@ from workorder_async.transport.bodies import Body, JsonBody
 from workorder_async.transport.call import Call, Query
 from workorder_async.transport.clock import ServerClock
 from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.limits import ClientStats, Lane, Limiter, TurnTimeoutError
+from workorder_async.transport.limits import ClientStats, Limiter
 from workorder_async.transport.options import SessionOptions
 from workorder_async.transport.pool import Pool
 from workorder_async.transport.replies import Opener, Reply, large, parsed_beside
 from workorder_async.transport.retry import RetryBudget, RetryPolicy, says_nothing_happened
 from workorder_async.transport.trial import Trial
+from workorder_async.transport.waiting import Lane, TurnTimeoutError
 from workorder_async.transport.watching import NOBODY, Watch, Watches
 from workorder_async.transport.wire import Wire
 

@@ -10,10 +10,12 @@ from workorder_async.walks.pages import Ask, Page
 
 # How often the first page is read where it does not tell the order of the list.
 _LOOKS: Final = 3
+#: Between these seconds, both included, lies whatever created time a ticket has: from 1970 to 2199.
+DATED: Final = (1, 7_258_118_400)
 # What asks for the total of the list, and of all tickets that have a created time: in an order in which neither totals
 # that rise or fall nor answers that are behind in turns look like tickets that no range shows.
 _WHOLE: Final = Ask(None, None, 1, 1)
-_RANGED: Final = Ask(1, 7_258_118_400, 1, 1)
+_RANGED: Final = Ask(*DATED, 1, 1)
 _WITNESSES: Final = (_RANGED, _WHOLE, _WHOLE, _RANGED, _RANGED, _WHOLE, _WHOLE, _RANGED)
 
 

@@ -53,7 +53,7 @@ class Range(Job):
         page = self._first
         if page is None:
             (page,) = yield [self._ask(self._start, self._end)]
-        if page is not None and self._is_whole(page):
+        if page is not None and not self._state.is_cut(page):
             self._give_all(page, self._start, self._end)
         elif page is not None:
             seconds = [*page.seconds]
@@ -98,7 +98,7 @@ class Range(Job):
             (page,) = yield [self._ask(low, end)]
             if page is None:
                 return
-            if self._is_whole(page):
+            if not state.is_cut(page):
                 self._give_all(page, low, end)
             elif low == end:
                 yield from Crowd(state, low, end, set(), self.give).read()
@@ -110,9 +110,6 @@ class Range(Job):
 
     def _ask(self, start: int | None, end: int | None) -> Ask:
         return self._state.ask(-inf if start is None else start - 1, inf if end is None else end + 1)
-
-    def _is_whole(self, page: Page) -> bool:
-        return not self._state.is_cut(page)
 
     def _give_all(self, page: Page, start: int | None, end: int | None) -> None:
         """Give the rows of a step; those on its margins are of others."""

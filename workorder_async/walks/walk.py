@@ -44,7 +44,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         self._idle: list[asyncio.Future[Read]] = []
         self._reads = 0
         self._arrived = asyncio.Event()
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
