@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import logging
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -303,9 +304,10 @@ async def test_a_throttled_answer_is_known_before_its_turn_is_given_away() -> No
 
 
 async def test_a_closed_client() -> None:
-    """It says so, and nothing is sent."""
-    async with serving(PAGE) as wire:
-        client = make_client(wire.url)
+    """It says so at once, though no turn is free, and nothing is sent."""
+    async with serving(PAGE) as wire, asyncio.timeout(10):
+        client = make_client(wire.url, max_in_flight=1)
+        await client._session.limiter.start(None, math.inf)
         await client.aclose()
         with pytest.raises(ConfigError, match="this client is closed"):
             await lean(client._session)

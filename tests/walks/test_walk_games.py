@@ -144,6 +144,7 @@ WORLDS = {
     "ties in any order, moving": moving(swap(3), habits={"ties": True}),
     "nearly sorted": World(habits={"order": "nearly", "skew": 2}, times=2.1),
     "nearly sorted, moving": moving(swap(3), habits={"order": "nearly", "skew": 2}, times=2.1),
+    "sorted within twenty seconds, moving": moving(swap(3), habits={"order": "nearly", "skew": 20}, times=2.1),
     "in no order": World(habits={"order": "none"}, times=2.0),
     "in no order, moving": moving(swap(3), habits={"order": "none"}, times=2.0),
     "300 in a second": World(times=1.6, rows=crowded(300)),

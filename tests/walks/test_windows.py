@@ -102,10 +102,11 @@ def test_uneven_windows_are_bounded() -> None:
     assert max(sizes) <= 8 * 200
 
 
-def test_a_filter_that_does_not_work() -> None:
+@pytest.mark.parametrize("query", [TicketQuery(), TicketQuery(created_start=BEGAN)])
+def test_a_filter_that_does_not_work(query: TicketQuery) -> None:
     """Where the server does not filter by created time, everything is one window."""
     server = ListServer(Random(1), evenly(Random(1), 5000), Habits(filter="ignored"))
-    assert len(planned(server, 100)) == 1
+    assert len(planned(server, 100, query)) == 1
 
 
 def test_a_window_is_a_value() -> None:

@@ -142,7 +142,7 @@ class WorkorderClient(ClientLifetime):
 
         For dividing work among processes: together the windows own what `query` matches at the time of the plan, each
         ticket once. `client.walk(window)` gives the tickets of one. The plan asks for one total for some four windows,
-        so where tickets lie unevenly a window may hold up to six times as many. A second that alone holds more is one
+        so where tickets lie unevenly a window may hold up to eight times as many. A second that alone holds more is one
         window, and so is everything where the server does not filter by created time. Without a `deadline` each request
         has its own.
         """
