@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from tests.support.exports import SUFFIXES, is_of, truth
 from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from workorder_async import ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, growing
-from workorder_async.exports.manifest import Manifest
+from workorder_async.exports.manifest import Head, Manifest
 from workorder_async.exports.parts import GrowingFile
 from workorder_async.exports.report import Part
 from workorder_async.protocol.envelope import Answer
@@ -428,3 +428,28 @@ async def test_when_a_part_ends(
     async with Sandbox(tickets=1200) as sandbox, sandbox.client() as client:
         await export_tickets(client, EVERYTHING, tmp_path / "t.jsonl")
     assert least <= len(dying.parts) <= most
+
+
+def test_a_forgotten_part_that_voids_others(tmp_path: Path) -> None:
+    """Where a part is forgotten that says that those before it do not count, none of them is kept."""
+    head = Head(
+        platform="http://127.0.0.1",
+        queries=({},),
+        format="jsonl",
+        columns=(),
+        raw=True,
+        detail=False,
+        attachments=None,
+        csv_bom=True,
+        csv_defuse=True,
+    )
+    with closing(Manifest(tmp_path / "t.manifest")) as manifest:
+        manifest.begin(head)
+        for number, rest in enumerate([(None, BEGAN), None]):
+            manifest.add(
+                Part(number=number, query=0, rows=1, rest=rest, total=9, exact=True, reason="", requests=1, read_at=1)
+            )
+        manifest.keep(1)
+        assert manifest.parts == []
+    with closing(Manifest(tmp_path / "t.manifest")) as manifest:
+        assert (manifest.head, manifest.parts) == (head, [])

@@ -6,16 +6,21 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from math import inf
+from random import Random
 from typing import Any
 
 import pytest
 from attrs import define, field
 
 from tests.support.clients import make_client
+from tests.support.list_server import ListServer, evenly
 from tests.support.raw_server import http, serving
 from workorder_async import (
+    ApiError,
+    AuthenticationError,
     ConfigError,
     DecodeError,
+    RateLimitedError,
     ResponseError,
     RetryPolicy,
     Sandbox,
@@ -24,6 +29,10 @@ from workorder_async import (
     Walk,
     WorkorderClient,
 )
+from workorder_async.protocol.envelope import Answer
+from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.pages import Ask
+from workorder_async.walks.windows import Window
 
 FIRST = 1_700_000_000
 
@@ -120,6 +129,11 @@ async def _all(client: WorkorderClient, **options: Any) -> list[int]:
     return [ticket.id async for ticket in client.iter_tickets(**options)]
 
 
+async def _to_the_end(walk: Walk) -> None:
+    async for _ in walk:
+        pass
+
+
 async def test_slow_consumer_stops_the_walk() -> None:
     """While the consumer is busy the walk reads on in the background, and no further than it may hold rows."""
     async with listing(100_000) as (keeper, client), client.walk(page_size=100, concurrency=2) as walk:
@@ -131,10 +145,7 @@ async def test_slow_consumer_stops_the_walk() -> None:
 
 
 async def test_server_with_a_cap() -> None:
-    """A server that gives fewer rows than asked is walked by its own stride.
-
-    Rule 2.
-    """
+    """A server that gives fewer rows than asked is walked by pages as large as it gives."""
     async with Sandbox(tickets=95, page_size_cap=20) as sandbox, sandbox.client() as client:
         pages = [ids(page) async for page in client.iter_pages(page_size=50)]
         assert max(map(len, pages)) <= 20
@@ -273,3 +284,26 @@ async def test_others_get_their_turn() -> None:
 def _requests_in_flight() -> int:
     """Count the tasks of walks that are still running."""
     return sum("Walk._work" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+async def test_deep_pages_are_refused() -> None:
+    """Hints that are refused are done without."""
+    async with Sandbox(tickets=3000, page_depth=500) as sandbox, sandbox.client() as client, client.walk() as walk:
+        assert len({ticket.id for page in [page async for page in walk] for ticket in page}) == 3000
+        assert walk.report.exact, walk.report.reason
+        assert sandbox.requests["list_tickets"] > walk.report.sections + 3000 / 100
+
+
+@pytest.mark.parametrize("kind", [AuthenticationError, RateLimitedError])
+async def test_a_refusal_that_is_not_of_the_page(kind: type[ApiError]) -> None:
+    """What the server says of who asks, or how often, ends the walk, whichever page was asked for."""
+    server = ListServer(Random(1), evenly(Random(1), 3000))
+
+    async def read(ask: Ask) -> Answer:
+        if ask.page > 1:
+            raise kind("no", errno=1)
+        return server.read(ask)
+
+    async with Walk(Window(TicketQuery()), WalkSettings(), read) as walk:
+        with pytest.raises(kind):
+            await _to_the_end(walk)

@@ -14,7 +14,12 @@ from attrs import define, field
 
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
 from tests.support.walk_games import Game, ideal
+from workorder_async import TicketQuery
 from workorder_async.walk_report import WalkReport
+from workorder_async.walks.list_state import RestartError
+from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.rules import WalkRules
+from workorder_async.walks.windows import Window
 
 Drift = Callable[[ListServer], None]
 
@@ -227,6 +232,38 @@ def test_imported_within_an_hour() -> None:
         game = Game(ListServer(Random(seed), office_hours(Random(seed))), 8)
         assert game.play().exact
         assert ideal(5000, 8) / game.time >= 0.8
+
+
+def test_a_window_by_page_numbers() -> None:
+    """Where the server does not filter by created time, a window still gives what it owns, and no more."""
+    server = ListServer(Random(1), evenly(Random(1), 500), Habits(filter="ignored"))
+    window = Window(TicketQuery(), server.rows[200][0], server.rows[300][0])
+    game = Game(server, window=window)
+    assert not game.play().exact
+    assert sorted(game.came) == [id for time, id in server.rows if window.owns(time)]
+
+
+def test_a_second_look_at_the_first_page() -> None:
+    """A first page of one second that does not tell the order, since a ticket was created meanwhile, is read again."""
+    rows = [(BEGAN + max(0, id - 400), id) for id in range(1, 401)] + [(BEGAN - 5 * id, 1000 + id) for id in range(500)]
+
+    def create_once(server: ListServer) -> None:
+        if server.requests == 1:
+            server.rows.append((BEGAN + 60, 5000))
+
+    game = Game(ListServer(Random(1), sorted(rows), drift=create_once))
+    report = game.play()
+    assert report.exact
+    assert report.sections
+    assert len(game.came) >= 900
+
+
+def test_a_list_that_is_never_what_it_seems() -> None:
+    """A list that proves to be another one time after time is read by page numbers in the end."""
+    rules = WalkRules(Window(TicketQuery()), WalkSettings())
+    for _ in range(10):
+        rules._restart(RestartError("sections"))
+    assert rules._mode == "numbers"
 
 
 @pytest.mark.parametrize("tickets", [0, 1, 99])

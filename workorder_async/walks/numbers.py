@@ -36,11 +36,10 @@ class NumberedPages(Job):
             pages = yield [state.ask(-inf, inf, number + further) for further in range(count)]
 
     def _give_new(self, page: Page) -> bool:
-        """Give the tickets of a page that did not come before; whether there were any, with or without a time."""
-        owns = self._state.window.owns
-        came = zip(page.ids, page.rows, page.seconds, strict=True)
-        rows = {id: row for id, row, second in came if id not in self._came and owns(second)}
-        undated = {id for id, _ in page.undated if id not in self._came}
-        self._came |= rows.keys() | undated
-        self.give([*rows.values()], [*rows], page.answer)
-        return bool(rows or undated)
+        """Give the tickets of the window that did not come before; whether the page showed any, also outside of it."""
+        before, owns = len(self._came), self._state.window.owns
+        dated = enumerate(zip(page.ids, page.seconds, strict=True))
+        mine = [place for place, (id, second) in dated if id not in self._came and owns(second)]
+        self._came.update(page.ids, (id for id, _ in page.undated))
+        self.give([page.rows[place] for place in mine], [page.ids[place] for place in mine], page.answer)
+        return len(self._came) > before
