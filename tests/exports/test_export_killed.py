@@ -105,7 +105,7 @@ async def test_goes_on_after_its_parts(suffix: str, tmp_path: Path) -> None:
 
 
 async def test_full_records(tmp_path: Path) -> None:
-    """A killed export of full records reads about a hundred of them again, however little time has passed."""
+    """A killed export of full records reads no more than a hundred of them again, however little time has passed."""
     target = tmp_path / "t.jsonl"
     async with Sandbox(tickets=600, latency=0.002) as sandbox, sandbox.client() as client:
         async with child(sandbox, target, detail=True) as process:
@@ -116,7 +116,7 @@ async def test_full_records(tmp_path: Path) -> None:
         report = await export_tickets(client, TicketQuery(), target, detail=True)
         again = sandbox.requests["get_ticket_detail"] - 600
         # Those of the page that it was at, and of the one whose part was about to be on disk.
-        assert again == read - report.resumed_rows <= 2 * 100
+        assert again == read - report.resumed_rows <= 100
         assert report.resumed_rows >= 290
         wanted = [ticket.id for ticket in await truth(client)]
     assert [orjson.loads(line)["id"] for line in target.read_bytes().splitlines()] == wanted

@@ -38,6 +38,7 @@ class Game:
         self._before = {id for _, id in self.server.rows}
         self.tickets = len(self._before)
         rules = WalkRules(self.window, WalkSettings(page_size=self.size, concurrency=self.slots))
+        rules.reader.raw = True
         events: list[tuple[float, int, Read, Answer | None]] = []
         sent = under_way = 0
         while not rules.finished:
@@ -66,7 +67,7 @@ class Game:
                     heappush(events, (self.time + self._takes() / 2, sent, after, _NOT_YET))
                 else:
                     under_way -= 1
-                rules.receive(read, answer)
+                rules.receive(read, None if answer is None else rules.reader.read(read.ask, answer))
             assert self.server.requests < 100_000, "the walk does not end"
         return rules.report
 

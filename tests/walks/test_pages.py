@@ -15,7 +15,7 @@ ASK = Ask(None, None, 1, 20)
 def read(rows: list[Any], query: TicketQuery | None = None, *, ask: Ask = ASK, skips: bool = False) -> Page:
     """Read an answer with these rows."""
     data: JSON = {"pagination": {"page_size": 20, "total": 99}, "tickets": rows}
-    return PageReader(query or TicketQuery(), skips=skips).read(ask, Answer(data, "r-1"))
+    return PageReader(query or TicketQuery(), skips=skips, raw=True).read(ask, Answer(data, "r-1"))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_an_id_that_cannot_be_read() -> None:
     rows: list[JSON] = [{"id": 7, "created_time": 5}, {"created_time": 5}]
     with pytest.raises(DecodeError, match=r"\$\.data\.tickets\[1\]\.id is missing"):
         read(rows)
-    reader = PageReader(TicketQuery(), skips=True)
+    reader = PageReader(TicketQuery(), skips=True, raw=True)
     data: JSON = {"pagination": {"page_size": 20, "total": 99}, "tickets": rows}
     pages = [reader.read(ASK, Answer(data)) for _ in range(2)]
     assert [(page.ids, page.count, len(reader.skipped)) for page in pages] == [([7], 2, 1)] * 2

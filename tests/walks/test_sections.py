@@ -30,7 +30,7 @@ def asked_in_turn(
             came += page.ids
         if (read := rules.next_read()) is not None:
             asked.append(read.ask)
-            rules.receive(read, server.read(read.ask))
+            rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
     return asked, rules, came
 
 
@@ -111,7 +111,7 @@ def test_rows_of_a_second_come_when_it_is_settled() -> None:
     rules = WalkRules(Window(TicketQuery()), WalkSettings(page_size=20, concurrency=1))
     read = rules.next_read()
     assert read is not None
-    rules.receive(read, server.read(read.ask))
+    rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
     page = rules.take()
     assert page is not None
     # Rows 60 to 41: second 13 may have more rows than 41.
@@ -197,7 +197,7 @@ def test_what_is_left_after_each_page(made: tuple[str, list[Row]], size: int, sl
             if page.rest is not None:
                 kept, rest = [*came], page.rest
         if (read := rules.next_read()) is not None:
-            rules.receive(read, server.read(read.ask))
+            rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
     if rules.finished or rules.is_restarted:
         return
     game = Game(evolve(server, drift=None), slots, size, window=rest)

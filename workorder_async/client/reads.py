@@ -44,7 +44,7 @@ class Reads:
 
     async def planned(self, window: Window, *, max_tickets: int, now: float) -> list[Window]:
         """Read the totals that `plan_windows` asks for, side by side, and return its windows."""
-        reader = PageReader(window.query, skips=True)
+        reader = PageReader(window.query, skips=True, raw=True)
 
         async def read(ask: Ask) -> Page:
             query = evolve(window.query, created_start=ask.start, created_end=ask.end)

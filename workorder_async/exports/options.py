@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 
 from attrs import field, frozen
 
@@ -61,6 +61,11 @@ def _told(instance: object, attribute: "Attribute[Any]", value: object) -> None:
         raise ConfigError(f"{attribute.name} is {kind_of(value)}; it must be a function, or None")
 
 
+# Of full records a page is a part, and two may be lost in a kill: the one that is read, and the one that goes to disk.
+# So many are few enough that no more than a hundred are read again, and are read 8, 16 or 24 at a time without a rest.
+_DETAILED_PAGE: Final = 48
+
+
 @frozen(kw_only=True)
 class ExportSettings:
     """The same with their defaults, and what of them cannot work."""
@@ -93,7 +98,8 @@ class ExportSettings:
     @property
     def walk(self) -> WalkOptions:
         """How the list is walked."""
-        return WalkOptions(page_size=self.page_size, concurrency=self.concurrency, on_bad_row=self.on_bad_row)
+        page_size = min(self.page_size, _DETAILED_PAGE) if self.is_detailed else self.page_size
+        return WalkOptions(page_size=page_size, concurrency=self.concurrency, on_bad_row=self.on_bad_row)
 
 
 def queries_of(query: WhatToExport) -> tuple[TicketQuery, ...]:

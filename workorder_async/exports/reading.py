@@ -23,7 +23,6 @@ from workorder_async.models import TicketQuery
 from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import WalkedPage
 from workorder_async.walks.options import WalkOptions
-from workorder_async.walks.pages import created_second
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import Window
 
@@ -109,12 +108,14 @@ class Reading:
         """Read a query, of which earlier calls wrote these parts."""
         progress, rows_before, requests = self._progress, self._progress.rows, 0
         async with self._client.walk(window, **self._settings.walk) as walk:
+            if self._settings.raw or self._settings.is_detailed:
+                walk.raw()
             part = GrowingPart(query, walk, self._details, earlier[-1] if earlier else None)
             while (page := await _page_of(walk)) is not None:
                 progress.total = rows_before + page.total
                 if not part.is_resumed:
                     part.total = page.total
-                await self._take(part, walk, page)
+                await self._take(part, page)
                 await self._check(walk, part)
                 if page.rest is not None and not walk.is_restarted and part.is_due():
                     await self._end(part, page.rest)
@@ -131,7 +132,7 @@ class Reading:
                 raise UnfoundedError
             await self._end(part, None)
 
-    async def _take(self, part: GrowingPart, walk: Walk, page: WalkedPage) -> None:
+    async def _take(self, part: GrowingPart, page: WalkedPage) -> None:
         """Take in a page of the list."""
         rows, ids = page.rows, page.ids
         if self._seen:
@@ -140,10 +141,10 @@ class Reading:
         if len(self._queries) > 1:
             part.ids += ids
             self._seen.update(ids)
-        elif page.rest is None:
-            part.ids += [id for row, id in zip(rows, ids, strict=True) if created_second(row) is None]
+        elif page.is_undated:
+            part.ids += ids
         if self._details is None:
-            await self._write(part, rows if self._settings.raw else walk.decode(page))
+            await self._write(part, rows)
         self._progress.tell("reading", self._progress.rows)
         if self._details is not None:
             for start in range(0, len(ids), _DETAILS_AT_ONCE):

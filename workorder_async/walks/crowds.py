@@ -4,17 +4,15 @@ Its pages are read side by side, and again until two passes show the same rows i
 to page between two reads is seen then. After some passes that differ, the walk says which second could not be settled.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from math import ceil
 from typing import Final, TypeAlias, TypeVar
 
-from workorder_async.protocol.codec import Row
-from workorder_async.protocol.envelope import Answer
 from workorder_async.walks.list_state import ListState
-from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.pages import Ask, Page, Record
 
 _T = TypeVar("_T")
-_Give: TypeAlias = Callable[[list[Row], list[int], Answer], None]
+_Give: TypeAlias = Callable[[Sequence[Record], list[int]], None]
 _Steps: TypeAlias = Generator[list[Ask], list[Page | None], _T]
 
 _PASSES: Final = 4
@@ -86,4 +84,4 @@ class Crowd:
         self._state.repeats += len(page.ids) - len(new)
         ids = [page.ids[place] for place in new]
         self._known.update(ids)
-        self._give([page.rows[place] for place in new], ids, page.answer)
+        self._give([page.rows[place] for place in new], ids)

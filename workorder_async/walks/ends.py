@@ -38,7 +38,7 @@ class Opening(Job):
                 state.first_total = page.total
             if not state.is_cut(page):
                 owned = [place for place, second in enumerate(page.seconds) if state.window.owns(second)]
-                self.give([page.rows[place] for place in owned], [page.ids[place] for place in owned], page.answer)
+                self.give([page.rows[place] for place in owned], [page.ids[place] for place in owned])
                 return
             if not page.seconds:
                 self._begin("numbers", page)

@@ -4,16 +4,14 @@ Jobs stand in the order in which their tickets are to be given out. Each keeps i
 """
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from math import inf
 from typing import TypeAlias
 
 from attrs import define, field
 
-from workorder_async.protocol.codec import Row
-from workorder_async.protocol.envelope import Answer
 from workorder_async.walks.list_state import ListState
-from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.pages import Ask, Page, Record
 from workorder_async.walks.windows import Window
 
 Steps: TypeAlias = Generator[list[Ask], list[Page | None], None]
@@ -22,14 +20,15 @@ Steps: TypeAlias = Generator[list[Ask], list[Page | None], None]
 
 @define(eq=False)
 class WalkedPage:
-    """Rows that had not been given out, as they came, and the answer that they stood in."""
+    """Rows that had not been given out."""
 
-    rows: list[Row]
-    answer: Answer
+    rows: Sequence[Record] = ()
     ids: list[int] = field(factory=list, repr=False)
     """The rows' ids."""
     frontier: float = inf
     """The key down to which everything was given out with this page (see `list_state.py`)."""
+    is_undated: bool = False
+    """Whether these are rows without a created time."""
     is_more: bool = False
     """Whether these are further rows of the same answer as the last page's."""
     state: ListState | None = field(default=None, repr=False)
@@ -54,8 +53,8 @@ class Read:
     job: "Job"
     place: int
     """Where its answer belongs among those that the job waits for."""
-    is_again: bool = False
-    """Whether it is asked for once more, since what came was not to be believed."""
+    times: int = 1
+    """How often it is asked for: once more where what came was not to be believed."""
 
 
 class Job:
@@ -87,7 +86,7 @@ class Job:
 
     def want_again(self, read: Read) -> None:
         """Ask once more for a page that is not to be believed."""
-        read.is_again = True
+        read.times += 1
         self.wanted.appendleft(read)
 
     def take_in(self, read: Read, page: Page | None) -> None:
@@ -107,17 +106,17 @@ class Job:
         self._replies = [None for _ in asks]
         self.wanted.extend(Read(ask, self, place) for place, ask in enumerate(asks))
 
-    def give(self, rows: list[Row], ids: list[int], answer: Answer, frontier: float = inf) -> None:
+    def give(self, rows: Sequence[Record], ids: list[int], frontier: float = inf, *, is_undated: bool = False) -> None:
         """Have rows given out when the turn of this job has come."""
         if ids:
             self.held += len(ids)
-            self.ready.append(WalkedPage(rows, answer, ids, frontier))
+            self.ready.append(WalkedPage(rows, ids, frontier, is_undated))
 
     def next_page(self, most: int) -> WalkedPage:
         """Return the next rows that are ready, so many at the most."""
         page = self.ready[0]
         if len(page.ids) > most:
-            first = WalkedPage(page.rows[:most], page.answer, page.ids[:most], is_more=page.is_more)
+            first = WalkedPage(page.rows[:most], page.ids[:most], is_undated=page.is_undated, is_more=page.is_more)
             page.rows, page.ids, page.is_more = page.rows[most:], page.ids[most:], True
             page = first
         else:

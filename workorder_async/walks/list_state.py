@@ -56,8 +56,6 @@ class ListState:
     """How many rows a full page has."""
     repeats_at_edges: float = 1.0
     """How many rows come again at an edge, by the latest ones."""
-    lots: int = 0
-    """How often the list was cut into sections."""
     deepest: int = DEEPEST
     """How many rows may stand in front of a hint."""
     first_total: int = -1

@@ -10,13 +10,11 @@ from typing import Final
 
 from attrs import frozen
 
-from workorder_async.walks.list_state import DEEPEST, ListState
+from workorder_async.walks.list_state import ListState
 
-#: Requests of a section at the most. With many requests in flight they are fewer, since hints must not be too deep.
-_REQUESTS: Final = 6
-# The first lot has shorter ones, so that the first pages come evenly; and so has the last, so that all end together.
-_REQUESTS_AT_ENDS: Final = 4
-# At the least; two, where the list has so few pages.
+# Requests of a section. With fewer its ends cost more, with more the rows of others wait longer for their turn.
+_REQUESTS: Final = 4
+# The last lot has shorter ones, so that all end together; with two, where the list has so few pages.
 _LEAST_REQUESTS: Final = 3
 _FEW_PAGES: Final = 16
 # What the ends of a section cost, as a part of its rows at the most: with small pages, sections are longer.
@@ -47,12 +45,11 @@ def next_lot(state: ListState, left: int) -> list[Hint]:
     least = 2 if left <= _FEW_PAGES * state.full else _LEAST_REQUESTS
     while _cost(state, least) > _COST * least * state.full and least < _MOST_REQUESTS:
         least += 1
-    for requests in range(least, max(least, _REQUESTS_AT_ENDS) + 1):
+    for requests in range(least, max(least, _REQUESTS) + 1):
         hints, end = _sections(state, requests, state.slots - 1, left)
         if end >= left:
             return hints
-    requests = min(_REQUESTS, DEEPEST // (state.slots * state.full)) if state.lots else 0
-    return _sections(state, max(requests, least, _REQUESTS_AT_ENDS), state.slots, left)[0]
+    return _sections(state, max(least, _REQUESTS), state.slots, left)[0]
 
 
 def _sections(state: ListState, requests: int, most: int, left: int) -> tuple[list[Hint], float]:

@@ -41,5 +41,5 @@ class NumberedPages(Job):
         dated = enumerate(zip(page.ids, page.seconds, strict=True))
         mine = [place for place, (id, second) in dated if id not in self._came and owns(second)]
         self._came.update(page.ids, (id for id, _ in page.undated))
-        self.give([page.rows[place] for place in mine], [page.ids[place] for place in mine], page.answer)
+        self.give([page.rows[place] for place in mine], [page.ids[place] for place in mine])
         return len(self._came) > before

@@ -5,9 +5,9 @@ was never asked for. A row that shows another status, type or customer than the 
 its range, is a `ResponseError`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final, TypeAlias, cast
 
 from attrs import define, field, frozen
@@ -16,7 +16,7 @@ from workorder_async.errors import ResponseError
 from workorder_async.models import OpenEnum, TicketQuery, TicketSummary
 from workorder_async.models.readings import SECONDS_END, MisfitError, is_absent
 from workorder_async.models.structuring import FIELDS
-from workorder_async.protocol.codec import Row, created_time_of, read_rows
+from workorder_async.protocol.codec import Row, created_time_of, decode_rows, read_rows
 from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SkippedRow
 
@@ -25,8 +25,12 @@ _BLUR: Final = 1
 _ENUMS: Final = ("status", "type")
 _NUMBERS: Final = ("sub_type", "second_subtype")
 _CUSTOMER: Final = "customer_organization_name"
-_time_of: Final = itemgetter("created_time")
+_time_in: Final = itemgetter("created_time")
+_time_of: Final = attrgetter("created_time")
+_id_of: Final = attrgetter("id")
 _Fits: TypeAlias = Callable[[int | str], bool]
+Record: TypeAlias = TicketSummary | Row
+"""A row of the list: a model, or as it came."""
 
 
 @frozen
@@ -44,14 +48,13 @@ class Page:
     """What an answer shows."""
 
     ask: Ask
-    answer: Answer = field(repr=False)
-    rows: list[Row] = field(repr=False)
-    """Its rows that have a created time, as they came."""
+    rows: Sequence[Record] = field(repr=False)
+    """Its rows that have a created time."""
     ids: list[int] = field(repr=False)
     """Their ids."""
     seconds: list[int] = field(repr=False)
     """When they were created."""
-    undated: list[tuple[int, Row]]
+    undated: list[tuple[int, Record]]
     """Its rows without a created time, by their ids."""
     count: int
     """How many rows came, those included that cannot be read."""
@@ -72,39 +75,51 @@ class Page:
 
 
 class PageReader:
-    """Reads the answers to one query. A row whose id cannot be read is a `DecodeError`, or with `skips` left out."""
+    """Reads the answers to one query.
 
-    def __init__(self, query: TicketQuery, *, skips: bool) -> None:
+    With `raw`, rows are taken as they came, else as models. These are made while the answer is at hand, since they take
+    less room than it until their turn comes. A row that cannot be read is a `DecodeError`, or with `skips` left out.
+    """
+
+    def __init__(self, query: TicketQuery, *, skips: bool = False, raw: bool = False) -> None:
+        self.raw: bool = raw
         self._query = query
         self._checks = _checks(query)
         self._skips = skips
         #: The rows that were left out, each once, though neighbouring answers may both show it.
-        self.skipped: dict[tuple[str, str, str], SkippedRow] = {}
+        self.skipped: dict[tuple[int | None, str, str, str], SkippedRow] = {}
 
     def read(self, ask: Ask, answer: Answer) -> Page:
         """Return what an answer shows. Raises `ResponseError` for a row that does not match the query."""
         skipped: list[SkippedRow] = []
-        pagination, rows, ids = read_rows(answer, skipped if self._skips else None)
+        skips = skipped if self._skips else None
+        pagination, shown, ids = read_rows(answer, skips)
+        self._check_fields(shown, ids, answer)
+        rows: Sequence[Record] = shown
+        if self.raw:
+            seconds = _plain_seconds(shown) or [created_second(row) or 0 for row in shown]
+        else:
+            models = decode_rows(shown, answer, skips)
+            rows, ids, seconds = models, list(map(_id_of, models)), list(map(_time_of, models))
         for row in skipped:
-            self.skipped.setdefault((row.path.partition("]")[2], row.expected, row.got), row)
-        self._check_fields(rows, ids, answer)
-        count, undated = len(rows) + len(skipped), list[tuple[int, Row]]()
-        seconds = _plain_seconds(rows)
-        if seconds is None:
-            times = list(map(created_second, rows))
-            undated = [(id, row) for id, row, time in zip(ids, rows, times, strict=True) if time is None]
-            dated = [(id, row, time) for id, row, time in zip(ids, rows, times, strict=True) if time is not None]
-            ids, rows, seconds = [one[0] for one in dated], [one[1] for one in dated], [one[2] for one in dated]
+            self.skipped.setdefault((row.id, row.path.partition("]")[2], row.expected, row.got), row)
+        count, undated = len(rows) + len(skipped), list[tuple[int, Record]]()
+        first, last = min(seconds, default=1), max(seconds, default=1)
+        if first <= 0:
+            undated = [(id, row) for id, row, second in zip(ids, rows, seconds, strict=True) if second <= 0]
+            kept = [place for place, second in enumerate(seconds) if second > 0]
+            rows, ids, seconds = [rows[i] for i in kept], [ids[i] for i in kept], [seconds[i] for i in kept]
+            first = min(seconds, default=1)
         if len(set(ids)) < len(ids):
             kept = [*{id: place for place, id in enumerate(ids)}.values()]
             rows, ids, seconds = [rows[i] for i in kept], [ids[i] for i in kept], [seconds[i] for i in kept]
         is_in_range = True
         if seconds:
-            self._check_range(seconds, ids, answer)
-            is_in_range = _is_in(seconds, ask)
-        return Page(
-            ask, answer, rows, ids, seconds, undated, count, pagination.total, pagination.page_size, is_in_range
-        )
+            self._check_range(first, last, seconds, ids, answer)
+            is_in_range = (ask.start is None or first >= ask.start - _BLUR) and (
+                ask.end is None or last <= ask.end + _BLUR
+            )
+        return Page(ask, rows, ids, seconds, undated, count, pagination.total, pagination.page_size, is_in_range)
 
     def _check_fields(self, rows: list[Row], ids: list[int], answer: Answer) -> None:
         for name, fits in self._checks:
@@ -113,8 +128,8 @@ class PageReader:
                     id = next(id for id, row in zip(ids, rows, strict=True) if row.get(name) == value)
                     self._refuse(name, value, id, answer)
 
-    def _check_range(self, seconds: list[int], ids: list[int], answer: Answer) -> None:
-        start, end, first, last = self._query.created_start, self._query.created_end, min(seconds), max(seconds)
+    def _check_range(self, first: int, last: int, seconds: list[int], ids: list[int], answer: Answer) -> None:
+        start, end = self._query.created_start, self._query.created_end
         if start is not None and first < start - _BLUR:
             self._refuse("created_time", first, ids[seconds.index(first)], answer)
         if end is not None and last > end + _BLUR:
@@ -131,11 +146,6 @@ class PageReader:
         )
 
 
-def _is_in(seconds: list[int], ask: Ask) -> bool:
-    after = ask.start is None or min(seconds) >= ask.start - _BLUR
-    return after and (ask.end is None or max(seconds) <= ask.end + _BLUR)
-
-
 def created_second(row: Row) -> int | None:
     """Return when a row's ticket was created, in seconds; None where that is not there, is 0, or cannot be read."""
     value = row.get("created_time")
@@ -147,12 +157,10 @@ def created_second(row: Row) -> int | None:
 def _plain_seconds(rows: list[Row]) -> list[int] | None:
     """Return the created times of rows where each is a whole number of seconds; else None."""
     try:
-        times = cast("list[int]", list(map(_time_of, rows)))
+        times = cast("list[int]", list(map(_time_in, rows)))
     except KeyError:
         return None
-    if not set(map(type, times)) <= {int} or (times and not 0 < min(times) <= max(times) < SECONDS_END):
-        return None
-    return times
+    return times if set(map(type, times)) <= {int} and max(times, default=0) < SECONDS_END else None
 
 
 def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:

@@ -117,4 +117,4 @@ class Range(Job):
         mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
         self._state.ranges += 1
         self._state.repeats += len(page.seconds) - len(mine)
-        self.give([page.rows[place] for place in mine], [page.ids[place] for place in mine], page.answer, low)
+        self.give([page.rows[place] for place in mine], [page.ids[place] for place in mine], low)

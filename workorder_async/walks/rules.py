@@ -14,8 +14,7 @@ range, so where the list counts more than its ranges do, one pass by page number
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from workorder_async.protocol.envelope import Answer
-from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow, WalkReport
+from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.ends import Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
 from workorder_async.walks.list_state import ListState, Mode, RestartError
@@ -27,9 +26,11 @@ from workorder_async.walks.sections import Section
 from workorder_async.walks.windows import Window
 
 # Jobs that may be begun, and pages that may wait for their turn, per request in flight.
-_JOBS_AHEAD: Final = 2
+_JOBS_AHEAD: Final = 1.25
 _PAGES_HELD: Final = 8
 _RESTARTS: Final = 4
+# That a list is empty nothing but its first page says: it is asked for so often more.
+_TRIES_AT_FIRST: Final = 2
 # In pages of fewer rows an order may be seen by accident.
 _ROWS_OF_AN_ORDER: Final = 5
 # A larger page is given out in pieces.
@@ -42,15 +43,13 @@ class WalkRules:
     def __init__(self, window: Window, settings: WalkSettings) -> None:
         slots = settings.concurrency
         self.state: ListState = ListState(window, slots, settings.rows_asked)
-        self.skips_bad_rows: bool = settings.skips_bad_rows
-        self._reader = PageReader(window.query, skips=settings.skips_bad_rows)
+        self.reader: PageReader = PageReader(window.query, skips=settings.skips_bad_rows)
         self._jobs: list[Job] = [Opening(self.state, self._begin)]
         self._page_size = min(settings.page_size, _ROWS_AT_ONCE)
-        self._most_jobs = slots * _JOBS_AHEAD
+        self._most_jobs = int(slots * _JOBS_AHEAD)
         self._restarts = 0
         self._mode: Mode = "sections"
         self._is_witnessed = self._tells_restart = False
-        self._undecodable: list[SkippedRow] = []
 
     @property
     def finished(self) -> bool:
@@ -82,21 +81,16 @@ class WalkRules:
 
     # What an answer means
 
-    def receive(self, read: Read, answer: Answer | None) -> None:
-        """Take in an answer; None: the server refused a page that is not the first one.
-
-        Raises `DecodeError`, and `ResponseError` for a row that does not match the query.
-        """
+    def receive(self, read: Read, page: Page | None) -> None:
+        """Take in what an answer shows, as `reader` read it; None: the server refused a page that is not the first."""
         state, job = self.state, read.job
         if job.is_left:
             return
-        page = None
-        if answer is not None:
-            page = self._reader.read(read.ask, answer)
+        if page is not None:
             if (read.ask.start, read.ask.end) == state.asked:
                 state.last_total = page.total
             is_odd = not page.is_in_range or (not page.count and read.ask.page == 1)
-            if is_odd and not read.is_again:
+            if is_odd and read.times <= (_TRIES_AT_FIRST if state.first_total < 0 else 1):
                 # An answer from elsewhere, or an empty one, may be an accident: it is asked for once more.
                 job.want_again(read)
                 return
@@ -112,7 +106,7 @@ class WalkRules:
         """Give rows without a created time when they are seen, each once."""
         rows = {id: row for id, row in page.undated if id not in self.state.undated}
         self.state.undated.update(rows)
-        job.give([*rows.values()], [*rows], page.answer)
+        job.give([*rows.values()], [*rows], is_undated=True)
 
     # How the list is read
 
@@ -161,7 +155,7 @@ class WalkRules:
         """
         if self._tells_restart:
             self._tells_restart = False
-            return WalkedPage([], Answer(None), state=self.state)
+            return WalkedPage(state=self.state)
         while self._jobs:
             job = self._jobs[0]
             if not job.is_begun:
@@ -191,10 +185,6 @@ class WalkRules:
         state.note_given(page.ids)
         page.state = state
 
-    def note_undecodable(self, skipped: Sequence[SkippedRow]) -> None:
-        """Note rows that were given out, and could not be decoded."""
-        self._undecodable += skipped
-
     @property
     def is_restarted(self) -> bool:
         """Whether the list proved not to be what it was taken for, and was read again from its beginning."""
@@ -215,7 +205,7 @@ class WalkRules:
     def report(self) -> WalkReport:
         """The walk so far."""
         state = self.state
-        skipped = [*self._reader.skipped.values(), *self._undecodable]
+        skipped = [*self.reader.skipped.values()]
         flaws = self.flaws
         if skipped:
             flaws.append(f"{len(skipped)} rows could not be read, and were skipped")
@@ -223,7 +213,7 @@ class WalkRules:
             flaws.insert(0, "not finished")
         return WalkReport(
             requests=state.requests,
-            tickets=state.tickets - len(self._undecodable),
+            tickets=state.tickets,
             repeats=state.repeats,
             sections=state.sections,
             edges=state.edges,

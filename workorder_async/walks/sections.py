@@ -19,13 +19,11 @@ from typing import Final, TypeAlias
 
 from attrs import evolve
 
-from workorder_async.protocol.codec import Row
-from workorder_async.protocol.envelope import Answer
 from workorder_async.walks.crowds import Crowd
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import ListState, RestartError
 from workorder_async.walks.lots import next_lot
-from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.pages import Ask, Page, Record
 
 _Pages: TypeAlias = Generator[list[Ask], list[Page | None], Page | None]
 # From where in a page an edge is read again that was not bridged: 1 is the page's first row.
@@ -53,8 +51,8 @@ class Section(Job):
         # From which key down to which one the newest answer was asked for.
         self._asked_up_to: float = inf
         self._asked_down_to: float = state.bottom
-        # Rows below the frontier that were seen, by their ids, with their keys and answers.
-        self._seen: dict[int, tuple[int, Row, Answer]] = {}
+        # Rows below the frontier that were seen, by their ids, with their keys.
+        self._seen: dict[int, tuple[int, Record]] = {}
         if before is not None:
             before.after = self
 
@@ -152,9 +150,9 @@ class Section(Job):
             for id in shown:
                 del self._seen[id]
             self._give_seen(reach)
-        self.give(rows[first:last], ids[first:last], page.answer, reach)
+        self.give(rows[first:last], ids[first:last], reach)
         if reach > self.bound:
-            self._seen.update((ids[i], (keys[i], rows[i], page.answer)) for i in range(last, len(keys)))
+            self._seen.update((ids[i], (keys[i], rows[i])) for i in range(last, len(keys)))
         self.frontier = reach
         state.repeats += again
         if up < inf:
@@ -162,9 +160,9 @@ class Section(Job):
 
     def _give_seen(self, reach: float) -> None:
         """Give rows that were seen below the frontier, and have left the list since."""
-        for id, (key, row, answer) in [*self._seen.items()]:
+        for id, (key, row) in [*self._seen.items()]:
             if key >= reach:
-                self.give([row], [id], answer)
+                self.give([row], [id])
                 del self._seen[id]
 
     def _cut_the_rest(self, page: Page) -> None:
@@ -172,7 +170,6 @@ class Section(Job):
         state, left = self._state, page.total - page.position
         if state.slots == 1 or left <= state.full or not self.is_last:
             return
-        state.lots += 1
         before = self
         for hint in next_lot(state, left):
             before = Section(state, self._add, state.ask(-inf, self.frontier, hint.page, hint.size), before)
@@ -235,7 +232,7 @@ class Section(Job):
         low = int(max(edge - self._state.overlap, self.bound))
         # No section may begin inside of it.
         self.frontier = low
-        known = {id for id, (key, _, _) in self._seen.items() if key >= low}
+        known = {id for id, (key, _) in self._seen.items() if key >= low}
         self._give_seen(low)
         yield from Crowd(self._state, low, edge - 1, known, self.give).read()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from workorder_async.errors import (
     ApiError,
@@ -14,12 +14,11 @@ from workorder_async.errors import (
     ResponseError,
 )
 from workorder_async.models import TicketSummary
-from workorder_async.protocol.codec import decode_rows
 from workorder_async.protocol.envelope import Answer
-from workorder_async.walk_report import SkippedRow, WalkReport
+from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read, WalkedPage
 from workorder_async.walks.options import WalkSettings
-from workorder_async.walks.pages import Ask
+from workorder_async.walks.pages import Ask, Page
 from workorder_async.walks.rules import WalkRules
 from workorder_async.walks.windows import Window
 
@@ -58,22 +57,15 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     async def __anext__(self) -> list[TicketSummary]:
         while not (page := await self.next_page()).rows:
             pass  # the walk begins anew
-        return self.decode(page)
+        return cast("list[TicketSummary]", page.rows)
 
-    def decode(self, page: WalkedPage) -> list[TicketSummary]:
-        """Turn a page's rows into models.
-
-        Raises `DecodeError`; with `on_bad_row="skip"` leaves out what does not fit, and notes it in the report.
-        """
-        if not self._rules.skips_bad_rows:
-            return decode_rows(page.rows, page.answer)
-        skipped: list[SkippedRow] = []
-        tickets = decode_rows(page.rows, page.answer, skipped)
-        self._rules.note_undecodable(skipped)
-        return tickets
+    def raw(self) -> Self:
+        """Let `next_page` give rows as they come, not decoded; to be called before the first page."""
+        self._rules.reader.raw = True
+        return self
 
     async def next_page(self) -> WalkedPage:
-        """Return the next page with its rows as they came, not decoded; raises `StopAsyncIteration` at the end.
+        """Return the next page; raises `StopAsyncIteration` at the end.
 
         An answer of very many rows comes as several pages, between which the loop turns. A page without rows says that
         the list proved not to be what it was taken for, and is read again from its beginning.
@@ -137,7 +129,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 answer = await self._answer(read)
                 self._reads -= 1
                 if self._failure is None:
-                    self._rules.receive(read, answer)
+                    page = None if answer is None else await self._page(read.ask, answer)
+                    self._rules.receive(read, page)
+                # What came would else be held until the next answer comes.
+                answer = page = None
             except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
                 # What failed first ended the walk; what comes later may only follow from that.
                 self._failure = self._failure or error
@@ -146,6 +141,11 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             waits = self._idle[-1]
             self._send()
             read = await waits
+
+    async def _page(self, ask: Ask, answer: Answer) -> Page:
+        """Read an answer; a large one in a thread, where it does not hold up the event loop."""
+        reader = self._rules.reader
+        return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 
     async def _answer(self, read: Read) -> Answer | None:
         """Return the answer to a read; None where the server refused a page that is not the first one."""
