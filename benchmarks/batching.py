@@ -16,7 +16,7 @@ from benchmarks.walking import client_of, course
 from workorder_async import CloseTicket
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import State
-from workorder_async.protocol.endpoints import CLOSE_TICKET
+from workorder_async.document.endpoints import CLOSE_TICKET
 
 _MS = 50
 _WORKERS = 16

@@ -9,10 +9,9 @@ from cattrs import Converter
 
 from benchmarks.measuring import Comparison, Contestant, Plan, Row, race
 from benchmarks.pages import PAGE_SIZE, page, page_count
+from workorder_async.document import TicketPage, TicketSummary, codec
+from workorder_async.document.envelope import open_envelope
 from workorder_async.errors import DOCUMENTED_ERRNOS
-from workorder_async.models import TicketPage, TicketSummary
-from workorder_async.protocol import codec
-from workorder_async.protocol.envelope import open_envelope
 
 # Together several times as large as a processor's cache of the second level.
 _MOST_PAGES = 30

@@ -16,10 +16,10 @@ import orjson
 from benchmarks.others import WORKERS
 from benchmarks.pages import PAGE_SIZE, page_count
 from workorder_async import SchemeSigner, SigningInput, TicketPage, TicketSummary
+from workorder_async.document import codec
+from workorder_async.document.endpoints import LIST_TICKETS
+from workorder_async.document.envelope import open_envelope
 from workorder_async.errors import DOCUMENTED_ERRNOS
-from workorder_async.protocol import codec
-from workorder_async.protocol.endpoints import LIST_TICKETS
-from workorder_async.protocol.envelope import open_envelope
 
 
 def make_signer() -> SchemeSigner:

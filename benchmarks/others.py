@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from benchmarks.pages import PAGE_SIZE, page_count
-from workorder_async.protocol.endpoints import LIST_TICKETS
+from workorder_async.document.endpoints import LIST_TICKETS
 
 WORKERS = 8
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from benchmarks.others import WORKERS
 from benchmarks.pages import PAGE_SIZE
-from workorder_async.protocol.endpoints import LIST_TICKETS
+from workorder_async.document.endpoints import LIST_TICKETS
 
 
 class Status(IntEnum):

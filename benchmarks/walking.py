@@ -14,7 +14,7 @@ from benchmarks.others import WORKERS, bare_loop, by_hand, in_workers, page_afte
 from benchmarks.pages import PAGE_SIZE, page_count
 from benchmarks.server import canned_server
 from workorder_async import WorkorderClient
-from workorder_async.protocol.endpoints import LIST_TICKETS
+from workorder_async.document.endpoints import LIST_TICKETS
 
 _LATENCY_MS = 50
 _LATENCY = _LATENCY_MS / 1000

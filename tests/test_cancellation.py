@@ -24,9 +24,9 @@ from workorder_async import (
     WorkorderClient,
     WorkorderError,
 )
-from workorder_async.client.list_reads import ListReads
 from workorder_async.sandbox import Fault, Sandbox
-from workorder_async.transport.waiting import Lane
+from workorder_async.wire.list_reads import ListReads
+from workorder_async.wire.waiting import Lane
 
 # How it is cut short at a step: as it begins to wait, as what it waits for is there, at every step from then on, with
 # all tasks that it made (as a loop does that is shut down), or by a time limit.

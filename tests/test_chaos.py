@@ -32,7 +32,7 @@ from workorder_async import (
     run_batch,
 )
 from workorder_async.batches.outcomes import SETTLED, State
-from workorder_async.models import AssignStatus
+from workorder_async.document import AssignStatus
 from workorder_async.sandbox import Drift, Fault, Kind, Sandbox
 from workorder_async.sandbox.kinds import ERRNO_NEEDED, LIES
 

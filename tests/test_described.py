@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 import pytest
 
 from workorder_async.described import describe, fields_said
-from workorder_async.models import TicketQuery, TicketStatus
+from workorder_async.document import TicketQuery, TicketStatus
 
 FACES = ("workorder_async", "workorder_async.sandbox", "workorder_async.exports")
 CLASSES = [

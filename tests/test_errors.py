@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from workorder_async import errors
+from workorder_async.document import CommentTicket
 from workorder_async.errors import (
     DOCUMENTED_ERRNOS,
     ApiError,
@@ -18,7 +19,6 @@ from workorder_async.errors import (
     TicketStateError,
     WorkorderError,
 )
-from workorder_async.models import CommentTicket
 from workorder_async.walk_report import WalkReport
 
 COMMON: dict[str, Any] = {"operation": "close_ticket", "attempts": 3, "request_id": "f1fab7321a7548c389131e22bb72eb35"}

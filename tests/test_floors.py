@@ -2,13 +2,14 @@
 
 0  errors arguments secret durable
    walk_report described               what everything else may stand on
-1  models/                             the words of the API document
-2  protocol/                           bytes and their meaning; no I/O, no clock
-3  transport/ | walks/                 one call over the wire | many pages as one list: they know nothing of each other
-4  client/                             the face: a coroutine for each endpoint
-5  batches/ | exports/ | sandbox/      jobs, which know nothing of each other
-6  cli/ | integrations/                doors, each by itself
-7  __init__ __main__                   the way in, which nothing imports
+1  document/                           the words of the API document, and how JSON becomes them
+2  signing/                            how a request is signed; no I/O
+3  wire/ | walks/                      one call over the wire | many pages as one list: they know nothing of each other
+4  mutations/ | environment            a mutation that happens once | where a platform is, and who asks
+5  client                              the face: a coroutine for each endpoint
+6  batches/ | exports/ | sandbox/      jobs, which know nothing of each other
+7  cli/ | integrations/                doors, each by itself
+8  __init__ __main__                   the way in, which nothing imports
 """
 
 import ast
@@ -28,9 +29,10 @@ ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS: list[set[str]] = [
     {"errors", "arguments", "secret", "durable", "walk_report", "described"},
-    {"models"},
-    {"protocol"},
-    {"transport", "walks"},
+    {"document"},
+    {"signing"},
+    {"wire", "walks"},
+    {"mutations", "environment"},
     {"client"},
     {"batches", "exports", "sandbox"},
     {"cli", "integrations"},
@@ -39,7 +41,7 @@ FLOORS: list[set[str]] = [
 # Where the rooms of a floor know each other; elsewhere they do not.
 GROUND = 0
 # Rules, and what knows of nothing but rules: files that neither wait, nor read a clock, nor touch a disk or a socket.
-PURE = ("models", "protocol", "walks", "walk_report", "errors")
+PURE = ("document", "signing", "walks", "walk_report", "errors")
 IMPURE = {"asyncio", "aiohttp", "time", "os", "pathlib", "socket", "ssl", "threading", "subprocess"}
 THAT_WAITS = {f"{ROOT}.walks.walk"}
 
@@ -56,7 +58,7 @@ MODULES = _modules()
 
 
 def room(module: str) -> str:
-    """Return the part of the package that a module is in: "models" for each of models/*, "" for the package's own."""
+    """Return the part of the package that a module is in: "wire" for each of wire/*, "" for the package's own."""
     return f"{module}.".split(".")[1]
 
 
@@ -142,12 +144,12 @@ def test_rules_are_pure(module: str) -> None:
         ("from workorder_async import Ticket", {"workorder_async"}),
         ("from workorder_async.errors import ConfigError", {"workorder_async.errors"}),
         (
-            "from workorder_async.models import fields, Ticket",
-            {"workorder_async.models.fields", "workorder_async.models"},
+            "from workorder_async.document import fields, Ticket",
+            {"workorder_async.document.fields", "workorder_async.document"},
         ),
         (
-            "from workorder_async.models.fields import seconds",
-            {"workorder_async.models.fields", "workorder_async.models"},
+            "from workorder_async.document.fields import seconds",
+            {"workorder_async.document.fields", "workorder_async.document"},
         ),
         ("from . import errors", {"workorder_async.errors"}),
         ("from .errors import ConfigError", {"workorder_async.errors"}),
@@ -164,27 +166,27 @@ def test_every_import_is_seen(source: str, found: set[str]) -> None:
 def test_imports_of_a_neighbour() -> None:
     """A module may import its neighbour in a folder, and the folder its modules: neither imports the folder itself."""
     source = "from .enums import OpenEnum"
-    for importer, is_package in (("workorder_async.models.query", False), ("workorder_async.models", True)):
-        assert set(imports(importer, source, is_package)) == {"workorder_async.models.enums"}
+    for importer, is_package in (("workorder_async.document.query", False), ("workorder_async.document", True)):
+        assert set(imports(importer, source, is_package)) == {"workorder_async.document.enums"}
 
 
 @pytest.mark.parametrize(
     ("importer", "imported", "why"),
     [
-        ("client.client", "transport.session", None),
-        ("transport.session", "models.enums", None),
-        ("protocol.envelope", "protocol.codec", None),
+        ("client", "wire.session", None),
+        ("wire.session", "document.enums", None),
+        ("document.envelope", "document.codec", None),
         ("errors", "walk_report", None),
         ("__main__", "cli.app", None),
-        ("errors", "protocol.codec", "floor 0.*floor 2"),
-        ("walks.paging", "exports.jsonl", "floor 3.*floor 5"),
-        ("walks.walk", "transport.session", "stands beside"),
-        ("transport.session", "client.client", "floor 3.*floor 4"),
+        ("errors", "document.codec", "floor 0.*floor 1"),
+        ("walks.paging", "exports.jsonl", "floor 3.*floor 6"),
+        ("walks.walk", "wire.session", "stands beside"),
+        ("wire.session", "client", "floor 3.*floor 5"),
         ("batches.batch", "exports.export", "stands beside"),
         ("sandbox.app", "batches.batch", "stands beside"),
         ("cli.app", "integrations.spark", "stands beside"),
-        ("sandbox.app", "cli.app", "floor 5.*floor 6"),
-        ("errors", "", "floor 0.*floor 7"),
+        ("sandbox.app", "cli.app", "floor 6.*floor 7"),
+        ("errors", "", "floor 0.*floor 8"),
     ],
 )
 def test_what_is_complained_about(importer: str, imported: str, why: str | None) -> None:

@@ -37,12 +37,12 @@ from workorder_async import (
     WorkorderError,
 )
 from workorder_async.batches.batch import run_batch
-from workorder_async.client.list_reads import ListReads
-from workorder_async.protocol.detecting import detect
-from workorder_async.protocol.signing import Scheme, SigningInput
 from workorder_async.sandbox import Fault, Sandbox
 from workorder_async.secret import without_credentials
-from workorder_async.transport.waiting import Lane
+from workorder_async.signing.scheme import Scheme, SigningInput
+from workorder_async.signing.search import detect
+from workorder_async.wire.list_reads import ListReads
+from workorder_async.wire.waiting import Lane
 
 SECRET = "s3cret-of-the-app"
 PASSWORD = "pr0xy-passw0rd"
@@ -535,7 +535,7 @@ import workorder_async
 from workorder_async import sandbox
 from workorder_async.batches import batch
 from workorder_async.batches import journal
-from workorder_async.protocol import detecting, signing
+from workorder_async.signing import scheme as signing, search as detecting
 
 for module in (workorder_async, batch, journal, sandbox, detecting, signing):
     for name in getattr(module, "__all__", dir(module)):

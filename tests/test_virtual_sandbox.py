@@ -21,7 +21,7 @@ from workorder_async import (
     SchemeSigner,
 )
 from workorder_async.sandbox import ClientOptions, Fault, Sandbox
-from workorder_async.transport.observing import AttemptEnded
+from workorder_async.wire.observing import AttemptEnded
 
 COMMENT = CommentTicket(id=1001, detail="已联系客户")
 ONCE: ClientOptions = {"retry": RetryPolicy(attempts=1)}

@@ -11,28 +11,8 @@ TYPE_CHECKING = False  # as type checkers know it; `typing` itself would take lo
 if TYPE_CHECKING:
     from workorder_async.batches.batch import run_batch
     from workorder_async.batches.outcomes import BatchReport, Outcome, State
-    from workorder_async.client.client import Ping, WorkorderClient
-    from workorder_async.client.options import ClientOptions
-    from workorder_async.errors import (
-        ApiError,
-        AuthenticationError,
-        ConfigError,
-        DeadlineExceededError,
-        DecodeError,
-        ExportError,
-        JournalError,
-        NoAnswerError,
-        NotFoundError,
-        NotSentError,
-        OutcomeUnknownError,
-        RateLimitedError,
-        ResponseError,
-        Settlement,
-        TicketStateError,
-        WalkDriftError,
-        WorkorderError,
-    )
-    from workorder_async.models import (
+    from workorder_async.client import Ping, WorkorderClient
+    from workorder_async.document import (
         CHINA_STANDARD_TIME,
         AssignStatus,
         Attachment,
@@ -57,12 +37,35 @@ if TYPE_CHECKING:
         TicketSummary,
         TicketType,
     )
-    from workorder_async.protocol.signing import SchemeSigner, Signer, SigningInput
+    from workorder_async.errors import (
+        ApiError,
+        AuthenticationError,
+        ConfigError,
+        DeadlineExceededError,
+        DecodeError,
+        ExportError,
+        JournalError,
+        NoAnswerError,
+        NotFoundError,
+        NotSentError,
+        OutcomeUnknownError,
+        RateLimitedError,
+        ResponseError,
+        Settlement,
+        TicketStateError,
+        WalkDriftError,
+        WorkorderError,
+    )
     from workorder_async.sandbox import Sandbox
     from workorder_async.secret import Secret
-    from workorder_async.transport.deadline import Deadline
-    from workorder_async.transport.limits import ClientStats, Limits
-    from workorder_async.transport.observing import (
+    from workorder_async.signing.scheme import SchemeSigner, Signer, SigningInput
+    from workorder_async.walk_report import SkippedRow, WalkReport
+    from workorder_async.walks.options import WalkOptions
+    from workorder_async.walks.walk import Walk
+    from workorder_async.walks.windows import Window
+    from workorder_async.wire.deadline import Deadline
+    from workorder_async.wire.limits import ClientStats, Limits
+    from workorder_async.wire.observing import (
         AttemptEnded,
         AttemptStarted,
         CallEnded,
@@ -71,12 +74,9 @@ if TYPE_CHECKING:
         Observer,
         Seconds,
     )
-    from workorder_async.transport.retry import RetryPolicy
-    from workorder_async.transport.waiting import TurnTimeoutError
-    from workorder_async.walk_report import SkippedRow, WalkReport
-    from workorder_async.walks.options import WalkOptions
-    from workorder_async.walks.walk import Walk
-    from workorder_async.walks.windows import Window
+    from workorder_async.wire.options import ClientOptions
+    from workorder_async.wire.retry import RetryPolicy
+    from workorder_async.wire.waiting import TurnTimeoutError
 
 __all__ = [
     "CHINA_STANDARD_TIME",
@@ -151,73 +151,73 @@ __all__ = [
 ]
 
 _LATER = {
-    "CHINA_STANDARD_TIME": "models",
+    "CHINA_STANDARD_TIME": "document",
     "ApiError": "errors",
-    "AssignStatus": "models",
-    "Attachment": "models",
-    "AttemptEnded": "transport.observing",
-    "AttemptStarted": "transport.observing",
+    "AssignStatus": "document",
+    "Attachment": "document",
+    "AttemptEnded": "wire.observing",
+    "AttemptStarted": "wire.observing",
     "AuthenticationError": "errors",
     "BatchReport": "batches.outcomes",
-    "CallEnded": "transport.observing",
-    "CallStarted": "transport.observing",
-    "ClientOptions": "client.options",
-    "ClientStats": "transport.limits",
-    "CloseTicket": "models",
-    "CommentTicket": "models",
+    "CallEnded": "wire.observing",
+    "CallStarted": "wire.observing",
+    "ClientOptions": "wire.options",
+    "ClientStats": "wire.limits",
+    "CloseTicket": "document",
+    "CommentTicket": "document",
     "ConfigError": "errors",
-    "CreateTicket": "models",
-    "CustomerInfo": "models",
-    "Deadline": "transport.deadline",
+    "CreateTicket": "document",
+    "CustomerInfo": "document",
+    "Deadline": "wire.deadline",
     "DeadlineExceededError": "errors",
     "DecodeError": "errors",
-    "Event": "transport.observing",
+    "Event": "wire.observing",
     "ExportError": "errors",
-    "FormFieldType": "models",
+    "FormFieldType": "document",
     "JournalError": "errors",
-    "Limits": "transport.limits",
-    "Mutation": "models",
+    "Limits": "wire.limits",
+    "Mutation": "document",
     "NoAnswerError": "errors",
     "NotFoundError": "errors",
     "NotSentError": "errors",
-    "Observer": "transport.observing",
+    "Observer": "wire.observing",
     "Outcome": "batches.outcomes",
     "OutcomeUnknownError": "errors",
-    "Pagination": "models",
-    "Ping": "client.client",
-    "Priority": "models",
+    "Pagination": "document",
+    "Ping": "client",
+    "Priority": "document",
     "RateLimitedError": "errors",
-    "RejectTicket": "models",
+    "RejectTicket": "document",
     "ResponseError": "errors",
-    "RetryPolicy": "transport.retry",
+    "RetryPolicy": "wire.retry",
     "Sandbox": "sandbox",
-    "SchemeSigner": "protocol.signing",
-    "Seconds": "transport.observing",
+    "SchemeSigner": "signing.scheme",
+    "Seconds": "wire.observing",
     "Secret": "secret",
     "Settlement": "errors",
-    "Signer": "protocol.signing",
-    "SigningInput": "protocol.signing",
+    "Signer": "signing.scheme",
+    "SigningInput": "signing.scheme",
     "SkippedRow": "walk_report",
     "State": "batches.outcomes",
-    "Tag": "models",
-    "Ticket": "models",
-    "TicketAssign": "models",
-    "TicketDetail": "models",
-    "TicketFlowHistory": "models",
-    "TicketFormField": "models",
-    "TicketPage": "models",
-    "TicketQuery": "models",
+    "Tag": "document",
+    "Ticket": "document",
+    "TicketAssign": "document",
+    "TicketDetail": "document",
+    "TicketFlowHistory": "document",
+    "TicketFormField": "document",
+    "TicketPage": "document",
+    "TicketQuery": "document",
     "TicketStateError": "errors",
-    "TicketStatus": "models",
-    "TicketSummary": "models",
-    "TicketType": "models",
-    "TurnTimeoutError": "transport.waiting",
+    "TicketStatus": "document",
+    "TicketSummary": "document",
+    "TicketType": "document",
+    "TurnTimeoutError": "wire.waiting",
     "Walk": "walks.walk",
     "WalkDriftError": "errors",
     "WalkOptions": "walks.options",
     "WalkReport": "walk_report",
     "Window": "walks.windows",
-    "WorkorderClient": "client.client",
+    "WorkorderClient": "client",
     "WorkorderError": "errors",
     "run_batch": "batches.batch",
 }
@@ -225,7 +225,7 @@ _LATER = {
 
 def __getattr__(name: str) -> object:
     """Import one of the names above when it is first used."""
-    if name not in _LATER and name not in ("errors", "models"):
+    if name not in _LATER and name not in ("errors", "document"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 

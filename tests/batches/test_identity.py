@@ -6,7 +6,7 @@ from attrs import evolve
 from tests.support.mutations import close_of, creation
 from workorder_async import CommentTicket, Mutation, RejectTicket
 from workorder_async.batches.identity import identity_of, key_of
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 
 
 @pytest.mark.parametrize(

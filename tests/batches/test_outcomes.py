@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.mutations import creation
 from workorder_async.batches.outcomes import Outcome, State
-from workorder_async.models import CommentTicket
+from workorder_async.document import CommentTicket
 
 
 @pytest.mark.parametrize("state", State)

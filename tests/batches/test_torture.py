@@ -24,7 +24,7 @@ from workorder_async import (
     TicketType,
 )
 from workorder_async.batches.identity import key_of
-from workorder_async.protocol.codec import encode
+from workorder_async.document.codec import encode
 from workorder_async.sandbox import Applied, Fault, Spelling
 
 CHILD = Path(__file__).with_name("torture_child.py")

@@ -30,7 +30,7 @@ from tests.support.cli_runs import (
 )
 from tests.support.raw_server import http, serving
 from workorder_async.cli import app, failures
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError
 from workorder_async.exports.extras import install_line
 from workorder_async.sandbox import Sandbox
@@ -106,8 +106,8 @@ main()
         "cyclopts",
         "attrs",
         "workorder_async.cli.app",
-        "workorder_async.protocol.codec",
-        "workorder_async.client.client",
+        "workorder_async.document.codec",
+        "workorder_async.client",
         "aiohttp",
     ],
 )
@@ -394,7 +394,7 @@ def test_a_warning_is_one_remark(sandbox: Sandbox) -> None:
     """What the library warns of is one line on stderr, without a path and a line; it ends nothing, and is shown."""
     code = """
 import sys, warnings
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError
 make = WorkorderClient.from_env
 def warned(environ, **options):

@@ -20,7 +20,7 @@ from tests.support.raw_server import Handler, Wire, http, serving
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
 from workorder_async.cli import interrupting
 from workorder_async.cli.batches import carrying_out
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 
 FOUR = {
     "WORKORDER_APP_ID": "sandbox-app",

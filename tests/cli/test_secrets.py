@@ -12,9 +12,9 @@ from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.commands.list import list_tickets
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.terminal import asking
-from workorder_async.client.client import WorkorderClient
-from workorder_async.protocol.signing import SchemeSigner
+from workorder_async.client import WorkorderClient
 from workorder_async.secret import Secret
+from workorder_async.signing.scheme import SchemeSigner
 
 FOUR = {
     "WORKORDER_BASE_URL": "http://127.0.0.1:1",

@@ -3,8 +3,8 @@
 import pytest
 
 from workorder_async.cli.values import customer_account
+from workorder_async.document import CustomerInfo
 from workorder_async.errors import ConfigError
-from workorder_async.models import CustomerInfo
 
 
 @pytest.mark.parametrize("text", ["7", '{"user_id": 7}', '{"user_id": "7"}', "[7]", "x", "null"])

@@ -8,8 +8,7 @@ from aioresponses import aioresponses
 
 from tests.support.clients import BASE_URL, make_client
 from tests.support.samples import BASE, ENVIRONMENT
-from workorder_async import ConfigError, WorkorderClient
-from workorder_async.client import environment
+from workorder_async import ConfigError, WorkorderClient, environment
 
 
 @pytest.mark.parametrize(

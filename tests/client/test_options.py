@@ -24,7 +24,7 @@ from workorder_async import (
 )
 from workorder_async.exports import export_tickets
 from workorder_async.sandbox import ClientOptions as SandboxOptions
-from workorder_async.transport.options import SessionOptions
+from workorder_async.wire.options import SessionOptions
 
 
 def test_every_option_is_of_the_session() -> None:

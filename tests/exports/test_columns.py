@@ -6,8 +6,7 @@ import attrs
 import pytest
 
 from tests.support.export_rows import cells, full_ticket, hostile_tickets, tickets
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Columns, Value, columns_of
-from workorder_async.models import (
+from workorder_async.document import (
     Attachment,
     Tag,
     TicketAssign,
@@ -17,7 +16,8 @@ from workorder_async.models import (
     TicketStatus,
     TicketSummary,
 )
-from workorder_async.models.model import iso
+from workorder_async.document.model import iso
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Columns, Value, columns_of
 
 _TABLES = [TICKET_COLUMNS, DETAIL_COLUMNS]
 

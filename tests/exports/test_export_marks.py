@@ -15,11 +15,11 @@ from tests.support.export_rows import read_back
 from tests.support.exports import SUFFIXES, is_of, truth
 from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from workorder_async import ExportError, Sandbox, TicketQuery, WorkorderClient
+from workorder_async.document.envelope import Answer
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, growing
 from workorder_async.exports.manifest import Head, Manifest
 from workorder_async.exports.parts import GrowingFile
 from workorder_async.exports.report import Part
-from workorder_async.protocol.envelope import Answer
 from workorder_async.sandbox import Drift
 from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.pages import Ask

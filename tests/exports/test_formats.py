@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
 from workorder_async import ConfigError
+from workorder_async.document import TicketDetail
 from workorder_async.exports.extras import install_line
 from workorder_async.exports.formats import SUFFIXES, Format, format_of
 from workorder_async.exports.texts import TextChanges
-from workorder_async.models import TicketDetail
 
 
 @pytest.mark.parametrize(

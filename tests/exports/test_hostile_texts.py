@@ -12,10 +12,10 @@ from tests.support.clients import make_client
 from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets, read_back, write
 from tests.support.raw_server import http, serving
 from workorder_async import TicketQuery
+from workorder_async.document import TicketSummary
 from workorder_async.exports import export_tickets
 from workorder_async.exports.formats import SUFFIXES
 from workorder_async.exports.texts import TextChanges
-from workorder_async.models import TicketSummary
 
 _FORMULAS = {"formula", "plus", "minus", "at", "tab", "carriage return"}
 _LONG = {"long", "long astral", "megabyte"}

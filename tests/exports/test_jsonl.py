@@ -6,10 +6,10 @@ import orjson
 import pytest
 
 from workorder_async import DecodeError
+from workorder_async.document import JSON, Priority, TicketStatus, TicketSummary, TicketType
 from workorder_async.exports.columns import TICKET_COLUMNS
 from workorder_async.exports.jsonl import JsonLines, RawLines
 from workorder_async.exports.texts import TextChanges
-from workorder_async.models import JSON, Priority, TicketStatus, TicketSummary, TicketType
 
 _TICKET = TicketSummary(
     id=1473,

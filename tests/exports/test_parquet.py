@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
+from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.exports import staging
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Format
 from workorder_async.exports.sink import Record
 from workorder_async.exports.texts import TextChanges
-from workorder_async.models import TicketDetail, TicketSummary
 
 
 def _file(path: Path) -> Any:

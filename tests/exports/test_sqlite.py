@@ -16,10 +16,10 @@ import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
 from workorder_async import ExportError
+from workorder_async.document import TicketAssign, TicketDetail, TicketSummary
 from workorder_async.exports.formats import Format
 from workorder_async.exports.sqlite import SqliteStore
 from workorder_async.exports.texts import TextChanges
-from workorder_async.models import TicketAssign, TicketDetail, TicketSummary
 
 
 def _ask(path: Path, question: str) -> list[tuple[Any, ...]]:
@@ -229,7 +229,7 @@ from pathlib import Path
 from tests.support.export_rows import tickets
 from workorder_async.exports.formats import Format
 from workorder_async.exports.sqlite import SqliteStore
-from workorder_async.models import TicketSummary
+from workorder_async.document import TicketSummary
 path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 store = SqliteStore(path, TicketSummary)
 rows = tickets(20 * size)

@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.export_rows import as_read, cells, read_back, tickets, write
 from workorder_async import ExportError
+from workorder_async.document import TicketSummary
 from workorder_async.exports import xlsx
 from workorder_async.exports.columns import TICKET_COLUMNS
 from workorder_async.exports.texts import TextChanges
-from workorder_async.models import TicketSummary
 
 
 def _book(path: Path) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
+from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
-from workorder_async.models import TicketStatus
 from workorder_async.sandbox import Drift, Sandbox
 
 

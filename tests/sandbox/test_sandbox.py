@@ -19,10 +19,10 @@ from yarl import URL
 
 from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
-from workorder_async.protocol.detecting import detect
-from workorder_async.protocol.signing import SigningInput
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
+from workorder_async.signing.scheme import SigningInput
+from workorder_async.signing.search import detect
 
 
 @pytest.mark.parametrize(

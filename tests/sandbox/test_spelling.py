@@ -7,7 +7,7 @@ import pytest
 from tests.support.sandbox_faults import comment
 from tests.support.sandbox_files import FORM_TYPE, form
 from tests.support.sandbox_wire import Clock, ticket_request, wired
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.spelling import Speller
 

@@ -1,6 +1,6 @@
 """Words that create and close a ticket, and what a sandbox took of them."""
 
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 from workorder_async.sandbox import Sandbox
 
 REQUIRED = {

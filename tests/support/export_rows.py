@@ -17,10 +17,7 @@ from typing import Any, cast
 import attrs
 import orjson
 
-from workorder_async.exports.formats import Format, format_of
-from workorder_async.exports.sink import Record
-from workorder_async.exports.texts import TextChanges
-from workorder_async.models import (
+from workorder_async.document import (
     AssignStatus,
     Attachment,
     CustomerInfo,
@@ -36,6 +33,9 @@ from workorder_async.models import (
     TicketSummary,
     TicketType,
 )
+from workorder_async.exports.formats import Format, format_of
+from workorder_async.exports.sink import Record
+from workorder_async.exports.texts import TextChanges
 
 #: Texts that somebody's software once fell over.
 HOSTILE = {

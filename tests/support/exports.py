@@ -12,7 +12,7 @@ import orjson
 
 from tests.support.export_rows import as_read, cells, read_back
 from workorder_async import Sandbox, TicketQuery, WorkorderClient
-from workorder_async.models import TicketSummary
+from workorder_async.document import TicketSummary
 
 CHILD = Path(__file__).parents[1] / "exports" / "export_child.py"
 #: One suffix for each way of writing, and for each way that parts are cut apart.

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 from attrs import define, field
 
-from workorder_async.models import JSON
-from workorder_async.protocol.envelope import Answer
+from workorder_async.document import JSON
+from workorder_async.document.envelope import Answer
 from workorder_async.walks.pages import Ask
 
 BEGAN = 1_600_000_000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from workorder_async import WorkorderClient
-from workorder_async.transport.observing import (
+from workorder_async.wire.observing import (
     AttemptEnded,
     AttemptStarted,
     CallEnded,
@@ -15,7 +15,7 @@ from workorder_async.transport.observing import (
     Observer,
     Seconds,
 )
-from workorder_async.transport.watching import Watches
+from workorder_async.wire.watching import Watches
 
 
 class Seen:

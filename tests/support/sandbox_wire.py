@@ -12,8 +12,8 @@ import orjson
 from attrs import define
 from yarl import URL
 
-from workorder_async.protocol.signing import SchemeSigner, SigningInput
 from workorder_async.sandbox import Sandbox
+from workorder_async.signing.scheme import SchemeSigner, SigningInput
 
 PREFIX = "/workorder/api/ticket/"
 

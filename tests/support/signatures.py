@@ -14,7 +14,7 @@ import hashlib
 
 import pytest
 
-from workorder_async.protocol.signing import SigningInput
+from workorder_async.signing.scheme import SigningInput
 
 SECRET = "topsecret"
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from workorder_async.transport.limits import Limiter
-from workorder_async.transport.waiting import Lane
+from workorder_async.wire.limits import Limiter
+from workorder_async.wire.waiting import Lane
 
 FAR = 1e12
 

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from tests.support.list_server import ListServer, RefusedError
 from workorder_async import TicketQuery
-from workorder_async.protocol.envelope import Answer
+from workorder_async.document.envelope import Answer
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read
 from workorder_async.walks.options import WalkSettings

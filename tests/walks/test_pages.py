@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from workorder_async import DecodeError, ResponseError, TicketQuery
-from workorder_async.models import JSON
-from workorder_async.protocol.envelope import Answer
+from workorder_async.document import JSON
+from workorder_async.document.envelope import Answer
 from workorder_async.walks.pages import Ask, Page, PageReader
 
 ASK = Ask(None, None, 1, 20)

@@ -29,7 +29,7 @@ from workorder_async import (
     Walk,
     WorkorderClient,
 )
-from workorder_async.protocol.envelope import Answer
+from workorder_async.document.envelope import Answer
 from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.pages import Ask
 from workorder_async.walks.windows import Window

@@ -19,7 +19,7 @@ from workorder_async.batches.journal import Journal
 from workorder_async.batches.outcomes import BatchReport, Outcome
 from workorder_async.batches.records import read_records
 from workorder_async.batches.workers import Workers
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, JournalError
 
 

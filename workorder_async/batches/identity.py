@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import TypeAlias
 
+from workorder_async.document import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
+from workorder_async.document.codec import encode, to_json
 from workorder_async.errors import ConfigError
-from workorder_async.models import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
-from workorder_async.protocol.codec import encode, to_json
 
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
 

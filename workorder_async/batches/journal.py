@@ -20,9 +20,9 @@ from attrs import define
 
 from workorder_async.batches.journal_file import JournalFile
 from workorder_async.batches.standings import Entry, Standing
+from workorder_async.document import JSON
 from workorder_async.durable import MovedError
 from workorder_async.errors import JournalError
-from workorder_async.models import JSON
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import orjson
 
 from workorder_async.batches.standings import Entry, Standing, Standings
+from workorder_async.document import JSON
+from workorder_async.document.codec import to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
-from workorder_async.models import JSON
-from workorder_async.protocol.codec import to_json
 
 VERSION = 1
 _HEAD = b'{"journal":"workorder_async","version":'

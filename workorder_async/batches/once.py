@@ -10,8 +10,9 @@ from workorder_async.batches.doubt import Doubt
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.outcomes import Outcome, State, ended, ticket_id_of
 from workorder_async.batches.standings import Entry, Standing
-from workorder_async.client.client import WorkorderClient
-from workorder_async.client.prepared import Prepared, prepare
+from workorder_async.client import WorkorderClient
+from workorder_async.document import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
+from workorder_async.document.codec import decode_mutation
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -23,11 +24,10 @@ from workorder_async.errors import (
     Settlement,
     WorkorderError,
 )
-from workorder_async.models import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
-from workorder_async.protocol.codec import decode_mutation
-from workorder_async.transport.deadline import Deadline
-from workorder_async.transport.retry import says_nothing_happened
-from workorder_async.transport.waiting import Lane
+from workorder_async.mutations.prepared import Prepared, prepare
+from workorder_async.wire.deadline import Deadline
+from workorder_async.wire.retry import says_nothing_happened
+from workorder_async.wire.waiting import Lane
 
 
 class Once:

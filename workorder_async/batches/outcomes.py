@@ -5,8 +5,8 @@ from enum import Enum
 
 from attrs import Factory, define, field, frozen
 
+from workorder_async.document import CreateTicket, Mutation
 from workorder_async.errors import WorkorderError
-from workorder_async.models import CreateTicket, Mutation
 
 
 class State(Enum):

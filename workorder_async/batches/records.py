@@ -10,8 +10,8 @@ from attrs import define, field
 
 from workorder_async.batches.journal_file import identity_in, read_lines
 from workorder_async.batches.outcomes import State
+from workorder_async.document import JSON
 from workorder_async.errors import JournalError
-from workorder_async.models import JSON
 
 
 @define

@@ -27,7 +27,7 @@ from enum import Enum
 from attrs import frozen
 
 from workorder_async.batches.outcomes import State
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 
 
 class Standing(Enum):

@@ -12,10 +12,10 @@ from workorder_async.batches.journal import Journal, to_its_end
 from workorder_async.batches.once import Once
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.batches.standings import Entry
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
+from workorder_async.document import Mutation
 from workorder_async.errors import AuthenticationError, JournalError
-from workorder_async.models import Mutation
-from workorder_async.transport.waiting import Lane
+from workorder_async.wire.waiting import Lane
 
 
 class Workers:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import field, frozen
 
 from workorder_async.errors import ConfigError
-from workorder_async.protocol.signing import SigningInput
+from workorder_async.signing.scheme import SigningInput
 
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 # What curl takes a value for; the value of what is not known here is not taken for a URL, for it has none.

@@ -9,10 +9,10 @@ from cyclopts import Parameter
 
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.values import ExistingFile, Whole
-from workorder_async.models import Attachment
+from workorder_async.document import Attachment
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 Files: TypeAlias = Annotated[
     tuple[ExistingFile, ...],

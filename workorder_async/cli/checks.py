@@ -11,13 +11,13 @@ from attrs import frozen
 
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Environment, is_set, make_client
 from workorder_async.cli.refusals import cause, is_wrapped
-from workorder_async.client.client import WorkorderClient
-from workorder_async.client.options import ClientOptions
+from workorder_async.client import WorkorderClient
+from workorder_async.document.endpoints import PREFIX
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
-from workorder_async.protocol.endpoints import PREFIX
-from workorder_async.protocol.signing import Scheme, SchemeSigner, SigningInput
 from workorder_async.secret import Secret
-from workorder_async.transport.retry import RetryPolicy
+from workorder_async.signing.scheme import Scheme, SchemeSigner, SigningInput
+from workorder_async.wire.options import ClientOptions
+from workorder_async.wire.retry import RetryPolicy
 
 _PATIENCE: Final = 10.0
 # Servers that check timestamps commonly allow minutes; a clock that is kept is right to the second.

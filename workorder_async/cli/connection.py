@@ -19,8 +19,8 @@ from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
-    from workorder_async.client.options import ClientOptions
+    from workorder_async.client import WorkorderClient
+    from workorder_async.wire.options import ClientOptions
 
 BASE_URL: Final = "WORKORDER_BASE_URL"
 APP_ID: Final = "WORKORDER_APP_ID"
@@ -137,7 +137,7 @@ def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "Wo
 
     It knows the errnos of a sandbox by its AppId, which no real platform gives to anybody.
     """
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
     errnos: Mapping[int, type[ApiError]] = {}
     if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workorder_async.cli.wording import in_options
+from workorder_async.document import JSON
 from workorder_async.errors import (
     ApiError,
     ConfigError,
@@ -16,7 +17,6 @@ from workorder_async.errors import (
     ResponseError,
     WorkorderError,
 )
-from workorder_async.models import JSON
 
 OK: Final = 0
 FAILED: Final = 1

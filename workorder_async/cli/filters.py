@@ -7,8 +7,8 @@ from cyclopts import Group, Parameter
 
 from workorder_async.cli.times import TIME_HELP, Time, as_written
 from workorder_async.cli.values import Whole, member, names
+from workorder_async.document import TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
-from workorder_async.models import TicketQuery, TicketStatus, TicketType
 
 _ONE_TIME: Final = Parameter(converter=as_written, n_tokens=1, accepts_keys=False)
 _Since: TypeAlias = Annotated[

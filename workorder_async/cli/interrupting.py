@@ -6,12 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from workorder_async.cli.terminal.output import note
+from workorder_async.document import CreateTicket
 from workorder_async.errors import OutcomeUnknownError
-from workorder_async.models import CreateTicket
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
-    from workorder_async.client.sender import Changed
+    from workorder_async.client import WorkorderClient
+    from workorder_async.mutations.sending import Changed
 
 PATIENCE: Final = 10.0
 """Seconds to wait for an answer after an interruption, and as many to look where none came."""

@@ -45,7 +45,7 @@ def _of_environment(base_url: str) -> Secret | None:
 
 def _checked(proxy: Secret, source: str) -> Secret:
     """Return a proxy that a client would take. Raises `ConfigError` that says where it was found."""
-    from workorder_async.transport.options import SessionOptions
+    from workorder_async.wire.options import SessionOptions
 
     try:
         SessionOptions(proxy=proxy)

@@ -10,10 +10,10 @@ from secrets import token_hex
 from typing import Final, TypeAlias
 
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET, Environment, make_client
-from workorder_async.client.options import ClientOptions
 from workorder_async.errors import ApiError, ConfigError
-from workorder_async.protocol.signing import ENCODINGS, UNITS, Scheme
 from workorder_async.secret import Secret
+from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme
+from workorder_async.wire.options import ClientOptions
 
 Answer: TypeAlias = tuple[int, int, str]
 """HTTP status, errno and words of a refusal."""

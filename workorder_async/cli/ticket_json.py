@@ -9,9 +9,9 @@ import orjson
 from workorder_async.arguments import kind_of
 from workorder_async.cli.times import past_moment
 from workorder_async.cli.values import customer_account, member, near, text_or_stdin
+from workorder_async.document import JSON, Attachment, CreateTicket, Priority, TicketType
+from workorder_async.document.codec import make_converter
 from workorder_async.errors import ConfigError
-from workorder_async.models import JSON, Attachment, CreateTicket, Priority, TicketType
-from workorder_async.protocol.codec import make_converter
 
 _FIELDS: Final = tuple(field.name for field in attrs.fields(CreateTicket))
 

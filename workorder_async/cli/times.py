@@ -27,8 +27,8 @@ from typing import Final
 from attrs import frozen
 from cyclopts import Token
 
+from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.errors import ConfigError
-from workorder_async.models import CHINA_STANDARD_TIME
 
 TIME_HELP: Final = "2026-11-01, 2026-11-01T09:30, yesterday, 7d, now, or Unix seconds; without a zone the time of China"
 _SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, 2024-01, yesterday, 7d, seconds since 1970, or now"

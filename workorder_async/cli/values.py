@@ -11,9 +11,9 @@ import orjson
 from attrs import frozen
 from cyclopts import Parameter, Token, validators
 
+from workorder_async.document import CustomerInfo, OpenEnum
+from workorder_async.document.codec import make_converter
 from workorder_async.errors import ConfigError
-from workorder_async.models import CustomerInfo, OpenEnum
-from workorder_async.protocol.codec import make_converter
 
 _Member = TypeVar("_Member", bound=OpenEnum)
 _OTHER_SPELLINGS: Final = {"canceled": "cancelled"}

@@ -8,11 +8,11 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+from workorder_async.document.moments import CHINA_STANDARD_TIME
 from workorder_async.exports.columns import TIMESTAMP, Column
 from workorder_async.exports.extras import extra_module
 from workorder_async.exports.sink import Record
 from workorder_async.exports.texts import UNCHANGED, TextChanges, without_large_numbers, without_surrogates
-from workorder_async.models.moments import CHINA_STANDARD_TIME
 
 if TYPE_CHECKING:
     import pyarrow as pa

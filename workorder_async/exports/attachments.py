@@ -17,7 +17,8 @@ from typing import Self
 from attrs import define, frozen
 
 from workorder_async import arguments
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
+from workorder_async.document import Attachment, TicketDetail
 from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.exports.downloading import (
     BrokenError,
@@ -28,9 +29,8 @@ from workorder_async.exports.downloading import (
     on_disk,
 )
 from workorder_async.exports.safe_names import distinct_names
-from workorder_async.models import Attachment, TicketDetail
 from workorder_async.secret import Secret
-from workorder_async.transport.options import SessionOptions
+from workorder_async.wire.options import SessionOptions
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0

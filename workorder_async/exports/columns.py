@@ -21,9 +21,9 @@ import orjson
 from attrs import frozen
 
 from workorder_async.described import fields_said
-from workorder_async.models import OpenEnum, TicketDetail, TicketSummary, json_text
-from workorder_async.models.model import Plain, codes_in, iso, names_in
-from workorder_async.protocol.codec import encode
+from workorder_async.document import OpenEnum, TicketDetail, TicketSummary, json_text
+from workorder_async.document.codec import encode
+from workorder_async.document.model import Plain, codes_in, iso, names_in
 
 Value: TypeAlias = Plain
 """What a cell holds."""

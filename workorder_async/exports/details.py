@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
+from workorder_async.document import TicketDetail
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder, Fetched
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
-from workorder_async.models import TicketDetail
-from workorder_async.transport.waiting import Lane
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
+from workorder_async.wire.waiting import Lane
 
 #: So many tickets in a row that are refused with one errno are no matter of these tickets.
 REFUSED_IN_A_ROW = 16

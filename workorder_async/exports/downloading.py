@@ -19,7 +19,7 @@ from yarl import URL
 from workorder_async.durable import LockedFile, rename_whole
 from workorder_async.errors import ExportError
 from workorder_async.secret import without_credentials
-from workorder_async.transport.options import SessionOptions
+from workorder_async.wire.options import SessionOptions
 
 #: Seconds without a byte after which a download has failed.
 STALLED_AFTER = 30.0

@@ -16,7 +16,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Unpack
 
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
+from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
@@ -28,7 +29,6 @@ from workorder_async.exports.reading import Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.targets import Target, target_of
 from workorder_async.exports.texts import UNCHANGED, TextChanges
-from workorder_async.models import PageRequest, TicketQuery
 from workorder_async.walks.options import WalkSettings, refuse_unknown
 
 

@@ -6,11 +6,11 @@ from typing import Final, cast
 
 import orjson
 
+from workorder_async.document import JSON
+from workorder_async.document.codec import to_json
 from workorder_async.exports.columns import Columns, Value
 from workorder_async.exports.sink import Record, Sink
 from workorder_async.exports.texts import TextChanges, without_large_numbers, without_surrogates
-from workorder_async.models import JSON
-from workorder_async.protocol.codec import to_json
 
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")

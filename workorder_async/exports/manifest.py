@@ -24,12 +24,12 @@ import orjson
 from attrs import fields_dict, frozen
 from cattrs import Converter
 
+from workorder_async.document import TicketQuery
+from workorder_async.document.codec import encode, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.report import Part
 from workorder_async.exports.texts import UNCHANGED, TextChanges
-from workorder_async.models import TicketQuery
-from workorder_async.protocol.codec import encode, to_json
 
 #: Of this layout, and of the bytes that each format is written in: raised when either changes.
 VERSION: Final = 2

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 from attrs import field, frozen
 
 from workorder_async.arguments import kind_of, path
+from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError
 from workorder_async.exports.report import ExportProgress
-from workorder_async.models import TicketQuery
 from workorder_async.walks.options import WalkOptions
 
 if TYPE_CHECKING:

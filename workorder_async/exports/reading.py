@@ -10,7 +10,8 @@ from typing import Final
 
 from attrs import evolve
 
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
+from workorder_async.document import TicketQuery
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.details import Details
 from workorder_async.exports.disk import Disk
@@ -19,7 +20,6 @@ from workorder_async.exports.options import ExportSettings
 from workorder_async.exports.parts import Parts
 from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
-from workorder_async.models import TicketQuery
 from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import WalkedPage
 from workorder_async.walks.options import WalkOptions

@@ -8,9 +8,9 @@ the file can be gone on with by another sink, whose `begin` is not asked. A data
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from workorder_async.document import TicketDetail, TicketSummary
+from workorder_async.document.codec import Row
 from workorder_async.exports.texts import TextChanges
-from workorder_async.models import TicketDetail, TicketSummary
-from workorder_async.protocol.codec import Row
 
 Record: TypeAlias = TicketSummary | TicketDetail | Row
 """A row of an export: of the model that the export is of, or in a raw export the server's object as it came."""

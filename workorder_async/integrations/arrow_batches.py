@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from attrs import field, frozen
 
 from workorder_async.arguments import as_validator, kind_of, one_of, whole
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.exports.arrow import batch_of, schema_of
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Column, Columns

@@ -28,13 +28,13 @@ from pyspark.sql.datasource import (  # pyright: ignore[reportMissingImports]
     WriterCommitMessage,
 )
 
-from workorder_async.client.client import WorkorderClient
-from workorder_async.client.options import ClientOptions
+from workorder_async.client import WorkorderClient
+from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 from workorder_async.integrations.spark3 import batches_of, ddl, read_tickets
 from workorder_async.integrations.spark_closing import OUTCOME_DDL, OUTCOMES, SparkClosing
 from workorder_async.integrations.spark_options import Connect, SparkRead, refuse_secrets
-from workorder_async.models import TicketStatus
+from workorder_async.wire.options import ClientOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa

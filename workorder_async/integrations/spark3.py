@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
+from workorder_async.document import TicketQuery
 from workorder_async.exports.columns import TIMESTAMP
 from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches
 from workorder_async.integrations.spark_options import Connect, SparkRead
-from workorder_async.models import TicketQuery
 from workorder_async.walks.windows import Window
 
 if TYPE_CHECKING:

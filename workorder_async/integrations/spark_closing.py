@@ -24,11 +24,11 @@ from attrs.validators import optional
 from workorder_async.arguments import above_zero, as_validator, whole
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import BatchReport, Outcome
+from workorder_async.document import CloseTicket
 from workorder_async.durable import InUseError, LockedFile, written_whole
 from workorder_async.errors import ConfigError, JournalError, WorkorderError
 from workorder_async.integrations.arrow_batches import OwnLoop
 from workorder_async.integrations.spark_options import RATE_USED, WRITING, Connect, parsed
-from workorder_async.models import CloseTicket
 
 #: The columns of a frame of closes with the types that Spark may have for each, and whether there must be such a one.
 COLUMNS: Final[Mapping[str, tuple[Sequence[str], bool]]] = {

@@ -14,11 +14,11 @@ from attrs import evolve, field, frozen
 from attrs.validators import optional
 
 from workorder_async.arguments import above_zero, as_validator, unknown_name, whole
-from workorder_async.client.client import WorkorderClient
-from workorder_async.client.environment import VARIABLES
+from workorder_async.client import WorkorderClient
+from workorder_async.document import TicketQuery
+from workorder_async.environment import VARIABLES
 from workorder_async.errors import ConfigError
 from workorder_async.integrations.arrow_batches import ArrowOptions, OwnLoop
-from workorder_async.models import TicketQuery
 from workorder_async.walks.windows import Window
 
 Connect: TypeAlias = Callable[..., WorkorderClient]

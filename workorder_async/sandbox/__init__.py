@@ -8,7 +8,6 @@ It keeps to the API document; what the document leaves open (errnos, action code
 are joined) is the sandbox's own choice, said where it is made, and never a hint at what the platform does.
 """
 
-from workorder_async.client.options import ClientOptions
 from workorder_async.described import describe
 from workorder_async.sandbox.drift import Drift, Drifted, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno
@@ -17,6 +16,7 @@ from workorder_async.sandbox.kinds import Kind
 from workorder_async.sandbox.sandbox import Sandbox
 from workorder_async.sandbox.spelling import Spelling
 from workorder_async.sandbox.store import Applied
+from workorder_async.wire.options import ClientOptions
 
 __all__ = [
     "SANDBOX_ERRNOS",

@@ -17,8 +17,8 @@ import orjson
 from aiohttp import web
 from attrs import field, frozen
 
-from workorder_async.models import JSON
-from workorder_async.protocol.endpoints import (
+from workorder_async.document import JSON
+from workorder_async.document.endpoints import (
     CLOSE_TICKET,
     COMMENT_TICKET,
     CREATE_TICKET,
@@ -29,7 +29,6 @@ from workorder_async.protocol.endpoints import (
     UPLOAD_FILE,
     Endpoint,
 )
-from workorder_async.protocol.signing import SigningInput
 from workorder_async.sandbox import breaking, changes, rules, shapes
 from workorder_async.sandbox.clocks import Clocks
 from workorder_async.sandbox.errnos import Errno, Refused
@@ -43,6 +42,7 @@ from workorder_async.sandbox.listing import Listing
 from workorder_async.sandbox.multipart import Pieces
 from workorder_async.sandbox.spelling import Speller
 from workorder_async.sandbox.store import Change, Store
+from workorder_async.signing.scheme import SigningInput
 
 #: The largest JSON body that is read, in bytes.
 JSON_LIMIT = 16 << 20

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias, get_args
 import orjson
 from attrs import define, field, frozen
 
+from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
-from workorder_async.models import TicketStatus
 from workorder_async.sandbox import seed
 from workorder_async.sandbox.arguments import check_choice, check_whole, script
 from workorder_async.sandbox.changes import close_ticket

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from aiohttp import StreamReader
 
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 from workorder_async.sandbox.multipart import copy, find_file
 from workorder_async.sandbox.private import create_file, make_folder
 

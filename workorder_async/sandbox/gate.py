@@ -4,9 +4,9 @@ import hmac
 import re
 from collections.abc import Mapping
 
-from workorder_async.protocol.signing import Scheme, SigningInput
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.secret import Secret
+from workorder_async.signing.scheme import Scheme, SigningInput
 
 #: How far `Timestamp` may be from the server's clock, in seconds.
 TOLERANCE = 300

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from workorder_async.protocol import endpoints
+from workorder_async.document import endpoints
 
 Kind: TypeAlias = Literal[
     "refuse",

@@ -2,7 +2,7 @@
 
 import random
 
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 from workorder_async.sandbox import shapes
 from workorder_async.sandbox.arguments import check_whole
 from workorder_async.sandbox.drift import Drifting

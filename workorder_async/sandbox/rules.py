@@ -12,7 +12,7 @@ import orjson
 from attrs import frozen
 from multidict import MultiMapping
 
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 from workorder_async.sandbox.errnos import Errno, Refused
 
 Fields: TypeAlias = dict[str, Any]

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from aiohttp import web
 
-from workorder_async.client.options import ClientOptions, hide_passwords
+from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
-from workorder_async.models import TicketStatus
-from workorder_async.protocol.signing import SchemeSigner
 from workorder_async.sandbox.app import Api
 from workorder_async.sandbox.arguments import check_seconds, check_whole
 from workorder_async.sandbox.clocks import Clocks
@@ -37,9 +35,11 @@ from workorder_async.sandbox.spelling import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Store
 from workorder_async.sandbox.tables import Record
 from workorder_async.secret import Secret
+from workorder_async.signing.scheme import SchemeSigner
+from workorder_async.wire.options import ClientOptions, hide_passwords
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 #: Method, path, query and body are signed, so that nothing can be changed on the way; `detect` finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
@@ -212,7 +212,7 @@ class Sandbox:
 
         `options` are those of `WorkorderClient`; `errnos` are added to the sandbox's own, and go before them.
         """
-        from workorder_async.client.client import WorkorderClient
+        from workorder_async.client import WorkorderClient
 
         hide_passwords(options)
         options["errnos"] = {**SANDBOX_ERRNOS, **(options.get("errnos") or {})}

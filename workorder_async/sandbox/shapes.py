@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from workorder_async.models import CHINA_STANDARD_TIME, JSON
+from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.sandbox.catalogue import SECOND_SUBTYPES, SUB_TYPES, TAGS, ProductLine, form_fields, product_line
 from workorder_async.sandbox.tables import Record
 

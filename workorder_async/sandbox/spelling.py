@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 import orjson
 
-from workorder_async.models import JSON
+from workorder_async.document import JSON
 from workorder_async.sandbox.arguments import check_choice
 
 Spelling: TypeAlias = Literal["document", "java"]

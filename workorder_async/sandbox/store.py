@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import orjson
 from attrs import frozen
 
+from workorder_async.document import JSON
 from workorder_async.errors import ConfigError
-from workorder_async.models import JSON
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.private import close_to_others, create_file
 from workorder_async.sandbox.rules import Fields

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 from attrs import field, fields_dict, frozen
 
 from workorder_async.arguments import as_validator, one_of, unknown_name, whole
-from workorder_async.models import TicketQuery
+from workorder_async.document import TicketQuery
 
 if TYPE_CHECKING:
     from attrs import Attribute

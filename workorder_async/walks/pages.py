@@ -12,12 +12,12 @@ from typing import Final, TypeAlias, cast
 
 from attrs import define, field, frozen
 
+from workorder_async.document import OpenEnum, TicketQuery, TicketSummary
+from workorder_async.document.codec import Row, created_time_of, decode_rows, read_rows
+from workorder_async.document.envelope import Answer
+from workorder_async.document.readings import SECONDS_END, MisfitError, is_absent
+from workorder_async.document.structuring import FIELDS
 from workorder_async.errors import ResponseError
-from workorder_async.models import OpenEnum, TicketQuery, TicketSummary
-from workorder_async.models.readings import SECONDS_END, MisfitError, is_absent
-from workorder_async.models.structuring import FIELDS
-from workorder_async.protocol.codec import Row, created_time_of, decode_rows, read_rows
-from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import SkippedRow
 
 # A filter and the time that is shown may differ by so many seconds: fractions may be cut off, or rounded up.

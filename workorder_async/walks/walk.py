@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self, cast
 
+from workorder_async.document import TicketSummary
+from workorder_async.document.envelope import Answer
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -13,8 +15,6 @@ from workorder_async.errors import (
     RateLimitedError,
     ResponseError,
 )
-from workorder_async.models import TicketSummary
-from workorder_async.protocol.envelope import Answer
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read, WalkedPage
 from workorder_async.walks.options import WalkSettings

@@ -4,8 +4,8 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
+from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError
-from workorder_async.models import TicketQuery
 
 # It is not documented whether `created_start` and `created_end` are inclusive: a second more on either side is asked
 # for, and what is not owned is left out.

@@ -13,9 +13,9 @@ import pytest
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child
 from workorder_async import exports
 from workorder_async.cli.demo import tour
-from workorder_async.client.client import WorkorderClient
+from workorder_async.client import WorkorderClient
+from workorder_async.document import CloseTicket, TicketDetail, TicketQuery
 from workorder_async.exports import ExportReport, export_tickets
-from workorder_async.models import CloseTicket, TicketDetail, TicketQuery
 from workorder_async.sandbox import Sandbox
 
 

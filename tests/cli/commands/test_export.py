@@ -18,7 +18,7 @@ from tests.support.cli_changes import CREATE, REQUIRED
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, on_terminal, runner, start
 from tests.support.export_rows import read_back
 from tests.support.raw_server import http, serving
-from workorder_async.models import CHINA_STANDARD_TIME
+from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.sandbox import Fault, Sandbox
 
 TICKETS = 250

@@ -27,14 +27,14 @@ from workorder_async.cli.terminal.asking import ask, can_ask
 from workorder_async.cli.terminal.output import err, note, out, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import each, run
+from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
+from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
-from workorder_async.models import CloseTicket, CommentTicket, RejectTicket
-from workorder_async.protocol.codec import encode
 
 if TYPE_CHECKING:
     from workorder_async.batches.outcomes import Outcome
     from workorder_async.cli.batches.tally import Tally
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 _OPERATIONS: Final = {CloseTicket: "close_ticket", CommentTicket: "comment_ticket", RejectTicket: "reject_ticket"}
 

@@ -15,12 +15,12 @@ from workorder_async.cli.terminal.output import note
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import each
 from workorder_async.cli.values import Whole, text_or_stdin
+from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
-from workorder_async.models import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.walk_report import WalkReport, together
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""

@@ -13,7 +13,7 @@ from rich.text import Text
 from workorder_async.cli.batches.choosing import Change, Chosen
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal.output import note, one_line
-from workorder_async.models import CloseTicket, CommentTicket, RejectTicket
+from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
 
 ROWS_SHOWN: Final = 20
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")

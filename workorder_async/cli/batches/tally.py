@@ -11,8 +11,8 @@ from workorder_async.cli.batches.complaints import Complaints
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json
 from workorder_async.cli.terminal.output import note, tell, write_json
 from workorder_async.cli.terminal.progress import Bar
+from workorder_async.document import JSON
 from workorder_async.errors import WorkorderError
-from workorder_async.models import JSON
 
 if TYPE_CHECKING:
     from workorder_async.cli.batches.choosing import Change

@@ -13,11 +13,11 @@ from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.times import TIME_HELP, past_moment
 from workorder_async.cli.values import Whole
+from workorder_async.document import CloseTicket
 from workorder_async.errors import ConfigError
-from workorder_async.models import CloseTicket
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 
 @Parameter(name="*")

@@ -16,11 +16,11 @@ from workorder_async.cli.terminal.running import run
 from workorder_async.cli.ticket_json import in_file, read_ticket
 from workorder_async.cli.times import TIME_HELP, past_moment
 from workorder_async.cli.values import Whole, customer_account, member, text_or_stdin
+from workorder_async.document import CreateTicket, Priority, TicketType
 from workorder_async.errors import ConfigError
-from workorder_async.models import CreateTicket, Priority, TicketType
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 
 _NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))

@@ -12,7 +12,7 @@ from workorder_async.cli.terminal.output import one_line, out, write_json
 from workorder_async.cli.terminal.running import run
 
 if TYPE_CHECKING:
-    from workorder_async.client.options import ClientOptions
+    from workorder_async.wire.options import ClientOptions
 
 _MARKS: Final = {True: ("ok", "green"), False: ("FAILED", "bold red"), None: ("skipped", "dim")}
 

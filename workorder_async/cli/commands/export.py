@@ -21,9 +21,9 @@ from workorder_async.errors import ConfigError, ExportError, WorkorderError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
+    from workorder_async.document import TicketQuery
     from workorder_async.exports import ExportOptions
-    from workorder_async.models import TicketQuery
 
 
 @Parameter(name="*")

@@ -15,12 +15,12 @@ from workorder_async.cli.terminal.output import moment, note, one_line, tell, wr
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import run
 from workorder_async.cli.values import ExistingFile
+from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ConfigError, JournalError
-from workorder_async.models import CHINA_STANDARD_TIME, JSON
 
 if TYPE_CHECKING:
     from workorder_async.batches.records import Record, Records
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 JournalFile: TypeAlias = Annotated[ExistingFile, Parameter(name="FILE", help="The file that was given by --journal.")]
 

@@ -16,11 +16,11 @@ from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import run
 from workorder_async.cli.terminal.ticket_list import USUAL, Layout, layout_of
 from workorder_async.cli.values import Whole
+from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.errors import ConfigError
-from workorder_async.models import TicketQuery, TicketSummary
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 _PAGE = 100
 

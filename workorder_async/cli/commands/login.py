@@ -59,7 +59,7 @@ def login(
 
 def _check(values: profiles.Values, secret: Secret) -> None:
     """Refuse what cannot work, before it is written."""
-    from workorder_async.client.environment import checked_url, platform_of, variables
+    from workorder_async.environment import checked_url, platform_of, variables
 
     given = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
     url, _ = platform_of(variables({name: values[key] for name, key in given.items()} | {SECRET: secret}))

@@ -10,7 +10,7 @@ from workorder_async.cli.batches.showing import words
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING_OF_OTHERS, OtherTicketFilters
 from workorder_async.cli.values import Whole
-from workorder_async.models import RejectTicket
+from workorder_async.document import RejectTicket
 
 
 def reject(

@@ -9,10 +9,10 @@ from workorder_async.cli.terminal.output import write_json
 from workorder_async.cli.terminal.running import run
 from workorder_async.cli.terminal.ticket import print_detail
 from workorder_async.cli.values import Whole
-from workorder_async.protocol.codec import encode
+from workorder_async.document.codec import encode
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 
 def show(

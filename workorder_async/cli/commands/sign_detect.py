@@ -19,10 +19,10 @@ from workorder_async.cli.terminal.running import run
 from workorder_async.cli.undetected import advice
 from workorder_async.cli.values import ExistingFile, text_or_stdin
 from workorder_async.errors import ConfigError
-from workorder_async.protocol.detecting import Detected
-from workorder_async.protocol.detecting import detecting as find_schemes
-from workorder_async.protocol.signing import SigningInput
 from workorder_async.secret import Secret
+from workorder_async.signing.scheme import SigningInput
+from workorder_async.signing.search import Detected
+from workorder_async.signing.search import detecting as find_schemes
 
 
 def detect(

@@ -11,10 +11,10 @@ from workorder_async.cli.terminal.output import print_fields, write_json
 from workorder_async.cli.terminal.running import run
 from workorder_async.cli.terminal.ticket import attachment_fields
 from workorder_async.cli.values import ExistingFile
-from workorder_async.protocol.codec import encode
+from workorder_async.document.codec import encode
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
 
 
 def upload(

@@ -17,13 +17,13 @@ from attrs import define, field
 
 from workorder_async.cli.demo.tour import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.cli.terminal.progress import Bar
+from workorder_async.document import Attachment, CloseTicket, CommentTicket
+from workorder_async.document.codec import encode, to_json
 from workorder_async.durable import written_whole
 from workorder_async.errors import ApiError, NotSentError, OutcomeUnknownError, WorkorderError
-from workorder_async.models import Attachment, CloseTicket, CommentTicket
-from workorder_async.protocol.codec import encode, to_json
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
     from workorder_async.sandbox import Applied, Fault, Sandbox
     from workorder_async.walks.walk import Walk
 
@@ -88,7 +88,7 @@ def _faults(random: Random, tickets: int) -> "list[Fault]":
 def hostile_client(sandbox: "Sandbox") -> "WorkorderClient":
     """Make a client that waits as long as a demo may take."""
     from workorder_async.sandbox import Errno
-    from workorder_async.transport.retry import RetryPolicy
+    from workorder_async.wire.retry import RetryPolicy
 
     return sandbox.client(
         # Another errno that means nothing would cost every deep page a second try, with the clock that Date says.

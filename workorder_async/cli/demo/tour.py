@@ -15,7 +15,7 @@ from attrs import define, field
 from workorder_async.cli.exporting import Going
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal.progress import Bar
-from workorder_async.models import (
+from workorder_async.document import (
     Attachment,
     CloseTicket,
     CommentTicket,
@@ -28,7 +28,7 @@ from workorder_async.models import (
 )
 
 if TYPE_CHECKING:
-    from workorder_async.client.client import WorkorderClient
+    from workorder_async.client import WorkorderClient
     from workorder_async.sandbox import Sandbox
     from workorder_async.walk_report import WalkReport
 

@@ -7,9 +7,9 @@ from typing import cast
 import attrs
 
 from workorder_async.cli.terminal.output import code, moment, print_fields, print_heading
+from workorder_async.document import Attachment, OpenEnum, TicketAssign, TicketDetail
+from workorder_async.document.codec import to_json
 from workorder_async.errors import DecodeError
-from workorder_async.models import Attachment, OpenEnum, TicketAssign, TicketDetail
-from workorder_async.protocol.codec import to_json
 
 _IN_HEADING = ("id", "title")
 _DEEPER = 2

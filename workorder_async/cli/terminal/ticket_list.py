@@ -11,9 +11,9 @@ from rich.text import Text
 
 from workorder_async.cli.terminal.output import moment, one_line, out, print_fields, write_json
 from workorder_async.cli.values import names, near
+from workorder_async.document import JSON, TicketSummary
+from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError
-from workorder_async.models import JSON, TicketSummary
-from workorder_async.protocol.codec import encode
 
 if TYPE_CHECKING:
     from workorder_async.exports.columns import Column as Exported

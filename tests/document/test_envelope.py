@@ -1,0 +1,125 @@
+"""envelope.py: status, headers and bytes in, data or the right error out."""
+
+import pytest
+
+from workorder_async.document.envelope import Answer, open_envelope, parse_json
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    DecodeError,
+    RateLimitedError,
+    ResponseError,
+    TicketStateError,
+)
+
+
+def test_success() -> None:
+    """The document's successes, with and without data, give their data."""
+    body = b'{"errmsg":"OK","errno":10000,"request_id":"f1fab7321a7548c389131e22bb72eb35"}'
+    assert open_envelope(200, body, {}) == Answer(None, "f1fab7321a7548c389131e22bb72eb35")
+    assert open_envelope(200, b'{"data":{},"errmsg":"","errno":10000,"request_id":""}', {}) == Answer({}, "")
+
+
+def test_success_whatever_the_status() -> None:
+    """Errno decides, as the document says: a success with an odd HTTP status is a success."""
+    assert open_envelope(500, b'{"errno":10000,"data":1}', {}).data == 1
+
+
+def test_zero_is_a_failure() -> None:
+    """Errno 0, the placeholder of the examples, is not 10000 and so a failure."""
+    with pytest.raises(ApiError, match="errno 0"):
+        open_envelope(200, b'{"errno":0,"errmsg":"","request_id":""}', {})
+
+
+def test_failure() -> None:
+    """The document's failure is raised as the table says, with its words."""
+    body = '{"errno":23000,"errmsg":"工单状态不允许关闭","request_id":"r"}'.encode()
+    with pytest.raises(TicketStateError, match="工单状态不允许关闭") as caught:
+        open_envelope(200, body, {23000: TicketStateError})
+    assert (caught.value.errno, caught.value.request_id, caught.value.status) == (23000, "r", 200)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, b"", "HTTP 200 with an empty body"),
+        (502, b" <html>", "HTTP 502 with an HTML page, as a proxy or gateway sends"),
+        (200, b'{"errno":', "broken JSON"),
+        (200, b"oops", "with text instead"),
+        (200, b"[]", "JSON, but without an errno"),
+        (200, b"null", "JSON, but without an errno"),
+        (200, b'{"code":0}', "JSON, but without an errno"),
+        (200, b'"\xff"', "with text instead"),
+        (301, b"", "a redirect to nowhere"),
+    ],
+)
+def test_not_the_platforms(status: int, body: bytes, words: str) -> None:
+    """An answer that is not the envelope is described, with its status and first bytes."""
+    with pytest.raises(ResponseError, match=words) as caught:
+        open_envelope(status, body, {})
+    assert type(caught.value) is ResponseError
+    assert (caught.value.status, caught.value.body_start) == (status, body)
+
+
+def test_first_bytes_only() -> None:
+    """No more than 200 bytes of a foreign answer are kept."""
+    with pytest.raises(ResponseError) as caught:
+        open_envelope(502, b"<" * 5000, {})
+    assert caught.value.body_start == b"<" * 200
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
+    """A failure that comes with a 5xx does not say what was done, unless its errno has a known meaning."""
+    body = b'{"errno":50000,"errmsg":"gateway","request_id":"r"}'
+    with pytest.raises(ResponseError, match=rf"HTTP {status} with errno 50000 gateway.*does not say") as caught:
+        open_envelope(status, body, {23000: TicketStateError})
+    assert type(caught.value) is ResponseError
+    assert (caught.value.status, caught.value.request_id) == (status, "r")
+    with pytest.raises(TicketStateError):
+        open_envelope(status, b'{"errno":23000}', {23000: TicketStateError})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, AuthenticationError), (403, AuthenticationError), (429, RateLimitedError)]
+)
+@pytest.mark.parametrize("body", [b"<html>", b"", b"slow down", b"{}"])
+def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -> None:
+    """These statuses say that the request was turned away, whoever wrote the page."""
+    with pytest.raises(kind, match=f"HTTP {status} with .* instead of the platform's answer") as caught:
+        open_envelope(status, body, {})
+    assert (caught.value.errno, caught.value.status) == (0, status)
+
+
+@pytest.mark.parametrize("value", [b"[]", b"1.5", b"true", b'"x"', b'""', b"null"])
+def test_an_errno_of_the_wrong_kind(value: bytes) -> None:
+    """An errno that is no number is named."""
+    with pytest.raises(DecodeError, match="the envelope's errno is not a whole number") as caught:
+        open_envelope(200, b'{"errno":%b}' % value, {})
+    assert caught.value.path == "$.errno"
+
+
+@pytest.mark.parametrize("value", [b'"10000"', b"10000.0", b'" 10000 "'])
+def test_an_errno_as_java_writes_it(value: bytes) -> None:
+    """A number that is written as text, or with a fraction of nothing, is that number."""
+    assert open_envelope(200, b'{"errno":%b,"data":5}' % value, {}).data == 5
+
+
+@pytest.mark.parametrize(("value", "text"), [(b"7", "7"), (b'["a"]', '["a"]'), (b"null", ""), (b"1.5", "1.5")])
+def test_texts_of_any_kind(value: bytes, text: str) -> None:
+    """What only people read is read whatever it is: it must not hide what the answer says."""
+    assert open_envelope(200, b'{"errno":10000,"request_id":%b,"errmsg":%b}' % (value, value), {}).request_id == text
+    with pytest.raises(ApiError) as caught:
+        open_envelope(200, b'{"errno":5,"request_id":%b,"errmsg":%b}' % (value, value), {})
+    assert (caught.value.errmsg, caught.value.request_id) == (text, text)
+
+
+def test_a_redirect_hides_credentials() -> None:
+    """Where a redirect leads is said without user and password."""
+    with pytest.raises(ResponseError, match=r"a redirect to http://elsewhere/x, which"):
+        open_envelope(302, b"", {}, location="http://user:pass@elsewhere/x")
+
+
+def test_lone_surrogate() -> None:
+    """What orjson refuses and JSON allows is read all the same."""
+    assert parse_json(200, rb'["\ud800", "\ud83d\ude00"]') == ["\ud800", "\U0001f600"]

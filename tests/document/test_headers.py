@@ -1,0 +1,37 @@
+"""headers.py: the times that headers tell."""
+
+from email.utils import formatdate
+
+import pytest
+
+from workorder_async.document.headers import http_date, retry_after
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        (" 120 ", 120.0),
+        (formatdate(1030, usegmt=True), 30.0),
+        (formatdate(900, usegmt=True), 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+    ],
+)
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    """Retry-After is read as seconds or an HTTP date, never negative, and nonsense is as if absent."""
+    assert retry_after(header, None, 1000.0) == seconds
+
+
+@pytest.mark.parametrize("header", [None, "", "yesterday", "Thu, 99 Jan 1970 00:00:00 GMT"])
+def test_http_date_that_cannot_be_read(header: str | None) -> None:
+    """A Date that cannot be read tells nothing."""
+    assert http_date(header) is None
+
+
+def test_retry_after_by_the_servers_own_date() -> None:
+    """A date is compared with the Date of the same answer, so that a clock that is hours off does not matter."""
+    date, header = (formatdate(at, usegmt=True) for at in (5000, 5030))
+    assert retry_after(header, date, 1000.0) == 30.0

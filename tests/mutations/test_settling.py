@@ -1,0 +1,450 @@
+"""sender.py and settling.py, over sockets: what was asked, what was said and what happened, where answers are lost."""
+
+import asyncio
+import pickle
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from attrs import evolve
+
+from tests.support.clients import NOW, make_client
+from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
+from tests.support.raw_server import Handler, data, drop, http, serving
+from tests.support.virtual_loop import taking, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import (
+    ApiError,
+    CloseTicket,
+    CommentTicket,
+    ConfigError,
+    NotSentError,
+    OutcomeUnknownError,
+    RejectTicket,
+    RetryPolicy,
+    Settlement,
+    TicketStateError,
+    WorkorderClient,
+)
+from workorder_async.client import OnUnknown
+from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
+
+LOST_AFTER: tuple[Kind, ...] = ("reset_after", "html_after", "truncate", "hang_after")
+LOST_BEFORE: tuple[Kind, ...] = ("reset", "html", "hang")
+QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001), "attempt_timeout": 0.15}
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Give a sandbox with a few tickets."""
+    async with Sandbox(40) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
+    """Give a client of it that waits for little."""
+    async with sandbox.client(**QUICK) as client:
+        yield client
+
+
+# After it happened, and before
+
+
+@pytest.mark.parametrize("fault", LOST_AFTER)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_found(sandbox: Sandbox, client: WorkorderClient, kind: str, fault: Kind) -> None:
+    """A mutation that happened and whose answer was lost is found, and not sent again."""
+    mutation = await mutation_of(client, kind)
+    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
+    changed = await client.change(mutation, on_unknown="verify")
+    assert [(one.operation, one.ticket_id) for one in sandbox.applied] == [(OPERATIONS[kind], changed.ticket_id)]
+    assert sandbox.requests[OPERATIONS[kind]] == changed.attempts == 1
+
+
+@pytest.mark.parametrize("fault", LOST_BEFORE)
+@pytest.mark.parametrize("kind", ["close", "reject"])
+async def test_repeated(sandbox: Sandbox, client: WorkorderClient, kind: str, fault: Kind) -> None:
+    """A close or rejection that did not happen is sent again until it did, within the attempts of the policy."""
+    mutation = await mutation_of(client, kind)
+    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind], times=2)]
+    changed = await client.change(mutation)
+    assert [one.operation for one in sandbox.applied] == [OPERATIONS[kind]]
+    assert sandbox.requests[OPERATIONS[kind]] == changed.attempts == 3
+
+
+@pytest.mark.parametrize("kind", ["close", "reject"])
+async def test_repeated_in_vain(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """Where every answer is lost, the attempts of the policy are an end, and the error counts them."""
+    mutation = await mutation_of(client, kind)
+    sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.change(mutation)
+    assert sandbox.requests[OPERATIONS[kind]] == caught.value.attempts == RetryPolicy().attempts
+    assert caught.value.mutation == mutation
+    assert await caught.value.verify(client) is False
+    assert sandbox.applied == []
+
+
+@pytest.mark.parametrize("fault", LOST_BEFORE)
+@pytest.mark.parametrize("on_unknown", ["raise", "verify"])
+@pytest.mark.parametrize("kind", ["comment", "create"])
+async def test_never_repeated(
+    sandbox: Sandbox, client: WorkorderClient, kind: str, on_unknown: OnUnknown, fault: Kind
+) -> None:
+    """A comment or creation is sent once; that it is not there does not prove that it will not come."""
+    mutation = await mutation_of(client, kind)
+    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
+    with pytest.raises(OutcomeUnknownError, match="may or may not have happened") as caught:
+        await client.change(mutation, on_unknown=on_unknown)
+    assert sandbox.requests[OPERATIONS[kind]] == caught.value.attempts == 1
+    assert await caught.value.verify(client) is None
+    assert sandbox.applied == []
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+async def test_not_looked_for_unless_asked(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """With on_unknown="raise" nothing is read; verify finds it later, also by a copy of the error from a pickle."""
+    mutation = await mutation_of(client, kind)
+    sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+    before = sandbox.requests.total()
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.change(mutation)
+    assert sandbox.requests.total() == before + 1
+    error: OutcomeUnknownError = pickle.loads(pickle.dumps(caught.value))
+    assert (error.mutation, error.began, str(error)) == (mutation, caught.value.began, str(caught.value))
+    assert abs(error.began - time.time()) < 10
+    assert await error.verify(client) is True
+    assert error.ticket_id == (sandbox.applied[0].ticket_id if kind == "create" else 0)
+
+
+async def test_two_alike(sandbox: Sandbox, client: WorkorderClient) -> None:
+    """Of two creations alike, none is taken for one's own."""
+    sandbox.faults = [Fault("reset_after", operation="create_ticket")]
+    errors = await asyncio.gather(*(client.create_ticket(creation()) for _ in range(2)), return_exceptions=True)
+    for error in errors:
+        assert isinstance(error, OutcomeUnknownError)
+        assert (await error.verify(client), error.ticket_id) == (None, 0)
+    assert len(sandbox.applied) == 2
+
+
+async def test_many_at_once_are_told_apart(sandbox: Sandbox) -> None:
+    """Creations that differ in their title get each its own id, on more than one page of them."""
+    titles = [f"工单 {number}" for number in range(120)]
+    sandbox.faults = [Fault("reset_after", operation="create_ticket")]
+    async with sandbox.client() as client:
+        ids = await asyncio.gather(*(client.create_ticket(creation(title), on_unknown="verify") for title in titles))
+    assert {one.ticket_id: one.request["title"] for one in sandbox.applied} == dict(zip(ids, titles, strict=True))
+
+
+async def test_a_new_ticket_that_was_pushed_to_the_next_page_is_one() -> None:
+    """A creation is found, though other new tickets made its row come on two pages."""
+    made = creation()
+    row = {
+        "id": 7,
+        "title": made.title,
+        "detail": made.detail,
+        "customer_organization_name": made.customer_organization_name,
+        "type": made.type.value,
+        "priority": made.priority.value,
+        "reported_time": made.reported_time,
+    }
+    others = [{"id": 100 + number} for number in range(99)]
+    pages = [{"pagination": {"total": 102}, "tickets": rows} for rows in ([*others, row], [row, {"id": 5}])]
+    async with serving(data({"pagination": {"total": 0}}), *map(data, pages)) as wire, make_client(wire.url) as client:
+        error = OutcomeUnknownError("lost", mutation=made, began=NOW)
+        assert await error.verify(client) is True
+        assert error.ticket_id == 7
+
+
+async def test_older_ones_do_not_count(sandbox: Sandbox) -> None:
+    """A comment said, or a ticket created, a minute before is no proof, also where the clocks differ by an hour."""
+    skewed = {**QUICK, "now": lambda: time.time() + 3600}
+    async with (
+        sandbox.client(**skewed) as client,  # type: ignore[arg-type]
+        sandbox.client(**skewed) as other,  # type: ignore[arg-type]
+    ):
+        comment = await mutation_of(client, "comment")
+        assert isinstance(comment, CommentTicket)
+        for mutation in (comment, creation()):
+            await client.change(mutation)
+            error = OutcomeUnknownError("lost", mutation=mutation, began=time.time() + 3600)
+            # A client that sent it itself knows better.
+            assert await error.verify(client) is None
+            assert await error.verify(other) is True
+            error.began += 60
+            assert await error.verify(other) is None
+
+
+# A question on values
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_settled_without_an_error(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """What was written down is enough to ask: the mutation, and when it was to be sent."""
+    mutation = await mutation_of(client, kind)
+    async with sandbox.client(**QUICK) as other:
+        before = await other.settle(mutation, other.now())
+        assert before == Settlement(False if kind in ("close", "reject") else None)
+    began = client.now()
+    sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind], times=1)]
+    with suppress(OutcomeUnknownError):
+        await client.change(mutation, began=began)
+    created = sandbox.applied[0].ticket_id if kind == "create" else 0
+    async with sandbox.client(**QUICK) as stranger:
+        for one in (client, stranger):
+            assert await one.settle(mutation, began) == Settlement(True, created)
+    assert sandbox.requests[OPERATIONS[kind]] == len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("began", [None, "now", True])
+async def test_settled_since_nothing(client: WorkorderClient, began: Any) -> None:
+    """A moment that is none is refused by its name."""
+    with pytest.raises(ConfigError, match=f"began is {began!r}; it must be seconds since the epoch"):
+        await client.settle(CLOSE, began)
+
+
+async def test_verify_keeps_what_it_found(sandbox: Sandbox, client: WorkorderClient) -> None:
+    """`verify` fills in the new ticket's id, and a later read that fails does not take it back."""
+    sandbox.faults = [Fault("reset_after", operation="create_ticket", times=1)]
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.create_ticket(creation())
+    assert (await caught.value.verify(client), caught.value.ticket_id) == (True, sandbox.applied[0].ticket_id)
+    async with sandbox.client(**QUICK) as other:
+        sandbox.faults = [Fault("reset")]
+        assert (await caught.value.verify(other), caught.value.ticket_id) == (None, sandbox.applied[0].ticket_id)
+
+
+# The deadline
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@virtual_time
+async def test_one_deadline(kind: str) -> None:
+    """Sending, looking and sending again end together within the deadline, when everything hangs."""
+    # A few looks more for an answer at the end of each attempt.
+    async with virtual_sandbox(40) as (sandbox, client), taking(90, within=0.05):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("hang")]
+        with pytest.raises(OutcomeUnknownError):
+            await client.change(mutation, on_unknown="verify")
+        assert len(sandbox.struck) == 3
+
+
+# Scripts: a lost answer to a close, and what comes after it
+
+CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
+
+
+OPEN, CLOSED, REFUSED = data({"id": 1, "status": 2}), data({"id": 1, "status": 3}), data(None, 23000)
+FORBIDDEN = data(None, 40001)
+PAGE = http("<html>", "400 Bad Request")
+
+
+@pytest.mark.parametrize(
+    ("script", "sent"),
+    [
+        ([drop, CLOSED], 1),
+        ([drop, OPEN, data(None)], 2),
+        ([drop, OPEN, drop, CLOSED], 2),
+        # It was on its way while we looked.
+        ([drop, OPEN, REFUSED, CLOSED], 2),
+        ([drop, OPEN, FORBIDDEN, CLOSED], 2),
+    ],
+)
+async def test_lost_close(script: list[Handler | bytes], sent: int) -> None:
+    """A close that is found to have happened is a success, however late, and by whatever a repetition is refused."""
+    async with serving(*script) as wire, make_client(wire.url) as client:
+        changed = await client.change(CLOSE)
+        assert changed.attempts == sent == sum(b"/close_ticket" in request for request in wire.requests)
+        assert len(wire.requests) == len(script)
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ([REFUSED, CLOSED], TicketStateError),
+        ([FORBIDDEN, CLOSED], ApiError),
+        ([drop, OPEN, REFUSED, OPEN], TicketStateError),
+        ([drop, PAGE], OutcomeUnknownError),
+        # What the repetition is refused for may be the first one.
+        ([drop, OPEN, REFUSED, PAGE], OutcomeUnknownError),
+        ([drop, OPEN, FORBIDDEN, PAGE], OutcomeUnknownError),
+        # That the repetition was turned away says nothing of the first one.
+        ([drop, OPEN, http("", "503 Busy", Retry_After="1000"), OPEN], OutcomeUnknownError),
+    ],
+)
+async def test_lost_close_that_fails(script: list[Handler | bytes], error: type[Exception]) -> None:
+    """A refusal is passed on if nothing was lost, or if looking shows that it holds; otherwise it is not known."""
+    retry = RetryPolicy(attempts=2, first=0.001)
+    async with serving(*script) as wire, make_client(wire.url, retry=retry) as client:
+        with pytest.raises(error) as caught:
+            await client.change(CLOSE)
+        assert type(caught.value) is error
+        assert len(wire.requests) == (len(script) if script[0] is drop else 1)
+
+
+async def test_lost_and_then_nobody_there() -> None:
+    """A close that was sent, and could not be sent again, is not said not to have been sent."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        if request.startswith(b"POST"):
+            await reader.readuntil(b"}")
+        else:
+            server.close()
+            writer.write(OPEN.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server, make_client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.change(CLOSE)
+        assert isinstance(caught.value.__cause__, NotSentError)
+        assert caught.value.attempts == RetryPolicy().attempts
+
+
+async def test_a_close_takes_no_more_attempts_than_another_call() -> None:
+    """What was sent before a look counts: a close is not given its attempts anew after it."""
+    busy = http("", "503 Busy", Retry_After="0")
+    retry = RetryPolicy(attempts=3, first=0.001)
+    async with serving(busy, OPEN, drop, OPEN, busy, OPEN) as wire, make_client(wire.url, retry=retry) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.change(CLOSE)
+        assert caught.value.attempts == 3 == sum(b"/close_ticket" in request for request in wire.requests)
+
+
+async def test_closes_share_the_clients_budget_of_repetitions() -> None:
+    """Sending again after a look draws on the budget too: closes that are all lost stop being repeated."""
+
+    async def lose(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if wire.requests[-1].startswith(b"GET"):
+            writer.write(OPEN)
+        else:
+            writer.close()
+
+    retry = RetryPolicy(attempts=10, first=0.001)
+    async with serving(lose) as wire, make_client(wire.url, retry=retry) as client:
+        for _ in range(20):
+            with pytest.raises(OutcomeUnknownError):
+                await client.change(CLOSE)
+        # A repetition costs one, each look earns half of one, and there are fifty to begin with.
+        assert sum(b"/close_ticket" in request for request in wire.requests) < 20 * 10 - 50
+
+
+# Whose rejection, whose comment
+
+
+def assigned(*shares: tuple[int, int, str]) -> bytes:
+    """Return a ticket's detail with these product lines, statuses and comments."""
+    return data(
+        {
+            "id": 1,
+            "assigns": [
+                {
+                    "product_group_id": line,
+                    "status": status,
+                    "history": [{"action": 3, "created_time": 1_700_000_000, "detail": said}],
+                }
+                for line, status, said in shares
+            ],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "shares", "happened"),
+    [
+        (3, [(3, 4, ""), (5, 1, "")], True),
+        (3, [(3, 1, ""), (5, 4, "")], False),
+        (7, [(3, 4, ""), (5, 4, "")], None),
+        (None, [(3, 4, "")], True),
+        (None, [(3, 2, "")], False),
+        (None, [(3, 1, ""), (5, 2, "")], False),
+        # Somebody's share is rejected: ours or not.
+        (None, [(3, 4, ""), (5, 1, "")], None),
+        (None, [], None),
+    ],
+)
+async def test_whose_rejection(line: int | None, shares: list[tuple[int, int, str]], happened: bool | None) -> None:
+    """A rejection is told by its product line's share; one of no line where all shares agree."""
+    async with serving(assigned(*shares)) as wire, make_client(wire.url) as client:
+        error = OutcomeUnknownError("lost", mutation=RejectTicket(id=1, productGroupId=line), began=NOW)
+        assert await error.verify(client) is happened
+
+
+@pytest.mark.parametrize(
+    ("line", "shares", "happened"),
+    [
+        (3, [(3, 1, "已处理"), (5, 1, "")], True),
+        (5, [(3, 1, "已处理"), (5, 1, "")], None),
+        (None, [(3, 1, ""), (5, 1, "已处理")], True),
+        (None, [(3, 1, "已处理。")], None),
+    ],
+)
+async def test_whose_comment(line: int | None, shares: list[tuple[int, int, str]], happened: bool | None) -> None:
+    """A comment is told by its text, where its product line speaks; the same words of another line are not it."""
+    async with serving(assigned(*shares)) as wire, make_client(wire.url) as client:
+        error = OutcomeUnknownError(
+            "lost", mutation=CommentTicket(id=1, detail="已处理", productGroupId=line), began=NOW
+        )
+        client._session.clock.observe("Tue, 14 Nov 2023 22:13:20 GMT", NOW, NOW)
+        assert await error.verify(client) is happened
+        assert len(wire.requests) == 1
+
+
+async def test_unknown_mutation() -> None:
+    """An error that is about nothing that can be looked for stays unknown, and asks nothing."""
+    async with serving(OPEN) as wire, make_client(wire.url) as client:
+        assert await OutcomeUnknownError("lost").verify(client) is None
+        assert wire.requests == []
+
+
+# Sent or not sent
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own session", "user's session"])
+@pytest.mark.parametrize("limit", ["attempt_timeout", "deadline"])
+@pytest.mark.parametrize("attempts", [1, 4])
+async def test_ten_behind_a_pool_of_two(*, own: bool, limit: str, attempts: int) -> None:
+    """Of ten comments behind two connections to a server that hangs, each error says truthfully whether it was sent."""
+    seen: list[str] = []
+    async with AsyncExitStack() as stack:
+
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            seen.append(orjson.loads(wire.requests[-1].rpartition(b"\r\n\r\n")[2])["detail"])
+            await reader.read()
+
+        wire = await stack.enter_async_context(serving(hang))
+        options: dict[str, Any] = {"attempt_timeout": 0.15, "deadline": 0.4} | {limit: 0.15}
+        options["retry"] = RetryPolicy(first=0.001, attempts=attempts)
+        if own:
+            options["max_in_flight"] = 2
+        else:
+            connector = aiohttp.TCPConnector(limit=2)
+            options["session"] = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        client = await stack.enter_async_context(make_client(wire.url, **options))
+        comments = [CommentTicket(id=1, detail=f"备注 {number}") for number in range(10)]
+        errors = await asyncio.gather(*map(client.comment_ticket, comments), return_exceptions=True)
+    said = {comment.detail: type(error) for comment, error in zip(comments, errors, strict=True)}
+    assert Counter(seen) == Counter(text for text, error in said.items() if error is OutcomeUnknownError)
+    assert {text for text, error in said.items() if error is NotSentError} == said.keys() - set(seen)
+    # How many is a matter of time: where many limits end at one moment, the pool may still hand connections on.
+    assert seen
+
+
+async def test_a_creation_of_another_kind_is_not_taken_for_it(sandbox: Sandbox, client: WorkorderClient) -> None:
+    """A lost creation is not told by a ticket with the same texts and another priority."""
+    made = creation("同名工单")
+    await client.create_ticket(made)
+    sandbox.faults = [Fault("reset", operation="create_ticket")]
+    with pytest.raises(OutcomeUnknownError):
+        await client.create_ticket(evolve(made, priority=1), on_unknown="verify")
+    assert [applied.operation for applied in sandbox.applied] == ["create_ticket"]

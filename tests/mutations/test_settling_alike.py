@@ -1,0 +1,452 @@
+"""settling.py and sendings.py: of mutations that look the same afterwards, none is taken for another, over sockets."""
+
+import asyncio
+import pickle
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from email.utils import formatdate
+
+import pytest
+from attrs import evolve
+
+from tests.support.clients import NOW, make_client
+from tests.support.mutations import creation, mutation_of
+from tests.support.raw_server import Handler, data, drop, serving
+from workorder_async import (
+    ApiError,
+    CommentTicket,
+    CreateTicket,
+    DecodeError,
+    Mutation,
+    OutcomeUnknownError,
+    RejectTicket,
+    RetryPolicy,
+    WorkorderClient,
+    WorkorderError,
+)
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.outcomes import State
+from workorder_async.mutations.recently_sent import Sending, Sendings
+from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
+
+QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001, attempts=1), "attempt_timeout": 5}
+KINDS = ("comment", "create")
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Give a sandbox with a few tickets."""
+    async with Sandbox(40) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
+    """Give a client of it that tries once."""
+    async with sandbox.client(**QUICK) as client:
+        yield client
+
+
+def strike(sandbox: Sandbox, *faults: Kind | None) -> None:
+    """Let the next creations or comments go wrong so, in order; None for one that goes well."""
+    sandbox.faults = [
+        Fault(fault, operation=operation, after=number, times=1, errno=90001 if fault == "errno" else None)
+        for operation in ("comment_ticket", "create_ticket")
+        for number, fault in enumerate(faults)
+        if fault is not None
+    ]
+
+
+async def sent(client: WorkorderClient, mutation: Mutation) -> "int | WorkorderError":
+    """Send a mutation, looking for it where its answer is lost; return its ticket's id, or the error."""
+    try:
+        return (await client.change(mutation, on_unknown="verify")).ticket_id
+    except WorkorderError as error:
+        return error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_second_was_lost_and_never_happened(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """What the first has left is no sign of the second, however often one asks."""
+    mutation = await mutation_of(client, kind)
+    strike(sandbox, None, "reset")
+    assert isinstance(await sent(client, mutation), int)
+    error = await sent(client, mutation)
+    assert isinstance(error, OutcomeUnknownError)
+    for _ in range(2):
+        assert (await error.verify(client), error.ticket_id) == (None, 0)
+    assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("step", [-3600, -5, 0, 5, 3600], ids=lambda step: f"clock {step:+}")
+async def test_our_clock_is_set_meanwhile(sandbox: Sandbox, kind: str, step: int) -> None:
+    """The same, where our clock is set between the two."""
+    ahead = 0
+    stepping: ClientOptions = {**QUICK, "now": lambda: time.time() + ahead}
+    async with sandbox.client(**stepping) as client:
+        mutation = await mutation_of(client, kind)
+        strike(sandbox, None, "reset")
+        assert isinstance(await sent(client, mutation), int)
+        ahead = step
+        error = await sent(client, mutation)
+        assert isinstance(error, OutcomeUnknownError)
+        assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_second_was_lost_and_happened(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """With one trace more than the others account for, it is found, and it is not the first."""
+    mutation = await mutation_of(client, kind)
+    strike(sandbox, None, "reset_after")
+    first, second = await sent(client, mutation), await sent(client, mutation)
+    assert [first, second] == [one.ticket_id for one in sandbox.applied]
+    assert len(sandbox.applied) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_found_stays_found_and_is_found_once(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """An error that was settled gives the same answer again, as a copy too, and a later equal one does not get it."""
+    mutation = await mutation_of(client, kind)
+    strike(sandbox, "reset_after", "reset")
+    with pytest.raises(OutcomeUnknownError) as first:
+        await client.change(mutation)
+    copy: OutcomeUnknownError = pickle.loads(pickle.dumps(first.value))
+    assert await first.value.verify(client) is True
+    second = await sent(client, mutation)
+    assert isinstance(second, OutcomeUnknownError)
+    assert await second.verify(client) is None
+    for error in (first.value, copy):
+        assert await error.verify(client) is True
+        assert error.ticket_id == (sandbox.applied[0].ticket_id if kind == "create" else 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("happened", [0, 1, 2])
+async def test_both_lost(sandbox: Sandbox, client: WorkorderClient, kind: str, happened: int) -> None:
+    """Of two that were lost at once, neither is known as long as one trace is missing; which id is whose, never."""
+    mutation = await mutation_of(client, kind)
+    faults: list[Kind | None] = [*["reset_after"] * happened, *["reset"] * (2 - happened)]  # type: ignore[list-item]
+    strike(sandbox, *faults)
+    errors = await asyncio.gather(*(client.change(mutation) for _ in range(2)), return_exceptions=True)
+    answers = []
+    for error in errors * 2:
+        assert isinstance(error, OutcomeUnknownError)
+        answers.append(await error.verify(client))
+    assert answers == [True if happened == 2 and kind == "comment" else None] * 4
+    assert len(sandbox.applied) == happened
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_another_is_still_under_way(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """What one has left whose answer is still to come, or never came because it was cancelled, is not another's."""
+    mutation = await mutation_of(client, kind)
+    strike(sandbox, "hang_after", "reset")
+    first = asyncio.create_task(client.change(mutation))
+    async with asyncio.timeout(10):
+        while not sandbox.applied:  # noqa: ASYNC110 - the server's record has no event
+            await asyncio.sleep(0.005)
+    error = await sent(client, mutation)
+    assert isinstance(error, OutcomeUnknownError)
+    first.cancel()
+    await asyncio.wait([first])
+    assert await error.verify(client) is None
+    assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_was_refused_left_nothing(sandbox: Sandbox, client: WorkorderClient, kind: str) -> None:
+    """One that was refused by an errno with a meaning does not stand in another's way."""
+    mutation = await mutation_of(client, kind)
+    strike(sandbox, "errno", "reset_after")
+    assert isinstance(await sent(client, mutation), ApiError)
+    assert isinstance(await sent(client, mutation), int)
+    assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_was_cancelled_before_it_was_sent_left_nothing(
+    sandbox: Sandbox, client: WorkorderClient, kind: str
+) -> None:
+    """A call that was cancelled before it wrote anything does not stand in another's way."""
+    mutation = await mutation_of(client, kind)
+    task = asyncio.create_task(client.change(mutation))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    strike(sandbox, "reset_after")
+    assert isinstance(await sent(client, mutation), int)
+
+
+async def test_a_rejection_says_the_same(sandbox: Sandbox, client: WorkorderClient) -> None:
+    """The words of a rejection are no sign of a comment with the same words."""
+    comment = await mutation_of(client, "comment")
+    assert isinstance(comment, CommentTicket)
+    await client.reject_ticket(RejectTicket(id=comment.id, detail=comment.detail))
+    strike(sandbox, "reset")
+    assert isinstance(await sent(client, comment), OutcomeUnknownError)
+
+
+# Batches
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", ["batch", "call"])
+@pytest.mark.parametrize("second", ["batch", "call"])
+@pytest.mark.parametrize("happened", [False, True])
+async def test_batches_and_calls_on_one_client(
+    sandbox: Sandbox, client: WorkorderClient, kind: str, first: str, second: str, *, happened: bool
+) -> None:
+    """It does not matter whether equal ones are sent by batches or by calls."""
+    mutation = await mutation_of(client, kind)
+    strike(sandbox, None, "reset_after" if happened else "reset")
+    known: list[bool] = []
+    for how in (first, second):
+        if how == "call":
+            known.append(isinstance(await sent(client, mutation), int))
+        else:
+            known += [outcome.state is State.DONE async for outcome in run_batch(client, [mutation])]
+    assert known == [True, happened]
+    assert len(sandbox.applied) == 1 + happened
+
+
+# Answers of raw servers
+
+COMMENT = CommentTicket(id=1, detail="已联系客户")
+
+
+def history(*texts: str) -> bytes:
+    """Return a ticket's detail with these texts said just now."""
+    steps = [{"action": 3, "created_time": int(NOW), "detail": text} for text in texts]
+    return data({"id": 1, "assigns": [{"product_group_id": 3, "status": 1, "history": steps}]})
+
+
+def shares(*texts: tuple[str, ...]) -> bytes:
+    """Return a ticket's detail with these texts in each of its shares."""
+    return data(
+        {
+            "id": 1,
+            "assigns": [
+                {
+                    "product_group_id": number,
+                    "status": 1,
+                    "history": [{"action": 3, "created_time": int(NOW), "detail": text} for text in share],
+                }
+                for number, share in enumerate(texts, 3)
+            ],
+        }
+    )
+
+
+def dated(answer: bytes, now: float = NOW) -> bytes:
+    """Let an answer tell the time."""
+    return answer.replace(b"\r\n", f"\r\nDate: {formatdate(now, usegmt=True)}\r\n".encode(), 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "texts", "known"),
+    [
+        (data(None), ["已联系客户"], False),
+        (data(None), ["已联系客户"] * 2, True),
+        # An errno without a meaning may stand for something that was done.
+        (data(None, 40001), ["已联系客户"], False),
+        (data(None, 40001), ["已联系客户"] * 2, True),
+        (data(None, 23000), ["已联系客户"], True),
+        (drop, ["已联系客户"], False),
+    ],
+)
+async def test_how_many_are_shown(first: Handler | bytes, texts: list[str], *, known: bool) -> None:
+    """One trace more is needed than the others may have left."""
+    first = dated(first) if isinstance(first, bytes) else first
+    async with serving(first, drop, dated(history(*texts))) as wire, make_client(wire.url) as client:
+        with suppress(WorkorderError):
+            await client.comment_ticket(COMMENT)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert await caught.value.verify(client) is (True if known else None)
+
+
+async def test_as_many_as_needed_but_none_since_it_was_sent() -> None:
+    """What was said by others beside an earlier equal comment is no sign of one that was sent minutes later."""
+    now = NOW
+    shown = dated(history("已联系客户", "已联系客户"), NOW + 300)
+    async with serving(dated(data(None)), drop, shown) as wire, make_client(wire.url, now=lambda: now) as client:
+        await client.comment_ticket(COMMENT)
+        now += 300
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert await caught.value.verify(client) is None
+
+
+async def test_a_comment_that_is_shown_in_every_share_is_one() -> None:
+    """A comment for no product line may be shown in each of them, and is one all the same."""
+    shown = dated(shares(("已联系客户",), ("已联系客户",)))
+    async with serving(dated(data(None)), drop, shown) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(COMMENT)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert await caught.value.verify(client) is None
+
+
+@pytest.mark.parametrize("text", ["已联系客户 ", " 已联系客户", "已联系客户\n"])
+async def test_blanks_that_the_platform_trims(text: str) -> None:
+    """A text that differs in blanks alone may look the same afterwards."""
+    async with serving(dated(data(None)), drop, dated(history("已联系客户"))) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(evolve(COMMENT, detail=text))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert await caught.value.verify(client) is None
+
+
+def row_of(made: CreateTicket, id: int) -> dict[str, object]:
+    """Return how a new ticket is listed."""
+    return {
+        "id": id,
+        "title": made.title,
+        "detail": made.detail,
+        "customer_organization_name": made.customer_organization_name,
+        "type": made.type.value,
+        "priority": made.priority.value,
+        "reported_time": made.reported_time,
+    }
+
+
+def listed(*ids: int, made: CreateTicket | None = None) -> bytes:
+    """Return a list of equal tickets."""
+    rows = [row_of(made or creation(), id) for id in ids]
+    return dated(data({"pagination": {"total": len(rows), "page_size": 100}, "tickets": rows}))
+
+
+@pytest.mark.parametrize(
+    ("first", "ids", "found"),
+    [
+        (data({"id": 7}), [7], 0),
+        (data({"id": 7}), [7, 8], 8),
+        (data({"id": 7}), [7, 8, 9], 0),
+        # Created, and not told as which.
+        (data(None), [7], 0),
+        (data(None), [7, 8], 0),
+        (data(None, 40001), [7], 0),
+        (data(None, 23000), [7], 7),
+        (drop, [7], 0),
+    ],
+)
+async def test_which_id_is_left(first: Handler | bytes, ids: list[int], found: int) -> None:
+    """A ticket is found if it alone is nobody else's, and nobody else's is missing."""
+    script = [dated(first) if isinstance(first, bytes) else first, drop, listed(*ids)]
+    async with serving(*script) as wire, make_client(wire.url) as client:
+        with suppress(DecodeError, ApiError, OutcomeUnknownError):
+            await client.create_ticket(creation())
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation())
+        for _ in range(2):
+            assert await caught.value.verify(client) is (True if found else None)
+            assert caught.value.ticket_id == found
+
+
+async def test_an_id_of_another_that_looks_the_same_by_now() -> None:
+    """An id that was given to any other creation is no sign, though that one was sent with other words."""
+    async with serving(dated(data({"id": 7})), drop, listed(7)) as wire, make_client(wire.url) as client:
+        assert await client.create_ticket(creation("别的标题")) == 7
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation())
+        assert await caught.value.verify(client) is None
+
+
+async def test_a_creation_that_is_found_shows_its_text_in_its_history() -> None:
+    """The text of a new ticket, at the head of its history, is no sign of a comment that says the same."""
+    steps = history(creation().detail)
+    comment = CommentTicket(id=7, detail=creation().detail)
+    async with serving(dated(data({"id": 7})), drop, dated(steps)) as wire, make_client(wire.url) as client:
+        await client.create_ticket(creation())
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(comment)
+        assert await caught.value.verify(client) is None
+
+
+async def test_an_older_ticket_that_a_careless_server_lists() -> None:
+    """A server that does not heed the query's time lists what was created before: no sign of it."""
+    rows = [{**row_of(creation(), 7), "created_time": int(NOW) - 600}]
+    page = dated(data({"pagination": {"total": 1, "page_size": 100}, "tickets": rows}))
+    async with serving(drop, page) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation(), on_unknown="verify")
+        assert caught.value.ticket_id == 0
+
+
+@pytest.mark.parametrize("total", [1, 100, 10**9])
+async def test_more_equal_ones_than_a_total_says(total: int) -> None:
+    """A total that is capped hides no equal ticket, and one that lies costs no end of requests."""
+    pages = [
+        dated(data({"pagination": {"total": total, "page_size": 100}, "tickets": rows}))
+        for rows in (
+            [row_of(creation(), 7), *({"id": id} for id in range(100, 199))],
+            [row_of(creation(), 8)],
+        )
+    ]
+    async with serving(drop, pages[0], *pages) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation(), on_unknown="verify")
+        assert caught.value.ticket_id == 0
+        assert len(wire.requests) <= 6
+
+
+async def test_a_list_that_never_ends() -> None:
+    """A server that invents new tickets for ever leaves the creation unknown."""
+    invented = 0
+
+    async def invent(reader: object, writer: asyncio.StreamWriter) -> None:
+        nonlocal invented
+        invented += 100
+        rows = [{"id": id} for id in range(invented, invented + 100)]
+        writer.write(dated(data({"pagination": {"total": 10**9, "page_size": 100}, "tickets": rows})))
+
+    async with serving(drop, invent) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation())
+        assert await caught.value.verify(client) is None
+        assert len(wire.requests) <= 110
+
+
+async def test_a_read_that_fails_leaves_it_unknown() -> None:
+    """Neither a refusal nor a proxy's page in place of the history is evidence."""
+    for page in (data(None, 40001), b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"):
+        script: list[Handler | bytes] = [drop, dated(page), dated(page), history("已联系客户")]
+        once = RetryPolicy(attempts=1)
+        async with serving(*script) as wire, make_client(wire.url, retry=once) as client:
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.comment_ticket(COMMENT)
+            assert await caught.value.verify(client) is None
+
+
+# The memory
+
+
+def test_what_was_forgotten_is_not_vouched_for() -> None:
+    """Of those that were sent while others are forgotten, none can be told from them; the memory is bounded."""
+    sendings = Sendings(lambda: NOW, most=3)
+    first = Sending("a")
+    sendings.enter(first)
+    assert sendings.rivals(first) == []
+    others = [Sending("b") for _ in range(5)]
+    for one in others:
+        sendings.enter(one)
+    assert sendings.rivals(first) is None
+    assert sendings.rivals(others[-1]) is None
+    assert sendings.find("a", None, first.began) is not first
+
+
+def test_moments_tell_equal_ones_apart() -> None:
+    """However coarse the clock, each has a moment of its own, by which it is found again."""
+    sendings = Sendings(lambda: NOW)
+    alike = [Sending("a", intent=NOW if number == 1 else None) for number in range(3)]
+    for one in alike:
+        sendings.enter(one)
+        sendings.enter(one)
+    assert len({one.began for one in alike}) == 3
+    assert [sendings.find("a", None, one.began) for one in alike[1:]] == alike[1:]
+    assert sendings.rivals(alike[0]) == alike[1:]
+    sendings.drop(alike[1])
+    sendings.drop(alike[1])
+    assert sendings.rivals(alike[0]) == alike[2:]

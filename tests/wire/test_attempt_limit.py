@@ -1,0 +1,82 @@
+"""attempt_limit.py: which limit is up, told by the one that was set, and that what came in by then is waited for."""
+
+import asyncio
+
+import pytest
+
+from tests.support.virtual_loop import running_loop, taking, virtual_time
+from workorder_async.wire.attempt_limit import AttemptLimit
+from workorder_async.wire.deadline import Deadline
+
+
+async def until_up(limit: AttemptLimit) -> None:
+    """Wait for the time to be up."""
+    with limit:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("deadline", "own", "ends_call"), [(20, 60, True), (60, 20, False), (20, None, True)])
+@virtual_time
+async def test_the_sooner_limit_fires(deadline: float, own: float | None, ends_call: bool) -> None:
+    """Of the call's deadline and the attempt's own time the sooner one ends the attempt, and says which it was."""
+    limit = AttemptLimit()
+    limit.set(Deadline.after(deadline), own)
+    # Three looks, a hundredth of a second each, and nothing came in.
+    async with taking(20.03):
+        with pytest.raises(TimeoutError):
+            await until_up(limit)
+    assert limit.ends_call == ends_call
+
+
+@virtual_time
+async def test_a_limit_that_is_set_anew() -> None:
+    """Only the last one counts, and none once it was cancelled."""
+    limit = AttemptLimit()
+    with limit:
+        limit.set(Deadline.after(1))
+        limit.set(Deadline.after(60), 2)
+        assert not limit.ends_call
+        await asyncio.sleep(1.5)
+    await asyncio.sleep(3600)
+    assert not limit.expired
+
+
+@pytest.mark.parametrize(("comes_for", "up_at"), [(0.2, 10.24), (60, 11)])
+@virtual_time
+async def test_bytes_that_come_in_are_waited_for(comes_for: float, up_at: float) -> None:
+    """While bytes come in, the time is not up, for a second at the most; once none come, it is."""
+    limit = AttemptLimit()
+
+    async def come_in() -> None:
+        await asyncio.sleep(10)
+        while running_loop().time() < 10 + comes_for:
+            limit.note(1)
+            await asyncio.sleep(0.001)
+
+    limit.set(Deadline.after(10))
+    coming = asyncio.create_task(come_in())
+    with pytest.raises(TimeoutError):
+        await until_up(limit)
+    assert running_loop().time() == pytest.approx(up_at, abs=0.015)
+    coming.cancel()
+
+
+async def test_a_cancellation_by_others_passes() -> None:
+    """Who is cancelled while the time is up as well is cancelled; who is not has no cancellation left over."""
+    limit = AttemptLimit()
+
+    async def wait() -> None:
+        limit.set(Deadline.after(0.01))
+        await until_up(limit)
+
+    task = asyncio.create_task(wait())
+    with pytest.raises(TimeoutError):
+        await task
+    assert task.cancelling() == 0
+    limit = AttemptLimit()
+    task = asyncio.create_task(wait())
+    while not limit.expired:  # noqa: ASYNC110 - in the very turn of the loop
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

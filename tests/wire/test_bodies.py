@@ -1,0 +1,256 @@
+"""payloads.py: a file goes out as one part of a form, a piece at a time, and again from its start."""
+
+import asyncio
+import io
+import re
+import tempfile
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.clients import make_client
+from tests.support.raw_server import http, serving
+from tests.support.virtual_loop import taking, virtual_time
+from workorder_async import ConfigError, RetryPolicy, SchemeSigner, SigningInput
+from workorder_async.wire.bodies import FileBody
+
+UPLOADED = http('{"errno":10000,"data":{"file_name":"a","file_path":"k","file_size":1,"file_type":"t","author":1}}')
+BUSY = http("{}", "503 Busy")
+
+
+async def sent_by(source: object, **options: object) -> tuple[str, str, bytes]:
+    """Upload, and return the part's file name, its type, and its content as they went over the wire."""
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        await client.upload_file(source, **options)  # type: ignore[arg-type]
+    head, _, body = wire.requests[0].partition(b"\r\n\r\n")
+    boundary = re.search(rb"multipart/form-data; boundary=(\S+)", head)
+    assert boundary is not None
+    part = body.removeprefix(b"--%b\r\n" % boundary[1]).removesuffix(b"\r\n--%b--\r\n" % boundary[1])
+    fields, _, content = part.partition(b"\r\n\r\n")
+    shape = re.fullmatch(
+        'Content-Disposition: form-data; name="file"; filename="(.*)"\r\nContent-Type: (.*)', fields.decode()
+    )
+    assert shape is not None
+    return shape[1], shape[2], content
+
+
+async def test_path(tmp_path: Path) -> None:
+    """A path gives its name, its type and its bytes."""
+    file = tmp_path / "现场 截图.png"
+    file.write_bytes(b"\x89PNG\r\n--boundary")
+    assert await sent_by(file) == ("现场 截图.png", "image/png", b"\x89PNG\r\n--boundary")
+    assert (await sent_by(str(file), file_name="b.txt"))[:2] == ("b.txt", "text/plain")
+    assert (await sent_by(file, file_type="application/x-own"))[1] == "application/x-own"
+
+
+async def test_bytes() -> None:
+    """Bytes need a name; a name without a known ending is octets; no bytes at all are a file too."""
+    assert await sent_by(b"abc", file_name="core.7") == ("core.7", "application/octet-stream", b"abc")
+    assert (await sent_by(b"", file_name="empty.log"))[2] == b""
+
+
+async def test_file_object(tmp_path: Path) -> None:
+    """A file object is sent from where it stands, and left open."""
+    (tmp_path / "trace.log").write_bytes(b"0123456789")
+    with (tmp_path / "trace.log").open("rb") as file:
+        file.seek(4)
+        name, _, content = await sent_by(file)
+        assert (name, content) == ("trace.log", b"456789")
+        assert not file.closed
+    assert (await sent_by(io.BytesIO(b"xyz"), file_name="a.bin"))[2] == b"xyz"
+    with tempfile.TemporaryFile() as temporary:
+        temporary.write(b"t")
+        temporary.seek(0)
+        assert (await sent_by(temporary, file_name="a.bin"))[2] == b"t"
+
+
+async def test_name_is_escaped() -> None:
+    """A quote or a line end in a name cannot break out of its header."""
+    name = 'a"; filename="b\r\nX: y'
+    assert (await sent_by(b"x", file_name=name))[0] == "a%22; filename=%22b%0D%0AX: y"
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        ("no-such-file.png", {}, "cannot upload 'no-such-file.png': it does not exist"),
+        (Path(), {}, "cannot upload '.': it is no regular file"),
+        (b"x", {}, "pass file_name="),
+        (b"x", {"file_name": " "}, "file_name is empty"),
+        (b"x", {"file_name": "a\ud800"}, "not valid text"),
+        (b"x", {"file_name": "a", "file_type": "png"}, "is not a MIME type"),
+        (b"x", {"file_name": "a", "file_type": "image/"}, "is not a MIME type"),
+        (b"x", {"file_name": "a", "file_type": "a/b c"}, "is not a MIME type"),
+        (b"x", {"file_name": "a", "file_type": "text/plain; charset=中文"}, "is not a MIME type"),
+        (b"x", {"file_name": "a", "file_type": "a/b\r\nX: y"}, "is not a MIME type"),
+        (io.StringIO("x"), {"file_name": "a"}, "cannot upload a StringIO"),
+        (5, {"file_name": "a"}, "cannot upload a int"),
+        (None, {"file_name": "a"}, "cannot upload a NoneType"),
+    ],
+)
+async def test_refused(source: object, options: dict[str, str], words: str) -> None:
+    """A source that cannot be sent is refused with the mend, before anything is sent."""
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            await client.upload_file(source, **options)  # type: ignore[arg-type]
+        assert not wire.requests
+
+
+async def test_pipe_is_refused() -> None:
+    """A file object that cannot go back is refused, since it could not be sent twice."""
+
+    class Pipe(io.RawIOBase):
+        def tell(self) -> int:
+            raise OSError("Illegal seek")
+
+    with pytest.raises(ConfigError, match="cannot seek"):
+        FileBody(Pipe(), file_name="a")  # type: ignore[arg-type]
+
+
+async def test_vanished(tmp_path: Path) -> None:
+    """A file that goes away after it was named is a ConfigError when it is to be sent."""
+    (tmp_path / "a.txt").write_bytes(b"x")
+    body = FileBody(tmp_path / "a.txt")
+    (tmp_path / "a.txt").unlink()
+    with pytest.raises(ConfigError, match=r"cannot upload '.*a.txt': No such file"):
+        await body.payload(lambda: None)
+
+
+async def test_sent_again_from_the_start(tmp_path: Path) -> None:
+    """A second attempt sends the whole file again; progress begins again too and ends at the whole."""
+    content = bytes(range(256)) * 3000
+    (tmp_path / "a.bin").write_bytes(content)
+    progress: list[tuple[int, int]] = []
+    async with serving(BUSY, UPLOADED) as wire, make_client(wire.url) as client:
+        with (tmp_path / "a.bin").open("rb") as file:
+            await client.upload_file(file, on_progress=lambda sent, total: progress.append((sent, total)))
+    assert len(wire.requests) == 2
+    assert all(content in request for request in wire.requests)
+    assert [sent for sent, _ in progress] == [262144, 524288, 768000] * 2
+    assert {total for _, total in progress} == {len(content)}
+
+
+@pytest.mark.parametrize("change", ["shrinks", "grows", "cannot be read"])
+async def test_a_file_that_changes_while_it_is_sent(change: str, tmp_path: Path) -> None:
+    """A file that changes its size or cannot be read meanwhile is told of by name, at once: no fault of the server."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x" * 1_000_000)
+    changes: list[int] = []
+
+    def spoil(sent: int, total: int) -> None:
+        changes.append(sent)
+        if len(changes) == 1:
+            with path.open("r+b") as file:
+                file.truncate(300_000) if change == "shrinks" else file.seek(0, 2)
+                file.write(b"more")
+
+    class Failing(io.BytesIO):
+        name = "b.bin"
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 500_000:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    words = {"shrinks": "became shorter", "grows": "became longer", "cannot be read": "Input/output error"}[change]
+    source: object = Failing(b"x" * 1_000_000) if change == "cannot be read" else path
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match=rf"cannot upload '[^']*[ab].bin': .*{words}") as caught:
+            await client.upload_file(source, on_progress=None if isinstance(source, Failing) else spoil)  # type: ignore[arg-type]
+        assert "127.0.0.1" not in str(caught.value)
+        assert (caught.value.operation, caught.value.attempts) == ("upload_file", 1)
+        assert not wire.requests
+
+
+async def test_a_file_that_vanishes_before_it_is_sent_again(tmp_path: Path) -> None:
+    """A file that is gone at the second attempt is told of by name."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x")
+
+    async def vanish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path.unlink()
+        writer.write(BUSY)
+
+    async with serving(vanish) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match=r"cannot upload '.*a\.bin': No such file"):
+            await client.upload_file(path)
+
+
+@pytest.mark.parametrize("placeholder", ["{body_md5}", "{body}", "{body_sha256}"])
+async def test_signature_covers_the_bytes_sent(placeholder: str, tmp_path: Path) -> None:
+    """A scheme that signs the body signs exactly the form's bytes."""
+    (tmp_path / "a.bin").write_bytes(b"y" * 600_000)
+    signer = SchemeSigner("a", "s", f"hmac-sha256:{placeholder}")
+    async with serving(UPLOADED) as wire, make_client(wire.url, signer=signer) as client:
+        await client.upload_file(tmp_path / "a.bin")
+    head, _, body = wire.requests[0].partition(b"\r\n\r\n")
+    expected = signer.sign(SigningInput("POST", "/workorder/api/ticket/upload_file", body=(body,)))["Sign"]
+    assert f"Sign: {expected}".encode() in head
+    assert f"Content-Length: {len(body)}".encode() in head
+
+
+async def test_large_file_in_flat_memory(tmp_path: Path) -> None:
+    """A file much larger than a piece goes through without being held."""
+    path = tmp_path / "large.bin"
+    with path.open("wb") as file:
+        file.truncate(96 * 1024 * 1024)
+
+    server = await asyncio.start_server(_drain, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, make_client(url) as client:
+        tracemalloc.start()
+        try:
+            await client.upload_file(path)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+async def _drain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"Content-Length: (\d+)", head)
+    assert length is not None
+    left = int(length[1])
+    while left:
+        left -= len(await reader.read(1 << 20))
+    writer.write(UPLOADED)
+    writer.close()
+
+
+@virtual_time
+async def test_slow_but_steady_upload_outlives_the_limits(tmp_path: Path) -> None:
+    """The limits of an upload count from its last piece, so a slow one that goes on is not cut off."""
+    (tmp_path / "a.bin").write_bytes(b"z" * (256 * 1024 * 8))
+    opened = FileBody._pieces
+
+    async def slowly(self: FileBody, size: int) -> AsyncIterator[bytes]:
+        async for piece in opened(self, size):
+            await asyncio.sleep(25)
+            yield piece
+
+    once = RetryPolicy(attempts=1)
+    async with serving(UPLOADED) as wire, make_client(wire.url, attempt_timeout=30, deadline=30, retry=once) as client:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FileBody, "_pieces", slowly)
+            # Eight pieces of the file, and the form around it.
+            async with taking(10 * 25):
+                await client.upload_file(tmp_path / "a.bin")
+
+
+@given(content=st.binary(max_size=2000))
+def test_iteration_is_what_is_sent(content: bytes) -> None:
+    """What a signer iterates is what the payload writes, every time."""
+    body = FileBody(content, file_name="a")
+
+    async def written() -> bytes:
+        payload = await body.payload(lambda: None)
+        whole = await payload.as_bytes()
+        assert len(whole) == payload.size
+        return whole
+
+    assert asyncio.run(written()) == b"".join(body) == asyncio.run(written())

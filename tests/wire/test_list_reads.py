@@ -1,0 +1,370 @@
+"""list_reads.py: what is sent for a page, and that the lean road comes to what the careful road comes to."""
+
+import asyncio
+import gzip
+import logging
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Any
+
+import orjson
+import pytest
+from attrs import evolve
+
+from tests.support.clients import NOW, make_client
+from tests.support.observed import Seen, check_pairs, observe
+from tests.support.raw_server import AtOnce, Handler, Wire, drop, half, hang, http, serving, stuck
+from workorder_async import (
+    ConfigError,
+    DeadlineExceededError,
+    NoAnswerError,
+    NotSentError,
+    RateLimitedError,
+    RetryPolicy,
+    TicketQuery,
+    TicketStatus,
+    WorkorderError,
+)
+from workorder_async.document import PageRequest, codec
+from workorder_async.document.endpoints import LIST_TICKETS
+from workorder_async.document.envelope import Answer
+from workorder_async.sandbox import Sandbox
+from workorder_async.wire.attempt import Wire as WireOfClient
+from workorder_async.wire.bodies import JsonBody
+from workorder_async.wire.list_reads import ListReads
+from workorder_async.wire.session import SignedSession
+from workorder_async.wire.waiting import Lane
+
+QUERIES = [
+    TicketQuery(),
+    TicketQuery(created_start=7, created_end=9),
+    TicketQuery(status=TicketStatus.PENDING, customer_organization_name='甲"\\', product_group_id=(3, 1), type=2),
+    TicketQuery(creator_id=40084, created_end=5, sub_type=11, second_subtype=111),
+]
+ROWS = [{"id": number, "title": "工" * 40} for number in range(20)]
+DATA = {"pagination": {"total": 20}, "tickets": ROWS}
+
+
+def body(**fields: object) -> bytes:
+    """Return a page of the list as JSON, longer than what is opened first."""
+    return orjson.dumps({"errno": 10000, "errmsg": "", "request_id": "r1", "data": DATA, **fields})
+
+
+PAGE = http(body())
+
+
+async def until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send a body that ends with the connection."""
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + body())
+    await writer.drain()
+    writer.close()
+
+
+async def in_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send a body in chunks."""
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for piece in (body()[:500], body()[500:], b""):
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 8), (1_672_502_400, 1_672_502_460)])
+async def test_what_is_sent(query: TicketQuery, start: int | None, end: int | None) -> None:
+    """The filters of the query, and the range and the page of the read, as they are sent for a request."""
+    async with serving(PAGE) as wire, make_client(wire.url) as client:
+        lean = await ListReads(client._session, query, Lane(2)).read(start, end, 3, 100)
+        request = PageRequest(evolve(query, created_start=start, created_end=end), 3, 100)
+        careful = await client._session.call(LIST_TICKETS, body=JsonBody(codec.encode_page_request(request)))
+        (head, sent), (other_head, other) = (one.split(b"\r\n\r\n", 1) for one in wire.requests)
+    assert orjson.loads(sent) == orjson.loads(other)
+    assert head == other_head
+    assert lean == careful
+
+
+Read = Callable[[SignedSession], Awaitable[Answer]]
+
+
+def lean(session: SignedSession) -> Awaitable[Answer]:
+    """Read a page on the lean road."""
+    return ListReads(session, TicketQuery(), Lane(2)).read(None, None, 1, 20)
+
+
+def careful(session: SignedSession) -> Awaitable[Answer]:
+    """Read the same page on the careful road."""
+    return session.call(LIST_TICKETS, body=JsonBody(b'{"page":1,"page_size":20}'), lane=Lane(2))
+
+
+async def came_to(read: Read, script: list[Handler | bytes], **options: Any) -> dict[str, Any]:
+    """Read from a server with a script; return all that can be told of it afterwards."""
+    async with serving(*script) as wire, make_client(wire.url, **options) as client:
+        result: Answer | WorkorderError
+        clock, budget = client._session.clock, client._session._budget
+        budget._left = 10.0
+        try:
+            result = await read(client._session)
+        except WorkorderError as error:
+            result = error
+        stats = client.stats()
+        assert (stats.in_flight, stats.waiting) == (0, 0)
+        told: dict[str, Any] = {
+            "requests": len(wire.requests),
+            "throttled": stats.throttled,
+            "served": len(client._session.limiter.throttle._served),
+            "budget": budget._left,
+            "clock": (clock.offset, clock.signing_offset),
+        }
+        if isinstance(result, Answer):
+            return told | {"answer": result}
+        fields = {name: value for name, value in vars(result).items() if name not in ("spent", "retry_after")}
+        said = re.sub(r":\d+|\d+\.\d s", "", str(result))
+        return told | {"error": type(result), "said": said, "cause": type(result.__cause__), **fields}
+
+
+GZIP = gzip.compress(body())
+# The answers, and how many requests they take where one more is allowed.
+ODD: dict[str, tuple[list[Handler | bytes], int]] = {
+    "plain": ([PAGE], 1),
+    "packed": ([http(GZIP, Content_Encoding="gzip")], 1),
+    "badly packed": ([http(b"x" * 2000, Content_Encoding="gzip")], 2),
+    "in chunks": ([in_chunks], 1),
+    "until closed": ([until_closed], 1),
+    "short": ([http('{"errno":10000,"data":{}}')], 1),
+    "large": ([http(body(data=DATA | {"more": "x" * (3 << 20)}))], 1),
+    "too large": ([http(body(data="x" * (5 << 20)))], 2),
+    "errno as text": ([http(body(errno="10000"))], 1),
+    "errno as a float": ([http(body(errno=10000.0))], 1),
+    "another errno": ([http(body(errno=7, errmsg="不对"))], 1),
+    "a known errno": ([http(body(errno=23000))], 1),
+    "a throttling errno": ([http(body(errno=4290)), PAGE], 2),
+    "errno of nothing": ([http(body(errno=None))], 1),
+    "no request_id": ([http(body(request_id=None))], 1),
+    "request_id as a number": ([http(body(request_id=5))], 1),
+    "a list": ([http(b"[%b]" % body())], 2),
+    "a lone surrogate": ([http(body(data="SURROGATE" * 200).replace(b"SURROGATE", rb"\ud800"))], 1),
+    "broken JSON": ([http(body()[:-1])], 2),
+    "a long page of HTML": ([http("<html>" * 1000)], 2),
+    "a short page of HTML": ([http("<html>")], 2),
+    "nothing": ([http("")], 2),
+    "500": ([http(body(errno=5), "500 No")], 2),
+    "502": ([http("<html>", "502 Bad")], 2),
+    "503": ([http("", "503 Busy", Retry_After="0"), PAGE], 2),
+    "404": ([http("<html>", "404 No")], 1),
+    "401": ([http(body(errno=5), "401 No")], 1),
+    "302": ([http("", "302 Found", Location="http://user:pass@elsewhere.example/")], 2),
+    "301": ([http("", "301 Moved", Location="/")], 1),
+    "201": ([http(body(), "201 Created")], 1),
+    "429": ([http("", "429 Slow", Retry_After="0"), http("<html>" * 1000, "429 Slow"), PAGE], 3),
+    "a clock that is refused": (
+        [http(body(errno=7), Date=formatdate(NOW + 3600, usegmt=True)), PAGE],
+        2,
+    ),
+    "dropped": ([drop, PAGE], 2),
+    "dropped twice": ([drop], 2),
+    "half": ([half(PAGE), PAGE], 2),
+    "no HTTP": ([b"no HTTP at all\r\n\r\n", PAGE], 2),
+    "hangs": ([hang, PAGE], 2),
+    "stuck": ([stuck(PAGE)], 2),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+async def test_both_roads_come_to_the_same(case: str) -> None:
+    """Whatever is odd, the answer, the error, the requests and what is learned are those of the careful road."""
+    script, requests = ODD[case]
+    options = {
+        "retry": RetryPolicy(attempts=2, first=0.001),
+        "errnos": {4290: RateLimitedError},
+        "max_body": 4 << 20,
+        "attempt_timeout": 0.3,
+    }
+    on_lean, on_careful = [await came_to(read, script, **options) for read in (lean, careful)]
+    assert on_lean == on_careful
+    assert on_lean["requests"] == requests
+
+
+@pytest.mark.parametrize("case", [case for case in ODD if case not in ("429", "a throttling errno")])
+async def test_nothing_is_sent_twice_for_the_other_road(case: str) -> None:
+    """Where nothing may be repeated, there is one request, whatever comes back."""
+    script = [ODD[case][0][0]]
+    options = {"retry": RetryPolicy(attempts=1), "max_body": 4 << 20, "attempt_timeout": 0.2}
+    on_lean, on_careful = [await came_to(read, script, **options) for read in (lean, careful)]
+    assert on_lean == on_careful
+    if case != "a clock that is refused":
+        assert on_lean["requests"] == 1
+
+
+async def test_plain_answers_take_the_lean_road(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page as it should be never comes to the careful road."""
+
+    async def exchange(*_: object) -> None:
+        pytest.fail("the careful road")
+
+    monkeypatch.setattr(WireOfClient, "exchange", exchange)
+    monkeypatch.setattr(SignedSession, "take_over", exchange)
+    for step in (PAGE, in_chunks, http(GZIP, Content_Encoding="gzip")):
+        async with serving(step) as wire, make_client(wire.url) as client:
+            assert (await lean(client._session)).data == DATA
+
+
+@pytest.mark.parametrize("read", [lean, careful])
+async def test_nothing_listens(read: Read, unused_tcp_port: int) -> None:
+    """A refused connection is NotSentError, after all its attempts."""
+    async with make_client(f"http://127.0.0.1:{unused_tcp_port}") as client:
+        with pytest.raises(NotSentError, match=r"list_tickets: could not send to .*ClientConnectorError") as caught:
+            await read(client._session)
+        assert caught.value.attempts == 4
+
+
+class Wrong:
+    """A signer that fails in one way or another."""
+
+    def __init__(self, result: object) -> None:
+        self.result = result
+
+    def sign(self, request: object) -> Any:
+        """Fail."""
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@pytest.mark.parametrize("read", [lean, careful])
+@pytest.mark.parametrize("result", [None, KeyError("mine"), ConfigError("mine"), {"Sign": "a\r\nb"}])
+async def test_signers_that_fail(result: object, read: Read) -> None:
+    """The error passes, with its frames, the slot is free again, and nothing is sent."""
+    async with serving(PAGE) as wire, make_client(wire.url, signer=Wrong(result)) as client:
+        with pytest.raises((ConfigError, KeyError, ValueError)) as caught:
+            await read(client._session)
+        assert (client.stats().in_flight, wire.requests) == (0, [])
+    if isinstance(caught.value, ConfigError):
+        assert (caught.value.operation, caught.value.attempts) == ("list_tickets", 1)
+
+
+@pytest.mark.parametrize("read", [lean, careful])
+async def test_deadlines(read: Read) -> None:
+    """A read ends at its deadline, in the wire or in the queue, and says where its time went."""
+    async with serving(hang) as wire, make_client(wire.url, deadline=0.2, max_in_flight=1) as client:
+        results = await asyncio.gather(*(read(client._session) for _ in range(2)), return_exceptions=True)
+        assert len(wire.requests) == 1
+    first, second = results
+    assert isinstance(first, DeadlineExceededError)
+    assert isinstance(second, DeadlineExceededError)
+    assert first.spent["request"] == pytest.approx(0.2, abs=0.1)
+    assert second.spent["queue"] == pytest.approx(0.2, abs=0.1)
+    assert (first.attempts, second.attempts) == (1, 0)
+
+
+async def test_an_answer_that_came_while_the_loop_was_blocked() -> None:
+    """It lay in the socket when the time was up, and is read."""
+    release = asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await release.wait()
+        writer.write(PAGE)
+
+    once = RetryPolicy(attempts=1)
+    async with serving(late) as wire, make_client(wire.url, attempt_timeout=0.3, retry=once) as client:
+        reading = asyncio.ensure_future(lean(client._session))
+        await wire.arrived.wait()
+        release.set()
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 - this is the attack
+        assert (await reading).data == DATA
+
+
+async def test_a_pause_is_kept() -> None:
+    """After a throttled answer the reads of a walk wait, as everybody does."""
+    async with serving(http("", "429 Slow", Retry_After="30")) as wire, make_client(wire.url, deadline=5) as client:
+        for _ in range(2):
+            with pytest.raises(RateLimitedError, match="asks for a pause"):
+                await lean(client._session)
+        assert len(wire.requests) == 1
+
+
+async def test_a_throttled_answer_is_known_before_its_turn_is_given_away() -> None:
+    """Who waits for the turn of a read that is turned away waits for the end of the pause, too."""
+    async with serving(http("", "429 Slow", Retry_After="30")) as wire, make_client(wire.url) as client:
+        reads = ListReads(client._session, TicketQuery(), Lane(1))
+        tasks = [asyncio.ensure_future(reads.read(None, None, page, 20)) for page in range(1, 6)]
+        while not client.stats().throttled:  # noqa: ASYNC110 - in the very turn of the loop
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert len(wire.requests) == 1
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (client.stats().in_flight, client.stats().waiting) == (0, 0)
+
+
+async def test_a_closed_client() -> None:
+    """It says so at once, though no turn is free, and nothing is sent."""
+    async with serving(PAGE) as wire, asyncio.timeout(10):
+        client = make_client(wire.url, max_in_flight=1)
+        await client._session.limiter.start(None, math.inf)
+        await client.aclose()
+        with pytest.raises(ConfigError, match="this client is closed"):
+            await lean(client._session)
+        assert wire.requests == []
+
+
+async def test_a_lane_is_kept() -> None:
+    """No more are under way than the lane has room for."""
+    answer = AtOnce(PAGE)
+    async with serving(answer) as wire, make_client(wire.url) as client:
+        reads = ListReads(client._session, TicketQuery(), Lane(3))
+        await asyncio.gather(*(reads.read(None, None, page, 20) for page in range(1, 13)))
+    assert answer.most == 3
+
+
+@pytest.mark.parametrize("script", [[PAGE], [drop, PAGE], [http("", "429 Slow", Retry_After="0"), PAGE], [drop]])
+async def test_observers_are_told_the_same(script: list[Handler | bytes]) -> None:
+    """Whoever listens is told of a read of a walk as of any other."""
+
+    async def told(read: Read, wire: Wire) -> list[tuple[Any, ...]]:
+        seen = Seen()
+        async with make_client(wire.url) as client:
+            observe(client, seen)
+            with suppress(NoAnswerError):
+                await read(client._session)
+        check_pairs(seen)
+        return seen.told()
+
+    async with serving(*script) as wire, serving(*script) as other:
+        assert await told(lean, wire) == await told(careful, other)
+
+
+async def test_the_log_is_told_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the log is switched on, each attempt stands in it."""
+    caplog.set_level(logging.DEBUG, "workorder_async")
+    async with serving(PAGE) as wire, make_client(wire.url) as client:
+        await lean(client._session)
+    assert "list_tickets: attempt 1, 200 ok, r1" in caplog.text
+
+
+async def test_over_the_sandbox() -> None:
+    """The sandbox, which checks signatures, gives the pages of a range."""
+    async with Sandbox(50) as sandbox, sandbox.client() as client:
+        reads = ListReads(client._session, TicketQuery(), Lane(4))
+        pages = await asyncio.gather(*(reads.read(None, None, page, 20) for page in (1, 2, 3)))
+        ids = [identity for page in pages for identity in codec.read_rows(page)[2]]
+        assert len(set(ids)) == len(ids) == 50
+        first = codec.created_time_of(codec.read_rows(pages[2])[1][-1])
+        ranged = await reads.read(first, first, 1, 20)
+        assert 0 < len(codec.read_rows(ranged)[1]) < 50
+
+
+async def test_cancelled_reads_leave_nothing() -> None:
+    """A read that is cancelled as it waits for its answer leaves its slot and its connection."""
+    async with serving(hang, PAGE) as wire, make_client(wire.url, max_in_flight=1) as client:
+        task = asyncio.ensure_future(lean(client._session))
+        await wire.arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await lean(client._session)).data == DATA

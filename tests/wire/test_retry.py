@@ -1,0 +1,88 @@
+"""retry.py: which failure is worth another attempt, for which operation, after how long."""
+
+from random import Random
+
+import pytest
+
+from workorder_async.document.endpoints import Safety
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigError,
+    DecodeError,
+    NoAnswerError,
+    NotSentError,
+    RateLimitedError,
+    ResponseError,
+    TicketStateError,
+    WorkorderError,
+)
+from workorder_async.wire.retry import RetryPolicy, may_repeat, says_nothing_happened
+
+READ_ONLY = [
+    *(NoAnswerError("x"), ApiError("x", status=500), TicketStateError("x", status=502)),
+    *(ResponseError("x", status=status) for status in (200, 302, 303, 307, 500, 502, 503)),
+]
+ALWAYS = [NotSentError("x")]
+NEVER = [
+    *(ConfigError("x"), ApiError("x", errno=5), TicketStateError("x"), AuthenticationError("x", status=401)),
+    *(ResponseError("x", status=status) for status in (301, 308, 404, 413)),
+    DecodeError("x", status=500),
+]
+
+
+@pytest.mark.parametrize("safety", Safety)
+@pytest.mark.parametrize("error", ALWAYS, ids=repr)
+def test_always(error: WorkorderError, safety: Safety) -> None:
+    """What was not sent is repeated whatever it was."""
+    assert may_repeat(error, safety)
+
+
+@pytest.mark.parametrize("safety", Safety)
+@pytest.mark.parametrize("error", READ_ONLY, ids=str)
+def test_read_only(error: WorkorderError, safety: Safety) -> None:
+    """A lost answer, an error of the server and a strange page are repeated for reads, and never for mutations."""
+    assert may_repeat(error, safety) == (safety is Safety.READ)
+
+
+@pytest.mark.parametrize("safety", Safety)
+@pytest.mark.parametrize("error", NEVER, ids=repr)
+def test_never(error: WorkorderError, safety: Safety) -> None:
+    """What another attempt cannot mend is not repeated."""
+    assert not may_repeat(error, safety)
+
+
+def test_what_says_that_nothing_happened() -> None:
+    """Throttled and wrongly signed requests were turned away; a 503 proves nothing, whatever it asks for."""
+    busy = ResponseError("x", status=503)
+    busy.retry_after = 3.0
+    assert says_nothing_happened(RateLimitedError("x", status=429))
+    assert says_nothing_happened(AuthenticationError("x", errno=90001))
+    assert not says_nothing_happened(busy)
+    assert not may_repeat(busy, Safety.CREATE)
+    assert not may_repeat(busy, Safety.CONVERGENT)
+
+
+def test_waits() -> None:
+    """Waits are drawn evenly below a bound that doubles up to the longest; the last attempt is the last."""
+    policy, random = RetryPolicy(attempts=6, first=1.0, longest=4.0), Random(1)
+    for attempt, bound in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 4)):
+        waits = [policy.wait(NotSentError("x"), Safety.READ, attempt, random) or 0 for _ in range(500)]
+        assert 0 <= min(waits) < bound * 0.05
+        assert bound * 0.95 < max(waits) <= bound
+    assert policy.wait(NotSentError("x"), Safety.READ, 6, random) is None
+    assert policy.wait(TicketStateError("x"), Safety.READ, 1, random) is None
+
+
+def test_retry_after_is_the_least() -> None:
+    """The server's own wait is kept even above the longest."""
+    error = ResponseError("x", status=503)
+    error.retry_after = 60.0
+    assert RetryPolicy().wait(error, Safety.READ, 1, Random(1)) == 60.0
+
+
+@pytest.mark.parametrize("options", [{"attempts": 0}, {"first": -1}, {"longest": -1}])
+def test_refused(options: dict[str, int]) -> None:
+    """A policy that cannot work is refused by the name of its part."""
+    with pytest.raises(ConfigError, match=f"RetryPolicy.{next(iter(options))}"):
+        RetryPolicy(**options)

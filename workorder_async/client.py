@@ -1,0 +1,400 @@
+"""The client: one short coroutine per endpoint, the walks over `list_tickets`, and its life from `async with` on."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from ssl import SSLContext
+from time import perf_counter
+from types import TracebackType
+from typing import Literal, Self, TypeAlias, Unpack
+from weakref import WeakSet
+
+from attrs import evolve, frozen
+
+from workorder_async import arguments
+from workorder_async.document import (
+    Attachment,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Mutation,
+    PageRequest,
+    RejectTicket,
+    Ticket,
+    TicketDetail,
+    TicketPage,
+    TicketQuery,
+    TicketSummary,
+    codec,
+    endpoints,
+)
+from workorder_async.environment import checked_url, platform_of, variables, warn_of_plain_http
+from workorder_async.errors import ConfigError, Settlement
+from workorder_async.mutations.prepared import Prepared, endpoint_of, only, prepare
+from workorder_async.mutations.sending import Changed, Hooks, MutationSender
+from workorder_async.secret import Secret
+from workorder_async.signing.scheme import Signer
+from workorder_async.walks.options import WalkOptions, WalkSettings, refuse_unknown
+from workorder_async.walks.pages import Ask, Page, PageReader
+from workorder_async.walks.plan import plan_windows
+from workorder_async.walks.walk import Walk
+from workorder_async.walks.windows import WhatToWalk, Window, window_of
+from workorder_async.wire.bodies import FileBody, FileSource, OnProgress
+from workorder_async.wire.deadline import Deadline
+from workorder_async.wire.limits import ClientStats
+from workorder_async.wire.list_reads import ListReads
+from workorder_async.wire.options import ClientOptions, hide_passwords, session_options
+from workorder_async.wire.reads import Reads
+from workorder_async.wire.session import SignedSession
+from workorder_async.wire.waiting import Lane
+
+_EVERYTHING = TicketQuery()
+OnUnknown: TypeAlias = Literal["raise", "verify"]
+"""What to do when a mutation was sent and no answer came back."""
+
+
+@frozen
+class Ping:
+    """How a platform answered just now."""
+
+    latency: float
+    """Seconds from the call to its answer, with its wait for a slot and its repetitions."""
+    clock_offset: float | None
+    """How many seconds the server's clock seems ahead of ours; None where no answer has told its time yet."""
+
+
+class WorkorderClient:
+    """A client of one platform: makes signed requests, at most `max_in_flight` at a time.
+
+    Use it as `async with WorkorderClient(...) as client`, inside one event loop. Every coroutine raises errors of the
+    tree in `workorder_async.errors` and no others. Arguments:
+
+    * `base_url`: scheme, host, port and, where there is one, a path before /workorder/api/ticket.
+    * `signer`: a `SchemeSigner`, or anything else with `sign(request) -> headers`.
+    * `options`: see `ClientOptions`; each has a default that suits a bot.
+
+    Raises `ConfigError` for an argument that cannot work. Warns (`RuntimeWarning`, once for each host) where plain HTTP
+    would carry signatures to a host that is neither this machine nor named in the API document.
+
+    **Time.** Each coroutine takes a `deadline`, in seconds for all of it: the wait for a slot, attempts, pauses and
+    reads; None is the client's own. A read that is not answered by then raises `DeadlineExceededError`; a mutation
+    `NotSentError` where nothing was sent, else `OutcomeUnknownError`, which `verify` can settle. Use it for mutations
+    instead of `asyncio.timeout`: a mutation that is cancelled cannot tell what became of it.
+    """
+
+    def __init__(self, base_url: str, *, signer: Signer, **options: Unpack[ClientOptions]) -> None:
+        # Before anything can fail: a traceback with locals would show passwords in them.
+        hide_passwords(options)
+        hidden_url = Secret(base_url)
+        del base_url
+        if not callable(getattr(signer, "sign", None)):
+            raise ConfigError("signer must have a sign method; for example SchemeSigner(app_id, app_secret, scheme)")
+        self._how = session_options(options)
+        self._session = SignedSession(checked_url(hidden_url), signer, self._how, options.get("session"))
+        warn_of_plain_http(self._session.base_url)
+        self._mutations = MutationSender(self._session)
+        self._walks: WeakSet[Walk] = WeakSet()
+
+    @classmethod
+    def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
+        """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
+
+        They are taken from `environ`; None is the process's environment. `options` are those of the class itself.
+        Raises `ConfigError` that names each variable that is missing.
+        """
+        hide_passwords(options)
+        found = variables(environ)
+        # Else a traceback with locals would show the secret.
+        del environ
+        base_url, signer = platform_of(found)
+        return cls(base_url.reveal(), signer=signer, **options)
+
+    @property
+    def base_url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return self._session.base_url
+
+    @property
+    def proxy(self) -> Secret | None:
+        """The URL of the proxy that the client was made with, for requests to other hosts; None for none."""
+        return self._how.proxy
+
+    @property
+    def ssl(self) -> SSLContext | bool:
+        """The certificates that the client was made with; True for the usual checks, False for any certificate."""
+        return self._how.ssl
+
+    @property
+    def clock_offset(self) -> float:
+        """How many seconds the server's clock seems ahead of ours, by the `Date` of its answers.
+
+        0 while they agree or nothing is known. Requests are signed by our own clock, until a signature is refused.
+        """
+        return self._session.clock.offset
+
+    def stats(self) -> ClientStats:
+        """Return what is under way at this moment, and what throttling has taught; inside the event loop only."""
+        return self._session.stats()
+
+    def now(self) -> float:
+        """Return our own time, in seconds since the epoch, by the clock that the client was made with."""
+        return self._session.clock.local()
+
+    def deadline(self, seconds: float | None = None) -> Deadline:
+        """Return the deadline of calls that begin now: after so many seconds, or after those of the client.
+
+        Raises `ConfigError` for what is no number above 0.
+        """
+        return self._session.deadline(seconds)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the walks that are still under way, and close the connections; a session brought along stays open."""
+        try:
+            # Waits for all of them, also when this is cancelled.
+            await asyncio.gather(*(walk.aclose() for walk in self._walks))
+        finally:
+            await self._session.aclose()
+
+    async def ping(self, *, deadline: float | None = None) -> Ping:
+        """Read one row of the list, and tell how long that took: for health checks.
+
+        It is signed and repeated like any other read. Raises what that read raises, such as `AuthenticationError`.
+        """
+        began = perf_counter()
+        await self._reads(deadline).answer(PageRequest(page_size=1))
+        clock = self._session.clock
+        return Ping(perf_counter() - began, clock.offset if clock.is_known else None)
+
+    async def list_tickets(
+        self, query: TicketQuery = _EVERYTHING, *, page: int = 1, page_size: int = 10, deadline: float | None = None
+    ) -> TicketPage:
+        """Read one page of the tickets that match (endpoint list_tickets 工单列表).
+
+        `page` counts from 1. The server may give fewer rows than `page_size`: `pagination.page_size` tells.
+        """
+        return await self._reads(deadline).page(PageRequest(query, page, page_size))
+
+    def walk(self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:
+        """Return a walk over the tickets that match, for `async with`; it iterates over lists of tickets, page by page.
+
+        `query` is a query, or a window that `plan_windows` gave.
+
+        Every ticket that matches from beginning to end comes exactly once, at up to `concurrency` requests at a time,
+        whatever is created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen. The list
+        is asked by created time, and each answer proves what it shows: it is the truth about all that lies above its
+        last second, and the next answer has to show that second again. So `exact` is True for every filter, but where
+        more tickets than a page shows share a second and move, where no ticket came again at an edge, and where tickets
+        have no created time or the list counts more than it shows. `walk.report.reason` says which. Two assumptions
+        remain: a ticket that a replica or a cache of the server does not show yet is not seen; and where `query` has a
+        range of created time of its own, and one answer shows all of it, or nothing, the server's filter is believed.
+
+        Tickets come in the list's order, as far as it has one by created time. A list that is sorted by it and holds
+        still costs about 1.05 requests a page, one that moves some more, one in no order about 1.7.
+
+        Raises `ConfigError` for an option that cannot work, and while iterating `ResponseError` for a row that does not
+        match the query, besides what every request may raise.
+        """
+        refuse_unknown(options, WalkOptions.__annotations__)
+        window, settings = window_of(query), WalkSettings(**options)
+        reads = ListReads(self._session, window.query, Lane(settings.concurrency))
+        walk = Walk(window, settings, lambda ask: reads.read(ask.start, ask.end, ask.page, ask.size))
+        self._walks.add(walk)
+        return walk
+
+    async def iter_pages(
+        self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]
+    ) -> AsyncGenerator[list[TicketSummary], None]:
+        """Yield the tickets that match, a page at a time; see `walk`.
+
+        Close it, as with `contextlib.aclosing`, to be rid of what is in flight at once after a `break`.
+        """
+        async with self.walk(query, **options) as walk:
+            async for tickets in walk:
+                yield tickets
+
+    async def iter_tickets(
+        self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]
+    ) -> AsyncGenerator[TicketSummary, None]:
+        """Yield the tickets that match, one by one; see `walk` and `iter_pages`."""
+        async with self.walk(query, **options) as walk:
+            async for tickets in walk:
+                for ticket in tickets:
+                    yield ticket
+
+    async def plan_windows(
+        self, query: TicketQuery = _EVERYTHING, *, max_tickets: int = 5000, deadline: float | None = None
+    ) -> list[Window]:
+        """Cut a query into windows of created time, from the earliest to the latest, of about `max_tickets` each.
+
+        For dividing work among processes: together the windows own what `query` matches at the time of the plan, each
+        ticket once. `client.walk(window)` gives the tickets of one. The plan asks for one total for some four windows,
+        so where tickets lie unevenly a window may hold up to eight times as many. A second that alone holds more is one
+        window, and so is everything where the server does not filter by created time. Without a `deadline` each request
+        has its own.
+        """
+        until = None if deadline is None else self.deadline(deadline)
+        reads, whole = Reads(self._session, until), Window(query)
+        reader = PageReader(query, skips=True, raw=True)
+
+        async def read(ask: Ask) -> Page:
+            asked = evolve(query, created_start=ask.start, created_end=ask.end)
+            return reader.read(ask, await reads.answer(PageRequest(asked, ask.page, ask.size)))
+
+        now = self._session.clock.latest()
+        first = await read(Ask(*whole.asked, 1, 100))
+        plan = plan_windows(whole, first, max_tickets=max_tickets, now=now)
+        pages: list[Page] | None = None
+        while True:
+            try:
+                asks = next(plan) if pages is None else plan.send(pages)
+            except StopIteration as planned:
+                return list(planned.value)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(read(ask)) for ask in asks]
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+            pages = [task.result() for task in tasks]
+
+    async def get_ticket(self, id: int, *, deadline: float | None = None) -> Ticket:
+        """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""
+        return await self._reads(deadline).ticket(id)
+
+    async def get_ticket_detail(
+        self, id: int, *, deadline: float | None = None, lane: Lane | None = None
+    ) -> TicketDetail:
+        """Read everything about a ticket (endpoint detail 根据工单id获取工单详情信息).
+
+        The URLs in its attachments are good for about 600 seconds. Calls of one `lane` give way to calls without one.
+        """
+        return await self._reads(deadline, lane).detail(id)
+
+    async def create_ticket(
+        self, ticket: CreateTicket, *, on_unknown: OnUnknown = "raise", deadline: float | None = None
+    ) -> int:
+        """Create a ticket and return its id (endpoint create 创建工单).
+
+        Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
+        `on_unknown="verify"` after looking for the new ticket in vain. Limit its time by `deadline`: in an
+        `asyncio.timeout` its outcome is not told.
+        """
+        change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, deadline=deadline)
+        return change.ticket_id
+
+    async def comment_ticket(
+        self, comment: CommentTicket, *, on_unknown: OnUnknown = "raise", deadline: float | None = None
+    ) -> None:
+        """Comment on a ticket (endpoint comment_ticket 评论工单).
+
+        Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
+        `on_unknown="verify"` after looking for the comment in vain. Limit its time by `deadline`: in an
+        `asyncio.timeout` its outcome is not told.
+        """
+        await self.change(only(CommentTicket, comment), on_unknown=on_unknown, deadline=deadline)
+
+    async def reject_ticket(self, rejection: RejectTicket, *, deadline: float | None = None) -> None:
+        """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
+
+        Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises
+        `OutcomeUnknownError` where that cannot be known. Limit its time by `deadline`: in an `asyncio.timeout` its
+        outcome is not told.
+        """
+        await self.change(only(RejectTicket, rejection), deadline=deadline)
+
+    async def close_ticket(self, close: CloseTicket, *, deadline: float | None = None) -> None:
+        """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
+
+        Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises `TicketStateError`
+        (errno 23000) where its status does not allow it, `OutcomeUnknownError` where the outcome cannot be known. Limit
+        its time by `deadline`: in an `asyncio.timeout` its outcome is not told.
+        """
+        await self.change(only(CloseTicket, close), deadline=deadline)
+
+    async def change(
+        self,
+        mutation: Mutation | Prepared,
+        *,
+        on_unknown: OnUnknown = "raise",
+        on_send: Callable[[], None] | None = None,
+        on_turned_away: Callable[[], None] | None = None,
+        began: float | None = None,
+        lane: Lane | None = None,
+        deadline: float | None = None,
+        until: Deadline | None = None,
+    ) -> Changed:
+        """Send any of the four mutations, as the coroutine of its own does, and return what is known of it.
+
+        Calls of one `lane` give way to calls without one. `until` goes before `deadline`: several calls can share one
+        that `client.deadline(seconds)` made. For whoever keeps a record of what may have been sent:
+
+        * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
+          call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.
+        * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
+          signature: it changed nothing, and may be written again.
+        * `began` is when you wrote down that you would send it, by `client.now()`: `settle(mutation, began)` asks about
+          this very call then.
+        """
+        prepared = prepare(mutation)
+        if on_unknown not in ("raise", "verify"):
+            raise ConfigError(f"on_unknown is {on_unknown!r}; it must be 'raise' or 'verify'")
+        return await self._mutations.send(
+            prepared,
+            Hooks(on_send, on_turned_away),
+            verify=on_unknown == "verify",
+            until=self.deadline(deadline) if until is None else until,
+            began=began,
+            lane=lane,
+        )
+
+    async def settle(
+        self,
+        mutation: Mutation,
+        began: float,
+        *,
+        lane: Lane | None = None,
+        deadline: float | None = None,
+        until: Deadline | None = None,
+    ) -> Settlement:
+        """Find out by reading whether a mutation happened that was sent at `began`, by `client.now()`.
+
+        A close or a rejection is told by the ticket's state, a comment by its text in the ticket's history, a creation
+        by a ticket of its creator with its texts. Where a comment or a new ticket is not there, that proves nothing: it
+        may appear later; the answer is then None, never False. What another mutation of this client left, or may have
+        left, is no sign of this one. A read that fails leaves it unknown. `lane` and `until` are as for `change`.
+        """
+        endpoint_of(mutation)
+        if not arguments.is_number(began):
+            raise ConfigError(f"began is {began!r}; it must be seconds since the epoch, as client.now() gives them")
+        until = self.deadline(deadline) if until is None else until
+        return await self._mutations.settle(mutation, began, until=until, lane=lane)
+
+    async def upload_file(
+        self,
+        source: FileSource,
+        *,
+        file_name: str | None = None,
+        file_type: str | None = None,
+        on_progress: OnProgress | None = None,
+        deadline: float | None = None,
+    ) -> Attachment:
+        """Upload a file, streamed from the disk, for `CreateTicket` or `CloseTicket` (endpoint upload_file 上传附件).
+
+        `source` is a path, bytes, or a file object opened with 'rb' that can seek. Name and MIME type are taken from it
+        unless given; bytes need a `file_name`. `on_progress(sent, total)` is told of bytes of the file; a second
+        attempt begins at the start again.
+        """
+        until = self.deadline(deadline)
+        body = await asyncio.to_thread(
+            FileBody, source, file_name=file_name, file_type=file_type, on_progress=on_progress
+        )
+        return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
+
+    def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
+        return Reads(self._session, self.deadline(deadline), lane)

@@ -1,1 +1,0 @@
-"""The client: a coroutine for each endpoint, walks, and what became of a lost answer."""

@@ -1,0 +1,50 @@
+"""The words of the API document: enumerations, what is asked, what is answered, what is changed."""
+
+from workorder_async.document.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
+from workorder_async.document.json_text import JSON
+from workorder_async.document.moments import CHINA_STANDARD_TIME
+from workorder_async.document.mutations import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
+from workorder_async.document.query import PageRequest, TicketQuery
+from workorder_async.document.structuring import HOOKS as _HOOKS  # noqa: F401 - `from_dict` needs them
+from workorder_async.document.tickets import (
+    Attachment,
+    CustomerInfo,
+    Pagination,
+    Tag,
+    Ticket,
+    TicketAssign,
+    TicketDetail,
+    TicketFlowHistory,
+    TicketFormField,
+    TicketPage,
+    TicketSummary,
+)
+
+__all__ = [
+    "CHINA_STANDARD_TIME",
+    "JSON",
+    "AssignStatus",
+    "Attachment",
+    "CloseTicket",
+    "CommentTicket",
+    "CreateTicket",
+    "CustomerInfo",
+    "FormFieldType",
+    "Mutation",
+    "OpenEnum",
+    "PageRequest",
+    "Pagination",
+    "Priority",
+    "RejectTicket",
+    "Tag",
+    "Ticket",
+    "TicketAssign",
+    "TicketDetail",
+    "TicketFlowHistory",
+    "TicketFormField",
+    "TicketPage",
+    "TicketQuery",
+    "TicketStatus",
+    "TicketSummary",
+    "TicketType",
+]

@@ -1,0 +1,160 @@
+"""One HTTP answer in, its data or the right error out: the rules of the platform's envelope, without any I/O.
+
+Every answer is `{"errno": int, "errmsg": str, "request_id": str, "data": ...}`; errno 10000 is success and everything
+else a failure (API document, close_ticket: 10000表示接口请求成功, 其他均表示失败). `data` may be absent in both.
+
+An HTTP status of 500 or more is no answer of the platform, even with its envelope: whoever wrote it may not know what
+was done. Unless the errno has a known meaning, it is a `ResponseError`. A status of 401, 403 or 429 says that the
+request was turned away, whoever wrote the page.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+
+import orjson
+from attrs import field, frozen
+
+from workorder_async.document import JSON
+from workorder_async.document.json_text import no_constant
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    DecodeError,
+    NotFoundError,
+    RateLimitedError,
+    ResponseError,
+)
+from workorder_async.secret import without_credentials
+
+SUCCESS = 10000
+
+_BODY_START = 200
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: NotFoundError,
+    429: RateLimitedError,
+}
+#: What these statuses mean also on a page without an envelope.
+_TURNED_AWAY = {status: kind for status, kind in _BY_STATUS.items() if status != 404}
+_NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands for its absence
+
+
+@frozen
+class Answer:
+    """A successful answer: its `data` (None where there is none), its `request_id`, what was asked, and how often.
+
+    A `large` answer takes long to decode, so it is decoded in a thread.
+    """
+
+    data: JSON = field(repr=False)
+    request_id: str = ""
+    operation: str = ""
+    attempts: int = 1
+    large: bool = False
+
+
+def open_envelope(
+    status: int,
+    body: bytes,
+    errnos: Mapping[int, type[ApiError]],
+    parsed: JSON = _NOT_PARSED,
+    *,
+    location: str = "",
+    operation: str = "",
+    attempts: int = 1,
+) -> Answer:
+    """Return what a successful answer holds.
+
+    For a failure that the platform declared, it raises `ApiError` or the class that `errnos` has for the errno. For an
+    envelope whose errno is no number it raises `DecodeError`, and for anything else `ResponseError`.
+
+    `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
+    answer. `parsed` is the body as JSON, where it was parsed already.
+    """
+    if 300 <= status < 400:
+        raise ResponseError(
+            f"HTTP {status}, a redirect to {without_credentials(location) or 'nowhere'}, which is never followed: it "
+            "would carry the signature to another place; set the base URL to the final one",
+            status=status,
+            body_start=body[:_BODY_START],
+        )
+    value = parse_json(status, body) if parsed is _NOT_PARSED else parsed
+    if not isinstance(value, dict) or "errno" not in value:
+        raise not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "an empty body")
+    errno, request_id = value["errno"], value.get("request_id")
+    errno = errno if type(errno) is int else _whole(errno, status, body)
+    request_id = request_id if type(request_id) is str else _text(request_id)
+    if errno == SUCCESS:
+        return Answer(value.get("data"), request_id, operation, attempts)
+    errmsg = _text(value.get("errmsg"))
+    if status >= 500 and errno not in errnos:
+        raise _failed_midway(errno, errmsg, request_id, status, body)
+    kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
+    raise kind(f"errno {errno} {errmsg}".rstrip(), errno=errno, errmsg=errmsg, status=status, request_id=request_id)
+
+
+def _whole(errno: object, status: int, body: bytes) -> int:
+    """Read an errno that was written as Java may write it: "10000", 10000.0."""
+    if isinstance(errno, str) and re.fullmatch(r"-?[0-9]{1,10}", errno.strip()):
+        return int(errno)
+    if isinstance(errno, float) and errno.is_integer():
+        return int(errno)
+    raise DecodeError(
+        "the envelope's errno is not a whole number",
+        path="$.errno",
+        expected="a whole number",
+        status=status,
+        body_start=body[:_BODY_START],
+    )
+
+
+def _text(value: JSON) -> str:
+    """Read a text that is for people, of whatever kind: an odd one must not hide what the answer says."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def parse_json(status: int, body: bytes) -> JSON:
+    """Parse a body with orjson; where that refuses, as it does a lone surrogate, with the standard library.
+
+    Raises `ResponseError` for what is not JSON.
+    """
+    try:
+        parsed: JSON = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            parsed = json.loads(body, parse_constant=no_constant)
+        except (ValueError, RecursionError):
+            raise not_the_platforms(status, body) from None
+    return parsed
+
+
+def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:
+    """Return the error for an envelope with a status of 500 or more: what was done is not known."""
+    said = f"errno {errno} {errmsg}".rstrip()
+    return ResponseError(
+        f"HTTP {status} with {said}: the platform or a gateway failed, and does not say what was done",
+        status=status,
+        body_start=body[:_BODY_START],
+        request_id=request_id,
+    )
+
+
+def _looks_like(body: bytes) -> str:
+    """Say what kind of page a body is, by how it begins."""
+    start = body.lstrip()[:1]
+    if not start:
+        return "an empty body"
+    return "an HTML page, as a proxy or gateway sends" if start == b"<" else "broken JSON" if start in b"{[" else "text"
+
+
+def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError | ApiError:
+    """Return the error for an answer without the envelope; unless `what` says what it is, its first bytes do."""
+    said = f"HTTP {status} with {what or _looks_like(body)} instead of the platform's answer"
+    if status in _TURNED_AWAY:
+        return _TURNED_AWAY[status](said, status=status)
+    mend = "check the base URL and what stands between"
+    return ResponseError(f"{said}; {mend}", status=status, body_start=body[:_BODY_START])

@@ -1,0 +1,441 @@
+"""What the platform answers: one class per schema of the API document, under the wire's own field names.
+
+Times stay as the wire's whole seconds since the epoch in fields that end in `_time` (0: has not happened). The property
+that ends in `_at` reads them as aware datetimes in China Standard Time (None: has not happened). A field that an answer
+lacks, or holds as null, has the default written here; only a ticket's `id` must be there.
+The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
+"""
+
+from typing import ClassVar
+
+from attrs import Factory, define, frozen
+
+from workorder_async.document import json_text
+from workorder_async.document.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
+from workorder_async.document.json_text import JSON
+from workorder_async.document.model import Model
+from workorder_async.document.moments import Moment
+from workorder_async.errors import DecodeError
+
+_NO_STATUS = TicketStatus(0)
+_NO_TYPE = TicketType(0)
+_NO_PRIORITY = Priority(0)
+_NO_ASSIGN_STATUS = AssignStatus(0)
+_NO_FIELD_TYPE = FormFieldType(0)
+
+
+@define
+class Pagination(Model):
+    """Where a page stands in the list (schema Pagination)."""
+
+    page_size: int = 0
+    """Rows per page as the server counts them (分页大小); 0 if it does not say."""
+    total: int = 0
+    """Rows of the whole list at the moment of the read (总记录数)."""
+
+
+@define
+class TicketSummary(Model):
+    """One row of `list_tickets` (schema TicketListThirdResponse)."""
+
+    id: int
+    """The ticket's id (工单ID)."""
+    title: str = ""
+    """Title (工单标题)."""
+    detail: str = ""
+    """The ticket's text (工单详情)."""
+    status: TicketStatus = _NO_STATUS
+    """Status (工单状态); a string on the wire, as a code or a name."""
+    type: TicketType = _NO_TYPE
+    """Type (工单类型)."""
+    sub_type: int = 0
+    """Id of the sub-type (工单子类型ID)."""
+    second_subtype: int = 0
+    """Id of the second-level sub-type (工单二级子分类ID)."""
+    priority: Priority = _NO_PRIORITY
+    """Priority (优先级); a string on the wire, as a code or a name."""
+    product_group: str = ""
+    """Name of the product line (产品线名称)."""
+    customer_organization_name: str = ""
+    """Name of the customer (客户名称)."""
+    customer_user_id: str = ""
+    """Id of the customer's sub-account (客户子账号ID)."""
+    creator_name: str = ""
+    """Name of the creator (创建人姓名); `get_ticket` also tells the id."""
+    handler: int = 0
+    """Who handles it, by long staff number of the business platform (处理人, 业务平台长工号)."""
+    manager: int = 0
+    """Who answers for it, by long staff number of the business platform (负责人, 业务平台长工号)."""
+    need_process: bool = False
+    """Whether it must be passed on (是否需要流转); 0 or 1 on the wire."""
+    tags: str = ""
+    """Tags in one string, as they came (标签); how names are joined is not documented. A list comes as its JSON."""
+    form_values: str = ""
+    """Values of the additional form in one string, as they came (附加表单数据); an object comes as its JSON."""
+    reported_time: int = 0
+    """When the customer called, in seconds (客户来访时间)."""
+    created_time: int = 0
+    """When it was created, in seconds (创建时间)."""
+    closed_time: int = 0
+    """When it was closed, in seconds (工单关闭时间); 0 if it was not."""
+
+    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户来访时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (工单关闭时间)")
+
+    @property
+    def form_values_json(self) -> JSON:
+        """`form_values` parsed as JSON; None where it is empty. Raises `DecodeError` for no JSON, or too deep."""
+        if not self.form_values.strip():
+            return None
+        try:
+            return json_text.parse(self.form_values)
+        except ValueError as error:
+            raise DecodeError(
+                f"form_values of ticket {self.id} is not JSON: {error}", path="$.form_values", expected="JSON"
+            ) from None
+
+
+@define
+class TicketPage(Model):
+    """One page of `list_tickets` (schema TicketPage)."""
+
+    pagination: Pagination = Factory(Pagination)
+    """Where this page stands (分页相关)."""
+    tickets: list[TicketSummary] = Factory(list)
+    """Its rows (列表)."""
+
+
+@define
+class Ticket(Model):
+    """A ticket's base record, as `get_ticket` reads it (schema Ticket工单表)."""
+
+    id: int
+    """The ticket's id (工单ID)."""
+    title: str = ""
+    """Title (工单标题)."""
+    detail: str = ""
+    """The ticket's text (工单详情)."""
+    status: TicketStatus = _NO_STATUS
+    """Status (工单状态)."""
+    type: TicketType = _NO_TYPE
+    """Type (工单类型)."""
+    priority: Priority = _NO_PRIORITY
+    """Priority (优先级)."""
+    need_process: bool = False
+    """Whether it must be passed on (是否需要流转)."""
+    is_solved: bool = False
+    """Whether it is solved (是否解决)."""
+    is_suspended_notice: bool = False
+    """Whether it is suspended (是否挂起)."""
+    creator_id: int = 0
+    """The creator's id, a long staff number of the business platform (创建人ID)."""
+    creator_name: str = ""
+    """Name of the creator (创建人姓名)."""
+    customer_organization_id: int = 0
+    """Id of the customer's company (客户公司ID)."""
+    customer_organization_name: str = ""
+    """Name of the customer's company (客户公司名称)."""
+    product_group_id: int = 0
+    """Id of the product line chosen first (初选产品线ID)."""
+    reported_time: int = 0
+    """When the customer called, in seconds (客户联系时间)."""
+    created_time: int = 0
+    """When it was created, in seconds (创建时间)."""
+    started_time: int = 0
+    """When work began, in seconds (开始处理时间)."""
+    suspended_time: int = 0
+    """When it was suspended, in seconds (挂起时间)."""
+    finished_time: int = 0
+    """When work was finished, in seconds (完成时间)."""
+    solved_time: int = 0
+    """When the customer confirmed the solution, in seconds (客户确认解决时间)."""
+    closed_time: int = 0
+    """When it was closed, in seconds (关单时间)."""
+    updated_time: int = 0
+    """When it last changed, in seconds (更新时间)."""
+    updated_progress_time: int = 0
+    """When its progress was last updated, in seconds (更新进展时间)."""
+
+    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户联系时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    started_at: ClassVar[Moment] = Moment("started_time", "When work began (开始处理时间)")
+    suspended_at: ClassVar[Moment] = Moment("suspended_time", "When it was suspended (挂起时间)")
+    finished_at: ClassVar[Moment] = Moment("finished_time", "When work was finished (完成时间)")
+    solved_at: ClassVar[Moment] = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
+    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (关单时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+    updated_progress_at: ClassVar[Moment] = Moment(
+        "updated_progress_time", "When its progress was last updated (更新进展时间)"
+    )
+
+
+@frozen
+class Attachment(Model):
+    """A file that belongs to a ticket (schema Attachment).
+
+    What `upload_file` returned is sent on with `CreateTicket` and `CloseTicket`. `file_path` is then a storage key; in
+    an answer of `get_ticket_detail` it is a temporary URL, good for about 600 seconds, which cannot be sent.
+    """
+
+    file_name: str = ""
+    """Name of the file (文件名)."""
+    file_path: str = ""
+    """Storage key, or in `TicketDetail` a temporary URL (文件路径, ks3生成的临时文件路径, 默认600秒)."""
+    file_size: int = 0
+    """Size in bytes (文件大小)."""
+    file_type: str = ""
+    """MIME type (文件类型)."""
+    author: int | None = None
+    """Id of the user who uploaded it (上传用户id); `CloseTicket` needs it."""
+
+
+@frozen
+class CustomerInfo(Model):
+    """One account of the customer (schema CustomerInfo); `CreateTicket` needs its `user_id`."""
+
+    user_id: int = 0
+    """Id of the customer's account (客户账号id)."""
+    attribute: int | None = None
+    """Attribute of the customer, a code that is not documented (客户属性)."""
+    business_director_id: int | None = None
+    """Id of the person responsible for the business (业务负责人id)."""
+    business_director_name: str | None = None
+    """Name of the person responsible for the business (业务负责人姓名)."""
+    level: int | None = None
+    """Level of the customer, a code that is not documented (客户等级)."""
+    ticket_id: int | None = None
+    """The ticket it belongs to (工单ID); never sent."""
+
+
+@define
+class Tag(Model):
+    """A tag on a ticket (schema Tag工单标签)."""
+
+    id: int = 0
+    """The tag's id; `CreateTicket.tags` takes it."""
+    name: str = ""
+    """Name (标签名称)."""
+    is_enabled: bool = False
+    """Whether it is in use (是否启用)."""
+    is_deleted: bool = False
+    """Whether it was deleted (是否删除)."""
+    created_time: int = 0
+    """When it was created, in seconds (创建时间)."""
+    updated_time: int = 0
+    """When it last changed, in seconds (更新时间)."""
+
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+
+
+@define
+class TicketFormField(Model):
+    """Definition of one field of a ticket's additional form (schema TicketFormField)."""
+
+    id: int = 0
+    """The field's id."""
+    form_id: int = 0
+    """The form it belongs to (自定义表单ID)."""
+    type: FormFieldType = _NO_FIELD_TYPE
+    """Kind of field (数据格式)."""
+    display_name: str = ""
+    """Its name on the screen, and its key in `TicketDetail.form_values` (字段展示名称)."""
+    display_order: int = 0
+    """Its place in the form (排序)."""
+    display_remarks: str = ""
+    """A remark shown beside it (字段备注)."""
+    options: str = ""
+    """What may be chosen, in one string (字段选项值)."""
+    is_required: bool = False
+    """Whether it must be filled in (是否必填); 0 or 1 on the wire."""
+    is_deleted: bool = False
+    """Whether it was deleted (是否删除)."""
+    created_time: int = 0
+    """When it was created, in seconds (创建时间)."""
+    updated_time: int = 0
+    """When it last changed, in seconds (更新时间)."""
+
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+
+
+@define
+class TicketFlowHistory(Model):
+    """One step in a ticket's history, comments and rejections among them (schema TicketFlowHistory)."""
+
+    id: int = 0
+    """The step's id."""
+    action: int = 0
+    """What was done, a code of a dictionary that is not documented (操作类型)."""
+    detail: str = ""
+    """Its text (操作详情)."""
+    creator_id: int = 0
+    """Who did it (操作人ID)."""
+    creator_name: str = ""
+    """Name of who did it (操作人姓名)."""
+    creator_product_group_id: int = 0
+    """For which product line (操作人代表业务线ID)."""
+    creator_user_group_id: int = 0
+    """For which group of users (操作人代表用户组ID)."""
+    created_time: int = 0
+    """When, in seconds (操作时间); seconds or a date-time string on the wire."""
+
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was done (操作时间)")
+
+
+@define
+class TicketAssign(Model):
+    """One product line's share of a ticket (schema TicketAssign工单分配表)."""
+
+    id: int = 0
+    """The share's id."""
+    ticket_id: int = 0
+    """The ticket it belongs to (工单ID)."""
+    status: AssignStatus = _NO_ASSIGN_STATUS
+    """How far this product line is (产品线处理状态)."""
+    product_group_id: int = 0
+    """Id of the product line (产品线ID)."""
+    product_group_name: str = ""
+    """Name of the product line (产品线名称)."""
+    manager_name: str = ""
+    """Name of who answers for it (负责人姓名)."""
+    user_group_id: int = 0
+    """Id of the group of users (用户组ID)."""
+    user_id: int = 0
+    """Id of who handles it (处理人ID)."""
+    user_name: str = ""
+    """Name of who handles it (处理人姓名)."""
+    is_handler: bool = False
+    """Whether that is who asks (是否是处理人)."""
+    created_time: int = 0
+    """When it was assigned, in seconds (分配时间)."""
+    handled_time: int = 0
+    """When work began, in seconds (处理时间)."""
+    finished_time: int = 0
+    """When it was finished, in seconds (完成时间)."""
+    updated_time: int = 0
+    """When it last changed, in seconds (更新时间)."""
+    history: list[TicketFlowHistory] = Factory(list)
+    """What was done, step by step (处理历史记录)."""
+
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was assigned (分配时间)")
+    handled_at: ClassVar[Moment] = Moment("handled_time", "When work began (处理时间)")
+    finished_at: ClassVar[Moment] = Moment("finished_time", "When it was finished (完成时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+
+
+@define
+class TicketDetail(Model):
+    """Everything about a ticket, as `get_ticket_detail` reads it (schema TicketDetail)."""
+
+    id: int
+    """The ticket's id (工单ID)."""
+    title: str = ""
+    """Title (工单标题)."""
+    detail: str = ""
+    """The ticket's text (工单详情)."""
+    status: TicketStatus = _NO_STATUS
+    """Status (工单状态)."""
+    type: TicketType = _NO_TYPE
+    """Type (工单类型)."""
+    sub_type: int = 0
+    """Id of the sub-type (工单子类型ID)."""
+    sub_type_name: str = ""
+    """Name of the sub-type (工单子类型名称)."""
+    second_subtype: int = 0
+    """Id of the second-level sub-type (工单二级子类型)."""
+    second_subtype_name: str = ""
+    """Name of the second-level sub-type (工单二级子类型名称)."""
+    priority: Priority = _NO_PRIORITY
+    """Priority (优先级)."""
+    feedback: str = ""
+    """How the work was rated, a code of a dictionary that is not documented (工单质量评价)."""
+    need_process: bool = False
+    """Whether it must be handled (是否需要处理)."""
+    is_solved: bool = False
+    """Whether it is solved (是否解决)."""
+    is_suspended_notice: bool = False
+    """Whether it is suspended (是否挂起)."""
+    is_creator: bool = False
+    """Whether who asks is its creator (是否是创建人)."""
+    creator_id: int = 0
+    """The creator's id, a long staff number of the business platform (创建人ID)."""
+    creator_name: str = ""
+    """Name of the creator (创建人姓名)."""
+    customer_organization_id: int = 0
+    """Id of the customer's company (客户公司ID)."""
+    customer_organization_name: str = ""
+    """Name of the customer's company (客户公司名称)."""
+    customer_info: list[CustomerInfo] = Factory(list)
+    """The customer's accounts (客户信息)."""
+    product_group_id: int = 0
+    """Id of the product line chosen first (初选产品线ID)."""
+    product_group_name: str = ""
+    """Name of the product line (产品线名称)."""
+    relate_to_ticket_id: int = 0
+    """The ticket it is tied to (关联工单ID); 0 for none."""
+    use_relate_status: bool = False
+    """Whether it shares that ticket's status (是否共用关联工单状态)."""
+    feishu_group_id: str = ""
+    """Id of its Feishu chat (工单飞书群ID)."""
+    im_group_id: str = ""
+    """Id of its chat; stands in the document's example only."""
+    assigns: list[TicketAssign] = Factory(list)
+    """The product lines that share it (指派人信息)."""
+    attachment: list[Attachment] = Factory(list)
+    """Files of the ticket (附件)."""
+    handle_attachment: list[Attachment] = Factory(list)
+    """Files of the investigation (处理排查附件)."""
+    tags: list[Tag] = Factory(list)
+    """Tags (工单标签列表)."""
+    form_id: int = 0
+    """Id of the additional form (附加表单id)."""
+    form_define: list[TicketFormField] = Factory(list)
+    """Fields of the additional form (表单字段定义)."""
+    form_values: dict[str, JSON] = Factory(dict)
+    """Values of the additional form, by field name (自定义表单值)."""
+    reported_time: int = 0
+    """When the customer called, in seconds (客户联系时间); a date-time string on the wire."""
+    created_time: int = 0
+    """When it was created, in seconds (创建时间); a date-time string on the wire."""
+    started_time: int = 0
+    """When work began, in seconds (开始处理时间)."""
+    suspended_time: int = 0
+    """When it was suspended, in seconds (挂起时间)."""
+    finished_time: int = 0
+    """When work was finished, in seconds (完成时间)."""
+    solved_time: int = 0
+    """When the customer confirmed the solution, in seconds (客户确认解决时间)."""
+    closed_time: int = 0
+    """When it was closed, in seconds (关单时间)."""
+    updated_time: int = 0
+    """When it last changed, in seconds (更新时间)."""
+    updated_progress_time: int = 0
+    """When its progress was last updated, in seconds (更新进展时间)."""
+    created_duration: int = 0
+    """From the customer's call to creation, in seconds (提单时长)."""
+    pending_duration: int = 0
+    """Until work began, in seconds (接单时长)."""
+    process_duration: int = 0
+    """From creation to the end of work, in seconds (处理时长)."""
+    suspended_duration: int = 0
+    """Suspended for, in seconds (挂起时长)."""
+    confirm_duration: int = 0
+    """From the end of work to the customer's confirmation, in seconds (确认时长)."""
+    close_duration: int = 0
+    """Until it was closed, in seconds (关单时长)."""
+    total_duration: int = 0
+    """From the customer's call to the customer's confirmation, in seconds (总时长)."""
+
+    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户联系时间)")
+    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
+    started_at: ClassVar[Moment] = Moment("started_time", "When work began (开始处理时间)")
+    suspended_at: ClassVar[Moment] = Moment("suspended_time", "When it was suspended (挂起时间)")
+    finished_at: ClassVar[Moment] = Moment("finished_time", "When work was finished (完成时间)")
+    solved_at: ClassVar[Moment] = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
+    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (关单时间)")
+    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+    updated_progress_at: ClassVar[Moment] = Moment(
+        "updated_progress_time", "When its progress was last updated (更新进展时间)"
+    )

@@ -1,0 +1,91 @@
+"""Where a platform is and who asks: the four environment variables, and what can be a base URL.
+
+Every value is hidden until it is known that it holds no password: a traceback with locals would show it.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
+from workorder_async.signing.scheme import SchemeSigner
+
+VARIABLES = {
+    "WORKORDER_BASE_URL": "the platform's URL, such as http://workorder.example.com",
+    "WORKORDER_APP_ID": "the AppId you were given",
+    "WORKORDER_APP_SECRET": "the secret given with it",
+    "WORKORDER_SIGN_SCHEME": (
+        "how requests are signed, such as md5:{app_id}{timestamp}{secret}; the algorithm is not in the public API "
+        "document, and `workorder sign detect` finds it from one request known to be accepted"
+    ),
+}
+_DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.ksyun.com")
+_warned_of: set[str] = set()
+
+
+def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
+    """Pick the four variables, each hidden, of the process where `environ` is None; what is no text is as missing."""
+    picked = ((os.environ if environ is None else environ).get(name) for name in VARIABLES)
+    return [Secret(value if isinstance(value, str | Secret) else "") for value in picked]
+
+
+def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
+    """Return the base URL and the signer that the four variables describe.
+
+    Raises `ConfigError` that names each variable that is missing.
+    """
+    missing = [name for name, value in zip(VARIABLES, found, strict=True) if not value.reveal().strip()]
+    if missing:
+        meanings = "; ".join(f"{name}: {VARIABLES[name]}" for name in missing)
+        raise ConfigError(f"missing in the environment: {', '.join(missing)}. {meanings}")
+    base_url, app_id, secret, scheme = found
+    signer = SchemeSigner(app_id.reveal().strip(), secret, scheme.reveal().strip())
+    return Secret(base_url.reveal().strip()), signer
+
+
+def checked_url(base_url: Secret) -> str:
+    """Return a base URL without a slash at its end. Raises `ConfigError` where it can be none."""
+    if complaint := _complaint_of(base_url.reveal()):
+        raise ConfigError(complaint)
+    return base_url.reveal().rstrip("/")
+
+
+def _complaint_of(base_url: object) -> str:
+    """Say why this can be no base URL; "" where it can. Raises nothing: an error would show it in its frames."""
+    if not isinstance(base_url, str):
+        what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else repr(base_url)
+        return f"base_url is {what}; it must be text, such as 'http://localhost:8011'"
+    if "@" in base_url:
+        return (
+            "base_url has an @: it must have no user, query or fragment; remove them, and write %40 for an @ in a path"
+        )
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError as error:
+        return f"base_url {base_url!r} cannot be read: {error}; such as http://localhost:8011"
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or base_url != base_url.strip():
+        return f"base_url {base_url!r} must be http:// or https:// and a host, such as http://localhost:8011"
+    if parts.query or parts.fragment:
+        return f"base_url {parts.scheme}://{parts.hostname} must have no user, query or fragment; remove them"
+    return ""
+
+
+def warn_of_plain_http(base_url: str) -> None:
+    """Warn, once for each host, where signatures would go over plain HTTP to a host that nobody has agreed to that.
+
+    This machine and the hosts of the API document have. The warning points at who made the client.
+    """
+    host = urlsplit(base_url).hostname or ""
+    local = host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
+    if base_url.startswith("https:") or local or host in _DOCUMENTED_HOSTS or host in _warned_of:
+        return
+    _warned_of.add(host)
+    warnings.warn(
+        f"plain HTTP to {host}: everybody on the way can read and repeat signed requests; use https:// where it is "
+        "spoken, or a tunnel",
+        RuntimeWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,121 @@
+"""Whether a mutation happened, where its answer was lost: found out by reading, never guessed.
+
+A close or a rejection leaves its mark on the ticket's state. A comment is looked for in the ticket's history, a new
+ticket among those of its creator. Absence proves nothing: it may appear later; the answer is then None, never False.
+What another mutation of the same client left, or may have left, is no sign of this one.
+"""
+
+from workorder_async.document import (
+    AssignStatus,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Mutation,
+    RejectTicket,
+    TicketDetail,
+    TicketStatus,
+)
+from workorder_async.errors import Settlement
+from workorder_async.mutations.prepared import told_by, trace_of, trace_of_text
+from workorder_async.mutations.recently_sent import Sending, Sendings
+from workorder_async.wire.reads import Reads
+
+# The server writes times in whole seconds, and its clock is known to about one second.
+_TOLERANCE = 3
+
+
+async def settle(mutation: Mutation, sending: Sending, reads: Reads, sendings: Sendings) -> Settlement:
+    """Find out whether this happened, which was sent as `sending`. Raises what the reads raise.
+
+    What was found once stays so. It is not looked for again, and is no sign of another mutation.
+    """
+    if sending.happened:
+        return Settlement(True, sending.ticket_id)
+    match mutation:
+        case CloseTicket():
+            return Settlement((await reads.ticket(mutation.id)).status == TicketStatus.CLOSED)
+        case RejectTicket():
+            return Settlement(_is_rejected(await reads.detail(mutation.id), mutation))
+        case CommentTicket():
+            return await _settle_comment(mutation, sending, reads, sendings)
+        case CreateTicket():
+            return await _settle_creation(mutation, sending, reads, sendings)
+
+
+def _is_rejected(detail: TicketDetail, rejection: RejectTicket) -> bool | None:
+    """Tell whether the product line's share is rejected. Where no line is named, all shares must agree."""
+    rejected = {
+        assign.status == AssignStatus.REJECTED
+        for assign in detail.assigns
+        if rejection.productGroupId in (None, assign.product_group_id)
+    }
+    return rejected.pop() if len(rejected) == 1 else None
+
+
+async def _settle_comment(comment: CommentTicket, sending: Sending, reads: Reads, sendings: Sendings) -> Settlement:
+    """Count the steps with its text, and the mutations that may have left them: there must be one step more."""
+    offset = await reads.offset()
+    detail = await reads.detail(comment.id)
+    # Asked after the read: whatever the read shows had been sent by then.
+    rivals = sendings.rivals(sending)
+    if rivals is None:
+        return Settlement(None)
+    rivals = [one for one in rivals if None in (one.line, comment.productGroupId) or one.line == comment.productGroupId]
+
+    def shown(began: float) -> int:
+        """Count the steps with its text since then; a comment that is shown in several shares is one."""
+        since = _earliest(began, offset)
+        return max(
+            (
+                sum(step.detail == comment.detail and step.created_time >= since for step in assign.history)
+                for assign in detail.assigns
+                if comment.productGroupId in (None, assign.product_group_id)
+            ),
+            default=0,
+        )
+
+    earliest = min([sending.began, *(one.began for one in rivals)])
+    # One step since it was sent, and one for each rival since the first of them.
+    if not shown(sending.began) or shown(earliest) <= len(rivals):
+        return Settlement(None)
+    sendings.note(sending)
+    return Settlement(True)
+
+
+async def _settle_creation(ticket: CreateTicket, sending: Sending, reads: Reads, sendings: Sendings) -> Settlement:
+    """Look for the one ticket of its creator with its texts that nothing else accounts for."""
+    wanted = told_by(ticket)
+    since = _earliest(sending.began, await reads.offset())
+    rows = await reads.created(ticket.creator_id, since)
+    rivals = sendings.rivals(sending)
+    found = {
+        row.id
+        for row in rows
+        if told_by(row) == wanted
+        # A server may ignore the filters.
+        and (row.created_time >= since or not row.created_time)
+        and not sendings.is_anothers(row.id, sending)
+    }
+    # Where two look alike, or a rival's ticket is not known, what is found may be somebody else's.
+    if rivals is None or len(found) != 1 or not all(one.ticket_id for one in rivals):
+        return Settlement(None)
+    (id,) = found
+    note_creation(ticket, id, sending, sendings)
+    return Settlement(True, id)
+
+
+def note_creation(ticket: CreateTicket, id: int, sending: Sending, sendings: Sendings) -> None:
+    """Note which ticket was created, and that its history may begin with its text, which is no comment."""
+    sendings.note(sending, id)
+    sendings.note(Sending(trace_of_text(id, ticket.detail)))
+
+
+def sending_of(mutation: Mutation, *, trace: str | None = None, intent: float | None = None) -> Sending:
+    """Return what `Sendings` knows a mutation by, before it is sent."""
+    line = mutation.productGroupId if isinstance(mutation, CommentTicket | RejectTicket) else None
+    return Sending(trace_of(mutation) if trace is None else trace, line, intent)
+
+
+def _earliest(began: float, offset: float) -> int:
+    """Return the first second, by the server's clock, of what was sent then by ours."""
+    return max(0, int(began + offset) - _TOLERANCE)

@@ -1,0 +1,446 @@
+"""The schemes that people build, as jobs of the search: each a few parts, every order of them, and what joins them.
+
+A job is text of the scheme language alone. `lines` writes its templates, `messages` what they stand for in one request,
+both in the same order: a message that hits tells by its number which template it was.
+
+    single   app_id, timestamp, secret, method, path, query and one of the kinds of body, joined by one separator or by
+             two in turn; the secret once, or before and after; keyed, the same without the secret
+    named    key=value of the headers under the names that people give them, the secret as a value or glued on
+    whole    key=value of the request as well, sorted or in order, in each case of letters
+    nested   the digest of a digest, of the secret's digest, or of the digest of some of the parts
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, combinations, permutations, product
+from math import factorial
+from typing import Any, TypeAlias
+
+from attrs import evolve, frozen
+
+APP_ID, TIMESTAMP, SECRET = "{app_id}", "{timestamp}", "{secret}"
+METHOD, PATH, QUERY = "{method}", "{path}", "{query}"
+_WHOLE = (APP_ID, TIMESTAMP, METHOD, PATH, QUERY)
+#: The kinds of body, the simplest first: of two that are alike in a request, the first is searched for.
+BODIES = (
+    "{body}",
+    "{body_md5}",
+    "{body_sha256}",
+    "{body_sorted}",
+    "{body_sorted_spaced_ascii}",
+    "{MD5({body})}",
+    "{SHA256({body})}",
+    "{body_pairs}",
+    "{md5({body_sorted})}",
+    "{sha256({body_sorted})}",
+    "{sha1({body})}",
+    "{sha512({body})}",
+    "{sm3({body})}",
+    "{md5_base64({body})}",
+    "{sha256_base64({body})}",
+    "{body_sorted_ascii}",
+    "{body_sorted_spaced}",
+    "{md5({body_sorted_spaced_ascii})}",
+    "{sha256({body_sorted_spaced_ascii})}",
+    "{md5({body_pairs})}",
+    "{sha256({body_pairs})}",
+)
+_PLAIN_BODIES = 3
+_SM3_BODIES = ("{body}", "{body_md5}", "{body_sorted}", "{sm3({body})}")
+_COMMON_BODIES = 10
+
+_SEPARATORS = ("", "&", ":", "|", "\\n", "-", "_", ",", ".", "+", "/", "#", "@", " ", ";", "~", "\\t")
+_UNUSUAL = (
+    "=",
+    "*",
+    "$",
+    "%",
+    "!",
+    "^",
+    "?",
+    "||",
+    "::",
+    "&&",
+    "--",
+    "__",
+    "##",
+    "@@",
+    "\\n\\n",
+    ", ",
+    ";;",
+    "~~",
+    "//",
+)
+# The names of a key, in each case of letters; the document's own stands first.
+_APP_IDS = ("AppId", "appId", "app_id", "appid", "AppID", "appID", "APPID", "APP_ID", "app-id", "App-Id", "appKey")
+_TIMES = ("Timestamp", "timestamp", "timeStamp", "TimeStamp", "time_stamp", "TIMESTAMP", "ts", "time", "t")
+_SECRETS = (
+    *("key", "secret", "app_secret", "appSecret", "AppSecret", "Secret", "Key", "appsecret", "secretKey", "SecretKey"),
+    *("secret_key", "secretkey", "app_key", "appKey", "AppKey", "appkey", "APP_SECRET", "SECRET", "KEY", "sk", "token"),
+    *("app-secret", "access_key", "accessKey", "Appsecret", "APPSECRET", "SECRET_KEY", "signKey", "sign_key", "salt"),
+)
+_COMMON_SECRETS = 8
+_JOINS = (
+    *(("&", "="), ("", ""), ("", "="), (",", "="), ("|", "="), (";", "="), ("\\n", ":"), ("\\n", "="), (":", "=")),
+    *((",", ":"), ("&", ":"), ("|", ":"), (";", ":"), (" ", "="), ("_", "="), ("-", "="), ("&", "")),
+)
+_USUAL_JOINS = 6
+# The document's case, camel, snake, lower; then capitals: each with its names of a request's parts.
+_STYLES: "tuple[_Style, ...]" = (
+    ("AppId", "Timestamp", ("Method", "HttpMethod"), ("Path", "Uri", "Url"), "Query", ("Body", "Data")),
+    ("appId", "timestamp", ("method", "httpMethod"), ("path", "uri", "url"), "query", ("body", "data")),
+    ("app_id", "timestamp", ("method", "http_method"), ("path", "uri", "url"), "query", ("body", "data")),
+    ("appid", "timestamp", ("method",), ("path", "uri", "url"), "query", ("body", "data")),
+    ("appId", "timeStamp", ("method",), ("path", "uri", "url"), "query", ("body",)),
+    ("app_id", "time_stamp", ("method",), ("path", "uri", "url"), "query", ("body",)),
+    ("APPID", "TIMESTAMP", ("METHOD",), ("PATH",), "QUERY", ("BODY",)),
+)
+_Style: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], str, tuple[str, ...]]
+# Beside those of a style, its name of a digest of the body.
+_BODY_NAMES = {
+    "{body_md5}": ("BodyMd5", "bodyMd5", "body_md5", "bodymd5", "contentMd5", "content_md5", "BODY_MD5"),
+    "{body_sha256}": ("BodySha256", "bodySha256", "body_sha256", "bodysha256", "bodyHash", "body_hash", "BODY_SHA256"),
+}
+
+Turns: TypeAlias = Sequence[tuple[str, str]]
+"""What joins parts: two separators in turn, which may be the same."""
+
+
+@frozen(slots=True)
+class Job:
+    """So many candidates that differ in the order of their parts, in what joins them and in what is glued to the ends.
+
+    `key` is the template of an HMAC's key, and "" without one; `around` stands before and after the parts, joined like
+    them; `nest` is the call around everything.
+    """
+
+    parts: tuple[str, ...]
+    turns: Turns = (("", ""),)
+    key: str = ""
+    any_order: bool = True
+    around: str = ""
+    ends: Turns = (("", ""),)
+    nest: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many candidates there are."""
+        return len(self.ends) * len(self.turns) * (factorial(len(self.parts)) if self.any_order else 1)
+
+    def lines(self) -> Iterator[str]:
+        """Yield each template."""
+        for line in self._joined(str):
+            yield f"{{{self.nest}({line})}}" if self.nest else line
+
+    def messages(self, render: Callable[[str], bytes]) -> Iterator[bytes]:
+        """Yield what each template stands for, without the call around it."""
+        return self._joined(render)
+
+    # Any is str or bytes: what `render` makes of each text.
+    def _joined(self, render: Callable[[str], Any]) -> Iterator[Any]:
+        parts = [render(part) for part in self.parts]
+        around = [render(self.around)] if self.around else []
+        orders = [[*around, *each, *around] for each in (permutations(parts) if self.any_order else (parts,))]
+        for turn in self.turns:
+            one, other = map(render, turn)
+            gaps = [one, other] * len(orders[0])
+            for end in self.ends:
+                head, tail = map(render, end)
+                if one != other:
+                    for order in orders:
+                        mixed = [*chain.from_iterable(zip(order, gaps, strict=False))]
+                        yield head + one[:0].join(mixed[:-1]) + tail
+                elif head or tail:
+                    yield from (head + one.join(order) + tail for order in orders)
+                else:
+                    yield from map(one.join, orders)
+
+
+@frozen
+class Seen:
+    """What a request shows: which kinds of body differ in it, which parts are empty, and whether it is known at all."""
+
+    bodies: tuple[str, ...] = ()
+    empty: frozenset[str] = frozenset()
+    whole: bool = True
+    #: Whether the digest is seldom met, and fewer candidates are worth their time.
+    rare: bool = False
+
+
+def _same(separators: Iterable[str]) -> Turns:
+    return tuple((separator, separator) for separator in separators)
+
+
+_COMMON = _same(_SEPARATORS)
+_ALL = _same((*_SEPARATORS, *_UNUSUAL))
+_GLUED = _same(("",))
+_FEW = _same(("", "&", ":", "|", "\\n", "-", "_", ","))
+#: Two separators in turn, by how many parts there are beside the secret.
+_TURNS = {
+    2: tuple(permutations((*_SEPARATORS, "=", "?"), 2)),
+    3: tuple(permutations(("", "&", ":", "|", "\\n", "-", "_", ",", "=", ";", "/"), 2)),
+    4: tuple(permutations(("&", ":", "|", "\\n", "-", "="), 2)),
+}
+
+
+def _turns(parts: Sequence[str], seen: Seen, turns: Turns) -> Turns:
+    """Return what may join parts: where one is empty, only what shows that it is there."""
+    return tuple(turn for turn in turns if all(turn)) if seen.empty.intersection(parts) else turns
+
+
+def _sets(seen: Seen, most: int, bodies: Sequence[str], among: Sequence[str] = _WHOLE) -> Iterator[tuple[str, ...]]:
+    """Yield what can be signed beside the secret, the fewest parts first; a body stands last."""
+    others = among if seen.whole else (APP_ID, TIMESTAMP)
+    for size in range(most + 1):
+        for chosen in combinations(others, size):
+            yield chosen
+            if size < most:
+                for body in bodies:
+                    yield *chosen, body
+
+
+def _with_secret(parts: tuple[str, ...], seen: Seen, turns: Turns) -> Iterator[Job]:
+    """Yield every order of the parts with the secret: among them, before and after them, or as the key."""
+    turns = _turns(parts, seen, turns)
+    if turns:
+        yield Job((*parts, SECRET), turns if parts else _GLUED)
+        if parts:
+            yield Job(parts, turns, around=SECRET)
+            yield Job(parts, turns if parts[1:] else _GLUED, key=SECRET)
+
+
+def _single(seen: Seen) -> Iterator[Job]:
+    """Yield every order of the parts, joined by one separator or by two in turn; of rarer kinds, fewer."""
+    plain = [body for body in seen.bodies if body in BODIES[:_PLAIN_BODIES]]
+    rare = [body for body in seen.bodies if body not in plain]
+    for parts in _sets(seen, 6, plain):
+        if len(parts) == 6:
+            yield Job((*parts, SECRET), _turns(parts, seen, _FEW))
+            yield from _ends(parts, _turns(parts, seen, _FEW if seen.rare else _COMMON))
+            continue
+        yield from _with_secret(parts, seen, _ALL if len(parts) <= 3 else _FEW if seen.rare else _COMMON)
+        if 0 < len(parts) <= 3:
+            turns = _turns(parts, seen, _COMMON)
+            yield Job((*parts, SECRET), turns, key=SECRET)
+            if len(parts) > 1:
+                yield Job(parts, [turn for turn in turns if any(turn)], ends=_glued(SECRET))
+        if 1 < len(parts) <= (3 if seen.rare else 4):
+            yield from _with_secret(parts, seen, _TURNS[len(parts)])
+    for parts in _sets(seen, 6, rare):
+        if not parts or parts[-1] not in rare:
+            continue
+        if len(parts) <= 3:
+            yield from _with_secret(parts, seen, _COMMON)
+        elif len(parts) == 4 or parts[-1] in BODIES[:_COMMON_BODIES]:
+            yield from _ends(parts, _turns(parts, seen, _FEW))
+    if seen.whole and QUERY not in seen.empty:
+        url = f"{PATH}?{QUERY}"
+        for parts in _sets(seen, 5, plain, (APP_ID, TIMESTAMP, METHOD, url)):
+            if url in parts:
+                yield from _with_secret(parts, seen, _COMMON if len(parts) < 4 else _FEW)
+
+
+def _glued(secret: str) -> Turns:
+    return ("", secret), (secret, ""), (secret, secret)
+
+
+def _ends(
+    parts: tuple[str, ...], turns: Turns, secret: str = SECRET, *, any_order: bool = True, names: Sequence[str] = ()
+) -> Iterator[Job]:
+    """Yield the ways to bring the secret to the ends of the rest: glued or joined, before, after, or both; and keyed.
+
+    `names` are what else may stand between the rest and the secret.
+    """
+    more = tuple(("", f"{name}{secret}") for name in names)
+    joined = [(("", one + secret), (secret + one, ""), (secret + one, one + secret)) for one, _ in turns if one]
+    if len(turns) == 1:
+        yield Job(parts, turns, any_order=any_order, ends=(*_glued(secret), *chain(*joined), *more))
+    else:
+        yield Job(parts, turns[:3], any_order=any_order, ends=(*_glued(secret), *more))
+        for turn, ends in zip((turn for turn in turns if turn[0]), joined, strict=True):
+            yield Job(parts, (turn,), any_order=any_order, ends=ends)
+    if secret == SECRET:
+        # An HMAC that has the secret in its text as well, as WeChat's.
+        within = (("", ""), *more[:2])
+        yield Job(parts, turns, key=SECRET, any_order=any_order, ends=within)
+
+
+def _headers(equals: str, names: Iterable[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
+    """Yield the pairs of the two headers under each of the names, then each header alone."""
+    alone = {}
+    for app_id, time in names:
+        pairs = (f"{app_id}{equals}{APP_ID}", f"{time}{equals}{TIMESTAMP}")
+        yield pairs
+        alone.update(dict.fromkeys(pairs))
+    for pair in alone:
+        yield (pair,)
+
+
+def _named(_: Seen) -> Iterator[Job]:
+    """Yield key=value of the headers, under each name that people give them."""
+    for number, (between, equals) in enumerate(_JOINS):
+        turns = _same([between])
+        names = product(_APP_IDS, _TIMES) if number < _USUAL_JOINS else [style[:2] for style in _STYLES]
+        others = [other for other in _SEPARATORS if other not in ("", between)] if number == 0 else []
+        for pairs in _headers(equals, names):
+            yield from _ends(pairs, turns, names=others)
+            for secret in _SECRETS:
+                yield Job((*pairs, f"{secret}{equals}{SECRET}"), turns)
+                if number == 0:
+                    yield Job((*pairs, f"{secret}{equals}{SECRET}"), turns, key=SECRET)
+
+
+def _orders(headers: Sequence[str], pairs: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield pairs as they are, those of the request first, and sorted by their names; each order once."""
+    yield from dict.fromkeys(((*headers, *pairs), (*pairs, *headers), tuple(sorted((*headers, *pairs)))))
+
+
+def _request_pairs(seen: Seen, style: _Style, equals: str) -> Iterator[tuple[str, ...]]:
+    """Yield the pairs of a request's parts in one case of letters: each choice of parts, and each of their names."""
+    methods, paths, query, bodies = style[2:]
+    choices = [
+        [f"{name}{equals}{METHOD}" for name in methods],
+        [f"{name}{equals}{PATH}" for name in paths],
+        [] if QUERY in seen.empty else [QUERY, f"{query}{equals}{QUERY}"],
+        [
+            f"{name}{equals}{body}"
+            for body in seen.bodies[:_PLAIN_BODIES]
+            if body not in seen.empty
+            for name in (*bodies, *([_BODY_NAMES[body][_STYLES.index(style)]] if body in _BODY_NAMES else []))
+        ],
+    ]
+    for chosen in product(*(["", *choice] for choice in choices)):
+        if pairs := tuple(pair for pair in chosen if pair):
+            yield pairs
+
+
+def _whole(seen: Seen) -> Iterator[Job]:
+    """Yield key=value of the request beside that of the headers; and the pairs of query and body among them."""
+    if not seen.whole:
+        return
+    for between, equals in _JOINS[:2]:
+        turns = _same([between])
+        styles = _STYLES if between else _STYLES[:4]
+        names = [f"{between}{secret}{equals}" for secret in _SECRETS[:_COMMON_SECRETS]]
+        for number, style in enumerate(styles):
+            both = (f"{style[0]}{equals}{APP_ID}", f"{style[1]}{equals}{TIMESTAMP}")
+            for headers, pairs in product(
+                (both, both[1:])[: 2 if number < 4 else 1], _request_pairs(seen, style, equals)
+            ):
+                for order in _orders(headers, pairs):
+                    yield from _ends(order, turns, any_order=False, names=names)
+                for secret in _SECRETS[:5]:
+                    among = sorted((*headers, *pairs, f"{secret}{equals}{SECRET}"))
+                    yield Job(tuple(among), turns, any_order=False)
+                if len(pairs) == 1:
+                    yield from _ends((*headers, *pairs), turns)
+    yield from _merged(seen)
+
+
+def _merged(seen: Seen) -> Iterator[Job]:
+    """Yield the pairs of the query and of the body, alone and among those of the headers."""
+    there = [pairs for pairs in (QUERY, "{body_pairs}") if pairs not in seen.empty]
+    sources = [there[:1], there[1:], there]
+    turns = _same(["&"])
+    names = [f"&{secret}=" for secret in _SECRETS]
+    for alone in (QUERY, *seen.bodies):
+        if alone not in seen.empty:
+            yield from _ends((alone,), turns, names=names)
+    for pairs in sources:
+        if not pairs:
+            continue
+        for headers in _headers("=", product(_APP_IDS, _TIMES)):
+            named = "&".join((*headers, *pairs))
+            for parts in ((f"{{sorted({named})}}",), (*headers, *pairs)):
+                yield from _ends(parts, turns, names=names)
+            yield from _ends((f"{{glued({named})}}",), _GLUED)
+        for style, secret in product(_STYLES, _SECRETS):
+            among = (f"{style[0]}={APP_ID}", f"{style[1]}={TIMESTAMP}", f"{secret}={SECRET}")
+            yield Job((f"{{sorted({'&'.join((*among, *pairs))})}}",))
+            yield Job((f"{{sorted({'&'.join((*among[1:], *pairs))})}}",))
+
+
+def _inner(digest: str) -> tuple[str, ...]:
+    """Return the calls that are tried inside a digest."""
+    names = ("sm3",) if digest == "sm3" else tuple(dict.fromkeys(("md5", digest, "sha1", "sha256")))
+    return (*names, *(name.upper() for name in names))
+
+
+def _nested(seen: Seen, digest: str) -> Iterator[Job]:
+    """Yield the digest of a digest; a digest in the secret's place; a digest of some of the parts among the rest."""
+    bodies = [body for body in seen.bodies if body in BODIES[:_PLAIN_BODIES]]
+    calls = _inner(digest)
+    styles = [style[:2] for style in _STYLES]
+    for parts in _sets(seen, 3, bodies):
+        for call in calls:
+            for job in _with_secret(parts, seen, _COMMON):
+                yield evolve(job, nest=call)
+            turns = _turns(parts, seen, _COMMON)
+            digested = f"{{{call}({SECRET})}}"
+            yield Job((*parts, digested), turns)
+            if parts:
+                yield Job(parts, turns, around=digested)
+    for call in calls:
+        digested = f"{{{call}({SECRET})}}"
+        for pairs in _headers("=", styles):
+            for job in _ends(pairs, _same("&")):
+                yield evolve(job, nest=call)
+            yield from _ends(pairs, _same("&"), digested)
+            for secret in _SECRETS:
+                yield Job((*pairs, f"{secret}={SECRET}"), _same("&"), nest=call)
+                yield Job((*pairs, f"{secret}={digested}"), _same("&"))
+        for parts in ((APP_ID, TIMESTAMP, SECRET), (TIMESTAMP, SECRET), (APP_ID, SECRET)):
+            for each in product(*((part, f"{{{call}({part})}}") for part in parts)):
+                yield Job(each, _COMMON)
+    partly = [call for call in calls if call not in ("sha1", "SHA1", "SHA256") or call.lower() == digest]
+    yield from _partly(seen, partly, bodies)
+
+
+def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator[Job]:
+    """Yield the digest of some parts among others."""
+    headers = (APP_ID, TIMESTAMP, SECRET, *bodies[:1])
+    inside = [order for size in (1, 2, 3) for order in permutations(headers, size) if order != (SECRET,)]
+    if seen.whole:
+        wholes = [tuple(part for part in parts if part not in seen.empty) for parts in _sets(seen, 6, bodies)]
+        inside += [parts for parts in wholes if len(parts) > 1 and not {METHOD, PATH, QUERY}.isdisjoint(parts)]
+    inside = list(dict.fromkeys(order for order in inside if seen.empty.isdisjoint(order)))
+    for order, call, turn in product(inside, calls, _FEW[:5]):
+        digested = f"{{{call}({turn[0].join(order)})}}"
+        rest = [part for part in (APP_ID, TIMESTAMP) if part not in order]
+        if len(order) <= 3 and seen.empty.isdisjoint(bodies[:1]):
+            rest += [body for body in bodies[:1] if body not in order]
+        turns = (turn,) if turn == _FEW[0] else (_FEW[0], turn)
+        for size in range(len(rest) + 1):
+            for parts in combinations(rest, size):
+                yield Job((digested, *parts, SECRET), turns)
+                if SECRET in order and parts:
+                    yield Job((digested, *parts), turns)
+                elif SECRET not in order:
+                    yield Job((digested, *parts), turns, key=SECRET)
+
+
+def _keys(seen: Seen, digest: str) -> Iterator[Job]:
+    """Yield an HMAC under another key: the hex of the secret's digest, or the secret with what stands beside it."""
+    bodies = [body for body in seen.bodies if body in BODIES[:_PLAIN_BODIES]]
+    digests = [f"{{{call}({SECRET})}}" for call in (*_inner(digest), "sha512", "md5_base64")]
+    beside = [f"{APP_ID}{SECRET}", f"{SECRET}{APP_ID}", f"{SECRET}{TIMESTAMP}", f"{TIMESTAMP}{SECRET}", f"{SECRET}&"]
+    for parts in _sets(seen, 6, bodies):
+        turns = _turns(parts, seen, _COMMON if len(parts) <= 3 else _FEW)
+        if parts and turns and not (seen.rare and len(parts) > 4):
+            for key in (*digests, *beside) if len(parts) <= 4 else digests[:3]:
+                yield Job(parts, turns if parts[1:] else _GLUED, key=key)
+            for key in (APP_ID, TIMESTAMP) if len(parts) <= 2 else ():
+                yield Job((*parts, SECRET), turns, key=key)
+    for key in (*digests, *beside):
+        for pairs in _headers("=", product(_APP_IDS, _TIMES)):
+            yield Job(pairs, _same("&"), key=key)
+
+
+def jobs(seen: Seen, digest: str) -> Iterator[Job]:
+    """Yield every job of the search for one digest, the simplest first; SM3 is seldom met and gets the fewest."""
+    if digest == "sm3":
+        seen = evolve(seen, bodies=tuple(body for body in seen.bodies if body in _SM3_BODIES), rare=True)
+    yield from _single(seen)
+    yield from _named(seen)
+    yield from _keys(seen, digest)
+    yield from _whole(seen)
+    yield from _nested(seen, digest)

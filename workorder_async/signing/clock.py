@@ -1,0 +1,81 @@
+"""Two clocks: ours, which signs until a signature is refused, and the server's, told from the `Date` of its answers.
+
+A `Date` of whole seconds d, in an answer to a request sent at s and received at r (by our clock), says that the
+server's clock is ahead of ours by something between d - r and d + 1 - s. Each answer narrows that interval; an answer
+that contradicts it (one of the clocks was set, or somebody between us lies) starts it anew.
+
+A `Date` is a claim: a proxy or one of several backends may write a wrong one. So it is not used to sign, but for one
+trial after a refused signature, and kept only if the trial was accepted.
+"""
+
+from collections.abc import Callable
+
+from workorder_async.document.headers import http_date
+
+# Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
+# signatures refused.
+_BELIEVED_BEHIND = 300.0
+
+
+class ServerClock:
+    """Keeps both: `offset` is how many seconds the server's clock seems ahead of ours (0 while nothing is known).
+
+    Our own clock is believed as long as it agrees with the headers, so a right clock is never made worse by their
+    whole seconds. `signing_offset` is what is added to our clock to sign.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._low = float("-inf")
+        self._high = float("inf")
+        self.offset: float = 0.0
+        self.signing_offset: float = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether any answer has told the server's time."""
+        return self._high != float("inf")
+
+    def local(self) -> float:
+        """Return our own time, in seconds since the epoch."""
+        return self._now()
+
+    def latest(self) -> float:
+        """Return the later of our time and what seems to be the server's: nothing that exists was created after it."""
+        return self._now() + max(0.0, self.offset, self.signing_offset)
+
+    def spread(self) -> float:
+        """Return by how many seconds `latest` is later than the earliest clock that may be the server's.
+
+        That is the one that signatures are accepted by, or the one that the answers' `Date` tells.
+        """
+        return max(0.0, self.offset, self.signing_offset) - min(self.offset, self.signing_offset)
+
+    @property
+    def safe_offset(self) -> float:
+        """`offset`, but no further behind than a server can be that accepts our signatures.
+
+        For telling what was created since a moment of ours: with a wrong `Date` from long ago, something older would
+        pass for it.
+        """
+        return max(self.offset, min(self.signing_offset, 0.0) - _BELIEVED_BEHIND)
+
+    def observe(self, date: str | None, sent: float, received: float) -> float | None:
+        """Take in the `Date` header of an answer; `sent` and `received` are by our own clock.
+
+        Returns by how much that answer alone says that the server's clock is ahead; None where it says nothing.
+        """
+        seconds = http_date(date)
+        if seconds is None:
+            return None
+        low, high = seconds - received, seconds + 1 - sent
+        alone = _agreeing(low, high)
+        if low <= self._high and high >= self._low:
+            low, high = max(low, self._low), min(high, self._high)
+        self._low, self._high = low, high
+        self.offset = _agreeing(low, high)
+        return alone
+
+
+def _agreeing(low: float, high: float) -> float:
+    return 0.0 if low <= 0 <= high else (low + high) / 2

@@ -1,0 +1,231 @@
+r"""Signing: what a signer is, and the one-line scheme language.
+
+The platform's signing algorithm is in another document ("api接口鉴权"), which is not public: nothing here pretends to
+know it. A signer is anything with `sign(request) -> headers`; `SchemeSigner` is one whose algorithm is a line of text:
+
+    DIGEST[,OPTION...]:TEMPLATE
+
+    md5:{app_id}{timestamp}{secret}          hmac-sha256:{app_id}{timestamp}          sha1,HEX,ms:{secret}{timestamp}
+    hmac-sha256,base64,key={md5({secret})}:{method}\n{path}\n{timestamp}
+
+DIGEST       md5 sha1 sha224 sha256 sha384 sha512 sm3 (where OpenSSL has it), or hmac- and one of these
+OPTION       hex (default) HEX base64 base64url base64-hex: how the digest is written; the last is base64 of the hex
+             unpadded: base64 without = at its end          s (default) ms: the unit of Timestamp
+             prefix=TEXT: stands before the signature, such as prefix=sha256= or prefix=HMAC%20; %20 %2C %3A %25 are a
+             blank, a comma, a colon and %
+             key=TEMPLATE: what an hmac- is keyed with; {secret} by default, such as key={md5({secret})}
+TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} {query} {body} {body_md5} {body_sha256};
+             {query} is k=v pairs, unescaped, sorted and joined by &; the digests of the body are lower-case hex;
+             {body_sorted} is a body of JSON with its keys sorted, no blanks, as UTF-8; with _spaced behind it a blank
+             after each comma and colon, with _ascii other characters as \uXXXX (json.dumps of Python, with sort_keys,
+             writes {body_sorted_spaced_ascii}); {body_pairs} is k=v of its fields, sorted and joined by &;
+             {md5(TEMPLATE)} {MD5(TEMPLATE)} {md5_base64(TEMPLATE)}, and so for each digest, is the digest of what is
+             inside; {sorted(a={app_id}&{query}&{body_pairs})} sorts what stands between & by its keys, and {glued(...)}
+             does so and leaves out each & and =;
+             {{ and }} are literal braces, \n is a line feed, \t a tab and \\ a backslash
+
+`detecting.py` finds the scheme of a host from one request that it accepted.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn, Protocol
+from urllib.parse import unquote
+
+from attrs import field, frozen
+
+from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
+from workorder_async.signing.templates import DIGESTS, PLACEHOLDERS, Signed, SigningInput, Template, require_digest
+
+__all__ = ["DIGESTS", "ENCODINGS", "PLACEHOLDERS", "UNITS", "Scheme", "SchemeSigner", "Signer", "SigningInput"]
+
+ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
+    "hex": bytes.hex,
+    "HEX": lambda digest: digest.hex().upper(),
+    "base64": lambda digest: base64.b64encode(digest).decode(),
+    "base64url": lambda digest: base64.urlsafe_b64encode(digest).decode(),
+    "base64-hex": lambda digest: base64.b64encode(digest.hex().encode()).decode(),
+}
+UNITS = ("s", "ms")
+_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(ENCODINGS, "encoding"),
+    **dict.fromkeys(UNITS, "unit"),
+    "unpadded": "padding",
+}
+_SECRET = Template.parse("{secret}")
+_REQUEST = frozenset(PLACEHOLDERS) - {"app_id", "timestamp", "secret"}
+
+
+class Signer(Protocol):
+    """Anything that can sign: write one where a line of scheme is not enough.
+
+    `sign` is called once for every attempt and returns the headers to add; the platform wants `AppId`, `Timestamp`
+    and `Sign`. For an upload it is called in a thread, since the body is read from the disk. A signer with an attribute
+    `signs_body` that is False is always called in the event loop.
+    """
+
+    def sign(self, request: SigningInput) -> Mapping[str, str]:
+        """Return the headers that sign this request."""
+        ...
+
+
+@frozen
+class Scheme:
+    """One parsed line of the scheme language; `str(scheme)` is the line."""
+
+    text: str
+    digest: str
+    keyed: bool
+    encoding: str
+    unit: str
+    template: Template = field(repr=False)
+    key: Template = field(default=_SECRET, repr=False)
+    padded: bool = True
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Scheme":
+        """Read one line; a `ConfigError` names the part that cannot be read and what may stand there."""
+        head, colon, rest = text.partition(":")
+        if not colon:
+            raise ConfigError(
+                f"the signing scheme {text!r} has no ':'; write DIGEST[,OPTION...]:TEMPLATE, "
+                "for example md5:{app_id}{timestamp}{secret}"
+            )
+        name, *words = head.strip().split(",")
+        keyed = name.startswith("hmac-")
+        digest = name.removeprefix("hmac-")
+        if digest not in DIGESTS:
+            raise ConfigError(
+                f"unknown digest {name!r} in the signing scheme; use one of {', '.join(DIGESTS)}, or hmac- before one"
+            )
+        require_digest(digest)
+        options = _options(words)
+        if "key" in options and not keyed:
+            raise ConfigError(f"the signing scheme {text!r} has a key, which {digest} takes none of; use hmac-{digest}")
+        template = Template.parse(rest)
+        key = Template.parse(options["key"]) if "key" in options else _SECRET
+        if "secret" not in (template.names | key.names if keyed else template.names):
+            raise ConfigError(
+                f"the signing scheme {text!r} never uses the secret, so anyone could sign; "
+                f"put {{secret}} into its template or use hmac-{digest}"
+            )
+        encoding, unit = options.get("encoding", "hex"), options.get("unit", "s")
+        return cls(text, digest, keyed, encoding, unit, template, key, "padding" not in options, options["prefix"])
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The placeholders that the signature depends on."""
+        return self.template.names | (self.key.names if self.keyed else frozenset())
+
+    @property
+    def signs_body(self) -> bool:
+        """Whether the scheme takes in the body or a digest of it."""
+        return any(name.startswith("body") for name in self.names)
+
+    @property
+    def signs_request(self) -> bool:
+        """Whether the scheme takes in more of a request than the AppId and the timestamp."""
+        return bool(self.names & _REQUEST)
+
+    def timestamp(self, milliseconds: int) -> str:
+        """Return the `Timestamp` header for this time, in the scheme's unit."""
+        return str(milliseconds if self.unit == "ms" else milliseconds // 1000)
+
+    def signature(self, request: SigningInput, *, app_id: str, secret: str | Secret, timestamp: str) -> str:
+        """Return the `Sign` header; `timestamp` is the header's text, `request.timestamp_ms` is not read."""
+        secret = Secret(secret)
+        signed = Signed(request, app_id, timestamp, secret)
+        if self.keyed and isinstance(request.body, tuple):
+            # What lies in memory as a whole is signed in one go, in half the time.
+            return self.written(
+                hmac.digest(b"".join(self.key.render(signed)), b"".join(self.template.render(signed)), self.digest)
+            )
+        hasher = (
+            hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
+            if self.keyed
+            else hashlib.new(self.digest)
+        )
+        for piece in self.template.render(signed):
+            hasher.update(piece)
+        return self.written(hasher.digest())
+
+    def written(self, digest: bytes) -> str:
+        """Return a digest as the `Sign` header writes it."""
+        text = ENCODINGS[self.encoding](digest)
+        return self.prefix + (text if self.padded else text.rstrip("="))
+
+
+def _options(words: Iterable[str]) -> dict[str, str]:
+    """Return what each option says by its kind. Raises `ConfigError` for one that is unknown or contradicts another."""
+    chosen: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        kind = name if equals and name in ("prefix", "key") else _WORDS.get(word)
+        if kind is None:
+            raise ConfigError(
+                f"unknown option {word!r} in the signing scheme; use {', '.join(_WORDS)}, prefix=TEXT or key=TEMPLATE"
+            )
+        if kind in chosen:
+            raise ConfigError(f"the signing scheme says both {chosen[kind]!r} and {word!r}; choose one")
+        chosen[kind] = value if equals else word
+    if "padding" in chosen and not chosen.get("encoding", "hex").startswith("base64"):
+        raise ConfigError("the signing scheme is unpadded, which only base64 can be; add base64 or base64url")
+    chosen["prefix"] = unquote(chosen.get("prefix", ""))
+    if not chosen["prefix"].isascii() or not (chosen["prefix"] or "-").isprintable() or chosen["prefix"][:1] == " ":
+        raise ConfigError(f"the signing scheme's prefix {chosen['prefix']!r} cannot begin an HTTP header")
+    return chosen
+
+
+class SchemeSigner:
+    """Signs by a scheme: adds `AppId`, `Timestamp` and `Sign` (API document: 请求Header of every endpoint).
+
+    `scheme` is a line of the scheme language, or a parsed `Scheme`. The secret is in no repr, log, error or traceback
+    with locals. A signer refuses to be pickled: make a new one where it is needed, for example with
+    `WorkorderClient.from_env()`.
+    """
+
+    def __init__(self, app_id: str, app_secret: str | Secret, scheme: str | Scheme) -> None:
+        app_secret = Secret(app_secret)
+        if not app_id or not app_id.isascii() or not app_id.isprintable() or app_id.strip() != app_id:
+            raise ConfigError(
+                f"app_id {app_id!r} cannot be an HTTP header; use the AppId you were given, without blanks around it"
+            )
+        if complaint := app_secret.complaint():
+            raise ConfigError(f"app_secret {complaint}")
+        self.app_id = app_id
+        self.scheme: Scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
+        self._signs_request = self.scheme.signs_request
+        self._secret = app_secret
+        self._kept: tuple[str, Mapping[str, str]] = ("", {})
+
+    @property
+    def signs_body(self) -> bool:
+        """Whether the scheme takes in the body or a digest of it."""
+        return self.scheme.signs_body
+
+    def sign(self, request: SigningInput) -> Mapping[str, str]:
+        """Return the three headers for this request."""
+        timestamp = self.scheme.timestamp(request.timestamp_ms)
+        if timestamp == self._kept[0]:
+            return dict(self._kept[1])
+        sign = self.scheme.signature(request, app_id=self.app_id, secret=self._secret, timestamp=timestamp)
+        headers = {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
+        if not self._signs_request:
+            # Whatever is sent in this second, or millisecond, has the same signature.
+            self._kept = timestamp, headers
+        return headers
+
+    def __repr__(self) -> str:
+        # A traceback with locals also shows a signer that is half made.
+        made = "scheme" in vars(self)
+        return f"SchemeSigner(app_id={self.app_id!r}, scheme={self.scheme.text!r})" if made else "SchemeSigner()"
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError("a signer holds the secret and is not pickled; make it anew on the other side")

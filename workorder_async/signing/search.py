@@ -1,0 +1,252 @@
+"""Which signing scheme a host uses: found by a search, from one request that the host accepted.
+
+`candidates.py` says what is tried, and `readings.py` what the text of a signature can be.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
+from functools import cache
+from itertools import islice
+from typing import TypeAlias
+
+from attrs import evolve, frozen
+
+from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret, without_frames
+from workorder_async.signing.candidates import APP_ID, BODIES, METHOD, PATH, QUERY, SECRET, TIMESTAMP, Job, Seen, jobs
+from workorder_async.signing.scheme import Scheme, SchemeSigner, SigningInput
+from workorder_async.signing.signatures import readings
+from workorder_async.signing.templates import DIGESTS, Signed, Template
+
+_Hash: TypeAlias = Callable[[bytes], bytes]
+
+Hit: TypeAlias = tuple[str, bytes]
+"""A line without options for how it is written, and the digest that it gives."""
+
+_STEP = 20_000
+# The block of each HMAC, in bytes.
+_BLOCKS = {"sha384": 128, "sha512": 128}
+_BODY = '{"title":"磁盘","id":7,"tags":["b"],"a":{"z":1,"y":"2"}}'.encode()
+
+
+@frozen
+class Detected:
+    """What a search has found.
+
+    `schemes` reproduce the request, the simplest first; two that sign every request alike are there once. `deciding`
+    says which further requests would tell between them, and what this one does not show. `tried` counts signatures.
+    """
+
+    schemes: tuple[Scheme, ...]
+    deciding: tuple[str, ...]
+    tried: int
+
+
+def detect(
+    *, app_id: str, timestamp: str, sign: str, secret: str | Secret, request: SigningInput | None = None
+) -> Detected:
+    """Search for the schemes that reproduce a request known to be accepted.
+
+    `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it: method, path,
+    query, body. Without it, only schemes over the three headers are found. No scheme means that it is none of those
+    that are tried, or that one of the values is not what was signed.
+
+    Raises `ConfigError` for a `timestamp` that is not whole seconds or milliseconds, for a `sign` that is not a hex or
+    base64 digest, and for an `app_id` or `secret` that no `SchemeSigner` takes.
+    """
+    secret = Secret(secret)
+    steps = detecting(app_id=app_id, timestamp=timestamp, sign=sign, secret=secret, request=request)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: Detected = end.value
+            return found
+
+
+def detecting(
+    *, app_id: str, timestamp: str, sign: str, secret: str | Secret, request: SigningInput | None = None
+) -> Generator[tuple[int, int], None, Detected]:
+    """Search as `detect` does, in steps: yields how many of how many signatures have been tried."""
+    secret = Secret(secret)
+    SchemeSigner(app_id, secret, "md5:{secret}")
+    if not re.fullmatch(r"[0-9]{9,14}", timestamp):
+        raise ConfigError(f"Timestamp {timestamp!r} is not whole seconds or milliseconds since the epoch")
+    wanted = {reading.digest for reading in readings(sign)}
+    search = Search(app_id, timestamp, secret, request)
+    try:
+        hits = yield from search.run(wanted)
+        return search.detected(sign, hits)
+    except BaseException as error:  # noqa: BLE001 - a Ctrl-C, too
+        failure = without_frames(error, causes=False)
+    # Outside the `except`, and without the frames of the search: they hold what was signed, and so the secret.
+    raise failure
+
+
+class Search:
+    """Signs one request in every way, and tells which of them give one of the digests that are wanted."""
+
+    def __init__(self, app_id: str, timestamp: str, secret: Secret, request: SigningInput | None) -> None:
+        whole = request is not None
+        asked = SigningInput("", "") if request is None else evolve(request, body=tuple(request.body))
+        self._signed = Signed(asked, app_id, timestamp, secret)
+        self._unit = ["ms"] if len(timestamp) > 11 else []
+        self._render = cache(self._rendered)
+        there = [body for body in BODIES if whole and not _lacks(body)]
+        kinds = {self._render(body): body for body in reversed(there)}
+        parts = (APP_ID, TIMESTAMP, *there, QUERY, PATH, METHOD)
+        empty = frozenset(part for part in parts if not self._render(part))
+        self._seen = Seen(tuple(body for body in there if body in kinds.values()), empty, whole)
+        self._signs = cache(self._hash_or_mac)
+        self.tried: int = 0
+
+    def run(self, wanted: Set[bytes]) -> Generator[tuple[int, int], None, list[Hit]]:
+        """Yield how far it is; return the line of each hit and its digest, in the order of the search."""
+        sizes = {len(digest) for digest in wanted}
+        digests = [name for name in DIGESTS if not _lacks(name) and hashlib.new(name).digest_size in sizes]
+        work = [(digest, [*jobs(self._seen, digest)]) for digest in digests]
+        total = sum(job.size for _, some in work for job in some)
+        found: list[Hit] = []
+        told = 0
+        for digest, some in work:
+            for job in some:
+                found += self._hits(digest, job, wanted)
+                self.tried += job.size
+                if self.tried - told > _STEP:
+                    told = self.tried
+                    yield told, total
+            if wanted <= {made for _, made in found}:
+                break
+        return found
+
+    def detected(self, sign: str, hits: Iterable[Hit]) -> Detected:
+        """Return which of the hits write a signature like this one."""
+        read = readings(sign)
+        lines = dict.fromkeys(
+            _with_options(line, [*reading.options, *self._unit])
+            for line, digest in hits
+            for reading in read
+            if reading.digest == digest
+        )
+        schemes = _distinct(map(Scheme.parse, lines))
+        deciding = [*self._deciding(schemes)] if schemes else []
+        if any(reading.is_ambiguous for reading in read) and any(scheme.encoding == "base64" for scheme in schemes):
+            deciding.append("one whose Sign has a + / - or _ in it, which tells base64 from base64url")
+        return Detected(tuple(schemes), tuple(deciding), self.tried)
+
+    def _rendered(self, text: str) -> bytes:
+        return b"".join(Template.parse(text).render(self._signed)) if text else b""
+
+    def _hits(self, digest: str, job: Job, wanted: Set[bytes]) -> Iterator[Hit]:
+        """Yield the line and the digest of each candidate of a job that hits."""
+        messages = job.messages(self._render)
+        if job.nest:
+            messages = map(_written(job.nest), messages)
+        for number, made in enumerate(map(self._signs(digest, job.key), messages)):
+            if made in wanted:
+                template = next(islice(job.lines(), number, None))
+                key = f",key={job.key}" if job.key not in ("", SECRET) else ""
+                yield f"{'hmac-' if job.key else ''}{digest}{key}:{template}", made
+
+    def _hash_or_mac(self, digest: str, key: str) -> _Hash:
+        return _mac(digest, self._render(key)) if key else _hash(digest)
+
+    def _deciding(self, schemes: Sequence[Scheme]) -> Iterator[str]:
+        """Yield which further requests show what this one does not, then which tell the schemes apart."""
+        whole, bodies = self._seen.whole, self._seen.bodies
+        alike = len(bodies) < sum(not _lacks(body) for body in BODIES)
+        if whole and (not self._render("{body}") or (alike and any(scheme.signs_body for scheme in schemes))):
+            yield "a POST with a body of JSON whose keys are not in alphabetical order, with Chinese text in it"
+        if whole and not self._signed.request.query:
+            yield "a GET with a query"
+        left = [*schemes]
+        for what, other in self._others():
+            kinds: dict[str, list[Scheme]] = {}
+            for scheme in left:
+                kinds.setdefault(_sign(scheme, other), []).append(scheme)
+            if len(kinds) > 1:
+                yield what
+                left = max(kinds.values(), key=len)
+
+    def _others(self) -> Iterator[tuple[str, Signed]]:
+        """Yield requests that differ from this one in one thing, and what that is."""
+        signed, request = self._signed, self._signed.request
+        yield "one with another Timestamp", evolve(signed, timestamp=str(int(signed.timestamp) + 61))
+        yield "a POST with another body", evolve(signed, request=evolve(request, body=(_BODY,)))
+        yield "a GET with another query", evolve(signed, request=evolve(request, query=(("z", "1"), ("id", "7"))))
+        yield "one to another path", evolve(signed, request=evolve(request, path=f"{request.path}/other"))
+        yield "one with another method", evolve(signed, request=evolve(request, method="PATCH"))
+
+
+def _with_options(line: str, options: Sequence[str]) -> str:
+    """Return a line with further options."""
+    head, _, template = line.partition(":")
+    return f"{','.join([head, *options])}:{template}"
+
+
+def _lacks(part: str) -> bool:
+    """Tell whether a part needs a digest that this Python lacks."""
+    return any(digest in part.lower() and digest not in hashlib.algorithms_available for digest in DIGESTS)
+
+
+@cache
+def _hash(digest: str) -> _Hash:
+    """Return what hashes a message. A copy of an empty hash is quicker to make than a hash by its name."""
+    copy = hashlib.new(digest).copy
+
+    def hashed(message: bytes) -> bytes:
+        hasher = copy()
+        hasher.update(message)
+        return hasher.digest()
+
+    return hashed
+
+
+@cache
+def _written(call: str) -> _Hash:
+    """Return what a call makes of a message: its digest in hex, or HEX."""
+    hashed = _hash(call.lower())
+    if call.islower():
+        return lambda message: hashed(message).hex().encode()
+    return lambda message: hashed(message).hex().upper().encode()
+
+
+def _mac(digest: str, key: bytes) -> _Hash:
+    """Return what makes the HMAC of a message, over hashes that have read the key already."""
+    block = _BLOCKS.get(digest, 64)
+    key = (hashlib.new(digest, key).digest() if len(key) > block else key).ljust(block, b"\0")
+    inner = hashlib.new(digest, bytes(byte ^ 0x36 for byte in key)).copy
+    outer = hashlib.new(digest, bytes(byte ^ 0x5C for byte in key)).copy
+
+    def signed(message: bytes) -> bytes:
+        first, second = inner(), outer()
+        first.update(message)
+        second.update(first.digest())
+        return second.digest()
+
+    return signed
+
+
+def _sign(scheme: Scheme, signed: Signed) -> str:
+    return scheme.signature(signed.request, app_id=signed.app_id, secret=signed.secret, timestamp=signed.timestamp)
+
+
+def _distinct(schemes: Iterable[Scheme]) -> list[Scheme]:
+    """Return the schemes, the simplest first, without those that sign every request as a simpler one does."""
+    probes = [
+        Signed(
+            SigningInput("PUT", "/a/b", (("z", "1"), ("id", "7 8")), (_BODY,)), "an-app", "1234567890", Secret("se")
+        ),
+        Signed(SigningInput("GET", "/c"), "other", "1234567899", Secret("cret")),
+    ]
+    kinds: dict[tuple[str, ...], Scheme] = {}
+    for scheme in sorted(schemes, key=_effort):
+        kinds.setdefault(tuple(_sign(scheme, probe) for probe in probes), scheme)
+    return list(kinds.values())
+
+
+def _effort(scheme: Scheme) -> tuple[int, int, int]:
+    """Return how much there is to a scheme. Pairs of a request that others stand among are sorted, as a rule."""
+    merged = scheme.text.count("{sorted(") + scheme.text.count("{glued(")
+    return scheme.text.count("(") - merged, scheme.text.count("{") - 2 * merged, len(scheme.text)

@@ -1,0 +1,297 @@
+"""Who may start a request, and when: slots, lanes, a rate, and the pause that all share after a throttled answer.
+
+1. At most `slots` requests are under way; fewer while the server throttles (`throttle.py`).
+2. A call is interactive, or it belongs to a lane: the requests of one walk or one batch. A lane has a width of its own.
+3. Whose turn it is: interactive calls first, but after three of them one of a lane; lanes take turns. So a person waits
+   for no more than the next free slot, and a walk or a batch is slowed down and never stopped.
+4. One of each 16 slots is kept for interactive calls.
+5. A call that could only start after its deadline is told so at once.
+6. Where `Limits` are given, several clients, also of several processes, share them. The rules above say who goes first
+   here, the limits say when: a permit is asked for when somebody may start, and goes to whoever is first when it comes.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from functools import partial
+from random import Random
+from typing import Protocol
+
+from attrs import frozen
+
+from workorder_async.errors import NotSentError, WorkorderError
+from workorder_async.wire.throttle import Throttle
+from workorder_async.wire.waiting import Lane, Patience, TurnTimeoutError, Waiter
+
+logger: logging.Logger = logging.getLogger("workorder_async")
+
+_INTERACTIVE_IN_A_ROW = 3
+_SLOTS_PER_RESERVED = 16
+_LATE = 0.005
+
+
+class Limits(Protocol):
+    """Limits that several clients share; `WorkorderClient(limits=...)` takes them."""
+
+    async def acquire(self, until: float) -> None:
+        """Return when one request may start; each return is a permit for one.
+
+        A permit is for any request of the client, and is kept until there is one. A client asks for one permit at a
+        time, and cancels this when it is closed.
+
+        Raises `TurnTimeoutError` at once where no request may start before `until`, by the event loop's clock, with the
+        seconds that the server still wants to be left alone, if that is the reason. Any other error fails the call that
+        waited for it: a `WorkorderError` as it is, and anything else as a `NotSentError`.
+        """
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Be told that the server wants to be left alone for so many seconds; must not block.
+
+        This client pauses by itself. All others that share the limits should pause as well.
+        """
+        ...
+
+
+@frozen(kw_only=True)
+class ClientStats:
+    """What a client is doing at this moment; `WorkorderClient.stats()` makes one."""
+
+    in_flight: int
+    """Requests under way."""
+    in_flight_limit: int
+    """Requests that may be under way: `max_in_flight`, or fewer while the server throttles."""
+    waiting: int
+    """Calls that wait for their turn to start a request."""
+    throttled: int
+    """Answers so far that said: too many requests."""
+    pace: float | None
+    """Requests per second that are started at most, learned from such answers; None while that is not needed."""
+    paused: float
+    """Seconds for which no request is started."""
+
+
+class Limiter:
+    """Gives turns to calls, inside one event loop; times are of the loop's clock, `rate` in requests per second."""
+
+    def __init__(
+        self,
+        slots: int,
+        rate: float | None = None,
+        *,
+        longest_pause: float = 300.0,
+        limits: Limits | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.throttle: Throttle = Throttle(slots, longest_pause, random or Random())  # noqa: S311 - jitter, no secret
+        self._reserved = slots // _SLOTS_PER_RESERVED
+        self._interval = 1 / rate if rate else 0.0
+        self._interactive = Lane(slots)
+        self._lanes: deque[Lane] = deque()
+        self._in_a_row = 0
+        self._under_way = 0
+        # When the next request may start; while neither a rate nor a pause says anything, it is 0.
+        self._next_start = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._patience = Patience(lambda: (waiter for lane in self._all_lanes() for waiter in lane.waiting))
+        self._limits = limits
+        self._has_permit = limits is None
+        self._asking: asyncio.Task[None] | None = None
+
+    def stats(self) -> ClientStats:
+        """Return what is under way, what waits, and what the server's throttling has taught."""
+        now = asyncio.get_running_loop().time()
+        pace = self.throttle.pace(now)
+        return ClientStats(
+            in_flight=self._under_way,
+            in_flight_limit=self.throttle.in_flight,
+            waiting=sum(not waiter.gone for lane in self._all_lanes() for waiter in lane.waiting),
+            throttled=self.throttle.count,
+            pace=None if pace == float("inf") else pace,
+            paused=max(0.0, self.throttle.paused_until - now),
+        )
+
+    async def start(self, lane: Lane | None, until: float) -> float:
+        """Wait for the turn to start a request, which `end` must end; return when it came, by the loop's clock.
+
+        Raises `TurnTimeoutError` where it does not come before `until`.
+        """
+        lane = self._interactive if lane is None else lane
+        is_next = not lane.waiting and self._timer is None and self._has_permit
+        if is_next and self._has_room(lane) and not self._seconds_to_next():
+            self._take(lane)
+        else:
+            await self._turn(lane, until)
+        now = asyncio.get_running_loop().time()
+        if now >= until:
+            # Something blocked the loop meanwhile.
+            self._give_back(lane)
+            raise TurnTimeoutError
+        return now
+
+    async def _turn(self, lane: Lane, until: float) -> None:
+        """Wait in a lane until the turn comes."""
+        loop = asyncio.get_running_loop()
+        self._refuse_if_paused_beyond(until, loop.time())
+        waiter = Waiter(loop.create_future(), until)
+        lane.waiting.append(waiter)
+        if lane is not self._interactive and lane not in self._lanes:
+            self._lanes.append(lane)
+        self._patience.ends(until)
+        self._dispatch()
+        try:
+            await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
+                self._give_back(lane)
+            raise
+        finally:
+            waiter.gone = True
+
+    def end(self, lane: Lane | None) -> None:
+        """Give back what `start` took."""
+        lane = self._interactive if lane is None else lane
+        lane.under_way -= 1
+        self._under_way -= 1
+        if self._interactive.waiting or self._lanes:
+            self._dispatch()
+
+    def _give_back(self, lane: Lane) -> None:
+        """Give back a turn that nothing was started in, with its permit."""
+        self._has_permit = True
+        self.end(lane)
+
+    def accepted(self, started: float) -> None:
+        """Note an answer that was not throttled, to a request that was started then."""
+        self.throttle.accepted(started, asyncio.get_running_loop().time())
+
+    def throttled(self, started: float, retry_after: float | None) -> None:
+        """Note a throttled answer; all calls pause, and those whose deadline is before its end are told at once."""
+        now = asyncio.get_running_loop().time()
+        known = max(now, self.throttle.paused_until)
+        self.throttle.throttled(started, now, retry_after)
+        if self._limits is not None and self.throttle.paused_until > known:
+            try:
+                self._limits.pause(self.throttle.paused_until - now)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this client pauses all the same
+                logger.warning("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
+        for lane in self._all_lanes():
+            for waiter in lane.waiting:
+                if waiter.until <= self.throttle.paused_until:
+                    waiter.fail(TurnTimeoutError(self.throttle.paused_until - now))
+
+    async def aclose(self) -> None:
+        """Ask for no more permits; whoever waits for one gets its turn, and learns that the client is closed."""
+        self._limits, self._has_permit = None, True
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+
+    def _ask(self, waiter: Waiter) -> None:
+        """Ask for a permit, as long as the call that is first now can wait."""
+        if self._limits is not None and self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(_acquired(self._limits, waiter.until))
+            self._asking.add_done_callback(partial(self._answered, waiter))
+
+    def _answered(self, waiter: Waiter, asked: "asyncio.Task[None]") -> None:
+        """Take a permit for whoever is first by now, or tell the call it was asked for why there is none."""
+        self._asking = None
+        if self._limits is not None:
+            error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
+            self._has_permit = error is None
+            if error is not None:
+                waiter.fail(error)
+        self._dispatch()
+
+    def _all_lanes(self) -> tuple[Lane, ...]:
+        return (self._interactive, *self._lanes)
+
+    def _refuse_if_paused_beyond(self, until: float, now: float) -> None:
+        if self.throttle.paused_until >= until and self.throttle.paused_until > now:
+            raise TurnTimeoutError(self.throttle.paused_until - now)
+
+    def _has_room(self, lane: Lane) -> bool:
+        slots = self.throttle.in_flight
+        if lane is not self._interactive:
+            slots -= self._reserved if slots > self._reserved else 0
+        return self._under_way < slots and lane.under_way < lane.width
+
+    def _seconds_to_next(self) -> float:
+        """Return how long nobody may start; 0 where somebody may start now."""
+        if not self._interval and not self.throttle.is_awake:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return max(0.0, self._next_start - now, self.throttle.paused_until - now)
+
+    def _take(self, lane: Lane) -> None:
+        lane.under_way += 1
+        self._under_way += 1
+        self._has_permit = self._limits is None
+        self._in_a_row = self._in_a_row + 1 if lane is self._interactive else 0
+        if self._interval or self.throttle.is_awake:
+            now = asyncio.get_running_loop().time()
+            learned = 1 / self.throttle.pace(now)
+            # A timer is up to a millisecond late. A pace that was learned makes up for that, a rate that was set never.
+            late = 0.0 if self._interval >= learned else min(learned, _LATE)
+            self._next_start = max(now - late, self._next_start) + max(self._interval, learned)
+
+    def _next_lane(self) -> Lane | None:
+        """Return the lane whose first call may start; who has given up is let go on the way."""
+        slots = self.throttle.in_flight - self._under_way
+        if slots <= 0:
+            return None
+        interactive = self._interactive.waiting
+        while interactive and interactive[0].gone:
+            interactive.popleft()
+        preferred = interactive and self._in_a_row < _INTERACTIVE_IN_A_ROW
+        bulk = None if preferred else self._next_bulk_lane(slots)
+        return self._interactive if bulk is None and interactive else bulk
+
+    def _next_bulk_lane(self, slots: int) -> Lane | None:
+        lanes = self._lanes
+        if slots <= self._reserved < self.throttle.in_flight:
+            return None
+        for _ in range(len(lanes)):
+            lane = lanes[0]
+            waiting = lane.waiting
+            while waiting and waiting[0].gone:
+                waiting.popleft()
+            if not waiting:
+                lanes.popleft()
+            elif lane.under_way < lane.width:
+                return lane
+            else:
+                lanes.rotate(-1)
+        return None
+
+    def _dispatch(self) -> None:
+        """Let start whoever may."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while (lane := self._next_lane()) is not None:
+            wait = self._seconds_to_next()
+            if wait:
+                self._timer = asyncio.get_running_loop().call_later(wait, self._dispatch)
+                return
+            if not self._has_permit:
+                self._ask(lane.waiting[0])
+                return
+            waiter = lane.waiting.popleft()
+            if waiter.future.done():
+                continue  # cancelled in this very turn of the loop
+            self._take(lane)
+            waiter.gone = True
+            waiter.future.set_result(None)
+            if lane is not self._interactive:
+                self._lanes.rotate(-1)
+
+
+async def _acquired(limits: Limits, until: float) -> None:
+    """Wait for a permit. Raises `TurnTimeoutError` or a `WorkorderError`, and nothing else."""
+    try:
+        await limits.acquire(until)
+    except (TurnTimeoutError, WorkorderError):
+        raise
+    except Exception as error:
+        raise NotSentError(f"the limits failed, so nothing was sent: {type(error).__name__}: {error}") from error

@@ -1,0 +1,94 @@
+"""What can be read of a platform: pages of the list, single tickets, and what settling asks for."""
+
+import asyncio
+from typing import TypeVar
+
+from attrs import frozen
+
+from workorder_async.arguments import is_whole
+from workorder_async.document import (
+    PageRequest,
+    Ticket,
+    TicketDetail,
+    TicketPage,
+    TicketQuery,
+    TicketSummary,
+    codec,
+    endpoints,
+)
+from workorder_async.document.endpoints import Endpoint
+from workorder_async.document.envelope import Answer
+from workorder_async.errors import ConfigError, ResponseError
+from workorder_async.wire.bodies import JsonBody
+from workorder_async.wire.deadline import Deadline
+from workorder_async.wire.session import SignedSession
+from workorder_async.wire.waiting import Lane
+
+# One creator's tickets since a mutation began: no honest server has more pages of them than these.
+_PAGES_OF_CREATED = 100
+T = TypeVar("T", Ticket, TicketDetail)
+D = TypeVar("D")
+
+
+@frozen
+class Reads:
+    """Reads over one session; `until` is the deadline of all of them, None for one each."""
+
+    session: SignedSession
+    until: Deadline | None = None
+    lane: Lane | None = None
+
+    async def answer(self, request: PageRequest) -> Answer:
+        """Read one page of the list, and return it as it came."""
+        body = JsonBody(codec.encode_page_request(request))
+        return await self.session.call(endpoints.LIST_TICKETS, body=body, lane=self.lane, until=self.until)
+
+    async def page(self, request: PageRequest) -> TicketPage:
+        """Read one page of the list."""
+        return await _decoded(TicketPage, await self.answer(request))
+
+    async def ticket(self, id: int) -> Ticket:
+        """Read a ticket's base record."""
+        return await self._get(endpoints.GET_TICKET, Ticket, id)
+
+    async def detail(self, id: int) -> TicketDetail:
+        """Read everything about a ticket."""
+        return await self._get(endpoints.GET_TICKET_DETAIL, TicketDetail, id)
+
+    async def created(self, creator_id: int, since: int) -> list[TicketSummary]:
+        """Read the tickets of a creator since a moment by the server's clock, in seconds."""
+        query, rows = TicketQuery(creator_id=creator_id, created_start=since), dict[int, TicketSummary]()
+        for number in range(1, _PAGES_OF_CREATED + 1):
+            page = await self.page(PageRequest(query, number, 100))
+            known = len(rows)
+            rows.update((row.id, row) for row in page.tickets)
+            # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
+            if len(rows) == known or (len(page.tickets) < 100 and len(rows) >= page.pagination.total):
+                return list(rows.values())
+        raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
+
+    async def offset(self) -> float:
+        """Return how many seconds the server's clock is ahead of ours; reads a page first where that is not known."""
+        if not self.session.clock.is_known:
+            await self.answer(PageRequest(page_size=1))
+        return self.session.clock.safe_offset
+
+    async def _get(self, endpoint: Endpoint, model: type[T], id: int) -> T:
+        if not is_whole(id) or not 1 <= id < 2**63:
+            raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")
+        answer = await self.session.call(endpoint, query=(("id", str(id)),), until=self.until, lane=self.lane)
+        ticket = await _decoded(model, answer)
+        if ticket.id != id:
+            raise ResponseError(
+                f"asked for ticket {id}, and answered with ticket {ticket.id}: a cache or gateway mixes answers up",
+                status=200,
+                operation=answer.operation,
+                attempts=answer.attempts,
+                request_id=answer.request_id,
+            )
+        return ticket
+
+
+async def _decoded(model: type[D], answer: Answer) -> D:
+    """Decode an answer; a large one in a thread, where it does not hold up the event loop."""
+    return await asyncio.to_thread(codec.decode, model, answer) if answer.large else codec.decode(model, answer)

@@ -1,0 +1,96 @@
+"""Which failures are worth another attempt, and how long to wait before it; nothing here sleeps."""
+
+from random import Random
+
+from attrs import field, frozen
+
+from workorder_async.arguments import as_validator, seconds
+from workorder_async.document.endpoints import Safety
+from workorder_async.document.fields import is_count
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    DecodeError,
+    NoAnswerError,
+    NotSentError,
+    RateLimitedError,
+    ResponseError,
+    WorkorderError,
+)
+
+# A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good.
+_PASSING_REDIRECTS = (302, 303, 307)
+
+
+_seconds = as_validator(seconds, names_class=True)
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How often and how patiently a request is repeated; `RetryPolicy(attempts=1)` never repeats.
+
+    The wait before attempt n + 1 is drawn evenly from 0 to min(`longest`, `first` * 2 ** (n - 1)) seconds (full
+    jitter), or is what the server asks for in `Retry-After`, if that is longer. A throttled answer (429) is no attempt:
+    after the pause that it asks for, the request is made again until the deadline.
+    """
+
+    attempts: int = field(default=4, validator=is_count)
+    """Attempts per call, the first one included."""
+    first: float = field(default=0.2, validator=_seconds)
+    """Upper bound of the first wait, in seconds."""
+    longest: float = field(default=5.0, validator=_seconds)
+    """Upper bound of every wait that the server does not ask for, in seconds."""
+
+    def wait(self, error: WorkorderError, safety: Safety, attempt: int, random: Random) -> float | None:
+        """Return the seconds to wait before attempt `attempt + 1`, or None where there must be none."""
+        if attempt >= self.attempts or not may_repeat(error, safety):
+            return None
+        drawn = random.uniform(0, min(self.longest, self.first * 2 ** (attempt - 1)))
+        return max(drawn, error.retry_after or 0.0)
+
+
+class RetryBudget:
+    """Further attempts that one client may make: each costs one, each answer earns half of one, up to 50 in hand.
+
+    It keeps an outage from multiplying the load: when nothing answers any more, repeating stops.
+    """
+
+    def __init__(self, most: float = 50.0, earned: float = 0.5) -> None:
+        self._most = self._left = most
+        self._earned = earned
+
+    def earn(self) -> None:
+        """Note an answer."""
+        self._left = min(self._most, self._left + self._earned)
+
+    def spend(self) -> bool:
+        """Take one further attempt; whether there was one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def may_repeat(error: WorkorderError, safety: Safety) -> bool:
+    """Tell whether another attempt can do no harm and may do better.
+
+    Whatever the operation: when nothing was sent. A READ also after a lost answer, an error of the server (5xx), and a
+    page that is not the platform's, as a proxy's login is.
+    """
+    if isinstance(error, NotSentError):
+        return True
+    if safety is not Safety.READ:
+        return False
+    if isinstance(error, ResponseError):
+        passing = error.status < 300 or error.status >= 500 or error.status in _PASSING_REDIRECTS
+        return passing and not isinstance(error, DecodeError)
+    return isinstance(error, NoAnswerError) or (isinstance(error, ApiError) and error.status >= 500)
+
+
+def says_nothing_happened(error: WorkorderError) -> bool:
+    """Tell whether the server answered that it turned the request away: throttled, or wrongly signed.
+
+    A 503 says nothing of the kind, with `Retry-After` or without: a gateway says it of a server behind it, which may
+    have done what was asked.
+    """
+    return isinstance(error, RateLimitedError | AuthenticationError)
