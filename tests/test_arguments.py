@@ -56,9 +56,9 @@ def test_taken(check: Callable[[str, object], object], value: object) -> None:
         (
             _from_3_to_5,
             False,
-            "must be a whole number, not bool False",
+            "is bool False; it must be a whole number",
         ),
-        (_from_3_to_5, None, "must be a whole number, not None"),
+        (_from_3_to_5, None, "is None; it must be a whole number"),
         (arguments.seconds, -0.1, f"is -0.1; it must be {SECONDS}"),
         (arguments.seconds, float("nan"), f"is nan; it must be {SECONDS}"),
         (arguments.seconds, False, f"is False; it must be {SECONDS}"),

@@ -30,9 +30,9 @@ def whole(name: str, value: object, at_least: int = 1) -> int:
 def whole_within(name: str, value: object, low: int, high: int) -> int:
     """Return a whole number from `low` to `high`, which is as large as the wire can carry."""
     if not is_whole(value):
-        raise ConfigError(f"{name} must be a whole number, not {kind_of(value)}")
+        raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a whole number")
     if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}; it must be from {low} to {high}")
+        raise ConfigError(f"is {value}", argument=name, mend=f"it must be from {low} to {high}")
     return value
 
 
@@ -60,7 +60,7 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
 def path(name: str, value: object) -> str:
     """Return a path as text. Only its kind is checked; whether a file is there is not."""
     if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
-        raise ConfigError(f"{name} is {kind_of(value)}; it must be a path")
+        raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a path")
     return found
 
 
@@ -103,4 +103,4 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def _refused(name: str, value: object, wanted: str) -> ConfigError:
-    return ConfigError(f"{name} is {value!r:.60}; it must be {wanted}")
+    return ConfigError(f"is {value!r:.60}", argument=name, mend=f"it must be {wanted}")

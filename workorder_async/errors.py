@@ -82,9 +82,29 @@ class WorkorderError(Exception):
 class ConfigError(WorkorderError):
     """An argument, base URL, signing scheme or environment variable that cannot work; raised before anything is sent.
 
-    The message names the thing and how to mend it. It is no `ValueError`, so that an `except ValueError` around a
-    bot's own `int(text)` does not swallow it; an option that does not exist is a `TypeError`, as everywhere in Python.
+    The message is "ARGUMENT PROBLEM; MEND". Its parts are kept: `argument` is the thing ("concurrency"), "" where it is
+    none in particular; `problem` what is wrong with it ("is 0"), `mend` how to put it right ("it must be a whole number
+    of at least 1"). It is no `ValueError`, so that an `except ValueError` around a bot's own `int(text)` does not
+    swallow it; an option that does not exist is a `TypeError`, as everywhere in Python.
     """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        argument: str = "",
+        mend: str = "",
+        operation: str = "",
+        attempts: int = 0,
+        request_id: str = "",
+    ) -> None:
+        said = f"{argument} {problem}" if argument else problem
+        super().__init__(
+            f"{said}; {mend}" if mend else said, operation=operation, attempts=attempts, request_id=request_id
+        )
+        self.argument = argument
+        self.problem = problem
+        self.mend = mend
 
 
 class NotSentError(WorkorderError):

@@ -130,9 +130,9 @@ ID = [
     (0, "is 0; it must be from 1 to 9223372036854775807"),
     (-1473, "is -1473; it must be from 1"),
     (2**63, "is 9223372036854775808; it must be from 1"),
-    ("1473", "must be a whole number, not str '1473'"),
-    (1473.0, "must be a whole number, not float 1473.0"),
-    (True, "must be a whole number, not bool True"),
+    ("1473", "is str '1473'; it must be a whole number"),
+    (1473.0, "is float 1473.0; it must be a whole number"),
+    (True, "is bool True; it must be a whole number"),
 ]
 TEXT = [
     (5, "must be text, not int 5"),
@@ -144,10 +144,10 @@ SECONDS = [
     (datetime(2021, 9, 27, 8), "is a datetime without a zone; give it one"),
     (1632742075000, "is 1632742075000, which looks like milliseconds; it must be in seconds"),
     (-1, "is -1; it must be from 0"),
-    (1632742075.5, "must be a whole number, not float 1632742075.5"),
-    ("2021-11-11 11:11:11", "must be a whole number, not str '2021-11-11 11:11:11'"),
-    (None, "must be a whole number, not None"),
-    (False, "must be a whole number, not bool False"),
+    (1632742075.5, "is float 1632742075.5; it must be a whole number"),
+    ("2021-11-11 11:11:11", "is str '2021-11-11 11:11:11'; it must be a whole number"),
+    (None, "is None; it must be a whole number"),
+    (False, "is bool False; it must be a whole number"),
 ]
 BOOL = [(1, "must be True or False, not int 1"), ("true", "must be True or False, not str 'true'")]
 TYPE = [
@@ -167,7 +167,7 @@ PRIORITY = [
 TAGS = [
     (3, "must be a list of ids, not int 3"),
     ("34", "must be a list of ids, not str '34'"),
-    ([3, "4"], "must be a whole number, not str '4'"),
+    ([3, "4"], "is str '4'; it must be a whole number"),
     ([0], "is 0; it must be from 1"),
 ]
 CUSTOMERS = [
