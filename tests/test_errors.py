@@ -39,7 +39,7 @@ REPORT = WalkReport(
 )
 EXAMPLES: dict[type[WorkorderError], dict[str, Any]] = {
     errors.WorkorderError: COMMON,
-    errors.ConfigError: COMMON,
+    errors.ConfigError: COMMON | {"argument": "concurrency", "mend": "it must be a whole number of at least 1"},
     errors.NotSentError: COMMON,
     errors.NoAnswerError: COMMON,
     errors.OutcomeUnknownError: COMMON | {"mutation": CommentTicket(id=1, detail="x"), "began": 1.5, "ticket_id": 7},
@@ -83,14 +83,36 @@ def test_the_tree_is_drawn() -> None:
     assert {name for name, _ in real()} == {kind.__name__ for kind in EXAMPLES}
 
 
+def kept(kind: type[WorkorderError]) -> dict[str, Any]:
+    """Return what an error keeps of its arguments."""
+    return EXAMPLES[kind] | ({"problem": "it broke"} if kind is errors.ConfigError else {})
+
+
 @of_each_kind
 def test_attributes(kind: type[WorkorderError]) -> None:
     """Every argument of an error is its attribute of the same name, and all but the message may be left out."""
     error = kind("it broke", **EXAMPLES[kind])
-    assert vars(error) == EXAMPLES[kind] | {"retry_after": None}
-    assert set(inspect.signature(kind).parameters) == {"message", *EXAMPLES[kind]}
-    assert error.message == "it broke"
+    assert vars(error) == kept(kind) | {"retry_after": None}
+    first = "problem" if kind is errors.ConfigError else "message"
+    assert set(inspect.signature(kind).parameters) == {first, *EXAMPLES[kind]}
+    assert "it broke" in error.message
     assert set(vars(kind("it broke"))) == set(vars(error))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({}, "is 0"),
+        ({"argument": "concurrency"}, "concurrency is 0"),
+        ({"mend": "use 1"}, "is 0; use 1"),
+        ({"argument": "concurrency", "mend": "use 1"}, "concurrency is 0; use 1"),
+    ],
+)
+def test_the_parts_of_a_configuration_error(parts: dict[str, Any], message: str) -> None:
+    """The message is made of the argument, the problem and the mend, as far as they are given."""
+    error = errors.ConfigError("is 0", **parts)
+    assert str(error) == message
+    assert (error.argument, error.problem, error.mend) == (parts.get("argument", ""), "is 0", parts.get("mend", ""))
 
 
 @of_each_kind
@@ -113,7 +135,7 @@ def test_copies(kind: type[WorkorderError], act: Callable[[WorkorderError], Work
     twin = act(error)
     assert type(twin) is kind
     assert twin.args == error.args
-    assert vars(twin) == EXAMPLES[kind] | {
+    assert vars(twin) == kept(kind) | {
         "attempts": 4,
         "retry_after": 2.5,
         "__notes__": ["while closing ticket 1473"],

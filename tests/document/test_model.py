@@ -172,7 +172,12 @@ MISFITS: list[tuple[type[Model], Any, type[Exception], str]] = [
     (TicketPage, {"pagination": 7}, DecodeError, r"\$\.pagination is a number"),
     (TicketSummary, [1], ConfigError, "TicketSummary.from_dict takes an object with names, not a list"),
     (CloseTicket, {"id": 1, "closer_id": 2}, ConfigError, "CloseTicket needs closer_name, solved_time"),
-    (CloseTicket, CLOSE.to_dict() | {"id": "1473"}, ConfigError, "CloseTicket.id is str .1473.; it must be a whole number"),
+    (
+        CloseTicket,
+        CLOSE.to_dict() | {"id": "1473"},
+        ConfigError,
+        "CloseTicket.id is str .1473.; it must be a whole number",
+    ),
     (CloseTicket, CLOSE.to_dict() | {"closer": 1}, ConfigError, "has no field 'closer'; did you mean closer_id or"),
     (CloseTicket, CLOSE.to_dict() | {"handle_attachment": [7]}, DecodeError, r"Attachment: \$ is a number"),
     (CloseTicket, CLOSE.to_dict() | {"handle_attachment": 7}, ConfigError, "must be a list of Attachment, not int 7"),

@@ -4,6 +4,8 @@ from collections.abc import Callable, Generator
 from math import inf
 from typing import Final
 
+from attrs import evolve
+
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import ListState, Mode
 from workorder_async.walks.pages import Ask, Page
@@ -14,8 +16,8 @@ _LOOKS: Final = 3
 DATED: Final = (1, 7_258_118_400)
 # What asks for the total of the list, and of all tickets that have a created time: in an order in which neither totals
 # that rise or fall nor answers that are behind in turns look like tickets that no range shows.
-_WHOLE: Final = Ask(None, None, 1, 1)
-_RANGED: Final = Ask(*DATED, 1, 1)
+_WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
+_RANGED: Final = Ask(*DATED, 1, 1, for_rows=False)
 _WITNESSES: Final = (_RANGED, _WHOLE, _WHOLE, _RANGED, _RANGED, _WHOLE, _WHOLE, _RANGED)
 
 
@@ -60,10 +62,11 @@ class Opening(Job):
         state = self._state
         state.sign = 1
         # Each side is asked twice, since it is not known whether the ends of a range count.
-        pages = yield [
+        asks = [
             *(state.ask(second + more, inf, size=1) for more in (0, 1)),
             *(state.ask(-inf, second - less, size=1) for less in (0, 1)),
         ]
+        pages = yield [evolve(ask, for_rows=False) for ask in asks]
         shown = {shown for page in pages if page is not None for shown in page.seconds}
         return max(shown, default=second) > second, min(shown, default=second) < second
 

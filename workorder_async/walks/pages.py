@@ -41,6 +41,8 @@ class Ask:
     end: int | None
     page: int
     size: int
+    for_rows: bool = True
+    """Whether its rows are wanted, not only how many there are, and when they were created."""
 
 
 @define
@@ -96,7 +98,7 @@ class PageReader:
         pagination, shown, ids = read_rows(answer, skips)
         self._check_fields(shown, ids, answer)
         rows: Sequence[Record] = shown
-        if self.raw:
+        if self.raw or not ask.for_rows:
             seconds = _plain_seconds(shown) or [created_second(row) or 0 for row in shown]
         else:
             models = decode_rows(shown, answer, skips)

@@ -95,7 +95,7 @@ class WalkRules:
                 job.want_again(read)
                 return
             state.see_size(page)
-            if page.undated:
+            if page.undated and read.ask.for_rows:
                 self._give_undated(page, job)
         if page is not None and not page.is_in_range and self._mode != "numbers":
             self._restart(RestartError("numbers", "the list shows tickets that were not created when it was asked for"))

@@ -166,7 +166,7 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
         ({"reported_time": True}, "reported_time in --from-json FILE must be a text or a whole number"),
         ({"type": "bug"}, "type in --from-json FILE: 'bug' is not known; use one of: 1 troubleshooting 问题排查"),
         ({"priority": []}, "priority in --from-json FILE must be a text or a whole number"),
-        ({"creator_id": "7"}, "creator_id in --from-json FILE must be a whole number"),
+        ({"creator_id": "7"}, "creator_id in --from-json FILE is str '7'; it must be a whole number"),
         ({"tags": 3}, "tags in --from-json FILE must be a list of ids"),
         ({"customer_info": {}}, "customer_info in --from-json FILE must be a list"),
         ({"customer_info": ["me"]}, "customer_info in --from-json FILE '\"me\"' is neither a user_id nor"),
