@@ -35,9 +35,8 @@ from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
 from workorder_async.walks.options import WalkOptions, WalkSettings, refuse_unknown
 from workorder_async.walks.pages import Ask, Page, PageReader
-from workorder_async.walks.plan import plan_windows
 from workorder_async.walks.walk import Walk
-from workorder_async.walks.windows import WhatToWalk, Window, window_of
+from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
 from workorder_async.wire.bodies import FileBody, FileSource, OnProgress
 from workorder_async.wire.deadline import Deadline
 from workorder_async.wire.limits import ClientStats

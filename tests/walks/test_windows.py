@@ -17,8 +17,7 @@ from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
 from tests.support.walk_games import Game
 from workorder_async import ConfigError, NotSentError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.walks.pages import Ask, PageReader
-from workorder_async.walks.plan import plan_windows
-from workorder_async.walks.windows import Window
+from workorder_async.walks.windows import Window, plan_windows
 
 END = BEGAN + 10**6
 

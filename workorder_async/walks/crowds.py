@@ -9,10 +9,10 @@ from math import ceil
 from typing import Final, TypeAlias, TypeVar
 
 from workorder_async.walks.list_state import ListState
-from workorder_async.walks.pages import Ask, Page, Record
+from workorder_async.walks.pages import Ask, Page
 
 _T = TypeVar("_T")
-_Give: TypeAlias = Callable[[Sequence[Record], list[int]], None]
+_Give: TypeAlias = Callable[[Page, Sequence[int]], None]
 _Steps: TypeAlias = Generator[list[Ask], list[Page | None], _T]
 
 _PASSES: Final = 4
@@ -82,6 +82,5 @@ class Crowd:
             if self._low <= key <= self._high and id not in self._known
         ]
         self._state.repeats += len(page.ids) - len(new)
-        ids = [page.ids[place] for place in new]
-        self._known.update(ids)
-        self._give([page.rows[place] for place in new], ids)
+        self._known.update(page.ids[place] for place in new)
+        self._give(page, new)

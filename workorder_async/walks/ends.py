@@ -1,7 +1,11 @@
-"""The two ends of a walk: the first page tells how to read the list, and the totals are a last witness."""
+"""The two ends of a walk, and its last resort.
+
+The first page tells how to read the list, and the totals are a last witness. Where the list cannot be asked for a range
+of created time, or counts tickets that no such range shows, it is read by its page numbers, and nothing is claimed.
+"""
 
 from collections.abc import Callable, Generator
-from math import inf
+from math import ceil, inf
 from typing import Final
 
 from attrs import evolve
@@ -40,7 +44,7 @@ class Opening(Job):
                 state.first_total = page.total
             if not state.is_cut(page):
                 owned = [place for place, second in enumerate(page.seconds) if state.window.owns(second)]
-                self.give([page.rows[place] for place in owned], [page.ids[place] for place in owned])
+                self.give_of(page, owned)
                 return
             if not page.seconds:
                 self._begin("numbers", page)
@@ -97,3 +101,38 @@ class Witness(Job):
         )
         self._state.tell_apart()
         self._begin("numbers")
+
+
+class NumberedPages(Job):
+    """All pages of the list, side by side, until some bring nothing new."""
+
+    def __init__(self, state: ListState, first: Page | None = None) -> None:
+        super().__init__()
+        self._state = state
+        self._first = first
+        self._came: set[int] = set()
+
+    def steps(self) -> Steps:
+        """Read page after page."""
+        state, number = self._state, 1
+        pages: list[Page | None] = [self._first] if self._first else (yield [state.ask(-inf, inf)])
+        while True:
+            news = [page is not None and self._give_new(page) for page in pages]
+            number += len(pages)
+            page = pages[-1]
+            if page is None or not any(news) or (not news[-1] and not state.is_cut(page)):
+                return
+            behind = ceil(page.total / max(1, state.full)) + 2 - number
+            if behind <= 1 and not state.is_cut(page):
+                return
+            count = max(1, min(state.slots, behind))
+            pages = yield [state.ask(-inf, inf, number + further) for further in range(count)]
+
+    def _give_new(self, page: Page) -> bool:
+        """Give the tickets of the window that did not come before; whether the page showed any, also outside of it."""
+        before, owns = len(self._came), self._state.window.owns
+        dated = enumerate(zip(page.ids, page.seconds, strict=True))
+        mine = [place for place, (id, second) in dated if id not in self._came and owns(second)]
+        self._came.update(page.ids, (id for id, _ in page.undated))
+        self.give_of(page, mine)
+        return len(self._came) > before

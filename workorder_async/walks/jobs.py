@@ -112,6 +112,10 @@ class Job:
             self.held += len(ids)
             self.ready.append(WalkedPage(rows, ids, frontier, is_undated))
 
+    def give_of(self, page: Page, places: Sequence[int], frontier: float = inf) -> None:
+        """Have some rows of a page given out."""
+        self.give([page.rows[place] for place in places], [page.ids[place] for place in places], frontier)
+
     def next_page(self, most: int) -> WalkedPage:
         """Return the next rows that are ready, so many at the most."""
         page = self.ready[0]

@@ -101,7 +101,7 @@ class Range(Job):
             if not state.is_cut(page):
                 self._give_all(page, low, end)
             elif low == end:
-                yield from Crowd(state, low, end, set(), self.give).read()
+                yield from Crowd(state, low, end, set(), self.give_of).read()
             else:
                 density = max(page.total, 2 * page.count) / (end - low + 1)
                 continue
@@ -117,4 +117,4 @@ class Range(Job):
         mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
         self._state.ranges += 1
         self._state.repeats += len(page.seconds) - len(mine)
-        self.give([page.rows[place] for place in mine], [page.ids[place] for place in mine], low)
+        self.give_of(page, mine, low)

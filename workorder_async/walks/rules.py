@@ -3,7 +3,7 @@
     the first page          tells in which order the list is
     a list sorted by time   is read in sections (`sections.py`), side by side
     one in no order         is read in ranges that one answer shows whole (`ranges.py`)
-    one that cannot be      is read by its page numbers (`numbers.py`), and the walk is not exact
+    one that cannot be      is read by its page numbers (`ends.py`), and the walk is not exact
     asked by created time
 
 Where the list proves to be something else later on, it is read again from its beginning in the right way; what was
@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
-from workorder_async.walks.ends import Opening, Witness
+from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
 from workorder_async.walks.list_state import ListState, Mode, RestartError
-from workorder_async.walks.numbers import NumberedPages
 from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.pages import Page, PageReader
 from workorder_async.walks.ranges import Range

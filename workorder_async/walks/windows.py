@@ -1,12 +1,30 @@
-"""A part of a list by created time, with an owner for every second: what a window gives depends on no other window."""
+"""A part of a list by created time, with an owner for every second, and how a list is cut into such parts. No I/O.
 
-from typing import TypeAlias
+A plan is for work that is divided among processes. It asks for totals. Each total cuts a stretch in two, until a
+stretch holds only a few windows. A stretch is then divided evenly by time: so there is one request for some four
+windows. Windows follow each other edge to edge over the whole range, and each second has one owner. A total decides
+only the place of a cut, never whether a part of the range is read: a wrong one makes windows larger or smaller, and
+loses nothing.
+"""
 
-from attrs import field, frozen
+from collections.abc import Generator, Sequence
+from math import ceil
+from typing import Final, TypeAlias
 
+from attrs import define, evolve, field, frozen
+
+from workorder_async import arguments
 from workorder_async.document import TicketQuery
 from workorder_async.errors import ConfigError
+from workorder_async.walks.pages import Ask, Page
 
+# So many windows are cut by time alone.
+_WINDOWS_OF_A_STRETCH: Final = 8
+# A little less than the most is aimed at, so that uneven data does not double the number of cuts.
+_AIM: Final = 0.9
+# How much longer than they seem to reach back tickets are looked for, and how many times that if they do.
+_BEYOND: Final = 1.25
+_LOOKS_BACK: Final = (1, 4, 64, 1024)
 # It is not documented whether `created_start` and `created_end` are inclusive: a second more on either side is asked
 # for, and what is not owned is left out.
 _MARGIN = 1
@@ -64,3 +82,93 @@ def window_of(query: WhatToWalk) -> Window:
     if isinstance(query, TicketQuery):
         return Window(query)
     raise ConfigError(f"query must be a TicketQuery or a Window, not a {type(query).__name__}")
+
+
+@define
+class _Stretch:
+    """Part of the range, from second `start` to the second before `end`, and how many tickets it seems to hold."""
+
+    start: int
+    end: int
+    total: int
+
+
+def plan_windows(
+    whole: Window, first: Page, *, max_tickets: int, now: float
+) -> Generator[list[Ask], Sequence[Page], list[Window]]:
+    """Yield totals to ask for, side by side, and return the windows of a window, from the earliest to the latest.
+
+    `first` is the first page of the list, `now` the server's time. A window whose query has no end ends then.
+    Everything is one window where the server does not filter by created time. Raises `ConfigError` for `max_tickets`
+    below 1.
+    """
+    most = arguments.whole("max_tickets", max_tickets) * _WINDOWS_OF_A_STRETCH
+    start, last = whole.span
+    latest = max([start or 0, int(now) + 1, *first.seconds]) if last is None else last
+    frozen = evolve(whole, query=evolve(whole.query, created_end=latest)) if last is None else whole
+    begin, total, final = start or 0, first.total, list[_Stretch]()
+    for times in _LOOKS_BACK if start is None and first.total > max_tickets and first.seconds else ():
+        # Years without a ticket are no place to cut: what lies before the first tickets is a window of its own.
+        begin = _likely_begin(first, times)
+        (page,) = yield [Ask(None, begin - 1, 1, 1)]
+        if not page.is_in_range:
+            return [frozen]
+        if page.total <= max_tickets:
+            final = [_Stretch(0, begin, page.total)]
+            total = max(0, total - page.total)
+            break
+    newest = max(first.seconds, default=latest)
+    if first.seconds and first.seconds[0] == newest:
+        # Nor is there one behind the newest ticket.
+        latest = min(latest, newest)
+    to_cut = [_Stretch(begin if final else start or 0, max(latest, begin) + 1, total)]
+    while to_cut:
+        final += [one for one in to_cut if one.total <= most or one.end - one.start <= 1]
+        to_cut = [one for one in to_cut if one.total > most and one.end - one.start > 1]
+        cuts = [_cut_of(one, ceil(one.total / (most * _AIM))) for one in to_cut]
+        pages = (yield [Ask(one.start, cut - 1, 1, 1) for one, cut in zip(to_cut, cuts, strict=True)]) if to_cut else []
+        if not all(page.is_in_range for page in pages):
+            return [frozen]
+        to_cut = [
+            part
+            for one, cut, page in zip(to_cut, cuts, pages, strict=True)
+            for part in (_Stretch(one.start, cut, page.total), _Stretch(cut, one.end, max(0, one.total - page.total)))
+        ]
+    return _windows(frozen, sorted(final, key=lambda one: one.start), max_tickets)
+
+
+def _likely_begin(first: Page, times: int) -> int:
+    """Guess where the tickets begin, by how close those of the first page are, and by so many times as much."""
+    oldest, newest = min(first.seconds), max(first.seconds)
+    is_oldest_first = first.seconds[0] == oldest < newest
+    reach = 0 if is_oldest_first and times == 1 else (newest - oldest) * first.total / len(first.seconds) * _BEYOND
+    return max(1, int(oldest - reach * times))
+
+
+def _cut_of(stretch: _Stretch, parts: int) -> int:
+    """Return where to cut a stretch, so that both sides need few cuts more."""
+    middle = stretch.start + (stretch.end - stretch.start) * (parts // 2) // parts
+    return min(max(middle, stretch.start + 1), stretch.end - 1)
+
+
+def _windows(whole: Window, stretches: list[_Stretch], max_tickets: int) -> list[Window]:
+    """Divide stretches evenly by time; neighbours that fit into one window are one."""
+    merged: list[_Stretch] = []
+    for stretch in stretches:
+        if merged and merged[-1].total + stretch.total <= max_tickets:
+            merged[-1] = _Stretch(merged[-1].start, stretch.end, merged[-1].total + stretch.total)
+            continue
+        seconds = stretch.end - stretch.start
+        count = max(1, min(seconds, ceil(stretch.total / max_tickets)))
+        merged += [
+            _Stretch(
+                stretch.start + seconds * number // count,
+                stretch.start + seconds * (number + 1) // count,
+                stretch.total // count,
+            )
+            for number in range(count)
+        ]
+    # The outer edges are the whole's own.
+    starts = [whole.start, *(one.start for one in merged[1:])]
+    ends = [*(one.end for one in merged[:-1]), whole.end]
+    return [Window(whole.query, start, end, one.total) for one, start, end in zip(merged, starts, ends, strict=True)]
