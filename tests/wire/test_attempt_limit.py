@@ -41,24 +41,45 @@ async def test_a_limit_that_is_set_anew() -> None:
     assert not limit.expired
 
 
-@pytest.mark.parametrize(("comes_for", "up_at"), [(0.2, 10.24), (60, 11)])
+@pytest.mark.parametrize(
+    ("every", "comes_for", "up_at"),
+    [
+        (0.01, 0.2, 10.24),  # the look at 10.2 s finds the last byte, and four more find none
+        (0.04, 0.2, 10.21),  # three looks between bytes may find none
+        (0.05, 0.2, 10.05),  # four may not: the time is up before the second byte
+        (0.01, 60, 11),
+    ],
+)
 @virtual_time
-async def test_bytes_that_come_in_are_waited_for(comes_for: float, up_at: float) -> None:
+async def test_bytes_that_come_in_are_waited_for(every: float, comes_for: float, up_at: float) -> None:
     """While bytes come in, the time is not up, for a second at the most; once none come, it is."""
     limit = AttemptLimit()
-
-    async def come_in() -> None:
-        await asyncio.sleep(10)
-        while running_loop().time() < 10 + comes_for:
-            limit.note(1)
-            await asyncio.sleep(0.001)
-
     limit.set(Deadline.after(10))
-    coming = asyncio.create_task(come_in())
-    with pytest.raises(TimeoutError):
-        await until_up(limit)
-    assert running_loop().time() == pytest.approx(up_at, abs=0.015)
+    coming = asyncio.create_task(come_in(limit, every, comes_for))
+    async with taking(up_at):
+        with pytest.raises(TimeoutError):
+            await until_up(limit)
     coming.cancel()
+
+
+@virtual_time
+async def test_an_answer_that_comes_in_is_read() -> None:
+    """An answer whose bytes came in from the end of the time on, and whose last byte came within a second, counts."""
+    limit = AttemptLimit()
+    limit.set(Deadline.after(10))
+    coming = asyncio.create_task(come_in(limit, 0.01, 0.9))
+    with limit:
+        assert await coming == 90
+    assert not limit.expired
+
+
+async def come_in(limit: AttemptLimit, every: float, comes_for: float) -> int:
+    """Let a byte come in now and then, between two looks, when 10 seconds are over; return how many came."""
+    await asyncio.sleep(10.005)
+    while running_loop().time() < 10 + comes_for:
+        limit.note(1)
+        await asyncio.sleep(every)
+    return limit.received
 
 
 async def test_a_cancellation_by_others_passes() -> None:
