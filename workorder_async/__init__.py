@@ -7,220 +7,148 @@
 Each name is imported when it is first used: a command that Ctrl-C ends at once ends quietly, because little was begun.
 """
 
-TYPE_CHECKING = False  # as type checkers know it; `typing` itself would take longer to import than all of this
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
-    from workorder_async.batches.batch import run_batch
-    from workorder_async.batches.outcomes import BatchReport, Outcome, State
-    from workorder_async.client import Ping, WorkorderClient
+    # "X as X" tells type checkers and editors that the name is public.
+    from workorder_async.batches.batch import (
+        run_batch as run_batch,
+    )
+    from workorder_async.batches.outcomes import (
+        BatchReport as BatchReport,
+        Outcome as Outcome,
+        State as State,
+    )
+    from workorder_async.client import (
+        Ping as Ping,
+        WorkorderClient as WorkorderClient,
+    )
     from workorder_async.document import (
-        CHINA_STANDARD_TIME,
-        AssignStatus,
-        Attachment,
-        CloseTicket,
-        CommentTicket,
-        CreateTicket,
-        CustomerInfo,
-        FormFieldType,
-        Mutation,
-        Pagination,
-        Priority,
-        RejectTicket,
-        Tag,
-        Ticket,
-        TicketAssign,
-        TicketDetail,
-        TicketFlowHistory,
-        TicketFormField,
-        TicketPage,
-        TicketQuery,
-        TicketStatus,
-        TicketSummary,
-        TicketType,
+        CHINA_STANDARD_TIME as CHINA_STANDARD_TIME,
+        AssignStatus as AssignStatus,
+        Attachment as Attachment,
+        CloseTicket as CloseTicket,
+        CommentTicket as CommentTicket,
+        CreateTicket as CreateTicket,
+        CustomerInfo as CustomerInfo,
+        FormFieldType as FormFieldType,
+        Mutation as Mutation,
+        Pagination as Pagination,
+        Priority as Priority,
+        RejectTicket as RejectTicket,
+        Tag as Tag,
+        Ticket as Ticket,
+        TicketAssign as TicketAssign,
+        TicketDetail as TicketDetail,
+        TicketFlowHistory as TicketFlowHistory,
+        TicketFormField as TicketFormField,
+        TicketPage as TicketPage,
+        TicketQuery as TicketQuery,
+        TicketStatus as TicketStatus,
+        TicketSummary as TicketSummary,
+        TicketType as TicketType,
     )
     from workorder_async.errors import (
-        ApiError,
-        AuthenticationError,
-        ConfigError,
-        DeadlineExceededError,
-        DecodeError,
-        ExportError,
-        JournalError,
-        NoAnswerError,
-        NotFoundError,
-        NotSentError,
-        OutcomeUnknownError,
-        RateLimitedError,
-        ResponseError,
-        Settlement,
-        TicketStateError,
-        WalkDriftError,
-        WorkorderError,
+        ApiError as ApiError,
+        AuthenticationError as AuthenticationError,
+        ConfigError as ConfigError,
+        DeadlineExceededError as DeadlineExceededError,
+        DecodeError as DecodeError,
+        ExportError as ExportError,
+        JournalError as JournalError,
+        NoAnswerError as NoAnswerError,
+        NotFoundError as NotFoundError,
+        NotSentError as NotSentError,
+        OutcomeUnknownError as OutcomeUnknownError,
+        RateLimitedError as RateLimitedError,
+        ResponseError as ResponseError,
+        Settlement as Settlement,
+        TicketStateError as TicketStateError,
+        WalkDriftError as WalkDriftError,
+        WorkorderError as WorkorderError,
     )
-    from workorder_async.sandbox import Sandbox
-    from workorder_async.secret import Secret
-    from workorder_async.signing.scheme import SchemeSigner, Signer, SigningInput
-    from workorder_async.walk_report import SkippedRow, WalkReport
-    from workorder_async.walks.options import WalkOptions
-    from workorder_async.walks.walk import Walk
-    from workorder_async.walks.windows import Window
-    from workorder_async.wire.deadline import Deadline
-    from workorder_async.wire.limits import ClientStats, Limits
+    from workorder_async.sandbox import (
+        Sandbox as Sandbox,
+    )
+    from workorder_async.secret import (
+        Secret as Secret,
+    )
+    from workorder_async.signing.scheme import (
+        SchemeSigner as SchemeSigner,
+        Signer as Signer,
+        SigningInput as SigningInput,
+    )
+    from workorder_async.walk_report import (
+        SkippedRow as SkippedRow,
+        WalkReport as WalkReport,
+    )
+    from workorder_async.walks.options import (
+        WalkOptions as WalkOptions,
+    )
+    from workorder_async.walks.walk import (
+        Walk as Walk,
+    )
+    from workorder_async.walks.windows import (
+        Window as Window,
+    )
+    from workorder_async.wire.deadline import (
+        Deadline as Deadline,
+    )
+    from workorder_async.wire.limits import (
+        ClientStats as ClientStats,
+        Limits as Limits,
+    )
     from workorder_async.wire.observing import (
-        AttemptEnded,
-        AttemptStarted,
-        CallEnded,
-        CallStarted,
-        Event,
-        Observer,
-        Seconds,
+        AttemptEnded as AttemptEnded,
+        AttemptStarted as AttemptStarted,
+        CallEnded as CallEnded,
+        CallStarted as CallStarted,
+        Event as Event,
+        Observer as Observer,
+        Seconds as Seconds,
     )
-    from workorder_async.wire.options import ClientOptions
-    from workorder_async.wire.retry import RetryPolicy
-    from workorder_async.wire.waiting import TurnTimeoutError
+    from workorder_async.wire.options import (
+        ClientOptions as ClientOptions,
+    )
+    from workorder_async.wire.retry import (
+        RetryPolicy as RetryPolicy,
+    )
+    from workorder_async.wire.waiting import (
+        TurnTimeoutError as TurnTimeoutError,
+    )
 
-__all__ = [
-    "CHINA_STANDARD_TIME",
-    "ApiError",
-    "AssignStatus",
-    "Attachment",
-    "AttemptEnded",
-    "AttemptStarted",
-    "AuthenticationError",
-    "BatchReport",
-    "CallEnded",
-    "CallStarted",
-    "ClientOptions",
-    "ClientStats",
-    "CloseTicket",
-    "CommentTicket",
-    "ConfigError",
-    "CreateTicket",
-    "CustomerInfo",
-    "Deadline",
-    "DeadlineExceededError",
-    "DecodeError",
-    "Event",
-    "ExportError",
-    "FormFieldType",
-    "JournalError",
-    "Limits",
-    "Mutation",
-    "NoAnswerError",
-    "NotFoundError",
-    "NotSentError",
-    "Observer",
-    "Outcome",
-    "OutcomeUnknownError",
-    "Pagination",
-    "Ping",
-    "Priority",
-    "RateLimitedError",
-    "RejectTicket",
-    "ResponseError",
-    "RetryPolicy",
-    "Sandbox",
-    "SchemeSigner",
-    "Seconds",
-    "Secret",
-    "Settlement",
-    "Signer",
-    "SigningInput",
-    "SkippedRow",
-    "State",
-    "Tag",
-    "Ticket",
-    "TicketAssign",
-    "TicketDetail",
-    "TicketFlowHistory",
-    "TicketFormField",
-    "TicketPage",
-    "TicketQuery",
-    "TicketStateError",
-    "TicketStatus",
-    "TicketSummary",
-    "TicketType",
-    "TurnTimeoutError",
-    "Walk",
-    "WalkDriftError",
-    "WalkOptions",
-    "WalkReport",
-    "Window",
-    "WorkorderClient",
-    "WorkorderError",
-    "run_batch",
-]
-
-_LATER = {
-    "CHINA_STANDARD_TIME": "document",
-    "ApiError": "errors",
-    "AssignStatus": "document",
-    "Attachment": "document",
-    "AttemptEnded": "wire.observing",
-    "AttemptStarted": "wire.observing",
-    "AuthenticationError": "errors",
-    "BatchReport": "batches.outcomes",
-    "CallEnded": "wire.observing",
-    "CallStarted": "wire.observing",
-    "ClientOptions": "wire.options",
-    "ClientStats": "wire.limits",
-    "CloseTicket": "document",
-    "CommentTicket": "document",
-    "ConfigError": "errors",
-    "CreateTicket": "document",
-    "CustomerInfo": "document",
-    "Deadline": "wire.deadline",
-    "DeadlineExceededError": "errors",
-    "DecodeError": "errors",
-    "Event": "wire.observing",
-    "ExportError": "errors",
-    "FormFieldType": "document",
-    "JournalError": "errors",
-    "Limits": "wire.limits",
-    "Mutation": "document",
-    "NoAnswerError": "errors",
-    "NotFoundError": "errors",
-    "NotSentError": "errors",
-    "Observer": "wire.observing",
-    "Outcome": "batches.outcomes",
-    "OutcomeUnknownError": "errors",
-    "Pagination": "document",
-    "Ping": "client",
-    "Priority": "document",
-    "RateLimitedError": "errors",
-    "RejectTicket": "document",
-    "ResponseError": "errors",
-    "RetryPolicy": "wire.retry",
-    "Sandbox": "sandbox",
-    "SchemeSigner": "signing.scheme",
-    "Seconds": "wire.observing",
-    "Secret": "secret",
-    "Settlement": "errors",
-    "Signer": "signing.scheme",
-    "SigningInput": "signing.scheme",
-    "SkippedRow": "walk_report",
-    "State": "batches.outcomes",
-    "Tag": "document",
-    "Ticket": "document",
-    "TicketAssign": "document",
-    "TicketDetail": "document",
-    "TicketFlowHistory": "document",
-    "TicketFormField": "document",
-    "TicketPage": "document",
-    "TicketQuery": "document",
-    "TicketStateError": "errors",
-    "TicketStatus": "document",
-    "TicketSummary": "document",
-    "TicketType": "document",
-    "TurnTimeoutError": "wire.waiting",
-    "Walk": "walks.walk",
-    "WalkDriftError": "errors",
-    "WalkOptions": "walks.options",
-    "WalkReport": "walk_report",
-    "Window": "walks.windows",
-    "WorkorderClient": "client",
-    "WorkorderError": "errors",
-    "run_batch": "batches.batch",
+# The same for the interpreter: each module with its names.
+_NAMES = {
+    "batches.batch": "run_batch",
+    "batches.outcomes": "BatchReport Outcome State",
+    "client": "Ping WorkorderClient",
+    "document": (
+        "AssignStatus Attachment CHINA_STANDARD_TIME CloseTicket CommentTicket CreateTicket CustomerInfo "
+        "FormFieldType Mutation Pagination Priority RejectTicket Tag Ticket TicketAssign TicketDetail "
+        "TicketFlowHistory TicketFormField TicketPage TicketQuery TicketStatus TicketSummary TicketType"
+    ),
+    "errors": (
+        "ApiError AuthenticationError ConfigError DeadlineExceededError DecodeError ExportError JournalError "
+        "NoAnswerError NotFoundError NotSentError OutcomeUnknownError RateLimitedError ResponseError "
+        "Settlement TicketStateError WalkDriftError WorkorderError"
+    ),
+    "sandbox": "Sandbox",
+    "secret": "Secret",
+    "signing.scheme": "SchemeSigner Signer SigningInput",
+    "walk_report": "SkippedRow WalkReport",
+    "walks.options": "WalkOptions",
+    "walks.walk": "Walk",
+    "walks.windows": "Window",
+    "wire.deadline": "Deadline",
+    "wire.limits": "ClientStats Limits",
+    "wire.observing": "AttemptEnded AttemptStarted CallEnded CallStarted Event Observer Seconds",
+    "wire.options": "ClientOptions",
+    "wire.retry": "RetryPolicy",
+    "wire.waiting": "TurnTimeoutError",
 }
+_LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
+if not TYPE_CHECKING:
+    __all__ = [*sorted(_LATER, key=lambda name: (not name.isupper(), name))]
 
 
 def __getattr__(name: str) -> object:

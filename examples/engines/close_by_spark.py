@@ -13,8 +13,10 @@ query over a warehouse.
 import sys
 from datetime import UTC, datetime
 
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import (
+    SparkSession,
+    functions as F,  # noqa: N812
+)
 
 from workorder_async.integrations.spark import WorkorderDataSource, read_outcomes
 

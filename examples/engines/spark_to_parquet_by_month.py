@@ -9,8 +9,10 @@ job again when a machine dies.
 
 import sys
 
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import (
+    SparkSession,
+    functions as F,  # noqa: N812
+)
 
 from workorder_async.integrations.spark import WorkorderDataSource
 

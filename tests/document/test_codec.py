@@ -9,8 +9,7 @@ import attrs
 import orjson
 import pytest
 from cattrs import Converter
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from workorder_async.document import (
     JSON,

@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving

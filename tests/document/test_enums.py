@@ -3,8 +3,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from workorder_async.document import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.errors import ConfigError

@@ -4,8 +4,7 @@ from typing import Any, get_args
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.support.export_rows import cells, full_ticket, hostile_tickets, tickets
 from tests.support.samples import CLOSE

@@ -5,8 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from workorder_async.document import PageRequest, TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError

@@ -27,8 +27,7 @@ from tests.support.mutations import creation
 from tests.support.raw_server import AtOnce, data, http, serving
 from tests.support.sandbox_wire import Clock
 from workorder_async import Attachment, ConfigError, ExportError, TicketDetail
-from workorder_async.exports import attachments as module
-from workorder_async.exports import downloading
+from workorder_async.exports import attachments as module, downloading
 from workorder_async.exports.attachments import AttachmentFolder, Fetched
 from workorder_async.sandbox import Sandbox
 

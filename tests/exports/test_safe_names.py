@@ -4,8 +4,7 @@ import os
 from pathlib import Path, PureWindowsPath
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from workorder_async.exports.safe_names import LONGEST, distinct_names, safe_name
 

@@ -11,8 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.support.signatures import EACH_DIGEST, LIST, OVER_REQUEST, REQUEST, SECRET, VARIANTS, rows
 from workorder_async.errors import ConfigError

@@ -5,8 +5,7 @@ from random import Random
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
 from tests.support.walk_games import Game

@@ -21,8 +21,7 @@ from workorder_async.cli.commands.create import create
 from workorder_async.cli.commands.demo import demo
 from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.commands.export import export
-from workorder_async.cli.commands.journal import settle as settle_journal
-from workorder_async.cli.commands.journal import show as show_journal
+from workorder_async.cli.commands.journal import settle as settle_journal, show as show_journal
 from workorder_async.cli.commands.list import list_tickets
 from workorder_async.cli.commands.login import login
 from workorder_async.cli.commands.reject import reject

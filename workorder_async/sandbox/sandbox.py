@@ -29,8 +29,7 @@ from workorder_async.sandbox.gate import Gate
 from workorder_async.sandbox.hosts import Hosts
 from workorder_async.sandbox.limit import Limit
 from workorder_async.sandbox.listing import Listing
-from workorder_async.sandbox.seed import END, SPAN
-from workorder_async.sandbox.seed import tickets as seed_tickets
+from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
 from workorder_async.sandbox.spelling import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Store
 from workorder_async.sandbox.tables import Record

@@ -21,8 +21,7 @@ from workorder_async.cli.values import ExistingFile, text_or_stdin
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
-from workorder_async.signing.search import Detected
-from workorder_async.signing.search import detecting as find_schemes
+from workorder_async.signing.search import Detected, detecting as find_schemes
 
 
 def detect(
