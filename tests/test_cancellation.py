@@ -25,8 +25,8 @@ from workorder_async import (
     WorkorderError,
 )
 from workorder_async.sandbox import Fault, Sandbox
-from workorder_async.wire.list_reads import ListReads
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane
+from workorder_async.wire.reads import ListReads
 
 # How it is cut short at a step: as it begins to wait, as what it waits for is there, at every step from then on, with
 # all tasks that it made (as a loop does that is shut down), or by a time limit.

@@ -41,8 +41,8 @@ from workorder_async.sandbox import Fault, Sandbox
 from workorder_async.secret import without_credentials
 from workorder_async.signing.scheme import Scheme, SigningInput
 from workorder_async.signing.search import detect
-from workorder_async.wire.list_reads import ListReads
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane
+from workorder_async.wire.reads import ListReads
 
 SECRET = "s3cret-of-the-app"
 PASSWORD = "pr0xy-passw0rd"

@@ -91,12 +91,13 @@ if TYPE_CHECKING:
     from workorder_async.walks.windows import (
         Window as Window,
     )
-    from workorder_async.wire.deadline import (
+    from workorder_async.wire.call import (
         Deadline as Deadline,
     )
     from workorder_async.wire.limits import (
         ClientStats as ClientStats,
         Limits as Limits,
+        TurnTimeoutError as TurnTimeoutError,
     )
     from workorder_async.wire.observing import (
         AttemptEnded as AttemptEnded,
@@ -112,9 +113,6 @@ if TYPE_CHECKING:
     )
     from workorder_async.wire.retry import (
         RetryPolicy as RetryPolicy,
-    )
-    from workorder_async.wire.waiting import (
-        TurnTimeoutError as TurnTimeoutError,
     )
 
 # The same for the interpreter: each module with its names.
@@ -139,12 +137,11 @@ _NAMES = {
     "walks.options": "WalkOptions",
     "walks.walk": "Walk",
     "walks.windows": "Window",
-    "wire.deadline": "Deadline",
-    "wire.limits": "ClientStats Limits",
+    "wire.call": "Deadline",
+    "wire.limits": "ClientStats Limits TurnTimeoutError",
     "wire.observing": "AttemptEnded AttemptStarted CallEnded CallStarted Event Observer Seconds",
     "wire.options": "ClientOptions",
     "wire.retry": "RetryPolicy",
-    "wire.waiting": "TurnTimeoutError",
 }
 _LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
 if not TYPE_CHECKING:

@@ -38,13 +38,11 @@ from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
 from workorder_async.wire.bodies import FileBody, FileSource, OnProgress
-from workorder_async.wire.deadline import Deadline
-from workorder_async.wire.limits import ClientStats
-from workorder_async.wire.list_reads import ListReads
+from workorder_async.wire.call import Deadline
+from workorder_async.wire.limits import ClientStats, Lane
 from workorder_async.wire.options import ClientOptions, hide_passwords, session_options
-from workorder_async.wire.reads import Reads
+from workorder_async.wire.reads import ListReads, Reads
 from workorder_async.wire.session import SignedSession
-from workorder_async.wire.waiting import Lane
 
 _EVERYTHING = TicketQuery()
 OnUnknown: TypeAlias = Literal["raise", "verify"]

@@ -34,7 +34,7 @@ from workorder_async.batches.once import Once
 from workorder_async.batches.standings import Entry
 from workorder_async.mutations.prepared import prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane
 
 KEY = "k1"
 QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001, attempts=1), "attempt_timeout": 5}

@@ -1,4 +1,4 @@
-"""signing.py: golden vectors, the strict parser, and the secrecy of the secret."""
+"""scheme.py: golden vectors, the strict parser, and the secrecy of the secret."""
 
 import copy
 import hashlib

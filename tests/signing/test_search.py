@@ -1,4 +1,4 @@
-"""detecting.py: the search finds what people build, tells what it cannot tell, and keeps the secret."""
+"""search.py: the search finds what people build, tells what it cannot tell, and keeps the secret."""
 
 import hashlib
 import pickle
@@ -15,8 +15,7 @@ from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing import search as module
 from workorder_async.signing.scheme import Scheme, SchemeSigner, SigningInput
-from workorder_async.signing.search import Detected, Hit, Search, detect, detecting
-from workorder_async.signing.signatures import readings
+from workorder_async.signing.search import Detected, Hit, Search, detect, detecting, readings
 
 
 def _request(sent: Sent) -> SigningInput:

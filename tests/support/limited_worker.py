@@ -11,7 +11,7 @@ import time
 
 from workorder_async import AttemptEnded, CommentTicket, Event, WorkorderClient, WorkorderError
 from workorder_async.integrations.redis_limits import RedisLimits
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane
 
 
 class Waits:

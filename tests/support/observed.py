@@ -14,8 +14,8 @@ from workorder_async.wire.observing import (
     Event,
     Observer,
     Seconds,
+    Watches,
 )
-from workorder_async.wire.watching import Watches
 
 
 class Seen:

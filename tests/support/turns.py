@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from workorder_async.wire.limits import Limiter
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane, Limiter
 
 FAR = 1e12
 

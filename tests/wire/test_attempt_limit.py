@@ -1,12 +1,12 @@
-"""attempt_limit.py: which limit is up, told by the one that was set, and that what came in by then is waited for."""
+"""attempt.py, its limit: which limit is up, and that bytes which came in by then are waited for."""
 
 import asyncio
 
 import pytest
 
 from tests.support.virtual_loop import running_loop, taking, virtual_time
-from workorder_async.wire.attempt_limit import AttemptLimit
-from workorder_async.wire.deadline import Deadline
+from workorder_async.wire.attempt import AttemptLimit
+from workorder_async.wire.call import Deadline
 
 
 async def until_up(limit: AttemptLimit) -> None:

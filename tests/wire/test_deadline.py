@@ -1,4 +1,4 @@
-"""deadline.py: what a deadline is, what is none, and that messages name the one of the call itself."""
+"""call.py, its deadline: what a deadline is, what is none, and that messages name the one of the call itself."""
 
 import asyncio
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import ConfigError, DeadlineExceededError, NotSentError, SchemeSigner
 from workorder_async.document.endpoints import COMMENT_TICKET, GET_TICKET
 from workorder_async.wire.bodies import JsonBody
-from workorder_async.wire.deadline import Deadline
+from workorder_async.wire.call import Deadline
 from workorder_async.wire.options import SessionOptions
 from workorder_async.wire.session import SignedSession
 

@@ -8,8 +8,7 @@ import pytest
 
 from tests.support.turns import FAR, Track, tracked
 from tests.support.virtual_loop import running_loop, taking, virtual_time
-from workorder_async.wire.limits import Limiter
-from workorder_async.wire.waiting import Lane, TurnTimeoutError
+from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 
 
 @pytest.fixture

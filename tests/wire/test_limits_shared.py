@@ -11,10 +11,9 @@ from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import ApiError, ConfigError, NotSentError, RateLimitedError, SchemeSigner, WorkorderError
 from workorder_async.document.endpoints import COMMENT_TICKET, GET_TICKET
 from workorder_async.wire.bodies import JsonBody
-from workorder_async.wire.limits import Limiter, Limits
+from workorder_async.wire.limits import Lane, Limiter, Limits, TurnTimeoutError
 from workorder_async.wire.options import SessionOptions
 from workorder_async.wire.session import SignedSession
-from workorder_async.wire.waiting import Lane, TurnTimeoutError
 
 
 class Shared:

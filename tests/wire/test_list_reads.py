@@ -1,4 +1,4 @@
-"""list_reads.py: what is sent for a page, and that the lean road comes to what the careful road comes to."""
+"""reads.py, of a walk: what is sent for a page, and that the lean road comes to what the careful road comes to."""
 
 import asyncio
 import gzip
@@ -35,9 +35,9 @@ from workorder_async.document.envelope import Answer
 from workorder_async.sandbox import Sandbox
 from workorder_async.wire.attempt import Wire as WireOfClient
 from workorder_async.wire.bodies import JsonBody
-from workorder_async.wire.list_reads import ListReads
+from workorder_async.wire.limits import Lane
+from workorder_async.wire.reads import ListReads
 from workorder_async.wire.session import SignedSession
-from workorder_async.wire.waiting import Lane
 
 QUERIES = [
     TicketQuery(),

@@ -12,7 +12,7 @@ from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, RateLimitedError, WorkorderClient
 from workorder_async.sandbox import Errno
 from workorder_async.wire import limits
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane
 
 LATENCY = 0.02
 RATE = 100

@@ -1,4 +1,4 @@
-"""pool.py: which session sends, and that a closed client sends nothing more; see test_session.py for the wire."""
+"""attempt.py, its pool: which session sends, and that a closed client sends nothing more."""
 
 import asyncio
 
@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 
 from workorder_async import ConfigError
+from workorder_async.wire.attempt import Pool
 from workorder_async.wire.options import SessionOptions
-from workorder_async.wire.pool import Pool
 
 
 async def test_opened_once() -> None:

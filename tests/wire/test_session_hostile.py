@@ -37,8 +37,8 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.document.large_json import parse_large
-from workorder_async.wire import replies
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire import attempt
+from workorder_async.wire.limits import Lane
 
 COMMENT = CommentTicket(id=1, detail="已处理")
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
@@ -420,7 +420,7 @@ async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.Monk
         threads.append(threading.current_thread())
         return parse_large(body)
 
-    monkeypatch.setattr(replies, "parse_large", parse)
+    monkeypatch.setattr(attempt, "parse_large", parse)
     title = "工" * 1_000_000
     large = http('{"errno":10000,"data":{"id":1,"title":"' + title + '"}}')
     async with serving(large) as wire, make_client(wire.url) as client:

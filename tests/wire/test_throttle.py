@@ -1,4 +1,4 @@
-"""throttle.py: what throttled answers teach, played against servers in simulated time."""
+"""limits.py, its throttle: what throttled answers teach, played against servers in simulated time."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from workorder_async.wire.throttle import Throttle
+from workorder_async.wire.limits import Throttle
 
 
 def play(

@@ -1,4 +1,4 @@
-"""trial.py, over a wire: which clock signs, and what is signed again."""
+"""call.py, its clocks, over a wire: which clock signs, and what is signed again."""
 
 import asyncio
 import re

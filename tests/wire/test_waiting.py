@@ -1,11 +1,11 @@
-"""waiting.py: whoever waits too long gives up in time, all of them by one timer."""
+"""limits.py, its patience: whoever waits too long gives up in time, all of them by one timer."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from workorder_async.wire.waiting import Patience, TurnTimeoutError, Waiter
+from workorder_async.wire.limits import Patience, TurnTimeoutError, Waiter
 
 
 class Timers:

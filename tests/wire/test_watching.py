@@ -1,4 +1,4 @@
-"""watching.py, over a wire: what observers are told of each way that a call can go."""
+"""observing.py, over a wire: what observers are told of each way that a call can go."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from tests.support.observed import Seen, check_pairs, observe
 from tests.support.raw_server import Handler, drop, hang, http, late, serving
 from tests.support.virtual_loop import virtual_time
 from workorder_async import CloseTicket, CommentTicket, ConfigError, RetryPolicy, WorkorderClient
-from workorder_async.wire import watching
+from workorder_async.wire import observing
 from workorder_async.wire.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Event, Seconds
 
 TICKET = http('{"errno":10000,"data":{"id":1},"request_id":"r1"}')
@@ -327,7 +327,7 @@ async def test_nobody_observes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         return CallStarted(call_id=0, operation="")
 
     for kind in ("CallStarted", "AttemptStarted", "AttemptEnded", "CallEnded"):
-        monkeypatch.setattr(watching, kind, note)
+        monkeypatch.setattr(observing, kind, note)
     caplog.set_level(logging.WARNING, "workorder_async")
     async with serving(TICKET) as wire, make_client(wire.url) as client:
         await client.get_ticket(1)

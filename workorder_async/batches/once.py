@@ -25,9 +25,9 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.mutations.prepared import Prepared, prepare
-from workorder_async.wire.deadline import Deadline
+from workorder_async.wire.call import Deadline
+from workorder_async.wire.limits import Lane
 from workorder_async.wire.retry import says_nothing_happened
-from workorder_async.wire.waiting import Lane
 
 
 class Once:

@@ -15,7 +15,7 @@ from workorder_async.batches.standings import Entry
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
 from workorder_async.errors import AuthenticationError, JournalError
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane
 
 
 class Workers:

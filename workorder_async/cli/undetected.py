@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from workorder_async.signing.signatures import implied
+from workorder_async.signing.search import implied
 
 _TRIED: Final = (
     "AppId, Timestamp, secret, method, path, query and body (as it is, with sorted keys, as pairs, or its digest) in "

@@ -11,7 +11,7 @@ from workorder_async.errors import ApiError, AuthenticationError, DecodeError, N
 from workorder_async.exports.attachments import AttachmentFolder, Fetched
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
-from workorder_async.wire.waiting import Lane
+from workorder_async.wire.limits import Lane
 
 #: So many tickets in a row that are refused with one errno are no matter of these tickets.
 REFUSED_IN_A_ROW = 16

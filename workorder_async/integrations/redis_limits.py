@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from workorder_async.arguments import above_zero, whole
 from workorder_async.errors import ConfigError, NotSentError
 from workorder_async.secret import Secret, without_credentials, without_frames
-from workorder_async.wire.waiting import TurnTimeoutError
+from workorder_async.wire.limits import TurnTimeoutError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -14,10 +14,10 @@ from workorder_async.mutations.prepared import Prepared
 from workorder_async.mutations.recently_sent import Sending, Sendings
 from workorder_async.mutations.settling import note_creation, sending_of, settle
 from workorder_async.wire.bodies import JsonBody
-from workorder_async.wire.deadline import Deadline
+from workorder_async.wire.call import Deadline
+from workorder_async.wire.limits import Lane
 from workorder_async.wire.reads import Reads
 from workorder_async.wire.session import SignedSession
-from workorder_async.wire.waiting import Lane
 
 
 @frozen

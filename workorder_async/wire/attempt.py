@@ -1,25 +1,241 @@
 """One attempt on the wire: sign, write, read, within its time; a failure says whether anything was sent.
 
 Every attempt is signed afresh. No error leaves here with a frame, a cause or a field that knows the proxy's password.
+The aiohttp session underneath is opened when first needed, used in one event loop, and closed, or found left open.
 """
 
 import asyncio
+import sys
+import warnings
 from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
+from attrs import define, evolve
 
+from workorder_async.document import JSON
 from workorder_async.document.endpoints import Endpoint
-from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
+from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
+from workorder_async.document.headers import retry_after
+from workorder_async.document.large_json import LARGE, parse_large
+from workorder_async.errors import ApiError, ConfigError, NoAnswerError, NotSentError, WorkorderError
 from workorder_async.secret import without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer, SigningInput
-from workorder_async.wire.attempt_limit import AttemptLimit
 from workorder_async.wire.bodies import Body
-from workorder_async.wire.call import Call, Query
+from workorder_async.wire.call import Call, Deadline, Query
 from workorder_async.wire.options import SessionOptions
-from workorder_async.wire.pool import Pool
-from workorder_async.wire.replies import Reply
+
+# Within one such pause every socket that has something is read, and the tasks that waited for it run.
+_LOOK = 0.01
+_LOOKS_IN_VAIN = 3
+_LOOKS = 100
+
+
+class AttemptLimit:
+    """Ends what its task awaits inside `with`, at the limit that was set last or some looks later: `TimeoutError`.
+
+    It cancels the task as `asyncio.timeout` does, and takes that back, so that a cancellation by others passes.
+
+    A timer alone is not fair. Where the event loop was blocked, or the whole process stopped, an answer may have lain
+    in the socket all the time, and the timer fires before anybody could read it. So, when time is up, the loop gets a
+    few turns more, and goes on getting them while bytes come in, up to a second.
+    """
+
+    def __init__(self) -> None:
+        self.received: int = 0
+        #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
+        self.ends_call: bool = False
+        #: Whether the time was up.
+        self.expired: bool = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine of ours runs in a task
+        self._task, self._cancelling = task, task.cancelling()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def set(self, deadline: Deadline, seconds: float | None = None) -> None:
+        """Let the time be up at the call's deadline, or after so many seconds from now where that is sooner."""
+        loop = asyncio.get_running_loop()
+        own = None if seconds is None else loop.time() + seconds
+        self.ends_call = own is None or deadline.until <= own
+        if self._timer is not None:
+            self._timer.cancel()
+        when = deadline.until if own is None or self.ends_call else own
+        self._timer = loop.call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
+
+    def note(self, size: int) -> None:
+        """Note that so many bytes of the answer were read."""
+        self.received += size
+
+    def _look(self, looks: int, left: int, received: int) -> None:
+        left = _LOOKS_IN_VAIN if self.received != received else left - 1
+        if left < 0 or looks >= _LOOKS:
+            self._timer = None
+            self.expired = True
+            self._task.cancel()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look, looks + 1, left, self.received)
+
+
+# A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
+# that the one warning is ours.
+_KEPT: set[aiohttp.ClientSession] = set()
+
+
+class Pool:
+    """The pooled connections of one client: in an aiohttp session of its own, or in one that was brought along."""
+
+    def __init__(self, options: SessionOptions, brought: aiohttp.ClientSession | None) -> None:
+        self.is_own: bool = brought is None
+        self.http = brought
+        self._options = options
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._made_at = _caller()
+
+    def check_usable(self) -> None:
+        """Raise `ConfigError` where the client is closed, or belongs to another event loop."""
+        if self._closed:
+            raise ConfigError("this client is closed; make another one")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigError("this client belongs to another event loop; make one inside each asyncio.run()")
+
+    def opened(self) -> aiohttp.ClientSession:
+        """Return the session to send with. Raises `ConfigError` where it was closed while the call waited."""
+        if self._closed:
+            raise ConfigError("this client is closed; make another client")
+        if self.http is None:
+            self.http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._options.max_in_flight),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._options.trust_env,
+            )
+            # aiohttp would send a GET whose connection broke once more by itself, unsigned anew and uncounted.
+            self.http._retry_connection = False
+            _KEPT.add(self.http)
+        elif self.http.closed:
+            raise ConfigError("the session that was brought along is closed; make another client with an open one")
+        return self.http
+
+    async def aclose(self) -> None:
+        """Close the connections; a session that was brought along stays open."""
+        self._closed = True
+        if self.http is not None and self.is_own:
+            _KEPT.discard(self.http)
+            await self.http.close()
+
+    def __del__(self) -> None:
+        http: aiohttp.ClientSession | None = getattr(self, "http", None)
+        if http is None or not self.is_own or http.closed:
+            return
+        warnings.warn(
+            f"a WorkorderClient made at {self._made_at} was left open; use `async with` or `await client.aclose()`",
+            ResourceWarning,
+            source=self,
+            stacklevel=1,
+        )
+        _KEPT.discard(http)
+        connector = http.connector
+        http.detach()
+        if connector is not None:
+            # Nothing can be awaited here: one step of the coroutine closes the sockets, which is all that is left to
+            # do, and keeps aiohttp from warning of the same once more.
+            with suppress(StopIteration, RuntimeError):
+                connector.close().__await__().send(None)
+
+
+def _caller() -> str:
+    """Return the file and line of the first frame outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+#: Shorter than any page of tickets.
+SHORT = 1024
+
+
+@define
+class Reply:
+    """What came off the wire in answer to one attempt."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Those that anybody asks for."""
+    content: bytes | None
+    """The body, unpacked; None where it is larger than is read."""
+
+    @property
+    def is_opened_first(self) -> bool:
+        """Whether it may say "too many requests": that must be known before its slot is somebody else's."""
+        return self.content is None or len(self.content) < SHORT or self.status != 200
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes too long to be parsed in the event loop."""
+        return self.content is not None and len(self.content) > LARGE
+
+
+class Opener:
+    """Opens the replies of one session."""
+
+    def __init__(self, options: SessionOptions, errnos: Mapping[int, type[ApiError]]) -> None:
+        self._options = options
+        self._errnos = errnos
+
+    def open(self, reply: Reply, operation: str, attempts: int, *parsed: JSON) -> Answer:
+        """Return what a successful answer holds.
+
+        Raises what the reply means; `retry_after` of the error is what the server asks for. `parsed` is the body as
+        JSON: without it, a large one is not the platform's.
+        """
+        status, headers, content = reply.status, reply.headers, reply.content
+        try:
+            if content is None:
+                what = f"a body of more than {self._options.max_body:,} bytes (max_body)"
+                raise not_the_platforms(status, b"", what)
+            if reply.is_large and not parsed:
+                raise not_the_platforms(status, content)
+            location = headers.get("Location", "")
+            return open_envelope(
+                status, content, self._errnos, *parsed, location=location, operation=operation, attempts=attempts
+            )
+        except WorkorderError as error:
+            said = retry_after(headers.get("Retry-After"), headers.get("Date"), self._options.now())
+            error.retry_after = None if said is None else min(said, self._options.longest_pause)
+            raise
+
+
+async def parsed_beside(content: bytes) -> tuple[JSON, ...]:
+    """Parse a large body in a thread, where it does not hold up the event loop; nothing where it is no JSON."""
+    try:
+        return (await asyncio.to_thread(parse_large, content),)
+    except (ValueError, RecursionError):
+        return ()
+
+
+def large(answer: Answer) -> Answer:
+    """Mark an answer as one to be decoded in a thread."""
+    return evolve(answer, large=True)
+
 
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")

@@ -19,18 +19,13 @@ from workorder_async.document.envelope import Answer
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, RateLimitedError, WorkorderError
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
-from workorder_async.wire.attempt import Wire
+from workorder_async.wire.attempt import Opener, Pool, Reply, Wire, large, parsed_beside
 from workorder_async.wire.bodies import Body, JsonBody
-from workorder_async.wire.call import Call, Query
-from workorder_async.wire.deadline import Deadline
-from workorder_async.wire.limits import ClientStats, Limiter
+from workorder_async.wire.call import Call, Deadline, Query, Trial
+from workorder_async.wire.limits import ClientStats, Lane, Limiter, TurnTimeoutError
+from workorder_async.wire.observing import NOBODY, Watch, Watches
 from workorder_async.wire.options import SessionOptions
-from workorder_async.wire.pool import Pool
-from workorder_async.wire.replies import Opener, Reply, large, parsed_beside
 from workorder_async.wire.retry import RetryBudget, RetryPolicy, says_nothing_happened
-from workorder_async.wire.trial import Trial
-from workorder_async.wire.waiting import Lane, TurnTimeoutError
-from workorder_async.wire.watching import NOBODY, Watch, Watches
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
