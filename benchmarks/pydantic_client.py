@@ -1,9 +1,9 @@
-"""The client to compare with that is made of httpx and pydantic v2; importing this file needs the group `bench`."""
+"""The client to compare with that is made of httpx2 and pydantic v2; importing this file needs the group `bench`."""
 
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 
-import httpx
+import httpx2
 from pydantic import BaseModel
 
 from benchmarks.others import WORKERS
@@ -84,13 +84,13 @@ class Envelope(BaseModel):
     data: Page
 
 
-async def httpx_and_pydantic(
+async def httpx2_and_pydantic(
     base_url: str, drive: Callable[[Callable[[int], Awaitable[tuple[int, int]]]], Awaitable[int]]
 ) -> int:
     """Read all pages into models, and touch every ticket; returns how many there were."""
     url = base_url + LIST_TICKETS.path
-    limits = httpx.Limits(max_connections=WORKERS, max_keepalive_connections=WORKERS)
-    async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
+    limits = httpx2.Limits(max_connections=WORKERS, max_keepalive_connections=WORKERS)
+    async with httpx2.AsyncClient(limits=limits, trust_env=False) as client:
 
         async def read(number: int) -> tuple[int, int]:
             response = await client.post(url, json={"page": number, "page_size": PAGE_SIZE})

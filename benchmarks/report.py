@@ -22,7 +22,7 @@ def environment() -> dict[str, JSON]:
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         **{
             name: _version(name)
-            for name in ("aiohttp", "orjson", "attrs", "cattrs", "httpx", "pydantic", "pyarrow", "XlsxWriter")
+            for name in ("aiohttp", "orjson", "attrs", "cattrs", "httpx2", "pydantic", "pyarrow", "XlsxWriter")
         },
     }
 

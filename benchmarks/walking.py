@@ -23,8 +23,8 @@ _OURS = "iter_tickets"
 _BARE = "bare loop"
 _FAIR = "fair loop"
 _BY_HAND = "aiohttp by hand: response.json(), dicts, page after page"
-_HTTPX = "httpx and pydantic, page after page"
-_HTTPX_WORKERS = f"httpx and pydantic, {WORKERS} workers"
+_HTTPX = "httpx2 and pydantic, page after page"
+_HTTPX_WORKERS = f"httpx2 and pydantic, {WORKERS} workers"
 
 
 def measure_walk(plan: Plan) -> Row:
@@ -37,12 +37,12 @@ def measure_walk(plan: Plan) -> Row:
         }
         missing: tuple[Comparison, ...] = ()
         try:
-            from benchmarks.pydantic_client import httpx_and_pydantic
+            from benchmarks.pydantic_client import httpx2_and_pydantic
         except ImportError as error:
-            missing = (Comparison(f"httpx and pydantic: {error}; install the group `bench`", None),)
+            missing = (Comparison(f"httpx2 and pydantic: {error}; install the group `bench`", None),)
         else:
-            contestants[_HTTPX] = timed(lambda url: httpx_and_pydantic(url, page_after_page))
-            contestants[_HTTPX_WORKERS] = timed(lambda url: httpx_and_pydantic(url, in_workers))
+            contestants[_HTTPX] = timed(lambda url: httpx2_and_pydantic(url, page_after_page))
+            contestants[_HTTPX_WORKERS] = timed(lambda url: httpx2_and_pydantic(url, in_workers))
         result = race(_BARE, contestants, plan.rounds)
     others = [name for name in contestants if name not in (_BARE, _OURS)]
     return Row(

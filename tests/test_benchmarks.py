@@ -59,7 +59,7 @@ GOALS = {
 }
 BESIDE = {
     "decode": {"cattrs", "model_validate_json", "model_validate after", "json.loads"},
-    "walk": {"by hand", "httpx and pydantic, page after page", "httpx and pydantic, 8 workers"},
+    "walk": {"by hand", "httpx2 and pydantic, page after page", "httpx2 and pydantic, 8 workers"},
     "fair": {"bare loop"},
     "calls": {"bare loop"},
     "instructions": {"bare loop"},
@@ -79,8 +79,8 @@ BESIDE = {
     "export": {"by hand"},
     "resume": set(),
 }
-OF_GROUP = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx", words)}
-GROUP = all(find_spec(name) for name in ("httpx", "pydantic"))
+OF_GROUP = {words for words in BESIDE["decode"] | BESIDE["walk"] if re.search("model_validate|httpx2", words)}
+GROUP = all(find_spec(name) for name in ("httpx2", "pydantic"))
 SAMPLE = {"median", "min", "max", "rounds"}
 
 
@@ -154,7 +154,7 @@ def test_heavy_rows(arguments: list[str], measured: list[str], capsys: pytest.Ca
 def test_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The head and the JSON say on what the figures depend."""
     facts = measure(tmp_path / "figures.json", "--only", "decode")["environment"]
-    assert {"python", "platform", "cpus", "aiohttp", "orjson", "httpx", "pydantic"} <= facts.keys()
+    assert {"python", "platform", "cpus", "aiohttp", "orjson", "httpx2", "pydantic"} <= facts.keys()
     assert f"aiohttp {facts['aiohttp']}" in capsys.readouterr().out.splitlines()[0]
 
 

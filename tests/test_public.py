@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -53,6 +53,11 @@ def test_no_other_name() -> None:
     """A name that is not exported is missing in the usual words."""
     with pytest.raises(AttributeError, match="module 'workorder_async' has no attribute 'Nonsense'"):
         _ = workorder_async.Nonsense
+
+
+def test_version() -> None:
+    """The version is that of the installed distribution."""
+    assert workorder_async.__version__ == metadata.version("workorder-async")
 
 
 def test_typed() -> None:

@@ -10,6 +10,7 @@ Each name is imported when it is first used: a command that Ctrl-C ends at once 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     # "X as X" tells type checkers and editors that the name is public.
     from workorder_async.batches.batch import (
         run_batch as run_batch,
@@ -144,12 +145,16 @@ _NAMES = {
     "wire.retry": "RetryPolicy",
 }
 _LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
-if not TYPE_CHECKING:
-    __all__ = [*sorted(_LATER, key=lambda name: (not name.isupper(), name))]
+_ORDERED = sorted(_LATER, key=lambda name: (not name.isupper(), name))
+__all__ = [*_ORDERED]  # noqa: PLE0604 # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
     """Import one of the names above when it is first used."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("workorder-async")
     if name not in _LATER and name not in ("errors", "document"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
