@@ -36,7 +36,7 @@ from workorder_async import (
     TicketStateError,
     WorkorderClient,
 )
-from workorder_async.document.large_json import parse_large
+from workorder_async.document.json_text import parse_large
 from workorder_async.wire import attempt
 from workorder_async.wire.limits import Lane
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import TypeAlias
 
 from workorder_async.document import JSON, CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
-from workorder_async.document.codec import encode, to_json
+from workorder_async.document.codec import encode
+from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
 
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]

@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import orjson
-
 from workorder_async.batches.standings import Entry, Standing, Standings
 from workorder_async.document import JSON
-from workorder_async.document.codec import to_json
+from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
 
@@ -182,8 +180,8 @@ def _line(value: dict[str, JSON]) -> bytes:
 
 def _parsed(line: bytes) -> dict[str, JSON]:
     try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        value = loads(line)
+    except ValueError:
         value = json.loads(line)  # it takes the lone surrogates that to_json escapes
     if not isinstance(value, dict):
         raise TypeError("no object")

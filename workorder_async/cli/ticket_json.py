@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-import orjson
 
 from workorder_async.arguments import kind_of
 from workorder_async.cli.times import past_moment
 from workorder_async.cli.values import customer_account, member, near, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, Priority, TicketType
 from workorder_async.document.codec import make_converter
+from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError
 
 _FIELDS: Final = tuple(field.name for field in attrs.fields(CreateTicket))
@@ -38,7 +38,7 @@ def in_file(name: str, source: str) -> str:
 def _object(source: str) -> dict[str, JSON]:
     try:
         text = text_or_stdin(source, "--from-json") if source == "-" else Path(source).read_text("utf-8-sig")
-        found = orjson.loads(text)
+        found = loads(text)
     except OSError as error:
         raise ConfigError(f"--from-json {source}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -61,7 +61,7 @@ def _value(name: str, value: JSON, where: str) -> object:
     if name == "priority":
         return member(Priority, _written(value, where), where)
     if name == "customer_info":
-        return [customer_account(orjson.dumps(one).decode(), where) for one in _list(value, where)]
+        return [customer_account(dumps(one).decode(), where) for one in _list(value, where)]
     if name == "attachment":
         return [_attachment(one, where) for one in _list(value, where)]
     return value

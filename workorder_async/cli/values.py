@@ -7,12 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias, TypeVar
 
-import orjson
 from attrs import frozen
 from cyclopts import Parameter, Token, validators
 
 from workorder_async.document import CustomerInfo, OpenEnum
 from workorder_async.document.codec import make_converter
+from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError
 
 _Member = TypeVar("_Member", bound=OpenEnum)
@@ -100,7 +100,7 @@ def customer_account(text: str, option: str = "--customer-info") -> CustomerInfo
     if text.strip().isdecimal():
         return CustomerInfo(user_id=int(text))
     try:
-        return make_converter().structure(orjson.loads(text), CustomerInfo)
+        return make_converter().structure(loads(text), CustomerInfo)
     except (TypeError, ValueError):
         raise ConfigError(
             f"{option} {text!r} is neither a user_id nor a JSON object such as "

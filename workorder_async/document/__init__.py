@@ -3,8 +3,15 @@
 from workorder_async.document.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.json_text import JSON
 from workorder_async.document.moments import CHINA_STANDARD_TIME
-from workorder_async.document.mutations import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket
-from workorder_async.document.query import PageRequest, TicketQuery
+from workorder_async.document.requests import (
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Mutation,
+    PageRequest,
+    RejectTicket,
+    TicketQuery,
+)
 from workorder_async.document.structuring import HOOKS as _HOOKS  # noqa: F401 - `from_dict` needs them
 from workorder_async.document.tickets import (
     Attachment,

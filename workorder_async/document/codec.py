@@ -51,13 +51,11 @@ This is the hook of `Tag`:
 without a call of `__init__`. 253402387200 is the first second after the year 9999: a larger number is milliseconds.
 """
 
-import json
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, TypeVar, cast, get_args
 
 import attrs
-import orjson
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
@@ -74,8 +72,9 @@ from workorder_async.document import (
     readings,
 )
 from workorder_async.document.envelope import Answer
+from workorder_async.document.json_text import as_orjson_keeps, dumps
 from workorder_async.document.readings import MisfitError
-from workorder_async.document.structuring import FIELDS, HOOKS, as_orjson_keeps, locate, names_of
+from workorder_async.document.structuring import FIELDS, HOOKS, locate, names_of
 from workorder_async.errors import DecodeError
 from workorder_async.walk_report import SkippedRow
 
@@ -288,22 +287,4 @@ def encode(value: object) -> JSON:
 
 def encode_page_request(request: PageRequest) -> bytes:
     """Return the body of `list_tickets`: the filters that were set, and the page."""
-    return orjson.dumps(_CONVERTER.unstructure(request.query) | {"page": request.page, "page_size": request.page_size})
-
-
-def to_json(value: JSON) -> bytes:
-    """Write a JSON value on one line, without a line feed; a lone surrogate is escaped, since it has no UTF-8 bytes.
-
-    Raises `DecodeError` for one that is too deep to be written.
-    """
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        try:
-            return json.dumps(value, separators=(",", ":")).encode()
-        except RecursionError:
-            raise DecodeError(
-                "too many lists and objects stand inside each other to be written as JSON",
-                expected="JSON of fewer levels",
-                got="JSON of hundreds of levels",
-            ) from None
+    return dumps(_CONVERTER.unstructure(request.query) | {"page": request.page, "page_size": request.page_size})

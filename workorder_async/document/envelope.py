@@ -12,11 +12,9 @@ import json
 import re
 from collections.abc import Mapping
 
-import orjson
 from attrs import field, frozen
 
-from workorder_async.document import JSON
-from workorder_async.document.json_text import no_constant
+from workorder_async.document.json_text import JSON, loads, no_constant
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -123,8 +121,8 @@ def parse_json(status: int, body: bytes) -> JSON:
     Raises `ResponseError` for what is not JSON.
     """
     try:
-        parsed: JSON = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        parsed: JSON = loads(body)
+    except ValueError:
         try:
             parsed = json.loads(body, parse_constant=no_constant)
         except (ValueError, RecursionError):

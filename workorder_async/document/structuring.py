@@ -4,16 +4,15 @@ The function checks the exact classes of all values at once. Where that fails, i
 document/codec.py shows one of these functions.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Final, cast, get_args, get_origin, get_type_hints
 
 import attrs
-import orjson
 
 from workorder_async.document import readings
 from workorder_async.document.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
-from workorder_async.document.json_text import JSON
+from workorder_async.document.json_text import JSON, as_orjson_keeps
 from workorder_async.document.model import READERS
 from workorder_async.document.readings import SECONDS_END, MisfitError
 from workorder_async.document.tickets import (
@@ -120,11 +119,6 @@ def names_of(model: type) -> frozenset[str]:
 def _by_name(hook: Callable[[object], object]) -> Callable[[object], object]:
     """Let a tag be its name alone."""
     return lambda value: hook({"name": value} if isinstance(value, str) else value)
-
-
-def as_orjson_keeps(names: Iterable[str]) -> list[str]:
-    """Return names as the strings that orjson itself uses for keys: equal ones are found more slowly."""
-    return list(orjson.loads(orjson.dumps(dict.fromkeys(names))))
 
 
 def _make_hook(model: type) -> Callable[[object], object]:

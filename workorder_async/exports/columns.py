@@ -17,12 +17,12 @@ from types import UnionType
 from typing import Final, TypeAlias, cast, get_args, get_origin, get_type_hints
 
 import attrs
-import orjson
 from attrs import frozen
 
 from workorder_async.described import fields_said
 from workorder_async.document import OpenEnum, TicketDetail, TicketSummary, json_text
 from workorder_async.document.codec import encode
+from workorder_async.document.json_text import dumps
 from workorder_async.document.model import Plain, codes_in, iso, names_in
 
 Value: TypeAlias = Plain
@@ -162,7 +162,7 @@ def _of_field(name: str, kind: object) -> tuple[Column, ...]:
 def _json(value: object) -> str:
     plain = encode(value)
     try:
-        return orjson.dumps(plain).decode()
+        return dumps(plain).decode()
     except TypeError:  # a lone surrogate, which the sink treats as in any text
         return json_text.write(plain)
 

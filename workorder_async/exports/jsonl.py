@@ -4,10 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, cast
 
-import orjson
-
 from workorder_async.document import JSON
-from workorder_async.document.codec import to_json
+from workorder_async.document.json_text import LINE_FEED, dumps, to_json
 from workorder_async.exports.columns import Columns, Value
 from workorder_async.exports.sink import Record, Sink
 from workorder_async.exports.texts import TextChanges, without_large_numbers, without_surrogates
@@ -40,7 +38,7 @@ class JsonLines:
             # Added one by one: a list of them keeps so much memory that giving it back takes as long as the writing.
             fill(row, cells)
             try:
-                lines += orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)
+                lines += dumps(cells, option=LINE_FEED)
             except TypeError:  # half a surrogate pair, or a number of more than 64 bits
                 lines += self._odd_line(cells)
         return bytes(lines)

@@ -20,12 +20,12 @@ import sys
 from pathlib import Path
 from typing import Any, Final, Self
 
-import orjson
 from attrs import fields_dict, frozen
 from cattrs import Converter
 
 from workorder_async.document import TicketQuery
-from workorder_async.document.codec import encode, to_json
+from workorder_async.document.codec import encode
+from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.report import Part
@@ -136,7 +136,7 @@ class Manifest:
     def _take_in(self, line: bytes) -> None:
         if not line.endswith(b"\n") or self.named is not None:
             raise ValueError("torn")
-        value = orjson.loads(line)
+        value = loads(line)
         if self.head is None:
             if value["version"] != VERSION:
                 raise ExportError(
@@ -222,7 +222,7 @@ class Manifest:
 
 def said_of(query: TicketQuery) -> dict[str, Any]:
     """Return a query as a head has it."""
-    said: dict[str, Any] = orjson.loads(to_json(encode(query)))
+    said: dict[str, Any] = loads(to_json(encode(query)))
     return said
 
 
@@ -233,7 +233,7 @@ def note_of(part: Part) -> str:
 
 def part_of(note: str) -> Part:
     """Return the part that a note tells of."""
-    return _CONVERTER.structure(orjson.loads(note), Part)
+    return _CONVERTER.structure(loads(note), Part)
 
 
 def _said(value: object) -> str:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
-import orjson
 from attrs import frozen
 
+from workorder_async.document.json_text import loads
 from workorder_async.exports.columns import Value
 from workorder_async.exports.texts import TextChanges
 
@@ -42,7 +42,7 @@ def staged_batches(staged: Path) -> Iterator[list[tuple[Value, ...]]]:
     size = 0
     with staged.open("rb") as lines:
         for line in lines:
-            batch.append(tuple(orjson.loads(line).values()))
+            batch.append(tuple(loads(line).values()))
             size += len(line)
             if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
                 yield batch

@@ -17,7 +17,6 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
 
-import orjson
 from attrs import field, frozen
 from attrs.validators import optional
 
@@ -25,6 +24,7 @@ from workorder_async.arguments import above_zero, as_validator, whole
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import BatchReport, Outcome
 from workorder_async.document import CloseTicket
+from workorder_async.document.json_text import LINE_FEED, dumps, loads
 from workorder_async.durable import InUseError, LockedFile, written_whole
 from workorder_async.errors import ConfigError, JournalError, WorkorderError
 from workorder_async.integrations.arrow_batches import OwnLoop
@@ -99,11 +99,11 @@ class SparkClosing:
                 "be looked up in another journal; use as many tasks, or another folder"
             )
         with written_whole(self.journals / _HEAD) as file:
-            file.write(orjson.dumps({"tasks": self.tasks, "job": self.job}))
+            file.write(dumps({"tasks": self.tasks, "job": self.job}))
 
     def _head(self) -> dict[str, Any]:
         try:
-            return dict(orjson.loads((self.journals / _HEAD).read_bytes()))
+            return dict(loads((self.journals / _HEAD).read_bytes()))
         except FileNotFoundError:
             return {}
 
@@ -201,7 +201,7 @@ def _check_columns(columns: Mapping[str, str]) -> None:
 
 
 def _line(outcome: Outcome, task: int) -> bytes:
-    return orjson.dumps(
+    return dumps(
         {
             "id": outcome.ticket_id,
             "state": outcome.state.value,
@@ -211,7 +211,7 @@ def _line(outcome: Outcome, task: int) -> bytes:
             "seconds": round(outcome.elapsed, 4),
             "task": task,
         },
-        option=orjson.OPT_APPEND_NEWLINE,
+        option=LINE_FEED,
     )
 
 

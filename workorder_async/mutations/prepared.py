@@ -16,8 +16,9 @@ from workorder_async.document import (
     TicketSummary,
     endpoints,
 )
-from workorder_async.document.codec import encode, to_json
+from workorder_async.document.codec import encode
 from workorder_async.document.endpoints import Endpoint
+from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
 
 _ENDPOINTS: Mapping[type, Endpoint] = {

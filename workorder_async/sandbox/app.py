@@ -13,7 +13,6 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-import orjson
 from aiohttp import web
 from attrs import field, frozen
 
@@ -29,6 +28,7 @@ from workorder_async.document.endpoints import (
     UPLOAD_FILE,
     Endpoint,
 )
+from workorder_async.document.json_text import dumps
 from workorder_async.sandbox import breaking, changes, rules, shapes
 from workorder_async.sandbox.clocks import Clocks
 from workorder_async.sandbox.errnos import Errno, Refused
@@ -144,7 +144,7 @@ class Api:
             envelope = {"errno": int(refused.errno), "errmsg": refused.errmsg}
         envelope["request_id"] = secrets.token_hex(16)
         await self.faults.pauses.delay(self.latency)
-        return orjson.dumps(self.speller.spell(envelope))
+        return dumps(self.speller.spell(envelope))
 
     async def _list_tickets(self, request: web.Request, lie: Fault | None) -> JSON:
         body = await self._signed_body(request)

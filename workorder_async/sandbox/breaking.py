@@ -9,8 +9,9 @@ import socket
 import struct
 from contextlib import suppress
 
-import orjson
 from aiohttp import web
+
+from workorder_async.document.json_text import dumps
 
 _DRIPS = 20
 
@@ -32,7 +33,7 @@ def envelope(body: bytes, status: int = 200) -> web.Response:
 def refusal(errno: int, status: int = 200) -> web.Response:
     """Answer with an envelope that says no."""
     said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
-    return envelope(orjson.dumps(said), status)
+    return envelope(dumps(said), status)
 
 
 def forbidden(status: int) -> web.Response:

@@ -8,8 +8,7 @@ Whose closing it is: every person has a long staff number (`creator_id`) and ano
 import sqlite3
 from typing import Any
 
-import orjson
-
+from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox.catalogue import TAGS
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.rules import Fields, refuse
@@ -21,7 +20,7 @@ _REJECTED = 4
 
 
 def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return dumps(value).decode()
 
 
 def _check_files(store: Store, name: str, attachments: list[Fields]) -> None:
@@ -70,7 +69,7 @@ def _related(store: Store, id: int) -> None:
 
 def _assigns(ticket: sqlite3.Row, product_group_id: int) -> tuple[list[Record], Record]:
     """Unpack the assigns, and find this product line's; the first one speaks for a line that has none."""
-    assigns: list[Any] = orjson.loads(ticket["assigns"])
+    assigns: list[Any] = loads(ticket["assigns"])
     return assigns, next((one for one in assigns if one["product_group_id"] == product_group_id), assigns[0])
 
 

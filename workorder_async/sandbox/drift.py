@@ -10,10 +10,10 @@ import random
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
-import orjson
 from attrs import define, field, frozen
 
 from workorder_async.document import TicketStatus
+from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import seed
 from workorder_async.sandbox.arguments import check_choice, check_whole, script
@@ -182,10 +182,10 @@ def _close(store: Store, id: int, now: int) -> None:
 
 def _reopen(store: Store, id: int, status: int, now: int) -> None:
     ticket = store.ticket(id)
-    assigns = orjson.loads(ticket["assigns"])
+    assigns = loads(ticket["assigns"])
     # An assign's codes for pending and for in process are those of a ticket.
     assigns[0].update(status=status, finished_time=0, updated_time=now)
     assigns[0]["history"].append(step(Action.REOPENED, now, ticket["creator_id"], ticket["creator_name"]))
     undone = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
-    changes = {**undone, "status": status, "updated_time": now, "assigns": orjson.dumps(assigns).decode()}
+    changes = {**undone, "status": status, "updated_time": now, "assigns": dumps(assigns).decode()}
     store.update(id, changes)

@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-import orjson
 from attrs import frozen
 from multidict import MultiMapping
 
 from workorder_async.document import JSON
+from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox.errnos import Errno, Refused
 
 Fields: TypeAlias = dict[str, Any]
@@ -116,7 +116,7 @@ def read(body: Mapping[str, JSON], fields: Schema, prefix: str = "") -> Fields:
 
 def _kind(value: JSON) -> str:
     names = {bool: "布尔值", int: "整数", float: "数字", str: "字符串", list: "数组", dict: "对象"}
-    return "null" if value is None else f"{names[type(value)]} {orjson.dumps(value).decode():.40}"
+    return "null" if value is None else f"{names[type(value)]} {dumps(value).decode():.40}"
 
 
 _INT32 = whole(-_INT32_MAX - 1, _INT32_MAX)
@@ -210,8 +210,8 @@ def decode(content_type: str, body: bytes) -> dict[str, JSON]:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Refused(Errno.BODY, f"Content-Type 必须是 application/json, 收到 {content_type!r}")
     try:
-        value: JSON = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        value: JSON = loads(body)
+    except ValueError as error:
         raise Refused(Errno.BODY, f"请求体不是 JSON: {error}") from None
     if not isinstance(value, dict):
         raise Refused(Errno.BODY, f"请求体必须是 JSON 对象, 收到 {_kind(value)}")

@@ -4,8 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
-import orjson
-
+from workorder_async.document.json_text import dumps
 from workorder_async.sandbox.catalogue import (
     CUSTOMERS,
     PEOPLE,
@@ -181,7 +180,7 @@ def _detail(chance: _Chance) -> str:
 
 def _tags(chance: _Chance) -> str:
     amount = int(chance() * 3)
-    return orjson.dumps(sorted({_pick(chance, _TAG_IDS) for _ in range(amount)})).decode()
+    return dumps(sorted({_pick(chance, _TAG_IDS) for _ in range(amount)})).decode()
 
 
 def _customer_info(chance: _Chance, account: int) -> str:
@@ -193,14 +192,12 @@ def _customer_info(chance: _Chance, account: int) -> str:
         "level": 1 + int(chance() * 5),
         "user_id": account,
     }
-    return orjson.dumps([info]).decode()
+    return dumps([info]).decode()
 
 
 def _form_values(chance: _Chance, id: int) -> str:
     instance = f"i-{id:06x}{int(chance() * 0xFFFFFF):06x}"
-    return orjson.dumps(
-        {"实例ID": instance, "地域": _pick(chance, REGIONS), "影响范围": _pick(chance, SCOPES)}
-    ).decode()
+    return dumps({"实例ID": instance, "地域": _pick(chance, REGIONS), "影响范围": _pick(chance, SCOPES)}).decode()
 
 
 def _assigns(chance: _Chance, times: Record, creator: Named, handler: Named, line: ProductLine) -> str:
@@ -222,4 +219,4 @@ def _assigns(chance: _Chance, times: Record, creator: Named, handler: Named, lin
         other = _pick(chance, _LINES)
         if other is not line:
             assigns.append(new_assign(other.id, created, []))
-    return orjson.dumps(assigns).decode()
+    return dumps(assigns).decode()

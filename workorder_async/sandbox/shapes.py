@@ -5,9 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
+from workorder_async.document.json_text import loads
 from workorder_async.sandbox.catalogue import SECOND_SUBTYPES, SUB_TYPES, TAGS, ProductLine, form_fields, product_line
 from workorder_async.sandbox.tables import Record
 
@@ -35,7 +34,7 @@ def summary(row: sqlite3.Row) -> dict[str, JSON]:
         "product_group": line.name,
         "reported_time": row["reported_time"],
         "status": str(row["status"]),
-        "tags": ",".join(str(TAGS[tag]["name"]) for tag in orjson.loads(row["tags"])),
+        "tags": ",".join(str(TAGS[tag]["name"]) for tag in loads(row["tags"])),
         "title": row["title"],
         "type": row["type"],
         "sub_type": row["sub_type"],
@@ -86,13 +85,13 @@ def detail(row: sqlite3.Row, url: Callable[[str], str]) -> dict[str, JSON]:
         "assigns": _assigns(row),
         "attachment": _attachments(row["attachment"], url),
         "handle_attachment": _attachments(row["handle_attachment"], url),
-        "customer_info": [{**customer, "ticket_id": row["id"]} for customer in orjson.loads(row["customer_info"])],
+        "customer_info": [{**customer, "ticket_id": row["id"]} for customer in loads(row["customer_info"])],
         "feedback": row["feedback"],
         "feishu_group_id": row["feishu_group_id"],
         "im_group_id": row["im_group_id"],
         "form_define": [dict(one) for one in form_fields(row["form_id"])],
         "form_id": row["form_id"],
-        "form_values": orjson.loads(row["form_values"] or "{}"),
+        "form_values": loads(row["form_values"] or "{}"),
         "is_creator": False,
         "product_group_name": product_line(row["product_group_id"]).name,
         "relate_to_ticket_id": row["relate_to_ticket_id"],
@@ -100,7 +99,7 @@ def detail(row: sqlite3.Row, url: Callable[[str], str]) -> dict[str, JSON]:
         "second_subtype_name": SECOND_SUBTYPES.get(row["second_subtype"], ""),
         "sub_type": row["sub_type"],
         "sub_type_name": SUB_TYPES.get(row["sub_type"], ""),
-        "tags": [dict(TAGS[tag]) for tag in orjson.loads(row["tags"])],
+        "tags": [dict(TAGS[tag]) for tag in loads(row["tags"])],
         "use_relate_status": bool(row["use_relate_status"]),
     }
 
@@ -128,11 +127,11 @@ def _durations(row: sqlite3.Row) -> dict[str, JSON]:
 
 
 def _attachments(packed: str, url: Callable[[str], str]) -> list[JSON]:
-    return [{**one, "file_path": url(one["file_path"])} for one in orjson.loads(packed)]
+    return [{**one, "file_path": url(one["file_path"])} for one in loads(packed)]
 
 
 def _assigns(row: sqlite3.Row) -> list[JSON]:
-    return [_assign(row["id"], index, assign) for index, assign in enumerate(orjson.loads(row["assigns"]))]
+    return [_assign(row["id"], index, assign) for index, assign in enumerate(loads(row["assigns"]))]
 
 
 def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:

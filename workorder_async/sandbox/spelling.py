@@ -8,9 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
-import orjson
-
 from workorder_async.document import JSON
+from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox.arguments import check_choice
 
 Spelling: TypeAlias = Literal["document", "java"]
@@ -79,6 +78,6 @@ def _numbers(name: str, value: int) -> list[JSON]:
 def _other_way_round(form_values: JSON) -> JSON:
     """Return a map as text, and text as the map that it is."""
     if isinstance(form_values, str):
-        value: JSON = orjson.loads(form_values or "{}")
+        value: JSON = loads(form_values or "{}")
         return value
-    return orjson.dumps(form_values).decode()
+    return dumps(form_values).decode()

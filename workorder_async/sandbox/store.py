@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import orjson
 from attrs import frozen
 
 from workorder_async.document import JSON
+from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.private import close_to_others, create_file
@@ -221,7 +221,7 @@ def _where(fields: Fields) -> tuple[str, tuple[JSON, ...]]:
     wanted: list[tuple[str, JSON]] = [(f"{name} = ?", fields[name]) for name in _EQUAL_FILTERS]
     wanted += [("created_time >= ?", fields["created_start"]), ("created_time <= ?", fields["created_end"])]
     if fields["product_group_id"]:
-        ids = orjson.dumps(fields["product_group_id"]).decode()
+        ids = dumps(fields["product_group_id"]).decode()
         wanted.append(("product_group_id IN (SELECT value FROM json_each(?))", ids))
     used = [(clause, value) for clause, value in wanted if value]
     where = "WHERE " + " AND ".join(clause for clause, _ in used) if used else ""

@@ -9,12 +9,23 @@ trial after a refused signature, and kept only if the trial was accepted.
 """
 
 from collections.abc import Callable
-
-from workorder_async.document.headers import http_date
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 # Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
 # signatures refused.
 _BELIEVED_BEHIND = 300.0
+
+
+@lru_cache(maxsize=16)
+def http_date(header: str | None) -> float | None:
+    """Read an HTTP date as seconds since the epoch; None where it is absent or cannot be read."""
+    if not header:
+        return None
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 class ServerClock:

@@ -19,11 +19,10 @@ from attrs import define, evolve
 from workorder_async.document import JSON
 from workorder_async.document.endpoints import Endpoint
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
-from workorder_async.document.headers import retry_after
-from workorder_async.document.large_json import LARGE, parse_large
+from workorder_async.document.json_text import LARGE, parse_large
 from workorder_async.errors import ApiError, ConfigError, NoAnswerError, NotSentError, WorkorderError
 from workorder_async.secret import without_credentials, without_frames
-from workorder_async.signing.clock import ServerClock
+from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.wire.bodies import Body
 from workorder_async.wire.call import Call, Deadline, Query
@@ -414,3 +413,18 @@ class Wire:
             mend = f"check the host, the network and the proxy{secured}"
             return NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
         return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
+
+
+def retry_after(header: str | None, date: str | None, now: float) -> float | None:
+    """Read a `Retry-After` header, seconds or an HTTP date, as seconds from now; never negative.
+
+    A date is compared with the `Date` of the same answer, so that a wrong clock does not matter. Without one, it is
+    compared with `now`. None where the header is absent or cannot be read.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    moment, sent = http_date(text), http_date(date)
+    return None if moment is None else max(0.0, moment - (now if sent is None else sent))

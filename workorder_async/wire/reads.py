@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import TypeVar
 
-import orjson
 from attrs import Factory, define, evolve, frozen
 
 from workorder_async.arguments import is_whole
@@ -27,6 +26,7 @@ from workorder_async.document import (
 )
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
 from workorder_async.document.envelope import SUCCESS, Answer
+from workorder_async.document.json_text import loads, to_json
 from workorder_async.errors import ConfigError, ResponseError, WorkorderError
 from workorder_async.wire.attempt import AttemptLimit, Reply
 from workorder_async.wire.bodies import BytesPayload, JsonBody
@@ -118,7 +118,7 @@ class ListReads:
     def __init__(self, session: SignedSession, query: TicketQuery, lane: Lane) -> None:
         self._session = session
         self._lane = lane
-        filters = codec.to_json(codec.encode(evolve(query, created_start=None, created_end=None)))
+        filters = to_json(codec.encode(evolve(query, created_start=None, created_end=None)))
         self._filters = filters[1:-1] + b"," if len(filters) > 2 else b""
 
     async def read(self, created_start: int | None, created_end: int | None, page: int, page_size: int) -> Answer:
@@ -210,8 +210,8 @@ def _plain_answer(reply: Reply) -> Answer | None:
     if reply.is_large or reply.content is None:
         return None
     try:
-        value = orjson.loads(reply.content)
-    except orjson.JSONDecodeError:
+        value = loads(reply.content)
+    except ValueError:
         return None
     if type(value) is not dict or value.get("errno") != SUCCESS or type(value.get("request_id")) is not str:
         return None

@@ -1,12 +1,12 @@
 """Which failures are worth another attempt, and how long to wait before it; nothing here sleeps."""
 
+from functools import partial
 from random import Random
 
 from attrs import field, frozen
 
-from workorder_async.arguments import as_validator, seconds
+from workorder_async.arguments import as_validator, seconds, whole_within
 from workorder_async.document.endpoints import Safety
-from workorder_async.document.fields import is_count
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -21,7 +21,7 @@ from workorder_async.errors import (
 # A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good.
 _PASSING_REDIRECTS = (302, 303, 307)
 
-
+_count = as_validator(partial(whole_within, low=1, high=2**31 - 1), names_class=True)
 _seconds = as_validator(seconds, names_class=True)
 
 
@@ -34,7 +34,7 @@ class RetryPolicy:
     after the pause that it asks for, the request is made again until the deadline.
     """
 
-    attempts: int = field(default=4, validator=is_count)
+    attempts: int = field(default=4, validator=_count)
     """Attempts per call, the first one included."""
     first: float = field(default=0.2, validator=_seconds)
     """Upper bound of the first wait, in seconds."""

@@ -12,13 +12,13 @@ from random import Random
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-import orjson
 from attrs import define, field
 
 from workorder_async.cli.demo.tour import AT_ONCE, TRACE, new_ticket, walk_in_words
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.document import Attachment, CloseTicket, CommentTicket
-from workorder_async.document.codec import encode, to_json
+from workorder_async.document.codec import encode
+from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import written_whole
 from workorder_async.errors import ApiError, NotSentError, OutcomeUnknownError, WorkorderError
 
@@ -287,7 +287,7 @@ async def write_lines(walk: "Walk", file: BinaryIO, bar: Bar) -> None:
 
 def _rows_in(file: Path) -> list[dict[str, Any]]:
     with file.open("rb") as lines:
-        return [orjson.loads(line) for line in lines]
+        return [loads(line) for line in lines]
 
 
 def _key(applied: "Applied") -> tuple[str, object]:

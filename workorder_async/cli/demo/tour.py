@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from attrs import define, field
 
 from workorder_async.cli.exporting import Going
@@ -26,6 +25,7 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
 )
+from workorder_async.document.json_text import loads
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -175,7 +175,7 @@ class Tour:
 
 def _ids_in(file: Path) -> list[int]:
     with file.open("rb") as lines:
-        return [orjson.loads(line)["id"] for line in lines]
+        return [loads(line)["id"] for line in lines]
 
 
 def _ids_in_parquet(file: Path) -> list[int]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from workorder_async.document import JSON, OpenEnum
-from workorder_async.document.codec import to_json
+from workorder_async.document.json_text import to_json
 
 # Controls (ESC among them), the characters that turn the direction of writing, and lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

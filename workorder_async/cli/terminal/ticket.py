@@ -8,7 +8,7 @@ import attrs
 
 from workorder_async.cli.terminal.output import code, moment, print_fields, print_heading
 from workorder_async.document import Attachment, OpenEnum, TicketAssign, TicketDetail
-from workorder_async.document.codec import to_json
+from workorder_async.document.json_text import to_json
 from workorder_async.errors import DecodeError
 
 _IN_HEADING = ("id", "title")

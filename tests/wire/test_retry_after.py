@@ -1,10 +1,11 @@
-"""headers.py: the times that headers tell."""
+"""attempt.py and clock.py: the times that headers tell."""
 
 from email.utils import formatdate
 
 import pytest
 
-from workorder_async.document.headers import http_date, retry_after
+from workorder_async.signing.clock import http_date
+from workorder_async.wire.attempt import retry_after
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""large_json.py: the same values as another parser gives, piece by piece."""
+"""json_text.py: a large body becomes the same values as another parser gives, piece by piece."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 import pytest
 from hypothesis import given, strategies as st
 
-from workorder_async.document.large_json import parse_large
+from workorder_async.document.json_text import parse_large
 
 VALUES = st.recursive(
     st.none()
