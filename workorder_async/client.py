@@ -29,8 +29,8 @@ from workorder_async.document import (
 )
 from workorder_async.environment import checked_url, platform_of, variables, warn_of_plain_http
 from workorder_async.errors import ConfigError, Settlement
-from workorder_async.mutations.prepared import Prepared, endpoint_of, only, prepare
-from workorder_async.mutations.sending import Changed, Hooks, MutationSender
+from workorder_async.mutations.kinds import Prepared, kind_of, only, prepare
+from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
 from workorder_async.walks.options import WalkOptions, WalkSettings, refuse_unknown
@@ -343,7 +343,8 @@ class WorkorderClient:
             raise ConfigError(f"on_unknown is {on_unknown!r}; it must be 'raise' or 'verify'")
         return await self._mutations.send(
             prepared,
-            Hooks(on_send, on_turned_away),
+            on_send,
+            on_turned_away,
             verify=on_unknown == "verify",
             until=self.deadline(deadline) if until is None else until,
             began=began,
@@ -366,7 +367,7 @@ class WorkorderClient:
         may appear later; the answer is then None, never False. What another mutation of this client left, or may have
         left, is no sign of this one. A read that fails leaves it unknown. `lane` and `until` are as for `change`.
         """
-        endpoint_of(mutation)
+        kind_of(mutation)
         if not arguments.is_number(began):
             raise ConfigError(f"began is {began!r}; it must be seconds since the epoch, as client.now() gives them")
         until = self.deadline(deadline) if until is None else until

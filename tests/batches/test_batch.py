@@ -32,7 +32,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.identity import Mutations
+from workorder_async.batches.journal import Mutations
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.sandbox import Fault, Sandbox
 

@@ -24,8 +24,8 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.identity import key_of
 from workorder_async.batches.outcomes import SETTLED, Outcome, State
+from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import ClientOptions, Fault, Sandbox
 
 

@@ -5,8 +5,9 @@ from attrs import evolve
 
 from tests.support.mutations import close_of, creation
 from workorder_async import CommentTicket, Mutation, RejectTicket
-from workorder_async.batches.identity import identity_of, key_of
+from workorder_async.batches.journal import identity_of
 from workorder_async.document import JSON
+from workorder_async.mutations.kinds import key_of
 
 
 @pytest.mark.parametrize(

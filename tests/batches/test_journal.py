@@ -1,4 +1,4 @@
-"""journal.py and journal_file.py, on real files: what is on disk when, what a restart makes of it, what is refused."""
+"""journal.py, on real files: what is on disk when, what a restart makes of it, what is refused."""
 
 import asyncio
 import json
@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from workorder_async import JournalError
-from workorder_async.batches.journal import Journal
-from workorder_async.batches.standings import Entry, Standing
+from workorder_async.batches.journal import Entry, Journal, Standing
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}
 HEADER = (
@@ -350,7 +349,7 @@ FULL = """
 import asyncio, resource, signal, sys
 from workorder_async import JournalError
 from workorder_async.batches.journal import Journal
-from workorder_async.batches.standings import Entry
+from workorder_async.batches.journal import Entry
 async def main():
     begun = 0
     try:

@@ -20,9 +20,8 @@ from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, JournalError
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal import Entry, Journal, Standing
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.batches.standings import Entry, Standing
 
 IDENTITY: dict[str, Any] = {"batch": "七月"}
 POSIX = pytest.mark.skipif(os.name != "posix", reason="forks and modes are POSIX")
@@ -343,7 +342,7 @@ async def test_a_child_cannot_write(path: Path) -> None:
 FORKING = """
 import asyncio, os, sys, time
 from workorder_async.batches.journal import Journal
-from workorder_async.batches.standings import Entry
+from workorder_async.batches.journal import Entry
 async def main():
     async with Journal(sys.argv[1], {"batch": "七月"}) as journal:
         await journal.begin(Entry("a", "CommentTicket", {"id": 1, "detail": "a"}, 100.5))

@@ -28,11 +28,10 @@ from workorder_async import (
     TicketStateError,
     WorkorderClient,
 )
-from workorder_async.batches.doubt import Doubt
-from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal import Entry, Journal
 from workorder_async.batches.once import Once
-from workorder_async.batches.standings import Entry
-from workorder_async.mutations.prepared import prepare
+from workorder_async.batches.outcomes import Doubt
+from workorder_async.mutations.kinds import prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.wire.limits import Lane
 
@@ -69,16 +68,6 @@ async def once_of(client: WorkorderClient, file: Path, *, verify: bool = True) -
         yield Once(client, journal, Doubt(lambda: client.list_tickets(page_size=1)), Lane(1), verify=verify)
 
 
-def never() -> bool:
-    """Tell that the batch has not stopped."""
-    return False
-
-
-def always() -> bool:
-    """Tell that the batch has stopped."""
-    return True
-
-
 def states(file: Path) -> list[str]:
     """Return what the journal says, line by line: INTENT, or the state of an outcome."""
     lines = [orjson.loads(line) for line in file.read_bytes().splitlines()[1:]]
@@ -112,8 +101,8 @@ async def test_done(sandbox: Sandbox, client: WorkorderClient, file: Path, kind:
     """It is begun in the journal, sent, and its outcome written down; the next time it is skipped."""
     mutation = await mutation_of(client, kind)
     async with once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, mutation, never)
-        again = await once.carry_out(KEY, mutation, never)
+        outcome = await once.carry_out(KEY, prepare(mutation))
+        again = await once.carry_out(KEY, prepare(mutation))
     (applied,) = sandbox.applied
     assert (outcome.state, outcome.error, outcome.attempts) == (State.DONE, None, 1)
     assert (outcome.mutation, outcome.ticket_id) == (mutation, applied.ticket_id)
@@ -122,7 +111,7 @@ async def test_done(sandbox: Sandbox, client: WorkorderClient, file: Path, kind:
     assert again.state is State.SKIPPED
     assert states(file) == ["INTENT", "DONE"]
     async with once_of(client, file) as once:
-        assert (await once.carry_out(KEY, mutation, never)).state is State.SKIPPED
+        assert (await once.carry_out(KEY, prepare(mutation))).state is State.SKIPPED
     assert len(sandbox.applied) == 1
 
 
@@ -132,7 +121,7 @@ async def test_already(sandbox: Sandbox, client: WorkorderClient, file: Path, *,
     close = await mutation_of(client, "close")
     await client.change(close)
     async with once_of(client, file, verify=verify) as once:
-        outcome = await once.carry_out(KEY, close, never)
+        outcome = await once.carry_out(KEY, prepare(close))
     assert (outcome.state, type(outcome.error)) == (state, TicketStateError)
     assert states(file) == ["INTENT", state.name]
     assert len(sandbox.applied) == 1
@@ -143,11 +132,11 @@ async def test_refused(sandbox: Sandbox, client: WorkorderClient, file: Path) ->
     comment = await mutation_of(client, "comment")
     sandbox.faults = [Fault("errno", errno=90005, operation="comment_ticket", times=1)]
     async with once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, comment, never)
+        outcome = await once.carry_out(KEY, prepare(comment))
     assert outcome.state is State.REJECTED
     assert isinstance(outcome.error, ApiError)
     async with once_of(client, file) as once:
-        assert (await once.carry_out(KEY, comment, never)).state is State.DONE
+        assert (await once.carry_out(KEY, prepare(comment))).state is State.DONE
     assert states(file) == ["INTENT", "REJECTED", "INTENT", "DONE"]
 
 
@@ -155,7 +144,7 @@ async def test_created_without_a_number(file: Path) -> None:
     """A creation whose answer does not tell which ticket it made is DONE, with the error, and not sent again."""
     async with serving(data({"id": None})) as wire, make_client(wire.url) as client:
         async with once_of(client, file) as once:
-            outcome = await once.carry_out(KEY, creation(), never)
+            outcome = await once.carry_out(KEY, prepare(creation()))
         assert (outcome.state, outcome.ticket_id, len(wire.requests)) == (State.DONE, 0, 1)
         assert "do not create it again" in str(outcome.error)
     assert states(file) == ["INTENT", "DONE"]
@@ -169,10 +158,12 @@ async def test_stopped_before(sandbox: Sandbox, client: WorkorderClient, file: P
     comment = await mutation_of(client, "comment")
     before = sandbox.requests.total()
     async with once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, comment, always)
+        once.stopped = True
+        outcome = await once.carry_out(KEY, prepare(comment))
         assert (outcome.state, outcome.error) == (State.NOT_SENT, None)
         assert sandbox.requests.total() == before
-        assert (await once.carry_out(KEY, comment, never)).state is State.DONE
+        once.stopped = False
+        assert (await once.carry_out(KEY, prepare(comment))).state is State.DONE
     assert states(file) == ["INTENT", "NOT_SENT", "INTENT", "DONE"]
 
 
@@ -181,7 +172,7 @@ async def test_nobody_there(file: Path) -> None:
     async with serving(drop) as gone:
         pass
     async with make_client(gone.url, retry=RetryPolicy(attempts=1)) as client, once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, COMMENT, never)
+        outcome = await once.carry_out(KEY, prepare(COMMENT))
     assert (outcome.state, type(outcome.error)) == (State.NOT_SENT, NotSentError)
     assert states(file) == ["INTENT", "NOT_SENT"]
 
@@ -192,7 +183,7 @@ async def test_the_journal_is_removed_while_it_waits_for_its_turn(file: Path) ->
         first = asyncio.create_task(client.get_ticket(1))
         await wire.arrived.wait()
         async with once_of(client, file) as once:
-            second = asyncio.create_task(once.carry_out(KEY, COMMENT, never))
+            second = asyncio.create_task(once.carry_out(KEY, prepare(COMMENT)))
             await until(lambda: client.stats().waiting == 1)
             move(file, file.with_name("elsewhere"))
             first.cancel()
@@ -212,7 +203,7 @@ async def test_lost_and_found(sandbox: Sandbox, client: WorkorderClient, file: P
     mutation = await mutation_of(client, kind)
     sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
     async with once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, mutation, never)
+        outcome = await once.carry_out(KEY, prepare(mutation))
     (applied,) = sandbox.applied
     assert (outcome.state, outcome.error, outcome.attempts) == (State.DONE, None, 1)
     assert outcome.ticket_id == applied.ticket_id
@@ -235,9 +226,9 @@ async def test_lost_and_unknown(
     mutation = await mutation_of(client, kind)
     sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
     async with once_of(client, file, verify=verify) as once:
-        outcome = await once.carry_out(KEY, mutation, never)
+        outcome = await once.carry_out(KEY, prepare(mutation))
         sandbox.faults = []
-        assert (await once.carry_out(KEY, mutation, never)).state is State.SKIPPED
+        assert (await once.carry_out(KEY, prepare(mutation))).state is State.SKIPPED
     assert outcome.state is State.UNKNOWN
     assert isinstance(outcome.error, OutcomeUnknownError)
     assert await outcome.error.verify(client) is (None if verify else True)
@@ -253,7 +244,7 @@ async def test_lost_among_others_alike(sandbox: Sandbox, client: WorkorderClient
     await begun_earlier(file, twin, client.now())
     sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
     async with once_of(client, file) as once:
-        assert (await once.carry_out("k2", comment, never)).state is State.UNKNOWN
+        assert (await once.carry_out("k2", prepare(comment))).state is State.UNKNOWN
     assert len(sandbox.applied) == 1
 
 
@@ -267,7 +258,7 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def cancelled(once: Once, mutation: Mutation, ready: Callable[[], bool]) -> Any:
     """Cancel what carries out a mutation as soon as something is so; return what it says of the mutation then."""
-    task = asyncio.create_task(once.carry_out(KEY, mutation, never))
+    task = asyncio.create_task(once.carry_out(KEY, prepare(mutation)))
     await until(ready)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -356,7 +347,7 @@ async def settled(client: WorkorderClient, file: Path, mutation: Mutation, *, as
     async with Journal(file, {"batch": "once"}) as journal:
         once = Once(client, journal, Doubt(lambda: client.list_tickets(page_size=1)), Lane(1), verify=True)
         if asked_for:
-            return await once.carry_out(KEY, mutation, never)
+            return await once.carry_out(KEY, prepare(mutation))
         (entry,) = await journal.left_open()
         return await once.settle_left(entry)
 
@@ -369,10 +360,11 @@ async def test_an_earlier_run_and_a_batch_that_has_stopped(
     await begun_earlier(file, mutation, client.now())
     before = sandbox.requests.total()
     async with once_of(client, file) as once:
-        assert (await once.carry_out(KEY, mutation, always)).state is State.UNKNOWN
+        once.stopped = True
+        assert (await once.carry_out(KEY, prepare(mutation))).state is State.UNKNOWN
     assert sandbox.requests.total() == before
     async with once_of(client, file) as once:
-        assert (await once.carry_out(KEY, mutation, never)).state is State.DONE
+        assert (await once.carry_out(KEY, prepare(mutation))).state is State.DONE
 
 
 async def test_cancelled_while_an_earlier_run_is_looked_for(file: Path) -> None:

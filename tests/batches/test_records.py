@@ -1,4 +1,4 @@
-"""batches/records.py, and `settle_journal` of batch.py: what a journal tells, and what is found out afterwards."""
+"""Records of journal.py, and `settle_journal` of batch.py: what a journal tells, and what is found out afterwards."""
 
 from contextlib import aclosing
 from pathlib import Path
@@ -9,8 +9,8 @@ from tests.support.batches import closes, happened, lines_of, ran, states
 from tests.support.mutations import QUICK, close_of, creation
 from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch, settle_journal
+from workorder_async.batches.journal import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.batches.records import read_records
 from workorder_async.sandbox import Fault, Sandbox
 
 

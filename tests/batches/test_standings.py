@@ -1,12 +1,12 @@
-"""standings.py: the table at its head, read from there, square by square."""
+"""Standings of journal.py: the table at its head, read from there, square by square."""
 
+import inspect
 from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 
-from workorder_async.batches import standings
-from workorder_async.batches.standings import Entry, Standing, Standings
+from workorder_async.batches.journal import Entry, Standing, Standings
 
 LINE = b'{"intent":"a","operation":"CommentTicket","mutation":{"id":1},"began":100.5,"trace":"t"}\n'
 ENTRY = Entry("a", "CommentTicket", {"id": 1}, 300.0, "t")
@@ -55,7 +55,7 @@ EVENTS: dict[str, list[Step]] = {
 def squares() -> list[tuple[str, str, str]]:
     """Read the table: the event, the standing before, and what is said to come of it."""
     found, half = [], ""
-    for line in (standings.__doc__ or "").splitlines():
+    for line in (inspect.getdoc(Standings) or "").splitlines():
         if not line.startswith(" " * 4) or "What begun means" in line:
             continue
         name, *cells = (line[:38], *line[38:].split(maxsplit=3))

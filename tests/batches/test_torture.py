@@ -23,8 +23,8 @@ from workorder_async import (
     TicketQuery,
     TicketType,
 )
-from workorder_async.batches.identity import key_of
 from workorder_async.document.codec import encode
+from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Applied, Fault, Spelling
 
 CHILD = Path(__file__).with_name("torture_child.py")

@@ -12,8 +12,8 @@ import orjson
 
 from workorder_async import RetryPolicy, SchemeSigner, WorkorderClient
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.identity import key_of
 from workorder_async.document.codec import decode_mutation
+from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import SANDBOX_ERRNOS
 
 

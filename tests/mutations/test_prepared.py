@@ -1,4 +1,4 @@
-"""prepared.py: a mutation is encoded once, whoever needs it, and leaves what can be seen of it."""
+"""kinds.py: a mutation is encoded once, whoever needs it, and is told from others by its trace and its key."""
 
 from collections import Counter
 from contextlib import aclosing
@@ -15,8 +15,8 @@ from tests.support.raw_server import http, serving
 from workorder_async import CloseTicket, CommentTicket, ConfigError, Mutation, RejectTicket, Sandbox, run_batch
 from workorder_async.document import JSON
 from workorder_async.document.codec import decode_mutation, encode
-from workorder_async.mutations import prepared
-from workorder_async.mutations.prepared import prepare
+from workorder_async.mutations import kinds
+from workorder_async.mutations.kinds import prepare
 
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580, detail="备注\n\0")
 
@@ -36,18 +36,18 @@ async def test_what_is_kept_is_what_is_sent(mutation: Mutation) -> None:
 
 
 async def test_a_batch_encodes_each_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """For the journal and for the wire it is encoded once, and both have the same."""
+    """For its key, the journal and the wire it is encoded once, and all have the same."""
     encoded: Counter[Any] = Counter()
 
     def counted(value: object) -> JSON:
         encoded[value] += 1
         return encode(value)
 
-    monkeypatch.setattr(prepared, "encode", counted)
+    monkeypatch.setattr(kinds, "encode", counted)
     file = tmp_path / "j"
     async with Sandbox(40) as sandbox, sandbox.client() as client:
         mutations = [await mutation_of(client, kind) for kind in KINDS if kind != "close"]
-        async with aclosing(run_batch(client, mutations, journal=file, concurrency=1)) as outcomes:
+        async with aclosing(run_batch(client, iter(mutations), journal=file, concurrency=1)) as outcomes:
             assert len([outcome async for outcome in outcomes]) == len(mutations)
         sent = [one.request for one in sandbox.applied]
     lines = map(orjson.loads, file.read_bytes().splitlines())

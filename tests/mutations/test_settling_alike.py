@@ -1,4 +1,4 @@
-"""settling.py and sendings.py: of mutations that look the same afterwards, none is taken for another, over sockets."""
+"""settling.py and recently_sent.py: of mutations that look the same afterwards, none is taken for another, over sockets."""
 
 import asyncio
 import pickle

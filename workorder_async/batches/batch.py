@@ -14,10 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import asynccontextmanager
 
 from workorder_async import arguments
-from workorder_async.batches.identity import Mutations, identity_of
-from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal import Journal, Mutations, identity_of, read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome
-from workorder_async.batches.records import read_records
 from workorder_async.batches.workers import Workers
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, JournalError
@@ -42,8 +40,8 @@ async def run_batch(
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles what was
       lost, skips what is done and goes on. The platform, `name` and (of a list or tuple) the mutations must be the
       same. If others remove, replace or write to the file meanwhile, a `JournalError` says so and nothing more is sent.
-    * `verify`: whether to settle what was lost or refused. A close or rejection that was lost is settled in any case. A
-      comment or creation that was lost stays `UNKNOWN` if what is found may be of another one of the batch or client.
+    * `verify`: whether to settle mutations that were lost or refused. A lost close or rejection is settled in any case.
+      A lost comment or creation stays `UNKNOWN` if its trace may be that of another one of the batch or client.
     * `stop_after`: stop after so many failures in a row. An authentication failure stops at once. So does an errno that
       nobody gave a meaning, if reading is refused with it too, or if the first sixteen mutations were. Then what was
       pulled and not sent is `NOT_SENT`, and so is the rest of a list or tuple. Any other iterable is pulled no further.
@@ -118,4 +116,6 @@ def _check(mutations: object, journal: object, concurrency: object, stop_after: 
     if journal is not None:
         arguments.path("journal", journal)
     if not isinstance(mutations, Iterable | AsyncIterable):
-        raise ConfigError(f"mutations is a {type(mutations).__name__}; it must be an iterable of mutations")
+        raise ConfigError(
+            f"is a {type(mutations).__name__}", argument="mutations", mend="it must be an iterable of mutations"
+        )

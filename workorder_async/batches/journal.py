@@ -1,50 +1,337 @@
 """A batch's journal: what was about to be sent and what became of it, so that a killed batch goes on where it stopped.
 
-An intent is on disk (fsync) before its mutation is sent; an outcome is written after. The file is locked against other
-processes while it is open. Nothing is begun when others no longer find this file under its name.
+One JSON object a line. The first line says which batch the journal is for. An intent is a mutation that is about to be
+sent; it is on disk (fsync) before its mutation is sent. An outcome says what became of it, and is written after. A torn
+last line, as a crash leaves it, is cut off. Any other line that cannot be read is an error.
 
-One thread does all disk work (`journal_file.py`). The loop gives it orders; they gather while the thread is busy, and
-then it follows all of them with one fsync. Without a file the standings alone remain: they tell that a mutation was
-already in this batch.
+The file is locked against other processes while it is open. Nothing is begun if others no longer find this file under
+its name. Without a file the standings alone remain: they tell that a mutation was already in this batch.
+
+`Journal` is the loop's side, and gives orders. `_Thread` does all work with the disk; its `Standings` tell what is
+known of each mutation. `read_records` reads a journal for people, without its lock: also while a batch writes it.
 """
 
 import asyncio
+import hashlib
+import json
 import os
-from collections.abc import Callable, Coroutine
+import sqlite3
+import time
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from attrs import define
+from attrs import define, field, frozen
 
-from workorder_async.batches.journal_file import JournalFile
-from workorder_async.batches.standings import Entry, Standing
-from workorder_async.document import JSON
-from workorder_async.durable import MovedError
+from workorder_async.batches.outcomes import State
+from workorder_async.document import JSON, Mutation
+from workorder_async.document.json_text import loads, to_json
+from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
+from workorder_async.mutations.kinds import key_of
 
 T = TypeVar("T")
+Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
+VERSION = 1
+_HEAD = b'{"journal":"workorder_async","version":'
+_INTENT = b'{"intent":'
 
 
-@define
-class _Order:
-    """Work for the thread. `done` gets what `work` returns, when everything that it wrote is on disk."""
+def identity_of(mutations: Mutations, platform: str, name: str) -> dict[str, JSON]:
+    """Return what the head of a journal says of its batch; a list or tuple is told from others by its mutations."""
+    identity: dict[str, JSON] = {"platform": platform, "batch": name}
+    if isinstance(mutations, Sequence):
+        digest = hashlib.sha256()
+        for mutation in mutations:
+            digest.update(key_of(mutation).encode())
+        identity["list"] = f"{len(mutations)} mutations, {digest.hexdigest()[:16]}"
+    return identity
 
-    work: Callable[[], object]
-    done: "asyncio.Future[Any] | None"
+
+class Standing(Enum):
+    """What is known of a mutation."""
+
+    NEW = "new"
+    """Nothing, or that it did not happen: it may be sent."""
+    OPEN = "open"
+    """An earlier run may have sent it, and its outcome is unknown: it is settled before it may be sent."""
+    BEGUN = "begun"
+    """This run has it in hand, or had it and did not learn its outcome: it is not sent again."""
+    DONE = "done"
+    """It was done: it is not sent again."""
+
+
+@frozen
+class Entry:
+    """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
+
+    `trace` is a digest of its traces, "" for none.
+    """
+
+    key: str
+    operation: str
+    mutation: JSON
+    began: float
+    trace: str = ""
+
+
+# The standing after an outcome; NEW after any other but UNKNOWN.
+_AFTER = {State.DONE.name: Standing.DONE, State.ALREADY.name: Standing.DONE}
+_TABLE = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -4000;
+CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT) WITHOUT ROWID;
+CREATE INDEX traces ON entries (trace) WHERE trace != '';
+"""
+_SET = """
+INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET
+    standing = ?2,
+    began = coalesce(?3, began),
+    line = CASE WHEN ?2 IN ('open', 'begun') THEN coalesce(?4, line) END,
+    trace = coalesce(?5, trace)
+"""
+
+
+class Standings:
+    """The standing of every mutation, by its key. One thread uses it at a time.
+
+    The file tells what earlier runs did, line by line; then this run begins mutations and ends them. Each event leads
+    to the standing in its row (. it stays as it is, - this does not happen):
+
+                                          NEW         OPEN        BEGUN       DONE
+        in the file:  an intent           OPEN        .           -           OPEN
+                      DONE or ALREADY     DONE        DONE        -           .
+                      UNKNOWN             (refused)   .           -           .
+                      any other outcome   .           NEW         -           NEW
+        in this run:  it is begun         BEGUN       BEGUN       .           .
+                      that is cancelled   -           -           as before   .
+                      DONE or ALREADY     -           DONE        DONE        -
+                      UNKNOWN             -           BEGUN       .           -
+                      any other outcome   -           NEW         NEW         -
+
+        What begun means for sending:     is sent     is settled  is skipped  is skipped
+
+    A mutation that was OPEN is sent only if settling shows that it did not happen. The standings are in a temporary
+    SQLite file, so that memory stays flat however long a batch is.
+    """
+
+    def __init__(self) -> None:
+        # A database without a name is a temporary file, deleted when it is closed.
+        self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+
+    def open(self) -> None:
+        """Make the table."""
+        self._table.executescript(_TABLE)
+
+    def close(self) -> None:
+        """Delete the table."""
+        self._table.close()
+
+    def __del__(self) -> None:
+        # A batch may be left behind without its end, as by a loop that is closed amid it.
+        self._table.close()
+
+    def read_intent(self, key: str, began: float, line: bytes, trace: str) -> None:
+        """Note an earlier run's intent, and its line. What is open already was begun at its first intent."""
+        _, earlier = self._of(key)
+        self._set(key, Standing.OPEN, earlier or began, line, trace)
+
+    def read_outcome(self, key: str, state: str) -> None:
+        """Note an earlier run's outcome. Raises `ValueError` for an UNKNOWN without an intent."""
+        if state != State.UNKNOWN.name:
+            self._set(key, _AFTER.get(state, Standing.NEW))
+        elif self._of(key)[0] is Standing.NEW:
+            raise ValueError("an outcome of nothing")
+
+    def begin(self, entry: Entry) -> tuple[Standing, float]:
+        """Begin a mutation; return the standing that it was found in, and when it was first begun.
+
+        DONE is also returned for what was BEGUN: either is skipped.
+        """
+        standing, began = self._of(entry.key)
+        if standing in (Standing.BEGUN, Standing.DONE):
+            return Standing.DONE, began
+        began = began or entry.began
+        self._set(entry.key, Standing.BEGUN, began, trace=entry.trace)
+        return standing, began
+
+    def end(self, key: str, state: str) -> None:
+        """Note an outcome of this run."""
+        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
+
+    def leave_open(self, key: str) -> None:
+        """Take back the beginning of a mutation that was open."""
+        self._set(key, Standing.OPEN)
+
+    def has_twin(self, entry: Entry) -> bool:
+        """Tell whether another mutation leaves the same trace."""
+        found = self._table.execute(
+            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? LIMIT 1", (entry.trace, entry.key)
+        )
+        return found.fetchone() is not None
+
+    def left_open(self) -> list[Entry]:
+        """Return what an earlier run left open and this one has not begun."""
+        found = self._table.execute("SELECT key, began, line FROM entries WHERE standing = ?", (Standing.OPEN.value,))
+        intents = ((key, began, json.loads(line)) for key, began, line in found)
+        return [
+            Entry(key, intent["operation"], intent["mutation"], began, intent.get("trace", ""))
+            for key, began, intent in intents
+        ]
+
+    def _of(self, key: str) -> tuple[Standing, float]:
+        """Return the standing of a mutation, and when it was first begun: 0 for NEW, and if no line says when."""
+        row = self._table.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
+        if row is None or row[0] == Standing.NEW.value:
+            return Standing.NEW, 0.0
+        return Standing(row[0]), float(row[1] or 0.0)
+
+    def _set(
+        self,
+        key: str,
+        standing: Standing,
+        began: float | None = None,
+        line: bytes | None = None,
+        trace: str | None = None,
+    ) -> None:
+        """Give a mutation its next standing; None keeps what was there."""
+        self._table.execute(_SET, (key, standing.value, began, line, trace))
+
+
+_Order: TypeAlias = "tuple[Callable[[], object], asyncio.Future[Any] | None]"
+"""Work for the thread, and the future that gets its result when all that it wrote is on disk."""
+
+
+class _Thread:
+    """The side of a journal that works in a thread: the file at `path`, or None, and the standings."""
+
+    def __init__(self, path: Path | None, identity: dict[str, JSON]) -> None:
+        self._path = path
+        self._identity = identity
+        self._file: LockedFile | None = None
+        self._pending: list[bytes] = []
+        self._begins = False  # whether something is to be sent when what is pending is on disk
+        self.standings: Standings = Standings()
+
+    def open(self) -> None:
+        """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
+        self.standings.open()
+        if self._path is None:
+            return
+        try:
+            self._file = LockedFile(self._path)
+            self._file.cut(_read_lines(self._path, self._file.lines(), self._read_line))
+            if self._file.size == 0:
+                self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
+        except InUseError:
+            raise JournalError(
+                f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
+                "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
+            ) from None
+        except (OSError, ValueError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
+
+    def close(self) -> None:
+        """Close the file; what was not written is lost."""
+        self.standings.close()
+        if self._file is not None:
+            self._file.close()
+
+    def is_in_place(self) -> bool:
+        """Tell whether others find this file under its name; true if there is no file."""
+        try:
+            if self._file is not None:
+                self._file.check_place()
+        except MovedError:
+            return False
+        return True
+
+    def work(self, orders: Iterable[_Order]) -> list[object]:
+        """Follow all orders; return the result of each when what they wrote is on disk, by one fsync."""
+        self._pending, self._begins = [], False
+        results = [order() for order, _ in orders]
+        if self._file is not None and (self._pending or self._begins):
+            self._flush(self._file)
+        return results
+
+    def begin(self, entry: Entry) -> tuple[Standing, float]:
+        """Begin a mutation, as `Standings.begin` does, and write the intent of what is NEW."""
+        standing, began = self.standings.begin(entry)
+        if standing is not Standing.DONE:
+            self._begins = True
+        if standing is Standing.NEW:
+            self._write(
+                {
+                    "intent": entry.key,
+                    "operation": entry.operation,
+                    "mutation": entry.mutation,
+                    "began": entry.began,
+                    "trace": entry.trace,
+                }
+            )
+        return standing, began
+
+    def take_back(self, key: str, found: Standing | None) -> None:
+        """Undo a beginning that was cancelled; `found` is what it found, or None if it did not come to that."""
+        if found is Standing.NEW:
+            self.end(key, State.NOT_SENT.name, {})
+        elif found is Standing.OPEN:
+            self.standings.leave_open(key)
+
+    def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
+        """Write an outcome."""
+        self.standings.end(key, state)
+        self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
+
+    def _write(self, line: dict[str, JSON]) -> None:
+        if self._file is not None:
+            self._pending.append(_line(line))
+
+    def _flush(self, file: LockedFile) -> None:
+        """Put on disk what is pending; if others do not see the file, put the outcomes there only, and raise."""
+        before = file.size
+        try:
+            file.check_place()
+            file.append(b"".join(self._pending))
+            file.check_place()
+        except MovedError:
+            # What is begun here is not sent. Whoever finds the file again wants to know what became of the others.
+            if file.size != before:
+                file.cut(before)
+            file.append(b"".join(line for line in self._pending if not line.startswith(_INTENT)))
+            raise
+
+    def _read_line(self, number: int, line: dict[str, JSON]) -> None:
+        if number == 1:
+            found = _identity_in(self._path, line)
+            if found != self._identity:
+                raise JournalError(
+                    f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
+                    f"not {_words(self._identity)}); choose another file"
+                )
+        elif "intent" in line:
+            key, began = str(line["intent"]), float(str(line["began"]))
+            if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
+                raise TypeError("no mutation")
+            self.standings.read_intent(key, began, _line(line), str(line.get("trace", "")))
+        else:
+            self.standings.read_outcome(str(line["outcome"]), str(line["state"]))
 
 
 class Journal:
     """An open journal, used from one event loop. With `path` None it remembers nothing beyond this batch.
 
     `identity` says which batch this is; a file that says otherwise is refused. Raises `JournalError` if the file cannot
-    be read, written or locked.
+    be read, written or locked. Orders gather while the thread is busy; then it follows all of them with one fsync.
     """
 
     def __init__(self, path: "str | os.PathLike[str] | None", identity: dict[str, JSON]) -> None:
         self._path = None if path is None else Path(path)
-        self._file = JournalFile(self._path, identity)
+        self._side = _Thread(self._path, identity)
         self._thread = ThreadPoolExecutor(1, "workorder-journal")
         self._process = os.getpid()
         self._orders: list[_Order] = []
@@ -53,7 +340,7 @@ class Journal:
 
     async def __aenter__(self) -> "Journal":
         try:
-            await self._in_thread(self._file.open)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._side.open)
         except BaseException:
             await to_its_end(self._finish())
             raise
@@ -73,13 +360,13 @@ class Journal:
 
         def begin() -> tuple[Standing, float]:
             nonlocal found
-            found, began = self._file.begin(entry)
+            found, began = self._side.begin(entry)
             return found, began
 
         try:
             return await self._order(begin)
         except asyncio.CancelledError:
-            self._order_soon(lambda: self._file.take_back(entry.key, found))
+            self._order_soon(lambda: self._side.take_back(entry.key, found))
             raise
 
     def end(self, key: str, state: str, **facts: JSON) -> None:
@@ -87,60 +374,55 @@ class Journal:
 
         What is "DONE" or "ALREADY" is never sent again, "UNKNOWN" is settled first, any other may be sent again.
         """
-        self._order_soon(lambda: self._file.end(key, state, facts))
+        self._order_soon(lambda: self._side.end(key, state, facts))
 
     def is_in_place(self) -> bool:
         """Tell whether others find this file under the journal's name; true if there is no file."""
-        return self._file.is_in_place()
+        return self._side.is_in_place()
 
     async def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
-        return await self._order(lambda: self._file.standings.has_twin(entry))
+        return await self._order(lambda: self._side.standings.has_twin(entry))
 
     async def left_open(self) -> list[Entry]:
         """Return what an earlier run left open and this one has not begun."""
-        return await self._order(self._file.standings.left_open)
+        return await self._order(self._side.standings.left_open)
 
     async def _order(self, work: Callable[[], T]) -> T:
-        """Let the thread do this; return what it returns, when what it wrote is on disk."""
+        """Let the thread do this; return its result when all that it wrote is on disk."""
         if self._failure is not None:
             raise self._failure
         if os.getpid() != self._process:
             raise self._told(MovedError("it belongs to the process that this one was forked from"))
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._orders.append(_Order(work, done))
-        self._start()
+        self._order_soon(work, done)
         return await done
 
-    def _order_soon(self, work: Callable[[], None]) -> None:
+    def _order_soon(self, work: Callable[[], object], done: "asyncio.Future[Any] | None" = None) -> None:
         """Let the thread do this too, and do not wait for it."""
-        self._orders.append(_Order(work, None))
-        self._start()
-
-    def _start(self) -> "asyncio.Task[None]":
+        self._orders.append((work, done))
         if self._busy is None or self._busy.done():
             self._busy = asyncio.create_task(self._carry_out())
-        return self._busy
 
     async def _carry_out(self) -> None:
         """Give the thread all orders that have gathered, again and again until there are none."""
         while self._orders:
             orders, self._orders = self._orders, []
-            work = partial(self._file.work, [order.work for order in orders])
             try:
                 # A loop that is shut down cancels this task too; what was ordered is written all the same.
-                results = await asyncio.shield(self._in_thread(work))
+                work = asyncio.get_running_loop().run_in_executor(self._thread, self._side.work, orders)
+                results = await asyncio.shield(work)
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 failure = error if isinstance(error, JournalError) else self._told(error)
                 self._failure = failure
                 results = [failure] * len(orders)
-            for order, result in zip(orders, results, strict=True):
-                if order.done is None or order.done.done():
+            for (_, done), result in zip(orders, results, strict=True):
+                if done is None or done.done():
                     continue
                 if isinstance(result, BaseException):
-                    order.done.set_exception(result)
+                    done.set_exception(result)
                 else:
-                    order.done.set_result(result)
+                    done.set_result(result)
 
     def _told(self, error: Exception) -> JournalError:
         """Return what a user is told of an error of the file."""
@@ -152,12 +434,11 @@ class Journal:
         if os.getpid() != self._process:
             return  # the thread stayed with the parent
         while self._orders or (self._busy is not None and not self._busy.done()):
-            await asyncio.wait({self._start()})
-        await self._in_thread(self._file.close)
+            if self._busy is None or self._busy.done():
+                self._busy = asyncio.create_task(self._carry_out())
+            await asyncio.wait({self._busy})
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._side.close)
         self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 async def to_its_end(work: Coroutine[object, object, T]) -> T:
@@ -172,3 +453,111 @@ async def to_its_end(work: Coroutine[object, object, T]) -> T:
     if cancelled is not None:
         raise cancelled
     return task.result()
+
+
+@define
+class Record:
+    """What became of one mutation. Without an outcome it is UNKNOWN: it was about to be sent."""
+
+    operation: str = ""
+    """The name of the mutation's class; "" if the journal holds its outcome alone."""
+    mutation: dict[str, JSON] = field(factory=dict)
+    """The mutation's fields."""
+    began: float = 0.0
+    """When it was first begun, in seconds since the epoch."""
+    state: State = State.UNKNOWN
+    """Its last outcome."""
+    facts: dict[str, JSON] = field(factory=dict)
+    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was done or may have been."""
+        return self.state in (State.DONE, State.ALREADY, State.UNKNOWN)
+
+
+@define
+class Records:
+    """What a journal says, in the order in which its mutations were first begun."""
+
+    path: Path
+    identity: dict[str, JSON] = field(factory=dict)
+    """Which batch it is for: `platform`, the name of the `batch`, and the `list` where it was one."""
+    by_key: dict[str, Record] = field(factory=dict)
+
+    def take(self, number: int, line: dict[str, JSON]) -> None:
+        """Note what a line of the journal says."""
+        if number == 1:
+            self.identity = _identity_in(self.path, line)
+        elif "intent" in line:
+            key, mutation = str(line["intent"]), line["mutation"]
+            if not isinstance(mutation, dict):
+                raise TypeError("no mutation")
+            began = self.by_key[key].began if key in self.by_key else float(str(line["began"]))
+            self.by_key[key] = Record(str(line["operation"]), mutation, began)
+        else:
+            record = self.by_key.setdefault(str(line["outcome"]), Record())
+            record.state = State[str(line["state"])]
+            record.facts = {name: value for name, value in line.items() if name not in ("outcome", "state")}
+
+
+def read_records(path: "str | os.PathLike[str]") -> Records:
+    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none."""
+    records = Records(Path(path))
+    try:
+        if records.path.exists() and not records.path.is_file():
+            raise JournalError(f"{str(path)!r} is no file, and no journal")
+        with records.path.open("rb") as lines:
+            _read_lines(records.path, lines, records.take)
+    except OSError as error:
+        raise JournalError(f"cannot read the journal {str(path)!r}: {error.strerror}") from None
+    if not records.identity:
+        raise JournalError(f"{str(path)!r} is empty: it is no journal of a batch that has begun")
+    return records
+
+
+def _read_lines(path: Path | None, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> int:
+    """Let `take` have the number and the content of every line; return where the last whole line ends.
+
+    Raises `JournalError` for a line that cannot be read.
+    """
+    end = 0
+    for number, line in enumerate(lines, 1):
+        # A first line that is torn is ours only if it begins as ours does.
+        if not line.endswith(b"\n") and (number > 1 or line[: len(_HEAD)] == _HEAD[: len(line)]):
+            break
+        try:
+            take(number, _parsed(line))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise JournalError(
+                f"line {number} of the journal {str(path)!r} cannot be read: it is no journal of this library, or was "
+                "changed by hand"
+            ) from None
+        end += len(line)
+    return end
+
+
+def _identity_in(path: Path | None, head: dict[str, JSON]) -> dict[str, JSON]:
+    """Return which batch the first line says the journal is for. Raises `JournalError` for another version's."""
+    if head["journal"] != "workorder_async" or head["version"] != VERSION:
+        raise JournalError(f"{str(path)!r} is a journal of another version; choose another file")
+    return {name: value for name, value in head.items() if name not in ("journal", "version")}
+
+
+def _line(value: dict[str, JSON]) -> bytes:
+    return to_json(value) + b"\n"
+
+
+def _parsed(line: bytes) -> dict[str, JSON]:
+    try:
+        value = loads(line)
+    except ValueError:
+        value = json.loads(line)  # it takes the lone surrogates that to_json escapes
+    if not isinstance(value, dict):
+        raise TypeError("no object")
+    return value
+
+
+def _words(identity: dict[str, JSON]) -> str:
+    """Say which batch a journal is for."""
+    return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"

@@ -6,15 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from itertools import islice
 from time import perf_counter
 
-from workorder_async.batches.doubt import Doubt
-from workorder_async.batches.identity import Mutations, key_of
-from workorder_async.batches.journal import Journal, to_its_end
+from workorder_async.batches.journal import Entry, Journal, Mutations, to_its_end
 from workorder_async.batches.once import Once
-from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
-from workorder_async.batches.standings import Entry
+from workorder_async.batches.outcomes import SETTLED, BatchReport, Doubt, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
 from workorder_async.errors import AuthenticationError, JournalError
+from workorder_async.mutations.kinds import Prepared, key_of, prepare
 from workorder_async.wire.limits import Lane
 
 
@@ -52,7 +50,7 @@ class Workers:
         self._changed = asyncio.Condition()
         self._room = self._working = concurrency
         self._pulled = 0
-        self._exhausted = self._stopped = False
+        self._exhausted = False
         self.failure: BaseException | None = None
         self._left: deque[Entry] | None = None
         self._tasks = [asyncio.create_task(self._work()) for _ in range(concurrency)]
@@ -73,17 +71,18 @@ class Workers:
             async with self._changed:
                 self._changed.notify_all()
 
-    async def _pull(self) -> tuple[str, Mutation] | None:
+    async def _pull(self) -> tuple[str, Prepared] | None:
         """Return the next mutation and its key; None where there is none, or the batch stops."""
         async with self._pulling:
-            await self._wait_for_room()
-            if self._stopped or self._exhausted:
+            if len(self._ended) >= self._room:
+                await self._wait_for_room()
+            if self._once.stopped or self._exhausted:
                 return None
             self._waiting = waiting = asyncio.timeout(None)
             try:
                 async with waiting:
                     mutation = await anext(self._source)
-                pulled = key_of(mutation), mutation
+                prepared = prepare(mutation)
             except StopAsyncIteration:
                 self._exhausted = True
                 return None
@@ -96,13 +95,14 @@ class Workers:
             finally:
                 self._waiting = None
             self._pulled += 1
-            return pulled
+            return key_of(prepared), prepared
 
     async def _pull_left(self) -> Entry | None:
         """Return a mutation that an earlier run left open and that was not among this batch's own."""
         async with self._pulling:
-            await self._wait_for_room()
-            if self._stopped or self.failure is not None:
+            if len(self._ended) >= self._room:
+                await self._wait_for_room()
+            if self._once.stopped or self.failure is not None:
                 return None
             if self._left is None:
                 self._left = deque(await self._journal.left_open())
@@ -111,17 +111,17 @@ class Workers:
     async def _wait_for_room(self) -> None:
         """Wait until the consumer has taken enough outcomes."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._stopped)
+            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._once.stopped)
 
-    async def _outcome_of(self, key: str, mutation: Mutation) -> Outcome:
+    async def _outcome_of(self, key: str, prepared: Prepared) -> Outcome:
         try:
             await self._doubt.enter()
-            outcome = await self._once.carry_out(key, mutation, lambda: self._stopped)
+            outcome = await self._once.carry_out(key, prepared)
         except JournalError as error:
             await self._fail(error)
-            outcome = Outcome(mutation, State.NOT_SENT, error)
+            outcome = Outcome(prepared.mutation, State.NOT_SENT, error)
         except asyncio.CancelledError:
-            self._note(self._once.cut_short(key, mutation))
+            self._note(self._once.cut_short(key, prepared.mutation))
             raise
         self._doubt.leave(outcome)
         return outcome
@@ -150,7 +150,7 @@ class Workers:
     async def _stop(self, why: str) -> None:
         """Pull no more, also where a worker waits for the source; what is under way goes on."""
         self._report.stopped = self._report.stopped or why
-        self._stopped = True
+        self._once.stopped = True
         self._doubt.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
@@ -173,7 +173,7 @@ class Workers:
 
     def rest(self) -> Iterator[Outcome]:
         """Yield an outcome for each mutation that a list still held when the batch stopped."""
-        if self._stopped and self._list is not None:
+        if self._once.stopped and self._list is not None:
             for mutation in islice(self._list, self._pulled, None):
                 outcome = Outcome(mutation, State.NOT_SENT)
                 self._note(outcome)

@@ -1,22 +1,46 @@
-"""What one client has sent, so that what one mutation has left is not taken for what another one did.
+"""The mutations that one client has sent, so that the sign of one mutation is not taken for the sign of another.
 
-It keeps creations, and texts for a ticket's history, by the trace that they leave (`prepared.trace_of`). Two with the
-same trace look the same afterwards. Only their number, and the ids that answers gave, tell which is which.
+A mutation leaves a trace: a new ticket, or a text in a ticket's history. Two mutations with the same trace look the
+same afterwards. Only their number, and the ids that answers gave, tell which is which.
 """
 
+import hashlib
 from collections.abc import Callable
 from math import inf, nextafter
 from time import monotonic
 
 from attrs import define
 
+from workorder_async.document import CreateTicket, TicketSummary
+
 #: For so many seconds after its answer a mutation may look as if it had just happened: the platform's machines may
 #: disagree on the time.
 _BLUR = 600.0
-#: The same for one that was forgotten since. With more seconds a fast batch would never have an answer.
+#: The same limit for forgotten mutations. It is short, or a fast batch could never be settled.
 _BLUR_OF_FORGOTTEN = 6.0
 #: Moments nearer to each other than this count as one; the smallest step that a float can take tells them apart.
 _MOMENT = 0.001
+
+
+def trace_of_text(ticket_id: int, text: str) -> str:
+    """Return the trace of a text in a ticket's history. Blanks do not count: a platform may trim them."""
+    return _digest("text", ticket_id, text)
+
+
+def trace_of_ticket(ticket: CreateTicket) -> str:
+    """Return the trace of a new ticket. Blanks do not count."""
+    return _digest("ticket", ticket.creator_id, *shown_of(ticket))
+
+
+def shown_of(ticket: CreateTicket | TicketSummary) -> tuple[object, ...]:
+    """Return the values that a new ticket has in common with its row in the list."""
+    texts = (ticket.title, ticket.detail, ticket.customer_organization_name)
+    return (*texts, ticket.type, ticket.priority, ticket.reported_time)
+
+
+def _digest(*left: object) -> str:
+    folded = tuple(" ".join(part.split()) if isinstance(part, str) else part for part in left)
+    return hashlib.sha256(repr(folded).encode()).hexdigest()[:32]
 
 
 @define(eq=False)
@@ -24,13 +48,13 @@ class Sending:
     """One mutation that may have been sent, from the first byte written on."""
 
     trace: str
-    """What it leaves to be seen; "" where another one cannot leave the same."""
+    """The trace that it leaves; "" if no other mutation can leave the same."""
     line: int | None = None
     """The product line that speaks; None for any."""
     intent: float | None = None
     """When its caller wrote down that it would be sent, by our own clock."""
     began: float = 0.0
-    """When it was sent, by our own clock; no other one with its trace has the same."""
+    """When it was sent, by our own clock; no two mutations with one trace have the same."""
     start: float = 0.0
     """The same by the clock that is never set."""
     end: float = inf
@@ -38,11 +62,11 @@ class Sending:
     happened: bool = False
     """Whether it is known to have happened."""
     ticket_id: int = 0
-    """The ticket that it created, where that is known."""
+    """The ticket that it created; 0 if that is not known."""
 
 
 class Sendings:
-    """The latest that one client sent, `most` at a time; `now` is our own clock, in seconds since the epoch."""
+    """The latest mutations that one client sent, `most` of them; `now` is our own clock, in seconds since the epoch."""
 
     def __init__(self, now: Callable[[], float], most: int = 20_000) -> None:
         self._now = now
@@ -50,10 +74,10 @@ class Sendings:
         self._kept: dict[Sending, None] = {}  # the oldest first
         self._alike: dict[str, dict[Sending, None]] = {}
         self._owners: dict[int, Sending] = {}
-        self._forgotten = -inf  # until when one that is not kept any more may have happened
+        self._forgotten = -inf  # a forgotten mutation cannot have happened later
 
     def enter(self, sending: Sending) -> None:
-        """Keep one that is being sent; once is enough."""
+        """Keep a mutation that is being sent; a second call changes nothing."""
         if not sending.trace or sending in self._kept:
             return
         sending.began, sending.start = self._now(), monotonic()
@@ -63,9 +87,9 @@ class Sendings:
         self._keep(sending)
 
     def find(self, trace: str, line: int | None, began: float) -> Sending:
-        """Return what was sent at this moment.
+        """Return the mutation that was sent at this moment.
 
-        What this client does not know of was sent by somebody else, and is kept from now on.
+        A mutation that this client does not know was sent by somebody else, and is kept from now on.
         """
         found = [one for one in self._alike.get(trace, ()) if began in (one.began, one.intent)]
         if len(found) == 1:
@@ -89,7 +113,7 @@ class Sendings:
         sending.end = min(sending.end, monotonic())
 
     def drop(self, sending: Sending) -> None:
-        """Forget one that certainly left nothing."""
+        """Forget a mutation that certainly left nothing."""
         if sending in self._kept:
             del self._kept[sending]
             alike = self._alike[sending.trace]
@@ -102,7 +126,7 @@ class Sendings:
     def rivals(self, sending: Sending) -> list[Sending] | None:
         """Return the others with its trace that may look as if they had happened since it was sent.
 
-        None where some of them may be forgotten.
+        None if some of them may be forgotten.
         """
         if sending.start - _BLUR_OF_FORGOTTEN <= self._forgotten:
             return None
@@ -110,7 +134,7 @@ class Sendings:
         return [one for one in alike if one is not sending and one.end + _BLUR >= sending.start]
 
     def is_anothers(self, ticket_id: int, sending: Sending) -> bool:
-        """Tell whether a ticket is known to be what another one created."""
+        """Tell whether another mutation is known to have created this ticket."""
         return self._owners.get(ticket_id, sending) is not sending
 
     def _keep(self, sending: Sending) -> None:

@@ -2,8 +2,13 @@
 
 A close or a rejection leaves its mark on the ticket's state. A comment is looked for in the ticket's history, a new
 ticket among those of its creator. Absence proves nothing: it may appear later; the answer is then None, never False.
-What another mutation of the same client left, or may have left, is no sign of this one.
+Another mutation of the same client may have left the same trace, and that is no sign of this one.
+
+Each function here takes the mutation, what `Sendings` knows it by, and the reads. It raises what the reads raise. Which
+kind of mutation takes which one is told in `kinds`.
 """
+
+from typing import TYPE_CHECKING
 
 from workorder_async.document import (
     AssignStatus,
@@ -12,47 +17,34 @@ from workorder_async.document import (
     CreateTicket,
     Mutation,
     RejectTicket,
-    TicketDetail,
     TicketStatus,
 )
 from workorder_async.errors import Settlement
-from workorder_async.mutations.prepared import told_by, trace_of, trace_of_text
-from workorder_async.mutations.recently_sent import Sending, Sendings
-from workorder_async.wire.reads import Reads
+from workorder_async.mutations.recently_sent import Sending, Sendings, shown_of, trace_of_text
+
+if TYPE_CHECKING:
+    from workorder_async.wire.reads import Reads
 
 # The server writes times in whole seconds, and its clock is known to about one second.
 _TOLERANCE = 3
 
 
-async def settle(mutation: Mutation, sending: Sending, reads: Reads, sendings: Sendings) -> Settlement:
-    """Find out whether this happened, which was sent as `sending`. Raises what the reads raise.
-
-    What was found once stays so. It is not looked for again, and is no sign of another mutation.
-    """
-    if sending.happened:
-        return Settlement(True, sending.ticket_id)
-    match mutation:
-        case CloseTicket():
-            return Settlement((await reads.ticket(mutation.id)).status == TicketStatus.CLOSED)
-        case RejectTicket():
-            return Settlement(_is_rejected(await reads.detail(mutation.id), mutation))
-        case CommentTicket():
-            return await _settle_comment(mutation, sending, reads, sendings)
-        case CreateTicket():
-            return await _settle_creation(mutation, sending, reads, sendings)
+async def look_at_status(close: CloseTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
+    """Tell whether the ticket is closed."""
+    return Settlement((await reads.ticket(close.id)).status == TicketStatus.CLOSED)
 
 
-def _is_rejected(detail: TicketDetail, rejection: RejectTicket) -> bool | None:
-    """Tell whether the product line's share is rejected. Where no line is named, all shares must agree."""
+async def look_at_assigns(rejection: RejectTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
+    """Tell whether the product line's share is rejected. If no line is named, all shares must agree."""
     rejected = {
         assign.status == AssignStatus.REJECTED
-        for assign in detail.assigns
+        for assign in (await reads.detail(rejection.id)).assigns
         if rejection.productGroupId in (None, assign.product_group_id)
     }
-    return rejected.pop() if len(rejected) == 1 else None
+    return Settlement(rejected.pop() if len(rejected) == 1 else None)
 
 
-async def _settle_comment(comment: CommentTicket, sending: Sending, reads: Reads, sendings: Sendings) -> Settlement:
+async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
     """Count the steps with its text, and the mutations that may have left them: there must be one step more."""
     offset = await reads.offset()
     detail = await reads.detail(comment.id)
@@ -82,16 +74,16 @@ async def _settle_comment(comment: CommentTicket, sending: Sending, reads: Reads
     return Settlement(True)
 
 
-async def _settle_creation(ticket: CreateTicket, sending: Sending, reads: Reads, sendings: Sendings) -> Settlement:
+async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
     """Look for the one ticket of its creator with its texts that nothing else accounts for."""
-    wanted = told_by(ticket)
+    wanted = shown_of(ticket)
     since = _earliest(sending.began, await reads.offset())
     rows = await reads.created(ticket.creator_id, since)
     rivals = sendings.rivals(sending)
     found = {
         row.id
         for row in rows
-        if told_by(row) == wanted
+        if shown_of(row) == wanted
         # A server may ignore the filters.
         and (row.created_time >= since or not row.created_time)
         and not sendings.is_anothers(row.id, sending)
@@ -104,18 +96,12 @@ async def _settle_creation(ticket: CreateTicket, sending: Sending, reads: Reads,
     return Settlement(True, id)
 
 
-def note_creation(ticket: CreateTicket, id: int, sending: Sending, sendings: Sendings) -> None:
+def note_creation(ticket: Mutation, id: int, sending: Sending, sendings: Sendings) -> None:
     """Note which ticket was created, and that its history may begin with its text, which is no comment."""
     sendings.note(sending, id)
-    sendings.note(Sending(trace_of_text(id, ticket.detail)))
-
-
-def sending_of(mutation: Mutation, *, trace: str | None = None, intent: float | None = None) -> Sending:
-    """Return what `Sendings` knows a mutation by, before it is sent."""
-    line = mutation.productGroupId if isinstance(mutation, CommentTicket | RejectTicket) else None
-    return Sending(trace_of(mutation) if trace is None else trace, line, intent)
+    sendings.note(Sending(trace_of_text(id, ticket.detail or "")))
 
 
 def _earliest(began: float, offset: float) -> int:
-    """Return the first second, by the server's clock, of what was sent then by ours."""
+    """Return the first second, by the server's clock, that a mutation sent at `began` by ours may have."""
     return max(0, int(began + offset) - _TOLERANCE)

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
@@ -27,16 +27,14 @@ from workorder_async.cli.terminal.asking import ask, can_ask
 from workorder_async.cli.terminal.output import err, note, out, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.cli.terminal.running import each, run
-from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
+from workorder_async.mutations.kinds import MutationKind, kind_of
 
 if TYPE_CHECKING:
     from workorder_async.batches.outcomes import Outcome
     from workorder_async.cli.batches.tally import Tally
     from workorder_async.client import WorkorderClient
-
-_OPERATIONS: Final = {CloseTicket: "close_ticket", CommentTicket: "comment_ticket", RejectTicket: "reject_ticket"}
 
 
 async def _as_it_is(client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
@@ -48,17 +46,15 @@ async def _as_it_is(client: "WorkorderClient", changes: list[Change]) -> Sequenc
 class Task:
     """What is to be done to each ticket."""
 
+    kind: MutationKind[Any]
+    """The row of the mutation."""
     name: str
     """What makes two runs the same batch, for the journal: "close as 40084 田金秀"."""
-    doing: str
-    """For the bar: "closing"."""
-    done: str
-    """For a ticket's line: "closed"."""
     change: Callable[[Chosen], Change]
     """Makes the change of a ticket."""
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
-    finish: Callable[["WorkorderClient", list[Change]], Awaitable[Sequence[Change]]] = _as_it_is
+    finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] = _as_it_is
     """Adds to the changes what needs the platform, such as uploads, just before they are sent."""
 
 
@@ -102,7 +98,7 @@ def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
     """Print what would be done to each ticket, and return the exit code of a dry run."""
     if as_json:
         write_json(
-            {"operation": _OPERATIONS[type(change)], "request": encode(change)}
+            {"operation": kind_of(change).endpoint.operation, "request": encode(change)}
             for change in (task.change(one) for one in chosen if one.error is None)
         )
     else:
@@ -131,9 +127,9 @@ async def _carry_out(
     changes = [task.change(one) for one in chosen if one.error is None]
     rest = iter(changes)
     async with client:
-        bar = Bar(task.doing, shown=not named and not (to_terminal and options.json))
+        bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
         tally = Tally(
-            done=task.done,
+            done=task.kind.done,
             bar=bar,
             expected=len(chosen),
             as_json=options.json,

@@ -6,10 +6,10 @@ from typing import Self
 
 from attrs import define
 
-from workorder_async.batches.identity import key_of
 from workorder_async.cli.batches.choosing import BatchOptions, Change, Chosen
 from workorder_async.cli.terminal.output import note
 from workorder_async.errors import ConfigError, JournalError
+from workorder_async.mutations.kinds import key_of
 
 
 @define
@@ -22,7 +22,7 @@ class Allowance:
     @classmethod
     def of(cls, limit: int, journal: Path | None) -> Self:
         """Read what the journal says. Raises `ConfigError` for a file that is none."""
-        from workorder_async.batches.records import read_records
+        from workorder_async.batches.journal import read_records
 
         counted: set[str] = set()
         if journal is not None and journal.is_file() and journal.stat().st_size:

@@ -13,7 +13,7 @@ from rich.text import Text
 from workorder_async.cli.batches.choosing import Change, Chosen
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.terminal.output import note, one_line
-from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
+from workorder_async.mutations.kinds import words_of
 
 ROWS_SHOWN: Final = 20
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
@@ -47,7 +47,7 @@ def _table(rows: Sequence[tuple[str, ...]], width: int) -> Table:
 
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     """Return the cells of a ticket: its number, status and age, what would be done to it, its title."""
-    what = words(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
+    what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
     return str(one.id), one_line(one.status), _age(one.created), one_line(what), one_line(one.title)
 
 
@@ -58,22 +58,6 @@ def _age(created: int) -> str:
         return ""
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
     return f"{seconds // size}{unit}"
-
-
-def words(change: Change) -> str:
-    """Say what a change does."""
-    match change:
-        case CloseTicket():
-            return f"close as {change.closer_id} {change.closer_name}"
-        case CommentTicket():
-            return f"comment{_line(change.productGroupId)}: {change.detail}"
-        case RejectTicket():
-            return f"reject{_line(change.productGroupId)}{f': {change.detail}' if change.detail else ''}"
-
-
-def _line(product_group_id: int | None) -> str:
-    """Say which product line acts, where one was named."""
-    return "" if product_group_id is None else f" as product line {product_group_id}"
 
 
 def tickets(number: int) -> str:

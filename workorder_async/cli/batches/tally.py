@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
 
-from workorder_async.batches.outcomes import BatchReport, Outcome, State, ticket_id_of
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.batches.complaints import Complaints
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json
 from workorder_async.cli.terminal.output import note, tell, write_json
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.document import JSON
 from workorder_async.errors import WorkorderError
+from workorder_async.mutations.kinds import ticket_id_of
 
 if TYPE_CHECKING:
     from workorder_async.cli.batches.choosing import Change

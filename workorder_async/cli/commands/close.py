@@ -8,13 +8,14 @@ from cyclopts import Parameter
 
 from workorder_async.cli.attachments import Author, Files, upload_all
 from workorder_async.cli.batches.carrying_out import Task, carry_out
-from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Change, Chosen, TicketNumbers, choice
+from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.times import TIME_HELP, past_moment
 from workorder_async.cli.values import Whole
 from workorder_async.document import CloseTicket
 from workorder_async.errors import ConfigError
+from workorder_async.mutations.kinds import KINDS
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -41,15 +42,15 @@ class Closing:
     attach: Files = ()
     author: Author = None
 
-    async def with_files(self, client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
-        """Upload the files once, and add them to each of the changes."""
+    async def with_files(self, client: "WorkorderClient", closes: list[CloseTicket]) -> Sequence[CloseTicket]:
+        """Upload the files once, and add them to each of the closes."""
         attachments = await upload_all(client, self.attach, self.author)
         for attachment in attachments:
             if attachment.author is None:
                 raise ConfigError(
                     f"the platform did not say who uploaded {attachment.file_name!r}; add --author USER_ID"
                 )
-        return [evolve(one, handle_attachment=attachments) for one in changes if isinstance(one, CloseTicket)]
+        return [evolve(one, handle_attachment=attachments) for one in closes]
 
 
 def close(
@@ -84,9 +85,8 @@ def close(
 
     who = "the creator" if how.closer_name is None else how.closer_name
     task = Task(
+        kind=KINDS[CloseTicket],
         name=f"close as {how.closer_id} {who}",
-        doing="closing",
-        done="closed",
         change=change,
         needs_creator=how.as_creator,
         finish=how.with_files,

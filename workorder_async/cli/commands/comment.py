@@ -6,11 +6,11 @@ from cyclopts import Parameter
 
 from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
-from workorder_async.cli.batches.showing import words
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING_OF_OTHERS, OtherTicketFilters
 from workorder_async.cli.values import Whole
 from workorder_async.document import CommentTicket
+from workorder_async.mutations.kinds import KINDS, words_of
 
 
 def comment(
@@ -34,5 +34,5 @@ def comment(
     def change(one: Chosen) -> CommentTicket:
         return CommentTicket(id=one.id, detail=text, productGroupId=product_group_id)
 
-    task = Task(name=words(change(Chosen(1))), doing="commenting", done="commented", change=change)
+    task = Task(kind=KINDS[CommentTicket], name=words_of(change(Chosen(1))), change=change)
     return carry_out(task, made, batch, connection)

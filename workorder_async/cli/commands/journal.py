@@ -17,9 +17,10 @@ from workorder_async.cli.terminal.running import run
 from workorder_async.cli.values import ExistingFile
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ConfigError, JournalError
+from workorder_async.mutations.kinds import NAMES, kind_of
 
 if TYPE_CHECKING:
-    from workorder_async.batches.records import Record, Records
+    from workorder_async.batches.journal import Record, Records
     from workorder_async.client import WorkorderClient
 
 JournalFile: TypeAlias = Annotated[ExistingFile, Parameter(name="FILE", help="The file that was given by --journal.")]
@@ -76,7 +77,7 @@ def settle(
 
 def _read(file: ExistingFile) -> "Records":
     """Read a journal. Raises `ConfigError` for a file that is none."""
-    from workorder_async.batches.records import read_records
+    from workorder_async.batches.journal import read_records
 
     try:
         return read_records(file)
@@ -101,7 +102,7 @@ async def _settle(
             with Bar("looking") as bar:
                 async with aclosing(settling) as outcomes:
                     async for outcome in outcomes:
-                        print_row({"operation": _operation(type(outcome.mutation).__name__), **row(outcome)})
+                        print_row({"operation": kind_of(outcome.mutation).endpoint.operation, **row(outcome)})
                         bar(report.total, max(report.total, unknown))
         except JournalError as error:
             raise ConfigError(str(error)) from None
@@ -130,17 +131,12 @@ def _counted(records: "Records") -> str:
     return counted(report) or "nothing was begun"
 
 
-def _operation(kind: str) -> str:
-    """Return the endpoint that a class of mutations is for: close_ticket for CloseTicket."""
-    return f"{kind.removesuffix('Ticket').lower()}_ticket" if kind else ""
-
-
 def _row(record: "Record") -> dict[str, JSON]:
     """Return what became of a mutation, as the JSON of `close` has it."""
     facts = {name: value for name, value in record.facts.items() if name not in ("at", "ticket_id", "error")}
     return {
         "id": record.mutation.get("id") or record.facts.get("ticket_id", 0),
-        "operation": _operation(record.operation),
+        "operation": kind.endpoint.operation if (kind := NAMES.get(record.operation)) else record.operation,
         "outcome": record.state.value,
         "began": _time(record.began),
         "ended": _time(record.facts.get("at")),
@@ -153,7 +149,7 @@ def _row(record: "Record") -> dict[str, JSON]:
 def _cells(record: "Record") -> tuple[str, ...]:
     """Return a mutation as the cells of a line: ticket, operation, outcome, when it began, and why."""
     row = _row(record)
-    why = row["message"] or (record.mutation.get("title") if record.operation == "CreateTicket" else "")
+    why = row["message"] or record.mutation.get("title")
     return str(row["id"] or ""), str(row["operation"]), record.state.value, str(row["began"]), str(why or "")
 
 

@@ -1,0 +1,195 @@
+"""The kinds of mutations: one row for each, and a mutation made ready to be sent.
+
+All that is done to a mutation by its kind is read from its row. Nothing else asks for the class of a mutation.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from attrs import field, frozen
+
+from workorder_async.document import (
+    JSON,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Mutation,
+    RejectTicket,
+    endpoints,
+)
+from workorder_async.document.codec import encode
+from workorder_async.document.endpoints import Endpoint, Safety
+from workorder_async.document.json_text import to_json
+from workorder_async.errors import ConfigError, Settlement
+from workorder_async.mutations import settling
+from workorder_async.mutations.recently_sent import Sending, Sendings, trace_of_text, trace_of_ticket
+
+if TYPE_CHECKING:
+    from workorder_async.wire.reads import Reads
+
+M = TypeVar("M", bound=Mutation)
+
+
+@frozen(kw_only=True)
+class MutationKind(Generic[M]):
+    """One kind of mutation. `creates` tells that it makes a ticket, so that it has no id of its own."""
+
+    model: type[M]
+    """Its value, which a journal keeps under the name of this class."""
+    endpoint: Endpoint
+    """The endpoint, with the safety of a second request: CONVERGENT or CREATE."""
+    identity: tuple[str, ...] | None
+    """The fields that tell it from others of its kind; None for all of them. Keys of journals are made of these."""
+    trace: Callable[[M], str]
+    """Return the trace that it leaves; "" for none. See `recently_sent`."""
+    look: "Callable[[M, Sending, Reads, Sendings], Awaitable[Settlement]]"
+    """Find out by reading whether it happened, after its answer was lost. Raises what the reads raise."""
+    doing: str
+    """Its participle, for people: "closing"."""
+    done: str
+    """A ticket after it, for people: "closed"."""
+    words: Callable[[M], str]
+    """Say what it does, for people."""
+    line: Callable[[M], int | None] = lambda _: None
+    """Return the product line that speaks; None for any."""
+    creates: bool = False
+
+    @property
+    def verb(self) -> str:
+        """What it does: "close"."""
+        return self.endpoint.operation.removesuffix("_ticket")
+
+    @property
+    def converges(self) -> bool:
+        """Whether a second request changes nothing, so that the state of its ticket tells whether it happened."""
+        return self.endpoint.safety is Safety.CONVERGENT
+
+    def ticket_id(self, mutation: M) -> int:
+        """Return the ticket that a mutation is about; 0 for a creation."""
+        return 0 if self.creates else mutation.id  # type: ignore[union-attr]  # a creation alone has none
+
+
+def _words_of_line(product_group_id: int | None) -> str:
+    return "" if product_group_id is None else f" as product line {product_group_id}"
+
+
+def _trace_of_detail(mutation: CommentTicket | RejectTicket | CloseTicket) -> str:
+    return trace_of_text(mutation.id, mutation.detail) if mutation.detail else ""
+
+
+_ROWS: "tuple[MutationKind[Any], ...]" = (
+    MutationKind(
+        model=CreateTicket,
+        endpoint=endpoints.CREATE_TICKET,
+        creates=True,
+        identity=None,
+        trace=trace_of_ticket,
+        look=settling.look_for_ticket,
+        doing="creating",
+        done="created",
+        words=lambda ticket: f"create: {ticket.title}",
+    ),
+    MutationKind(
+        model=CommentTicket,
+        endpoint=endpoints.COMMENT_TICKET,
+        identity=("id", "productGroupId", "detail"),
+        line=attrgetter("productGroupId"),
+        trace=_trace_of_detail,
+        look=settling.look_for_comment,
+        doing="commenting",
+        done="commented",
+        words=lambda comment: f"comment{_words_of_line(comment.productGroupId)}: {comment.detail}",
+    ),
+    MutationKind(
+        model=RejectTicket,
+        endpoint=endpoints.REJECT_TICKET,
+        identity=("id", "productGroupId"),
+        line=attrgetter("productGroupId"),
+        trace=_trace_of_detail,
+        look=settling.look_at_assigns,
+        doing="rejecting",
+        done="rejected",
+        words=lambda it: f"reject{_words_of_line(it.productGroupId)}{f': {it.detail}' if it.detail else ''}",
+    ),
+    MutationKind(
+        model=CloseTicket,
+        endpoint=endpoints.CLOSE_TICKET,
+        identity=("id",),
+        trace=_trace_of_detail,
+        look=settling.look_at_status,
+        doing="closing",
+        done="closed",
+        words=lambda close: f"close as {close.closer_id} {close.closer_name}",
+    ),
+)
+KINDS: "Final[Mapping[type, MutationKind[Any]]]" = {kind.model: kind for kind in _ROWS}
+"""The rows, by the class of the mutation."""
+NAMES: "Final[Mapping[str, MutationKind[Any]]]" = {kind.model.__name__: kind for kind in _ROWS}
+"""The rows, by the name of that class, as journals have it."""
+
+
+def kind_of(mutation: M) -> MutationKind[M]:
+    """Return the row of a mutation. Raises `ConfigError` for a value that is no mutation."""
+    kind = KINDS.get(type(mutation))
+    if kind is None:
+        raise ConfigError(f"a {type(mutation).__name__} is no mutation", mend=f"use one of {', '.join(NAMES)}")
+    return kind
+
+
+def only(model: type[M], mutation: M) -> M:
+    """Return a mutation that is of this class. Raises `ConfigError` for any other."""
+    if type(mutation) is not model:
+        operation = KINDS[model].endpoint.operation
+        raise ConfigError(f"{operation} takes a {model.__name__}, not a {type(mutation).__name__}")
+    return mutation
+
+
+def ticket_id_of(mutation: Mutation) -> int:
+    """Return the ticket that a mutation is about; 0 for a creation."""
+    return kind_of(mutation).ticket_id(mutation)
+
+
+def words_of(mutation: Mutation) -> str:
+    """Say what a mutation does, for people."""
+    return kind_of(mutation).words(mutation)
+
+
+@frozen
+class Prepared:
+    """A mutation, encoded once; `prepare` makes it, and `WorkorderClient.change` takes it in the mutation's place."""
+
+    mutation: Mutation
+    """The mutation."""
+    kind: "MutationKind[Any]" = field(repr=False)
+    """Its row."""
+    value: JSON = field(repr=False)
+    """The mutation as a JSON value; `codec.decode_mutation` reads it back."""
+    content: bytes = field(repr=False)
+    """The bytes of that value, which are sent."""
+    trace: str
+    """A digest of the trace that it leaves."""
+
+
+def prepare(mutation: Mutation | Prepared) -> Prepared:
+    """Encode a mutation; a prepared one stays as it is. Raises `ConfigError` for a value that is no mutation."""
+    if isinstance(mutation, Prepared):
+        return mutation
+    kind = kind_of(mutation)
+    value = encode(mutation)
+    return Prepared(mutation, kind, value, to_json(value), kind.trace(mutation))
+
+
+def key_of(mutation: Mutation | Prepared) -> str:
+    """Return the key that tells a mutation from others: its kind, and the fields that the row names.
+
+    Raises `ConfigError` for a value that is no mutation.
+    """
+    if isinstance(mutation, Prepared):
+        kind, value, mutation = mutation.kind, mutation.value, mutation.mutation
+    else:
+        kind, value = kind_of(mutation), None
+    fields = kind.identity
+    told = [value or encode(mutation)] if fields is None else [getattr(mutation, name) for name in fields]
+    return hashlib.sha256(to_json([kind.verb, *told])).hexdigest()[:32]
