@@ -1,4 +1,4 @@
-"""Standings of journal.py: the table at its head, read from there, square by square."""
+"""The standings of journal.py: the table at its head, read from there, square by square."""
 
 import inspect
 from collections.abc import Callable
@@ -6,29 +6,36 @@ from contextlib import closing
 
 import pytest
 
-from workorder_async.batches.journal import Entry, Standing, Standings
+from workorder_async.batches.journal import Entry, JournalFile, Standing
+from workorder_async.document import JSON
 
-LINE = b'{"intent":"a","operation":"CommentTicket","mutation":{"id":1},"began":100.5,"trace":"t"}\n'
+LINE: dict[str, JSON] = {
+    "intent": "a",
+    "operation": "CommentTicket",
+    "mutation": {"id": 1},
+    "began": 100.5,
+    "trace": "t",
+}
 ENTRY = Entry("a", "CommentTicket", {"id": 1}, 300.0, "t")
-Step = Callable[[Standings], object]
+Step = Callable[[JournalFile], object]
 
 
-def intent(known: Standings) -> None:
+def intent(known: JournalFile) -> None:
     """Read an intent of an earlier run."""
-    known.read_intent("a", 100.5, LINE, "t")
+    known.read(2, LINE)
 
 
 def read(state: str) -> Step:
     """Return a step that reads an outcome of an earlier run."""
-    return lambda known: known.read_outcome("a", state)
+    return lambda known: known.read(2, {"outcome": "a", "state": state})
 
 
 def ends(state: str) -> Step:
     """Return a step that ends the mutation in this run."""
-    return lambda known: known.end("a", state)
+    return lambda known: known.end("a", state, {})
 
 
-def begin(known: Standings) -> None:
+def begin(known: JournalFile) -> None:
     """Begin the mutation in this run."""
     known.begin(ENTRY)
 
@@ -55,7 +62,7 @@ EVENTS: dict[str, list[Step]] = {
 def squares() -> list[tuple[str, str, str]]:
     """Read the table: the event, the standing before, and what is said to come of it."""
     found, half = [], ""
-    for line in (inspect.getdoc(Standings) or "").splitlines():
+    for line in (inspect.getdoc(JournalFile) or "").splitlines():
         if not line.startswith(" " * 4) or "What begun means" in line:
             continue
         name, *cells = (line[:38], *line[38:].split(maxsplit=3))
@@ -78,7 +85,7 @@ def test_a_square(event: str, before: str, after: str) -> None:
     """Whatever way led to a standing, the event leads to the next one, or is refused."""
     for way in WAYS[before]:
         for step in EVENTS[event]:
-            with closing(Standings()) as known:
+            with closing(JournalFile(None, {})) as known:
                 known.open()
                 for earlier in way:
                     earlier(known)
@@ -103,7 +110,7 @@ def test_a_square(event: str, before: str, after: str) -> None:
 def test_what_beginning_answers(before: str, answer: tuple[Standing, float | None]) -> None:
     """New ones begin now, open ones when they first began, and neither what is in hand nor what is done is sent."""
     for way in WAYS[before]:
-        with closing(Standings()) as known:
+        with closing(JournalFile(None, {})) as known:
             known.open()
             for earlier in way:
                 earlier(known)
@@ -113,34 +120,34 @@ def test_what_beginning_answers(before: str, answer: tuple[Standing, float | Non
 
 def test_a_beginning_that_is_taken_back() -> None:
     """What an earlier run left open is whole again, with its own words and its own moment."""
-    with closing(Standings()) as known:
+    with closing(JournalFile(None, {})) as known:
         known.open()
         intent(known)
         left = known.left_open()
         assert left == [Entry("a", "CommentTicket", {"id": 1}, 100.5, "t")]
         begin(known)
         assert known.left_open() == []
-        known.leave_open("a")
+        known.take_back("a", Standing.OPEN)
         assert known.left_open() == left
 
 
 def test_a_done_one_whose_intent_nobody_wrote() -> None:
     """An outcome alone says enough: it is not sent."""
-    with closing(Standings()) as known:
+    with closing(JournalFile(None, {})) as known:
         known.open()
-        known.read_outcome("a", "DONE")
+        read("DONE")(known)
         assert known.begin(ENTRY)[0] is Standing.DONE
 
 
 def test_twins() -> None:
     """Another mutation with the same trace is a twin, whatever became of it; one without a trace has none."""
-    with closing(Standings()) as known:
+    with closing(JournalFile(None, {})) as known:
         known.open()
         begin(known)
         assert not known.has_twin(ENTRY)
         other = Entry("b", "CommentTicket", {"id": 1}, 1.0, "t")
         assert known.has_twin(other)
-        known.end("a", "REJECTED")
+        known.end("a", "REJECTED", {})
         assert known.has_twin(other)
         known.begin(Entry("c", "CloseTicket", {"id": 1}, 1.0))
         assert not known.has_twin(Entry("d", "CloseTicket", {"id": 2}, 1.0))

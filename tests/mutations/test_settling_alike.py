@@ -1,4 +1,4 @@
-"""settling.py and recently_sent.py: of mutations that look the same afterwards, none is taken for another, over sockets."""
+"""settling.py and recently_sent.py, over sockets: of mutations that look alike, none is taken for another."""
 
 import asyncio
 import pickle

@@ -7,8 +7,8 @@ last line, as a crash leaves it, is cut off. Any other line that cannot be read 
 The file is locked against other processes while it is open. Nothing is begun if others no longer find this file under
 its name. Without a file the standings alone remain: they tell that a mutation was already in this batch.
 
-`Journal` is the loop's side, and gives orders. `_Thread` does all work with the disk; its `Standings` tell what is
-known of each mutation. `read_records` reads a journal for people, without its lock: also while a batch writes it.
+`Journal` is the loop's side, and gives orders; `JournalFile` follows them in a thread. `read_records` reads a journal
+for people, without its lock: also while a batch writes it.
 """
 
 import asyncio
@@ -95,11 +95,15 @@ INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET
 """
 
 
-class Standings:
-    """The standing of every mutation, by its key. One thread uses it at a time.
+_Order: TypeAlias = "tuple[Callable[[], object], asyncio.Future[Any] | None]"
+"""Work for the thread, and the future that gets its result when all that it wrote is on disk."""
 
-    The file tells what earlier runs did, line by line; then this run begins mutations and ends them. Each event leads
-    to the standing in its row (. it stays as it is, - this does not happen):
+
+class JournalFile:
+    """The file of a journal, and the standing of each mutation by its key; with `path` None the standings alone.
+
+    One thread uses it at a time. The file tells what earlier runs did, line by line; then this run begins mutations and
+    ends them. Each event leads to the standing in its row (. it stays as it is, - this does not happen):
 
                                           NEW         OPEN        BEGUN       DONE
         in the file:  an intent           OPEN        .           -           OPEN
@@ -118,53 +122,110 @@ class Standings:
     SQLite file, so that memory stays flat however long a batch is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None, identity: dict[str, JSON]) -> None:
+        self._path = path
+        self._identity = identity
+        self._file: LockedFile | None = None
         # A database without a name is a temporary file, deleted when it is closed.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._pending: list[bytes] = []
+        self._begins = False  # whether something is to be sent when what is pending is on disk
 
     def open(self) -> None:
-        """Make the table."""
+        """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
         self._table.executescript(_TABLE)
+        if self._path is None:
+            return
+        try:
+            self._file = LockedFile(self._path)
+            self._file.cut(_read_lines(self._path, self._file.lines(), self.read))
+            if self._file.size == 0:
+                self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
+        except InUseError:
+            raise JournalError(
+                f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
+                "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
+            ) from None
+        except (OSError, ValueError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
 
     def close(self) -> None:
-        """Delete the table."""
+        """Close the file; pending lines are lost."""
         self._table.close()
+        if self._file is not None:
+            self._file.close()
 
     def __del__(self) -> None:
         # A batch may be left behind without its end, as by a loop that is closed amid it.
         self._table.close()
 
-    def read_intent(self, key: str, began: float, line: bytes, trace: str) -> None:
-        """Note an earlier run's intent, and its line. What is open already was begun at its first intent."""
-        _, earlier = self._of(key)
-        self._set(key, Standing.OPEN, earlier or began, line, trace)
+    def read(self, number: int, line: dict[str, JSON]) -> None:
+        """Note a line of an earlier run. Raises `ValueError`, `TypeError` or `KeyError` for a line that makes no sense.
 
-    def read_outcome(self, key: str, state: str) -> None:
-        """Note an earlier run's outcome. Raises `ValueError` for an UNKNOWN without an intent."""
-        if state != State.UNKNOWN.name:
-            self._set(key, _AFTER.get(state, Standing.NEW))
-        elif self._of(key)[0] is Standing.NEW:
+        A mutation that is open already was begun at its first intent.
+        """
+        if number == 1:
+            found = _identity_in(self._path, line)
+            if found != self._identity:
+                raise JournalError(
+                    f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
+                    f"not {_words(self._identity)}); choose another file"
+                )
+        elif "intent" in line:
+            key, began = str(line["intent"]), float(str(line["began"]))
+            if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
+                raise TypeError("no mutation")
+            _, earlier = self._of(key)
+            self._set(key, Standing.OPEN, earlier or began, _line(line), str(line.get("trace", "")))
+        elif (state := str(line["state"])) != State.UNKNOWN.name:
+            self._set(str(line["outcome"]), _AFTER.get(state, Standing.NEW))
+        elif self._of(str(line["outcome"]))[0] is Standing.NEW:
             raise ValueError("an outcome of nothing")
+
+    def is_in_place(self) -> bool:
+        """Tell whether others find this file under its name; true if there is no file."""
+        try:
+            if self._file is not None:
+                self._file.check_place()
+        except MovedError:
+            return False
+        return True
+
+    def work(self, orders: Iterable[_Order]) -> list[object]:
+        """Follow all orders; return the result of each when what they wrote is on disk, by one fsync."""
+        self._pending, self._begins = [], False
+        results = [order() for order, _ in orders]
+        if self._file is not None and (self._pending or self._begins):
+            self._flush(self._file)
+        return results
 
     def begin(self, entry: Entry) -> tuple[Standing, float]:
         """Begin a mutation; return the standing that it was found in, and when it was first begun.
 
-        DONE is also returned for what was BEGUN: either is skipped.
+        DONE is also returned for what was BEGUN: either is skipped. The intent of a NEW one is written.
         """
         standing, began = self._of(entry.key)
         if standing in (Standing.BEGUN, Standing.DONE):
             return Standing.DONE, began
-        began = began or entry.began
+        self._begins, began = True, began or entry.began
         self._set(entry.key, Standing.BEGUN, began, trace=entry.trace)
+        if standing is Standing.NEW:
+            facts = {"operation": entry.operation, "mutation": entry.mutation, "began": began, "trace": entry.trace}
+            self._write({"intent": entry.key, **facts})
         return standing, began
 
-    def end(self, key: str, state: str) -> None:
-        """Note an outcome of this run."""
-        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
+    def take_back(self, key: str, found: Standing | None) -> None:
+        """Undo a beginning that was cancelled; `found` is what it found, or None if it did not come to that."""
+        if found is Standing.NEW:
+            self.end(key, State.NOT_SENT.name, {})
+        elif found is Standing.OPEN:
+            self._set(key, Standing.OPEN)
 
-    def leave_open(self, key: str) -> None:
-        """Take back the beginning of a mutation that was open."""
-        self._set(key, Standing.OPEN)
+    def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
+        """Write an outcome."""
+        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
+        self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
 
     def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation leaves the same trace."""
@@ -200,93 +261,6 @@ class Standings:
         """Give a mutation its next standing; None keeps what was there."""
         self._table.execute(_SET, (key, standing.value, began, line, trace))
 
-
-_Order: TypeAlias = "tuple[Callable[[], object], asyncio.Future[Any] | None]"
-"""Work for the thread, and the future that gets its result when all that it wrote is on disk."""
-
-
-class _Thread:
-    """The side of a journal that works in a thread: the file at `path`, or None, and the standings."""
-
-    def __init__(self, path: Path | None, identity: dict[str, JSON]) -> None:
-        self._path = path
-        self._identity = identity
-        self._file: LockedFile | None = None
-        self._pending: list[bytes] = []
-        self._begins = False  # whether something is to be sent when what is pending is on disk
-        self.standings: Standings = Standings()
-
-    def open(self) -> None:
-        """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
-        self.standings.open()
-        if self._path is None:
-            return
-        try:
-            self._file = LockedFile(self._path)
-            self._file.cut(_read_lines(self._path, self._file.lines(), self._read_line))
-            if self._file.size == 0:
-                self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
-        except InUseError:
-            raise JournalError(
-                f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
-                "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
-            ) from None
-        except (OSError, ValueError) as error:
-            why = (isinstance(error, OSError) and error.strerror) or error
-            raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
-
-    def close(self) -> None:
-        """Close the file; what was not written is lost."""
-        self.standings.close()
-        if self._file is not None:
-            self._file.close()
-
-    def is_in_place(self) -> bool:
-        """Tell whether others find this file under its name; true if there is no file."""
-        try:
-            if self._file is not None:
-                self._file.check_place()
-        except MovedError:
-            return False
-        return True
-
-    def work(self, orders: Iterable[_Order]) -> list[object]:
-        """Follow all orders; return the result of each when what they wrote is on disk, by one fsync."""
-        self._pending, self._begins = [], False
-        results = [order() for order, _ in orders]
-        if self._file is not None and (self._pending or self._begins):
-            self._flush(self._file)
-        return results
-
-    def begin(self, entry: Entry) -> tuple[Standing, float]:
-        """Begin a mutation, as `Standings.begin` does, and write the intent of what is NEW."""
-        standing, began = self.standings.begin(entry)
-        if standing is not Standing.DONE:
-            self._begins = True
-        if standing is Standing.NEW:
-            self._write(
-                {
-                    "intent": entry.key,
-                    "operation": entry.operation,
-                    "mutation": entry.mutation,
-                    "began": entry.began,
-                    "trace": entry.trace,
-                }
-            )
-        return standing, began
-
-    def take_back(self, key: str, found: Standing | None) -> None:
-        """Undo a beginning that was cancelled; `found` is what it found, or None if it did not come to that."""
-        if found is Standing.NEW:
-            self.end(key, State.NOT_SENT.name, {})
-        elif found is Standing.OPEN:
-            self.standings.leave_open(key)
-
-    def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
-        """Write an outcome."""
-        self.standings.end(key, state)
-        self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
-
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
             self._pending.append(_line(line))
@@ -305,22 +279,6 @@ class _Thread:
             file.append(b"".join(line for line in self._pending if not line.startswith(_INTENT)))
             raise
 
-    def _read_line(self, number: int, line: dict[str, JSON]) -> None:
-        if number == 1:
-            found = _identity_in(self._path, line)
-            if found != self._identity:
-                raise JournalError(
-                    f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
-                    f"not {_words(self._identity)}); choose another file"
-                )
-        elif "intent" in line:
-            key, began = str(line["intent"]), float(str(line["began"]))
-            if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
-                raise TypeError("no mutation")
-            self.standings.read_intent(key, began, _line(line), str(line.get("trace", "")))
-        else:
-            self.standings.read_outcome(str(line["outcome"]), str(line["state"]))
-
 
 class Journal:
     """An open journal, used from one event loop. With `path` None it remembers nothing beyond this batch.
@@ -331,7 +289,7 @@ class Journal:
 
     def __init__(self, path: "str | os.PathLike[str] | None", identity: dict[str, JSON]) -> None:
         self._path = None if path is None else Path(path)
-        self._side = _Thread(self._path, identity)
+        self._file = JournalFile(self._path, identity)
         self._thread = ThreadPoolExecutor(1, "workorder-journal")
         self._process = os.getpid()
         self._orders: list[_Order] = []
@@ -340,7 +298,7 @@ class Journal:
 
     async def __aenter__(self) -> "Journal":
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._side.open)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.open)
         except BaseException:
             await to_its_end(self._finish())
             raise
@@ -360,13 +318,13 @@ class Journal:
 
         def begin() -> tuple[Standing, float]:
             nonlocal found
-            found, began = self._side.begin(entry)
+            found, began = self._file.begin(entry)
             return found, began
 
         try:
             return await self._order(begin)
         except asyncio.CancelledError:
-            self._order_soon(lambda: self._side.take_back(entry.key, found))
+            self._order_soon(lambda: self._file.take_back(entry.key, found))
             raise
 
     def end(self, key: str, state: str, **facts: JSON) -> None:
@@ -374,19 +332,19 @@ class Journal:
 
         What is "DONE" or "ALREADY" is never sent again, "UNKNOWN" is settled first, any other may be sent again.
         """
-        self._order_soon(lambda: self._side.end(key, state, facts))
+        self._order_soon(lambda: self._file.end(key, state, facts))
 
     def is_in_place(self) -> bool:
         """Tell whether others find this file under the journal's name; true if there is no file."""
-        return self._side.is_in_place()
+        return self._file.is_in_place()
 
     async def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
-        return await self._order(lambda: self._side.standings.has_twin(entry))
+        return await self._order(lambda: self._file.has_twin(entry))
 
     async def left_open(self) -> list[Entry]:
         """Return what an earlier run left open and this one has not begun."""
-        return await self._order(self._side.standings.left_open)
+        return await self._order(self._file.left_open)
 
     async def _order(self, work: Callable[[], T]) -> T:
         """Let the thread do this; return its result when all that it wrote is on disk."""
@@ -410,7 +368,7 @@ class Journal:
             orders, self._orders = self._orders, []
             try:
                 # A loop that is shut down cancels this task too; what was ordered is written all the same.
-                work = asyncio.get_running_loop().run_in_executor(self._thread, self._side.work, orders)
+                work = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
                 results = await asyncio.shield(work)
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 failure = error if isinstance(error, JournalError) else self._told(error)
@@ -437,7 +395,7 @@ class Journal:
             if self._busy is None or self._busy.done():
                 self._busy = asyncio.create_task(self._carry_out())
             await asyncio.wait({self._busy})
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._side.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
         self._thread.shutdown(wait=False)
 
 
