@@ -33,6 +33,7 @@ from workorder_async.mutations.kinds import Prepared, kind_of, only, prepare
 from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
+from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions, WalkSettings, refuse_unknown
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
@@ -90,6 +91,7 @@ class WorkorderClient:
         warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
+        self._range_filter = RangeFilter()
 
     @classmethod
     def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
@@ -188,9 +190,8 @@ class WorkorderClient:
         is asked by created time, and each answer proves what it shows: it is the truth about all that lies above its
         last second, and the next answer has to show that second again. So `exact` is True for every filter, but where
         more tickets than a page shows share a second and move, where no ticket came again at an edge, and where tickets
-        have no created time or the list counts more than it shows. `walk.report.reason` says which. Two assumptions
-        remain: a ticket that a replica or a cache of the server does not show yet is not seen; and where `query` has a
-        range of created time of its own, and one answer shows all of it, or nothing, the server's filter is believed.
+        have no created time or the list counts more than it shows. `walk.report.reason` says which. One assumption
+        remains: a ticket that a replica or a cache of the server does not show yet is not seen.
 
         Tickets come in the list's order, as far as it has one by created time. A list that is sorted by it and holds
         still costs about 1.05 requests a page, one that moves some more, one in no order about 1.7.
@@ -201,7 +202,9 @@ class WorkorderClient:
         refuse_unknown(options, WalkOptions.__annotations__)
         window, settings = window_of(query), WalkSettings(**options)
         reads = ListReads(self._session, window.query, Lane(settings.concurrency))
-        walk = Walk(window, settings, lambda ask: reads.read(ask.start, ask.end, ask.page, ask.size))
+        walk = Walk(
+            window, settings, lambda ask: reads.read(ask.start, ask.end, ask.page, ask.size), self._range_filter
+        )
         self._walks.add(walk)
         return walk
 

@@ -14,9 +14,9 @@ from attrs import define, field
 
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
 from tests.support.walk_games import Game, ideal
-from workorder_async import TicketQuery
+from workorder_async import ResponseError, TicketQuery
 from workorder_async.walk_report import WalkReport
-from workorder_async.walks.list_state import RestartError
+from workorder_async.walks.list_state import RangeFilter, RestartError
 from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.rules import WalkRules
 from workorder_async.walks.windows import Window
@@ -283,3 +283,43 @@ def test_ten_pages() -> None:
         assert game.play().exact
         assert game.server.requests <= 13
         assert game.time <= 3 * 0.05 + 0.001, seed
+
+
+BAD_FILTERS = {
+    "milliseconds": Habits(filter="milliseconds"),
+    "eight hours ahead": Habits(filter="shifted", shift=28_800),
+    "eight hours behind": Habits(filter="shifted", shift=-28_800),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILTERS)
+@pytest.mark.parametrize(("first", "last"), [(4950, 4999), (2000, 2050), (-100, -1)])
+def test_a_range_that_one_answer_shows(name: str, first: int, last: int) -> None:
+    """A query with a range of its own that one answer shows whole, or empty: a filter that hides tickets is seen."""
+    rows = evenly(Random(7), 5000)
+    second = dict(enumerate([time for time, _ in rows])).get
+    start, end = second(first, BEGAN + 60 * first), second(last, BEGAN + 60 * last)
+    for filter, exact in ((BAD_FILTERS[name], False), (Habits(), True)):
+        game = Game(
+            ListServer(Random(1), list(rows), filter), window=Window(TicketQuery(created_start=start, created_end=end))
+        )
+        try:
+            report = game.play()
+        except ResponseError:
+            # It shows tickets that were not asked for.
+            assert not exact
+            continue
+        wanted = {id for time, id in rows if start <= time <= end}
+        assert report.exact is exact, report
+        assert not exact or set(game.came) == wanted
+
+
+def test_a_filter_is_looked_at_once() -> None:
+    """Where one walk of a client has seen the filter work, the next one of a short range takes one request."""
+    rows, seen = evenly(Random(7), 5000), RangeFilter()
+    short = Window(TicketQuery(created_start=rows[-20][0]))
+    for window, requests in ((short, 2), (short, 1), (Window(TicketQuery()), None)):
+        game = Game(ListServer(Random(1), list(rows)), window=window, filter=seen)
+        assert game.play().exact
+        assert requests in (None, game.server.requests)
+    assert seen.works

@@ -76,18 +76,50 @@ class Opening(Job):
 
 
 class Witness(Job):
-    """Finds out whether the list has tickets that no range of created time shows, where fewer came than it counted."""
+    """Holds what came against the list, where that has not proved itself."""
 
-    def __init__(self, state: ListState, begin: Callable[[Mode], None], *, is_needed: bool) -> None:
+    def __init__(self, state: ListState, begin: Callable[[Mode], None]) -> None:
         super().__init__()
         self._state = state
         self._begin = begin
-        self._is_needed = is_needed and state.window.span == (None, None) and state.tickets < state.first_total
 
     def steps(self) -> Steps:
-        """Compare the total of the list with that of all its ranges, as often as it takes."""
-        if not self._is_needed:
-            return
+        """Compare totals, or look at the server's filter."""
+        state = self._state
+        if state.window.span != (None, None):
+            if not state.filter.works and not state.edges:
+                yield from self._look_at_filter()
+        elif state.tickets < state.first_total:
+            yield from self._compare_totals()
+
+    def _look_at_filter(self) -> Steps:
+        """Ask for the second of a ticket that was shown.
+
+        One answer has shown all of a bounded window, or that it is empty. So no two answers share a ticket, and a
+        filter that is off by hours, or wants milliseconds, could hide tickets.
+        """
+        state = self._state
+        shown = state.shown
+        for _ in range(_LOOKS):
+            if shown is None:
+                (page,) = yield [Ask(None, None, 1, state.size, for_rows=False)]
+                if page is None or not page.ids:
+                    return
+                shown = page.ids[0], page.seconds[0]
+            id, second = shown
+            (page,) = yield [Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False)]
+            if page is not None and page.ids and (id in page.ids or state.is_cut(page)):
+                state.filter.works = True
+                return
+            # It may have left meanwhile.
+            shown = None
+        state.flaw(f"asked for second {second}, the list does not show ticket {id}, which was created then")
+
+    def _compare_totals(self) -> Steps:
+        """Find out whether the list has tickets that no range of created time shows, since fewer came than it counted.
+
+        The total of the list and that of all its ranges are compared as often as it takes.
+        """
         totals: dict[Ask, list[int]] = {ask: [] for ask in (_RANGED, _WHOLE)}
         for ask in _WITNESSES:
             (page,) = yield [ask]

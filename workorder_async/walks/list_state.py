@@ -36,6 +36,14 @@ class RestartError(Exception):
 
 
 @define
+class RangeFilter:
+    """The server's filter by created time; one for each client, since what one walk has seen need not be seen again."""
+
+    works: bool = False
+    """Whether a ticket was shown where its second was asked for, in an answer beside another one that shows it."""
+
+
+@define
 class ListState:
     """What is known of the list; one for each walk."""
 
@@ -44,6 +52,7 @@ class ListState:
     """Requests in flight at the most."""
     size: int
     """Rows to ask for."""
+    filter: RangeFilter = Factory(RangeFilter)
     sign: int = 1
     """1 where the newest ticket comes first, -1 where the oldest does."""
     overlap: int = 1
@@ -69,6 +78,8 @@ class ListState:
     ranges: int = 0
     crowded_seconds: int = 0
     """How many seconds hold more tickets than a page."""
+    shown: tuple[int, int] | None = None
+    """The id and the second of a ticket that was shown lately."""
     undated: set[int] = Factory(set)
     """The tickets without a created time."""
     flaws: list[str] = Factory(list)

@@ -117,7 +117,8 @@ class PageReader:
             rows, ids, seconds = [rows[i] for i in kept], [ids[i] for i in kept], [seconds[i] for i in kept]
         is_in_range = True
         if seconds:
-            self._check_range(first, last, seconds, ids, answer)
+            if ask.for_rows:
+                self._check_range(first, last, seconds, ids, answer)
             is_in_range = (ask.start is None or first >= ask.start - _BLUR) and (
                 ask.end is None or last <= ask.end + _BLUR
             )

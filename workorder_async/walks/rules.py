@@ -17,7 +17,7 @@ from typing import Final
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
-from workorder_async.walks.list_state import ListState, Mode, RestartError
+from workorder_async.walks.list_state import ListState, Mode, RangeFilter, RestartError
 from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.pages import Page, PageReader
 from workorder_async.walks.ranges import Range
@@ -39,9 +39,9 @@ _ROWS_AT_ONCE: Final = 1000
 class WalkRules:
     """One walk of a window; `next_read` gives what to ask for, `receive` takes an answer in, `take` gives rows out."""
 
-    def __init__(self, window: Window, settings: WalkSettings) -> None:
+    def __init__(self, window: Window, settings: WalkSettings, filter: RangeFilter | None = None) -> None:
         slots = settings.concurrency
-        self.state: ListState = ListState(window, slots, settings.rows_asked)
+        self.state: ListState = ListState(window, slots, settings.rows_asked, filter or RangeFilter())
         self.reader: PageReader = PageReader(window.query, skips=settings.skips_bad_rows)
         self._jobs: list[Job] = [Opening(self.state, self._begin)]
         self._page_size = min(settings.page_size, _ROWS_AT_ONCE)
@@ -94,6 +94,8 @@ class WalkRules:
                 job.want_again(read)
                 return
             state.see_size(page)
+            if page.ids:
+                state.shown = page.ids[0], page.seconds[0]
             if page.undated and read.ask.for_rows:
                 self._give_undated(page, job)
         if page is not None and not page.is_in_range and self._mode != "numbers":
@@ -171,7 +173,8 @@ class WalkRules:
                 job.let_go()
             if not self._jobs and not self._is_witnessed:
                 self._is_witnessed = True
-                self._jobs.append(Witness(self.state, self._begin, is_needed=self._mode != "numbers"))
+                if self._mode != "numbers":
+                    self._jobs.append(Witness(self.state, self._begin))
         return None
 
     def _leave_given(self, page: WalkedPage) -> None:

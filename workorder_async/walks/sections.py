@@ -228,11 +228,13 @@ class Section(Job):
         state.edges += 1
         if near and after is not None and not set(near).isdisjoint(after.ids):
             state.bridged += 1
+            state.filter.works = True
             return after
         for part in _FURTHER_UP:
             again = yield from self._read(sorted(keys)[int((len(keys) - 1) * part)])
             if again is not None and not set(page.ids).isdisjoint(again.ids):
                 state.bridged += 1
+                state.filter.works = True
                 return again
         if not state.bridged:
             raise RestartError("numbers", "asked for a range of created time, the list does not show what it has there")

@@ -17,6 +17,7 @@ from workorder_async.errors import (
 )
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read, WalkedPage
+from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.pages import Ask, Page
 from workorder_async.walks.rules import WalkRules
@@ -33,8 +34,14 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     waits for it to end.
     """
 
-    def __init__(self, window: Window, settings: WalkSettings, read: Callable[[Ask], Awaitable[Answer]]) -> None:
-        self._rules = WalkRules(window, settings)
+    def __init__(
+        self,
+        window: Window,
+        settings: WalkSettings,
+        read: Callable[[Ask], Awaitable[Answer]],
+        filter: RangeFilter | None = None,
+    ) -> None:
+        self._rules = WalkRules(window, settings, filter)
         self._read = read
         # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
         self._most_reads = settings.concurrency + max(1, settings.concurrency // _READS_AT_HAND)
