@@ -21,10 +21,12 @@ from workorder_async import (
     JournalError,
     Mutation,
     NotSentError,
+    Outcome,
     OutcomeUnknownError,
     RetryPolicy,
     Sandbox,
     State,
+    Ticket,
     TicketStateError,
     WorkorderClient,
 )
@@ -178,20 +180,26 @@ async def test_nobody_there(file: Path) -> None:
 
 
 async def test_the_journal_is_removed_while_it_waits_for_its_turn(file: Path) -> None:
-    """What is begun in a file that others do not find any more is not sent."""
-    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
-        first = asyncio.create_task(client.get_ticket(1))
-        await wire.arrived.wait()
+    """A mutation that is begun in a file that others do not find any more is not sent; the file itself says so."""
+    outcomes, elsewhere = list[Outcome](), file.with_name("elsewhere")
+
+    async def run(client: WorkorderClient, first: "asyncio.Task[Ticket]") -> None:
         async with once_of(client, file) as once:
             second = asyncio.create_task(once.carry_out(KEY, prepare(COMMENT)))
             await until(lambda: client.stats().waiting == 1)
-            move(file, file.with_name("elsewhere"))
+            move(file, elsewhere)
             first.cancel()
             await asyncio.wait([first])
-            outcome = await second
-            move(file.with_name("elsewhere"), file)
-        assert (outcome.state, len(wire.requests)) == (State.NOT_SENT, 1)
-        assert "the journal was removed or replaced" in str(outcome.error)
+            outcomes.append(await second)
+
+    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
+        first = asyncio.create_task(client.get_ticket(1))
+        await wire.arrived.wait()
+        with pytest.raises(JournalError, match="removed or replaced"):
+            await run(client, first)
+        assert (outcomes[0].state, len(wire.requests)) == (State.NOT_SENT, 1)
+        assert "the journal was removed or replaced" in str(outcomes[0].error)
+    assert states(elsewhere) == ["INTENT", "NOT_SENT"]
 
 
 # Lost

@@ -10,8 +10,7 @@ iterable, or from a walk over the very tickets that are being closed.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 
 from workorder_async import arguments
 from workorder_async.batches.journal import Journal, Mutations, identity_of, read_records
@@ -50,13 +49,9 @@ async def run_batch(
     Raises `JournalError`, `ConfigError`, and whatever the iterable raises, after what is under way has ended.
     """
     _check(mutations, journal, concurrency, stop_after, patience)
-    opened = Journal(journal, identity_of(mutations, client.base_url, name))
-    shared = report or BatchReport()
-
-    def start() -> Workers:
-        return Workers(client, mutations, opened, shared, concurrency=concurrency, verify=verify, stop_after=stop_after)
-
-    async with _working(opened, start, patience) as workers:
+    opened, shared = Journal(journal, identity_of(mutations, client.base_url, name)), report or BatchReport()
+    workers = Workers(client, mutations, opened, shared, concurrency=concurrency, verify=verify, stop_after=stop_after)
+    async with workers.at_work(patience):
         while (outcome := await workers.next_outcome()) is not None:
             yield outcome
         for outcome in workers.rest():
@@ -83,28 +78,11 @@ async def settle_journal(
             f"the journal {os.fspath(journal)!r} is for {identity['platform']}, and this client asks "
             f"{client.base_url}; use a client of that platform"
         )
-    opened = Journal(journal, identity)
-    shared = report or BatchReport()
-
-    def start() -> Workers:
-        return Workers(client, iter(()), opened, shared, concurrency=concurrency, verify=True, stop_after=None)
-
-    async with _working(opened, start, patience) as workers:
+    opened, shared = Journal(journal, identity), report or BatchReport()
+    workers = Workers(client, iter(()), opened, shared, concurrency=concurrency, verify=True, stop_after=None)
+    async with workers.at_work(patience):
         while (outcome := await workers.next_outcome()) is not None:
             yield outcome
-
-
-@asynccontextmanager
-async def _working(journal: Journal, start: Callable[[], Workers], patience: float) -> AsyncIterator[Workers]:
-    """Open the journal, start the workers, end them after the block, and raise what stopped them."""
-    async with journal:
-        workers = start()
-        try:
-            yield workers
-        finally:
-            await workers.finish(patience)
-    if workers.failure is not None:
-        raise workers.failure
 
 
 def _check(mutations: object, journal: object, concurrency: object, stop_after: object, patience: object) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 from time import perf_counter
 
@@ -17,10 +18,7 @@ from workorder_async.wire.limits import Lane
 
 
 class Workers:
-    """The workers of one batch and what they share. They start at once; `finish` ends them.
-
-    `failure` is what `run_batch` raises after their end.
-    """
+    """The workers of one batch and their common state. They work inside of `at_work`."""
 
     def __init__(
         self,
@@ -51,9 +49,20 @@ class Workers:
         self._room = self._working = concurrency
         self._pulled = 0
         self._exhausted = False
-        self.failure: BaseException | None = None
+        self._failure: BaseException | None = None
         self._left: deque[Entry] | None = None
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(concurrency)]
+
+    @asynccontextmanager
+    async def at_work(self, patience: float) -> AsyncIterator[None]:
+        """Open the journal and start the workers; end them after the block, and raise the failure of the batch."""
+        async with self._journal:
+            tasks = [asyncio.create_task(self._work()) for _ in range(self._working)]
+            try:
+                yield
+            finally:
+                await self._finish(tasks, patience)
+        if self._failure is not None:
+            raise self._failure
 
     # What a worker does
 
@@ -72,7 +81,7 @@ class Workers:
                 self._changed.notify_all()
 
     async def _pull(self) -> tuple[str, Prepared] | None:
-        """Return the next mutation and its key; None where there is none, or the batch stops."""
+        """Return the key and the next mutation; None if there is none, or the batch stops."""
         async with self._pulling:
             if len(self._ended) >= self._room:
                 await self._wait_for_room()
@@ -86,10 +95,10 @@ class Workers:
             except StopAsyncIteration:
                 self._exhausted = True
                 return None
-            except Exception as error:  # noqa: BLE001 - whatever the iterable raises; what was pulled goes on
+            except Exception as error:  # noqa: BLE001 - the iterable may raise anything; mutations under way go on
                 self._exhausted = True
                 if not waiting.expired():
-                    self.failure = self.failure or error
+                    self._failure = self._failure or error
                     self._report.stopped = self._report.stopped or f"{type(error).__name__}: {error}"
                 return None
             finally:
@@ -102,7 +111,7 @@ class Workers:
         async with self._pulling:
             if len(self._ended) >= self._room:
                 await self._wait_for_room()
-            if self._once.stopped or self.failure is not None:
+            if self._once.stopped or self._failure is not None:
                 return None
             if self._left is None:
                 self._left = deque(await self._journal.left_open())
@@ -114,6 +123,7 @@ class Workers:
             await self._changed.wait_for(lambda: len(self._ended) < self._room or self._once.stopped)
 
     async def _outcome_of(self, key: str, prepared: Prepared) -> Outcome:
+        """Carry out a mutation, and return its outcome."""
         try:
             await self._doubt.enter()
             outcome = await self._once.carry_out(key, prepared)
@@ -127,7 +137,7 @@ class Workers:
         return outcome
 
     async def _hand_over(self, outcome: Outcome) -> None:
-        """Give an outcome to the consumer, and stop the batch where it is a reason to."""
+        """Give an outcome to the consumer, and stop the batch if it is a reason to."""
         self._note(outcome)
         if outcome.state in SETTLED:
             self._failures_in_a_row = 0
@@ -148,7 +158,7 @@ class Workers:
         self._report.note(outcome)
 
     async def _stop(self, why: str) -> None:
-        """Pull no more, also where a worker waits for the source; what is under way goes on."""
+        """Pull no more, even while a worker waits for the source; mutations under way go on."""
         self._report.stopped = self._report.stopped or why
         self._once.stopped = True
         self._doubt.end()
@@ -159,7 +169,7 @@ class Workers:
             self._changed.notify_all()
 
     async def _fail(self, error: Exception) -> None:
-        self.failure = self.failure or error
+        self._failure = self._failure or error
         await self._stop(f"{type(error).__name__}: {error}")
 
     # What the consumer asks for
@@ -179,20 +189,20 @@ class Workers:
                 self._note(outcome)
                 yield outcome
 
-    async def finish(self, patience: float) -> None:
-        """Pull no more, give what is under way `patience` seconds to end, then cancel it.
+    async def _finish(self, tasks: "list[asyncio.Task[None]]", patience: float) -> None:
+        """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
 
-        The intents of what was cancelled stay in the journal.
+        The intents of cancelled mutations stay in the journal.
         """
         try:
             if self._working:
                 await self._stop("left before its end")
-            await asyncio.wait(self._tasks, timeout=patience)
+            await asyncio.wait(tasks, timeout=patience)
         finally:
-            for task in self._tasks:
+            for task in tasks:
                 task.cancel()
             try:
-                await to_its_end(asyncio.wait(self._tasks))
+                await to_its_end(asyncio.wait(tasks))
             finally:
                 if isinstance(self._source, AsyncGenerator):
                     await self._source.aclose()
