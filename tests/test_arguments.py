@@ -17,6 +17,14 @@ def _from_3_to_5(name: str, value: object) -> object:
     return arguments.whole_within(name, value, 3, 5)
 
 
+def _half(name: str, value: object) -> object:
+    return arguments.number_within(name, value, -0.5, 0.5)
+
+
+def _texts(name: str, value: object) -> object:
+    return arguments.items(name, value, str)
+
+
 def _raise_or_skip(name: str, value: object) -> object:
     return arguments.one_of(name, value, ("raise", "skip"))
 
@@ -33,6 +41,10 @@ def _raise_or_skip(name: str, value: object) -> object:
         (arguments.seconds, float("inf")),
         (arguments.above_zero, 1e-9),
         (arguments.above_zero, 7),
+        (_half, 0.5),
+        (_half, 0),
+        (_texts, ("a", "b")),
+        (_texts, ()),
         (_raise_or_skip, "skip"),
         (arguments.path, "a/b"),
     ],
@@ -67,6 +79,12 @@ def test_taken(check: Callable[[str, object], object], value: object) -> None:
         (arguments.above_zero, float("nan"), "is nan; it must be a number above 0"),
         (arguments.above_zero, True, "is True; it must be a number above 0"),
         (arguments.above_zero, None, "is None; it must be a number above 0"),
+        (_half, 0.6, "is 0.6; it must be a number from -0.5 to 0.5"),
+        (_half, float("nan"), "is nan; it must be a number from -0.5 to 0.5"),
+        (_half, "0", "is '0'; it must be a number from -0.5 to 0.5"),
+        (_texts, "ab", "is 'ab'; it must be a list of str, in brackets"),
+        (_texts, None, "is None; it must be a list of str, in brackets"),
+        (_texts, ["a", 5], "[1] is 5; it must be a str"),
         (_raise_or_skip, "ignore", "is 'ignore'; it must be 'raise' or 'skip'"),
         (
             _raise_or_skip,
@@ -83,7 +101,7 @@ def test_refused(check: Callable[[str, object], object], value: object, said: st
     """A value that cannot work is refused with the name, the value as far as it is short, and what would do."""
     with pytest.raises(ConfigError) as caught:
         check("x", value)
-    assert str(caught.value) == f"x {said}"
+    assert str(caught.value) == (f"x{said}" if said.startswith("[") else f"x {said}")
 
 
 def test_a_path_object_is_a_path() -> None:

@@ -34,7 +34,7 @@ from workorder_async import (
 from workorder_async.batches.outcomes import SETTLED, State
 from workorder_async.document import AssignStatus
 from workorder_async.sandbox import Drift, Fault, Kind, Sandbox
-from workorder_async.sandbox.kinds import ERRNO_NEEDED, LIES
+from workorder_async.sandbox.faults import ERRNO_NEEDED, LIES
 
 DEADLINE = 6.0
 WORKERS = 32

@@ -7,12 +7,14 @@ that cannot work: "concurrency is 0; it must be a whole number of at least 1".
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
     from attrs import Attribute
+
+_T = TypeVar("_T")
 
 
 def is_whole(value: object) -> TypeGuard[int]:
@@ -33,6 +35,13 @@ def whole_within(name: str, value: object, low: int, high: int) -> int:
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a whole number")
     if not low <= value <= high:
         raise ConfigError(f"is {value}", argument=name, mend=f"it must be from {low} to {high}")
+    return value
+
+
+def number_within(name: str, value: object, low: float, high: float) -> float:
+    """Return a number from `low` to `high`: a share, or the seconds that one clock is ahead of another."""
+    if not is_number(value) or not low <= value <= high:
+        raise _refused(name, value, f"a number from {low} to {high}")
     return value
 
 
@@ -57,6 +66,17 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
     return value
 
 
+def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
+    """Return the items of a list, which are all of one class; a single item is no list."""
+    if isinstance(value, kind) or not isinstance(value, Iterable):
+        raise ConfigError(f"is {value!r:.60}", argument=name, mend=f"it must be a list of {kind.__name__}, in brackets")
+    found = tuple(value)
+    for index, item in enumerate(found):
+        if not isinstance(item, kind):
+            raise _refused(f"{name}[{index}]", item, f"a {kind.__name__}")
+    return found
+
+
 def path(name: str, value: object) -> str:
     """Return a path as text. Only its kind is checked; whether a file is there is not."""
     if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
@@ -65,16 +85,16 @@ def path(name: str, value: object) -> str:
 
 
 def as_validator(
-    check: Callable[[str, object], object], *, names_class: bool = False
+    check: Callable[..., object], *bounds: object, names_class: bool = False
 ) -> "Callable[[object, Attribute[Any], Any], None]":
-    """Make an attrs validator of one of these functions.
+    """Make an attrs validator of one of these functions; `bounds` are its further arguments.
 
     The name in the message is the field's, as where a field is an argument of another class. With `names_class` it is
     CLASS.FIELD.
     """
 
     def validate(instance: object, attribute: "Attribute[Any]", value: object) -> None:
-        check(f"{type(instance).__name__}.{attribute.name}" if names_class else attribute.name, value)
+        check(f"{type(instance).__name__}.{attribute.name}" if names_class else attribute.name, value, *bounds)
 
     return validate
 

@@ -1,7 +1,5 @@
 import asyncio
-import logging
 import zlib
-from collections.abc import Iterator
 
 import orjson
 import pytest
@@ -9,13 +7,6 @@ import pytest
 from tests.support.sandbox_faults import comment, commenting, content_length, noted_struck, noted_waits
 from tests.support.sandbox_wire import Wire, wired
 from workorder_async.sandbox import Fault, Kind, Sandbox
-
-
-@pytest.fixture(autouse=True)
-def no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No habit of a nervous server is an error of the sandbox."""
-    yield
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def raw_answer(wire: Wire, limit: int) -> tuple[bytes, bytes]:

@@ -35,7 +35,7 @@ async def ids(wire: Wire, status: int = 1) -> list[int]:
         ({"close": 1, "after": 0}, r"Drift\.after"),
         ({"close": 1, "every": -1}, r"Drift\.every"),
         ({"close": 1, "times": 0}, r"Drift\.times"),
-        ({"close": 1, "pick": "latest"}, r"Drift\.pick.*random, newest, oldest"),
+        ({"close": 1, "pick": "latest"}, r"Drift\.pick.*random.*newest.*oldest"),
         ({"close": 1, "status": TicketStatus.CLOSED}, r"Drift\.status"),
         ({"close": 1, "status": 1}, r"Drift\.status"),
     ],

@@ -1,7 +1,6 @@
 import asyncio
-import logging
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
@@ -48,13 +47,6 @@ APPLIED: tuple[Kind, ...] = (
 )
 STATUS = {"html": 502, "html_after": 502}
 NO_ANSWER = {"refuse", "reset", "hang", "reset_after", "hang_after", "truncate"}
-
-
-@pytest.fixture(autouse=True)
-def no_word_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """No fault is an error of the server."""
-    yield
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def fault(kind: Kind, **options: Any) -> Fault:

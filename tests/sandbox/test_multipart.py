@@ -2,9 +2,9 @@ from io import BytesIO
 
 import pytest
 
-from workorder_async.sandbox import multipart
+from workorder_async.sandbox import files
 from workorder_async.sandbox.errnos import Refused
-from workorder_async.sandbox.multipart import FilePart, copy, find_file
+from workorder_async.sandbox.files import FilePart, copy, find_file
 
 KIND = "multipart/form-data; boundary=b0"
 
@@ -41,7 +41,7 @@ def read(body: bytes, kind: str = KIND) -> tuple[FilePart, bytes]:
 )
 def test_the_file_is_found_however_the_reads_fall(monkeypatch: pytest.MonkeyPatch, content: bytes, chunk: int) -> None:
     """Whatever the content looks like, and wherever a read ends, the part's bytes come out unchanged."""
-    monkeypatch.setattr(multipart, "_CHUNK", chunk)
+    monkeypatch.setattr(files, "_PIECE", chunk)
     part, found = read(body_of(content, 'form-data; name="file"; filename="a.txt"', "Content-Type: text/plain"))
     assert found == content
     assert (part.file_name, part.file_type, part.end - part.start) == ("a.txt", "text/plain", len(content))

@@ -12,7 +12,7 @@ from tests.support.sandbox_files import upload
 from tests.support.sandbox_wire import wired
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
-from workorder_async.sandbox.tables import Record
+from workorder_async.sandbox.store import Record
 
 # Prints the modes of everything under the folder while the sandbox runs, and again after its end.
 _CHILD = """

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,24 @@ async def test_a_file_survives_a_restart(tmp_path: Path) -> None:
         async with wire.http.get(shown["file_path"]) as response:
             assert await response.read() == b"hello"
         assert wire.sandbox.applied == []
+
+
+async def test_a_file_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    """A file without a table of steps gets one; what is done to its tickets follows the history that they had."""
+    file = tmp_path / "sandbox.db"
+    async with wired(Sandbox(5, db=file)) as wire:
+        before = (await wire.get("detail", id=1001))["data"]["assigns"][0]["history"]
+    with closing(sqlite3.connect(file)) as database:
+        database.executescript("DROP TABLE steps; PRAGMA user_version = 1;")
+    async with wired(Sandbox(5, db=file)) as wire:
+        assert (await wire.post("comment_ticket", {"id": 1001, "detail": "记一笔"}))["errno"] == 10000
+        after = (await wire.get("detail", id=1001))["data"]["assigns"][0]["history"]
+    assert after[:-1] == before
+    assert after[-1]["detail"] == "记一笔"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA user_version = 3")
+    with pytest.raises(ConfigError, match="not a sandbox database"):
+        await Sandbox(5, db=file).__aenter__()
 
 
 async def test_filling_it_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,8 +420,8 @@ async def test_deep_walks_count_once_and_windows_use_the_index() -> None:
     clock = Clock()
     async with wired(Sandbox(200, clock=clock)) as wire:
         wire.time = clock
-        assert wire.sandbox._api is not None
-        database = wire.sandbox._api.store._db
+        assert wire.sandbox._server is not None
+        database = wire.sandbox._server.store._db
         statements: list[str] = []
         database.set_trace_callback(statements.append)
         window = {"created_start": 1672502400, "created_end": 1672502400 + 86400 * 100, "page_size": 10}
@@ -432,8 +451,8 @@ async def test_many_different_totals_are_not_kept_for_ever(monkeypatch: pytest.M
             id: (await wire.post("list_tickets", {"creator_id": id}))["data"]["pagination"]["total"] for id in ids
         }
         creators = [(await wire.get("base", id=1001 + index))["data"]["creator_id"] for index in range(20)]
-        assert wire.sandbox._api is not None
-        assert len(wire.sandbox._api.store._totals) <= 3
+        assert wire.sandbox._server is not None
+        assert len(wire.sandbox._server.store._totals) <= 3
     assert totals == {id: creators.count(id) for id in totals}
 
 

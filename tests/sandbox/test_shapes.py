@@ -8,8 +8,7 @@ import pytest
 
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
 from workorder_async.sandbox import Sandbox, shapes
-from workorder_async.sandbox.store import Store
-from workorder_async.sandbox.tables import BLANK
+from workorder_async.sandbox.store import BLANK, Store
 
 # The document's example of base, whole.
 BASE_EXAMPLE = """
@@ -340,7 +339,7 @@ def test_durations_are_differences_of_times() -> None:
         "closed_time": 9000,
         "updated_time": 9000,
     }
-    shown = shapes.detail(row_of({"id": 1, **times}), str)
+    shown = shapes.detail(row_of({"id": 1, **times}), [], str)
     assert {name: value for name, value in shown.items() if name.endswith("_duration")} == {
         "created_duration": 10,
         "pending_duration": 90,
@@ -350,10 +349,10 @@ def test_durations_are_differences_of_times() -> None:
         "close_duration": 7990,
         "total_duration": 4000,
     }
-    late = shapes.detail(row_of({"id": 1, **times, "updated_time": 99_000}), str)
-    still = shapes.detail(row_of({"id": 1, **times, "closed_time": 0, "updated_time": 1700}), str)
+    late = shapes.detail(row_of({"id": 1, **times, "updated_time": 99_000}), [], str)
+    still = shapes.detail(row_of({"id": 1, **times, "closed_time": 0, "updated_time": 1700}), [], str)
     assert (late["suspended_duration"], still["suspended_duration"]) == (7500, 200)
-    odd = shapes.detail(row_of({"id": 1, **times, "started_time": 5, "finished_time": 0}), str)
+    odd = shapes.detail(row_of({"id": 1, **times, "started_time": 5, "finished_time": 0}), [], str)
     assert (odd["pending_duration"], odd["process_duration"], odd["confirm_duration"]) == (0, 0, 0)
 
 

@@ -9,7 +9,7 @@ from tests.support.sandbox_files import FORM_TYPE, form
 from tests.support.sandbox_wire import Clock, ticket_request, wired
 from workorder_async.document import JSON
 from workorder_async.sandbox import Sandbox
-from workorder_async.sandbox.spelling import Speller
+from workorder_async.sandbox.shapes import Speller
 
 
 async def answers(sandbox: Sandbox) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ are joined) is the sandbox's own choice, said where it is made, and never a hint
 from workorder_async.described import describe
 from workorder_async.sandbox.drift import Drift, Drifted, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno
-from workorder_async.sandbox.faults import Fault, Struck
-from workorder_async.sandbox.kinds import Kind
+from workorder_async.sandbox.faults import Fault, Kind, Struck
 from workorder_async.sandbox.sandbox import Sandbox
-from workorder_async.sandbox.spelling import Spelling
+from workorder_async.sandbox.shapes import Spelling
 from workorder_async.sandbox.store import Applied
 from workorder_async.wire.options import ClientOptions
 

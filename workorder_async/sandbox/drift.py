@@ -11,22 +11,22 @@ from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
 from attrs import define, field, frozen
+from attrs.validators import optional
 
+from workorder_async.arguments import as_validator, items, one_of, whole, whole_within
 from workorder_async.document import TicketStatus
-from workorder_async.document.json_text import dumps, loads
+from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import seed
-from workorder_async.sandbox.arguments import check_choice, check_whole, script
-from workorder_async.sandbox.changes import close_ticket
-from workorder_async.sandbox.store import Store
-from workorder_async.sandbox.tables import Action, step
+from workorder_async.sandbox.rules import close_ticket
+from workorder_async.sandbox.store import Action, Store, packed, step
 
 Pick: TypeAlias = Literal["random", "newest", "oldest"]
 """Which tickets a change is made to: by chance, from the list's first row on, or from its last."""
 
 _OPEN = (TicketStatus.PENDING, TicketStatus.PROCESSING)
 _PENDING, _CLOSED = 1, 3
-_MANY = 10**6
+_AMOUNT = as_validator(whole_within, 0, 10**6, names_class=True)
 
 
 @frozen(kw_only=True)
@@ -39,36 +39,32 @@ class Drift:
     script and order of requests change the same tickets. Raises `ConfigError`, naming the field.
     """
 
-    after: int = 1
+    after: int = field(default=1, validator=as_validator(whole, names_class=True))
     """The read after which it happens first, from 1."""
-    every: int = 0
+    every: int = field(default=0, validator=as_validator(whole, 0, names_class=True))
     """Then it happens again after each so many reads; 0: it happens once."""
-    times: int | None = None
+    times: int | None = field(default=None, validator=optional(as_validator(whole, names_class=True)))
     """How often it happens at the most; None: without an end."""
-    close: int = 0
+    close: int = field(default=0, validator=_AMOUNT)
     """How many tickets of `status` are closed, as by their creators."""
-    reopen: int = 0
+    reopen: int = field(default=0, validator=_AMOUNT)
     """How many closed tickets are of `status` again."""
-    create: int = 0
+    create: int = field(default=0, validator=_AMOUNT)
     """How many new tickets of `status` there are, created now by the sandbox's clock."""
-    delete: int = 0
+    delete: int = field(default=0, validator=_AMOUNT)
     """How many tickets of `status` are gone, from every endpoint; their ids are not given again."""
-    pick: Pick = "random"
+    pick: Pick = field(default="random", validator=as_validator(one_of, get_args(Pick), names_class=True))
     """Which of them."""
     status: TicketStatus = TicketStatus.PENDING
     """Whose list moves: of the pending tickets, or of those in process."""
 
     def __attrs_post_init__(self) -> None:
-        check_whole("Drift.after", self.after, 1, 2**63)
-        check_whole("Drift.every", self.every, 0, 2**63)
-        if self.times is not None:
-            check_whole("Drift.times", self.times, 1, 2**63)
-        for name in ("close", "reopen", "create", "delete"):
-            check_whole(f"Drift.{name}", getattr(self, name), 0, _MANY)
         if not self.close + self.reopen + self.create + self.delete:
-            raise ConfigError("this Drift changes nothing; give it close, reopen, create or delete")
-        check_choice("Drift.pick", self.pick, get_args(Pick))
-        check_choice("Drift.status", self.status, _OPEN)
+            raise ConfigError("this Drift changes nothing", mend="give it close, reopen, create or delete")
+        # A code equals the member, and is none.
+        if not isinstance(self.status, TicketStatus) or self.status not in _OPEN:
+            mend = f"it must be one of {', '.join(map(str, _OPEN))}"
+            raise ConfigError(f"is {self.status!r}", argument="Drift.status", mend=mend)
 
     def is_due(self, reads: int) -> bool:
         """Tell whether it happens after this read."""
@@ -117,7 +113,7 @@ class Drifting:
 
     @script.setter
     def script(self, drifts: Iterable[Drift]) -> None:
-        self._running = _Running(script("drift", drifts, Drift))
+        self._running = _Running(items("drift", drifts, Drift))
 
     def after_read(self, store: Store) -> None:
         """Count a read of the list, and change what is due after it."""
@@ -184,8 +180,7 @@ def _reopen(store: Store, id: int, status: int, now: int) -> None:
     ticket = store.ticket(id)
     assigns = loads(ticket["assigns"])
     # An assign's codes for pending and for in process are those of a ticket.
-    assigns[0].update(status=status, finished_time=0, updated_time=now)
-    assigns[0]["history"].append(step(Action.REOPENED, now, ticket["creator_id"], ticket["creator_name"]))
+    assigns[0].update(status=status, finished_time=0)
+    store.add_step(id, 0, step(Action.REOPENED, now, ticket["creator_id"], ticket["creator_name"]))
     undone = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
-    changes = {**undone, "status": status, "updated_time": now, "assigns": dumps(assigns).decode()}
-    store.update(id, changes)
+    store.update(id, {**undone, "status": status, "updated_time": now, "assigns": packed(assigns)})

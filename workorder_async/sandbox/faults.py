@@ -3,81 +3,152 @@
     async with Sandbox(faults=[Fault("reset_after", operation="close_ticket", times=3)]) as sandbox:
 
 The first three requests to close a ticket close it and get no answer. `Sandbox.struck` tells which requests were
-struck, `Sandbox.applied` what was carried out all the same.
+struck, `Sandbox.applied` which mutations were carried out all the same.
+
+Where a function here has ended the connection, the response that it returns is never sent: the server wants one.
 """
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
-from typing import get_args
+import secrets
+import socket
+import struct
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from itertools import chain
+from typing import Final, Literal, TypeAlias, get_args
 
 from aiohttp import web
 from attrs import define, field, frozen
+from attrs.validators import optional
 
+from workorder_async.arguments import as_validator, items, number_within, one_of, whole, whole_within
+from workorder_async.document import endpoints
+from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
-from workorder_async.sandbox import bombs, breaking
-from workorder_async.sandbox.arguments import check_choice, check_offset, check_seconds, check_whole, script
-from workorder_async.sandbox.clocks import DATE_AHEAD
 from workorder_async.sandbox.errnos import Errno
-from workorder_async.sandbox.kinds import ERRNO_NEEDED, ERRNO_TAKEN, INSTEAD, LIES, OPERATIONS, Kind
 
-_ANYTHING = 2**63
-_SIZE_MAX = 1 << 40
+#: Seconds of thirty years: a clock that is further off tells no date.
+FAR: Final = 10**9
+#: Under this key a request keeps how many seconds the `Date` of its answer is ahead.
+DATE_AHEAD: Final = web.RequestKey("date ahead", float)
+
+_Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
+_Unanswered: TypeAlias = Literal["reset_after", "hang_after", "html_after", "portal_after", "errno_after"]
+_Failed: TypeAlias = Literal["500_after", "502_after", "503_after", "504_after"]
+_Slow: TypeAlias = Literal["truncate", "slow_headers", "slow_body", "date"]
+_Large: TypeAlias = Literal["bomb", "deep", "endless", "drip", "many_headers", "long_header"]
+_PageLie: TypeAlias = Literal["total", "page_size", "first_page", "bad_row"]
+Kind: TypeAlias = Literal["refuse", _Instead, _Unanswered, _Failed, _Slow, _Large, _PageLie, "other_ticket"]
+"""What goes wrong.
+
+Nothing is applied, nor is the signature looked at:
+
+refuse        the connection is closed when the head of the request has come, its body unread
+reset         the whole request is read, and the connection is reset
+hang          the whole request is read, and nothing more is heard, until the caller goes away or the sandbox ends
+401, 403      HTTP 401 Unauthorized, HTTP 403 Forbidden, as a page; with `Fault.errno` as an envelope
+429, 503      HTTP 429 Too Many Requests, HTTP 503 Service Unavailable, with `Retry-After`
+500           HTTP 500 with an envelope that has `Fault.errno`, or `Errno.FAULT` if there is none
+html          HTTP 502 with a proxy's page
+portal        HTTP 200 with the page of a login, as a captive portal answers
+errno         HTTP 200 with an envelope that has `Fault.errno`
+
+The request is handled as always, so that a mutation is applied if it may be, and then:
+
+reset_after   the connection is reset, without an answer
+hang_after    nothing is heard, as above
+500_after, 502_after, 504_after   HTTP 500, 502 or 504 with an envelope that has `Fault.errno`, or `Errno.FAULT`
+503_after     HTTP 503 with `Retry-After`, as if nothing had happened
+html_after    HTTP 502 with a proxy's page
+portal_after  HTTP 200 with the page of a login
+errno_after   HTTP 200 with an envelope that has `Fault.errno`
+truncate      half of the body is sent, and the connection is closed
+slow_headers  the answer begins after `Fault.seconds`
+slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
+date          the answer is right, but its `Date` is `Fault.seconds` ahead of the server's clock, or behind it
+
+The request is handled as always, and the answer is more than anybody should read:
+
+bomb          a small body of gzip that unpacks to `Fault.size` bytes of JSON
+deep          JSON nested 100,000 deep
+endless       a body that begins well and has no end, as fast as it is read
+drip          the same, one byte every `Fault.seconds`
+many_headers  the right body, after `Fault.size` bytes of headers, a thousand to a line
+long_header   the right body, after one header of `Fault.size` bytes
+
+The answer to a read is an envelope like any other, and it is not true:
+
+total         a page of list_tickets says that there are `Fault.number` tickets; its rows are right
+page_size     a page of list_tickets says that it has `Fault.number` rows; its rows are right
+first_page    list_tickets answers with the first page, whichever was asked for
+bad_row       the middle row of a page of list_tickets has a list for its `created_time`
+other_ticket  get_ticket and get_ticket_detail answer with another ticket: the next one, or after the last the first
+"""
+
+#: The kinds that only some operations can meet, and these operations.
+LIES: Mapping[Kind, tuple[str, ...]] = {
+    **dict.fromkeys(get_args(_PageLie), (endpoints.LIST_TICKETS.operation,)),
+    "other_ticket": (endpoints.GET_TICKET.operation, endpoints.GET_TICKET_DETAIL.operation),
+}
+#: The kinds that must have an errno, and those that may.
+ERRNO_NEEDED: frozenset[Kind] = frozenset(("errno", "errno_after"))
+ERRNO_TAKEN: frozenset[Kind] = ERRNO_NEEDED | {"401", "403", "500", "500_after", "502_after", "504_after"}
+
+_OPERATIONS = sorted(one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint))
+_INT32 = (-(2**31), 2**31 - 1)
 
 
 @frozen
 class Fault:
-    """One kind of fault, and which requests it strikes: all of them, where nothing else is said.
+    """One kind of fault, and which requests it strikes: all of them, if nothing else is said.
 
     Requests are counted as they arrive, from when the script was set. Chance comes from the sandbox's seed: the same
     requests in the same order are struck again. Raises `ConfigError`, naming the field.
     """
 
-    kind: Kind
+    kind: Kind = field(validator=as_validator(one_of, get_args(Kind), names_class=True))
     """What goes wrong."""
     operation: str | None = field(default=None, kw_only=True)
     """The endpoint, by its coroutine's name: "close_ticket"; None: every one. Only its requests are counted."""
-    after: int = field(default=0, kw_only=True)
+    after: int = field(default=0, kw_only=True, validator=as_validator(whole, 0, names_class=True))
     """So many requests are spared at first."""
-    every: int = field(default=1, kw_only=True)
+    every: int = field(default=1, kw_only=True, validator=as_validator(whole, names_class=True))
     """Of those that follow, every so many-th is struck; 1: each one."""
-    chance: float = field(default=1.0, kw_only=True)
+    chance: float = field(default=1.0, kw_only=True, validator=as_validator(number_within, 0, 1, names_class=True))
     """And of those, this share."""
-    times: int | None = field(default=None, kw_only=True)
+    times: int | None = field(default=None, kw_only=True, validator=optional(as_validator(whole, names_class=True)))
     """How often it strikes at the most; None: without an end."""
     seconds: float = field(default=1.0, kw_only=True)
     """How long slow_headers, slow_body and a byte of drip take; how far date is ahead (below 0: behind)."""
     retry_after: int | None = field(default=1, kw_only=True)
     """`Retry-After` of 429, 503 and 503_after, in seconds; None: there is none."""
-    errno: int | None = field(default=None, kw_only=True)
+    errno: int | None = field(
+        default=None, kw_only=True, validator=optional(as_validator(whole_within, *_INT32, names_class=True))
+    )
     """The errno of an envelope: errno and errno_after need it, 401, 403 and 500 to 504 with an envelope may have it."""
-    number: int = field(default=1, kw_only=True)
+    number: int = field(default=1, kw_only=True, validator=as_validator(whole_within, *_INT32, names_class=True))
     """What total and page_size say."""
-    size: int = field(default=100 << 20, kw_only=True)
+    size: int = field(
+        default=100 << 20, kw_only=True, validator=as_validator(whole_within, 1, 1 << 40, names_class=True)
+    )
     """How many bytes a bomb unpacks to, and the headers of many_headers and long_header have."""
 
     def __attrs_post_init__(self) -> None:
-        check_choice("Fault.kind", self.kind, get_args(Kind))
         if self.operation is not None:
-            check_choice("Fault.operation", self.operation, LIES.get(self.kind, OPERATIONS))
-        check_whole("Fault.after", self.after, 0, _ANYTHING)
-        check_whole("Fault.every", self.every, 1, _ANYTHING)
-        if isinstance(self.chance, bool) or not isinstance(self.chance, int | float) or not 0 <= self.chance <= 1:
-            raise ConfigError(f"Fault.chance is {self.chance!r}; it must be a share, from 0 to 1")
-        if self.times is not None:
-            check_whole("Fault.times", self.times, 1, _ANYTHING)
-        (check_offset if self.kind == "date" else check_seconds)("Fault.seconds", self.seconds)
+            one_of("Fault.operation", self.operation, LIES.get(self.kind, _OPERATIONS))
+        number_within("Fault.seconds", self.seconds, -FAR if self.kind == "date" else 0, FAR)
         if self.retry_after is not None:
-            check_whole("Fault.retry_after", self.retry_after, 0, _ANYTHING)
+            whole_within("Fault.retry_after", self.retry_after, 0, 2**63)
         if self.errno is None and self.kind in ERRNO_NEEDED:
-            raise ConfigError(f"Fault.errno is None; the kind {self.kind} needs one")
+            raise ConfigError("is None", argument="Fault.errno", mend=f"the kind {self.kind} needs one")
         if self.errno is not None and self.kind not in ERRNO_TAKEN:
-            raise ConfigError(f"Fault.errno is {self.errno!r}; only {', '.join(sorted(ERRNO_TAKEN))} have one")
-        if self.errno is not None:
-            check_whole("Fault.errno", self.errno, -(2**31), 2**31 - 1)
-            if self.errno == 10000:
-                raise ConfigError("Fault.errno is 10000, which is no fault but success")
-        check_whole("Fault.number", self.number, -(2**31), 2**31 - 1)
-        check_whole("Fault.size", self.size, 1, _SIZE_MAX)
+            mend = f"only {', '.join(sorted(ERRNO_TAKEN))} have one"
+            raise ConfigError(f"is {self.errno!r}", argument="Fault.errno", mend=mend)
+        if self.errno == 10000:
+            raise ConfigError("is 10000, which is no fault but success", argument="Fault.errno")
 
     def meets(self, operation: str) -> bool:
         """Tell whether requests of this operation are counted."""
@@ -100,6 +171,8 @@ class Struck:
 
 @define
 class _Line:
+    """A fault of the script, with how many requests it has seen and struck."""
+
     fault: Fault
     seen: int = 0
     struck: int = 0
@@ -118,19 +191,19 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
-        self.pauses: breaking.Pauses = breaking.Pauses()
+        self.pauses: Pauses = Pauses()
         self._clock = clock
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.script = faults
 
     @property
     def script(self) -> tuple[Fault, ...]:
-        """Which requests go wrong; to set it counts requests anew. Where two strike one, it is the first that does."""
+        """Which requests go wrong; to set it counts requests anew. If two strike one request, the first one does."""
         return tuple(line.fault for line in self._lines)
 
     @script.setter
     def script(self, faults: Iterable[Fault]) -> None:
-        self._lines = [_Line(fault) for fault in script("faults", faults, Fault)]
+        self._lines = [_Line(fault) for fault in items("faults", faults, Fault)]
 
     def strike(self, operation: str, request: int) -> Fault | None:
         """Count a request that has arrived, and return what strikes it, or None."""
@@ -146,15 +219,14 @@ class Faults:
     ) -> web.StreamResponse:
         """Let it happen to a request whose right answer would be `answer()`."""
         if fault.kind == "refuse":
-            return breaking.close(request)
-        if fault.kind in INSTEAD:
-            async for _ in request.content.iter_any():
-                pass
+            return _close(request)
+        if fault.kind in get_args(_Instead):
+            await request.release()  # which reads it to its end
             return await self._broken(fault, request)
         body = await answer()
         if fault.kind.endswith("_after"):
             return await self._broken(fault, request)
-        return await self._told(fault, request, body)
+        return await self._distorted(fault, request, body)
 
     async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
         """Answer with nothing of the right answer, whether or not something was applied."""
@@ -162,47 +234,231 @@ class Faults:
         response: web.StreamResponse
         match fault.kind.removesuffix("_after"):
             case "reset":
-                response = breaking.reset(request)
+                response = _reset(request)
             case "hang":
-                response = await self.pauses.hang(request)
+                await self.pauses.wait(request, None)
+                response = _close(request)
             case "html":
-                response = breaking.proxy_page()
+                response = web.Response(status=502, content_type="text/html", text=_PROXY_PAGE)
             case "portal":
-                response = breaking.portal_page()
+                response = web.Response(content_type="text/html", text=_PORTAL_PAGE)
             case "429" | "503" as status:
-                response = breaking.busy(int(status), fault.retry_after)
+                response = busy(int(status), fault.retry_after)
             case "401" | "403" as status if fault.errno is None:
-                response = breaking.forbidden(int(status))
+                response = web.Response(status=int(status), text=_GATEWAY_PAGE)
             case "errno":
-                response = breaking.refusal(errno)
+                response = refusal(errno)
             case status:
-                response = breaking.refusal(errno, int(status))
+                response = refusal(errno, int(status))
         return response
 
-    async def _told(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
+    async def _distorted(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
         """Answer with this body in the fault's way, or with what begins like it; a lie is in it already."""
         response: web.StreamResponse
         match fault.kind:
             case "truncate":
-                response = await breaking.truncate(request, body)
+                response = await _begin(request, len(body))
+                await response.write(body[: len(body) // 2])
+                _hang_up(request)
             case "slow_headers":
-                response = await self.pauses.slow_headers(request, body, fault.seconds)
+                await self.pauses.wait(request, fault.seconds)
+                response = envelope(body)
             case "slow_body":
-                response = await self.pauses.slow_body(request, body, fault.seconds)
+                response = await self._slow_body(request, body, fault.seconds)
             case "bomb":
-                response = await bombs.bomb(fault.size)
+                response = envelope(await asyncio.to_thread(_bomb, fault.size))
+                response.headers["Content-Encoding"] = "gzip"
             case "deep":
-                response = bombs.deep()
-            case "endless":
-                response = await bombs.endless(request, self.pauses, None)
-            case "drip":
-                response = await bombs.endless(request, self.pauses, fault.seconds)
-            case "many_headers":
-                response = await bombs.many_headers(request, body, fault.size)
-            case "long_header":
-                response = await bombs.long_header(request, body, fault.size)
+                response = envelope(_BEGIN + b"[" * _DEPTH + b"]" * _DEPTH + _END)
+            case "endless" | "drip":
+                response = await self._endless(request, fault.seconds if fault.kind == "drip" else None)
+            case "many_headers" | "long_header":
+                response = await _padded(request, body, fault.size, _LINE if fault.kind == "many_headers" else None)
+            case "date":
+                request[DATE_AHEAD] = fault.seconds
+                response = envelope(body)
             case _:
-                if fault.kind == "date":
-                    request[DATE_AHEAD] = fault.seconds
-                response = breaking.envelope(body)
+                response = envelope(body)
         return response
+
+    async def _slow_body(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
+        """Answer at once with the head and the first bytes, and with the last ones after so many seconds."""
+        response = await _begin(request, len(body))
+        size = -(-len(body) // _DRIPS)
+        drips = [body[start : start + size] for start in range(0, len(body), size)]
+        await response.write(drips[0])
+        for drip in drips[1:]:
+            await self.pauses.wait(request, seconds / (len(drips) - 1))
+            await response.write(drip)
+        return response
+
+    async def _endless(self, request: web.Request, seconds: float | None) -> web.StreamResponse:
+        """Begin an answer and go on with it for ever: as fast as it is read, or with a byte every so many seconds."""
+        response = await _begin(request)
+        await response.write(_BEGIN + b'"')
+        while not self.pauses.ended:
+            if seconds is None:
+                await response.write(b"x" * _PIECE)
+                # A caller that reads fast never keeps the write waiting, and others must be served.
+                await asyncio.sleep(0)
+            else:
+                await response.write(b"x")
+                await self.pauses.wait(request, seconds)
+        return _close(request)
+
+
+class _Watch(asyncio.Protocol):
+    """Stands between a connection and its server, to see it end; what comes meanwhile is dropped."""
+
+    def __init__(self, server: asyncio.BaseProtocol) -> None:
+        self.server = server
+        self.over = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.connection_lost(exc)
+        self.over.set()
+
+
+class Pauses:
+    """The requests that are kept waiting, and their common end."""
+
+    def __init__(self) -> None:
+        self._watches: set[_Watch] = set()
+        self._ended = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the sandbox has come to its end."""
+        return self._ended.is_set()
+
+    def end(self) -> None:
+        """Let every pause be over, and every further one."""
+        self._ended.set()
+        for watch in self._watches:
+            watch.over.set()
+
+    async def delay(self, seconds: float) -> None:
+        """Wait so long, whatever the caller does meanwhile."""
+        if seconds:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._ended.wait()
+
+    async def wait(self, request: web.Request, seconds: float | None) -> None:
+        """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
+        transport = request.transport
+        if transport is None or self._ended.is_set():
+            return
+        watch = _Watch(transport.get_protocol())
+        self._watches.add(watch)
+        transport.set_protocol(watch)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await watch.over.wait()
+        finally:
+            self._watches.remove(watch)
+            transport.set_protocol(watch.server)
+
+
+def envelope(body: bytes, status: int = 200) -> web.Response:
+    """Answer with an envelope, as always."""
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def refusal(errno: int, status: int = 200) -> web.Response:
+    """Answer with an envelope that says no."""
+    said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
+    return envelope(dumps(said), status)
+
+
+def busy(status: int, retry_after: int | None) -> web.Response:
+    """Answer that it is too much just now, and when to come again, in seconds."""
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return web.Response(status=status, headers=headers, text="the sandbox is busy, by its script\n")
+
+
+_GATEWAY_PAGE = "the sandbox's gateway does not know you, by its script\n"
+_PROXY_PAGE = (
+    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>sandbox proxy</center>\r\n</body>\r\n</html>\r\n"
+)
+_PORTAL_PAGE = (
+    '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>网络认证</title></head>\n<body>\n'
+    '<form action="/login" method="post">请登录后访问网络 <input name="user"></form>\n</body></html>\n'
+)
+
+
+def _close(request: web.Request) -> web.Response:
+    """Close the connection, whatever has not been read."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _reset(request: web.Request) -> web.Response:
+    """Close the connection so that the caller sees ECONNRESET."""
+    if request.transport is not None:
+        # Not to linger is to send RST in place of FIN.
+        linger = struct.pack("ii", 1, 0)
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    return _close(request)
+
+
+def _hang_up(request: web.Request) -> None:
+    """Close the connection once the bytes that were written have gone out."""
+    if request.transport is not None:
+        request.transport.close()
+
+
+async def _begin(request: web.Request, length: int | None = None) -> web.StreamResponse:
+    """Send the head of an answer, whose body has so many bytes, or comes in chunks."""
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    response.content_length = length
+    await response.prepare(request)
+    return response
+
+
+_DRIPS = 20
+_DEPTH = 100_000
+_PIECE = 1 << 16
+_LINE = 1000
+_BEGIN = b'{"errno":10000,"errmsg":"OK","data":'
+_END = b',"request_id":"0"}'
+# zlib's number for a stream of gzip (zlib manual, deflateInit2).
+_GZIP = 31
+
+
+@lru_cache(4)
+def _bomb(size: int) -> bytes:
+    """Pack a body that unpacks to so many bytes of JSON (to 56 at the least)."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
+    left = max(size - len(_BEGIN) - len(_END) - 2, 0)
+    packed = [packer.compress(_BEGIN + b'"')]
+    packed += [packer.compress(piece) for piece in _padding(left)]
+    packed.append(packer.compress(b'"' + _END) + packer.flush())
+    return b"".join(packed)
+
+
+def _padding(size: int) -> Iterator[bytes]:
+    piece = b"x" * _PIECE
+    for start in range(0, size, _PIECE):
+        yield piece[: size - start]
+
+
+async def _padded(request: web.Request, body: bytes, size: int, line: int | None) -> web.StreamResponse:
+    """Answer with a head of so many bytes, in lines of `line` bytes or in a single one, and with the right body."""
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n"
+    await request.writer.write(head.format(len(body)).encode())
+    pieces = (
+        chain((b"X-Padding: ",), _padding(size), (b"\r\n",))
+        if line is None
+        else ((b"X-Padding-%d: " % start).ljust(line - 2, b"x") + b"\r\n" for start in range(0, size, line))
+    )
+    for piece in pieces:
+        await request.writer.write(piece)
+        await asyncio.sleep(0)
+    await request.writer.write(b"\r\n" + body)
+    _hang_up(request)
+    return web.Response()

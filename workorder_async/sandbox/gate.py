@@ -1,19 +1,39 @@
-"""Who may ask: the three headers of every request, checked against its bytes (API document: 请求Header)."""
+"""Who may ask, by which name, how often, and what time it is at the door: before a rule of an endpoint is looked at."""
 
+import asyncio
 import hmac
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from email.utils import formatdate
+from ipaddress import ip_address
+from itertools import cycle
+from typing import Final
 
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from workorder_async.arguments import items, number_within, whole_within
+from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
+from workorder_async.sandbox.faults import DATE_AHEAD, FAR, busy, refusal
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Scheme, SigningInput
 
 #: How far `Timestamp` may be from the server's clock, in seconds.
 TOLERANCE = 300
 
+_SECOND = 1.0
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_PORT_MAX = 65535
+# What a browser says of a request from its own page, and of one that a person typed.
+_FROM_HERE = ("same-origin", "none")
+_BACKEND_AHEAD: Final = web.RequestKey("backend ahead", float)
+
 
 class Gate:
-    """Knows one application, its secret and its signing scheme."""
+    """Knows one application, its secret and its signing scheme (API document: 请求Header)."""
 
     def __init__(self, app_id: str, app_secret: Secret, scheme: Scheme) -> None:
         self._app_id = app_id
@@ -35,10 +55,142 @@ class Gate:
             raise Refused(Errno.TIMESTAMP, f"Timestamp 与服务器时间相差 {away:.0f} 秒, 超过 {TOLERANCE} 秒")
 
     def check_signature(self, headers: Mapping[str, str], request: SigningInput) -> None:
-        """Refuse a `Sign` that is not the signature of these bytes; reads the whole body where the scheme does."""
+        """Refuse a `Sign` that is not the signature of these bytes; reads the whole body if the scheme does."""
         wanted = self._scheme.signature(
             request, app_id=self._app_id, secret=self._secret, timestamp=headers["Timestamp"]
         )
         got = headers.get("Sign", "")
         if not hmac.compare_digest(got.encode(errors="surrogateescape"), wanted.encode()):
             raise Refused(Errno.SIGN, "Sign 与请求内容不符, 请检查密钥和签名算法")
+
+
+class Hosts:
+    """The names of one sandbox: `localhost`, every IP address, the `host` that it listens on, and further `names`.
+
+    A page of any site can lead its own name to 127.0.0.1 (DNS rebinding), and then ask here for whatever it likes: only
+    `Host` shows by whose name a request came. An IP address is nobody's name, so each one is good.
+
+    Raises `ConfigError` for names that are no list of host names.
+    """
+
+    def __init__(self, host: str, names: Iterable[str]) -> None:
+        if not host:
+            mend = "127.0.0.1 is this machine alone"
+            raise ConfigError("is empty, which would mean every network", argument="host", mend=mend)
+        self._names = {"localhost", host.lower()}
+        for name in items("names", names, str):
+            if not _NAME.fullmatch(name):
+                mend = "it must be a host name alone, such as sandbox, without a port"
+                raise ConfigError(f"has {name!r}", argument="names", mend=mend)
+            self._names.add(name.lower())
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a request to another name, or from another site, with HTTP 421 or 403, before anything else."""
+        hosts = request.headers.getall("Host", ())
+        # A whole URL in the request line goes before `Host`.
+        if len(hosts) != 1 or not self._is_own(hosts[0]) or not self._is_name(request.url.host or ""):
+            said = (
+                f"the sandbox answers to localhost, IP addresses and names that it was given, not to Host {hosts}; "
+                "allow a name with Sandbox(names=[...]) or `workorder sandbox --name`\n"
+            )
+            return web.Response(status=421, text=said)
+        own = f"http://{hosts[0]}".lower()
+        wrong = ""
+        if any(origin.lower() != own for origin in request.headers.getall("Origin", ())):
+            wrong = "Origin is not its own"
+        elif any(site not in _FROM_HERE for site in request.headers.getall("Sec-Fetch-Site", ())):
+            wrong = "Sec-Fetch-Site is not same-origin or none"
+        if wrong:
+            return web.Response(status=403, text=f"the sandbox answers to no other site's page: {wrong}\n")
+        return await handler(request)
+
+    def _is_own(self, host: str) -> bool:
+        parts = _HOST.fullmatch(host)
+        return parts is not None and int(parts[2] or 0) <= _PORT_MAX and self._is_name(parts[1])
+
+    def _is_name(self, name: str) -> bool:
+        if name.lower() in self._names:
+            return True
+        try:
+            ip_address(name[1:-1] if name.startswith("[") else name)
+        except ValueError:
+            return False
+        return True
+
+
+class Clocks:
+    """The clocks of one sandbox: `clock`, how far `Date` is ahead of it, and how far those of its `backends` are.
+
+    Requests go to the backends in turn. Offsets are in seconds, below 0 for behind; `ConfigError` names a wrong one.
+    """
+
+    def __init__(self, clock: Callable[[], float], date_offset: float, backends: Iterable[float]) -> None:
+        number_within("date_offset", date_offset, -FAR, FAR)
+        if not isinstance(backends, Iterable):
+            raise ConfigError(f"is {backends!r}", argument="backends", mend="put the seconds in brackets")
+        offsets = tuple(backends)
+        for index, offset in enumerate(offsets):
+            number_within(f"backends[{index}]", offset, -FAR, FAR)
+        self._clock = clock
+        self._date_offset = date_offset
+        self._turns = cycle(offsets or (0.0,))
+
+    def take_turn(self, request: web.Request) -> None:
+        """Give a request to the next backend."""
+        request[_BACKEND_AHEAD] = next(self._turns)
+
+    def now(self, request: web.Request) -> float:
+        """Return the time on the clock of a request's backend, in seconds since the epoch."""
+        ahead: float = request.get(_BACKEND_AHEAD, 0.0)
+        return self._clock() + ahead
+
+    async def set_date(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Say in an answer what time it is."""
+        said = self.now(request) + self._date_offset + request.get(DATE_AHEAD, 0.0)
+        response.headers["Date"] = formatdate(max(said, 0), usegmt=True)
+
+
+class Limit:
+    """Grants a request if fewer than `rate` were granted in the second before it; None grants all.
+
+    A refused request uses up nothing. It is answered with HTTP 429, and with `Retry-After` if `retry_after` gives
+    seconds; or with HTTP 200 and an envelope of `rate_errno`. Raises `ConfigError` that names the argument.
+    """
+
+    def __init__(self, rate: int | None, retry_after: int | None, rate_errno: int | None) -> None:
+        for name, value, low, high in (
+            ("rate", rate, 1, 10**6),
+            ("retry_after", retry_after, 0, 2**63),
+            ("rate_errno", rate_errno, -(2**31), 2**31 - 1),
+        ):
+            if value is not None:
+                whole_within(name, value, low, high)
+        if rate is None and (retry_after is not None or rate_errno is not None):
+            raise ConfigError(
+                "retry_after and rate_errno say how a request beyond rate is refused", mend="give rate too"
+            )
+        if retry_after is not None and rate_errno is not None:
+            raise ConfigError("retry_after goes with HTTP 429, and rate_errno with HTTP 200", mend="give one of them")
+        if rate_errno == 10000:
+            raise ConfigError("is 10000, which is no refusal but success", argument="rate_errno")
+        self._retry_after = retry_after
+        self._errno = rate_errno
+        self._last = None if rate is None else deque[float](maxlen=rate)
+        self.granted: list[float] = []
+
+    def grants(self) -> bool:
+        """Tell whether a request that arrives now is let through, and remember when it was."""
+        if self._last is None:
+            return True
+        now = asyncio.get_running_loop().time()
+        if len(self._last) == self._last.maxlen and now - self._last[0] < _SECOND:
+            return False
+        self._last.append(now)
+        self.granted.append(now)
+        return True
+
+    async def refuse(self, request: web.Request) -> web.Response:
+        """Read a request that was not granted, and answer it."""
+        await request.release()
+        return busy(429, self._retry_after) if self._errno is None else refusal(self._errno)

@@ -1,34 +1,45 @@
-"""What a request must hold: the API document's request schemas as tables of fields, and how they are checked.
+"""The rules of the endpoints: what a request of each one must hold, and what it does; one row of `RULES` for each.
 
-An absent field and a null are the same; fields that a schema does not list are ignored. A wrong one is refused with
-`Errno.PARAMETER` and its path, for example `attachment[0].file_name`.
+A schema is the API document's table of fields. An absent field and a null are the same; fields that a schema does not
+list are ignored. A wrong one is refused with `Errno.PARAMETER` and its path, for example `attachment[0].file_name`.
+
+The closer of a ticket: every person has a long staff number (`creator_id`) and another one in the address book
+(`closer_id`), and no rule leads from one to the other. So in the sandbox the closer is the ticket's creator if
+`closer_name` equals the ticket's `creator_name`; `closer_id` may be any number, 40084 for example.
 """
 
+import random
 import re
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from attrs import frozen
 from multidict import MultiMapping
 
-from workorder_async.document import JSON
+from workorder_async.arguments import whole_within
+from workorder_async.document import JSON, endpoints
 from workorder_async.document.json_text import dumps, loads
+from workorder_async.sandbox import shapes
 from workorder_async.sandbox.errnos import Errno, Refused
-
-Fields: TypeAlias = dict[str, Any]
-"""A checked request: every field of its schema, with the default where it was left out."""
+from workorder_async.sandbox.faults import Fault
+from workorder_async.sandbox.seed import TAGS
+from workorder_async.sandbox.store import BLANK, Action, Change, Fields, Record, Step, Store, new_assign, packed, step
 
 Check: TypeAlias = Callable[[str, JSON], Any]
+"""Takes the path and the value of a field; returns the value, or raises `Refused`."""
 
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 # Seconds beyond this are the year 5138: somebody sent milliseconds.
 _SECONDS_MAX = 10**11
+_OPEN = (1, 2)
+_REJECTED = 4
 
 
 @frozen
 class Field:
-    """One line of a schema: how its value is checked, whether it must be there, and what it is where it is not."""
+    """One line of a schema: how its value is checked, whether it must be there, and its default."""
 
     check: Check
     required: bool = False
@@ -119,92 +130,6 @@ def _kind(value: JSON) -> str:
     return "null" if value is None else f"{names[type(value)]} {dumps(value).decode():.40}"
 
 
-_INT32 = whole(-_INT32_MAX - 1, _INT32_MAX)
-_INT64 = whole(-_INT64_MAX - 1, _INT64_MAX)
-_ID = whole(1, _INT64_MAX)
-_SECONDS = whole(0, _SECONDS_MAX)
-_INT64S = array(_INT64)
-
-#: TicketListThirdRequest.
-LIST: Schema = {
-    "created_end": Field(_INT64),
-    "created_start": Field(_INT64),
-    "creator_id": Field(_INT64),
-    "customer_organization_name": Field(text),
-    "page": Field(whole(1, _INT32_MAX), default=1),
-    "page_size": Field(whole(1, _INT32_MAX), default=10),
-    "product_group_id": Field(_INT64S),
-    "status": Field(_INT32),
-    "type": Field(_INT32),
-    "sub_type": Field(_INT32),
-    "second_subtype": Field(_INT32),
-}
-
-#: The query of base and detail.
-ONE: Schema = {"id": Field(_INT64, required=True)}
-
-
-def _attachment(*, author_required: bool) -> Schema:
-    return {
-        "author": Field(_INT64, required=author_required, default=0),
-        "file_name": Field(filled_text, required=True),
-        "file_path": Field(filled_text, required=True),
-        "file_size": Field(whole(0, _INT64_MAX), required=True),
-        "file_type": Field(filled_text, required=True),
-    }
-
-
-#: CustomerInfo, as create takes it.
-_CUSTOMER: Schema = {
-    "attribute": Field(_INT64, default=0),
-    "business_director_id": Field(_INT64, default=0),
-    "business_director_name": Field(text, default=""),
-    "level": Field(_INT32, default=0),
-    "user_id": Field(_ID, required=True),
-}
-
-#: TicketCreateRequest, without its form_id and form_values ("not supported yet", 暂不支持).
-CREATE: Schema = {
-    "title": Field(filled_text, required=True),
-    "detail": Field(filled_text, required=True),
-    "tags": Field(_INT64S, default=()),
-    "reported_time": Field(_SECONDS, required=True),
-    "type": Field(whole(1, 3), required=True),
-    "priority": Field(whole(1, 3), required=True),
-    "customer_organization_id": Field(_ID, required=True),
-    "customer_organization_name": Field(filled_text, required=True),
-    "customer_info": Field(array(record(_CUSTOMER)), default=()),
-    "repository_product_id": Field(_ID, required=True),
-    "whether_product_group_id": Field(boolean, default=False),
-    "attachment": Field(array(record(_attachment(author_required=False))), default=()),
-    "need_process": Field(boolean, default=False),
-    "relate_to_ticket_id": Field(_INT64, default=0),
-    "use_relate_status": Field(boolean, default=False),
-    "sub_type": Field(_INT64, default=0),
-    "second_subtype": Field(_INT64, default=0),
-    "creator_id": Field(_ID, required=True),
-    "creator_name": Field(filled_text, required=True),
-}
-
-#: TicketAutoOperateRequest, of comment_ticket and reject_handle; the table calls all three optional.
-OPERATE: Schema = {
-    "detail": Field(text, default=""),
-    "id": Field(_INT64, required=True),
-    "productGroupId": Field(_INT64, default=0),
-}
-
-#: The request of close_ticket.
-CLOSE: Schema = {
-    "closer_id": Field(_ID, required=True),
-    "closer_name": Field(filled_text, required=True),
-    "detail": Field(text, default=""),
-    "handle_attachment": Field(array(record(_attachment(author_required=True))), default=()),
-    "id": Field(_INT64, required=True),
-    "is_solved": Field(boolean, default=False),
-    "solved_time": Field(_SECONDS, required=True),
-}
-
-
 def decode(content_type: str, body: bytes) -> dict[str, JSON]:
     """Read the JSON object in a body (the document: consumes application/json)."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -234,3 +159,299 @@ def from_query(query: MultiMapping[str], fields: Schema) -> dict[str, JSON]:
 
 def _number(value: str) -> JSON:
     return int(value) if re.fullmatch(r"-?[0-9]{1,19}", value) else value
+
+
+_INT32 = whole(-_INT32_MAX - 1, _INT32_MAX)
+_INT64 = whole(-_INT64_MAX - 1, _INT64_MAX)
+_ID = whole(1, _INT64_MAX)
+_SECONDS = whole(0, _SECONDS_MAX)
+_INT64S = array(_INT64)
+
+#: TicketListThirdRequest.
+LIST: Schema = {
+    "created_end": Field(_INT64),
+    "created_start": Field(_INT64),
+    "creator_id": Field(_INT64),
+    "customer_organization_name": Field(text),
+    "page": Field(whole(1, _INT32_MAX), default=1),
+    "page_size": Field(whole(1, _INT32_MAX), default=10),
+    "product_group_id": Field(_INT64S),
+    "status": Field(_INT32),
+    "type": Field(_INT32),
+    "sub_type": Field(_INT32),
+    "second_subtype": Field(_INT32),
+}
+
+#: The query of base and detail.
+ONE: Schema = {"id": Field(_INT64, required=True)}
+
+
+#: Attachment, as create takes it; close_ticket must have the author too.
+_ATTACHMENT: Schema = {
+    "author": Field(_INT64, default=0),
+    "file_name": Field(filled_text, required=True),
+    "file_path": Field(filled_text, required=True),
+    "file_size": Field(whole(0, _INT64_MAX), required=True),
+    "file_type": Field(filled_text, required=True),
+}
+_ATTACHMENT_OF_CLOSE: Schema = {**_ATTACHMENT, "author": Field(_INT64, required=True)}
+
+#: CustomerInfo, as create takes it.
+_CUSTOMER: Schema = {
+    "attribute": Field(_INT64, default=0),
+    "business_director_id": Field(_INT64, default=0),
+    "business_director_name": Field(text, default=""),
+    "level": Field(_INT32, default=0),
+    "user_id": Field(_ID, required=True),
+}
+
+#: TicketCreateRequest, without its form_id and form_values ("not supported yet", 暂不支持).
+CREATE: Schema = {
+    "title": Field(filled_text, required=True),
+    "detail": Field(filled_text, required=True),
+    "tags": Field(_INT64S, default=()),
+    "reported_time": Field(_SECONDS, required=True),
+    "type": Field(whole(1, 3), required=True),
+    "priority": Field(whole(1, 3), required=True),
+    "customer_organization_id": Field(_ID, required=True),
+    "customer_organization_name": Field(filled_text, required=True),
+    "customer_info": Field(array(record(_CUSTOMER)), default=()),
+    "repository_product_id": Field(_ID, required=True),
+    "whether_product_group_id": Field(boolean, default=False),
+    "attachment": Field(array(record(_ATTACHMENT)), default=()),
+    "need_process": Field(boolean, default=False),
+    "relate_to_ticket_id": Field(_INT64, default=0),
+    "use_relate_status": Field(boolean, default=False),
+    "sub_type": Field(_INT64, default=0),
+    "second_subtype": Field(_INT64, default=0),
+    "creator_id": Field(_ID, required=True),
+    "creator_name": Field(filled_text, required=True),
+}
+
+#: TicketAutoOperateRequest, of comment_ticket and reject_handle; the table calls all three optional.
+OPERATE: Schema = {
+    "detail": Field(text, default=""),
+    "id": Field(_INT64, required=True),
+    "productGroupId": Field(_INT64, default=0),
+}
+
+#: The request of close_ticket.
+CLOSE: Schema = {
+    "closer_id": Field(_ID, required=True),
+    "closer_name": Field(filled_text, required=True),
+    "detail": Field(text, default=""),
+    "handle_attachment": Field(array(record(_ATTACHMENT_OF_CLOSE)), default=()),
+    "id": Field(_INT64, required=True),
+    "is_solved": Field(boolean, default=False),
+    "solved_time": Field(_SECONDS, required=True),
+}
+
+
+class Listing:
+    """What one sandbox allows of its list, by options of `Sandbox`; `moved` is told of each page that was read."""
+
+    def __init__(
+        self,
+        moved: Callable[[Store], None],
+        seed: int,
+        page_size_cap: int,
+        page_depth: int | None,
+        total_cap: int | None,
+        *,
+        ties: bool,
+    ) -> None:
+        self._moved = moved
+        self._size_cap = whole_within("page_size_cap", page_size_cap, 1, 10**6)
+        self._depth = None if page_depth is None else whole_within("page_depth", page_depth, 1, _INT64_MAX)
+        self._total_cap = None if total_cap is None else whole_within("total_cap", total_cap, 0, _INT64_MAX)
+        self._ties = random.Random(f"ties {seed}") if ties else None  # noqa: S311 - to be repeated, not a secret
+
+    def page(self, asked: "Asked") -> JSON:
+        """Return the page that a request asks for, true or with a lie."""
+        fields, lie = asked.fields, asked.lie
+        size = min(fields["page_size"], self._size_cap)
+        if lie is not None and lie.kind == "first_page":
+            fields = {**fields, "page": 1}
+        if self._depth is not None and fields["page"] * size > self._depth:
+            raise Refused(Errno.PAGE_DEPTH, f"只能读取前 {self._depth} 条, 第 {fields['page']} 页超出范围")
+        total, rows = asked.store.page(fields, size, self._ties)
+        tickets = [shapes.summary(row) for row in rows]
+        self._moved(asked.store)
+        if self._total_cap is not None:
+            total = min(total, self._total_cap)
+        pagination: dict[str, JSON] = {"page_size": size, "total": total}
+        if lie is not None and lie.kind in pagination:
+            pagination[lie.kind] = lie.number
+        if lie is not None and lie.kind == "bad_row" and tickets:
+            tickets[len(tickets) // 2]["created_time"] = [1]
+        return {"pagination": pagination, "tickets": [*tickets]}
+
+
+@frozen
+class Asked:
+    """One request that has passed the gate, with all that its answer is made of; belongs to the store's thread."""
+
+    store: Store
+    listing: Listing
+    request: Mapping[str, JSON]
+    """The JSON object, or the query."""
+    fields: Fields
+    """The request, checked against the schema."""
+    lie: Fault | None
+    """The fault that makes the answer untrue, if there is one."""
+    url: Callable[[str], str]
+    """Makes a temporary URL of a file's storage key."""
+
+    def row(self) -> sqlite3.Row:
+        """Return the ticket that is asked for, or with a lie another one."""
+        id: int = self.fields["id"]
+        return self.store.ticket(id if self.lie is None else self.store.id_after(id))
+
+
+def get_ticket_detail(asked: Asked) -> JSON:
+    """Return a ticket as detail shows it."""
+    row = asked.row()
+    return shapes.detail(row, asked.store.assigns(row), asked.url)
+
+
+def create_ticket(store: Store, fields: Fields, now: int) -> int:
+    """Make a pending ticket of the product line `repository_product_id`.
+
+    The sandbox has one numbering of product lines, for the product repository's and one's own alike. How
+    `use_relate_status` shares a status is not documented: it is kept and shown, and changes no other ticket.
+    """
+    for index, tag in enumerate(fields["tags"]):
+        if tag not in TAGS:
+            raise refuse(f"tags[{index}]", f"没有标签 {tag}, 沙箱的标签是 1 到 {len(TAGS)}")
+    _check_files(store, "attachment", fields["attachment"])
+    if related := fields["relate_to_ticket_id"]:
+        try:
+            store.ticket(related)
+        except Refused:
+            raise refuse("relate_to_ticket_id", f"工单 {related} 不存在") from None
+    product_group_id = fields["repository_product_id"]
+    made = step(Action.CREATED, now, fields["creator_id"], fields["creator_name"])
+    customers = fields["customer_info"]
+    return store.insert(
+        {
+            **BLANK,
+            **{name: fields[name] for name in fields.keys() & BLANK.keys()},
+            "product_group_id": product_group_id,
+            "customer_user_id": str(customers[0]["user_id"]) if customers else "",
+            "created_time": now,
+            "updated_time": now,
+            "tags": packed(fields["tags"]),
+            "customer_info": packed(customers),
+            "attachment": packed(fields["attachment"]),
+            "assigns": packed([new_assign(product_group_id, now, [made])]),
+        }
+    )
+
+
+def _check_files(store: Store, name: str, attachments: list[Fields]) -> None:
+    for index, attachment in enumerate(attachments):
+        if store.file(attachment["file_path"]) is None:
+            raise refuse(f"{name}[{index}].file_path", "不是 upload_file 返回的文件路径")
+
+
+def _assigns(ticket: sqlite3.Row, product_group_id: int) -> tuple[list[Record], int]:
+    """Unpack the assigns, and find this product line's; the first one speaks for a line that has none."""
+    assigns: list[Record] = loads(ticket["assigns"])
+    lines = [one["product_group_id"] for one in assigns]
+    return assigns, lines.index(product_group_id) if product_group_id in lines else 0
+
+
+def _by_application(action: Action, fields: Fields, now: int) -> Step:
+    """Pack a step of a request that names no person: the history says 0, and the application."""
+    return step(action, now, 0, "沙箱应用", fields["detail"])
+
+
+def comment_ticket(store: Store, fields: Fields, now: int) -> int:
+    """Add a comment to the history; a closed ticket may be commented on too.
+
+    A comment of a product line that has no share in the ticket stands under the first one.
+    """
+    id: int = fields["id"]
+    _, place = _assigns(store.ticket(id), fields["productGroupId"])
+    store.add_step(id, place, _by_application(Action.COMMENTED, fields, now))
+    store.update(id, {"updated_time": now, "updated_progress_time": now})
+    return id
+
+
+def reject_ticket(store: Store, fields: Fields, now: int) -> int:
+    """Set a product line's share to 4 已拒绝 and say why in the history; refused with `Errno.NOT_REJECTABLE`.
+
+    Of no product line (0) the first share is meant; a line that has none cannot reject another's.
+    """
+    id, line = fields["id"], fields["productGroupId"]
+    ticket = store.ticket(id)
+    if ticket["status"] not in _OPEN:
+        raise Refused(Errno.NOT_REJECTABLE, "工单已关闭或已取消, 不允许拒绝")
+    assigns, place = _assigns(ticket, line)
+    if line not in (0, assigns[place]["product_group_id"]):
+        lines = ", ".join(str(one["product_group_id"]) for one in assigns)
+        raise refuse("productGroupId", f"产品线 {line} 不处理此工单, 处理它的是 {lines}")
+    if assigns[place]["status"] == _REJECTED:
+        raise Refused(Errno.NOT_REJECTABLE, "该产品线已拒绝此工单")
+    assigns[place]["status"] = _REJECTED
+    store.add_step(id, place, _by_application(Action.REJECTED, fields, now))
+    store.update(id, {"assigns": packed(assigns), "updated_time": now})
+    return int(id)
+
+
+def close_ticket(store: Store, fields: Fields, now: int) -> int:
+    """Close a pending or processing ticket; refused with 23000 in another status, or to anyone but its creator."""
+    id: int = fields["id"]
+    ticket = store.ticket(id)
+    if ticket["status"] not in _OPEN:
+        raise Refused(Errno.NOT_CLOSABLE, "工单状态不允许关闭")
+    if fields["closer_name"] != ticket["creator_name"]:
+        raise Refused(Errno.NOT_CREATOR, "仅工单的创建人可关闭工单")
+    _check_files(store, "handle_attachment", fields["handle_attachment"])
+    _, place = _assigns(ticket, ticket["product_group_id"])
+    store.add_step(id, place, step(Action.CLOSED, now, ticket["creator_id"], ticket["creator_name"], fields["detail"]))
+    changes: Record = {
+        "status": 3,
+        "is_solved": fields["is_solved"],
+        "is_suspended_notice": 0,
+        "solved_time": fields["solved_time"],
+        "closed_time": now,
+        "updated_time": now,
+        "handle_attachment": packed(fields["handle_attachment"]),
+    }
+    store.update(id, changes)
+    return id
+
+
+@frozen
+class Rule:
+    """The rule of one endpoint. A POST has a JSON body, a GET a query."""
+
+    endpoint: endpoints.Endpoint
+    schema: Schema
+    answer: Callable[[Asked], JSON]
+    """Returns `data` of the answer; None if it has none."""
+    further_methods: tuple[str, ...] = ()
+
+
+def _mutation(
+    endpoint: endpoints.Endpoint, schema: Schema, change: Change, data: Callable[[int], JSON] = lambda _: {}
+) -> Rule:
+    """Make the rule of a mutation; `data` is that of its answer, for the ticket's id."""
+
+    def answer(asked: Asked) -> JSON:
+        return data(asked.store.apply(endpoint.operation, change, asked.fields, asked.request))
+
+    return Rule(endpoint, schema, answer)
+
+
+#: Every endpoint but upload_file, whose request is a file.
+RULES = (
+    Rule(endpoints.LIST_TICKETS, LIST, lambda asked: asked.listing.page(asked), ("GET",)),
+    Rule(endpoints.GET_TICKET, ONE, lambda asked: shapes.ticket(asked.row())),
+    Rule(endpoints.GET_TICKET_DETAIL, ONE, get_ticket_detail),
+    _mutation(endpoints.CREATE_TICKET, CREATE, create_ticket, lambda ticket_id: {"id": ticket_id}),
+    _mutation(endpoints.COMMENT_TICKET, OPERATE, comment_ticket),
+    _mutation(endpoints.REJECT_TICKET, OPERATE, reject_ticket),
+    _mutation(endpoints.CLOSE_TICKET, CLOSE, close_ticket, lambda _: None),
+)

@@ -16,23 +16,19 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from aiohttp import web
 
+from workorder_async.arguments import number_within, whole_within
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
-from workorder_async.sandbox.app import Api
-from workorder_async.sandbox.arguments import check_seconds, check_whole
-from workorder_async.sandbox.clocks import Clocks
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
-from workorder_async.sandbox.faults import Fault, Faults, Struck
+from workorder_async.sandbox.faults import FAR, Fault, Faults, Struck
 from workorder_async.sandbox.files import Files
-from workorder_async.sandbox.gate import Gate
-from workorder_async.sandbox.hosts import Hosts
-from workorder_async.sandbox.limit import Limit
-from workorder_async.sandbox.listing import Listing
+from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
+from workorder_async.sandbox.rules import Listing
 from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
-from workorder_async.sandbox.spelling import Speller, Spelling
-from workorder_async.sandbox.store import Applied, Store
-from workorder_async.sandbox.tables import Record
+from workorder_async.sandbox.server import Server
+from workorder_async.sandbox.shapes import Speller, Spelling
+from workorder_async.sandbox.store import Applied, Record, Store
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
 from workorder_async.wire.options import ClientOptions, hide_passwords
@@ -80,7 +76,7 @@ class Sandbox:
     Raises `ConfigError` for an argument that cannot work: at once, or on entering for `db`, `host` and `port`.
     """
 
-    _api: Api | None = None
+    _server: Server | None = None
     _url = ""
     _stack: AsyncExitStack
 
@@ -114,30 +110,29 @@ class Sandbox:
     ) -> None:
         # Before anything can fail: a traceback with locals would show it.
         app_secret = self._secret = Secret(secrets.token_urlsafe(32) if app_secret is None else app_secret)
-        for name, value, high in (("tickets", tickets, 10**8), ("port", port, 65535), ("seed", seed, 2**63)):
-            check_whole(name, value, 0, high)
-        check_seconds("latency", latency)
-        check_whole("until", END if until is None else until, SPAN, 10**11)
-        self._hosts = Hosts(host, names)
-        self._signer = SchemeSigner(app_id, self._secret, scheme)
-        self._seed = partial(seed_tickets, tickets, seed, until=until)
+        whole_within("tickets", tickets, 0, 10**8)
+        whole_within("until", END if until is None else until, SPAN, 10**11)
+        self._seed = partial(seed_tickets, tickets, whole_within("seed", seed, 0, 2**63), until=until)
         self._db = None if db is None else Path(db).absolute()
-        self._host, self._port, self._latency, self._clock = host, port, latency, clock
+        self._hosts = Hosts(host, names)
+        self._host, self._port, self._clock = host, whole_within("port", port, 0, 65535), clock
+        self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._clocks = Clocks(clock, date_offset, backends)
         self._limit = Limit(rate, retry_after, rate_errno)
-        self._drifting = Drifting(drift, seed)
-        self._listing = Listing(self._drifting, seed, page_size_cap, page_depth, total_cap, ties=shuffle_ties)
+        drifting = self._drifting = Drifting(drift, seed)
+        self._listing = Listing(drifting.after_read, seed, page_size_cap, page_depth, total_cap, ties=shuffle_ties)
         self._faults = Faults(faults, seed, clock)
         self._speller = Speller(spelling, seed)
+        self._latency = number_within("latency", latency, 0, FAR)
 
     async def __aenter__(self) -> Self:
-        if self._api is not None:
-            raise ConfigError("this Sandbox has been entered already; make another one")
+        if self._server is not None:
+            raise ConfigError("this Sandbox has been entered already", mend="make another one")
         async with AsyncExitStack() as stack:
-            api = await self._build(stack)
+            server = await self._build(stack)
             # Signatures are over the bytes that were sent: nothing unpacks them before.
             runner = web.AppRunner(
-                api.application(), access_log=None, shutdown_timeout=_PATIENCE, auto_decompress=False
+                server.application(), access_log=None, shutdown_timeout=_PATIENCE, auto_decompress=False
             )
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
@@ -145,15 +140,16 @@ class Sandbox:
                 await web.TCPSite(runner, self._host, self._port).start()
             except OSError as error:
                 raise ConfigError(
-                    f"the sandbox cannot listen on port {self._port} of {self._host} ({error.strerror}); "
-                    "choose another port, 0 for any free one, or another host"
+                    f"cannot listen on port {self._port} of {self._host} ({error.strerror})",
+                    argument="the sandbox",
+                    mend="choose another port, 0 for any free one, or another host",
                 ) from None
             host, port = runner.addresses[0][:2]
             self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            self._api, self._stack = api, stack.pop_all()
+            self._server, self._stack = server, stack.pop_all()
         return self
 
-    async def _build(self, stack: AsyncExitStack) -> Api:
+    async def _build(self, stack: AsyncExitStack) -> Server:
         """Open the store in its own thread, and a place for files; the stack closes them."""
         worker = stack.enter_context(ThreadPoolExecutor(1, "workorder-sandbox"))
         run = partial(asyncio.get_running_loop().run_in_executor, worker)
@@ -171,7 +167,7 @@ class Sandbox:
         except asyncio.CancelledError:
             given_up.set()
             raise
-        return Api(
+        return Server(
             store=store,
             worker=worker,
             files=Files(directory, self._clock),
@@ -263,9 +259,9 @@ class Sandbox:
     ) -> Drifted:
         """Change so many tickets now, at once, and return which; the arguments are those of `Drift`."""
         drift = Drift(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
-        api = self._running()
-        changed = partial(self._drifting.change, api.store, drift)
-        return await asyncio.get_running_loop().run_in_executor(api.worker, changed)
+        server = self._running()
+        changed = partial(self._drifting.change, server.store, drift)
+        return await asyncio.get_running_loop().run_in_executor(server.worker, changed)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -281,10 +277,11 @@ class Sandbox:
         """Every request that met one of the `faults`, in the order of their arrival; a copy."""
         return list(self._faults.struck)
 
-    def _running(self) -> Api:
-        if self._api is None:
-            raise ConfigError("the sandbox is not running; use it inside `async with Sandbox(...) as sandbox:`")
-        return self._api
+    def _running(self) -> Server:
+        if self._server is None:
+            mend = "use it inside `async with Sandbox(...) as sandbox:`"
+            raise ConfigError("the sandbox is not running", mend=mend)
+        return self._server
 
 
 def _until(given_up: Event, records: Iterable[Record]) -> Iterator[Record]:

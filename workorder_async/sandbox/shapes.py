@@ -1,106 +1,100 @@
-"""The three shapes of one ticket on the wire, each with the API document's fields and types."""
+"""Answers as they go over the wire: one ticket in the API document's three shapes, and envelopes in Java's spelling.
 
+A Java service may write the same meaning in other kinds of JSON than the API document says. Jackson writes a `Long` as
+a string, to spare JavaScript. Others write an absent number as an empty string, a number as a float, a boolean as a
+number or as text, a map as text or the reverse, and a time in milliseconds.
+"""
+
+import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Literal, TypeAlias, get_args
 
+from workorder_async.arguments import one_of
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
-from workorder_async.document.json_text import loads
-from workorder_async.sandbox.catalogue import SECOND_SUBTYPES, SUB_TYPES, TAGS, ProductLine, form_fields, product_line
-from workorder_async.sandbox.tables import Record
+from workorder_async.document.json_text import dumps, loads
+from workorder_async.sandbox.seed import SECOND_SUBTYPES, SUB_TYPES, TAGS, form_fields, product_line
+from workorder_async.sandbox.store import Record
 
+Spelling: TypeAlias = Literal["document", "java"]
+"""How answers are spelled: as the API document says, or each value as Java might write it."""
+
+# The fields of schema Ticket工单表, in its order, and those that TicketDetail has besides, as they are kept.
+_BASE = (
+    "id type title detail status priority need_process creator_id creator_name customer_organization_id "
+    "customer_organization_name product_group_id updated_time started_time suspended_time updated_progress_time "
+    "finished_time solved_time closed_time is_solved is_suspended_notice reported_time created_time"
+)
+_DETAIL = "feedback feishu_group_id im_group_id form_id relate_to_ticket_id second_subtype sub_type use_relate_status"
+_FLAGS = {"need_process", "is_solved", "is_suspended_notice", "use_relate_status"}
+# Each duration of TicketDetail, and the times from which and to which it runs.
+_DURATIONS = {
+    "created_duration": ("reported_time", "created_time"),
+    "pending_duration": ("created_time", "started_time"),
+    "process_duration": ("created_time", "finished_time"),
+    "confirm_duration": ("finished_time", "solved_time"),
+    "close_duration": ("created_time", "closed_time"),
+    "total_duration": ("reported_time", "solved_time"),
+}
 # Assigns are numbered within their ticket, and steps within their assign, so that an id never changes.
 _ASSIGNS_PER_TICKET = 100
 _STEPS_PER_ASSIGN = 100_000
+# Fields that are booleans for Java though the API document has numbers, and codes that it has as text.
+_BOOLEANS = ("need_process", "use_relate_status", "is_required")
+_CODES = ("status", "priority")
+# Whole numbers beyond it are not floats without a loss.
+_FLOAT_MAX = 2**53
 
 
 def summary(row: sqlite3.Row) -> dict[str, JSON]:
     """Return a row of list_tickets (schema TicketListThirdResponse): codes as strings, tags' names joined by commas."""
+    shown: dict[str, JSON] = dict(row)
     line = product_line(row["product_group_id"])
+    del shown["product_group_id"]
     return {
-        "closed_time": row["closed_time"],
-        "created_time": row["created_time"],
-        "creator_name": row["creator_name"],
-        "customer_organization_name": row["customer_organization_name"],
-        "customer_user_id": row["customer_user_id"],
-        "detail": row["detail"],
-        "form_values": row["form_values"],
-        "handler": row["handler"],
-        "id": row["id"],
+        **shown,
         "manager": line.manager.id,
-        "need_process": row["need_process"],
         "priority": str(row["priority"]),
         "product_group": line.name,
-        "reported_time": row["reported_time"],
         "status": str(row["status"]),
         "tags": ",".join(str(TAGS[tag]["name"]) for tag in loads(row["tags"])),
-        "title": row["title"],
-        "type": row["type"],
-        "sub_type": row["sub_type"],
-        "second_subtype": row["second_subtype"],
     }
 
 
 def ticket(row: sqlite3.Row) -> dict[str, JSON]:
     """Return the answer of base (schema Ticket工单表): integers, booleans, and times in seconds."""
-    return {
-        "id": row["id"],
-        "type": row["type"],
-        "title": row["title"],
-        "detail": row["detail"],
-        "status": row["status"],
-        "priority": row["priority"],
-        "need_process": bool(row["need_process"]),
-        "creator_id": row["creator_id"],
-        "creator_name": row["creator_name"],
-        "customer_organization_id": row["customer_organization_id"],
-        "customer_organization_name": row["customer_organization_name"],
-        "product_group_id": row["product_group_id"],
-        "updated_time": row["updated_time"],
-        "started_time": row["started_time"],
-        "suspended_time": row["suspended_time"],
-        "updated_progress_time": row["updated_progress_time"],
-        "finished_time": row["finished_time"],
-        "solved_time": row["solved_time"],
-        "closed_time": row["closed_time"],
-        "is_solved": bool(row["is_solved"]),
-        "is_suspended_notice": bool(row["is_suspended_notice"]),
-        "reported_time": row["reported_time"],
-        "created_time": row["created_time"],
-    }
+    return _fields(row, _BASE)
 
 
-def detail(row: sqlite3.Row, url: Callable[[str], str]) -> dict[str, JSON]:
+def _fields(row: sqlite3.Row, names: str) -> dict[str, JSON]:
+    return {name: bool(row[name]) if name in _FLAGS else row[name] for name in names.split()}
+
+
+def detail(row: sqlite3.Row, assigns: Iterable[Record], url: Callable[[str], str]) -> dict[str, JSON]:
     """Return the answer of detail (schema TicketDetail); `url` makes a temporary URL of a file's storage key.
 
-    It is base with more fields, and with two of its times as date-time strings. Who asks is an application, so nobody
+    It is base with more fields, and with two of its times as date-time strings. The caller is an application, so nobody
     is `is_creator` or `is_handler`.
     """
+    suspended = ("suspended_time", "closed_time" if row["closed_time"] else "updated_time")
+    times = {**_DURATIONS, "suspended_duration": suspended}
     return {
-        **ticket(row),
-        **_durations(row),
+        **_fields(row, f"{_BASE} {_DETAIL}"),
+        **{name: _between(row[start], row[end]) for name, (start, end) in times.items()},
         "created_time": date_time(row["created_time"]),
         "reported_time": date_time(row["reported_time"]),
-        "assigns": _assigns(row),
+        "assigns": [_assign(row["id"], index, assign) for index, assign in enumerate(assigns)],
         "attachment": _attachments(row["attachment"], url),
         "handle_attachment": _attachments(row["handle_attachment"], url),
         "customer_info": [{**customer, "ticket_id": row["id"]} for customer in loads(row["customer_info"])],
-        "feedback": row["feedback"],
-        "feishu_group_id": row["feishu_group_id"],
-        "im_group_id": row["im_group_id"],
         "form_define": [dict(one) for one in form_fields(row["form_id"])],
-        "form_id": row["form_id"],
         "form_values": loads(row["form_values"] or "{}"),
         "is_creator": False,
         "product_group_name": product_line(row["product_group_id"]).name,
-        "relate_to_ticket_id": row["relate_to_ticket_id"],
-        "second_subtype": row["second_subtype"],
         "second_subtype_name": SECOND_SUBTYPES.get(row["second_subtype"], ""),
-        "sub_type": row["sub_type"],
         "sub_type_name": SUB_TYPES.get(row["sub_type"], ""),
         "tags": [dict(TAGS[tag]) for tag in loads(row["tags"])],
-        "use_relate_status": bool(row["use_relate_status"]),
     }
 
 
@@ -111,35 +105,34 @@ def date_time(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME):%Y-%m-%d %H:%M:%S}"
 
 
-def _durations(row: sqlite3.Row) -> dict[str, JSON]:
-    def between(start: str, end: str) -> int:
-        return max(row[end] - row[start], 0) if row[start] and row[end] else 0
-
-    return {
-        "created_duration": between("reported_time", "created_time"),
-        "pending_duration": between("created_time", "started_time"),
-        "process_duration": between("created_time", "finished_time"),
-        "suspended_duration": between("suspended_time", "closed_time" if row["closed_time"] else "updated_time"),
-        "confirm_duration": between("finished_time", "solved_time"),
-        "close_duration": between("created_time", "closed_time"),
-        "total_duration": between("reported_time", "solved_time"),
-    }
+def _between(start: int, end: int) -> int:
+    return max(end - start, 0) if start and end else 0
 
 
 def _attachments(packed: str, url: Callable[[str], str]) -> list[JSON]:
     return [{**one, "file_path": url(one["file_path"])} for one in loads(packed)]
 
 
-def _assigns(row: sqlite3.Row) -> list[JSON]:
-    return [_assign(row["id"], index, assign) for index, assign in enumerate(loads(row["assigns"]))]
-
-
 def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
+    """Return one TicketAssign with its history, as its product line."""
     line = product_line(assign["product_group_id"])
     assign_id = ticket_id * _ASSIGNS_PER_TICKET + index
+    history: list[JSON] = [
+        {
+            "action": action,
+            "created_time": date_time(time),
+            "creator_id": who,
+            "creator_name": name,
+            "creator_product_group_id": line.id,
+            "creator_user_group_id": line.user_group_id,
+            "detail": words,
+            "id": assign_id * _STEPS_PER_ASSIGN + number,
+        }
+        for number, (action, time, who, name, words) in enumerate(assign["history"])
+    ]
     return {
         **assign,
-        "history": _history(assign, line, assign_id * _STEPS_PER_ASSIGN),
+        "history": history,
         "id": assign_id,
         "is_handler": False,
         "manager_name": line.manager.name,
@@ -149,18 +142,63 @@ def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
     }
 
 
-def _history(assign: Record, line: ProductLine, first_id: int) -> list[JSON]:
-    packed: list[Any] = assign["history"]
-    return [
-        {
-            "action": action,
-            "created_time": date_time(time),
-            "creator_id": who,
-            "creator_name": name,
-            "creator_product_group_id": line.id,
-            "creator_user_group_id": line.user_group_id,
-            "detail": words,
-            "id": first_id + index,
-        }
-        for index, (action, time, who, name, words) in enumerate(packed)
-    ]
+class Speller:
+    """Spells envelopes; what each value becomes is chosen by the `seed`, so that rows of one page differ."""
+
+    def __init__(self, spelling: Spelling, seed: int) -> None:
+        one_of("spelling", spelling, get_args(Spelling))
+        self._choose: Callable[[list[JSON]], JSON] | None = None
+        if spelling == "java":
+            self._choose = random.Random(f"spelling {seed}").choice  # noqa: S311 - to be repeated, not a secret
+
+    def spell(self, envelope: dict[str, JSON]) -> dict[str, JSON]:
+        """Return an envelope as it is written on the wire."""
+        if self._choose is None:
+            return envelope
+        spelled = dict(envelope)
+        errno, request_id = str(envelope["errno"]), str(envelope["request_id"])
+        spelled["errno"] = self._choose([envelope["errno"], errno])
+        spelled["request_id"] = self._choose([request_id, int(request_id[:13], 16)])
+        if "data" in envelope:
+            spelled["data"] = _spell("data", envelope["data"], self._choose)
+        return spelled
+
+
+def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON:
+    spelled: list[JSON] = [value]
+    match value:
+        case str() | dict() if name == "form_values":
+            spelled.append(_other_way_round(value))
+        case dict():
+            spelled = [{key: _spell(key, one, choose) for key, one in value.items()}]
+        case list():
+            spelled = [[_spell(name, one, choose) for one in value]]
+        case bool() | 0 | 1 if isinstance(value, bool) or name in _BOOLEANS:
+            spelled = [bool(value), str(bool(value)).lower(), int(bool(value))]
+        case int():
+            spelled = _numbers(name, value)
+        case str() if name == "tags":
+            spelled.append([one for one in value.split(",") if one])
+        case str() if name in _CODES:
+            spelled.append(int(value))
+    return choose(spelled)
+
+
+def _numbers(name: str, value: int) -> list[JSON]:
+    """Return how a whole number may be written; 0 is how the API document writes what is absent."""
+    spelled: list[JSON] = [value, str(value)]
+    if not value:
+        return [*spelled, ""]
+    if abs(value) < _FLOAT_MAX:
+        spelled.append(float(value))
+    if name.endswith("_time"):
+        spelled += [value * 1000, str(value * 1000)]
+    return spelled
+
+
+def _other_way_round(form_values: JSON) -> JSON:
+    """Return a map as text, and text as the map that it is."""
+    if isinstance(form_values, str):
+        value: JSON = loads(form_values or "{}")
+        return value
+    return dumps(form_values).decode()

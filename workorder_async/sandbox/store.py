@@ -1,36 +1,125 @@
-"""The sandbox's tickets in SQLite: opened or made new, listed, read, and changed one mutation at a time.
+"""The sandbox's tickets in SQLite: their columns, and how they are listed, read, and changed one mutation at a time.
 
-Everything here is synchronous and belongs to one thread; the application calls it there.
+Everything here is synchronous and belongs to one thread; the server calls it there.
 """
 
 import random
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from workorder_async.document import JSON
-from workorder_async.document.json_text import dumps
+from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.private import close_to_others, create_file
-from workorder_async.sandbox.rules import Fields
-from workorder_async.sandbox.tables import APPLICATION_ID, CREATE_INDEXES, CREATE_TABLES, INSERT, VERSION, Record
+from workorder_async.sandbox.files import close_to_others, create_file
 
-_EQUAL_FILTERS = ("creator_id", "customer_organization_name", "status", "type", "sub_type", "second_subtype")
+Record: TypeAlias = dict[str, Any]
+"""One row of `tickets` by column, or another object that is kept."""
+Fields: TypeAlias = dict[str, Any]
+"""A checked request: every field of its schema, with the default if it was left out."""
+Step: TypeAlias = list[int | str]
+"""One TicketFlowHistory, packed: the action, the time in seconds, the person's id and name, and the words."""
+
+# Every column but the id. A scan for a filter stops at the last column of the first line.
+_COLUMNS = (
+    "created_time status type sub_type second_subtype creator_id product_group_id customer_organization_name "
+    "priority need_process is_solved is_suspended_notice creator_name customer_organization_id customer_user_id "
+    "handler relate_to_ticket_id use_relate_status form_id feedback feishu_group_id im_group_id reported_time "
+    "started_time suspended_time finished_time solved_time closed_time updated_time updated_progress_time "
+    "title detail tags customer_info attachment handle_attachment assigns form_values"
+)
+_TEXTS = (
+    "customer_organization_name creator_name customer_user_id feedback feishu_group_id im_group_id title detail "
+    "form_values"
+)
+# Columns of JSON: lists of tag ids, of schema CustomerInfo, of schema Attachment (twice), and of `new_assign`.
+_LISTS = "tags customer_info attachment handle_attachment assigns"
+#: Every column but the id, with its value in a new ticket.
+BLANK: Mapping[str, int | str] = {
+    **dict.fromkeys(_COLUMNS.split(), 0),
+    **dict.fromkeys(_TEXTS.split(), ""),
+    **dict.fromkeys(_LISTS.split(), "[]"),
+    "status": 1,
+}
+
+#: SQLite's application_id of a sandbox database ("WOsb"), and the version of its tables; version 1 has no `steps`.
+_APPLICATION_ID = 0x574F7362
+_VERSION = 2
+_TYPED = ", ".join(
+    f"{name} {'INTEGER' if isinstance(default, int) else 'TEXT'} NOT NULL" for name, default in BLANK.items()
+)
+# Ids are never given twice, as on the platform; `files` has the keys that upload_file gave. What is done to a ticket
+# is a row of `steps`, so that its cost does not grow with the ticket's history.
+_TABLES = (
+    f"CREATE TABLE IF NOT EXISTS tickets (id INTEGER PRIMARY KEY AUTOINCREMENT, {_TYPED})",
+    "CREATE TABLE IF NOT EXISTS files "
+    "(file_path TEXT PRIMARY KEY, file_name TEXT, file_size INTEGER, file_type TEXT) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS steps (ticket_id INTEGER NOT NULL, assign INTEGER NOT NULL, step TEXT NOT NULL)",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {_VERSION}",
+)
+# Made after the seed, which is then twice as fast. Windows of created_time and totals are answered from the first.
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS by_time ON tickets (created_time, id)",
+    "CREATE INDEX IF NOT EXISTS by_status ON tickets (status, created_time, id)",
+    "CREATE INDEX IF NOT EXISTS by_creator ON tickets (creator_id, created_time, id)",
+    "CREATE INDEX IF NOT EXISTS by_ticket ON steps (ticket_id)",
+)
+_INSERT = f"INSERT INTO tickets (id, {', '.join(BLANK)}) VALUES (:id, {', '.join(f':{name}' for name in BLANK)})"  # noqa: S608
 _LISTED = (
     "id, title, detail, status, type, sub_type, second_subtype, priority, need_process, creator_name, handler, "
     "product_group_id, customer_organization_name, customer_user_id, tags, form_values, reported_time, created_time, "
     "closed_time"
 )
+_EQUAL_FILTERS = ("creator_id", "customer_organization_name", "status", "type", "sub_type", "second_subtype")
 # Windows ask for many totals; a few thousand are worth keeping, more are a leak.
 _TOTALS_KEPT = 4096
 _INT64_MAX = 2**63 - 1
 # Ids times a number below it, modulo it, are the same ids in another order, and fit into SQLite's 64 bits.
 _PRIME = 2**31 - 1
+
+
+class Action(IntEnum):
+    """The sandbox's own codes for TicketFlowHistory.action: the platform's dictionary table is not public."""
+
+    CREATED = 1
+    ACCEPTED = 2
+    COMMENTED = 3
+    REJECTED = 4
+    FINISHED = 5
+    CLOSED = 6
+    REOPENED = 7
+
+
+def packed(value: object) -> str:
+    """Write a list or a map as JSON, for a column."""
+    return dumps(value).decode()
+
+
+def step(action: Action, time: int, who: int, name: str, words: str = "") -> Step:
+    """Pack one TicketFlowHistory."""
+    return [int(action), time, who, name, words]
+
+
+def new_assign(product_group_id: int, created_time: int, history: list[Step]) -> Record:
+    """Pack one TicketAssign that nobody has begun; its product line's own data are not repeated in it."""
+    return {
+        "product_group_id": product_group_id,
+        "status": 1,
+        "user_id": 0,
+        "user_name": "",
+        "created_time": created_time,
+        "handled_time": 0,
+        "finished_time": 0,
+        "updated_time": created_time,
+        "history": history,
+    }
 
 
 @frozen
@@ -61,45 +150,51 @@ class Store:
         self._totals: dict[tuple[str, tuple[JSON, ...]], int] = {}
         try:
             if path is not None:
-                # What SQLite puts beside it gets the mode of this file.
+                # Files that SQLite puts beside it get the mode of this file.
                 with suppress(FileExistsError):
                     create_file(path).close()
             # Made by one thread and used by another, never by two at a time.
             self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:
-            raise ConfigError(f"db {path} cannot be opened ({error}); its folder must exist and be writable") from None
+            raise self._wrong(f"cannot be opened ({error})", "its folder must exist and be writable") from None
         self._db.row_factory = sqlite3.Row
 
     def open(self, seed: Callable[[], Iterable[Record]]) -> None:
-        """Take the file for this sandbox alone, and fill it with `seed()` where it is new."""
+        """Take the file for this sandbox alone, and fill it with `seed()` if it is new."""
         # The lock is taken with the first transaction and held until the end.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
             with self.transaction():
-                if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    self._fill(seed())
-                elif (self._pragma("application_id"), self._pragma("user_version")) != (APPLICATION_ID, VERSION):
-                    raise ConfigError(f"db {self._path} is not a sandbox database; name another file or a new one")
+                self._fill(seed)
             if self._path is not None:
                 close_to_others(self._path)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.OperationalError as error:
-            raise ConfigError(
-                f"db {self._path} cannot be used ({error}); another sandbox may have it open, or it is read-only"
-            ) from None
+            mend = "another sandbox may have it open, or it is read-only"
+            raise self._wrong(f"cannot be used ({error})", mend) from None
         except sqlite3.DatabaseError as error:
-            raise ConfigError(f"db {self._path} is not a database ({error}); name another file or a new one") from None
+            raise self._wrong(f"is not a database ({error})", "name another file or a new one") from None
 
-    def _pragma(self, name: str) -> int:
-        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+    def _wrong(self, problem: str, mend: str) -> ConfigError:
+        return ConfigError(problem, argument=f"db {self._path}", mend=mend)
 
-    def _fill(self, records: Iterable[Record]) -> None:
-        for statement in CREATE_TABLES:
+    def _fill(self, seed: Callable[[], Iterable[Record]]) -> None:
+        """Make the tables that are not there yet, and the tickets of a new file."""
+        is_new = not self._number("SELECT count(*) FROM sqlite_master")
+        is_own = self._number("PRAGMA application_id") == _APPLICATION_ID
+        if not is_new and not (is_own and self._number("PRAGMA user_version") <= _VERSION):
+            raise self._wrong("is not a sandbox database", "name another file or a new one")
+        for statement in _TABLES:
             self._db.execute(statement)
-        self._db.executemany(INSERT, records)
-        for statement in CREATE_INDEXES:
+        if is_new:
+            self._db.executemany(_INSERT, seed())
+        for statement in _INDEXES:
             self._db.execute(statement)
+
+    def _number(self, statement: str, values: Iterable[JSON] = ()) -> int:
+        """Return the number that a statement answers with, 0 for NULL."""
+        return int(self._db.execute(statement, tuple(values)).fetchone()[0] or 0)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -140,7 +235,7 @@ class Store:
         if total is None:
             if len(self._totals) >= _TOTALS_KEPT:
                 self._totals.clear()
-            total = int(self._db.execute(f"SELECT count(*) FROM tickets {where}", values).fetchone()[0])  # noqa: S608
+            total = self._number(f"SELECT count(*) FROM tickets {where}", values)  # noqa: S608
             self._totals[where, values] = total
         return total
 
@@ -152,10 +247,9 @@ class Store:
         return row
 
     def id_after(self, id: int) -> int:
-        """Return the ticket that comes next by id, or where there is none, the first."""
-        after = self._db.execute("SELECT min(id) FROM tickets WHERE id > ?", (id,)).fetchone()[0]
-        first = self._db.execute("SELECT min(id) FROM tickets").fetchone()[0]
-        return int(after or first or id)
+        """Return the ticket that comes next by id, or the first one after the last."""
+        after = self._number("SELECT min(id) FROM tickets WHERE id > ?", (id,))
+        return after or self._number("SELECT min(id) FROM tickets") or id
 
     def count(self, status: int) -> int:
         """Return how many tickets have this status."""
@@ -179,12 +273,11 @@ class Store:
 
     def next_id(self) -> int:
         """Return the id that the next ticket gets."""
-        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tickets'").fetchone()
-        return 1 if row is None else int(row[0]) + 1
+        return 1 + self._number("SELECT max(seq) FROM sqlite_sequence WHERE name = 'tickets'")
 
     def insert(self, record: Record) -> int:
         """Add a ticket and return its id."""
-        return int(self._db.execute(INSERT, {**record, "id": None}).lastrowid or 0)
+        return int(self._db.execute(_INSERT, {**record, "id": None}).lastrowid or 0)
 
     def update(self, id: int, changes: Record) -> None:
         """Change some columns of a ticket."""
@@ -194,6 +287,21 @@ class Store:
     def delete(self, id: int) -> None:
         """Take a ticket away; its id is not given again."""
         self._db.execute("DELETE FROM tickets WHERE id = ?", (id,))
+        self._db.execute("DELETE FROM steps WHERE ticket_id = ?", (id,))
+
+    def add_step(self, ticket_id: int, assign: int, done: Step) -> None:
+        """Add to the history of a ticket's assign, which is given by its place among the ticket's assigns."""
+        self._db.execute("INSERT INTO steps VALUES (?, ?, ?)", (ticket_id, assign, packed(done)))
+
+    def assigns(self, ticket: sqlite3.Row) -> list[Record]:
+        """Return the assigns of a ticket, with all their history; the last step tells when an assign was updated."""
+        assigns: list[Record] = loads(ticket["assigns"])
+        steps = self._db.execute("SELECT assign, step FROM steps WHERE ticket_id = ? ORDER BY rowid", (ticket["id"],))
+        for index, done in steps:
+            assign = assigns[index]
+            assign["history"].append(loads(done))
+            assign["updated_time"] = assign["history"][-1][1]
+        return assigns
 
     def apply(self, operation: str, change: "Change", fields: Fields, request: Mapping[str, JSON]) -> int:
         """Carry out one mutation, whole or not at all, record it in `applied`, and return the ticket's id."""
@@ -208,21 +316,20 @@ class Store:
         self._db.execute("INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)", attachment)
 
     def file(self, file_path: str) -> tuple[str, str] | None:
-        """Return the name and the MIME type of an uploaded file, or None where there is no such storage key."""
+        """Return the name and the MIME type of an uploaded file, or None if there is no such storage key."""
         row = self._db.execute("SELECT file_name, file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
         return None if row is None else (str(row[0]), str(row[1]))
 
 
 Change: TypeAlias = Callable[[Store, Fields, int], int]
-"""One kind of mutation: given the checked request and the time in seconds, returns the ticket's id."""
+"""One kind of mutation: takes the checked request and the time in seconds, and returns the ticket's id."""
 
 
 def _where(fields: Fields) -> tuple[str, tuple[JSON, ...]]:
     wanted: list[tuple[str, JSON]] = [(f"{name} = ?", fields[name]) for name in _EQUAL_FILTERS]
     wanted += [("created_time >= ?", fields["created_start"]), ("created_time <= ?", fields["created_end"])]
     if fields["product_group_id"]:
-        ids = dumps(fields["product_group_id"]).decode()
-        wanted.append(("product_group_id IN (SELECT value FROM json_each(?))", ids))
+        wanted.append(("product_group_id IN (SELECT value FROM json_each(?))", packed(fields["product_group_id"])))
     used = [(clause, value) for clause, value in wanted if value]
     where = "WHERE " + " AND ".join(clause for clause, _ in used) if used else ""
     return where, tuple(value for _, value in used)

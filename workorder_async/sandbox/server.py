@@ -1,12 +1,11 @@
 """The sandbox over HTTP: the eight endpoints of the API document, and the temporary URLs of uploaded files.
 
 Every request to an endpoint goes the same way: it is counted, and may meet a fault; its headers, body and signature are
-checked, its parameters are read by `rules`, the store answers in its own thread, and the envelope goes out.
+checked at the gate, its parameters by its rule, which answers in the store's thread; and the envelope goes out.
 """
 
 import asyncio
 import secrets
-import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
@@ -17,64 +16,31 @@ from aiohttp import web
 from attrs import field, frozen
 
 from workorder_async.document import JSON
-from workorder_async.document.endpoints import (
-    CLOSE_TICKET,
-    COMMENT_TICKET,
-    CREATE_TICKET,
-    GET_TICKET,
-    GET_TICKET_DETAIL,
-    LIST_TICKETS,
-    REJECT_TICKET,
-    UPLOAD_FILE,
-    Endpoint,
-)
+from workorder_async.document.endpoints import UPLOAD_FILE, Endpoint
 from workorder_async.document.json_text import dumps
-from workorder_async.sandbox import breaking, changes, rules, shapes
-from workorder_async.sandbox.clocks import Clocks
+from workorder_async.sandbox import rules
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.faults import Fault, Faults
-from workorder_async.sandbox.files import Files, download_headers
-from workorder_async.sandbox.gate import Gate
-from workorder_async.sandbox.hosts import Hosts
-from workorder_async.sandbox.kinds import LIES
-from workorder_async.sandbox.limit import Limit
-from workorder_async.sandbox.listing import Listing
-from workorder_async.sandbox.multipart import Pieces
-from workorder_async.sandbox.spelling import Speller
-from workorder_async.sandbox.store import Change, Store
+from workorder_async.sandbox.faults import LIES, Fault, Faults, envelope
+from workorder_async.sandbox.files import Files, Pieces, download_headers
+from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
+from workorder_async.sandbox.shapes import Speller
+from workorder_async.sandbox.store import Store
 from workorder_async.signing.scheme import SigningInput
 
 #: The largest JSON body that is read, in bytes.
 JSON_LIMIT = 16 << 20
 
 _T = TypeVar("_T")
-# Given a request, and the lie that is to be told in its answer, if any.
+# Takes a request and the fault that makes its answer untrue, if there is one.
 _Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
 
 
-@frozen
-class _Mutation:
-    """One mutating endpoint: its schema, what it does, and `data` of its answer for a ticket's id (None for none)."""
-
-    endpoint: Endpoint
-    schema: rules.Schema
-    change: Change
-    data: Callable[[int], JSON]
-
-
-_MUTATIONS = (
-    _Mutation(CREATE_TICKET, rules.CREATE, changes.create_ticket, lambda ticket_id: {"id": ticket_id}),
-    _Mutation(COMMENT_TICKET, rules.OPERATE, changes.comment_ticket, lambda _: {}),
-    _Mutation(REJECT_TICKET, rules.OPERATE, changes.reject_ticket, lambda _: {}),
-    _Mutation(CLOSE_TICKET, rules.CLOSE, changes.close_ticket, lambda _: None),
-)
-
-
-@frozen
-class Api:
+@frozen(kw_only=True)
+class Server:
     """The endpoints over a store that is only touched in `worker`, and over `files`.
 
-    `latency` seconds pass before each answer. `requests` are counted by operation, and of those what `limit` `refused`.
+    `latency` seconds pass before each answer. `requests` are counted by operation, and among them those that `limit`
+    `refused`.
     """
 
     store: Store
@@ -84,7 +50,7 @@ class Api:
     gate: Gate
     clocks: Clocks
     limit: Limit
-    listing: Listing
+    listing: rules.Listing
     faults: Faults
     speller: Speller
     latency: float
@@ -96,18 +62,11 @@ class Api:
         app = web.Application(middlewares=[self.hosts.guard])
         app.on_response_prepare.append(self.clocks.set_date)
         app.on_shutdown.append(self._end_pauses)
-        reads = (
-            ("POST", LIST_TICKETS, self._list_tickets),
-            ("GET", LIST_TICKETS, self._list_tickets),
-            ("GET", GET_TICKET, self._get_ticket),
-            ("GET", GET_TICKET_DETAIL, self._get_ticket_detail),
-            ("POST", UPLOAD_FILE, self._upload_file),
-        )
-        for method, endpoint, answer in reads:
-            app.router.add_route(method, endpoint.path, self._handler(endpoint, answer))
-        for mutation in _MUTATIONS:
-            endpoint = mutation.endpoint
-            app.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint, self._changer(mutation)))
+        for rule in rules.RULES:
+            for method in (rule.endpoint.method, *rule.further_methods):
+                handler = self._handler(rule.endpoint, partial(self._answer, rule))
+                app.router.add_route(method, rule.endpoint.path, handler)
+        app.router.add_route("POST", UPLOAD_FILE.path, self._handler(UPLOAD_FILE, self._upload_file))
         app.router.add_route("GET", "/files/{file_path:.+}", self._download)
         return app
 
@@ -127,78 +86,51 @@ class Api:
                 right = partial(self._envelope, request, partial(answer, request, lie))
                 if fault is not None:
                     return await self.faults.carry_out(fault, request, right)
-                return breaking.envelope(await right())
+                return envelope(await right())
             except (ConnectionError, web.RequestPayloadError):
                 raise web.HTTPBadRequest(text="the body ended before its end") from None
 
         return handle
 
     async def _envelope(self, request: web.Request, answer: Callable[[], Awaitable[JSON]]) -> bytes:
-        envelope: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
+        said: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
         try:
             self.gate.check_headers(request.headers, self.clocks.now(request))
             data = await answer()
             if data is not None:
-                envelope["data"] = data
+                said["data"] = data
         except Refused as refused:
-            envelope = {"errno": int(refused.errno), "errmsg": refused.errmsg}
-        envelope["request_id"] = secrets.token_hex(16)
+            said = {"errno": int(refused.errno), "errmsg": refused.errmsg}
+        said["request_id"] = secrets.token_hex(16)
         await self.faults.pauses.delay(self.latency)
-        return dumps(self.speller.spell(envelope))
+        return dumps(self.speller.spell(said))
 
-    async def _list_tickets(self, request: web.Request, lie: Fault | None) -> JSON:
+    async def _answer(self, rule: rules.Rule, request: web.Request, lie: Fault | None) -> JSON:
+        """Answer a request by its rule. A GET of an endpoint that takes a body may have one in place of its query."""
         body = await self._signed_body(request)
-        if body or request.method == "POST":
-            parameters = rules.decode(request.headers.get("Content-Type", ""), body)
+        if request.method == "POST" or (body and rule.endpoint.method == "POST"):
+            asked = rules.decode(request.headers.get("Content-Type", ""), body)
         else:
-            parameters = rules.from_query(request.query, rules.LIST)
-        fields = rules.read(parameters, rules.LIST)
-        return await self._in_store(partial(self.listing.page, self.store, fields, lie))
-
-    async def _get_ticket(self, request: web.Request, lie: Fault | None) -> JSON:
-        id = await self._asked_id(request)
-        return await self._in_store(lambda: shapes.ticket(self._row(id, lie)))
-
-    async def _get_ticket_detail(self, request: web.Request, lie: Fault | None) -> JSON:
-        id = await self._asked_id(request)
-
-        def url(file_path: str) -> str:
-            return self.files.temporary_url(str(request.url.origin()), file_path)
-
-        return await self._in_store(lambda: shapes.detail(self._row(id, lie), url))
-
-    def _row(self, id: int, lie: Fault | None) -> sqlite3.Row:
-        return self.store.ticket(id if lie is None else self.store.id_after(id))
-
-    async def _asked_id(self, request: web.Request) -> int:
-        await self._signed_body(request)
-        return int(rules.read(rules.from_query(request.query, rules.ONE), rules.ONE)["id"])
-
-    def _changer(self, mutation: _Mutation) -> _Answer:
-        async def answer(request: web.Request, _: Fault | None) -> JSON:
-            content_type = request.headers.get("Content-Type", "")
-            body = rules.decode(content_type, await self._signed_body(request))
-            fields = rules.read(body, mutation.schema)
-            id = await self._in_store(
-                lambda: self.store.apply(mutation.endpoint.operation, mutation.change, fields, body)
-            )
-            return mutation.data(id)
-
-        return answer
+            asked = rules.from_query(request.query, rule.schema)
+        fields = rules.read(asked, rule.schema)
+        url = partial(self.files.temporary_url, str(request.url.origin()))
+        return await self._in_store(
+            partial(rule.answer, rules.Asked(self.store, self.listing, asked, fields, lie, url))
+        )
 
     async def _upload_file(self, request: web.Request, _: Fault | None) -> JSON:
         async with self.files.received(request.content) as body:
             signed = _signing_input(request, Pieces(body))
             await asyncio.to_thread(self.gate.check_signature, request.headers, signed)
             attachment = await asyncio.to_thread(self.files.keep, body, request.headers.get("Content-Type", ""))
-        await self._in_store(lambda: self.store.add_file(attachment))
+        await self._in_store(partial(self.store.add_file, attachment))
         return attachment
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         file_path = request.match_info["file_path"]
         if not self.files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
             raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
-        names = await self._in_store(lambda: self.store.file(file_path))
+        names = await self._in_store(partial(self.store.file, file_path))
         return web.FileResponse(self.files.path(file_path), headers=download_headers(*names or ("", "")))
 
     async def _signed_body(self, request: web.Request) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
 from workorder_async.sandbox import Sandbox
-from workorder_async.sandbox.changes import create_ticket
+from workorder_async.sandbox.rules import create_ticket
 from workorder_async.sandbox.store import Store
 
 NOW = 1660298589.5
@@ -181,6 +181,21 @@ async def test_comments_go_to_the_product_line_that_speaks() -> None:
     assert len({step["id"] for assign in after["assigns"] for step in assign["history"]}) == already + 5
     assert after["updated_time"] == after["updated_progress_time"] == first["updated_time"] == 1660298589
     assert after["status"] == shared["status"]
+
+
+async def test_a_comment_costs_the_same_however_long_the_history_is() -> None:
+    """A comment is added to the history, and nothing of it is written again."""
+    async with wired(Sandbox(3)) as wire:
+        written: list[str] = []
+        for number in range(60):
+            if number in (1, 59):
+                wire.sandbox._running().store._db.set_trace_callback(written.append)
+            assert (await wire.post("comment_ticket", {"id": 1001, "detail": f"{number:03}"}))["errno"] == 10000
+            wire.sandbox._running().store._db.set_trace_callback(None)
+        history = (await wire.get("detail", id=1001))["data"]["assigns"][0]["history"]
+    early, late = written[: len(written) // 2], written[len(written) // 2 :]
+    assert sum(map(len, early)) == sum(map(len, late)) > 0
+    assert [step["detail"] for step in history[-60:]] == [f"{number:03}" for number in range(60)]
 
 
 async def test_a_rejection_is_a_status_and_a_step() -> None:
