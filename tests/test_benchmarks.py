@@ -32,6 +32,7 @@ from benchmarks.others import WORKERS
 from benchmarks.pages import FIRST_CREATED, FIRST_ID, page, page_count, pages
 from benchmarks.server import canned_server
 from benchmarks.spread import SpreadList
+from tests.support.slow import slow_after
 from workorder_async import SchemeSigner, SigningInput, TicketQuery, TicketSummary, WorkorderClient
 
 GOALS = {
@@ -104,7 +105,7 @@ def server() -> Iterator[str]:
 
 
 # A JVM is where `.ci/engines` is, which runs that row. Callgrind takes minutes.
-@pytest.mark.parametrize("name", [name for name in GOALS if name not in ("engines", "instructions")])
+@pytest.mark.parametrize("name", slow_after(2, [name for name in GOALS if name not in ("engines", "instructions")]))
 def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every row is measured over its floor, stands in the table, and is written with all its figures."""
     written = measure(tmp_path / "figures.json", "--only", name, rounds=1 if name in HEAVY else 2)

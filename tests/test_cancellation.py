@@ -14,6 +14,7 @@ import workorder_async
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, close_of, mutation_of
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after
 from workorder_async import (
     CommentTicket,
     NotSentError,
@@ -214,8 +215,8 @@ READS: dict[str, Use] = {
 }
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("fault", [None, "reset", "429"])
+@pytest.mark.parametrize("cut", slow_after(2, CUTS))
+@pytest.mark.parametrize("fault", slow_after(1, [None, "reset", "429"]))
 @pytest.mark.parametrize("name", list(READS))
 async def test_reads(name: str, fault: Any, cut: Cut) -> None:
     """A read ends with its result or its cancellation, and leaves nothing."""
@@ -234,8 +235,8 @@ async def test_reads(name: str, fault: Any, cut: Cut) -> None:
         assert await at_every_step(cut, make) > 3
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("fault", [None, "reset_after", "reset", "429"])
+@pytest.mark.parametrize("cut", slow_after(2, CUTS))
+@pytest.mark.parametrize("fault", slow_after(2, [None, "reset_after", "reset", "429"]))
 @pytest.mark.parametrize("kind", KINDS)
 async def test_mutations(kind: str, fault: Any, cut: Cut) -> None:
     """Returned means done once, not sent means not done, and cancelled is never done twice."""

@@ -345,6 +345,7 @@ def test_the_left_out_kinds_are_known() -> None:
     assert set(LEFT_OUT) | {"errno"} == ERRNO_NEEDED
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_minute_of_everything(seed: int, tmp_path: Path) -> None:

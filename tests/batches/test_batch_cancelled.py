@@ -125,6 +125,7 @@ def standings(journal: Path) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", [False, True], ids=["new", "open"])
 @pytest.mark.parametrize("whom", ["worker", "consumer", "all"])
 @pytest.mark.parametrize("fault", [None, "reset_after", "reset"])

@@ -12,6 +12,7 @@ from random import Random
 import orjson
 import pytest
 
+from tests.support.slow import slow_after
 from workorder_async import (
     CloseTicket,
     CommentTicket,
@@ -183,7 +184,7 @@ async def torture(seed: int, count: int, kills: int, folder: Path) -> dict[str, 
     return {**figures, "unknown": len(unknown)}
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", slow_after(1, range(2)))
 async def test_killed_twice(seed: int, tmp_path: Path) -> None:
     """A short batch, killed twice: each mutation is applied once, but for those that are said to be unknown."""
     await torture(seed, count=150, kills=2, folder=tmp_path)

@@ -29,6 +29,7 @@ from tests.support.cli_runs import (
     start,
 )
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after
 from workorder_async.cli import app, failures
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError
@@ -102,14 +103,17 @@ main()
 @pytest.mark.parametrize("interrupt", ["signal.raise_signal(signal.SIGINT)", "Interrupting()"])
 @pytest.mark.parametrize(
     "module",
-    [
-        "cyclopts",
-        "attrs",
-        "workorder_async.cli.app",
-        "workorder_async.document.codec",
-        "workorder_async.client",
-        "aiohttp",
-    ],
+    slow_after(
+        1,
+        [
+            "cyclopts",
+            "attrs",
+            "workorder_async.cli.app",
+            "workorder_async.document.codec",
+            "workorder_async.client",
+            "aiohttp",
+        ],
+    ),
 )
 def test_ctrl_c_while_it_starts_ends_it_quietly(module: str, interrupt: str) -> None:
     """Ctrl-C during any of the imports exits with 130, even where Python would swallow the exception."""
@@ -161,6 +165,7 @@ finally:
     assert "ZeroDivisionError" in python_c(code).err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals there are others")
 def test_ctrl_c_at_any_moment_shows_no_traceback(sandbox: Sandbox) -> None:
     """From the moment on that Ctrl-C is minded, it ends a command quietly, whenever it comes."""
@@ -427,7 +432,7 @@ def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
     assert "before you do it again" in ran.err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), slow_after(1, [(signal.SIGINT, 130), (signal.SIGTERM, 143)]))
 def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_path: Path) -> None:
     """Ctrl-C exits with 130 and SIGTERM with 143, and both leave no half file behind."""
     asked = threading.Event()
@@ -446,7 +451,7 @@ def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]])
+@pytest.mark.parametrize("words", slow_after(1, [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]]))
 def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[str]) -> None:
     """`workorder list | head -1` prints one line and no complaint."""
     # More than a pipe holds is to be printed.
@@ -459,7 +464,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[s
     assert child.returncode == 141
 
 
-@pytest.mark.parametrize("words", [["list"], ["--help"]])
+@pytest.mark.parametrize("words", slow_after(1, [["list"], ["--help"]]))
 def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str]) -> None:
     """Where nobody reads from the beginning, little output ends as quietly as much."""
     reader, writer = os.pipe()
@@ -472,7 +477,7 @@ def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
-@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["export", "--output", "/dev/full"]])
+@pytest.mark.parametrize("words", slow_after(1, [["list"], ["list", "--json"], ["export", "--output", "/dev/full"]]))
 def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
     """An output that cannot be written exits with 1 and the system's reason."""
     with Path("/dev/full").open("wb") as full:
@@ -484,15 +489,18 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("closed", "words", "code"),
-    [
-        (">&-", ["list", "--limit", "1"], 0),
-        (">&-", ["export", "--output", "FILE"], 0),
-        ("2>&-", ["list", "--limit", "1"], 0),
-        ("2>&-", ["show", "abc"], 2),
-        ("<&-", ["comment", "6000", "--detail", "-"], 2),
-        ("<&-", ["reject", "--from", "-", "--yes"], 0),
-        ("<&- >&- 2>&-", ["doctor"], 0),
-    ],
+    slow_after(
+        2,
+        [
+            (">&-", ["list", "--limit", "1"], 0),
+            (">&-", ["export", "--output", "FILE"], 0),
+            ("2>&-", ["list", "--limit", "1"], 0),
+            ("2>&-", ["show", "abc"], 2),
+            ("<&-", ["comment", "6000", "--detail", "-"], 2),
+            ("<&-", ["reject", "--from", "-", "--yes"], 0),
+            ("<&- >&- 2>&-", ["doctor"], 0),
+        ],
+    ),
 )
 def test_a_stream_that_is_closed_leads_nowhere(
     sandbox: Sandbox, tmp_path: Path, closed: str, words: list[str], code: int

@@ -17,6 +17,7 @@ from attrs import define, field
 from tests.support.cli_runs import elsewhere, runner, start
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, Wire, http, serving
+from tests.support.slow import slow_after
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
 from workorder_async.cli import interrupting
 from workorder_async.cli.batches import carrying_out
@@ -129,12 +130,15 @@ def count(wire: Wire, operation: bytes) -> int:
 
 @pytest.mark.parametrize(
     ("held", "then", "code", "out", "said"),
-    [
-        (Held(answer({"id": 4711})), page(), 130, b"4711 created\n", b"workorder: interrupted\n"),
-        (Held(), page(ROW), 130, b"4711 created\n", b"workorder: interrupted\n"),
-        (Held(), page(), 3, b"", b"may or may not have happened"),
-        (Held(answer(errno=777)), page(), 1, b"", b"errno 777"),
-    ],
+    slow_after(
+        1,
+        [
+            (Held(answer({"id": 4711})), page(), 130, b"4711 created\n", b"workorder: interrupted\n"),
+            (Held(), page(ROW), 130, b"4711 created\n", b"workorder: interrupted\n"),
+            (Held(), page(), 3, b"", b"may or may not have happened"),
+            (Held(answer(errno=777)), page(), 1, b"", b"errno 777"),
+        ],
+    ),
 )
 def test_an_interrupted_creation_is_waited_for(held: Held, then: bytes, code: int, out: bytes, said: bytes) -> None:
     """After Ctrl-C the answer is waited for, or the ticket looked for; its number is printed where it exists."""
@@ -149,6 +153,7 @@ def test_an_interrupted_creation_is_waited_for(held: Held, then: bytes, code: in
         assert count(wire, b"/create") == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_creation_as_json() -> None:
     """With --json the number comes as JSON."""
     held = Held(answer({"id": 4711}))
@@ -173,6 +178,7 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
         assert len(wire.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_creation_that_was_not_sent_is_none() -> None:
     """Ctrl-C while the connection is made ends at once, and says that nothing was sent."""
     held = Held()
@@ -190,6 +196,7 @@ def test_a_creation_that_was_not_sent_is_none() -> None:
     assert err == b"workorder: nothing was sent, so no ticket was created\nworkorder: interrupted\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_amid_an_upload_just_ends(tmp_path: Path) -> None:
     """Ctrl-C while a file is uploaded for the ticket ends at once: there is no ticket, and none is created."""
     (tmp_path / "a.txt").write_text("x")
@@ -199,6 +206,7 @@ def test_ctrl_c_amid_an_upload_just_ends(tmp_path: Path) -> None:
         assert count(wire, b"/create") == 0
 
 
+@pytest.mark.slow
 def test_a_creation_without_an_answer_is_looked_for() -> None:
     """Without an interruption, too, a ticket whose answer was lost is found, and its number printed."""
     held = Held()
@@ -233,7 +241,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "done"), CHANGES)
+@pytest.mark.parametrize(("words", "done"), slow_after(1, CHANGES))
 def test_an_interrupted_change_is_waited_for(words: list[str], done: bytes) -> None:
     """After Ctrl-C the answer to a single change is waited for, and told."""
     held = Held(answer())
@@ -246,7 +254,7 @@ def test_an_interrupted_change_is_waited_for(words: list[str], done: bytes) -> N
         assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize(("words", "done"), CHANGES)
+@pytest.mark.parametrize(("words", "done"), slow_after(1, CHANGES))
 def test_a_change_of_which_nothing_is_known_has_its_own_code(words: list[str], done: bytes) -> None:
     """A second Ctrl-C leaves a single change unknown, which is said, and exits with 3."""
     with interrupted(Held(), answer(), words=words) as (child, _):
@@ -258,6 +266,7 @@ def test_a_change_of_which_nothing_is_known_has_its_own_code(words: list[str], d
         assert err.startswith(b"workorder: cut short; not known to be " + done + b": 7\n")
 
 
+@pytest.mark.slow
 def test_changes_that_were_not_begun_are_none(tmp_path: Path) -> None:
     """Ctrl-C while a file is uploaded for a close says that no ticket was changed."""
     (tmp_path / "a.txt").write_text("x")

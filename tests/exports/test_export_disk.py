@@ -11,12 +11,13 @@ import orjson
 import pytest
 
 from tests.support.exports import SUFFIXES, child, is_of, said, truth
+from tests.support.slow import slow_after
 from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery
 from workorder_async.exports import export_tickets
 
 
 @pytest.mark.parametrize("limit", [40_000, 150_000])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", slow_after(1, SUFFIXES))
 async def test_disk_full(suffix: str, limit: int, tmp_path: Path) -> None:
     """A disk that takes no more ends the export with the file and the cause; with more room the same call goes on."""
     target = tmp_path / f"t{suffix}"
@@ -54,7 +55,7 @@ async def test_null_device() -> None:
     assert os.listdir("/dev") == before
 
 
-@pytest.mark.parametrize("format", ["jsonl", "csv.gz"])
+@pytest.mark.parametrize("format", slow_after(1, ["jsonl", "csv.gz"]))
 async def test_stdout(format: str, tmp_path: Path) -> None:
     """Stdout, a pipe here, gets all rows and nothing else."""
     async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:
@@ -65,6 +66,7 @@ async def test_stdout(format: str, tmp_path: Path) -> None:
     assert orjson.loads(err.splitlines()[-1])["report"] == 500
 
 
+@pytest.mark.slow
 async def test_stdout_to_a_file(tmp_path: Path) -> None:
     """Stdout that was led to a file gets all rows."""
     async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
+from tests.support.slow import slow_after
 from workorder_async import ExportError, Sandbox, TicketQuery
 from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, growing
 from workorder_async.exports.manifest import Manifest
@@ -57,6 +58,7 @@ async def torture(suffix: str, kills: int, seed: int, folder: Path) -> None:
     assert deaths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 async def test_killed(suffix: str, tmp_path: Path) -> None:
     """Five kills at random moments, while rows are read and while they are converted."""
@@ -85,7 +87,7 @@ async def begun(sandbox: Sandbox, target: Path, parts: int = 2, **options: Any) 
     return sum(line["rows"] for line in lines)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", slow_after(1, SUFFIXES))
 async def test_goes_on_after_its_parts(suffix: str, tmp_path: Path) -> None:
     """What is durable is not read again, and told: rows, and what is left of the list."""
     target = tmp_path / f"t{suffix}"
@@ -104,6 +106,7 @@ async def test_goes_on_after_its_parts(suffix: str, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [target.name]
 
 
+@pytest.mark.slow
 async def test_full_records(tmp_path: Path) -> None:
     """A killed export of full records reads no more than a hundred of them again, however little time has passed."""
     target = tmp_path / "t.jsonl"
@@ -182,7 +185,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", [*DIFFERENT, "platform", "csv_bom", "csv_defuse", "version"])
+@pytest.mark.parametrize("name", slow_after(3, [*DIFFERENT, "platform", "csv_bom", "csv_defuse", "version"]))
 async def test_another_export(name: str, tmp_path: Path) -> None:
     """A manifest of another export is refused, and says what differs; what is there stays for its own call."""
     csv = name.startswith("csv")
@@ -218,7 +221,7 @@ async def test_another_export(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", ["part cut", "part changed", "part long", "part gone", "line torn", "line wrong", "head torn"]
 )
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv.zst", ".xlsx"])
+@pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".csv.zst", ".xlsx"]))
 async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
     """What is not as the manifest says is read again; a torn head, before which there is no part, is begun anew."""
     target = tmp_path / f"t{suffix}"
@@ -303,6 +306,7 @@ async def test_in_use(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["t.jsonl", "u.jsonl"]
 
 
+@pytest.mark.slow
 async def test_created_meanwhile(tmp_path: Path) -> None:
     """What is created after the first call was killed stays out of the second one: that asks for what is left."""
     target = tmp_path / "t.jsonl"

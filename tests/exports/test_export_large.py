@@ -93,6 +93,7 @@ async def judge(count: int, suffixes: tuple[str, ...], folder: Path) -> None:
             target.unlink()
 
 
+@pytest.mark.slow
 async def test_some(tmp_path: Path) -> None:
     """A few thousand tickets, by the same readers."""
     await judge(2500, (".jsonl.gz", ".csv", ".parquet", ".sqlite", ".xlsx"), tmp_path)

@@ -14,6 +14,7 @@ import pytest
 from tests.support.export_rows import read_back
 from tests.support.exports import SUFFIXES, is_of, truth
 from tests.support.list_server import BEGAN, Habits, ListServer, evenly
+from tests.support.slow import slow_after
 from workorder_async import ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.document.envelope import Answer
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, growing
@@ -78,7 +79,7 @@ async def chain(
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", slow_after(2, SUFFIXES))
 async def test_after_every_part(
     suffix: str, moment: Literal["before", "after"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,13 +192,16 @@ HABITS = {
 
 @pytest.mark.parametrize(
     ("name", "seconds"),
-    [
-        *((name, 5.0) for name in HABITS),
-        ("half", 1.0),
-        ("oldest exclusive", 1.0),
-        ("newest", 0.2),
-        ("oldest", 0.2),
-    ],
+    slow_after(
+        3,
+        [
+            *((name, 5.0) for name in HABITS),
+            ("half", 1.0),
+            ("oldest exclusive", 1.0),
+            ("newest", 0.2),
+            ("oldest", 0.2),
+        ],
+    ),
 )
 async def test_every_order(name: str, seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the order of the list, and however many tickets share a second: each comes once, exact or not."""
@@ -224,7 +228,7 @@ async def test_crowd_that_cannot_be_settled(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("bounds", [{}, {"created_start": BEGAN + 900}, {"created_end": BEGAN + 2500}])
-@pytest.mark.parametrize("order", ["newest", "oldest", "nearly", "none"])
+@pytest.mark.parametrize("order", slow_after(1, ["newest", "oldest", "nearly", "none"]))
 async def test_bounds_of_the_query(
     order: Any, bounds: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

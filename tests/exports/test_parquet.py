@@ -139,6 +139,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory(tmp_path: Path) -> None:
     """Ten times the rows take as much memory."""
     root = Path(__file__).parents[2]

@@ -281,6 +281,7 @@ def _killed_at(path: Path, number: int, size: int = 1000) -> int:
     return _is_whole(path, size)
 
 
+@pytest.mark.slow
 def test_killed(path: Path) -> None:
     """Killed again and again, it has whole parts only, goes on where it was, and ends in every row."""
     assert [_killed_at(path, number) for number in (0, 3, 1, 5)] == [0, 3, 4, 9]
@@ -290,6 +291,7 @@ def test_killed(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.slow
 def test_killed_in_a_large_part(path: Path) -> None:
     """What SQLite leaves beside the database is the one file that is named for it, and it takes that away itself."""
     with _child(path, size=5_000) as child:
@@ -303,6 +305,7 @@ def test_killed_in_a_large_part(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.slow
 def test_disk_full(path: Path) -> None:
     """A disk that takes no more is an `OSError`; what was committed is there, and goes on later."""
     with _child(path, 3_000_000) as child:

@@ -135,6 +135,7 @@ def test_disk_full(name: str, limit: int, staged: Path) -> None:
     assert os.listdir(staged.parent) == [staged.name]
 
 
+@pytest.mark.slow
 def test_killed(name: str, staged: Path) -> None:
     """Killed in the middle, it is begun again over what was left, and nothing but the file is there at the end."""
     with _child(name, staged, 0) as child:

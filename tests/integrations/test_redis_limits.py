@@ -225,6 +225,7 @@ LONG = [pytest.mark.torture, pytest.mark.timeout(120)]
 
 
 # While a suite runs beside, processes and server come late again and again.
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "used", "refused"), [(5, 0.8, 0.05), pytest.param(30, 0.95, 0.01, marks=LONG)])
 async def test_three_processes(valkey: Valkey, redis: "Redis", seconds: float, used: float, refused: float) -> None:
     """What a server allows is used, hardly anything is turned away, and nobody waits much longer than the others."""
@@ -244,6 +245,7 @@ async def test_three_processes(valkey: Valkey, redis: "Redis", seconds: float, u
     assert scripts <= 1.1 * asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=LONG)])
 async def test_restarted_in_the_middle(valkey: Valkey, seconds: float) -> None:
     """A server that is killed and started again has forgotten all: no call fails or hangs, and there is no burst."""

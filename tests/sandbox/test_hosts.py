@@ -251,6 +251,7 @@ def served(environment: dict[str, str], *words: object) -> tuple[dict[str, str],
     return variables, statuses
 
 
+@pytest.mark.slow
 def test_the_command_has_a_new_secret_or_the_one_that_it_is_given(tmp_path: Path) -> None:
     """WORKORDER_SANDBOX_SECRET keeps the secret of a database that is used again; the real one is never taken."""
     database = ("--db", tmp_path / "x.db")

@@ -10,6 +10,7 @@ import pytest
 from tests.support.cli_runs import child_environment
 from tests.support.sandbox_files import upload
 from tests.support.sandbox_wire import wired
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.sandbox.store import Record
@@ -41,7 +42,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("umask", ["0", "22", "77", "277", "777"])
+@pytest.mark.parametrize("umask", slow_after(2, ["0", "22", "77", "277", "777"]))
 def test_what_it_keeps_is_for_its_owner_alone(tmp_path: Path, umask: str) -> None:
     """Database, write-ahead log and uploads are 0600, their folder 0700, whatever the umask."""
     command = [sys.executable, "-c", _CHILD, str(tmp_path), umask]

@@ -123,6 +123,7 @@ async def test_a_signature_made_by_hand_is_accepted() -> None:
     assert envelope["data"]["id"] == 1003
 
 
+@pytest.mark.slow
 def test_the_default_scheme_can_be_detected() -> None:
     """`workorder sign detect` finds the scheme of a sandbox from one request that was accepted."""
     signer = Sandbox(0, app_secret="sandbox-secret")._signer

@@ -49,6 +49,7 @@ EVERY = [*home_made.ALL, *home_made_later.ALL]
 
 
 # One search takes seconds for each digest, and longer where the machine is busy.
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("kind", "unit"), sorted({(made.kind, made.unit) for made in EVERY}))
 def test_what_people_build_is_found(kind: str, unit: str) -> None:
@@ -92,6 +93,7 @@ def test_golden_schemes_are_found() -> None:
         ]
 
 
+@pytest.mark.slow
 @needs_sm3
 @pytest.mark.timeout(120)
 def test_a_scheme_over_the_request_needs_the_request() -> None:
@@ -127,6 +129,7 @@ def test_an_empty_part_does_not_count() -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_empty_part_between_separators_counts() -> None:
     """A separator shows that an empty part is there; what it is, another request decides."""
     lines = _lines(_detect(mac("sha1", SECRET, f"demo:1700000000:GET:{GET.path}:"), GET))
@@ -135,6 +138,7 @@ def test_an_empty_part_between_separators_counts() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_sorted_body_is_not_told_from_the_body() -> None:
     """A body whose keys are sorted already is taken as it is, and a request that decides is named."""
     request = evolve(GET, method="POST", query=(("a", "b"),), body=(b'{"a":1,"b":2}',))
@@ -143,6 +147,7 @@ def test_a_sorted_body_is_not_told_from_the_body() -> None:
     assert [what.partition(" of JSON")[0] for what in found.deciding] == ["a POST with a body"]
 
 
+@pytest.mark.slow
 def test_nothing_more_is_asked_where_all_is_shown() -> None:
     """A request with a query, and no body in the line, leaves nothing open but the body."""
     request = evolve(GET, method="POST", query=(("id", "7"),), body=(b'{"b":"\xe5\xa7\x9c","a":[1,2]}',))
@@ -158,6 +163,7 @@ def test_base64_without_its_own_characters() -> None:
     assert found.deciding == ("one whose Sign has a + / - or _ in it, which tells base64 from base64url",)
 
 
+@pytest.mark.slow
 def test_nothing_fits() -> None:
     """A signature that nothing reproduces gives no scheme, after millions of tries that were counted."""
     request = evolve(GET, query=(("id", "7"),))
@@ -174,6 +180,7 @@ def test_nothing_fits() -> None:
     assert found.tried > 1_000_000
 
 
+@pytest.mark.slow
 def test_without_a_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where OpenSSL lacks sm3 the search goes without it."""
     monkeypatch.setattr(hashlib, "algorithms_available", hashlib.algorithms_available - {"sm3"})

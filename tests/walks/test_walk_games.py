@@ -13,6 +13,7 @@ import pytest
 from attrs import define, field
 
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
+from tests.support.slow import slow_after
 from tests.support.walk_games import Game, ideal
 from workorder_async import ResponseError, TicketQuery
 from workorder_async.walk_report import WalkReport
@@ -186,12 +187,12 @@ def check(world: World, seed: int, slots: int) -> None:
     assert report.requests == game.server.requests <= world.most_requests(game), (told, game.server.requests)
 
 
+@pytest.mark.parametrize("seed", slow_after(1, range(3)))
 @pytest.mark.parametrize("name", WORLDS)
-def test_each_ticket_once(name: str) -> None:
+def test_each_ticket_once(name: str, seed: int) -> None:
     """Whatever the list does and the server says: no ticket twice, none missed in vain, and few requests."""
-    for seed in range(3):
-        for slots in SLOTS:
-            check(WORLDS[name], seed, slots)
+    for slots in SLOTS:
+        check(WORLDS[name], seed, slots)
 
 
 @pytest.mark.torture
@@ -206,14 +207,17 @@ def test_three_hundred_games(name: str, slots: int) -> None:
 
 @pytest.mark.parametrize(
     ("tickets", "slots", "least"),
-    [
-        (10_000, 8, 0.85),
-        (10_000, 32, 0.85),
-        (20_000, 8, 0.88),
-        (20_000, 32, 0.88),
-        (100_000, 8, 0.93),
-        (100_000, 32, 0.93),
-    ],
+    slow_after(
+        2,
+        [
+            (10_000, 8, 0.85),
+            (10_000, 32, 0.85),
+            (20_000, 8, 0.88),
+            (20_000, 32, 0.88),
+            (100_000, 8, 0.93),
+            (100_000, 32, 0.93),
+        ],
+    ),
 )
 def test_side_by_side(tickets: int, slots: int, least: float) -> None:
     """A long list takes little more time than its pages would, read side by side; few rows wait for their turn."""

@@ -81,6 +81,7 @@ def test_each_window_by_itself(times: list[int], most: int, filter: str, order: 
     assert Counter(came) == Counter(range(len(times)))
 
 
+@pytest.mark.slow
 def test_a_plan_costs_one_request_for_some_windows() -> None:
     """A plan asks for about one total for four windows, however much of the range is empty."""
     server = ListServer(Random(1), evenly(Random(1), 50_000))

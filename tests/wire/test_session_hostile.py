@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, hang, http, late, serving
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     AuthenticationError,
@@ -263,6 +264,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 async def test_an_answer_that_came_while_the_process_was_stopped() -> None:
     """A process that is stopped (Ctrl-Z, a laptop that sleeps) reads the answer when it goes on."""
     stopped = asyncio.Event()
@@ -338,7 +340,7 @@ class Lag:
         await asyncio.wait([self._task])
 
 
-@pytest.mark.parametrize("call", [read, comment])
+@pytest.mark.parametrize("call", slow_after(1, [read, comment]))
 async def test_a_bomb(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
     """A small body that unpacks to a gigabyte is given up after what is allowed, and the loop goes on meanwhile."""
     bomb = http(packed(1 << 30), Content_Encoding="gzip")
@@ -398,6 +400,7 @@ async def test_depth(body: str) -> None:
             await client.get_ticket(1)
 
 
+@pytest.mark.slow
 async def test_a_large_page_does_not_hold_up_the_loop() -> None:
     """A page of more than 50 MB, packed, is read whole; the loop goes on meanwhile."""
     row = {"id": 1, "title": "云服务器无法登录", "detail": "客户反馈实例无法远程登录。" * 12, "status": "2"}

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, child_environment, elsewhere, on_terminal, runner, start
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Fault, Sandbox
 
 CREATE = [
@@ -84,7 +85,7 @@ def test_filters_that_may_miss_a_ticket_say_so(
     assert (ran.code, missing is not None, "missing" in ran.err) == (0, counts_more, counts_more)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", slow_after(1, COMMANDS))
 def test_a_file_of_tickets_is_changed_once_each(
     workorder: Workorder,
     sandbox: Sandbox,
@@ -319,6 +320,7 @@ def test_a_full_disk_stops_it(workorder: Workorder, sandbox: Sandbox, new_ticket
     assert sandbox.requests == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's limit makes the file too large")
 def test_a_disk_that_fills_up_loses_nothing(
     sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], tmp_path: Path
@@ -351,7 +353,7 @@ def test_a_disk_that_fills_up_loses_nothing(
     assert changed(sandbox, "comment_ticket", ids) == ids
 
 
-@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("n\n", 2), ("\n", 2)])
+@pytest.mark.parametrize(("typed", "code"), slow_after(1, [("y\n", 0), ("n\n", 2), ("\n", 2)]))
 def test_it_asks_on_a_terminal(
     sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], typed: str, code: int
 ) -> None:
@@ -368,6 +370,7 @@ def test_it_asks_on_a_terminal(
     assert (b"1 done in " in terminal.seen) is (code == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_reader_that_goes_away_stops_it(
     sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], as_json: bool
@@ -387,6 +390,7 @@ def test_a_reader_that_goes_away_stops_it(
     assert f"{len(done)} done, {30 - len(done)} not sent in " in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", ["40", "80"])
 def test_long_texts_leave_the_numbers_to_be_seen(
     sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], columns: str
@@ -411,6 +415,7 @@ def test_a_text_may_begin_with_a_dash(
     assert sandbox.applied[-1].request == {"id": id, "detail": text}
 
 
+@pytest.mark.slow
 def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:
     """A batch that takes its time shows a bar with a count for each state, and no line for each ticket."""
     with elsewhere(Sandbox(40, latency=0.2, app_secret=SECRET)) as slow:
@@ -424,7 +429,7 @@ def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:
     assert b"1001 commented" not in terminal.seen
 
 
-@pytest.mark.parametrize("journal", [False, True])
+@pytest.mark.parametrize("journal", slow_after(1, [False, True]))
 def test_ctrl_c_lets_what_is_under_way_end(
     sandbox: Sandbox, listed: Callable[..., Path], tmp_path: Path, journal: bool
 ) -> None:

@@ -77,6 +77,7 @@ def test_what_cannot_be_read_says_so() -> None:
     assert row[3].startswith("nothing, for it cannot be read: errno 90005")
 
 
+@pytest.mark.slow
 def test_tickets_of_a_file_are_read_to_be_shown(
     sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path, workorder: Workorder
 ) -> None:

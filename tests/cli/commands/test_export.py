@@ -230,6 +230,7 @@ def slow() -> Iterator[Sandbox]:
         yield slow
 
 
+@pytest.mark.slow
 def test_what_is_interrupted_goes_on_where_it_stopped(slow: Sandbox, tmp_path: Path) -> None:
     """Ctrl-C says that the same command goes on, and it does: it says after how many, and ends in the same file."""
     target, whole = tmp_path / "t.csv", tmp_path / "whole.csv"
@@ -258,6 +259,7 @@ def test_what_is_interrupted_goes_on_where_it_stopped(slow: Sandbox, tmp_path: P
     assert target.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_bar_has_tickets_rate_and_time_left(slow: Sandbox, tmp_path: Path) -> None:
     """While it runs a terminal shows how much, how fast, and how long it takes."""
     with on_terminal(slow.environment, "export", tmp_path / "t.jsonl", "--concurrency", 8) as terminal:
@@ -266,6 +268,7 @@ def test_a_bar_has_tickets_rate_and_time_left(slow: Sandbox, tmp_path: Path) -> 
     assert re.search(r"exporting: [0-9,]+/s +[━╸╺]+ +[0-9]+/1200[01] 0:00:[0-9]{2}", seen)
 
 
+@pytest.mark.slow
 def test_a_killed_export_leaves_no_file_under_its_name(sandbox: Sandbox, tmp_path: Path) -> None:
     """`kill -9` in the middle leaves the name free, though a page was written."""
     asked = threading.Event()

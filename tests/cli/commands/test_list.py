@@ -139,6 +139,7 @@ def test_a_count_is_one_number_by_one_request(workorder: Workorder, sandbox: San
     assert "leave out --fields and --header" in refused.err
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_where_stdout_is_no_terminal(sandbox: Sandbox) -> None:
     """Whatever tells other programs to print colours, a pipe gets lines with tabs, whole."""
     plain = in_child(sandbox.environment, "list", "--limit", 20)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, start
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 
 FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKORDER_SIGN_SCHEME"]
@@ -21,7 +22,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", slow_after(1, [signal.SIGINT, signal.SIGTERM]))
 def test_the_sandbox_prints_what_to_copy_and_ends_well(number: signal.Signals, tmp_path: Path) -> None:
     """`workorder sandbox` prints four lines for a shell, serves what they say, and ends with 0 on Ctrl-C or SIGTERM."""
     with start({}, "sandbox", "--port", 0, "--tickets", 3, "--db", tmp_path / "sandbox.db") as child:
@@ -70,6 +71,7 @@ def test_what_a_database_has_already_is_said(
         assert said not in workorder("sandbox", "--tickets", 7, "--db", new, "--port", port).err
 
 
+@pytest.mark.slow
 def test_its_tickets_reach_up_to_now(tmp_path: Path) -> None:
     """What was created since yesterday is found, as it would be on a platform that is in use."""
     with start({}, "sandbox", "--port", 0, "--tickets", 5000) as child:

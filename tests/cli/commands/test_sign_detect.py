@@ -31,6 +31,7 @@ def test_a_scheme_is_found(workorder: Workorder) -> None:
     assert "export WORKORDER_SIGN_SCHEME=" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -49,6 +50,7 @@ def test_the_rest_of_a_request_may_be_signed(workorder: Workorder, tmp_path: Pat
     assert ran.out.startswith("hmac-sha256:{app_id}{timestamp}{method}{path}")
 
 
+@pytest.mark.slow
 def test_no_scheme_is_a_failure_with_advice(workorder: Workorder) -> None:
     """Where none fits, the exit code is 1; what the length means, what was tried and a letter in Chinese are told."""
     bare = _detect(workorder, "0" * 32)
@@ -65,6 +67,7 @@ def test_no_scheme_is_a_failure_with_advice(workorder: Workorder) -> None:
     assert "add --curl" not in whole.err
 
 
+@pytest.mark.slow
 def test_what_one_request_does_not_show_is_told(workorder: Workorder) -> None:
     """A request without a query leaves the query open: which further request decides is said on stderr."""
     sign = hmac.new(SECRET.encode(), b"1700000000GET/a/b", "sha1").hexdigest()
@@ -85,6 +88,7 @@ URL = "https://platform.example.com/workorder/api/ticket/list_tickets"
 FOUND = "md5:{timestamp}{path}{body}{secret}\n"
 
 
+@pytest.mark.slow
 def test_curl_lines_are_taken(workorder: Workorder, stdin: Callable[[bytes], None]) -> None:
     """The line must fit each request of what is pasted on stdin."""
     lines = "\n".join(
@@ -110,6 +114,7 @@ def _entry(timestamp: str, body: str) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_a_har_file_is_taken(workorder: Workorder, tmp_path: Path) -> None:
     """The requests of a HAR file that have the three headers are taken, and the line must fit them all."""
     page: dict[str, object] = {
@@ -124,6 +129,7 @@ def test_a_har_file_is_taken(workorder: Workorder, tmp_path: Path) -> None:
     assert "to be sure" not in ran.err
 
 
+@pytest.mark.slow
 def test_requests_that_were_signed_otherwise(workorder: Workorder, tmp_path: Path) -> None:
     """Where no line fits all requests, that is said, with the lines that fit the first one."""
     other = _entry("1700000001", "{}") | {"url": "https://platform.example.com/other"}

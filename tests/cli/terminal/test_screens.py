@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from tests.support.cli_changes import CREATE, REQUIRED
 from tests.support.cli_runs import SECRET, elsewhere, in_child, on_terminal
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 
 # No character comes twice, so that each can be looked for.
@@ -45,7 +46,7 @@ def rows_of(shown: str) -> list[str]:
     return shown.partition("\n2 of ")[0].splitlines()
 
 
-@pytest.mark.parametrize(("width", "colour"), SCREENS)
+@pytest.mark.parametrize(("width", "colour"), slow_after(1, SCREENS))
 def test_a_list_is_readable(sandbox: Sandbox, width: str, colour: bool) -> None:
     """Number, status, title and day are there whole, on lines that fit; a wide terminal has more of a ticket."""
     shown, _ = screen(sandbox, width, colour, "list", "--limit", 2)
@@ -62,6 +63,7 @@ def test_a_list_is_readable(sandbox: Sandbox, width: str, colour: bool) -> None:
     assert (REQUIRED["--customer-organization-name"] in lines[0]) is (int(width) >= 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "colour"), SCREENS)
 def test_chosen_fields_are_all_there(sandbox: Sandbox, width: str, colour: bool) -> None:
     """What was asked for is shown on any terminal: below each other where it does not fit beside each other."""
@@ -75,6 +77,7 @@ def test_chosen_fields_are_all_there(sandbox: Sandbox, width: str, colour: bool)
     assert all(character in shown for character in LONG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "colour"), SCREENS)
 def test_what_is_confirmed_is_seen(sandbox: Sandbox, width: str, colour: bool) -> None:
     """A close shows each number, who closes, the question, how far it is, and what came of it."""
@@ -93,6 +96,7 @@ def test_what_is_confirmed_is_seen(sandbox: Sandbox, width: str, colour: bool) -
     assert "not confirmed; nothing was sent" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_how_far_a_batch_is_can_be_read(sandbox: Sandbox, width: str) -> None:
     """The bar says how many of how many, and the report how many are done."""
@@ -105,6 +109,7 @@ def test_how_far_a_batch_is_can_be_read(sandbox: Sandbox, width: str) -> None:
     assert re.search(rf"^{total[1]} done in ", shown, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "colour"), SCREENS)
 def test_a_doctor_is_understood(sandbox: Sandbox, width: str, colour: bool) -> None:
     """Every check, what was found and what mends it are there whole."""
@@ -115,6 +120,7 @@ def test_a_doctor_is_understood(sandbox: Sandbox, width: str, colour: bool) -> N
     assert re.search(r"^FAILED +signature +.*沙箱.*; .*secret.*\n", shown, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "colour"), SCREENS)
 def test_a_scheme_that_is_found_can_be_copied(sandbox: Sandbox, width: str, colour: bool) -> None:
     """The line of the scheme comes in one piece, however narrow the terminal is."""

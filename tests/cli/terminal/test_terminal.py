@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_runs import SECRET, elsewhere, on_terminal
+from tests.support.slow import slow_after
 from workorder_async.cli.terminal import progress
 from workorder_async.cli.terminal.progress import Bar
 from workorder_async.sandbox import Sandbox
@@ -52,6 +53,7 @@ def test_a_list_is_a_table(sandbox: Sandbox) -> None:
     assert b"\x1b[3" not in terminal.seen
 
 
+@pytest.mark.slow
 def test_a_quick_export_shows_no_bar(sandbox: Sandbox, tmp_path: Path) -> None:
     """What takes less than a second shows no bar, though it could."""
     with on_terminal(sandbox.environment, "export", "--output", tmp_path / "tickets.jsonl") as terminal:
@@ -59,6 +61,7 @@ def test_a_quick_export_shows_no_bar(sandbox: Sandbox, tmp_path: Path) -> None:
     assert terminal.seen.startswith(b"exported 300 tickets")
 
 
+@pytest.mark.slow
 def test_a_bar_on_stderr_leaves_stdout_alone(tmp_path: Path) -> None:
     """With stdout in a file, a long list shows its bar on the terminal and only JSON in the file."""
     with (
@@ -91,7 +94,7 @@ BATCHES = [["comment", "--detail", "x", "--json"], ["reject"], ["close", "--clos
 READS = [["list", "--limit", 0], ["list", "--limit", 0, "--json"], ["export", "--output", "-"]]
 
 
-@pytest.mark.parametrize("words", [*READS, *BATCHES])
+@pytest.mark.parametrize("words", slow_after(1, [*READS, *BATCHES]))
 def test_every_line_of_stdout_goes_there(
     slow: Sandbox, sixty: list[object], tmp_path: Path, words: list[object]
 ) -> None:
@@ -114,6 +117,7 @@ def test_every_line_of_stdout_goes_there(
     assert all(line.encode() not in terminal.seen for line in lines)
 
 
+@pytest.mark.slow
 def test_the_demo_speaks_on_stdout(tmp_path: Path) -> None:
     """With stdout in a file, the demo's summary stands in the file, and its bars and remarks on the terminal."""
     words = ["demo", "--tickets", 300, "--closes", 20, "--output", tmp_path / "t.jsonl"]
@@ -127,6 +131,7 @@ def test_the_demo_speaks_on_stdout(tmp_path: Path) -> None:
     assert b"what happened" not in terminal.seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [READS[1], BATCHES[0]])
 def test_a_terminal_that_shows_results_shows_no_bar(
     slow: Sandbox, sixty: list[object], tmp_path: Path, words: list[object]
@@ -144,6 +149,7 @@ def test_a_terminal_that_shows_results_shows_no_bar(
         assert b"\x1b" not in (tmp_path / "err").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", ["40", "120"])
 def test_remarks_stand_whole_above_a_bar(slow: Sandbox, tmp_path: Path, columns: str) -> None:
     """What is said while a bar is shown comes in one piece, and none of it is lost, however narrow the terminal is."""
@@ -197,6 +203,7 @@ def test_the_secret_is_asked_for_and_not_shown(sandbox: Sandbox) -> None:
     assert SECRET.encode() not in terminal.seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["\n", "\x04"])
 def test_no_answer_is_no_secret(sandbox: Sandbox, typed: str) -> None:
     """An empty answer, or the end of the input, is wrong usage, told in a sentence."""
@@ -218,6 +225,7 @@ def test_ctrl_c_ends_a_question(sandbox: Sandbox) -> None:
     assert b"Traceback" not in terminal.seen
 
 
+@pytest.mark.slow
 def test_detection_asks_for_what_is_missing() -> None:
     """`sign detect` asks for the headers and, hidden, for the secret."""
     sign = "39e4f0c43ad4d7e4a4d3ee66ee4e4d40"
@@ -230,6 +238,7 @@ def test_detection_asks_for_what_is_missing() -> None:
     assert SECRET.encode() not in terminal.seen
 
 
+@pytest.mark.slow
 def test_a_text_from_the_keyboard_is_asked_for(sandbox: Sandbox) -> None:
     """`--detail -` on a terminal says how to end the text."""
     with on_terminal(sandbox.environment, "comment", 1299, "--detail", "-") as terminal:
