@@ -1,7 +1,7 @@
 """A crowd: seconds that hold more tickets than a page shows. Only here page numbers count.
 
-Its pages are read side by side, and again until two passes show the same rows in the same places: what slid from page
-to page between two reads is seen then. After some passes that differ, the walk says which second could not be settled.
+Its pages are read side by side, and again until two passes show the same rows in the same places: then no row has slid
+from page to page between two reads. After some passes that differ, the walk says which second could not be settled.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -19,7 +19,7 @@ _PASSES: Final = 4
 
 
 class Crowd:
-    """All tickets whose keys are from `low` to `high`; those that are not `known` are given, each once."""
+    """All tickets whose keys are from `low` to `high`. Tickets that are not `known` are given, each once."""
 
     def __init__(self, state: ListState, low: int, high: int, known: set[int], give: _Give) -> None:
         self._margin = 0 if low == high else 1

@@ -18,7 +18,7 @@ from workorder_async.walks.pages import Ask, Page
 _LOOKS: Final = 3
 #: Between these seconds, both included, lies whatever created time a ticket has: from 1970 to 2199.
 DATED: Final = (1, 7_258_118_400)
-# What asks for the total of the list, and of all tickets that have a created time: in an order in which neither totals
+# Two questions: the total of the list, and of all tickets that have a created time. In this order neither totals
 # that rise or fall nor answers that are behind in turns look like tickets that no range shows.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(*DATED, 1, 1, for_rows=False)
@@ -62,7 +62,7 @@ class Opening(Job):
         self._begin("ranges", None)
 
     def _sides(self, second: int) -> Generator[list[Ask], list[Page | None], tuple[bool, bool]]:
-        """Find out whether the list has newer and older tickets than those of a second."""
+        """Find out whether the list has tickets that are newer, and tickets that are older, than a second."""
         state = self._state
         state.sign = 1
         # Each side is asked twice, since it is not known whether the ends of a range count.
@@ -76,7 +76,7 @@ class Opening(Job):
 
 
 class Witness(Job):
-    """Holds what came against the list, where that has not proved itself."""
+    """Looks at the list once more at the end, if its answers do not prove that nothing is missing."""
 
     def __init__(self, state: ListState, begin: Callable[[Mode], None]) -> None:
         super().__init__()

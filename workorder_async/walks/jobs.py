@@ -15,7 +15,7 @@ from workorder_async.walks.pages import Ask, Page, Record
 from workorder_async.walks.windows import Window
 
 Steps: TypeAlias = Generator[list[Ask], list[Page | None], None]
-"""What a job does: yields pages to ask for, any number at once, and is sent what came; None for a refused one."""
+"""The steps of a job: it yields pages to ask for, any number at once, and is sent them; None for a refused page."""
 
 
 @define(eq=False)
@@ -32,7 +32,7 @@ class WalkedPage:
     is_more: bool = False
     """Whether these are further rows of the same answer as the last page's."""
     state: ListState | None = field(default=None, repr=False)
-    """What is known of the list, once the page was given out."""
+    """The knowledge of the list, once the page was given out."""
 
     @property
     def total(self) -> int:
@@ -41,7 +41,7 @@ class WalkedPage:
 
     @property
     def rest(self) -> Window | None:
-        """What is left of the list once this page was taken, as far as that is a range of created time."""
+        """The rest of the list once this page was taken, as far as that is a range of created time."""
         return None if self.state is None else self.state.rest(self.frontier)
 
 
@@ -52,9 +52,9 @@ class Read:
     ask: Ask
     job: "Job"
     place: int
-    """Where its answer belongs among those that the job waits for."""
+    """The place of its answer among the answers that the job waits for."""
     times: int = 1
-    """How often it is asked for: once more where what came was not to be believed."""
+    """How often it is asked for: once more after an answer that is not to be believed."""
 
 
 class Job:
@@ -62,7 +62,7 @@ class Job:
 
     def __init__(self) -> None:
         self.ready: deque[WalkedPage] = deque()
-        #: What it wants to be read next.
+        #: The reads that it wants next.
         self.wanted: deque[Read] = deque()
         #: How many rows wait for their turn.
         self.held: int = 0
@@ -75,7 +75,7 @@ class Job:
         self._steps = self.steps()
 
     def steps(self) -> Steps:
-        """Yield what to ask for, and take in what came."""
+        """Yield pages to ask for, and take in the pages that came."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -90,7 +90,7 @@ class Job:
         self.wanted.appendleft(read)
 
     def take_in(self, read: Read, page: Page | None) -> None:
-        """Go on with what a read brought; None where the server refused it."""
+        """Go on with the page of a read; None if the server refused it."""
         self._replies[read.place] = page
         self._missing -= 1
         if not self._missing:

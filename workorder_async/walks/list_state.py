@@ -1,4 +1,4 @@
-"""What a walk has learned of its list: its order, how many rows a page has, and what it has to say against itself.
+"""The knowledge of a walk about its list: its order, the rows of a page, the reasons why the result may not be exact.
 
 Times are *keys* here: seconds where the newest ticket comes first, seconds with a minus where the oldest does. So a
 walk always goes towards smaller keys.
@@ -27,7 +27,7 @@ _NEARLY: Final = 8
 
 
 class RestartError(Exception):
-    """The list is not what the walk took it for: it is read in another way, from its beginning."""
+    """The walk was wrong about the list: the list is read in another way, from its beginning."""
 
     def __init__(self, mode: Mode, flaw: str = "") -> None:
         super().__init__(mode, flaw)
@@ -37,15 +37,15 @@ class RestartError(Exception):
 
 @define
 class RangeFilter:
-    """The server's filter by created time; one for each client, since what one walk has seen need not be seen again."""
+    """The server's filter by created time. One object for each client: the proof of one walk serves the next ones."""
 
     works: bool = False
-    """Whether a ticket was shown where its second was asked for, in an answer beside another one that shows it."""
+    """Whether an answer has shown a ticket whose second was asked for because another answer had shown the ticket."""
 
 
 @define
 class ListState:
-    """What is known of the list; one for each walk."""
+    """The knowledge of one walk about its list."""
 
     window: Window
     slots: int
@@ -120,7 +120,7 @@ class ListState:
         return keys
 
     def ask(self, low: float, high: float, page: int = 1, size: int | None = None) -> Ask:
-        """Return what asks for the tickets from one key to another, both included; infinity is an end of the list."""
+        """Return a question for the tickets from one key to another, both included; infinity is an end of the list."""
         start, end = (low, high) if self.sign > 0 else (-high, -low)
         first, last = self.asked
         asked_start = first if start == -inf else max(int(start), first or 0)
@@ -128,7 +128,7 @@ class ListState:
         return Ask(asked_start, asked_end, page, self.size if size is None else size)
 
     def rest(self, frontier: float) -> Window | None:
-        """Return what is left of the list below a key; None where all of it is."""
+        """Return the rest of the list below a key; None if that is the whole list."""
         if abs(frontier) == inf or self._given is not None:
             return None
         start, end = self.window.start, self.window.end
@@ -144,7 +144,7 @@ class ListState:
         """Find out by the first page in which order the list is; whether it is in one."""
         oldest_first = [-second for second in page.seconds]
         self.sign = 1 if _worst_inversion(page.seconds) <= _worst_inversion(oldest_first) else -1
-        # The last row itself, the others of its second, and those of the second above it.
+        # The last row itself, the other rows of its second, and the rows of the second above it.
         self.repeats_at_edges = 1 + 1.5 * page.count / (1 + max(page.seconds) - min(page.seconds))
         try:
             self.keys(page)
@@ -160,7 +160,7 @@ class ListState:
             return
         if worst * _NEARLY > max(keys) - min(keys):
             raise RestartError("ranges")
-        # Edges that were bridged until now may have been crossed by what lies further away.
+        # Rows from further away may have crossed the edges that were bridged until now.
         self.overlap = max(_SMALLEST_OVERLAP, _OVERLAP_TIMES * worst)
         raise RestartError("sections")
 
@@ -181,7 +181,7 @@ class ListState:
         """Tell whether the list may have more in the range than an answer shows."""
         return page.count >= min(page.ask.size, self.full or page.ask.size) or page.position < page.total
 
-    # What is said
+    # The report
 
     def flaw(self, why: str) -> None:
         """Note why the result may not be exact."""
@@ -195,29 +195,29 @@ class ListState:
         return [place for place, id in enumerate(ids) if _number(id) not in self._given]
 
     def note_given(self, ids: Sequence[int]) -> None:
-        """Remember what is given out: eight bytes each, read only where the list has to be read in another way."""
+        """Remember the tickets that are given out: eight bytes each, used only if the list is read in another way."""
         self.tickets += len(ids)
         try:
             self._ledger.extend(ids)
         except OverflowError:
-            # What was added before it is added twice, which does no harm.
+            # The ids before the large one are added twice. That does no harm.
             self._ledger.extend(map(_number, ids))
         if self._given is not None:
             self._given.update(map(_number, ids))
 
     def tell_apart(self) -> None:
-        """From now on, tell by its id what was given out before."""
+        """From now on, know by the id whether a ticket was given out before."""
         if self._given is None:
             self._given = set(self._ledger)
 
 
 def _number(id: int) -> int:
-    """Return what tells a ticket apart in 64 bits."""
+    """Return a number of 64 bits for a ticket."""
     return id if -(2**63) <= id < 2**63 else hash(id)
 
 
 def _worst_inversion(keys: Sequence[int]) -> int:
-    """Return by how much a key is larger at the most than one that stands before it."""
+    """Return the largest difference between a key and a smaller key that stands before it."""
     lowest, worst = keys[0], 0
     for key in keys:
         lowest = min(lowest, key)

@@ -1,8 +1,8 @@
-"""One answer of `list_tickets`: what was asked, which rows it shows, and whether they are what was asked for.
+"""One answer of `list_tickets`: the question, the rows, and whether the rows match the question.
 
-A row is held against the query before anything is done with it: whoever closes what a walk gives must not close what
-was never asked for. A row that shows another status, type or customer than the query has, or a created time outside of
-its range, is a `ResponseError`.
+A row is held against the query before anything is done with it: a program that closes the tickets of a walk must not
+close a ticket that it did not ask for. A row that shows another status, type or customer than the query has, or a
+created time outside of its range, is a `ResponseError`.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Ask:
 
 @define
 class Page:
-    """What an answer shows."""
+    """One answer, read."""
 
     ask: Ask
     rows: Sequence[Record] = field(repr=False)
@@ -59,7 +59,7 @@ class Page:
     undated: list[tuple[int, Record]]
     """Its rows without a created time, by their ids."""
     count: int
-    """How many rows came, those included that cannot be read."""
+    """How many rows came, including rows that cannot be read."""
     total: int
     """How many tickets the range has, as the list says."""
     size: int
@@ -92,7 +92,7 @@ class PageReader:
         self.skipped: dict[tuple[int | None, str, str, str], SkippedRow] = {}
 
     def read(self, ask: Ask, answer: Answer) -> Page:
-        """Return what an answer shows. Raises `ResponseError` for a row that does not match the query."""
+        """Read an answer. Raises `ResponseError` for a row that does not match the query."""
         skipped: list[SkippedRow] = []
         skips = skipped if self._skips else None
         pagination, shown, ids = read_rows(answer, skips)
@@ -167,7 +167,7 @@ def _plain_seconds(rows: list[Row]) -> list[int] | None:
 
 
 def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
-    """Return what each field that a row shows is held against; a value that says nothing plain fits."""
+    """Return a check for each field of the query that a row shows; a value without a plain meaning passes."""
 
     def check(name: str, wanted: object) -> _Fits:
         @cache

@@ -70,10 +70,10 @@ class Range(Job):
         return [second for page in (yield asks) if page is not None for second in page.seconds]
 
     def _divided(self, seconds: list[int], total: int) -> list["Range"]:
-        """Return ranges of about equally many tickets, the newest first, and what lies outside of the rows seen."""
+        """Return ranges of about equally many tickets, the newest first, and the ranges outside of these rows."""
         state = self._state
         if not seconds:
-            # A crowd stands on the margin, and hides what was asked for.
+            # A crowd stands on the margin, and hides the tickets of the range.
             seconds = [second for second in (self._start, self._end) if second is not None][:1]
         count = max(1, min(2 * state.slots, total // (_PAGES_OF_A_RANGE * state.full), len(seconds) // 8))
         edges = sorted({seconds[0], *(seconds[len(seconds) * number // count] for number in range(1, count))})
@@ -112,7 +112,7 @@ class Range(Job):
         return self._state.ask(-inf if start is None else start - 1, inf if end is None else end + 1)
 
     def _give_all(self, page: Page, start: int | None, end: int | None) -> None:
-        """Give the rows of a step; those on its margins are of others."""
+        """Give the rows of a step; rows on its margins belong to other steps."""
         low, high = -inf if start is None else start, inf if end is None else end
         mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
         self._state.ranges += 1

@@ -1,13 +1,13 @@
-"""The rules of a walk, without I/O: which pages to ask for, what the answers mean, which rows to give out.
+"""The rules of a walk, without I/O: pages to ask for, the meaning of the answers, rows to give out.
 
     the first page          tells in which order the list is
     a list sorted by time   is read in sections (`sections.py`), side by side
-    one in no order         is read in ranges that one answer shows whole (`ranges.py`)
-    one that cannot be      is read by its page numbers (`ends.py`), and the walk is not exact
-    asked by created time
+    a list in no order      is read in ranges that one answer shows whole (`ranges.py`)
+    a list whose filter     is read by its page numbers (`ends.py`), and the walk is not exact
+    does not work
 
-Where the list proves to be something else later on, it is read again from its beginning in the right way; what was
-given out is not given out again. At the end the totals are a last witness: rows without a created time are shown by no
+If the list proves to be of another kind later on, it is read again from its beginning in the right way. No ticket is
+given out again. At the end the totals are a last witness: rows without a created time are shown by no
 range, so where the list counts more than its ranges do, one pass by page numbers looks for the others.
 """
 
@@ -37,7 +37,7 @@ _ROWS_AT_ONCE: Final = 1000
 
 
 class WalkRules:
-    """One walk of a window; `next_read` gives what to ask for, `receive` takes an answer in, `take` gives rows out."""
+    """One walk of a window: `next_read` gives a page to ask for, `receive` takes an answer, `take` gives rows out."""
 
     def __init__(self, window: Window, settings: WalkSettings, filter: RangeFilter | None = None) -> None:
         slots = settings.concurrency
@@ -55,7 +55,7 @@ class WalkRules:
         """Whether everything was given out."""
         return not self._jobs
 
-    # What to ask for
+    # Questions
 
     def next_read(self) -> Read | None:
         """Return the next read; None while there is nothing to ask for, or enough is held."""
@@ -78,10 +78,10 @@ class WalkRules:
                 return job.wanted.popleft()
         return None
 
-    # What an answer means
+    # Answers
 
     def receive(self, read: Read, page: Page | None) -> None:
-        """Take in what an answer shows, as `reader` read it; None: the server refused a page that is not the first."""
+        """Take in an answer that `reader` has read; None: the server refused a page that is not the first."""
         state, job = self.state, read.job
         if job.is_left:
             return
@@ -130,7 +130,7 @@ class WalkRules:
         self._jobs[place:place] = parts
 
     def _go_on(self, step: Callable[[], None]) -> None:
-        """Let a job go on; read the list again, in another way, where it is not what it was taken for."""
+        """Let a job go on; if the list is of another kind than it seemed, read it again in another way."""
         try:
             step()
         except RestartError as restart:
@@ -147,7 +147,7 @@ class WalkRules:
             self.state.flaw(restart.flaw)
         self._begin("numbers" if self._restarts > _RESTARTS else restart.mode)
 
-    # What is given out
+    # Rows
 
     def take(self) -> WalkedPage | None:
         """Return the next rows; None where they have not come yet, or everything was given out.
@@ -178,7 +178,7 @@ class WalkRules:
         return None
 
     def _leave_given(self, page: WalkedPage) -> None:
-        """Leave out what was given out before, and note the rest."""
+        """Leave out tickets that were given out before, and note the others."""
         state = self.state
         new = state.only_new(page.ids)
         if new is not None and len(new) < len(page.ids):
@@ -189,12 +189,12 @@ class WalkRules:
 
     @property
     def is_restarted(self) -> bool:
-        """Whether the list proved not to be what it was taken for, and was read again from its beginning."""
+        """Whether the list proved to be of another kind than it seemed, and was read again from its beginning."""
         return self._restarts > 0
 
     @property
     def flaws(self) -> list[str]:
-        """What stands against the result so far, beside skipped rows."""
+        """The reasons why the result so far may not be exact, beside skipped rows."""
         state = self.state
         flaws = [*state.flaws]
         if state.full < _ROWS_OF_AN_ORDER and (state.edges or state.crowded_seconds):

@@ -1,19 +1,19 @@
 """A section of a list that is sorted by created time, read from its first second to its last by one request at a time.
 
-1. An answer that shows all it has is the truth about its range at one instant. One that is cut is the truth about all
-   that lies above the second of its last row. So each answer gives what lies above that second, and the next request
+1. An answer that shows all its rows is the truth about its range at one instant. An answer that is cut is the truth
+   about all seconds above the second of its last row. So it gives the tickets above that second, and the next request
    begins one second above it: then it does not matter whether the ends of the filter count, or fractions of seconds.
 2. So neighbouring answers share a row. That row proves that nothing lies between them, and that the filter does what
    it says. Where none comes again, the list is asked once more from further up. Where still none does, the edge is not
    bridged, and the walk is not exact.
-3. Each second belongs to one section: a section gives what lies below its start, down to the start of the next one.
-   The start of a section is known when its hint has come. It is never above what the sections before it have given.
+3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
+   The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
 4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
 5. A lot is some sections that are read side by side. They should all need equally many requests. Page numbers are hints
    for their starts. A hint is a page that is a little smaller than the others, so that the rows that come again at each
    edge do not cost a request more. A hint that is off makes a section longer or shorter, and loses no ticket.
 
-No total, no clock and no page number has to be believed: what leaves, enters or slides in between changes nothing.
+No total, no clock and no page number has to be believed: tickets that leave, enter or slide in between change nothing.
 """
 
 from collections.abc import Callable, Generator
@@ -37,10 +37,10 @@ _REQUESTS: Final = 4
 # The last lot has shorter ones, so that all end together; with two, where the list has so few pages.
 _LEAST_REQUESTS: Final = 3
 _FEW_PAGES: Final = 16
-# What the ends of a section cost, as a part of its rows at the most: with small pages, sections are longer.
+# The cost of the ends of a section, as a part of its rows at the most: with small pages, sections are longer.
 _COST: Final = 0.1
 _MOST_REQUESTS: Final = 32
-# What comes again varies from edge to edge.
+# The number of rows that come again varies from edge to edge.
 _SPARE: Final = 2.5
 
 
@@ -86,7 +86,7 @@ class Section(Job):
 
     @property
     def is_last(self) -> bool:
-        """Whether no section comes after it, but for those that came to nothing."""
+        """Whether no section comes after it that has tickets."""
         after = self.after
         while after is not None and after.is_done and after.top is None:
             after = after.after
@@ -122,7 +122,7 @@ class Section(Job):
         if asked_from is not None and keys[0] >= state.sign * asked_from - state.overlap:
             # These are the first rows of the range: the server ignores page numbers.
             state.note_depth(first)
-        # It takes what lies below its first row, as far as no section before it has that.
+        # It takes the seconds below its first row, except seconds that an earlier section has given.
         key: float = keys[0] - state.overlap + 1
         section = self.before
         while section is not None:
@@ -132,7 +132,7 @@ class Section(Job):
         return page
 
     def _read(self, high: float) -> _Pages:
-        """Ask for what lies at a key and below it, down to the end of the section; a second more on either side."""
+        """Ask for the tickets at a key and below it, down to the end of the section; a second more on either side."""
         state = self._state
         self._asked_down_to, self._asked_up_to = self.bound, high
         (page,) = yield [state.ask(self._asked_down_to - 1, high if state.end_counts else high + 1)]
@@ -145,7 +145,7 @@ class Section(Job):
         return min(keys) + self._state.overlap
 
     def _hand_over(self, page: Page, keys: list[int], reach: float) -> None:
-        """Give what lies between the frontier and a key to which nothing can be added, and move the frontier there."""
+        """Give the rows between the frontier and a key above which no row can be missing; move the frontier there."""
         state, up, ids, rows = self._state, self.frontier, page.ids, page.rows
         first, last = 0, len(keys)
         if state.overlap > 1:
@@ -178,7 +178,7 @@ class Section(Job):
                 del self._seen[id]
 
     def _cut_the_rest(self, page: Page) -> None:
-        """Cut what lies behind the last section into another lot, once an answer tells how much it is."""
+        """Cut the rest behind the last section into another lot, once an answer tells how much that is."""
         state, left = self._state, page.total - page.position
         if state.slots == 1 or left <= state.full or not self.is_last:
             return
@@ -216,7 +216,7 @@ class Section(Job):
                 yield from self._crowd(int(edge))
                 if self.frontier <= self.bound:
                     return None
-            # What stands above needs not be shown again.
+            # The rows above need not be shown again.
             page, keys, near, high = after, [], [], self.frontier - 1
 
     def _bridged(self, page: Page, keys: list[int], near: list[int], high: float) -> _Pages:
@@ -313,7 +313,7 @@ def _largest_hint(state: ListState) -> int:
 
 
 def _spare(state: ListState, requests: int) -> float:
-    """Return how many rows a section reads beyond its end: the row behind it, those of that second, some to spare."""
+    """Return how many rows a section reads beyond its end: the row behind it, the rows of its second, some to spare."""
     return 1 + state.repeats_at_edges + _SPARE * sqrt(requests - 1)
 
 

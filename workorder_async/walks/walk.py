@@ -45,7 +45,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         self._read = read
         # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
         self._most_reads = settings.concurrency + max(1, settings.concurrency // _READS_AT_HAND)
-        # Workers live as long as the walk; those that have nothing to read wait for their future.
+        # Workers live as long as the walk; a worker without a read waits for its future.
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[Read]] = []
         self._reads = 0
@@ -75,7 +75,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         """Return the next page; raises `StopAsyncIteration` at the end.
 
         An answer of very many rows comes as several pages, between which the loop turns. A page without rows says that
-        the list proved not to be what it was taken for, and is read again from its beginning.
+        the list proved to be of another kind than it seemed, and is read again from its beginning.
         """
         while True:
             self._arrived.clear()
@@ -97,17 +97,17 @@ class Walk(AsyncIterator[list[TicketSummary]]):
 
     @property
     def report(self) -> WalkReport:
-        """What the walk has done so far, and whether its result is exact."""
+        """The counts of the walk so far, and whether its result is exact."""
         return self._rules.report
 
     @property
     def flaws(self) -> list[str]:
-        """What stands against the result so far, beside skipped rows."""
+        """The reasons why the result so far may not be exact, beside skipped rows."""
         return self._rules.flaws
 
     @property
     def is_restarted(self) -> bool:
-        """Whether the list was read again from its beginning: what a page said was left is not to be relied on then."""
+        """Whether the list was read again from its beginning: then do not rely on the `rest` of earlier pages."""
         return self._rules.is_restarted
 
     @property
@@ -138,10 +138,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 if self._failure is None:
                     page = None if answer is None else await self._page(read.ask, answer)
                     self._rules.receive(read, page)
-                # What came would else be held until the next answer comes.
+                # Else this answer would be held until the next one has come.
                 answer = page = None
             except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
-                # What failed first ended the walk; what comes later may only follow from that.
+                # The first failure ended the walk; later ones may only follow from it.
                 self._failure = self._failure or error
             self._arrived.set()
             self._idle.append(loop.create_future())
@@ -150,7 +150,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             read = await waits
 
     async def _page(self, ask: Ask, answer: Answer) -> Page:
-        """Read an answer; a large one in a thread, where it does not hold up the event loop."""
+        """Read an answer; a large one in a thread, so that the event loop goes on."""
         reader = self._rules.reader
         return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 
