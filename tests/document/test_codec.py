@@ -31,11 +31,11 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
     codec,
+    decoding,
 )
+from workorder_async.document.decoding import SECONDS_END, decoder_of
 from workorder_async.document.envelope import Answer
 from workorder_async.document.json_text import to_json
-from workorder_async.document.readings import SECONDS_END
-from workorder_async.document.structuring import FIELDS, HOOKS, SOURCES, locate
 from workorder_async.errors import DecodeError
 
 MODELS = [
@@ -365,7 +365,7 @@ def test_anything_decodes_or_is_a_decode_error(value: JSON, model: type) -> None
 
 def fields_one_by_one(model: type, data: dict[str, Any]) -> object:
     """Make a model of what the reader of each field makes of its value, whatever its class."""
-    return model(**{name: read(data.get(name)) for name, read in FIELDS[model].items()})
+    return model(**{name: read(data.get(name)) for name, read in decoder_of(model).readers.items()})
 
 
 def as_the_platform_writes(value: object) -> dict[str, Any]:
@@ -390,19 +390,19 @@ def test_the_quick_way_is_the_careful_way(model: type, data: st.DataObject) -> N
         del value[name]
     quick, careful = None, None
     with suppress(TypeError, ValueError):
-        quick = HOOKS[model](value)
+        quick = decoder_of(model).hook(value)
     with suppress(TypeError, ValueError):
         careful = fields_one_by_one(model, value)
     assert repr(quick) == repr(careful)
-    found = locate(model, value, "$")
+    found = decoder_of(model).locate(value, "$")
     assert (found is None) == (quick is not None)
-    assert found is None or any(found[0].startswith(f"$.{name}") for name in FIELDS[model])
+    assert found is None or any(found[0].startswith(f"$.{name}") for name in decoder_of(model).readers)
 
 
 def test_the_code_that_is_shown_is_the_code_that_runs() -> None:
-    """The docstring of codec.py shows the hook that is generated for a tag, to the letter."""
-    assert codec.__doc__ is not None
-    assert indent(SOURCES[Tag], "    ") in codec.__doc__
+    """The docstring of decoding.py shows the hook that is generated for a tag, to the letter."""
+    assert decoding.__doc__ is not None
+    assert indent(decoder_of(Tag).source, "    ") in decoding.__doc__
 
 
 def test_encode_of_a_query() -> None:

@@ -32,8 +32,9 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
 )
-from workorder_async.document.model import Model, _fields_of
-from workorder_async.document.readings import SECONDS_END
+from workorder_async.document.decoding import SECONDS_END
+from workorder_async.document.fields import fields_of
+from workorder_async.document.model import Model
 from workorder_async.errors import ConfigError, DecodeError
 
 ANSWERS: list[type[Model]] = [
@@ -88,7 +89,7 @@ def values_of(kind: object, name: str) -> st.SearchStrategy[Any]:
 def built(model: type[Model]) -> st.SearchStrategy[Any]:
     """Return models with anything in their fields."""
     parts = {}
-    for name, field in _fields_of(model).items():
+    for name, field in fields_of(model).items():
         part = values_of(field.kind, name)
         parts[name] = st.lists(part, max_size=2) if field.is_list else part
     return st.builds(model, **parts)

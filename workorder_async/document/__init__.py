@@ -1,8 +1,8 @@
 """The words of the API document: enumerations, what is asked, what is answered, what is changed."""
 
 from workorder_async.document.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
+from workorder_async.document.fields import CHINA_STANDARD_TIME
 from workorder_async.document.json_text import JSON
-from workorder_async.document.moments import CHINA_STANDARD_TIME
 from workorder_async.document.requests import (
     CloseTicket,
     CommentTicket,
@@ -12,7 +12,6 @@ from workorder_async.document.requests import (
     RejectTicket,
     TicketQuery,
 )
-from workorder_async.document.structuring import HOOKS as _HOOKS  # noqa: F401 - `from_dict` needs them
 from workorder_async.document.tickets import (
     Attachment,
     CustomerInfo,

@@ -6,17 +6,18 @@ could only refuse. Do not mix up two staff numbers: `creator_id` is a long staff
 (业务平台长工号), `closer_id` one of the address book (通讯录工号).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
 
 from attrs import field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import is_whole, kind_of, whole_within
+from workorder_async.arguments import is_whole, kind_of, unknown_name, whole_within
 from workorder_async.document.enums import OpenEnum, Priority, TicketStatus, TicketType
-from workorder_async.document.model import Model
-from workorder_async.document.moments import CHINA_STANDARD_TIME
+from workorder_async.document.fields import CHINA_STANDARD_TIME, fields_of
+from workorder_async.document.json_text import JSON
+from workorder_async.document.model import Model, decoded, picked
 from workorder_async.document.tickets import Attachment, CustomerInfo
 from workorder_async.errors import ConfigError
 
@@ -241,8 +242,31 @@ def _is_sendable(value: object, *, required: bool = False) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
+class Request(Model):
+    """A value that is sent: its constructor checks it, so `from_dict` raises `ConfigError` where it cannot be sent."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _of(cls, value: Mapping[str, JSON]) -> Self:
+        known = fields_of(cls)
+        names = value.keys() - {field.beside for field in known.values()}
+        if wrong := unknown_name(f"{cls.__name__} has no field", names, known):
+            raise ConfigError(wrong)
+        fields: dict[str, Any] = picked(cls, value)
+        if missing := [name for name, field in known.items() if field.is_required and name not in fields]:
+            raise ConfigError(f"needs {', '.join(missing)}", argument=cls.__name__)
+        for name, found in fields.items():
+            kind = known[name].kind
+            if known[name].is_code and is_whole(found):
+                fields[name] = kind(found)  # the document may not list it
+            elif known[name].is_model and isinstance(found, list):
+                fields[name] = [decoded(kind, part) for part in found]
+        return cls(**fields)
+
+
 @frozen(kw_only=True)
-class TicketQuery(Model):
+class TicketQuery(Request):
     """Which tickets: the filters of TicketListThirdRequest; what is left out is not sent, and filters nothing.
 
     One value for `list_tickets`, `iter_pages`, `iter_tickets` and exports alike; hashable and picklable. Whether
@@ -298,7 +322,7 @@ class PageRequest:
 
 
 @frozen(kw_only=True)
-class CreateTicket(Model):
+class CreateTicket(Request):
     """A ticket to be created (schema TicketCreateRequest).
 
     The document's `form_id` and `form_values` are "not supported yet" (暂不支持) and are not offered.
@@ -345,7 +369,7 @@ class CreateTicket(Model):
 
 
 @frozen(kw_only=True)
-class CommentTicket(Model):
+class CommentTicket(Request):
     """A comment on a ticket (schema TicketAutoOperateRequest, endpoint comment_ticket)."""
 
     id: int = field(validator=is_id)
@@ -357,7 +381,7 @@ class CommentTicket(Model):
 
 
 @frozen(kw_only=True)
-class RejectTicket(Model):
+class RejectTicket(Request):
     """A product line's rejection of a ticket (schema TicketAutoOperateRequest, endpoint reject_handle)."""
 
     id: int = field(validator=is_id)
@@ -369,7 +393,7 @@ class RejectTicket(Model):
 
 
 @frozen(kw_only=True)
-class CloseTicket(Model):
+class CloseTicket(Request):
     """A ticket to be closed (endpoint close_ticket); only its creator may (仅工单的创建人可关闭工单)."""
 
     id: int = field(validator=is_id)

@@ -8,13 +8,12 @@ The classes are plain values, compared field by field. `Attachment` and `Custome
 
 from typing import ClassVar
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
-from workorder_async.document import json_text
 from workorder_async.document.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
-from workorder_async.document.json_text import JSON
+from workorder_async.document.fields import ALONE, WIRE, Moment
+from workorder_async.document.json_text import JSON, parse
 from workorder_async.document.model import Model
-from workorder_async.document.moments import Moment
 from workorder_async.errors import DecodeError
 
 _NO_STATUS = TicketStatus(0)
@@ -44,7 +43,7 @@ class TicketSummary(Model):
     """Title (工单标题)."""
     detail: str = ""
     """The ticket's text (工单详情)."""
-    status: TicketStatus = _NO_STATUS
+    status: TicketStatus = field(default=_NO_STATUS, metadata={WIRE: str})
     """Status (工单状态); a string on the wire, as a code or a name."""
     type: TicketType = _NO_TYPE
     """Type (工单类型)."""
@@ -52,7 +51,7 @@ class TicketSummary(Model):
     """Id of the sub-type (工单子类型ID)."""
     second_subtype: int = 0
     """Id of the second-level sub-type (工单二级子分类ID)."""
-    priority: Priority = _NO_PRIORITY
+    priority: Priority = field(default=_NO_PRIORITY, metadata={WIRE: str})
     """Priority (优先级); a string on the wire, as a code or a name."""
     product_group: str = ""
     """Name of the product line (产品线名称)."""
@@ -66,7 +65,7 @@ class TicketSummary(Model):
     """Who handles it, by long staff number of the business platform (处理人, 业务平台长工号)."""
     manager: int = 0
     """Who answers for it, by long staff number of the business platform (负责人, 业务平台长工号)."""
-    need_process: bool = False
+    need_process: bool = field(default=False, metadata={WIRE: int})
     """Whether it must be passed on (是否需要流转); 0 or 1 on the wire."""
     tags: str = ""
     """Tags in one string, as they came (标签); how names are joined is not documented. A list comes as its JSON."""
@@ -79,9 +78,9 @@ class TicketSummary(Model):
     closed_time: int = 0
     """When it was closed, in seconds (工单关闭时间); 0 if it was not."""
 
-    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户来访时间)")
-    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
-    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (工单关闭时间)")
+    reported_at: ClassVar[Moment] = Moment()
+    created_at: ClassVar[Moment] = Moment()
+    closed_at: ClassVar[Moment] = Moment()
 
     @property
     def form_values_json(self) -> JSON:
@@ -89,7 +88,7 @@ class TicketSummary(Model):
         if not self.form_values.strip():
             return None
         try:
-            return json_text.parse(self.form_values)
+            return parse(self.form_values)
         except ValueError as error:
             raise DecodeError(
                 f"form_values of ticket {self.id} is not JSON: {error}", path="$.form_values", expected="JSON"
@@ -157,17 +156,15 @@ class Ticket(Model):
     updated_progress_time: int = 0
     """When its progress was last updated, in seconds (更新进展时间)."""
 
-    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户联系时间)")
-    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
-    started_at: ClassVar[Moment] = Moment("started_time", "When work began (开始处理时间)")
-    suspended_at: ClassVar[Moment] = Moment("suspended_time", "When it was suspended (挂起时间)")
-    finished_at: ClassVar[Moment] = Moment("finished_time", "When work was finished (完成时间)")
-    solved_at: ClassVar[Moment] = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
-    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (关单时间)")
-    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
-    updated_progress_at: ClassVar[Moment] = Moment(
-        "updated_progress_time", "When its progress was last updated (更新进展时间)"
-    )
+    reported_at: ClassVar[Moment] = Moment()
+    created_at: ClassVar[Moment] = Moment()
+    started_at: ClassVar[Moment] = Moment()
+    suspended_at: ClassVar[Moment] = Moment()
+    finished_at: ClassVar[Moment] = Moment()
+    solved_at: ClassVar[Moment] = Moment()
+    closed_at: ClassVar[Moment] = Moment()
+    updated_at: ClassVar[Moment] = Moment()
+    updated_progress_at: ClassVar[Moment] = Moment()
 
 
 @frozen
@@ -214,8 +211,8 @@ class Tag(Model):
 
     id: int = 0
     """The tag's id; `CreateTicket.tags` takes it."""
-    name: str = ""
-    """Name (标签名称)."""
+    name: str = field(default="", metadata={ALONE: True})
+    """Name (标签名称); a tag may come as its name alone."""
     is_enabled: bool = False
     """Whether it is in use (是否启用)."""
     is_deleted: bool = False
@@ -225,8 +222,8 @@ class Tag(Model):
     updated_time: int = 0
     """When it last changed, in seconds (更新时间)."""
 
-    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
-    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+    created_at: ClassVar[Moment] = Moment()
+    updated_at: ClassVar[Moment] = Moment()
 
 
 @define
@@ -247,7 +244,7 @@ class TicketFormField(Model):
     """A remark shown beside it (字段备注)."""
     options: str = ""
     """What may be chosen, in one string (字段选项值)."""
-    is_required: bool = False
+    is_required: bool = field(default=False, metadata={WIRE: int})
     """Whether it must be filled in (是否必填); 0 or 1 on the wire."""
     is_deleted: bool = False
     """Whether it was deleted (是否删除)."""
@@ -256,8 +253,8 @@ class TicketFormField(Model):
     updated_time: int = 0
     """When it last changed, in seconds (更新时间)."""
 
-    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
-    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+    created_at: ClassVar[Moment] = Moment()
+    updated_at: ClassVar[Moment] = Moment()
 
 
 @define
@@ -279,9 +276,9 @@ class TicketFlowHistory(Model):
     creator_user_group_id: int = 0
     """For which group of users (操作人代表用户组ID)."""
     created_time: int = 0
-    """When, in seconds (操作时间); seconds or a date-time string on the wire."""
+    """When it was done, in seconds (操作时间); seconds or a date-time string on the wire."""
 
-    created_at: ClassVar[Moment] = Moment("created_time", "When it was done (操作时间)")
+    created_at: ClassVar[Moment] = Moment()
 
 
 @define
@@ -319,10 +316,10 @@ class TicketAssign(Model):
     history: list[TicketFlowHistory] = Factory(list)
     """What was done, step by step (处理历史记录)."""
 
-    created_at: ClassVar[Moment] = Moment("created_time", "When it was assigned (分配时间)")
-    handled_at: ClassVar[Moment] = Moment("handled_time", "When work began (处理时间)")
-    finished_at: ClassVar[Moment] = Moment("finished_time", "When it was finished (完成时间)")
-    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
+    created_at: ClassVar[Moment] = Moment()
+    handled_at: ClassVar[Moment] = Moment()
+    finished_at: ClassVar[Moment] = Moment()
+    updated_at: ClassVar[Moment] = Moment()
 
 
 @define
@@ -428,14 +425,12 @@ class TicketDetail(Model):
     total_duration: int = 0
     """From the customer's call to the customer's confirmation, in seconds (总时长)."""
 
-    reported_at: ClassVar[Moment] = Moment("reported_time", "When the customer called (客户联系时间)")
-    created_at: ClassVar[Moment] = Moment("created_time", "When it was created (创建时间)")
-    started_at: ClassVar[Moment] = Moment("started_time", "When work began (开始处理时间)")
-    suspended_at: ClassVar[Moment] = Moment("suspended_time", "When it was suspended (挂起时间)")
-    finished_at: ClassVar[Moment] = Moment("finished_time", "When work was finished (完成时间)")
-    solved_at: ClassVar[Moment] = Moment("solved_time", "When the customer confirmed the solution (客户确认解决时间)")
-    closed_at: ClassVar[Moment] = Moment("closed_time", "When it was closed (关单时间)")
-    updated_at: ClassVar[Moment] = Moment("updated_time", "When it last changed (更新时间)")
-    updated_progress_at: ClassVar[Moment] = Moment(
-        "updated_progress_time", "When its progress was last updated (更新进展时间)"
-    )
+    reported_at: ClassVar[Moment] = Moment()
+    created_at: ClassVar[Moment] = Moment()
+    started_at: ClassVar[Moment] = Moment()
+    suspended_at: ClassVar[Moment] = Moment()
+    finished_at: ClassVar[Moment] = Moment()
+    solved_at: ClassVar[Moment] = Moment()
+    closed_at: ClassVar[Moment] = Moment()
+    updated_at: ClassVar[Moment] = Moment()
+    updated_progress_at: ClassVar[Moment] = Moment()

@@ -8,8 +8,9 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from workorder_async.document.moments import CHINA_STANDARD_TIME
-from workorder_async.exports.columns import TIMESTAMP, Column
+from attrs import evolve
+
+from workorder_async.document.fields import CHINA_STANDARD_TIME, TIMESTAMP, Column, expressions
 from workorder_async.exports.extras import extra_module
 from workorder_async.exports.sink import Record
 from workorder_async.exports.texts import UNCHANGED, TextChanges, without_large_numbers, without_surrogates
@@ -25,9 +26,9 @@ _LAST: Final = int(datetime.max.replace(tzinfo=CHINA_STANDARD_TIME, microsecond=
 def schema_of(columns: Sequence[Column], unit: Literal["ms", "us"]) -> "pa.Schema":
     """Return the schema of a batch that has these columns, with points in time of this unit."""
     arrow = extra_module("pyarrow", "parquet")
-    types = {"int64": arrow.int64(), "bool": arrow.bool_(), "string": arrow.string()}
-    types[TIMESTAMP] = arrow.timestamp(unit, "UTC")
-    return arrow.schema([(column.name, types[column.arrow]) for column in columns])
+    moment = arrow.timestamp(unit, "UTC")
+    types = [moment if column.arrow == TIMESTAMP else arrow.type_for_alias(column.arrow) for column in columns]
+    return arrow.schema(zip([column.name for column in columns], types, strict=True))
 
 
 def batch_of(
@@ -55,8 +56,7 @@ def batch_of(
 @cache
 def _reader(column: Column) -> Callable[[Sequence[Record]], list[Any]]:
     """Generate the function that reads a column of many models; of a point in time it reads the seconds."""
-    cell = f"row.{column.source}"
-    if column.convert is not None and column.arrow != TIMESTAMP:
-        cell = f"convert({cell})"
-    found = eval(f"lambda rows: [{cell} for row in rows]", {"convert": column.convert})  # noqa: S307 - made of names
+    read = evolve(column, convert=None) if column.arrow == TIMESTAMP else column
+    (cell,), names = expressions([read])
+    found = eval(f"lambda rows: [{cell} for row in rows]", names)  # noqa: S307 - made of the names above
     return cast("Callable[[Sequence[Record]], list[Any]]", found)

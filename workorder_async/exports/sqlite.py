@@ -14,10 +14,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, get_args, get_origin, get_type_hints
+from typing import Final
 
 from attrs import evolve, frozen
 
+from workorder_async.document.fields import fields_of
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value, columns_of
 from workorder_async.exports.sink import Record
@@ -177,8 +178,8 @@ def _table(name: str, model: type, keys: tuple[str, ...]) -> _Table:
         stem, below = name, (*keys[:-1], f"{name.rpartition('_')[2]}_position", "position")
     else:
         stem, below = "ticket", ("ticket_id", "position")
-    lists = [(field, get_args(kind)[0]) for field, kind in get_type_hints(model).items() if get_origin(kind) is list]
-    children = tuple((field, _table(f"{stem}_{field}", part, below)) for field, part in lists)
+    lists = [field for field in fields_of(model).values() if field.is_list]
+    children = tuple((field.name, _table(f"{stem}_{field.name}", field.kind, below)) for field in lists)
     return _Table(name, keys, columns, children)
 
 

@@ -14,9 +14,8 @@ from attrs import define, field, frozen
 
 from workorder_async.document import OpenEnum, TicketQuery, TicketSummary
 from workorder_async.document.codec import Row, created_time_of, decode_rows, read_rows
+from workorder_async.document.decoding import SECONDS_END, MisfitError, decoder_of, is_absent
 from workorder_async.document.envelope import Answer
-from workorder_async.document.readings import SECONDS_END, MisfitError, is_absent
-from workorder_async.document.structuring import FIELDS
 from workorder_async.errors import ResponseError
 from workorder_async.walk_report import SkippedRow
 
@@ -173,7 +172,7 @@ def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
         @cache
         def fits(value: int | str) -> bool:
             try:
-                shown = FIELDS[TicketSummary][name](value)
+                shown = decoder_of(TicketSummary).readers[name](value)
             except MisfitError:
                 return True
             if isinstance(shown, OpenEnum):

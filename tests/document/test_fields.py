@@ -1,4 +1,4 @@
-"""moments.py: whole seconds, read as aware datetimes; test_tickets.py has them of each schema."""
+"""fields.py: whole seconds, read as aware datetimes; test_tickets.py has them of each schema."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,0 +1,420 @@
+"""How a JSON object becomes a model: what each value means, one generated function for each model, and what is wrong.
+
+Null and a missing field are the field's default. For anything but text, so are "", blanks and "null". Unknown fields
+are ignored. Otherwise a field holds what is plainly meant:
+
+    a field of the kind    reads                                               and holds
+    whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
+    time (`*_time`)        1636600271  1636600271000  "1636600271.9"           1636600271
+                           "2021-11-11 11:11:11", with / or 年, T, fraction,   1636600271 (without a zone
+                           zone; the date alone; [2021, 11, 11, 11, 11, 11]    it is China Standard Time)
+    boolean                true  1  1.0  "1"  yes  y  是, in any case          True, and so for False
+    code                   2  2.0  "2"  "2.0"  "处理中"  "processing"          PROCESSING
+    text                   7  7.0  true  [1]  {"a": 1}                         "7"  "7"  "true"  '[1]'  '{"a":1}'
+    list of objects        "[...]"  one object  {}                             a list, of one, of none
+    `tags` of a detail     ["网络"]                                            [Tag(name="网络")]
+    object                 "{...}"  []                                         a dict, {}
+
+Anything else is refused with its JSON path, and so is JSON of more than 64 levels.
+
+Each model has one generated function, its hook. It checks the exact classes of all values at once. Where they are
+right, the values are taken as they are. Where they are not, each wrong value goes to the reader of its field. This is
+the hook of `Tag`:
+
+    def structure(value):
+     if value.__class__ is not dict: raise misfit('an object', value)
+     try: v0, v1, v2, v3, v4, v5 = pick(value)
+     except KeyError: v0, v1, v2, v3, v4, v5 = pick(blank | value)
+     if (v0.__class__ is v4.__class__ is v5.__class__ is int
+        and v1.__class__ is str
+        and v2.__class__ is v3.__class__ is bool
+        and v4 < 253402387200
+        and v5 < 253402387200):
+      pass
+     else:
+      if v0.__class__ is not int: v0 = read0(v0)
+      if v1.__class__ is not str: v1 = read1(v1)
+      if v2.__class__ is not bool: v2 = read2(v2)
+      if v3.__class__ is not bool: v3 = read3(v3)
+      if v4.__class__ is not int or v4 >= 253402387200: v4 = read4(v4)
+      if v5.__class__ is not int or v5 >= 253402387200: v5 = read5(v5)
+     made = new(model)
+     made.id = v0
+     made.name = v1
+     made.is_enabled = v2
+     made.is_deleted = v3
+     made.created_time = v4
+     made.updated_time = v5
+     return made
+
+`pick` takes the values of all fields out of an object, and `blank` has a null for each field. `new` makes an instance
+without a call of `__init__`. 253402387200 is the first second after the year 9999: a larger number is milliseconds.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Set
+from datetime import datetime, timedelta
+from functools import cache, partial
+from operator import itemgetter
+from typing import Final, TypeAlias, cast
+
+from attrs import define
+
+from workorder_async.document.enums import OpenEnum
+from workorder_async.document.fields import WireField, fields_of
+from workorder_async.document.json_text import JSON, MAX_DEPTH, as_orjson_keeps, is_sound, parse, write
+
+Read: TypeAlias = Callable[[object], object]
+"""A function from a JSON value to what it means; it raises `MisfitError` for a value without a plain meaning."""
+
+
+class MisfitError(TypeError):
+    """A value without a plain meaning; its arguments are what was expected, and what came."""
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", float: "a fraction", int: "a number"}
+
+_INT64: Final = range(-(2**63), 2**63)
+#: From here on, a float may be another whole number than the one that was written.
+_INEXACT: Final = 2**53
+_WHOLE: Final = re.compile(r"([+-]?\d{1,19})(?:\.0*)?")
+_DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
+#: The first second after the year 9999, in every zone. A larger number of seconds has no date; milliseconds have.
+SECONDS_END: Final = 253_402_387_200
+#: As milliseconds these numbers are years about 2600; their digits are those of a date: 20211111111111.
+_DIGITS_OF_A_DATE: Final = range(1900_0101_000000, 2100_0101_000000)
+_EPOCH: Final = datetime(1970, 1, 1)
+_SECOND: Final = timedelta(seconds=1)
+#: Minutes that China Standard Time is ahead.
+_CHINA: Final = 8 * 60
+_DATE_TIME: Final = re.compile(
+    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?"
+    r"(?:(?:T|\s+)(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,]\d+)?)?)?"
+    r"\s*(Z|UTC|GMT|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?(?:\[[\w/+-]+\])?",
+    re.IGNORECASE,
+)
+_BOOLEANS: Final[Mapping[object, bool]] = {
+    **dict.fromkeys((1, "true", "yes", "y", "1", "1.0", "是"), True),
+    **dict.fromkeys((0, "false", "no", "n", "0", "0.0", "否"), False),
+}
+
+
+def misfit(expected: str, value: object) -> MisfitError:
+    """Return the error for a value of another kind."""
+    return MisfitError(expected, _KINDS.get(type(value), "null"))
+
+
+def is_absent(value: object) -> bool:
+    """Tell whether this means "none" where no text is expected: null, a blank text, and Java's text of null."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("", "null"))
+
+
+def whole_number(value: object) -> int:
+    """Read a whole number: as such, as a float without a fraction that is exact, or as a text of either."""
+    if isinstance(value, str):
+        number = _number(value)
+    else:
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(number, float):
+        number = int(number) if abs(number) < _INEXACT and number.is_integer() else None
+    if number is None:
+        raise misfit("a whole number", value)
+    return number
+
+
+def _number(text: str) -> int | float | None:
+    """Read a decimal number of at most 64 bits; None where this is none."""
+    text = text.strip()
+    if len(text) < 19 and text.isdecimal():
+        return int(text)
+    if (whole := _WHOLE.fullmatch(text)) is not None:
+        return number if (number := int(whole[1])) in _INT64 else None
+    return float(text) if _DECIMAL.fullmatch(text) else None
+
+
+def seconds(value: object) -> int:
+    """Read a point in time as whole seconds since the epoch, rounded down; without a zone it is China Standard Time.
+
+    It comes as seconds, as milliseconds, as a date-time, or as the list of year, month, day, hour, minute, second that
+    Jackson makes of a `LocalDateTime`. A number is milliseconds where as seconds it would be after the year 9999.
+    """
+    number: object = value
+    if isinstance(value, str):
+        if (match := _DATE_TIME.fullmatch(value.strip())) is not None:
+            return _of_date(match)
+        number = _number(value)
+    elif isinstance(value, list):
+        return _of_parts(value)
+    if isinstance(number, float) and abs(number) < _INEXACT:
+        number = int(number // 1)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise misfit("seconds, or a date-time such as 2021-11-11 11:11:11", value)
+    if number < SECONDS_END:
+        return number
+    if number in _DIGITS_OF_A_DATE:
+        digits = str(number)
+        return _moment([int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))])
+    if number >= SECONDS_END * 1000:
+        raise MisfitError("seconds or milliseconds", "a number beyond the year 9999")
+    return number // 1000
+
+
+def _of_date(match: re.Match[str]) -> int:
+    """Return the second of a date-time that was written out; 0 for MySQL's date of zeros."""
+    *parts, zone = match.groups("0")
+    numbers = [*map(int, parts)]
+    if not any(numbers[:3]):
+        return 0
+    if zone == "0":
+        return _moment(numbers)
+    digits = zone[1:].replace(":", "").ljust(4, "0") if zone[0] in "+-" else "0000"
+    minutes = int(digits[:2]) * 60 + int(digits[2:])
+    return _moment(numbers, -minutes if zone[0] == "-" else minutes)
+
+
+def _of_parts(parts: list[object]) -> int:
+    """Return the second of a list of year, month, day, hour, minute, second."""
+    if not 3 <= len(parts) <= 7 or any(part.__class__ is not int for part in parts):
+        raise misfit("seconds, or a date-time", parts)
+    return _moment(cast("list[int]", parts[:6]))
+
+
+def _moment(parts: list[int], minutes_east: int = _CHINA) -> int:
+    """Return the second of year, month, day and so on at a place so far east of Greenwich."""
+    try:
+        local = datetime(*parts)  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        raise MisfitError("a date-time such as 2021-11-11 11:11:11", "no date of the calendar") from None
+    return (local - _EPOCH) // _SECOND - minutes_east * 60
+
+
+def text(value: object) -> str:
+    """Read a text; a number or boolean is written out, a list or an object becomes its JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INEXACT:
+        value = int(value)
+    try:
+        return write(cast("JSON", value))
+    except ValueError:
+        raise misfit(f"a string, or JSON of at most {MAX_DEPTH} levels", value) from None
+
+
+def boolean(value: object) -> bool:
+    """Read true or false, 1 or 0, or a text that says one of these, yes or no."""
+    written = value.strip().lower() if isinstance(value, str) else value
+    known = None if isinstance(written, dict | list) else _BOOLEANS.get(written)
+    if known is None:
+        raise misfit("true, false, 0 or 1", value)
+    return known
+
+
+def code(kind: type[OpenEnum]) -> Callable[[object], OpenEnum]:
+    """Return the reader of this enumeration: a code in any spelling of a whole number, or a name."""
+    make, known = cast("Callable[[object], OpenEnum]", kind), kind.readings()
+
+    def read(value: object) -> OpenEnum:
+        if isinstance(value, float):
+            value = whole_number(value)
+        if isinstance(value, bool) or not isinstance(value, int | str) or is_absent(value):
+            raise misfit("a code or a name", value)
+        return known.get(value) or make(value)
+
+    return read
+
+
+def mapping(value: object) -> dict[str, JSON]:
+    """Read an object, which may be inside a text; an empty list is an empty object."""
+    found = _unwrapped(value)
+    if found == []:
+        return {}
+    if not isinstance(found, dict):
+        raise misfit("an object", value)
+    if not is_sound(found):
+        raise misfit(f"an object of at most {MAX_DEPTH} levels", value)
+    return found
+
+
+def items(value: object, names: Set[str]) -> list[JSON]:
+    """Read a list of objects with fields of these names, which may be inside a text; one object is a list of one."""
+    found = _unwrapped(value)
+    if isinstance(found, dict) and (not found or not names.isdisjoint(found)):
+        return [found] if found else []
+    if not isinstance(found, list):
+        raise misfit("a list", value)
+    return found
+
+
+def _unwrapped(value: object) -> object:
+    """Return what a text holds as JSON; everything else as it is."""
+    if isinstance(value, str):
+        try:
+            return _unwrapped(parse(value))
+        except ValueError:
+            return value
+    return value
+
+
+@define
+class Decoder:
+    """How one model is read from a JSON value."""
+
+    model: type
+    readers: Mapping[str, Read]
+    """What reads each field, in every spelling."""
+    source: str
+    """The generated text of the hook."""
+    hook: Read
+    """Makes the model of an object. Raises where a value does not fit; `locate` tells which."""
+
+    def locate(self, value: object, path: str) -> tuple[str, Exception] | None:
+        """Return the JSON path of the first value that does not fit, and why; None where all of them fit."""
+        try:
+            self.hook(value)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is told
+            if not isinstance(value, dict):
+                return path, error
+            found = (self._locate_in(name, value.get(name), f"{path}.{name}") for name in self.readers)
+            return next(filter(None, found), (path, error))
+        return None
+
+    def _locate_in(self, name: str, value: object, path: str) -> tuple[str, Exception] | None:
+        """Do the same for one field, and for the models inside it."""
+        try:
+            self.readers[name](value)
+        except Exception as error:  # noqa: BLE001 - the same
+            field, place = fields_of(self.model)[name], (path, error)
+            if not field.is_model:
+                return place
+            inner = decoder_of(field.kind)
+            if not field.is_list:
+                return inner.locate(value, path)
+            try:
+                rows = items(value, inner.readers.keys())
+            except MisfitError:
+                return place
+            found = (inner.locate(row, f"{path}[{index}]") for index, row in enumerate(rows))
+            return next(filter(None, found), place)
+        return None
+
+
+def _make_decoder(model: type) -> Decoder:
+    """Make the decoder of a model.
+
+    Its hook is one pass over local names: a loop over fields costs several times as much. It picks all values at once
+    (null for a missing field), checks the classes of all values of a kind in one chain, looks codes up, and sets the
+    slots without a call of `__init__`. Where a chain does not hold, each value of a wrong class goes to its reader.
+    """
+    fields = fields_of(model).values()
+    readers = {field.name: _reader(field) for field in fields}
+    names: dict[str, object] = {
+        "misfit": misfit,
+        "new": object.__new__,
+        "model": model,
+        "pick": itemgetter(*as_orjson_keeps(readers)),
+        "blank": dict.fromkeys(readers),
+        **{f"read{index}": read for index, read in enumerate(readers.values())},
+        **{
+            f"table{index}": cast("type[OpenEnum]", field.kind).readings()
+            for index, field in enumerate(fields)
+            if field.is_code
+        },
+    }
+    source = "\n ".join(["def structure(value):", *_hook_lines(model, [*fields])])
+    exec(source, names)  # noqa: S102 - the text is made of the names above
+    hook = cast("Read", names["structure"])
+    alone = next((field.name for field in fields if field.is_alone), None)
+    return Decoder(model, readers, source, hook if alone is None else partial(_by_text, hook, alone))
+
+
+#: Returns the decoder of a model, which is made when it is first asked for.
+decoder_of: Final[Callable[[type], Decoder]] = cache(_make_decoder)
+
+
+def _by_text(hook: Read, name: str, value: object) -> object:
+    """Let an object be the text of its one field."""
+    return hook({name: value} if isinstance(value, str) else value)
+
+
+def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
+    """Return the lines of a hook: `decoder_of` says what they do."""
+    chains: dict[type, list[str]] = {int: [], str: [], bool: []}
+    quick, careful, bounds = list[str](), list[str](), list[str]()
+    for index, field in enumerate(fields):
+        v, read = f"v{index}", f"read{index}(v{index})"
+        if field.wire is not None:
+            chains[field.wire].append(f"{v}.__class__")
+        if field.is_time:
+            bounds.append(f"{v} < {SECONDS_END}")
+        if field.wire is field.kind:
+            late = f" or {v} >= {SECONDS_END}" if field.is_time else ""
+            careful.append(f"if {v}.__class__ is not {field.kind.__name__}{late}: {v} = {read}")
+            continue
+        careful.append(f"{v} = {read}")
+        known = f"table{index}.get({v}) or " if field.is_code else f"{v} == 1 or {v} != 0 and "
+        quick.append(f"{v} = {known if field.wire else ''}{read}")
+    conditions = [f"{' is '.join(members)} is {kind.__name__}" for kind, members in chains.items() if members]
+    joined = "\n    and ".join([*conditions, *bounds]) or "True"
+    picked = ", ".join(f"v{index}" for index in range(len(fields)))
+    # A frozen class refuses plain assignment, and is rarely read.
+    is_frozen = "__setattr__" in vars(model)
+    made = [f"made.{field.name} = v{index}" for index, field in enumerate(fields)]
+    return [
+        "if value.__class__ is not dict: raise misfit('an object', value)",
+        f"try: {picked} = pick(value)",
+        f"except KeyError: {picked} = pick(blank | value)",
+        f"if ({joined}):",
+        *(f" {line}" for line in quick or ["pass"]),
+        "else:",
+        *(f" {line}" for line in careful or ["pass"]),
+        *([f"return model({picked})"] if is_frozen else ["made = new(model)", *made, "return made"]),
+    ]
+
+
+def _reader(field: WireField) -> Read:
+    """Return what reads a field, in every spelling; a value that means "none" is the field's default, if it has one."""
+    read, default = _reader_of_kind(field), field.default
+    factory = cast("Callable[[], object]", getattr(default, "factory", lambda: default))
+    is_text = field.kind is str
+
+    def read_required(value: object) -> object:
+        if value is None:
+            raise MisfitError("a value", "missing or null")
+        return read(value)
+
+    def read_optional(value: object) -> object:
+        if value is None:
+            return factory()
+        try:
+            return read(value)
+        except MisfitError:
+            if is_text or not is_absent(value):
+                raise
+            return factory()
+
+    return read_required if field.is_required else read_optional
+
+
+def _reader_of_kind(field: WireField) -> Read:
+    """Return what reads a value that is not null."""
+    if field.is_list:
+        return _list_reader(decoder_of(field.kind))
+    if field.is_model:
+        return decoder_of(field.kind).hook
+    if field.is_code:
+        return code(cast("type[OpenEnum]", field.kind))
+    if field.is_time:
+        return seconds
+    readers: dict[type, Read] = {int: whole_number, str: text, bool: boolean, dict: mapping}
+    return readers[field.kind]
+
+
+def _list_reader(inner: Decoder) -> Read:
+    """Return what reads a list of models."""
+    hook, names = inner.hook, inner.readers.keys()
+
+    def read(value: object) -> list[object]:
+        rows = cast("list[JSON]", value) if value.__class__ is list else items(value, names)
+        return [hook(row) for row in rows]
+
+    return read
