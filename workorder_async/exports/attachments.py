@@ -30,7 +30,7 @@ from workorder_async.exports.downloading import (
 )
 from workorder_async.exports.safe_names import distinct_names
 from workorder_async.secret import Secret
-from workorder_async.wire.options import SessionOptions
+from workorder_async.wire.options import client_options
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0
@@ -169,7 +169,7 @@ class AttachmentFolder:
         self._max_file_bytes = arguments.whole("max_file_bytes", max_file_bytes)
         self._max_files = arguments.whole("max_files", max_files)
         self._places = asyncio.Semaphore(arguments.whole("concurrency", concurrency))
-        self._downloader = Downloader(SessionOptions(max_in_flight=concurrency, proxy=proxy, ssl=ssl))
+        self._downloader = Downloader(client_options(max_in_flight=concurrency, proxy=proxy, ssl=ssl))
         self._bytes = 0
         self._files = 0
 

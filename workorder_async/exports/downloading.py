@@ -18,8 +18,8 @@ from yarl import URL
 
 from workorder_async.durable import LockedFile, rename_whole
 from workorder_async.errors import ExportError
-from workorder_async.secret import without_credentials
-from workorder_async.wire.options import SessionOptions
+from workorder_async.secret import Secret, without_credentials
+from workorder_async.wire.options import ClientOptions
 
 #: Seconds without a byte after which a download has failed.
 STALLED_AFTER = 30.0
@@ -128,7 +128,7 @@ class PartFile:
 class Downloader:
     """Makes requests for files, over connections of its own; `how` gives the proxy and the certificates."""
 
-    def __init__(self, how: SessionOptions) -> None:
+    def __init__(self, how: ClientOptions) -> None:
         self._how = how
         self._http: aiohttp.ClientSession | None = None
         self._closed = False
@@ -174,8 +174,8 @@ class Downloader:
                 url,
                 headers={"Range": f"bytes={start}-"} if start else None,
                 allow_redirects=False,
-                proxy=None if self._how.proxy is None else self._how.proxy.reveal(),
-                ssl=self._how.ssl,
+                proxy=None if self._how["proxy"] is None else Secret(self._how["proxy"]).reveal(),
+                ssl=self._how["ssl"],
             ) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
@@ -189,7 +189,7 @@ class Downloader:
             raise ExportError("the folder of attachments was closed while files were fetched")
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._how.max_in_flight),
+                connector=aiohttp.TCPConnector(limit=self._how["max_in_flight"]),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # A size and a place in the file count the bytes as they are kept.
                 headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
