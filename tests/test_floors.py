@@ -183,9 +183,9 @@ def test_imports_of_a_neighbour() -> None:
         ("walks.walk", "wire.session", "stands beside"),
         ("wire.session", "client", "floor 3.*floor 5"),
         ("batches.batch", "exports.export", "stands beside"),
-        ("sandbox.server", "batches.batch", "stands beside"),
+        ("sandbox.sandbox", "batches.batch", "stands beside"),
         ("cli.app", "integrations.spark", "stands beside"),
-        ("sandbox.server", "cli.app", "floor 6.*floor 7"),
+        ("sandbox.sandbox", "cli.app", "floor 6.*floor 7"),
         ("errors", "", "floor 0.*floor 8"),
     ],
 )

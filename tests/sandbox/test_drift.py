@@ -20,7 +20,7 @@ async def pages(wire: Wire, count: int, **filters: Any) -> list[list[int]]:
 
 async def ids(wire: Wire, status: int = 1) -> list[int]:
     """Return all ids of a status by the store itself, which counts no read."""
-    store = wire.sandbox._running().store
+    store = wire.sandbox._store
     return store.ids_at(status, range(store.count(status)))
 
 
@@ -273,6 +273,5 @@ def _costs(store: Any, drifting: Any, drift: Drift) -> Iterator[float]:
 async def test_ten_closings_are_cheap() -> None:
     """Among 10,000 tickets ten closings take less than 10 ms (a millisecond or so, on a machine that is not busy)."""
     async with Sandbox(10_000) as sandbox:
-        api = sandbox._running()
-        costs = list(_costs(api.store, sandbox._drifting, Drift(close=10)))
+        costs = list(_costs(sandbox._store, sandbox._drifting, Drift(close=10)))
     assert min(costs) < 0.010

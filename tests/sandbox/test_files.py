@@ -126,8 +126,7 @@ async def test_files_lie_beside_the_database_or_vanish(tmp_path: Path) -> None:
     assert kept.read_bytes() == b"kept"
     async with wired(Sandbox(0)) as wire:
         attachment = await upload(wire, b"gone")
-        assert wire.sandbox._server is not None
-        gone = wire.sandbox._server.files.path(attachment["file_path"])
+        gone = wire.sandbox._files.path(attachment["file_path"])
         assert gone.read_bytes() == b"gone"
     assert not gone.parent.exists()
 
@@ -159,8 +158,7 @@ async def test_a_large_upload_needs_little_memory() -> None:
             tracemalloc.stop()
         assert envelope["data"]["file_size"] == 64 << 20
         assert peak < 12 << 20
-        assert wire.sandbox._server is not None
-        path = wire.sandbox._server.files.path(envelope["data"]["file_path"])
+        path = wire.sandbox._files.path(envelope["data"]["file_path"])
         digest = await asyncio.to_thread(lambda: hashlib.sha256(path.read_bytes()).hexdigest())
     assert digest == hashlib.sha256(block * 64).hexdigest()
 

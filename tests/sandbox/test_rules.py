@@ -189,9 +189,9 @@ async def test_a_comment_costs_the_same_however_long_the_history_is() -> None:
         written: list[str] = []
         for number in range(60):
             if number in (1, 59):
-                wire.sandbox._running().store._db.set_trace_callback(written.append)
+                wire.sandbox._store._db.set_trace_callback(written.append)
             assert (await wire.post("comment_ticket", {"id": 1001, "detail": f"{number:03}"}))["errno"] == 10000
-            wire.sandbox._running().store._db.set_trace_callback(None)
+            wire.sandbox._store._db.set_trace_callback(None)
         history = (await wire.get("detail", id=1001))["data"]["assigns"][0]["history"]
     early, late = written[: len(written) // 2], written[len(written) // 2 :]
     assert sum(map(len, early)) == sum(map(len, late)) > 0

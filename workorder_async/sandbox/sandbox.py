@@ -1,10 +1,14 @@
-"""The server of a sandbox: what it is told, how it begins and ends, and what it tells of itself."""
+"""The server of a sandbox over HTTP: its options, its life, its record, and the way of a request through it.
+
+Every request to an endpoint goes the same way: it is counted, and may meet a fault; its headers, body and signature are
+checked at the gate, its parameters by its rule, which answers in the store's thread; and the envelope goes out.
+"""
 
 import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
@@ -12,25 +16,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack
 
 from aiohttp import web
 
 from workorder_async.arguments import number_within, whole_within
-from workorder_async.document import TicketStatus
+from workorder_async.document import JSON, TicketStatus
+from workorder_async.document.endpoints import UPLOAD_FILE, Endpoint
+from workorder_async.document.json_text import dumps
 from workorder_async.errors import ConfigError
+from workorder_async.sandbox import rules
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
-from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
-from workorder_async.sandbox.faults import FAR, Fault, Faults, Struck
-from workorder_async.sandbox.files import Files
+from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
+from workorder_async.sandbox.faults import FAR, LIES, Fault, Faults, Struck, envelope
+from workorder_async.sandbox.files import Files, Pieces, download_headers
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
-from workorder_async.sandbox.rules import Listing
 from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
-from workorder_async.sandbox.server import Server
 from workorder_async.sandbox.shapes import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Record, Store
 from workorder_async.secret import Secret
-from workorder_async.signing.scheme import SchemeSigner
+from workorder_async.signing.scheme import SchemeSigner, SigningInput
 from workorder_async.wire.options import ClientOptions, hide_passwords
 
 if TYPE_CHECKING:
@@ -38,9 +43,15 @@ if TYPE_CHECKING:
 
 #: Method, path, query and body are signed, so that nothing can be changed on the way; `detect` finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
+#: The largest JSON body that is read, in bytes.
+JSON_LIMIT = 16 << 20
 
 # How long the end waits for requests that are being answered, in seconds.
 _PATIENCE = 1.0
+
+_T = TypeVar("_T")
+# Takes a request and the fault that makes its answer untrue, if there is one.
+_Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
 
 
 class Sandbox:
@@ -76,9 +87,11 @@ class Sandbox:
     Raises `ConfigError` for an argument that cannot work: at once, or on entering for `db`, `host` and `port`.
     """
 
-    _server: Server | None = None
     _url = ""
     _stack: AsyncExitStack
+    _store: Store
+    _worker: ThreadPoolExecutor
+    _files: Files
 
     def __init__(
         self,
@@ -119,20 +132,20 @@ class Sandbox:
         self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._clocks = Clocks(clock, date_offset, backends)
         self._limit = Limit(rate, retry_after, rate_errno)
-        drifting = self._drifting = Drifting(drift, seed)
-        self._listing = Listing(drifting.after_read, seed, page_size_cap, page_depth, total_cap, ties=shuffle_ties)
+        moving = self._drifting = Drifting(drift, seed)
+        self._listing = rules.Listing(moving.after_read, seed, page_size_cap, page_depth, total_cap, ties=shuffle_ties)
         self._faults = Faults(faults, seed, clock)
         self._speller = Speller(spelling, seed)
         self._latency = number_within("latency", latency, 0, FAR)
 
     async def __aenter__(self) -> Self:
-        if self._server is not None:
+        if self._url:
             raise ConfigError("this Sandbox has been entered already", mend="make another one")
         async with AsyncExitStack() as stack:
-            server = await self._build(stack)
+            await self._open(stack)
             # Signatures are over the bytes that were sent: nothing unpacks them before.
             runner = web.AppRunner(
-                server.application(), access_log=None, shutdown_timeout=_PATIENCE, auto_decompress=False
+                self._application(), access_log=None, shutdown_timeout=_PATIENCE, auto_decompress=False
             )
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
@@ -146,40 +159,33 @@ class Sandbox:
                 ) from None
             host, port = runner.addresses[0][:2]
             self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            self._server, self._stack = server, stack.pop_all()
+            self._stack = stack.pop_all()
         return self
 
-    async def _build(self, stack: AsyncExitStack) -> Server:
+    async def _open(self, stack: AsyncExitStack) -> None:
         """Open the store in its own thread, and a place for files; the stack closes them."""
-        worker = stack.enter_context(ThreadPoolExecutor(1, "workorder-sandbox"))
-        run = partial(asyncio.get_running_loop().run_in_executor, worker)
+        self._requests, self._refused = Counter[str](), Counter[str]()
+        self._gate = Gate(self._signer.app_id, self._secret, self._signer.scheme)
+        self._worker = stack.enter_context(ThreadPoolExecutor(1, "workorder-sandbox"))
         if self._db is None:
             temporary = TemporaryDirectory(prefix="workorder-sandbox-")
             stack.push_async_callback(asyncio.to_thread, temporary.cleanup)
             directory = Path(temporary.name)
         else:
             directory = self._db.with_name(f"{self._db.name}.files")
-        store = Store(self._db, self._clock)
-        stack.push_async_callback(run, store.close)
+        self._files = Files(directory, self._clock)
+        self._store = Store(self._db, self._clock)
+        stack.push_async_callback(self._in_store, self._store.close)
         given_up = Event()
         try:
-            await run(partial(store.open, lambda: _until(given_up, self._seed())))
+            await self._in_store(partial(self._store.open, lambda: _until(given_up, self._seed())))
         except asyncio.CancelledError:
             given_up.set()
             raise
-        return Server(
-            store=store,
-            worker=worker,
-            files=Files(directory, self._clock),
-            hosts=self._hosts,
-            gate=Gate(self._signer.app_id, self._secret, self._signer.scheme),
-            clocks=self._clocks,
-            limit=self._limit,
-            listing=self._listing,
-            faults=self._faults,
-            speller=self._speller,
-            latency=self._latency,
-        )
+
+    async def _in_store(self, question: Callable[[], _T]) -> _T:
+        """Ask the store in its thread, which alone touches it."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, question)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -216,17 +222,17 @@ class Sandbox:
     @property
     def applied(self) -> list[Applied]:
         """Every mutation that this sandbox carried out, in order; a copy."""
-        return list(self._running().store.applied)
+        return list(self._running()._store.applied)
 
     @property
     def requests(self) -> Counter[str]:
         """How many requests each operation received, refused ones too; a copy."""
-        return Counter(self._running().requests)
+        return Counter(self._running()._requests)
 
     @property
     def refused(self) -> Counter[str]:
         """How many of those `requests` were beyond `rate`, and therefore refused; a copy."""
-        return Counter(self._running().refused)
+        return Counter(self._running()._refused)
 
     @property
     def granted(self) -> list[float]:
@@ -259,9 +265,7 @@ class Sandbox:
     ) -> Drifted:
         """Change so many tickets now, at once, and return which; the arguments are those of `Drift`."""
         drift = Drift(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
-        server = self._running()
-        changed = partial(self._drifting.change, server.store, drift)
-        return await asyncio.get_running_loop().run_in_executor(server.worker, changed)
+        return await self._running()._in_store(partial(self._drifting.change, self._store, drift))
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -277,11 +281,102 @@ class Sandbox:
         """Every request that met one of the `faults`, in the order of their arrival; a copy."""
         return list(self._faults.struck)
 
-    def _running(self) -> Server:
-        if self._server is None:
+    def _running(self) -> Self:
+        if not self._url:
             mend = "use it inside `async with Sandbox(...) as sandbox:`"
             raise ConfigError("the sandbox is not running", mend=mend)
-        return self._server
+        return self
+
+    def _application(self) -> web.Application:
+        """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
+        app = web.Application(middlewares=[self._hosts.guard])
+        app.on_response_prepare.append(self._clocks.set_date)
+        app.on_shutdown.append(self._end_pauses)
+        for rule in rules.RULES:
+            for method in (rule.endpoint.method, *rule.further_methods):
+                handler = self._handler(rule.endpoint, partial(self._answer, rule))
+                app.router.add_route(method, rule.endpoint.path, handler)
+        app.router.add_route("POST", UPLOAD_FILE.path, self._handler(UPLOAD_FILE, self._upload_file))
+        app.router.add_route("GET", "/files/{file_path:.+}", self._download)
+        return app
+
+    async def _end_pauses(self, _app: web.Application) -> None:
+        self._faults.pauses.end()
+
+    def _handler(self, endpoint: Endpoint, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            self._clocks.take_turn(request)
+            self._requests[endpoint.operation] += 1
+            try:
+                if not self._limit.grants():
+                    self._refused[endpoint.operation] += 1
+                    return await self._limit.refuse(request)
+                fault = self._faults.strike(endpoint.operation, self._requests[endpoint.operation])
+                lie = fault if fault is not None and fault.kind in LIES else None
+                right = partial(self._envelope, request, partial(answer, request, lie))
+                if fault is not None:
+                    return await self._faults.carry_out(fault, request, right)
+                return envelope(await right())
+            except (ConnectionError, web.RequestPayloadError):
+                raise web.HTTPBadRequest(text="the body ended before its end") from None
+
+        return handle
+
+    async def _envelope(self, request: web.Request, answer: Callable[[], Awaitable[JSON]]) -> bytes:
+        said: dict[str, JSON] = {"errno": 10000, "errmsg": "OK"}
+        try:
+            self._gate.check_headers(request.headers, self._clocks.now(request))
+            data = await answer()
+            if data is not None:
+                said["data"] = data
+        except Refused as refused:
+            said = {"errno": int(refused.errno), "errmsg": refused.errmsg}
+        said["request_id"] = secrets.token_hex(16)
+        await self._faults.pauses.delay(self._latency)
+        return dumps(self._speller.spell(said))
+
+    async def _answer(self, rule: rules.Rule, request: web.Request, lie: Fault | None) -> JSON:
+        """Answer a request by its rule. A GET of an endpoint that takes a body may have one in place of its query."""
+        body = await self._signed_body(request)
+        if request.method == "POST" or (body and rule.endpoint.method == "POST"):
+            asked = rules.decode(request.headers.get("Content-Type", ""), body)
+        else:
+            asked = rules.from_query(request.query, rule.schema)
+        fields = rules.read(asked, rule.schema)
+
+        def url(file_path: str) -> str:
+            return self._files.temporary_url(str(request.url.origin()), file_path)
+
+        answer = partial(rule.answer, rules.Asked(self._store, self._listing, asked, fields, lie, url))
+        return await self._in_store(answer)
+
+    async def _upload_file(self, request: web.Request, _: Fault | None) -> JSON:
+        async with self._files.received(request.content) as body:
+            signed = _signing_input(request, Pieces(body))
+            await asyncio.to_thread(self._gate.check_signature, request.headers, signed)
+            attachment = await asyncio.to_thread(self._files.keep, body, request.headers.get("Content-Type", ""))
+        await self._in_store(partial(self._store.add_file, attachment))
+        return attachment
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        file_path = request.match_info["file_path"]
+        if not self._files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
+            raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
+        names = await self._in_store(partial(self._store.file, file_path))
+        return web.FileResponse(self._files.path(file_path), headers=download_headers(*names or ("", "")))
+
+    async def _signed_body(self, request: web.Request) -> bytes:
+        body = bytearray()
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > JSON_LIMIT:
+                raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {JSON_LIMIT} 字节")
+        self._gate.check_signature(request.headers, _signing_input(request, (bytes(body),)))
+        return bytes(body)
+
+
+def _signing_input(request: web.Request, body: Iterable[bytes]) -> SigningInput:
+    return SigningInput(request.method, request.path, tuple(request.query.items()), body)
 
 
 def _until(given_up: Event, records: Iterable[Record]) -> Iterator[Record]:
