@@ -45,7 +45,7 @@ _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
     ApiError: "if every command is answered so, `workorder doctor` looks for the cause",
 }
-_ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_handle", "close_ticket")
+_ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_ticket", "close_ticket")
 
 
 def exit_code(error: WorkorderError) -> int:

@@ -1,17 +1,10 @@
 """The words of the API document: enumerations, what is asked, what is answered, what is changed."""
 
+from workorder_async.document import requests
 from workorder_async.document.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import CHINA_STANDARD_TIME
 from workorder_async.document.json_text import JSON
-from workorder_async.document.requests import (
-    CloseTicket,
-    CommentTicket,
-    CreateTicket,
-    Mutation,
-    PageRequest,
-    RejectTicket,
-    TicketQuery,
-)
+from workorder_async.document.requests import *  # noqa: F403 - a new request stands in its own file alone
 from workorder_async.document.tickets import (
     Attachment,
     CustomerInfo,
@@ -31,17 +24,11 @@ __all__ = [
     "JSON",
     "AssignStatus",
     "Attachment",
-    "CloseTicket",
-    "CommentTicket",
-    "CreateTicket",
     "CustomerInfo",
     "FormFieldType",
-    "Mutation",
     "OpenEnum",
-    "PageRequest",
     "Pagination",
     "Priority",
-    "RejectTicket",
     "Tag",
     "Ticket",
     "TicketAssign",
@@ -49,8 +36,8 @@ __all__ = [
     "TicketFlowHistory",
     "TicketFormField",
     "TicketPage",
-    "TicketQuery",
     "TicketStatus",
     "TicketSummary",
     "TicketType",
 ]
+__all__ += requests.__all__

@@ -6,7 +6,7 @@ All that is done to a mutation by its kind is read from its row. Nothing else as
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import field, frozen
 
@@ -79,7 +79,7 @@ def _trace_of_detail(mutation: CommentTicket | RejectTicket | CloseTicket) -> st
     return trace_of_text(mutation.id, mutation.detail) if mutation.detail else ""
 
 
-_ROWS: "tuple[MutationKind[Any], ...]" = (
+_ROWS: tuple[MutationKind[Any], ...] = (
     MutationKind(
         model=CreateTicket,
         endpoint=endpoints.CREATE_TICKET,
@@ -124,9 +124,9 @@ _ROWS: "tuple[MutationKind[Any], ...]" = (
         words=lambda close: f"close as {close.closer_id} {close.closer_name}",
     ),
 )
-KINDS: "Final[Mapping[type, MutationKind[Any]]]" = {kind.model: kind for kind in _ROWS}
+KINDS: Mapping[type, MutationKind[Any]] = {kind.model: kind for kind in _ROWS}
 """The rows, by the class of the mutation."""
-NAMES: "Final[Mapping[str, MutationKind[Any]]]" = {kind.model.__name__: kind for kind in _ROWS}
+NAMES: Mapping[str, MutationKind[Any]] = {kind.model.__name__: kind for kind in _ROWS}
 """The rows, by the name of that class, as journals have it."""
 
 
@@ -162,7 +162,7 @@ class Prepared:
 
     mutation: Mutation
     """The mutation."""
-    kind: "MutationKind[Any]" = field(repr=False)
+    kind: MutationKind[Any] = field(repr=False)
     """Its row."""
     value: JSON = field(repr=False)
     """The mutation as a JSON value; `codec.decode_mutation` reads it back."""
