@@ -346,7 +346,7 @@ class WorkorderClient:
         """
         prepared = prepare(mutation)
         if on_unknown not in ("raise", "verify"):
-            raise ConfigError(f"on_unknown is {on_unknown!r}; it must be 'raise' or 'verify'")
+            raise ConfigError(f"is {on_unknown!r}", argument="on_unknown", mend="it must be 'raise' or 'verify'")
         return await self._mutations.send(
             prepared,
             on_send,
@@ -375,7 +375,8 @@ class WorkorderClient:
         """
         kind_of(mutation)
         if not arguments.is_number(began):
-            raise ConfigError(f"began is {began!r}; it must be seconds since the epoch, as client.now() gives them")
+            mend = "it must be seconds since the epoch, as client.now() gives them"
+            raise ConfigError(f"is {began!r}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(mutation, began, until=until, lane=lane)
 

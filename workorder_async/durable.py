@@ -1,7 +1,8 @@
 """Files that survive a crash: a file that is added to, and a file that appears under its name when it is whole.
 
-A `LockedFile` is added to: what was added is on disk, and whoever opens the file after a crash cuts off a torn tail.
-The lock belongs to the file, whatever its name, and to this process: a child of a fork does not inherit it.
+A `LockedFile` is added to: an addition is on disk when `append` returns, and whoever opens the file after a crash cuts
+off a torn tail. The lock belongs to the file, whatever its name, and to this process: a child of a fork does not
+inherit it.
 
 `written_whole` writes a new file beside the old one and gives it the name at the end; `rename_whole` does the last step
 alone, for a file that took several runs to write. Files that are made here are for their owner alone.
@@ -21,7 +22,7 @@ from weakref import WeakSet
 
 from workorder_async.errors import ConfigError
 
-# What a system says that does not let a folder be read, or be synced.
+# The errors of a system that does not let a folder be read, or be synced.
 _NO_SYNC = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP}
 
 
@@ -109,19 +110,16 @@ class LockedFile:
                 return
         raise MovedError("it was removed or replaced while it was in use, so that others no longer see it")
 
-    def close(self) -> None:
-        """Unlock the file and close it."""
+    def close(self, *, keeps_lock: bool = False) -> None:
+        """Unlock the file and close it. In a child of a fork the parent keeps the lock that both hold."""
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):
-                _unlock(file)
-            with suppress(OSError):
-                file.close()
+                # A child of a fork may still have the file open: closing alone would leave it locked.
+                if sys.platform != "win32" and not keeps_lock:
+                    import fcntl
 
-    def forget(self) -> None:
-        """Close the file in a child of a fork. Both processes hold one lock, and the parent keeps it."""
-        file, self._file = self._file, None
-        if file is not None:
+                    fcntl.flock(file, fcntl.LOCK_UN)
             with suppress(OSError):
                 file.close()
 
@@ -134,13 +132,13 @@ class LockedFile:
 _OPEN: WeakSet[LockedFile] = WeakSet()
 
 
-def _forget_all() -> None:
+def _leave_to_parent() -> None:
     for file in list(_OPEN):
-        file.forget()
+        file.close(keeps_lock=True)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _lock(file: FileIO) -> None:
@@ -154,17 +152,9 @@ def _lock(file: FileIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _unlock(file: FileIO) -> None:
-    """Unlock a file that a child of a fork may still have open: closing alone would leave it locked."""
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_UN)
-
-
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name when the block ends well. Otherwise nothing is left of it.
+    """Open a file for writing that takes its name when the block ends well. Otherwise the file is removed.
 
     Its owner alone may read it, for tickets hold customers' data. The target of a symbolic link is replaced, not the
     link. A device or a pipe is written to directly. Raises `ConfigError` if the file cannot be made, and `OSError` with

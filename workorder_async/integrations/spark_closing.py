@@ -53,8 +53,10 @@ _HEAD: Final = "closing.json"
 def _local(instance: object, attribute: object, value: Path) -> None:
     if re.match(r"[a-z][a-z0-9+.-]*:", str(value), re.IGNORECASE) or not value.is_absolute():
         raise ConfigError(
-            f"option journals is {str(value)!r}; it must be the full path of a folder on a disk that the driver and "
-            "all executors see, such as /mnt/shared/closes: a journal is locked and synced, as object storage cannot be"
+            f"is {str(value)!r}",
+            argument="option journals",
+            mend="it must be the full path of a folder on a disk that the driver and all executors see, such as "
+            "/mnt/shared/closes: a journal is locked and synced, as object storage cannot be",
         )
 
 
@@ -91,12 +93,15 @@ class SparkClosing:
         try:
             self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"option journals: cannot make {str(self.journals)!r}: {error.strerror}") from None
+            why = f"is {str(self.journals)!r}, and that folder cannot be made: {error.strerror}"
+            raise ConfigError(why, argument="option journals") from None
         found = self._head()
         if found and found["tasks"] != self.tasks:
             raise ConfigError(
-                f"the journals in {str(self.journals)!r} are of a job with tasks={found['tasks']}, so a ticket would "
-                "be looked up in another journal; use as many tasks, or another folder"
+                f"in {str(self.journals)!r} are of a job with tasks={found['tasks']}, so a ticket would be looked up "
+                "in another journal",
+                argument="the journals",
+                mend="use as many tasks, or another folder",
             )
         with written_whole(self.journals / _HEAD) as file:
             file.write(dumps({"tasks": self.tasks, "job": self.job}))
@@ -155,7 +160,7 @@ class SparkClosing:
             values["solved_time"] = solved.astimezone()  # Spark gives a time of the worker's own zone
         try:
             if missing := [name for name, (_, needed) in COLUMNS.items() if needed and name not in values]:
-                raise ConfigError(f"{missing[0]} is null")
+                raise ConfigError("is null", argument=missing[0])
             close = CloseTicket(**values)
         except ConfigError as error:
             raise ConfigError(
@@ -194,10 +199,13 @@ def _check_columns(columns: Mapping[str, str]) -> None:
     missing = [name for name, (_, needed) in COLUMNS.items() if needed and name not in columns]
     if unknown or missing:
         wrong = f"has no column {missing[0]}" if missing else f"has a column {unknown[0]}"
-        raise ConfigError(f"the frame {wrong}; select {', '.join(COLUMNS)}, of which the last two may be left out")
+        mend = f"select {', '.join(COLUMNS)}, of which the last two may be left out"
+        raise ConfigError(wrong, argument="the frame", mend=mend)
     for name, kind in columns.items():
         if kind not in COLUMNS[name][0]:
-            raise ConfigError(f"the column {name} is {kind}; cast it to {' or '.join(COLUMNS[name][0])}")
+            raise ConfigError(
+                f"is {kind}", argument=f"the column {name}", mend=f"cast it to {' or '.join(COLUMNS[name][0])}"
+            )
 
 
 def _line(outcome: Outcome, task: int) -> bytes:
