@@ -410,7 +410,7 @@ def test_id(id: JSON) -> None:
     """An id is a number whatever its spelling: in a row, in a record, and of what was created."""
     row: dict[str, JSON] = {"id": id, "title": "x"}
     _, rows, ids = codec.read_rows(page({"id": 1}, row))
-    assert (ids, codec.ids_of(rows)) == ([1, 1473], [1, 1473])
+    assert ids == [1, 1473]
     assert rows[1] is row
     assert codec.decode_rows(rows, page(*rows))[1] == TicketSummary(1473, title="x")
     assert codec.decode(Ticket, answer({"id": id})).id == 1473

@@ -20,7 +20,7 @@ from workorder_async.document import (
     TicketPage,
     TicketSummary,
 )
-from workorder_async.document.decoding import MisfitError, decoder_of, is_absent, items, misfit
+from workorder_async.document.decoding import MisfitError, decode_error, decoder_of, is_absent, items, misfit
 from workorder_async.document.envelope import Answer
 from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import JSON, as_orjson_keeps, dumps
@@ -146,11 +146,6 @@ def _id_or_none(row: Row) -> int | None:
         return None
 
 
-def ids_of(rows: list[Row]) -> list[int]:
-    """Return the ids of rows that `read_rows` gave."""
-    return _plain_ids(rows) or list(map(_id_in, rows))
-
-
 def created_time_of(row: Row) -> int | None:
     """Return the `created_time` of a row that `read_rows` gave, in seconds; None where it cannot be read."""
     value = row.get("created_time")
@@ -182,7 +177,7 @@ def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | Non
 
 def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, path: str, error: Exception) -> None:
     """Note a row that does not fit; without a list for that, raise `DecodeError`."""
-    failure = _decode_error(answer, path, error)
+    failure = _of_answer(answer, decode_error(path, error))
     if skipped is None:
         raise failure from None
     skipped.append(SkippedRow(ticket, path, failure.expected, failure.got))
@@ -190,23 +185,13 @@ def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, 
 
 def _explain(model: type, answer: Answer) -> DecodeError:
     """Return the error for an answer that is known not to fit."""
-    found = decoder_of(model).locate(answer.data, "$.data")
-    assert found is not None  # noqa: S101 - it failed a moment ago, and nothing has changed since
-    return _decode_error(answer, *found)
+    return _of_answer(answer, decoder_of(model).explain(answer.data, "$.data"))
 
 
-def _decode_error(answer: Answer, path: str, error: Exception, message: str = "") -> DecodeError:
-    """Make the error for a value that does not fit at this path."""
-    expected, got = error.args if isinstance(error, MisfitError) else ("a value", f"{type(error).__name__}: {error}")
-    return DecodeError(
-        message or f"{path} is {got}, expected {expected}",
-        path=path,
-        expected=expected,
-        got=got,
-        operation=answer.operation,
-        request_id=answer.request_id,
-        attempts=answer.attempts,
-    )
+def _of_answer(answer: Answer, error: DecodeError) -> DecodeError:
+    """Let an error tell which answer it is about."""
+    error.operation, error.request_id, error.attempts = answer.operation, answer.request_id, answer.attempts
+    return error
 
 
 def decode_created(answer: Answer) -> int:
@@ -214,12 +199,11 @@ def decode_created(answer: Answer) -> int:
     try:
         return _id_in(answer.data)
     except MisfitError as error:
-        raise _decode_error(
-            answer,
-            "$.data.id",
-            MisfitError("a whole number", error.args[1]),
-            "the ticket was created, but $.data.id is no whole number, so its id is not known; do not create it again",
-        ) from None
+        said = (
+            "the ticket was created, but $.data.id is no whole number, so its id is not known; do not create it again"
+        )
+        misfit = MisfitError("a whole number", error.args[1])
+        raise _of_answer(answer, decode_error("$.data.id", misfit, said)) from None
 
 
 def decode_mutation(kind: str, value: JSON) -> Mutation:

@@ -63,6 +63,7 @@ from attrs import define
 from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import WireField, fields_of
 from workorder_async.document.json_text import JSON, MAX_DEPTH, as_orjson_keeps, is_sound, parse, write
+from workorder_async.errors import DecodeError
 
 Read: TypeAlias = Callable[[object], object]
 """A function from a JSON value to what it means; it raises `MisfitError` for a value without a plain meaning."""
@@ -255,6 +256,13 @@ def _unwrapped(value: object) -> object:
     return value
 
 
+def decode_error(path: str, error: Exception, message: str = "", *, name: str = "") -> DecodeError:
+    """Return the error for a value at this path that does not fit."""
+    expected, got = error.args if isinstance(error, MisfitError) else ("a value", f"{type(error).__name__}: {error}")
+    said = message or f"{name}{path} is {got}, expected {expected}"
+    return DecodeError(said, path=path, expected=expected, got=got)
+
+
 @define
 class Decoder:
     """How one model is read from a JSON value."""
@@ -266,6 +274,11 @@ class Decoder:
     """The generated text of the hook."""
     hook: Read
     """Makes the model of an object. Raises where a value does not fit; `locate` tells which."""
+
+    def explain(self, value: object, path: str, name: str = "") -> DecodeError:
+        """Return the error for a value that is known not to fit; `name` stands before what it says."""
+        place, error = self.locate(value, path) or (path, MisfitError("a value", "one of another kind"))
+        return decode_error(place, error, name=name)
 
     def locate(self, value: object, path: str) -> tuple[str, Exception] | None:
         """Return the JSON path of the first value that does not fit, and why; None where all of them fit."""

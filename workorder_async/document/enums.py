@@ -100,7 +100,7 @@ class OpenEnum(Enum):
         if isinstance(value, int) and not isinstance(value, bool) and value in cls._value2member_map_:
             return cls(value)
         known = ", ".join(f"{member.value} {member.name.lower()} {member.label}" for member in cls)
-        raise ConfigError(f"{value!r} is not a {cls.__name__}; use one of: {known}")
+        raise ConfigError(f"{value!r} is not a {cls.__name__}", mend=f"use one of: {known}")
 
 
 class TicketStatus(OpenEnum):

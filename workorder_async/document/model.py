@@ -17,10 +17,10 @@ from functools import cache
 from typing import Any, Final, Self, cast
 
 from workorder_async.arguments import unknown_name
-from workorder_async.document.decoding import MisfitError, decoder_of
+from workorder_async.document.decoding import decoder_of
 from workorder_async.document.fields import WireField, expressions, fields_of
 from workorder_async.document.json_text import JSON
-from workorder_async.errors import ConfigError, DecodeError, WorkorderError
+from workorder_async.errors import ConfigError, WorkorderError
 
 
 class Model:
@@ -168,6 +168,4 @@ def decoded(model: type, value: object) -> object:
     try:
         return decoder.hook(value)
     except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
-        path, error = decoder.locate(value, "$") or ("$", MisfitError("a value", "one of another kind"))
-    expected, got = error.args if isinstance(error, MisfitError) else ("a value", str(error))
-    raise DecodeError(f"{model.__name__}: {path} is {got}, expected {expected}", path=path, expected=expected, got=got)
+        raise decoder.explain(value, "$", f"{model.__name__}: ") from None

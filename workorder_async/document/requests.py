@@ -6,9 +6,10 @@ could only refuse. Do not mix up two staff numbers: `creator_id` is a long staff
 (业务平台长工号), `closer_id` one of the address book (通讯录工号).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, get_args
 
 from attrs import field, frozen
 from attrs.validators import optional
@@ -43,8 +44,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _T = TypeVar("_T")
 
 
+# Converters. Each leaves a value that it cannot turn to the check of its field. Type checkers read the type of an
+# argument off its converter and cannot do so with a generic one, so there is one for each type.
+
+
 def seconds(value: int | datetime) -> int:
-    """Turn an aware datetime into whole seconds since the epoch, rounded down; `is_seconds` judges the rest."""
+    """Turn an aware datetime into whole seconds since the epoch, rounded down."""
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return (value - _EPOCH) // timedelta(seconds=1)
     return cast("int", value)
@@ -56,7 +61,6 @@ def optional_seconds(value: int | datetime | None) -> int | None:
 
 
 def _read(kind: type[OpenEnum], value: int | str | OpenEnum) -> OpenEnum:
-    """Read a member; what is none is left as it is."""
     try:
         return kind.parse(value)
     except ConfigError:
@@ -64,7 +68,7 @@ def _read(kind: type[OpenEnum], value: int | str | OpenEnum) -> OpenEnum:
 
 
 def ticket_type(value: int | str | TicketType) -> TicketType:
-    """Read a code, a label or a member; anything else is left to `is_code`."""
+    """Read a code, a label or a member."""
     return cast("TicketType", _read(TicketType, value))
 
 
@@ -74,170 +78,170 @@ def optional_type(value: int | str | TicketType | None) -> TicketType | None:
 
 
 def optional_status(value: int | str | TicketStatus | None) -> TicketStatus | None:
-    """Read a code, a label, a member or None; anything else is left to `is_code`."""
+    """Read a code, a label, a member or None."""
     return None if value is None else cast("TicketStatus", _read(TicketStatus, value))
 
 
 def priority(value: int | str | Priority) -> Priority:
-    """Read a code, a label or a member; anything else is left to `is_code`."""
+    """Read a code, a label or a member."""
     return cast("Priority", _read(Priority, value))
 
 
 def ids(values: Iterable[int]) -> tuple[int, ...]:
-    """Make a tuple; a text or something that is not iterable is left to `are_ids`."""
+    """Make a tuple of ids."""
     return _several(values)
 
 
 def attachments(values: Iterable[Attachment]) -> tuple[Attachment, ...]:
-    """Make a tuple; something that is not iterable is left to `are_attachments`."""
+    """Make a tuple of attachments."""
     return _several(values)
 
 
 def customers(values: Iterable[CustomerInfo]) -> tuple[CustomerInfo, ...]:
-    """Make a tuple; something that is not iterable is left to `are_customers`."""
+    """Make a tuple of customers."""
     return _several(values)
 
 
 def _several(values: Iterable[_T]) -> tuple[_T, ...]:
-    """Make a tuple; what cannot be one is left as it is."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         return cast("tuple[_T, ...]", values)
     return tuple(values)
 
 
-def refuse(instance: object, attribute: "Attribute[Any]", why: str) -> ConfigError:
+# Checks
+
+Check: TypeAlias = "Callable[[object, Attribute[Any], Any], None]"
+
+
+def _refused(instance: object, attribute: "Attribute[Any]", problem: str, mend: str = "") -> ConfigError:
     """Return the error that names the class and the field."""
-    return ConfigError(f"{_named(instance, attribute)} {why}")
+    return ConfigError(problem, argument=f"{type(instance).__name__}.{attribute.name}", mend=mend)
 
 
-def _named(instance: object, attribute: "Attribute[Any]") -> str:
-    """Return CLASS.FIELD, for a message."""
-    return f"{type(instance).__name__}.{attribute.name}"
-
-
-def _within(instance: object, attribute: "Attribute[Any]", value: Any, low: int, high: int) -> None:
+def _whole(low: int, high: int) -> Check:
     """Accept a whole number from `low` to `high`."""
-    # Mutations are made by the ten thousand, so the name is made only for a value that is refused.
-    if not (is_whole(value) and low <= value <= high):
-        whole_within(_named(instance, attribute), value, low, high)
+
+    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+        # Mutations are made by the ten thousand, so the name is made only for a value that is refused.
+        if not (is_whole(value) and low <= value <= high):
+            whole_within(f"{type(instance).__name__}.{attribute.name}", value, low, high)
+
+    return check
 
 
-def is_id(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    """Accept an int64 of at least 1."""
-    _within(instance, attribute, value, 1, _INT64_MAX)
-
-
-def is_count(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    """Accept an int32 of at least 1."""
-    _within(instance, attribute, value, 1, _INT32_MAX)
+is_id: Final = _whole(1, _INT64_MAX)
+is_count: Final = _whole(1, _INT32_MAX)
+_is_int32: Final = _whole(-_INT32_MAX - 1, _INT32_MAX)
+_is_second: Final = _whole(0, _SECONDS_MAX)
 
 
 def is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     """Accept whole seconds since the epoch."""
     if isinstance(value, datetime):
-        raise refuse(
-            instance, attribute, "is a datetime without a zone; give it one, for example datetime.now(timezone.utc)"
-        )
+        mend = "give it one, for example datetime.now(timezone.utc)"
+        raise _refused(instance, attribute, "is a datetime without a zone", mend)
     if isinstance(value, int) and value > _SECONDS_MAX:
-        raise refuse(instance, attribute, f"is {value}, which looks like milliseconds; it must be in seconds")
-    _within(instance, attribute, value, 0, _SECONDS_MAX)
+        raise _refused(instance, attribute, f"is {value}, which looks like milliseconds", "it must be in seconds")
+    _is_second(instance, attribute, value)
 
 
 def is_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     """Accept text that has UTF-8 bytes, the empty one too."""
     if not isinstance(value, str):
-        raise refuse(instance, attribute, f"must be text, not {kind_of(value)}")
+        raise _refused(instance, attribute, f"must be text, not {kind_of(value)}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise refuse(
-            instance, attribute, f"holds a lone surrogate at index {error.start}, which cannot be sent; remove it"
-        ) from None
+        problem = f"holds a lone surrogate at index {error.start}, which cannot be sent"
+        raise _refused(instance, attribute, problem, "remove it") from None
 
 
 def is_filled_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     """Accept text that is more than white space."""
     is_text(instance, attribute, value)
     if not str(value).strip():
-        raise refuse(instance, attribute, "is empty; the platform needs a text here")
+        raise _refused(instance, attribute, "is empty", "the platform needs a text here")
 
 
 def is_bool(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     """Accept True and False."""
     if not isinstance(value, bool):
-        raise refuse(instance, attribute, f"must be True or False, not {kind_of(value)}")
+        raise _refused(instance, attribute, f"must be True or False, not {kind_of(value)}")
 
 
 def is_code(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    """Accept a member with an integer code, a code that the document does not list too."""
+    """Accept a member with an integer code, also where the document does not list the code."""
     kind = {"status": TicketStatus, "type": TicketType, "priority": Priority}[attribute.name]
     if not isinstance(value, kind):
         known = ", ".join(f"{member.value} {member.label}" for member in kind)
-        raise refuse(instance, attribute, f"cannot be {kind_of(value)}; use a {kind.__name__}: {known}")
+        raise _refused(instance, attribute, f"cannot be {kind_of(value)}", f"use a {kind.__name__}: {known}")
     if not isinstance(value.value, int):
-        raise refuse(instance, attribute, f"is {value.value!r}, which has no code to send")
-    _within(instance, attribute, value.value, -_INT32_MAX - 1, _INT32_MAX)
+        raise _refused(instance, attribute, f"is {value.value!r}, which has no code to send")
+    _is_int32(instance, attribute, value.value)
+
+
+def _each(plural: str, complaint: Callable[[Any], tuple[str, str]]) -> Check:
+    """Accept a tuple without a complaint about any of its values. A complaint is a problem and its mend."""
+
+    def check(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+        if not isinstance(values, tuple):
+            raise _refused(instance, attribute, f"must be a list of {plural}, not {kind_of(values)}")
+        for index, value in enumerate(cast("tuple[object, ...]", values)):
+            problem, mend = complaint(value)
+            if problem:
+                raise _refused(instance, attribute, f"[{index}]{problem}", mend)
+
+    return check
 
 
 def are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
     """Accept a tuple of ids."""
     if not isinstance(values, tuple):
-        raise refuse(instance, attribute, f"must be a list of ids, not {kind_of(values)}")
+        raise _refused(instance, attribute, f"must be a list of ids, not {kind_of(values)}")
     for value in values:
         is_id(instance, attribute, value)
 
 
-def are_attachments(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
-    """Accept what `upload_file` returned."""
-    if not isinstance(values, tuple):
-        raise refuse(instance, attribute, f"must be a list of Attachment, not {kind_of(values)}")
-    for index, value in enumerate(values):
-        _check_attachment(instance, attribute, index, value)
-
-
-def are_authored_attachments(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
-    """Accept what `upload_file` returned, with an author (close_ticket: 以下参数均为必填)."""
-    are_attachments(instance, attribute, values)
-    for index, value in enumerate(cast("tuple[Attachment, ...]", values)):
-        if value.author is None:
-            raise refuse(instance, attribute, f"[{index}] has no author; close_ticket needs all five fields")
-
-
-def _check_attachment(instance: object, attribute: "Attribute[Any]", index: int, value: object) -> None:
-    """Accept an attachment that can be sent."""
+def _about_attachment(value: object) -> tuple[str, str]:
+    """Say why an attachment cannot be sent."""
     if not isinstance(value, Attachment):
-        raise refuse(instance, attribute, f"[{index}] must be an Attachment from upload_file, not {kind_of(value)}")
+        return f" must be an Attachment from upload_file, not {kind_of(value)}", ""
     for name in ("file_name", "file_path", "file_type"):
         if not _is_sendable(getattr(value, name), required=True):
-            raise refuse(instance, attribute, f"[{index}] has no {name}; send what upload_file returned")
+            return f" has no {name}", "send what upload_file returned"
     if not _is_number(value.file_size) or value.file_size < 0:
-        raise refuse(instance, attribute, f"[{index}] has no file_size; send what upload_file returned")
+        return " has no file_size", "send what upload_file returned"
     if value.author is not None and not _is_number(value.author):
-        raise refuse(instance, attribute, f"[{index}].author must be a user's id, not {kind_of(value.author)}")
+        return f".author must be a user's id, not {kind_of(value.author)}", ""
     if "://" in value.file_path:
-        raise refuse(
-            instance, attribute, f"[{index}].file_path is a temporary URL; only what upload_file returned may be sent"
-        )
+        return ".file_path is a temporary URL", "only what upload_file returned may be sent"
+    return "", ""
 
 
-def are_customers(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
-    """Accept customer accounts that have a `user_id`."""
-    if not isinstance(values, tuple):
-        raise refuse(instance, attribute, f"must be a list of CustomerInfo, not {kind_of(values)}")
-    for index, value in enumerate(values):
-        if not isinstance(value, CustomerInfo):
-            raise refuse(instance, attribute, f"[{index}] must be a CustomerInfo, not {kind_of(value)}")
-        if not _is_number(value.user_id) or value.user_id < 1:
-            raise refuse(instance, attribute, f"[{index}] has no user_id; the platform needs it")
-        for name in ("attribute", "business_director_id", "level"):
-            number = getattr(value, name)
-            if number is not None and not _is_number(number):
-                raise refuse(instance, attribute, f"[{index}].{name} must be a whole number, not {kind_of(number)}")
-            if name == "level" and number is not None and abs(number) > _INT32_MAX:
-                raise refuse(instance, attribute, f"[{index}].level is {number}; it must have no more than 32 bits")
-        director = value.business_director_name
-        if director is not None and not _is_sendable(director):
-            raise refuse(instance, attribute, f"[{index}].business_director_name must be text, not {kind_of(director)}")
+def _about_authored(value: object) -> tuple[str, str]:
+    """Say why an attachment cannot be sent with close_ticket (以下参数均为必填)."""
+    problem, mend = _about_attachment(value)
+    if not problem and isinstance(value, Attachment) and value.author is None:
+        return " has no author", "close_ticket needs all five fields"
+    return problem, mend
+
+
+def _about_customer(value: object) -> tuple[str, str]:
+    """Say why a customer's account cannot be sent."""
+    if not isinstance(value, CustomerInfo):
+        return f" must be a CustomerInfo, not {kind_of(value)}", ""
+    if not _is_number(value.user_id) or value.user_id < 1:
+        return " has no user_id", "the platform needs it"
+    for name in ("attribute", "business_director_id", "level"):
+        number = getattr(value, name)
+        if number is not None and not _is_number(number):
+            return f".{name} must be a whole number, not {kind_of(number)}", ""
+    if value.level is not None and abs(value.level) > _INT32_MAX:
+        return f".level is {value.level}", "it must have no more than 32 bits"
+    director = value.business_director_name
+    if director is not None and not _is_sendable(director):
+        return f".business_director_name must be text, not {kind_of(director)}", ""
+    return "", ""
 
 
 def _is_number(value: object) -> bool:
@@ -252,8 +256,34 @@ def _is_sendable(value: object, *, required: bool = False) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
+#: How a field of a type is checked, unless it has a check of its own. A text that may be left out may also be empty.
+_CHECKS: Final[Mapping[object, Check]] = {
+    int: is_id,
+    str: is_filled_text,
+    str | None: optional(is_text),
+    bool: is_bool,
+    TicketStatus: is_code,
+    TicketType: is_code,
+    Priority: is_code,
+    tuple[int, ...]: are_ids,
+    tuple[Attachment, ...]: _each("Attachment", _about_attachment),
+    tuple[CustomerInfo, ...]: _each("CustomerInfo", _about_customer),
+}
+
+
+def _checked(_: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
+    """Give each field the check of its type."""
+    return [field if field.validator else field.evolve(validator=_check_of(field.type)) for field in fields]
+
+
+def _check_of(kind: object) -> Check:
+    if kind in _CHECKS or not isinstance(kind, UnionType):
+        return _CHECKS[kind]
+    return optional(_CHECKS[get_args(kind)[0]])
+
+
 class Request(Model):
-    """A value that is sent: its constructor checks it, so `from_dict` raises `ConfigError` where it cannot be sent."""
+    """A value that is sent. Its constructor checks it; where it cannot be sent, it raises `ConfigError`."""
 
     __slots__ = ()
 
@@ -275,7 +305,7 @@ class Request(Model):
         return cls(**fields)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_checked)
 class TicketQuery(Request):
     """Which tickets: the filters of TicketListThirdRequest; what is left out is not sent, and filters nothing.
 
@@ -287,15 +317,15 @@ class TicketQuery(Request):
     """Created at or after, in seconds or as an aware datetime (创建开始时间)."""
     created_end: int | None = field(default=None, converter=optional_seconds, validator=optional(is_seconds))
     """Created until, in seconds or as an aware datetime (创建截止时间)."""
-    creator_id: int | None = field(default=None, validator=optional(is_id))
+    creator_id: int | None = None
     """Its creator, by long staff number of the business platform (工单发起人, 业务平台长工号)."""
     customer_organization_name: str | None = field(default=None, validator=optional(is_filled_text))
     """Name of the customer (客户名称)."""
-    product_group_id: tuple[int, ...] = field(default=(), converter=ids, validator=are_ids)
+    product_group_id: tuple[int, ...] = field(default=(), converter=ids)
     """Any of these product lines (产品线ID); empty: every one."""
-    status: TicketStatus | None = field(default=None, converter=optional_status, validator=optional(is_code))
+    status: TicketStatus | None = field(default=None, converter=optional_status)
     """Status, as a member, a code or a name (工单状态)."""
-    type: TicketType | None = field(default=None, converter=optional_type, validator=optional(is_code))
+    type: TicketType | None = field(default=None, converter=optional_type)
     """Type, as a member, a code or a name (工单类型)."""
     sub_type: int | None = field(default=None, validator=optional(is_count))
     """Id of the sub-type (工单子类型ID)."""
@@ -307,9 +337,8 @@ class TicketQuery(Request):
             start, end = (
                 datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in (self.created_start, self.created_end)
             )
-            raise ConfigError(
-                f"TicketQuery.created_start ({start}) is after TicketQuery.created_end ({end}); swap them"
-            )
+            problem = f"({start}) is after TicketQuery.created_end ({end})"
+            raise ConfigError(problem, argument="TicketQuery.created_start", mend="swap them")
 
 
 @frozen
@@ -328,98 +357,98 @@ class PageRequest:
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.query, TicketQuery):
-            raise ConfigError(f"PageRequest.query must be a TicketQuery, not {type(self.query).__name__}")
+            raise ConfigError(f"must be a TicketQuery, not {type(self.query).__name__}", argument="PageRequest.query")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_checked)
 class CreateTicket(Request):
     """A ticket to be created (schema TicketCreateRequest).
 
     The document's `form_id` and `form_values` are "not supported yet" (暂不支持) and are not offered.
     """
 
-    title: str = field(validator=is_filled_text)
+    title: str
     """Title (工单标题)."""
-    detail: str = field(validator=is_filled_text)
+    detail: str
     """The ticket's text (工单详情)."""
     reported_time: int = field(converter=seconds, validator=is_seconds)
     """When the customer called, in seconds or as an aware datetime (客户来访时间)."""
-    type: TicketType = field(converter=ticket_type, validator=is_code)
+    type: TicketType = field(converter=ticket_type)
     """Type, as a member, a code or a name (工单类型)."""
-    priority: Priority = field(converter=priority, validator=is_code)
+    priority: Priority = field(converter=priority)
     """Priority, as a member, a code or a name (优先级, 受影响程度)."""
-    customer_organization_id: int = field(validator=is_id)
+    customer_organization_id: int
     """Id of the customer (客户ID)."""
-    customer_organization_name: str = field(validator=is_filled_text)
+    customer_organization_name: str
     """Name of the customer (客户名称)."""
-    repository_product_id: int = field(validator=is_id)
+    repository_product_id: int
     """Id of a product line: of the product repository (产品库), or with `whether_product_group_id=True` your own."""
-    creator_id: int = field(validator=is_id)
+    creator_id: int
     """The creator's long staff number (创建人id, 长工号)."""
-    creator_name: str = field(validator=is_filled_text)
+    creator_name: str
     """Name of the creator (创建人姓名)."""
-    whether_product_group_id: bool | None = field(default=None, validator=optional(is_bool))
+    whether_product_group_id: bool | None = None
     """Whether `repository_product_id` is an own product line's id (是否自有产品线ID); left out means False."""
-    sub_type: int | None = field(default=None, validator=optional(is_id))
+    sub_type: int | None = None
     """Id of the sub-type (工单子类型ID)."""
-    second_subtype: int | None = field(default=None, validator=optional(is_id))
+    second_subtype: int | None = None
     """Id of the second-level sub-type (工单二级子分类ID)."""
-    tags: tuple[int, ...] = field(default=(), converter=ids, validator=are_ids)
+    tags: tuple[int, ...] = field(default=(), converter=ids)
     """Ids of tags (工单标签id列表)."""
-    customer_info: tuple[CustomerInfo, ...] = field(default=(), converter=customers, validator=are_customers)
+    customer_info: tuple[CustomerInfo, ...] = field(default=(), converter=customers)
     """The customer's accounts (客户信息)."""
-    attachment: tuple[Attachment, ...] = field(default=(), converter=attachments, validator=are_attachments)
+    attachment: tuple[Attachment, ...] = field(default=(), converter=attachments)
     """Files, as `upload_file` returned them (附件)."""
-    need_process: bool | None = field(default=None, validator=optional(is_bool))
+    need_process: bool | None = None
     """Whether it must be passed on (是否需要流转)."""
-    relate_to_ticket_id: int | None = field(default=None, validator=optional(is_id))
+    relate_to_ticket_id: int | None = None
     """The ticket it is tied to (关联工单id)."""
-    use_relate_status: bool | None = field(default=None, validator=optional(is_bool))
+    use_relate_status: bool | None = None
     """Whether it shares that ticket's status (是否共用关联工单状态)."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_checked)
 class CommentTicket(Request):
     """A comment on a ticket (schema TicketAutoOperateRequest, endpoint comment_ticket)."""
 
-    id: int = field(validator=is_id)
+    id: int
     """The ticket (工单ID)."""
-    detail: str = field(validator=is_filled_text)
+    detail: str
     """The comment's text (备注反馈内容)."""
-    productGroupId: int | None = field(default=None, validator=optional(is_id))  # noqa: N815 - the wire's name
-    """The product line that speaks (产品线ID)."""
+    productGroupId: int | None = None  # noqa: N815 - the wire's name
+    """The product line that comments (产品线ID). The API document spells this name in camel case; it is kept."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_checked)
 class RejectTicket(Request):
     """A product line's rejection of a ticket (schema TicketAutoOperateRequest, endpoint reject_handle)."""
 
-    id: int = field(validator=is_id)
+    id: int
     """The ticket (工单ID)."""
-    detail: str | None = field(default=None, validator=optional(is_text))
+    detail: str | None = None
     """The reason (备注反馈内容)."""
-    productGroupId: int | None = field(default=None, validator=optional(is_id))  # noqa: N815 - the wire's name
-    """The product line that rejects (产品线ID)."""
+    productGroupId: int | None = None  # noqa: N815 - the wire's name
+    """The product line that rejects (产品线ID). The API document spells this name in camel case; it is kept."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=_checked)
 class CloseTicket(Request):
     """A ticket to be closed (endpoint close_ticket); only its creator may (仅工单的创建人可关闭工单)."""
 
-    id: int = field(validator=is_id)
+    id: int
     """The ticket (工单ID)."""
-    closer_id: int = field(validator=is_id)
+    closer_id: int
     """Who closes it, by staff number of the address book (关单操作人员工号, 通讯录工号)."""
-    closer_name: str = field(validator=is_filled_text)
+    closer_name: str
     """Name of who closes it (关单操作人姓名)."""
     solved_time: int = field(converter=seconds, validator=is_seconds)
     """When the customer confirmed the solution, in seconds or as an aware datetime (客户确认问题解决时间)."""
-    detail: str | None = field(default=None, validator=optional(is_text))
+    detail: str | None = None
     """A remark (关闭工单时的备注反馈内容)."""
-    is_solved: bool | None = field(default=None, validator=optional(is_bool))
+    is_solved: bool | None = None
     """Whether the cause was found (是否已定位原因)."""
     handle_attachment: tuple[Attachment, ...] = field(
-        default=(), converter=attachments, validator=are_authored_attachments
+        default=(), converter=attachments, validator=_each("Attachment", _about_authored)
     )
     """Files of the investigation, as `upload_file` returned them, each with an author (问题处理排查附件)."""
 
