@@ -202,8 +202,8 @@ def decode_created(answer: Answer) -> int:
         said = (
             "the ticket was created, but $.data.id is no whole number, so its id is not known; do not create it again"
         )
-        misfit = MisfitError("a whole number", error.args[1])
-        raise _of_answer(answer, decode_error("$.data.id", misfit, said)) from None
+        what = MisfitError("a whole number", error.args[1])
+        raise _of_answer(answer, decode_error("$.data.id", what, said)) from None
 
 
 def decode_mutation(kind: str, value: JSON) -> Mutation:
