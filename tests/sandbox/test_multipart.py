@@ -4,7 +4,7 @@ import pytest
 
 from workorder_async.sandbox import files
 from workorder_async.sandbox.errnos import Refused
-from workorder_async.sandbox.files import FilePart, copy, find_file
+from workorder_async.sandbox.files import FilePart, Pieces, find_file
 
 KIND = "multipart/form-data; boundary=b0"
 
@@ -17,10 +17,9 @@ def body_of(content: bytes, disposition: str = 'form-data; name="file"; filename
 
 def read(body: bytes, kind: str = KIND) -> tuple[FilePart, bytes]:
     """Find the file and copy it out."""
-    source, to = BytesIO(body), BytesIO()
+    source = BytesIO(body)
     part = find_file(source, kind)
-    copy(source, part, to)
-    return part, to.getvalue()
+    return part, b"".join(Pieces(source, part.start, part.end))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 7, 11, 64, 1 << 20])

@@ -3,16 +3,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.sandbox_files import upload
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.rules import create_ticket
 from workorder_async.sandbox.store import Store
 
 NOW = 1660298589.5
-FORM = (
-    b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="test.png"\r\n'
-    b"Content-Type: image/png\r\n\r\n\x89PNG\r\n--xyz--\r\n"
-)
 # The document's second example of close_ticket, but for its file_path, which must be one that was given here.
 CLOSE: dict[str, Any] = {
     "closer_id": 40084,
@@ -22,13 +19,6 @@ CLOSE: dict[str, Any] = {
     "solved_time": 1660298580,
     "id": 1473,
 }
-
-
-async def uploaded(wire: Wire) -> dict[str, Any]:
-    """Upload a small picture and return its Attachment."""
-    answer = await wire.send("POST", "upload_file", FORM, content_type="multipart/form-data; boundary=xyz")
-    attachment: dict[str, Any] = answer.envelope["data"]
-    return attachment
 
 
 async def created(wire: Wire, **fields: Any) -> int:
@@ -47,7 +37,7 @@ def close_of(id: int, **fields: Any) -> dict[str, Any]:
 async def test_create_gives_new_ids_and_keeps_every_field() -> None:
     """Ids go on from the newest; optional fields are kept, and come back in detail."""
     async with wired(Sandbox(5)) as wire:
-        picture = await uploaded(wire)
+        picture = await upload(wire, b"\x89PNG")
         id = await created(
             wire,
             tags=[12, 3],
@@ -265,7 +255,7 @@ async def test_the_documents_second_example_closes_its_ticket() -> None:
     clock = Clock(NOW)
     async with wired(Sandbox(500, clock=clock)) as wire:
         wire.time = clock
-        picture = await uploaded(wire)
+        picture = await upload(wire, b"\x89PNG")
         envelope = await wire.post("close_ticket", CLOSE | {"handle_attachment": [picture]})
         detail = (await wire.get("detail", id=1473))["data"]
         base = (await wire.get("base", id=1473))["data"]

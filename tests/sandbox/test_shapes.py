@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.support.sandbox_files import upload
 from tests.support.sandbox_wire import Clock, Wire, ticket_request, wired
 from workorder_async.sandbox import Sandbox, shapes
 from workorder_async.sandbox.store import BLANK, Store
@@ -105,11 +106,6 @@ DETAIL_EXAMPLE = """
 }
 """
 
-FORM = (
-    b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="test.png"\r\n'
-    b"Content-Type: image/png\r\n\r\n\x89PNG\r\n--xyz--\r\n"
-)
-
 
 def kinds(value: Any, path: str = "$") -> dict[str, str]:
     """Return the JSON type at every path; items of an array are one path, and what is in form_values is free."""
@@ -142,14 +138,12 @@ def test_base_is_the_documents_example() -> None:
 
 async def busy_ticket(wire: Wire) -> dict[str, Any]:
     """Close a seeded ticket that has all there is: tags, a form, attachments, customers; return it by detail."""
-    upload = await wire.send("POST", "upload_file", FORM, content_type="multipart/form-data; boundary=xyz")
-    attachment = upload.envelope["data"]
     close = {
         "id": 1473,
         "closer_id": 40084,
         "closer_name": "田金秀",
         "solved_time": 1672840000,
-        "handle_attachment": [attachment],
+        "handle_attachment": [await upload(wire, b"\x89PNG")],
     }
     assert (await wire.post("close_ticket", close))["errno"] == 10000
     detail: dict[str, Any] = (await wire.get("detail", id=1473))["data"]

@@ -4,8 +4,8 @@
         async with sandbox.client() as client:
             page = await client.list_tickets()
 
-It keeps to the API document; what the document leaves open (errnos, action codes, who is a ticket's creator, how tags
-are joined) is the sandbox's own choice, said where it is made, and never a hint at what the platform does.
+It keeps to the API document. The document leaves some things open: errnos, action codes, the creator of a ticket, how
+tags are joined. There the sandbox makes its own choice and says so. Such a choice is no hint at the platform.
 """
 
 from workorder_async.described import describe

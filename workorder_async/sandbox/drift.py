@@ -1,4 +1,4 @@
-"""Drift: a list that changes between two reads of it, by script, so that a bot can be tested against one that moves.
+"""Drift: a list that changes between two reads of it, by script, to test a bot against a moving list.
 
     async with Sandbox(drift=[Drift(after=3, every=1, close=10)]) as sandbox:
 
@@ -33,9 +33,9 @@ _AMOUNT = as_validator(whole_within, 0, 10**6, names_class=True)
 class Drift:
     """So many tickets that leave and enter a list, and after which reads of it.
 
-    A read is a page of list_tickets that was given, whatever its filters; they are counted from when the script was
-    set. What is closed and deleted is chosen among the tickets of `status`, what is reopened among the closed ones, all
-    before anything is changed, so that nothing is changed twice; where there are fewer, it is those. The same seed,
+    A read is a page of list_tickets that was given, with any filters; reads are counted from when the script was set.
+    Tickets to close and to delete are chosen among those of `status`, tickets to reopen among the closed ones, all
+    before anything is changed: no ticket is changed twice. If there are fewer, all of them are taken. The same seed,
     script and order of requests change the same tickets. Raises `ConfigError`, naming the field.
     """
 
@@ -56,7 +56,7 @@ class Drift:
     pick: Pick = field(default="random", validator=as_validator(one_of, get_args(Pick), names_class=True))
     """Which of them."""
     status: TicketStatus = TicketStatus.PENDING
-    """Whose list moves: of the pending tickets, or of those in process."""
+    """The list that moves: of the pending tickets, or of those in process."""
 
     def __attrs_post_init__(self) -> None:
         if not self.close + self.reopen + self.create + self.delete:
@@ -76,7 +76,7 @@ class Drift:
 
 @frozen(kw_only=True)
 class Drifted:
-    """What one change of the list was made of, by the tickets' ids."""
+    """One change of the list, by the tickets' ids."""
 
     after: int
     """After how many reads of list_tickets, counted from when the script was set."""
@@ -94,6 +94,8 @@ class Drifted:
 
 @define
 class _Running:
+    """A script and the reads since it was set: one object, for the event loop sets it and the store's thread counts."""
+
     drifts: tuple[Drift, ...]
     reads: int = field(default=0)
 
@@ -108,7 +110,7 @@ class Drifting:
 
     @property
     def script(self) -> tuple[Drift, ...]:
-        """What happens, and after which reads; to set it counts the reads anew."""
+        """The changes, and the reads after which they happen; to set it counts the reads anew."""
         return self._running.drifts
 
     @script.setter
@@ -116,18 +118,16 @@ class Drifting:
         self._running = _Running(items("drift", drifts, Drift))
 
     def after_read(self, store: Store) -> None:
-        """Count a read of the list, and change what is due after it."""
+        """Count a read of the list, and make the changes that are due after it."""
         running = self._running
         running.reads += 1
         for drift in running.drifts:
             if drift.is_due(running.reads):
-                self._change(store, drift, running.reads)
+                self.change(store, drift, running.reads)
 
-    def change(self, store: Store, drift: Drift) -> Drifted:
-        """Change the list now, whatever the reads."""
-        return self._change(store, drift, self._running.reads)
-
-    def _change(self, store: Store, drift: Drift, reads: int) -> Drifted:
+    def change(self, store: Store, drift: Drift, reads: int | None = None) -> Drifted:
+        """Change the list now, after so many reads, or after any number of them."""
+        reads = self._running.reads if reads is None else reads
         time = store.clock()
         now, status = int(time), int(drift.status.value)
         with store.transaction():

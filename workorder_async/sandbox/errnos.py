@@ -32,14 +32,14 @@ class Errno(IntEnum):
     """The product line has rejected the ticket already, or the ticket is closed or cancelled."""
 
     RATE = 90009
-    """There are too many requests in this second (`Sandbox(rate=...)`, where it says so with an errno)."""
+    """There are too many requests in this second (`Sandbox(rate=..., rate_errno=Errno.RATE)`)."""
     PAGE_DEPTH = 90010
     """The page lies deeper in the list than pages go (`Sandbox(page_depth=...)`)."""
     FAULT = 90011
     """A `Fault` that was given no errno says this one."""
 
 
-#: The sandbox's own errnos as error classes, for `WorkorderClient(errnos=...)`; what is left out stays an `ApiError`.
+#: The sandbox's own errnos as error classes, for `WorkorderClient(errnos=...)`; any other errno is an `ApiError`.
 SANDBOX_ERRNOS: Mapping[int, type[ApiError]] = {
     Errno.SIGN: AuthenticationError,
     Errno.TIMESTAMP: AuthenticationError,

@@ -5,7 +5,7 @@
 The first three requests to close a ticket close it and get no answer. `Sandbox.struck` tells which requests were
 struck, `Sandbox.applied` which mutations were carried out all the same.
 
-Where a function here has ended the connection, the response that it returns is never sent: the server wants one.
+A function that has ended the connection still returns a response, because aiohttp wants one. It is never sent.
 """
 
 import asyncio
@@ -130,7 +130,7 @@ class Fault:
     )
     """The errno of an envelope: errno and errno_after need it, 401, 403 and 500 to 504 with an envelope may have it."""
     number: int = field(default=1, kw_only=True, validator=as_validator(whole_within, *_INT32, names_class=True))
-    """What total and page_size say."""
+    """The number that total and page_size say."""
     size: int = field(
         default=100 << 20, kw_only=True, validator=as_validator(whole_within, 1, 1 << 40, names_class=True)
     )
@@ -160,7 +160,7 @@ class Struck:
     """One request that went wrong on purpose."""
 
     fault: Fault
-    """What happened to it."""
+    """The fault that struck it."""
     operation: str
     """The endpoint's operation."""
     request: int
@@ -187,7 +187,7 @@ class _Line:
 
 
 class Faults:
-    """Keeps a script and the record of what it did; `clock` gives seconds since the epoch."""
+    """Keeps a script and the record of the requests that it struck; `clock` gives seconds since the epoch."""
 
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
@@ -206,7 +206,7 @@ class Faults:
         self._lines = [_Line(fault) for fault in items("faults", faults, Fault)]
 
     def strike(self, operation: str, request: int) -> Fault | None:
-        """Count a request that has arrived, and return what strikes it, or None."""
+        """Count a request that has arrived, and return the fault that strikes it, or None."""
         due = [line for line in self._lines if line.fault.meets(operation) and line.is_due(self._chance)]
         if not due:
             return None
@@ -217,7 +217,7 @@ class Faults:
     async def carry_out(
         self, fault: Fault, request: web.Request, answer: Callable[[], Awaitable[bytes]]
     ) -> web.StreamResponse:
-        """Let it happen to a request whose right answer would be `answer()`."""
+        """Let a fault strike a request whose right answer would be `answer()`."""
         if fault.kind == "refuse":
             return _close(request)
         if fault.kind in get_args(_Instead):
@@ -253,7 +253,7 @@ class Faults:
         return response
 
     async def _distorted(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
-        """Answer with this body in the fault's way, or with what begins like it; a lie is in it already."""
+        """Answer with this body in the fault's way, or with a larger one in its place; a lie is in the body already."""
         response: web.StreamResponse
         match fault.kind:
             case "truncate":
@@ -308,7 +308,7 @@ class Faults:
 
 
 class _Watch(asyncio.Protocol):
-    """Stands between a connection and its server, to see it end; what comes meanwhile is dropped."""
+    """Stands between a connection and its server, to see its end; bytes that come meanwhile are dropped."""
 
     def __init__(self, server: asyncio.BaseProtocol) -> None:
         self.server = server
@@ -338,7 +338,7 @@ class Pauses:
             watch.over.set()
 
     async def delay(self, seconds: float) -> None:
-        """Wait so long, whatever the caller does meanwhile."""
+        """Wait so long, also if the caller goes away."""
         if seconds:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -390,7 +390,7 @@ _PORTAL_PAGE = (
 
 
 def _close(request: web.Request) -> web.Response:
-    """Close the connection, whatever has not been read."""
+    """Close the connection, even if bytes of it have not been read."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()

@@ -1,6 +1,6 @@
-"""Uploaded files: one in a form (RFC 7578), on the disk under a storage key, and by a temporary URL.
+"""Uploaded files: how one is found in a form (RFC 7578), kept under a storage key, and given out by a temporary URL.
 
-A body lies on the disk as soon as it comes in, and is read there in pieces: no file is in memory as a whole.
+A body is written to the disk as it comes in, and read from there in pieces: no file is ever in memory as a whole.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import hmac
 import os
 import re
 import secrets
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -22,7 +23,7 @@ from attrs import frozen
 from workorder_async.document import JSON
 from workorder_async.sandbox.errnos import Errno, Refused
 
-#: A request names no person, so every upload is by the one of the API document's example (address-book number).
+#: The author of every upload, since a request names no person: the address-book number of the API document's example.
 AUTHOR = 40084
 #: How long a temporary URL is good, in seconds (API document, Attachment: 默认600秒).
 GOOD_FOR = 600
@@ -31,10 +32,11 @@ _PIECE = 1 << 20
 _HEADERS_MAX = 1 << 16
 _RESERVED = ':*?"<>|'
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
-# A backslash is itself, as browsers write it, but before a quote that another one closes, as curl writes a quote.
+# A backslash is an ordinary character, as browsers write it. Only before a quote that another quote closes, it is
+# curl's way to write that quote.
 _PARAMETER = re.compile(r';\s*(name|filename\*?)\s*=\s*(?:"((?:\\"(?=[^"]*")|[^"])*)"|([^;\s"]*))', re.IGNORECASE)
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
-# What browsers write for a quote and for line breaks (HTML standard, multipart/form-data encoding algorithm).
+# Browsers write these for a quote and for line breaks (HTML standard, multipart/form-data encoding algorithm).
 _HTML_ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
@@ -71,7 +73,7 @@ class Files:
         part = find_file(body, content_type)
         name = secrets.token_hex(16)
         with create_file(self._directory / name) as file:
-            copy(body, part, file)
+            file.writelines(Pieces(body, part.start, part.end))
         return {
             "author": AUTHOR,
             "file_name": part.file_name,
@@ -81,7 +83,7 @@ class Files:
         }
 
     def path(self, file_path: str) -> Path:
-        """Return where the file with this storage key lies."""
+        """Return the path of the file with this storage key."""
         return self._directory / file_path.rpartition("/")[2]
 
     def temporary_url(self, origin: str, file_path: str) -> str:
@@ -115,7 +117,7 @@ def download_headers(file_name: str, file_type: str) -> dict[str, str]:
 
 @frozen
 class FilePart:
-    """A file in a body: its name, its MIME type, and where its bytes begin and end."""
+    """A file in a body: its name, its MIME type, and the positions of its first byte and after its last."""
 
     file_name: str
     file_type: str
@@ -124,14 +126,18 @@ class FilePart:
 
 
 class Pieces:
-    """A file's bytes in pieces, from the beginning each time it is asked, so that no more than a piece is held."""
+    """A file's bytes from `start` to `end` in pieces. Each iteration begins anew, and holds one piece at a time."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], start: int = 0, end: int = sys.maxsize) -> None:
         self._file = file
+        self._start = start
+        self._end = end
 
     def __iter__(self) -> Iterator[bytes]:
-        self._file.seek(0)
-        while piece := self._file.read(_PIECE):
+        self._file.seek(self._start)
+        left = self._end - self._start
+        while piece := self._file.read(min(_PIECE, left)):
+            left -= len(piece)
             yield piece
 
 
@@ -158,16 +164,8 @@ def find_file(body: IO[bytes], content_type: str) -> FilePart:
     return _describe(headers.decode(errors="replace"), start, marks[0])
 
 
-def copy(body: IO[bytes], part: FilePart, to: IO[bytes]) -> None:
-    """Write a part's bytes to another file."""
-    body.seek(part.start)
-    left = part.end - part.start
-    while left:
-        left -= to.write(body.read(min(_PIECE, left)))
-
-
 def _positions(body: IO[bytes], mark: bytes) -> Iterator[int]:
-    """Yield where `mark` stands after the start; neighbouring pieces overlap by one byte less than it is long."""
+    """Yield each position of `mark`. Neighbouring pieces overlap by one byte less than its length."""
     offset, window = 0, b""
     for piece in Pieces(body):
         window += piece
@@ -216,19 +214,19 @@ def _describe(headers: str, start: int, end: int) -> FilePart:
 
 
 def create_file(path: Path) -> IO[bytes]:
-    """Open a new file (0600) to write it; raises `FileExistsError` where there is one already."""
+    """Open a new file (0600) to write it; raises `FileExistsError` if it exists already."""
     file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - the caller closes it
     path.chmod(0o600)
     return file
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder (0700), or where there is one, close it to others."""
+    """Make a folder (0700); if it exists already, close it to others."""
     path.mkdir(mode=0o700, exist_ok=True)
     close_to_others(path, 0o700)
 
 
 def close_to_others(path: Path, mode: int = 0o600) -> None:
-    """Give what was there before the mode of something new; what belongs to another user stays as it is."""
+    """Give an old file or folder the mode of a new one. If it belongs to another user, it stays as it is."""
     with suppress(PermissionError):
         path.chmod(mode)

@@ -1,4 +1,4 @@
-"""Who may ask, by which name, how often, and what time it is at the door: before a rule of an endpoint is looked at."""
+"""The checks before the rules: the name by which a request came, its signature, its time, and how many there are."""
 
 import asyncio
 import hmac
@@ -27,7 +27,7 @@ _SECOND = 1.0
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _PORT_MAX = 65535
-# What a browser says of a request from its own page, and of one that a person typed.
+# A browser says this of a request from a page of the same site, and of a URL that a person typed.
 _FROM_HERE = ("same-origin", "none")
 _BACKEND_AHEAD: Final = web.RequestKey("backend ahead", float)
 
@@ -67,8 +67,8 @@ class Gate:
 class Hosts:
     """The names of one sandbox: `localhost`, every IP address, the `host` that it listens on, and further `names`.
 
-    A page of any site can lead its own name to 127.0.0.1 (DNS rebinding), and then ask here for whatever it likes: only
-    `Host` shows by whose name a request came. An IP address is nobody's name, so each one is good.
+    A page of any site can lead its own name to 127.0.0.1 (DNS rebinding), and then ask this server for anything. Only
+    `Host` shows the name by which a request came. An IP address is nobody's name, so each one is good.
 
     Raises `ConfigError` for names that are no list of host names.
     """
@@ -120,7 +120,7 @@ class Hosts:
 
 
 class Clocks:
-    """The clocks of one sandbox: `clock`, how far `Date` is ahead of it, and how far those of its `backends` are.
+    """The clocks of one sandbox: `clock` is right; the clocks of its `backends`, and `Date`, are ahead by an offset.
 
     Requests go to the backends in turn. Offsets are in seconds, below 0 for behind; `ConfigError` names a wrong one.
     """
@@ -146,7 +146,7 @@ class Clocks:
         return self._clock() + ahead
 
     async def set_date(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Say in an answer what time it is."""
+        """Set the `Date` of an answer."""
         said = self.now(request) + self._date_offset + request.get(DATE_AHEAD, 0.0)
         response.headers["Date"] = formatdate(max(said, 0), usegmt=True)
 
@@ -180,7 +180,7 @@ class Limit:
         self.granted: list[float] = []
 
     def grants(self) -> bool:
-        """Tell whether a request that arrives now is let through, and remember when it was."""
+        """Tell whether a request that arrives now is let through, and if so, remember the time."""
         if self._last is None:
             return True
         now = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""The rules of the endpoints: what a request of each one must hold, and what it does; one row of `RULES` for each.
+"""The rules of the endpoints: the fields of each request, and its effect. `RULES` has one row for each endpoint.
 
 A schema is the API document's table of fields. An absent field and a null are the same; fields that a schema does not
 list are ignored. A wrong one is refused with `Errno.PARAMETER` and its path, for example `attachment[0].file_name`.
@@ -144,9 +144,9 @@ def decode(content_type: str, body: bytes) -> dict[str, JSON]:
 
 
 def from_query(query: MultiMapping[str], fields: Schema) -> dict[str, JSON]:
-    """Read the same fields from a query string; an array is a field that repeats, what is no integer stays text.
+    """Read the same fields from a query string. A field of an array repeats; a value that is no integer stays text.
 
-    One without a value is as good as absent.
+    A field without a value is as good as absent.
     """
     body: dict[str, JSON] = {}
     for name in fields.keys() & query.keys():
@@ -248,7 +248,7 @@ CLOSE: Schema = {
 
 
 class Listing:
-    """What one sandbox allows of its list, by options of `Sandbox`; `moved` is told of each page that was read."""
+    """The habits of one sandbox's list, by options of `Sandbox`; `moved` is called after each page that was read."""
 
     def __init__(
         self,

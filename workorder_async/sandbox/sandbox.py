@@ -62,21 +62,21 @@ class Sandbox:
                    `int(time.time())`; without it that is 2024-12-31, so that they are the same on every day
     db             a file to keep them in, with uploads beside it in `<db>.files`; seeded only when it is new. Without
                    it everything is in memory (uploads in a temporary directory) and gone at the end.
-    host, port     where to listen; port 0 takes a free one
+    host, port     the address to listen on; port 0 takes a free one
     names          further names that it is called by: it answers to `host`, localhost and IP addresses, and to nobody
                    else's name, nor to a page of another site
     app_id, app_secret, scheme   who may ask, and how requests are signed (see `SchemeSigner`); the secret is
                    a new one each time unless it is given, and `environment` tells it
-    clock          the server's time, in seconds since the epoch: of `Date`, of mutations, and of what is too old
+    clock          the server's time, in seconds since the epoch: for `Date`, mutations, and the age of requests
     latency        seconds added to each answer
     page_size_cap  the most rows on a page of list_tickets; whoever asks for more gets so many
-    drift          what changes between the reads of a list (see `Drift`)
+    drift          the changes between the reads of a list (see `Drift`)
     faults         which requests go wrong, and how (see `Fault`)
 
     The rest is for the habits of nervous servers, none of which the API document knows:
 
     rate           how many requests are let through in any one second; the others get HTTP 429, with `Retry-After`
-                   where `retry_after` gives seconds, or HTTP 200 with `rate_errno` (`Errno.RATE`, for example)
+                   if `retry_after` gives seconds, or HTTP 200 with `rate_errno` (`Errno.RATE`, for example)
     total_cap      the most tickets that a page of a list says there are
     page_depth     how many rows of a list can be reached; a page that goes beyond is refused with `Errno.PAGE_DEPTH`
     shuffle_ties   tickets that were created in the same second come in another order with each page
@@ -241,7 +241,7 @@ class Sandbox:
 
     @property
     def drift(self) -> tuple[Drift, ...]:
-        """What changes between the reads of a list; to set it counts the reads anew, to set `()` ends it."""
+        """The changes between the reads of a list; to set it counts the reads anew, to set `()` ends it."""
         return self._drifting.script
 
     @drift.setter
@@ -250,7 +250,7 @@ class Sandbox:
 
     @property
     def drifted(self) -> list[Drifted]:
-        """What `drift` and `change` have changed so far, in order; a copy."""
+        """The changes that `drift` and `change` have made so far, in order; a copy."""
         return list(self._drifting.drifted)
 
     async def change(

@@ -57,7 +57,7 @@ _LINE_NAMES = (
     "负载均衡 虚拟私有网络 内容分发网络 容器服务 日志服务 大数据平台"
 )
 
-#: Every product line by its id; 36 is the one of the API document's example.
+#: Every product line by its id; 36 stands in the API document's example.
 PRODUCT_LINES: Mapping[int, ProductLine] = {
     36 + index: ProductLine(
         id=36 + index,
@@ -74,7 +74,7 @@ _MADE = 1654012800
 
 
 def product_line(id: int) -> ProductLine:
-    """Return a product line; one that the sandbox does not know has a made-up name and nobody in it."""
+    """Return a product line. If the sandbox does not know it, it has a made-up name and no people."""
     return PRODUCT_LINES.get(id) or ProductLine(id, f"产品线{id}", Named(0, ""), (), 0)
 
 
@@ -116,7 +116,7 @@ SECOND_SUBTYPES: Mapping[int, str] = {
 REGIONS = ("北京", "上海", "广州", "香港")
 SCOPES = ("单个实例", "多个实例", "整个可用区")
 
-#: The fields of every form: name, kind (1 text, 3 drop-down, 4 radio), what may be chosen, whether it must be filled.
+#: The fields of every form: name, kind (1 text, 3 drop-down, 4 radio), choices, whether it must be filled.
 _FORM: tuple[tuple[str, int, str, int], ...] = (
     ("实例ID", 1, "", 1),
     ("地域", 3, ",".join(REGIONS), 1),
@@ -148,7 +148,7 @@ def form_fields(form_id: int) -> list[dict[str, int | bool | str]]:
 FIRST_ID = 1001
 #: Seeded tickets are created in the two years before an end, evenly.
 SPAN = 730 * 86400
-#: The end where none is said: 2024-12-31 00:00:00 China Standard Time.
+#: The end, if none is given: 2024-12-31 00:00:00 China Standard Time.
 END = 1735574400
 
 # The ticket of the API document's examples of close_ticket, so that they work as they stand there.
@@ -208,7 +208,7 @@ _COMMENTS = ("已联系客户补充信息。", "正在复现问题。", "已转�
 def tickets(count: int, seed: int, until: int | None = None) -> Iterator[Record]:
     """Yield `count` rows of the tickets' table, in the order of their ids and of their creation.
 
-    Where `until` says when the two years end, nothing has happened after it.
+    If `until` gives the end of the two years, nothing has happened after it.
     """
     chance = random.Random(seed).random  # noqa: S311 - plausible data, not a secret
     begin = (END if until is None else until) - SPAN

@@ -143,7 +143,7 @@ def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
 
 
 class Speller:
-    """Spells envelopes; what each value becomes is chosen by the `seed`, so that rows of one page differ."""
+    """Spells envelopes; the `seed` chooses the spelling of each value, so that rows of one page differ."""
 
     def __init__(self, spelling: Spelling, seed: int) -> None:
         one_of("spelling", spelling, get_args(Spelling))
@@ -185,7 +185,7 @@ def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON
 
 
 def _numbers(name: str, value: int) -> list[JSON]:
-    """Return how a whole number may be written; 0 is how the API document writes what is absent."""
+    """Return how a whole number may be written; the API document writes 0 for an absent one."""
     spelled: list[JSON] = [value, str(value)]
     if not value:
         return [*spelled, ""]

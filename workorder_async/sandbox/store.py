@@ -54,8 +54,8 @@ _VERSION = 2
 _TYPED = ", ".join(
     f"{name} {'INTEGER' if isinstance(default, int) else 'TEXT'} NOT NULL" for name, default in BLANK.items()
 )
-# Ids are never given twice, as on the platform; `files` has the keys that upload_file gave. What is done to a ticket
-# is a row of `steps`, so that its cost does not grow with the ticket's history.
+# Ids are never given twice, as on the platform. `files` has the keys that upload_file gave. Each step of a ticket's
+# history after its creation is a row of `steps`: a comment costs the same, however long the history is.
 _TABLES = (
     f"CREATE TABLE IF NOT EXISTS tickets (id INTEGER PRIMARY KEY AUTOINCREMENT, {_TYPED})",
     "CREATE TABLE IF NOT EXISTS files "
@@ -64,7 +64,7 @@ _TABLES = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
-# Made after the seed, which is then twice as fast. Windows of created_time and totals are answered from the first.
+# Made after the seed, which is then twice as fast. The first one answers windows of created_time and totals.
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS by_time ON tickets (created_time, id)",
     "CREATE INDEX IF NOT EXISTS by_status ON tickets (status, created_time, id)",
@@ -108,7 +108,7 @@ def step(action: Action, time: int, who: int, name: str, words: str = "") -> Ste
 
 
 def new_assign(product_group_id: int, created_time: int, history: list[Step]) -> Record:
-    """Pack one TicketAssign that nobody has begun; its product line's own data are not repeated in it."""
+    """Pack one TicketAssign that nobody has begun, without the data of its product line."""
     return {
         "product_group_id": product_group_id,
         "status": 1,
@@ -193,12 +193,12 @@ class Store:
             self._db.execute(statement)
 
     def _number(self, statement: str, values: Iterable[JSON] = ()) -> int:
-        """Return the number that a statement answers with, 0 for NULL."""
+        """Return the number that is the answer of a statement, 0 for NULL."""
         return int(self._db.execute(statement, tuple(values)).fetchone()[0] or 0)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make what is changed inside happen whole or, after an error, not at all."""
+        """Apply all changes of the block, or after an error none of them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
