@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from workorder_async import RetryPolicy, SchemeSigner, TicketQuery, WorkorderClient, WorkorderError
-from workorder_async.exports import ExportProgress, export_tickets, growing
+from workorder_async.exports import ExportProgress, export_tickets, reading
 from workorder_async.sandbox import SANDBOX_ERRNOS
 
 
@@ -38,7 +38,7 @@ def told(progress: ExportProgress) -> None:
 async def main(target: str, options: dict[str, Any]) -> None:
     """Export, as a user's program would."""
     queries = [TicketQuery(**query) for query in options.pop("queries", [{}])]
-    growing.ROWS_OF_A_PART = options.pop("part", growing.ROWS_OF_A_PART)
+    reading.ROWS_OF_A_PART = options.pop("part", reading.ROWS_OF_A_PART)
     limit = options.pop("limit", 0)
     if limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

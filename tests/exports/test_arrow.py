@@ -10,7 +10,7 @@ from workorder_async.document import Attachment, TicketDetail, TicketSummary
 from workorder_async.document.fields import iso
 from workorder_async.exports.arrow import batch_of, schema_of
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, columns_of
-from workorder_async.exports.texts import UNCHANGED, TextChanges
+from workorder_async.exports.sink import UNCHANGED, TextChanges
 
 _TICKETS = TICKET_COLUMNS.columns
 _UNITS = ["ms", "us"]

@@ -27,8 +27,8 @@ from tests.support.mutations import creation
 from tests.support.raw_server import AtOnce, data, http, serving
 from tests.support.sandbox_wire import Clock
 from workorder_async import Attachment, ConfigError, ExportError, TicketDetail
-from workorder_async.exports import attachments as module, downloading
-from workorder_async.exports.attachments import AttachmentFolder, Fetched
+from workorder_async.exports import AttachmentCounts, attachments as module
+from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.sandbox import Sandbox
 
 CONTENT = bytes(range(256)) * 16
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "attachments"
 
 
-async def fetch(served: Storage, folder: Path, detail: TicketDetail, **options: Any) -> Fetched:
+async def fetch(served: Storage, folder: Path, detail: TicketDetail, **options: Any) -> AttachmentCounts:
     """Fetch one ticket's attachments."""
     async with AttachmentFolder(folder, served.client, **options) as attachments:
         return await attachments.fetch(detail)
@@ -62,9 +62,10 @@ def _sizes(folder: Path, pattern: str) -> list[int]:
     return [one.stat().st_size for one in folder.glob(pattern)]
 
 
-def reasons(fetched: Fetched) -> dict[str, str]:
+def reasons(fetched: AttachmentCounts) -> dict[str, str]:
     """Return why each file is not there."""
-    return {one.path.name: one.reason for one in fetched.failed}
+    found = [one.partition(": ") for one in fetched.failures]
+    return {Path(path).name: reason for path, _, reason in found}
 
 
 class TestSandbox:
@@ -82,7 +83,7 @@ class TestSandbox:
         """All bytes arrive, for their owner alone; the second time nothing is asked for."""
         async with Sandbox(0) as sandbox, sandbox.client() as client, AttachmentFolder(folder, client) as attachments:
             detail = await client.get_ticket_detail(await self.ticket(sandbox))
-            assert await attachments.fetch(detail) == Fetched(files=3, bytes=3_000_001)
+            assert await attachments.fetch(detail) == AttachmentCounts(fetched=3, bytes=3_000_001)
             place = folder / str(detail.id)
             names = ["日志.txt", "日志 (2).txt", "日志 (3).txt"]
             assert [(place / name).read_bytes() for name in names] == list(self.CONTENTS)
@@ -94,7 +95,7 @@ class TestSandbox:
             gone = evolve(
                 detail, attachment=[evolve(one, file_path="http://127.0.0.1:1/") for one in detail.attachment]
             )
-            assert await attachments.fetch(gone) == Fetched(kept=3)
+            assert await attachments.fetch(gone) == AttachmentCounts(kept=3)
 
     async def test_stale_urls(self, folder: Path) -> None:
         """URLs that have expired are asked for again, all of the ticket at once."""
@@ -103,12 +104,12 @@ class TestSandbox:
             detail = await client.get_ticket_detail(await self.ticket(sandbox))
             clock.now += 601
             async with AttachmentFolder(folder, client) as attachments:
-                assert (await attachments.fetch(detail)).files == 3
+                assert (await attachments.fetch(detail)).fetched == 3
             assert sandbox.requests["get_ticket_detail"] == 2
 
     async def test_went_on_from_a_part(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A process that ends in the middle leaves a part; the next one asks for the rest only."""
-        monkeypatch.setattr(downloading, "FLUSH_AT", 1 << 16)
+        monkeypatch.setattr(module, "FLUSH_AT", 1 << 16)
         async with Sandbox(0) as sandbox, sandbox.client() as client:
             detail = await client.get_ticket_detail(await self.ticket(sandbox))
             async with AttachmentFolder(folder, client, max_file_bytes=3_000_000) as attachments:
@@ -121,7 +122,7 @@ class TestSandbox:
             assert 0 < size < 3_000_000
             async with AttachmentFolder(folder, client) as attachments:
                 fetched = await attachments.fetch(detail)
-            assert fetched.files + fetched.kept == 3
+            assert fetched.fetched + fetched.kept == 3
             assert (folder / str(detail.id) / "日志 (3).txt").read_bytes() == self.CONTENTS[2]
             assert len(os.listdir(folder / str(detail.id))) == 3
 
@@ -134,7 +135,7 @@ class TestPlaces:
         names = ["../../etc/passwd", "/etc/passwd", "..\\passwd", "a\0.png", ".hidden", "CON", "", "图" * 200 + ".png"]
         async with storage() as served:
             detail = served.detail(*(served.attachment(name, name.encode()[:20] + b"!") for name in names))
-            assert (await fetch(served, folder, detail)).files == len(names)
+            assert (await fetch(served, folder, detail)).fetched == len(names)
             assert (await fetch(served, folder, detail)).kept == len(names)
         assert os.listdir(folder.parent) == ["attachments"]
         assert os.listdir(folder) == [str(TICKET)]
@@ -154,7 +155,7 @@ class TestPlaces:
         async with storage() as served:
             detail = served.detail(served.attachment("a.png", b"1"))
             detail.handle_attachment = [served.attachment("a.png", b"2")]
-            assert await fetch(served, folder, detail) == Fetched(files=2, bytes=2)
+            assert await fetch(served, folder, detail) == AttachmentCounts(fetched=2, bytes=2)
         assert files(folder) == {"a.png": b"1", "a (2).png": b"2"}
 
     async def test_wrong_size_is_replaced(self, folder: Path) -> None:
@@ -163,7 +164,7 @@ class TestPlaces:
             detail = served.detail(served.attachment("a.png", CONTENT))
             (folder / str(TICKET)).mkdir(parents=True)
             (folder / str(TICKET) / "a.png").write_bytes(b"half")
-            assert await fetch(served, folder, detail) == Fetched(files=1, bytes=SIZE)
+            assert await fetch(served, folder, detail) == AttachmentCounts(fetched=1, bytes=SIZE)
         assert files(folder) == {"a.png": CONTENT}
 
     @pytest.mark.parametrize("size", [4, 0])
@@ -180,7 +181,7 @@ class TestPlaces:
     async def test_without_attachments(self, folder: Path) -> None:
         """A ticket without any has no folder."""
         async with storage() as served:
-            assert await fetch(served, folder, served.detail()) == Fetched()
+            assert await fetch(served, folder, served.detail()) == AttachmentCounts()
         assert os.listdir(folder) == []
 
 
@@ -193,7 +194,7 @@ async def test_nothing_of_ours_is_sent(folder: Path) -> None:
         named = evolve(two, file_path=two.file_path.replace("http://", "http://user:password@"))
         # aiohttp keeps no cookie of a host that is an IP address.
         listed = [evolve(one, file_path=one.file_path.replace("127.0.0.1", "localhost")) for one in (one, named)]
-        assert (await fetch(served, folder, served.detail(*listed), concurrency=1)).files == 2
+        assert (await fetch(served, folder, served.detail(*listed), concurrency=1)).fetched == 2
         sent = b"".join(served.wire.requests).lower()
         assert sent.startswith(b"get /f0?signature=a%2fb%2bc http/1.1\r\n")
     for word in (b"appid", b"sign:", b"timestamp", b"authorization", b"cookie", b"demo-app", b"password", b"range"):
@@ -210,7 +211,7 @@ class TestStale:
             old = [served.attachment(name, b"", http("", status), size=2) for name in ("a", "b", "a")]
             new = [served.attachment(name, content) for name, content in (("a", b"11"), ("a", b"33"), ("b", b"22"))]
             served.details = [{"attachment": [vars_of(one) for one in new]}]
-            assert await fetch(served, folder, served.detail(*old)) == Fetched(files=3, bytes=6)
+            assert await fetch(served, folder, served.detail(*old)) == AttachmentCounts(fetched=3, bytes=6)
             assert len(served.requests(DETAIL)) == 1
         assert files(folder) == {"a": b"11", "b": b"22", "a (2)": b"33"}
 
@@ -222,7 +223,7 @@ class TestStale:
             served.details = [{"attachment": [vars_of(bad), vars_of(good)]}]
             fetched = await fetch(served, folder, served.detail(bad, good))
             assert len(served.requests("/f0")) == 2
-        assert fetched.files == 1
+        assert fetched.fetched == 1
         assert reasons(fetched) == {"bad": "its URL is not good (HTTP 403), and the ticket was read again once already"}
         assert files(folder) == {"good": b"y"}
 
@@ -238,7 +239,9 @@ class TestStale:
             old = [served.attachment("a", b"1", answered_late), served.attachment("b", b"2")]
             new = [served.attachment("a", b"1"), served.attachment("b", b"2")]
             served.details = [{"attachment": [vars_of(one) for one in new]}]
-            assert await fetch(served, folder, served.detail(*old), concurrency=1) == Fetched(files=2, bytes=2)
+            assert await fetch(served, folder, served.detail(*old), concurrency=1) == AttachmentCounts(
+                fetched=2, bytes=2
+            )
             assert [len(served.requests(f"/f{number}")) for number in range(4)] == [1, 0, 0, 1]
 
     async def test_same_urls(self, folder: Path) -> None:
@@ -257,7 +260,7 @@ class TestStale:
 
             listed = [served.attachment(name, b"1", answered_late) for name in "abcd"]
             served.files[DETAIL] = [read_again]
-            assert await attachments.fetch(served.detail(*listed)) == Fetched(files=4, bytes=4)
+            assert await attachments.fetch(served.detail(*listed)) == AttachmentCounts(fetched=4, bytes=4)
             assert len(served.requests(DETAIL)) == 1
 
     async def test_ticket_cannot_be_read(self, folder: Path) -> None:
@@ -299,7 +302,7 @@ class TestGoingOn:
         """The next attempt asks for the rest."""
         async with storage() as served:
             one = served.attachment("a", CONTENT, broken_off(self.WHOLE, 1000), rest(CONTENT, 1000))
-            assert await fetch(served, folder, served.detail(one)) == Fetched(files=1, bytes=SIZE)
+            assert await fetch(served, folder, served.detail(one)) == AttachmentCounts(fetched=1, bytes=SIZE)
             assert served.ranges() == ["", "bytes=1000-"]
         assert files(folder) == {"a": CONTENT}
 
@@ -321,7 +324,7 @@ class TestGoingOn:
         async with storage() as served:
             steps: list[Answer] = [broken_off(self.WHOLE, 1000), answer, self.WHOLE]
             one = served.attachment("a", CONTENT, *steps, size=size)
-            assert await fetch(served, folder, served.detail(one)) == Fetched(files=1, bytes=SIZE)
+            assert await fetch(served, folder, served.detail(one)) == AttachmentCounts(fetched=1, bytes=SIZE)
             assert served.ranges() == ranges
         assert files(folder) == {"a": CONTENT}
 
@@ -339,7 +342,7 @@ class TestGoingOn:
             ((name, content),) = files(folder).items()
             assert (name[:3], name[-5:], content) == (".a.", ".part", CONTENT[:1000])
             again = evolve(one, file_path=one.file_path.replace("Signature=", "Signature=other"))
-            assert await fetch(served, folder, served.detail(again)) == Fetched(files=1, bytes=SIZE)
+            assert await fetch(served, folder, served.detail(again)) == AttachmentCounts(fetched=1, bytes=SIZE)
             assert served.ranges()[-1] == "bytes=1000-"
         assert files(folder) == {"a": CONTENT}
 
@@ -347,9 +350,9 @@ class TestGoingOn:
         """A part that another file left under the same name is not gone on with, and is removed in the end."""
         async with storage() as served:
             one = served.attachment("a", CONTENT, broken_off(self.WHOLE, 1000))
-            assert len((await fetch(served, folder, served.detail(one))).failed) == 1
+            assert (await fetch(served, folder, served.detail(one))).failed == 1
             other = served.attachment("a", CONTENT[::-1])
-            assert (await fetch(served, folder, served.detail(other))).files == 1
+            assert (await fetch(served, folder, served.detail(other))).fetched == 1
             assert served.ranges("/f1") == [""]
         assert files(folder) == {"a": CONTENT[::-1]}
 
@@ -361,22 +364,22 @@ class TestGoingOn:
             ((name, _),) = files(folder).items()
             (folder / str(TICKET) / name).write_bytes(CONTENT)
             asked = len(served.wire.requests)
-            assert await fetch(served, folder, served.detail(one)) == Fetched(files=1, bytes=SIZE)
+            assert await fetch(served, folder, served.detail(one)) == AttachmentCounts(fetched=1, bytes=SIZE)
             assert len(served.wire.requests) == asked
             (folder / str(TICKET) / "a").unlink()
             (folder / str(TICKET) / name).write_bytes(CONTENT + b"!")
             served.files["/f0"] = [self.WHOLE]
-            assert await fetch(served, folder, served.detail(one)) == Fetched(files=1, bytes=SIZE)
+            assert await fetch(served, folder, served.detail(one)) == AttachmentCounts(fetched=1, bytes=SIZE)
         assert files(folder) == {"a": CONTENT}
 
     async def test_stalled(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An attempt that brings nothing for a while has failed, in the middle as before the first byte."""
-        monkeypatch.setattr(downloading, "STALLED_AFTER", 0.2)
+        monkeypatch.setattr(module, "STALLED_AFTER", 0.2)
         async with storage() as served:
             one = served.attachment("a", CONTENT, stalled(self.WHOLE, 1000), rest(CONTENT, 1000))
             two = served.attachment("b", CONTENT, stalled(b"", 0))
             fetched = await fetch(served, folder, served.detail(one, two))
-        assert fetched.files == 1
+        assert fetched.fetched == 1
         assert reasons(fetched) == {"b": "nothing came for 0.2 s; 3 attempts were made"}
         assert files(folder) == {"a": CONTENT}
 
@@ -432,7 +435,7 @@ class TestWrongAnswers:
             wrong = served.attachment("wrong", b"", answer, size=size)
             right = served.attachment("right", CONTENT)
             fetched = await fetch(served, folder, served.detail(wrong, right))
-        assert fetched.files == 1
+        assert fetched.fetched == 1
         assert reasons(fetched)["wrong"].startswith(reason)
         names = {name for name in files(folder) if not name.startswith(".wrong.")}
         assert names == {"right"}
@@ -462,7 +465,7 @@ class TestWrongAnswers:
         async with storage() as served:
             one = served.attachment("a", b"1")
             forged = evolve(one, file_path=one.file_path + "图 \r\nCookie: x=1\r\n\r\n")
-            assert (await fetch(served, folder, served.detail(forged))).files == 1
+            assert (await fetch(served, folder, served.detail(forged))).fetched == 1
             (request,) = served.wire.requests
         assert request.startswith(b"GET /f0?Signature=a/b%2Bc%E5%9B%BE+Cookie:+x=1 HTTP/1.1\r\n")
 
@@ -473,7 +476,7 @@ class TestWrongAnswers:
             served.files["/f1"] = [redirect("//" + served.wire.url.partition("//")[2] + "/f2")]
             served.files["/f2"] = [redirect(served.wire.url + "/f3")]
             served.files["/f3"] = [rest(CONTENT, 1000)]
-            assert await fetch(served, folder, served.detail(one)) == Fetched(files=1, bytes=SIZE)
+            assert await fetch(served, folder, served.detail(one)) == AttachmentCounts(fetched=1, bytes=SIZE)
             assert served.ranges("/f3") == ["bytes=1000-"]
         assert files(folder) == {"a": CONTENT}
 
@@ -484,8 +487,8 @@ class TestWrongAnswers:
             one = served.attachment("a", b"", http(CONTENT), size=0)
             two = served.attachment("b", b"", chunked, size=-1)
             detail = served.detail(one, two)
-            assert await fetch(served, folder, detail) == Fetched(files=2, bytes=SIZE + 4)
-            assert await fetch(served, folder, detail) == Fetched(kept=2)
+            assert await fetch(served, folder, detail) == AttachmentCounts(fetched=2, bytes=SIZE + 4)
+            assert await fetch(served, folder, detail) == AttachmentCounts(kept=2)
         assert files(folder) == {"a": CONTENT, "b": b"1234"}
 
 
@@ -499,7 +502,7 @@ class TestLimits:
             listed = [served.attachment(str(size), b"x" * size) for size in sizes]
             fetched = await fetch(served, folder, served.detail(*listed), max_bytes=75, max_file_bytes=45, max_files=3)
             assert {_path for _path in ("/f1", "/f4") if served.requests(_path)} == set()
-        assert (fetched.files, fetched.bytes) == (3, 70)
+        assert (fetched.fetched, fetched.bytes) == (3, 70)
         assert reasons(fetched) == {
             "50": "it has more than 45 bytes (max_file_bytes)",
             "1": "it is beyond the limit of 3 files (max_files)",
@@ -512,9 +515,9 @@ class TestLimits:
                 served.attachment("a", b"x" * 40), served.attachment("b", b"x" * 40, http("", "401 No"))
             )
             two = TicketDetail(2, attachment=[served.attachment("c", b"x" * 60), served.attachment("d", b"x" * 61)])
-            for seen in (Fetched(files=1, bytes=40), Fetched(kept=1)):
+            for seen in (AttachmentCounts(fetched=1, bytes=40), AttachmentCounts(kept=1)):
                 async with AttachmentFolder(folder, served.client, max_bytes=100, max_files=2) as attachments:
-                    assert evolve(await attachments.fetch(one), failed=()) == seen
+                    assert evolve(await attachments.fetch(one), failed=0, failures=()) == seen
                     fetched = await attachments.fetch(two)
                     assert reasons(fetched) == {"d": "it is beyond the limit of 2 files (max_files)"}
                 async with AttachmentFolder(folder, served.client, max_bytes=100) as attachments:
@@ -525,7 +528,7 @@ class TestLimits:
     @pytest.mark.parametrize("limit", ["max_bytes", "max_file_bytes"])
     async def test_unknown_size(self, limit: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file of unknown size is ended where it passes a limit, and nothing of it stays."""
-        monkeypatch.setattr(downloading, "FLUSH_AT", 1)
+        monkeypatch.setattr(module, "FLUSH_AT", 1)
         async with storage() as served:
             one = served.attachment("a", b"", in_two(http(CONTENT)), size=0)
             fetched = await fetch(served, folder, served.detail(one), **{limit: SIZE - 1})
@@ -572,7 +575,7 @@ class TestConcurrency:
             assert len(_descriptors()) <= len(descriptors) + 2, "the server's ends of two connections"
             served.files["/f0"] = [http(CONTENT)]
             fetched = await fetch(served, folder, detail)
-            assert fetched.files + fetched.kept == 2
+            assert fetched.fetched + fetched.kept == 2
         assert files(folder) == {"a": CONTENT, "b": CONTENT}
 
     async def test_closed(self, folder: Path) -> None:
@@ -616,9 +619,9 @@ import asyncio, resource, signal, sys
 from pathlib import Path
 from typing import Any
 from workorder_async import Attachment, ExportError, SchemeSigner, TicketDetail, WorkorderClient
+from workorder_async.exports import attachments as module
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports import downloading
-downloading.FLUSH_AT = 500
+module.FLUSH_AT = 500
 async def main():
     url, folder, limit = sys.argv[1:]
     if int(limit):
@@ -662,7 +665,9 @@ class TestDisk:
             assert left.keys() & {"a", "b"} == {"b"}
             assert part == CONTENT[:1000]
             served.files["/f0"] = [rest(CONTENT, 1000)]
-            assert await fetch(served, folder, served.detail(one, two)) == Fetched(files=1, bytes=SIZE, kept=1)
+            assert await fetch(served, folder, served.detail(one, two)) == AttachmentCounts(
+                fetched=1, bytes=SIZE, kept=1
+            )
             assert served.ranges() == ["", "bytes=1000-"]
         assert files(folder) == {"a": CONTENT, "b": CONTENT}
 
@@ -692,7 +697,9 @@ class TestDisk:
         """Whoever closes it by hand need not enter it."""
         async with storage() as served:
             attachments = AttachmentFolder(folder, served.client)
-            assert await attachments.fetch(served.detail(served.attachment("a", b"1"))) == Fetched(files=1, bytes=1)
+            assert await attachments.fetch(served.detail(served.attachment("a", b"1"))) == AttachmentCounts(
+                fetched=1, bytes=1
+            )
             await attachments.aclose()
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # noqa: ASYNC240
 
@@ -734,4 +741,4 @@ async def test_proxy(folder: Path) -> None:
         async with AttachmentFolder(folder, served.client, proxy=through, concurrency=1) as attachments:
             fetched = await attachments.fetch(served.detail(*listed))
         assert proxy.requests[0].startswith(b"GET http://storage.test/a HTTP/1.1\r\n")
-    assert (fetched.files, reasons(fetched)) == (1, {"b": "the server answered HTTP 503; 3 attempts were made"})
+    assert (fetched.fetched, reasons(fetched)) == (1, {"b": "the server answered HTTP 503; 3 attempts were made"})

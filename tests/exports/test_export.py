@@ -103,7 +103,7 @@ async def test_several_queries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "name", "message"),
     [
-        ({"format": "xml"}, "t.jsonl", "format='xml' is not known"),
+        ({"format": "xml"}, "t.jsonl", "format 'xml' is not known"),
         ({}, "t.txt", "says no format by its suffix"),
         ({}, "", "says no format"),
         ({}, "folder.jsonl", "is a folder; name a file in it"),
@@ -111,8 +111,8 @@ async def test_several_queries(tmp_path: Path) -> None:
         ({}, "old.jsonl", "old.jsonl' exists; overwrite=True replaces it"),
         ({}, "nul\0.jsonl", "no name of a file"),
         ({"format": "csv"}, "x" * 300, "cannot write to .*File name too long"),
-        ({"raw": True}, "t.csv", r"raw=True .* use \.jsonl"),
-        ({"raw": True}, "t.sqlite", r"raw=True .* use \.jsonl"),
+        ({"raw": True}, "t.csv", r"raw .* use \.jsonl"),
+        ({"raw": True}, "t.sqlite", r"raw .* use \.jsonl"),
         ({"raw": True, "detail": True}, "t.jsonl", "choose one"),
         ({"raw": True, "attachments": "a"}, "t.jsonl", "choose one"),
         ({"attachments": 7}, "t.jsonl", "attachments is int 7; it must be a path"),

@@ -12,12 +12,12 @@ import pytest
 from tests.support.exports import is_of, truth
 from tests.support.slow import slow_after
 from workorder_async import Sandbox, TicketQuery, WorkorderClient
-from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, growing
+from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, reading
 
 
 @pytest.fixture(autouse=True)
 def _parts_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growing, "ROWS_OF_A_PART", 50)
+    monkeypatch.setattr(reading, "ROWS_OF_A_PART", 50)
 
 
 SERVER = {

@@ -13,7 +13,7 @@ import pytest
 from tests.support.exports import SUFFIXES, child, content, is_of, said, truth
 from tests.support.slow import slow_after
 from workorder_async import ExportError, Sandbox, TicketQuery
-from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, growing
+from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, reading
 from workorder_async.exports.manifest import Manifest
 from workorder_async.exports.report import Part
 
@@ -163,7 +163,7 @@ async def test_between_database_and_manifest(tmp_path: Path, monkeypatch: pytest
             raise OSError(28, "No space left on device")
         add(manifest, part)
 
-    monkeypatch.setattr(growing, "ROWS_OF_A_PART", 1)
+    monkeypatch.setattr(reading, "ROWS_OF_A_PART", 1)
     async with Sandbox(tickets=900) as sandbox, sandbox.client() as client:
         with monkeypatch.context() as patched:
             patched.setattr(Manifest, "add", dies)

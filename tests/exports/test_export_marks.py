@@ -17,12 +17,12 @@ from tests.support.list_server import BEGAN, Habits, ListServer, evenly
 from tests.support.slow import slow_after
 from workorder_async import ExportError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.document.envelope import Answer
-from workorder_async.exports import ExportProgress, ExportReport, export_tickets, growing
+from workorder_async.exports import ExportProgress, ExportReport, export_tickets, reading
 from workorder_async.exports.manifest import Head, Manifest
 from workorder_async.exports.parts import GrowingFile
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import Drift
-from workorder_async.walks.options import walk_options
+from workorder_async.walks.options import WalkSettings
 from workorder_async.walks.pages import Ask
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, window_of
@@ -57,7 +57,7 @@ class Dying:
 
 @pytest.fixture(autouse=True)
 def _parts_are_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growing, "ROWS_OF_A_PART", 1)
+    monkeypatch.setattr(reading, "ROWS_OF_A_PART", 1)
 
 
 async def chain(
@@ -156,7 +156,7 @@ async def served(server: ListServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         return server.read(ask)
 
     def walk(query: WhatToWalk, **options: Any) -> Walk:
-        return Walk(window_of(query), walk_options(**options), read)
+        return Walk(window_of(query), WalkSettings(**options), read)
 
     async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:
         monkeypatch.setattr(client, "walk", walk)
@@ -282,7 +282,7 @@ async def test_order_that_was_none(
     A call that comes to its end has each ticket once all the same.
     """
     target, add, parts = tmp_path / "t.jsonl", Manifest.add, list[Part]()
-    monkeypatch.setattr(growing, "ROWS_OF_A_PART", 300)
+    monkeypatch.setattr(reading, "ROWS_OF_A_PART", 300)
 
     def adds(manifest: Manifest, part: Part) -> None:
         add(manifest, part)
@@ -426,8 +426,8 @@ async def test_when_a_part_ends(
     rows: int, seconds: float, least: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part is on disk after so many rows, or so many seconds."""
-    monkeypatch.setattr(growing, "ROWS_OF_A_PART", rows)
-    monkeypatch.setattr(growing, "SECONDS_OF_A_PART", seconds)
+    monkeypatch.setattr(reading, "ROWS_OF_A_PART", rows)
+    monkeypatch.setattr(reading, "SECONDS_OF_A_PART", seconds)
     dying = Dying(monkeypatch, times=0)
     async with Sandbox(tickets=1200) as sandbox, sandbox.client() as client:
         await export_tickets(client, EVERYTHING, tmp_path / "t.jsonl")

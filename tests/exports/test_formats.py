@@ -14,7 +14,7 @@ from workorder_async import ConfigError
 from workorder_async.document import TicketDetail
 from workorder_async.exports.extras import install_line
 from workorder_async.exports.formats import SUFFIXES, Format, format_of
-from workorder_async.exports.texts import TextChanges
+from workorder_async.exports.sink import TextChanges
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_format_of(target: "str | Path", format: str | None, name: str) -> None:
         ("a", None, "'a' says no format"),
         ("a.gz", None, "'a.gz' says no format"),
         ("a.parquet.gz", None, "'a.parquet.gz' says no format"),
-        ("a.csv", "xls", "format='xls' is not known; use one of"),
-        ("a.csv", "", "format='' is not known"),
+        ("a.csv", "xls", "format 'xls' is not known; use one of"),
+        ("a.csv", "", "format '' is not known"),
         ("-", "parquet", "parquet cannot be written to stdout"),
         ("-", "sqlite", "sqlite cannot be written to stdout"),
     ],
@@ -99,7 +99,7 @@ def test_nothing_heavy_is_loaded() -> None:
 )
 def test_only_lines_are_raw(name: str) -> None:
     """The server's own objects have no columns, so that only JSON Lines can hold them."""
-    with pytest.raises(ConfigError, match=r"raw=True .* use \.jsonl"):
+    with pytest.raises(ConfigError, match=r"raw .* use \.jsonl"):
         Format(name).sink(raw=True)
 
 

@@ -15,7 +15,7 @@ from workorder_async import TicketQuery
 from workorder_async.document import TicketSummary
 from workorder_async.exports import export_tickets
 from workorder_async.exports.formats import SUFFIXES
-from workorder_async.exports.texts import TextChanges
+from workorder_async.exports.sink import TextChanges
 
 _FORMULAS = {"formula", "plus", "minus", "at", "tab", "carriage return"}
 _LONG = {"long", "long astral", "megabyte"}

@@ -9,7 +9,7 @@ from workorder_async import DecodeError
 from workorder_async.document import JSON, Priority, TicketStatus, TicketSummary, TicketType
 from workorder_async.exports.columns import TICKET_COLUMNS
 from workorder_async.exports.jsonl import JsonLines, RawLines
-from workorder_async.exports.texts import TextChanges
+from workorder_async.exports.sink import TextChanges
 
 _TICKET = TicketSummary(
     id=1473,

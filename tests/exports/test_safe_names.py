@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 from hypothesis import given, strategies as st
 
-from workorder_async.exports.safe_names import LONGEST, distinct_names, safe_name
+from workorder_async.exports.attachments import LONGEST, distinct_names, safe_name
 
 
 @pytest.mark.parametrize(

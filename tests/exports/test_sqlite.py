@@ -18,8 +18,8 @@ from tests.support.export_rows import as_read, cells, full_ticket, read_back, ti
 from workorder_async import ExportError
 from workorder_async.document import TicketAssign, TicketDetail, TicketSummary
 from workorder_async.exports.formats import Format
+from workorder_async.exports.sink import TextChanges
 from workorder_async.exports.sqlite import SqliteStore
-from workorder_async.exports.texts import TextChanges
 
 
 def _ask(path: Path, question: str) -> list[tuple[Any, ...]]:
@@ -44,20 +44,16 @@ def test_parts(store: SqliteStore, path: Path) -> None:
     """A part is there with its number, its note and all its rows once it was committed; before, nothing of it."""
     rows = tickets(300)
     assert (dict(store.parts()), store.finished) == ({}, False)
-    store.begin_part()
     store.write(rows[:100])
     store.write(rows[100:150])
     assert _ask(path, "SELECT count(*) FROM tickets") == [(0,)]
     store.commit(5, '{"rows": 150}')
     assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
-    store.begin_part()
     store.write(rows[150:200])
     store.close()
     with closing(SqliteStore(path, TicketSummary)) as again:
         assert dict(again.parts()) == {5: '{"rows": 150}'}
-        again.begin_part()
-        again.write(rows[200:])
-        again.begin_part()
+        assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
         again.write(rows[150:])
         again.commit(2)
         assert list(again.parts()) == [2, 5]
@@ -67,10 +63,8 @@ def test_parts(store: SqliteStore, path: Path) -> None:
 
 def test_finish(store: SqliteStore, path: Path) -> None:
     """At the end there are the indexes and no table of ours; it says so in a later process, and does it once."""
-    store.begin_part()
     store.write(tickets(10))
     store.commit(0)
-    store.begin_part()
     store.write(tickets(20))
     store.finish()
     store.finish()
@@ -87,9 +81,7 @@ def test_finish(store: SqliteStore, path: Path) -> None:
 
 def test_a_part_is_committed_once(store: SqliteStore) -> None:
     """The number of a part that is there already is refused."""
-    store.begin_part()
     store.commit(1)
-    store.begin_part()
     with pytest.raises(OSError, match="UNIQUE"):
         store.commit(1)
 
@@ -154,10 +146,8 @@ def _part(part: object, ticket: int, position: int) -> dict[str, object]:
 def test_a_ticket_that_comes_twice(path: Path) -> None:
     """It is there once, as it came last, and nothing is left of its old lists."""
     with closing(SqliteStore(path, TicketDetail)) as store:
-        store.begin_part()
         store.write([full_ticket(1), full_ticket(2)])
         store.commit(0)
-        store.begin_part()
         store.write([TicketDetail(id=1, title="新", assigns=[TicketAssign(id=9)])])
         store.commit(1)
     assert _ask(path, "SELECT id, title FROM tickets ORDER BY id") == [(1, "新"), (2, "详情")]
@@ -168,22 +158,20 @@ def test_a_ticket_that_comes_twice(path: Path) -> None:
 
 def test_an_id_that_is_no_key(store: SqliteStore) -> None:
     """An id of more than 64 bits is refused by name, since SQLite would make up another."""
-    store.begin_part()
     with pytest.raises(ExportError, match=r"id has more than 64 bits.*\.jsonl keeps it"):
         store.write([TicketSummary(id=1), TicketSummary(id=2**64)])
 
 
 def test_changes_are_counted_once(store: SqliteStore) -> None:
-    """A page that has to be written twice counts once, and a part that is thrown away counts nothing."""
-    store.begin_part()
+    """A page that has to be written twice counts once, and each part counts its own."""
     page = [*tickets(50), TicketSummary(id=1, title="\ud800", detail="\udc00", handler=2**64), *tickets(60)[50:]]
     store.write(page)
     store.commit(0)
     assert store.changes == TextChanges(replaced=2, blanked=1)
-    store.begin_part()
     store.write([TicketSummary(id=3, title="\ud800")])
     assert store.changes == TextChanges(replaced=1)
-    store.begin_part()
+    store.commit(1)
+    store.write([])
     assert store.changes == TextChanges()
 
 
@@ -202,19 +190,16 @@ def test_no_database(path: Path) -> None:
 
 def test_no_room(store: SqliteStore, path: Path) -> None:
     """What has no room is the disk's own error, with the path; the parts before it stay."""
-    store.begin_part()
     store.write(tickets(10))
     store.commit(0)
     store._database.execute("PRAGMA max_page_count = 20")
-    store.begin_part()
     with pytest.raises(OSError, match="disk is full") as caught:
         store.write(tickets(1000))
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
-    store.begin_part()
     assert list(store.parts()) == [0]
     store.close()
     with pytest.raises(OSError, match="closed"):
-        store.begin_part()
+        store.write([])
 
 
 def test_no_folder(path: Path) -> None:
@@ -241,7 +226,6 @@ if limit:
 try:
     for part in range(20):
         if part in store.parts(): continue
-        store.begin_part()
         for start in range(0, size, 100):
             store.write(rows[part * size + start :][:100])
         print(part, flush=True)

@@ -13,7 +13,7 @@ from workorder_async import ExportError
 from workorder_async.document import TicketSummary
 from workorder_async.exports import xlsx
 from workorder_async.exports.columns import TICKET_COLUMNS
-from workorder_async.exports.texts import TextChanges
+from workorder_async.exports.sink import TextChanges
 
 
 def _book(path: Path) -> Any:

@@ -8,6 +8,7 @@ _OPTIONS: Final = {"id": "ID", "tags": "--tag", "attachment": "--attach", "handl
 
 # In this order: the later ones see what the earlier ones have written.
 _WORDS: Final = (
+    (r"^raw writes\b", "--raw writes"),
     (r"\b(raw|detail|overwrite|strict)=True\b", r"--\1"),
     (r"\bresume=False\b", "--no-resume"),
     (r"\bstrict=False\b", "the same without --strict"),

@@ -1,43 +1,45 @@
-"""Many tickets in files: what the columns are, and one file for each format that rows can be written in.
+"""Many tickets in files: the columns, and one file for each format that rows can be written in.
 
 `export_tickets` writes them; `TICKET_COLUMNS` and `DETAIL_COLUMNS` say what the columns are.
 """
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
 if TYPE_CHECKING:
-    from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Column, Columns
-    from workorder_async.exports.export import export_tickets
-    from workorder_async.exports.options import ExportOptions
-    from workorder_async.exports.report import AttachmentCounts, ExportProgress, ExportReport, InexactExportError
-    from workorder_async.exports.texts import TextChanges
+    # "X as X" tells type checkers and editors that the name is public.
+    from workorder_async.exports.columns import (
+        DETAIL_COLUMNS as DETAIL_COLUMNS,
+        TICKET_COLUMNS as TICKET_COLUMNS,
+        Column as Column,
+        Columns as Columns,
+    )
+    from workorder_async.exports.export import (
+        export_tickets as export_tickets,
+    )
+    from workorder_async.exports.options import (
+        ExportOptions as ExportOptions,
+    )
+    from workorder_async.exports.report import (
+        AttachmentCounts as AttachmentCounts,
+        ExportProgress as ExportProgress,
+        ExportReport as ExportReport,
+        InexactExportError as InexactExportError,
+    )
+    from workorder_async.exports.sink import (
+        TextChanges as TextChanges,
+    )
 
-__all__ = [
-    "DETAIL_COLUMNS",
-    "TICKET_COLUMNS",
-    "AttachmentCounts",
-    "Column",
-    "Columns",
-    "ExportOptions",
-    "ExportProgress",
-    "ExportReport",
-    "InexactExportError",
-    "TextChanges",
-    "export_tickets",
-]
-
-_LATER = {
-    "DETAIL_COLUMNS": "columns",
-    "TICKET_COLUMNS": "columns",
-    "AttachmentCounts": "report",
-    "Column": "columns",
-    "Columns": "columns",
-    "ExportOptions": "options",
-    "ExportProgress": "report",
-    "ExportReport": "report",
-    "InexactExportError": "report",
-    "TextChanges": "texts",
-    "export_tickets": "export",
+# The same for the interpreter: each module with its names.
+_NAMES = {
+    "columns": "DETAIL_COLUMNS TICKET_COLUMNS Column Columns",
+    "export": "export_tickets",
+    "options": "ExportOptions",
+    "report": "AttachmentCounts ExportProgress ExportReport InexactExportError",
+    "sink": "TextChanges",
 }
+_LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
+_ORDERED = sorted(_LATER, key=lambda name: (not name.isupper(), name))
+__all__ = [*_ORDERED]  # noqa: PLE0604 # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

@@ -12,8 +12,7 @@ from attrs import evolve
 
 from workorder_async.document.fields import CHINA_STANDARD_TIME, TIMESTAMP, Column, expressions
 from workorder_async.exports.extras import extra_module
-from workorder_async.exports.sink import Record
-from workorder_async.exports.texts import UNCHANGED, TextChanges, without_large_numbers, without_surrogates
+from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,10 +45,9 @@ def batch_of(
         try:
             arrays.append(arrow.array(cells, kind))
         except (OverflowError, UnicodeEncodeError, arrow.ArrowInvalid):
-            texts, replaced = without_surrogates(cells)
-            numbers, blanked = without_large_numbers(texts)
-            arrays.append(arrow.array(numbers, kind))
-            changes += replaced + blanked
+            made, changed = storable(cells)
+            arrays.append(arrow.array(made, kind))
+            changes += changed
     return arrow.record_batch(arrays, schema), changes
 
 

@@ -2,64 +2,353 @@
 
 A file has its name only when it is whole. Until then its bytes are in a part beside it, which the next attempt, or the
 next process, goes on with where the server lets it. A file that is there with the right size is not fetched again.
+
+The requests for files carry nothing of ours: no signature, no header, no cookie.
 """
 
 import asyncio
+import hashlib
 import os
+import re
 import stat
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, TypeVar
 
+import aiohttp
 from attrs import define, frozen
+from yarl import URL
 
 from workorder_async import arguments
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Attachment, TicketDetail
-from workorder_async.errors import ConfigError, WorkorderError
-from workorder_async.exports.downloading import (
-    BrokenError,
-    Downloader,
-    NotFetchedError,
-    PartFile,
-    StaleError,
-    on_disk,
-)
-from workorder_async.exports.safe_names import distinct_names
-from workorder_async.secret import Secret
-from workorder_async.wire.options import client_options
+from workorder_async.durable import LockedFile, rename_whole
+from workorder_async.errors import ConfigError, ExportError, WorkorderError
+from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
+from workorder_async.secret import Secret, without_credentials
+from workorder_async.wire.options import SessionOptions
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0
 #: Seconds between the attempts to fetch one file; there is one attempt more.
 WAITS: Sequence[float] = (1.0, 5.0)
+#: Seconds without a byte after which a download has failed.
+STALLED_AFTER = 30.0
+#: Bytes that are held in memory for each download; then they are put on the disk.
+FLUSH_AT = 1 << 20
+
+_CONNECT_WITHIN = 30.0
+_MOST_REDIRECTS = 3
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_STALE: Final = (403, 404, 410)
+_PASSING: Final = (408, 425, 429)
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+
+#: The longest safe name in bytes of UTF-8: the usual 255 of a file system, less the marks around the name of a part.
+LONGEST: Final = 200
+_LONGEST_SUFFIX = 24
+_FORBIDDEN = '<>:"|?*'
+# Windows takes these for devices, whatever comes after the first dot.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\.|$)", re.IGNORECASE)
+
+_T = TypeVar("_T")
+
+
+class NotFetchedError(Exception):
+    """The file cannot be had, and another attempt would be of no use; the text says why."""
+
+
+class BrokenError(Exception):
+    """An attempt failed that another one may make good; the text says why."""
+
+
+class StaleError(Exception):
+    """The URL is good no longer; the text says how the server told it."""
+
+
+async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
+    """Do something with a file in a thread, and come back when it has ended, also where this is cancelled.
+
+    Raises `ExportError` with the path for what the disk does not do.
+    """
+    working = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        # Whoever is cancelled closes the file next, which must not be in use then.
+        while not working.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
+        working.exception()
+        raise
+    except OSError as error:
+        raise ExportError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; mend that and begin again, it goes on from here"
+        ) from None
+
+
+class PartFile:
+    """A file that is not whole yet, beside the place that it will have. Used by one thread at a time.
+
+    Its name has a digest of `identity`, so that a part of another file is never gone on with.
+    """
+
+    def __init__(self, target: Path, identity: str) -> None:
+        digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:8]
+        self.target = target
+        self._path = target.with_name(f".{target.name}.{digest}.part")
+        self._file: LockedFile | None = None
+
+    def open(self) -> None:
+        """Open and lock it; what was received before is still there."""
+        self._file = LockedFile(self._path)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self._opened().size
+
+    def append(self, content: bytes) -> None:
+        """Add this, and return when it is on disk."""
+        self._opened().append(content)
+
+    def begin_anew(self) -> None:
+        """Forget what was received."""
+        self._opened().cut(0)
+
+    def finish(self) -> None:
+        """Give it its name, in place of any file that has it."""
+        self._let_go()
+        rename_whole(self._path, self.target)
+
+    def discard(self) -> None:
+        """Remove it."""
+        self._let_go()
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close it, if it is open; what was received stays, and where nothing was, nothing is left."""
+        if self._file is not None and self._file.size == 0:
+            self.discard()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _opened(self) -> LockedFile:
+        if self._file is None:
+            raise ValueError("the part is not open")
+        return self._file
+
+
+class Downloader:
+    """Makes requests for files, over connections of its own; `how` gives the proxy and the certificates."""
+
+    def __init__(self, how: SessionOptions) -> None:
+        self._how = how
+        self._http: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def fill(self, part: PartFile, url: str, size: int, note_size: Callable[[int], None]) -> None:
+        """Make one attempt to receive what a part lacks, or all of it where the server does not go on from there.
+
+        `size` is how many bytes the file is said to have, 0 where that is not known. `note_size` is told how many there
+        are by now; what it raises ends the attempt. Raises the three errors above, and `ExportError` for the disk.
+        """
+        failure: Exception
+        try:
+            return await self._fill(part, url, size, note_size)
+        except (aiohttp.InvalidURL, UnicodeError):
+            failure = NotFetchedError("its URL is none that can be asked")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            stalled = isinstance(error, TimeoutError)
+            failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s" if stalled else _told(error))
+        # Outside the `except`: aiohttp's errors know the proxy's password.
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        if self._http is not None:
+            await self._http.close()
+
+    async def _fill(self, part: PartFile, url: str, size: int, note_size: Callable[[int], None]) -> None:
+        while True:
+            async with self._answer(url, part.size) as response:
+                extent = _extent(response, part.size, size)
+                if extent is None or extent.start < part.size:
+                    await on_disk(part.target, part.begin_anew)
+                if extent is not None:
+                    return await _receive(response, part, size or extent.whole, note_size)
+
+    @asynccontextmanager
+    async def _answer(self, text: str, start: int) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask for a file from a byte on, and follow where the server sends us."""
+        url = _checked(text)
+        for _ in range(_MOST_REDIRECTS + 1):
+            async with self._opened().get(
+                url,
+                headers={"Range": f"bytes={start}-"} if start else None,
+                allow_redirects=False,
+                proxy=None if self._how.proxy is None else self._how.proxy.reveal(),
+                ssl=self._how.ssl,
+            ) as response:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or location is None:
+                    yield response
+                    return
+            url = _checked(location, url)
+        raise NotFetchedError(f"the server redirects more than {_MOST_REDIRECTS} times")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ExportError("the folder of attachments was closed while files were fetched")
+        if self._http is None:
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._how.max_in_flight),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # A size and a place in the file count the bytes as they are kept.
+                headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_WITHIN, sock_read=STALLED_AFTER),
+            )
+        return self._http
+
+
+def _checked(text: str, base: URL | None = None) -> URL:
+    """Return a URL that may be asked: http or https, without a user. A relative one is seen from `base`."""
+    if not text:
+        raise NotFetchedError("the ticket gives no URL for it")
+    redirected = "" if base is None else " that the server redirects to"
+    try:
+        # One that is fit to be sent stays as it is: its signature may cover the very bytes.
+        url = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+        url = url if base is None else base.join(url)
+        scheme, host, _ = url.scheme, url.host, url.port
+    except ValueError:
+        raise NotFetchedError(f"the URL{redirected} cannot be read") from None
+    if scheme not in ("http", "https"):
+        raise NotFetchedError(f"the URL{redirected} has the scheme {scheme[:20]!r}; only http and https are followed")
+    if not host:
+        raise NotFetchedError(f"the URL{redirected} names no host")
+    # aiohttp would make an Authorization header of it.
+    return url.with_user(None) if url.raw_user is not None or url.raw_password is not None else url
 
 
 @frozen
-class NotFetched:
-    """An attachment that is not there, and why."""
+class _Extent:
+    """What of a file an answer has: all from the byte `start` on, of `whole` bytes; None where only its end tells."""
 
-    path: Path
-    """Where it would be."""
-    reason: str
-    """Why it is not, in words."""
+    start: int
+    whole: int | None
 
 
-@frozen
-class Fetched:
-    """What became of the attachments of one ticket."""
+def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> _Extent | None:
+    """Return what an answer has, where the bytes from `asked` on were asked for; None where that cannot be served."""
+    status = response.status
+    if status in _STALE:
+        raise StaleError(f"HTTP {status}")
+    if status in _PASSING or status >= 500:
+        raise BrokenError(f"the server answered HTTP {status}")
+    span = _RANGE.fullmatch(response.headers.get("Content-Range", "")) if status == 206 else None
+    if asked and status in (206, 416):
+        if span is None or int(span[1]) != asked or int(span[2]) + 1 != int(span[3]):
+            return None
+    elif status != 200:
+        raise NotFetchedError(f"the server answered HTTP {status}")
+    packed = response.headers.get("Content-Encoding", "identity")
+    if packed.lower() != "identity":
+        raise NotFetchedError(f"the server packs it as {packed[:20]!r}, which it was asked not to do")
+    whole = response.content_length if span is None else int(span[3])
+    if size and whole is not None and whole != size:
+        raise NotFetchedError(f"the server has {whole:,} bytes of it; the ticket says {size:,}")
+    if not size and whole is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower():
+        raise NotFetchedError("neither the ticket nor the server says how many bytes it has")
+    return _Extent(0 if span is None else asked, whole)
 
-    files: int = 0
-    """Files that were fetched."""
-    bytes: int = 0
-    """Bytes of these files."""
-    kept: int = 0
-    """Files that were there already."""
-    failed: tuple[NotFetched, ...] = ()
-    """Attachments that were not fetched."""
+
+async def _receive(
+    response: aiohttp.ClientResponse, part: PartFile, size: int | None, note_size: Callable[[int], None]
+) -> None:
+    """Put a body at the end of a part; what came before a failure is kept."""
+    held = bytearray()
+    failure: Exception | None = None
+    try:
+        async for piece in response.content.iter_any():
+            held += piece
+            received = part.size + len(held)
+            if size is not None and received > size:
+                raise NotFetchedError(f"the server sends more than its {size:,} bytes")
+            note_size(received)
+            if len(held) >= FLUSH_AT:
+                await on_disk(part.target, partial(part.append, bytes(held)))
+                held.clear()
+    except aiohttp.ClientError as error:
+        failure = error
+    if held:
+        await on_disk(part.target, partial(part.append, bytes(held)))
+    if failure is not None:
+        raise failure
+    if size is not None and part.size < size:
+        raise BrokenError(f"the server ended after {part.size:,} of {size:,} bytes")
+
+
+def _told(error: Exception) -> str:
+    """Say what went wrong on the wire, without passwords and without the secret part of a temporary URL."""
+    text = re.sub(r"\?\S*", "?...", without_credentials(str(error)))
+    return " ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")[:300]
+
+
+# Names that others gave to their files become names that are safe in a folder of ours, and different there. A safe name
+# leads nowhere else, is seen as it is, and is taken by Linux, macOS and Windows. It never begins with a dot, so that
+# such names are free for files of our own.
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of a name, without what could mislead a file system or a reader."""
+    last = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
+    # What does not print is NUL, other control characters, lone surrogates, and marks that turn the text around.
+    shown = "".join(one if one.isprintable() and one not in _FORBIDDEN else "_" for one in last)
+    kept = shown.lstrip(". ").rstrip(". ") or "file"
+    return _joined(f"_{kept}" if _DEVICES.match(kept) else kept)
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """Return a safe name for each of these names; one that is taken gets a number: "a.png", "a (2).png".
+
+    The same names in the same order give the same result. Names that differ in case only are the same to Windows and
+    macOS, and are numbered too.
+    """
+    found: list[str] = []
+    taken: set[str] = set()
+    last_number: dict[str, int] = {}
+    for name in names:
+        safe = free = safe_name(name)
+        key = safe.casefold()
+        while free.casefold() in taken:
+            number = last_number[key] = last_number.get(key, 1) + 1
+            free = _joined(safe, f" ({number})")
+        taken.add(free.casefold())
+        found.append(free)
+    return found
+
+
+def _joined(name: str, number: str = "") -> str:
+    """Put a number before the suffix of a name, and cut what stands before it where the whole is too long."""
+    stem, suffix = os.path.splitext(name)
+    if len(suffix.encode()) > _LONGEST_SUFFIX:
+        stem, suffix = name, ""
+    room = LONGEST - len(f"{number}{suffix}".encode())
+    if len(stem.encode()) > room:
+        stem = stem.encode()[:room].decode(errors="ignore").rstrip(". ")
+    return f"{stem}{number}{suffix}"
 
 
 @define
@@ -169,7 +458,7 @@ class AttachmentFolder:
         self._max_file_bytes = arguments.whole("max_file_bytes", max_file_bytes)
         self._max_files = arguments.whole("max_files", max_files)
         self._places = asyncio.Semaphore(arguments.whole("concurrency", concurrency))
-        self._downloader = Downloader(client_options(max_in_flight=concurrency, proxy=proxy, ssl=ssl))
+        self._downloader = Downloader(SessionOptions(max_in_flight=concurrency, proxy=proxy, ssl=ssl))
         self._bytes = 0
         self._files = 0
 
@@ -189,16 +478,16 @@ class AttachmentFolder:
         """Close the connections; a `fetch` that is still under way ends with `ExportError`."""
         await self._downloader.aclose()
 
-    async def fetch(self, detail: TicketDetail) -> Fetched:
-        """Fetch every attachment of a ticket that is not there yet, and tell what became of them.
+    async def fetch(self, detail: TicketDetail) -> AttachmentCounts:
+        """Fetch every attachment of a ticket that is not there yet, and return how many were fetched, and which not.
 
         To be called soon after the detail was read: its URLs are good for about 600 seconds. They are asked for again
-        once. What cannot be had, or is beyond a limit, is told in `failed`; the other files are fetched all the same.
-        Raises `ExportError` where the disk does not do its part: what was received is gone on with later.
+        once. A file that cannot be had, or is beyond a limit, is told in `failures`; the others are fetched all the
+        same. Raises `ExportError` if the disk does not do its part: a later call goes on with the bytes that came.
         """
         attachments = attachments_of(detail)
         if not attachments:
-            return Fetched()
+            return NO_ATTACHMENTS
         links = _Links(self._client, detail)
         place = self._folder / str(detail.id)
         paths = [place / name for name in distinct_names(one.file_name for one in attachments)]
@@ -214,26 +503,21 @@ class AttachmentFolder:
         became = [task.result() for task in tasks]
         if not any(one.failed for one in became):
             await on_disk(place, partial(_remove_parts, place))
-        return Fetched(
-            files=sum(one.files for one in became),
-            bytes=sum(one.bytes for one in became),
-            kept=sum(one.kept for one in became),
-            failed=tuple(not_fetched for one in became for not_fetched in one.failed),
-        )
+        return sum(became, NO_ATTACHMENTS)
 
-    async def _bring(self, wanted: _Wanted, links: _Links) -> Fetched:
+    async def _bring(self, wanted: _Wanted, links: _Links) -> AttachmentCounts:
         """Have one file there, and tell what became of it. The limits are asked before anything is awaited."""
         if wanted.is_there():
             self._files += 1
             self._bytes += wanted.there or 0
-            return Fetched(kept=1)
+            return AttachmentCounts(kept=1)
         if self._files >= self._max_files:
             return _not_fetched(wanted, f"it is beyond the limit of {self._max_files:,} files (max_files)")
         self._files += 1
         try:
             self._count(wanted, wanted.size)
             async with self._places:
-                return Fetched(files=1, bytes=await self._fetch(wanted, links))
+                return AttachmentCounts(fetched=1, bytes=await self._fetch(wanted, links))
         except (NotFetchedError, BrokenError, StaleError) as error:
             self._files -= 1
             self._bytes -= wanted.counted
@@ -288,8 +572,8 @@ def attachments_of(detail: TicketDetail) -> list[Attachment]:
     return [*detail.attachment, *detail.handle_attachment]
 
 
-def _not_fetched(wanted: _Wanted, reason: str) -> Fetched:
-    return Fetched(failed=(NotFetched(wanted.path, reason),))
+def _not_fetched(wanted: _Wanted, reason: str) -> AttachmentCounts:
+    return AttachmentCounts(failed=1, failures=(f"{wanted.path}: {reason}",))
 
 
 def _looks(attachment: Attachment) -> tuple[str, int, str]:

@@ -7,14 +7,13 @@ from io import StringIO
 from typing import Final
 
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import Record
-from workorder_async.exports.texts import TextChanges, without_surrogates
+from workorder_async.exports.sink import Record, Sink, TextChanges, storable
 
-#: A spreadsheet takes a cell that begins so for a formula, also where it stands in quotes.
+#: A spreadsheet takes a cell that begins so for a formula, also if it stands in quotes.
 _FORMULAS: Final = "=+-@\t\r"
 
 
-class CsvLines:
+class CsvLines(Sink):
     """Rows of a model as records of CSV.
 
     `bom` puts a byte order mark in front, without which Excel on Chinese Windows reads GBK. `defuse` puts an apostrophe
@@ -22,7 +21,6 @@ class CsvLines:
     """
 
     def __init__(self, columns: Columns, *, bom: bool = True, defuse: bool = True) -> None:
-        self.changes: TextChanges = TextChanges()
         self._columns = columns
         self._bom = bom
         self._defuse = columns.places("string") if defuse else ()
@@ -52,13 +50,9 @@ class CsvLines:
         return made
 
     def _encodable(self, record: Iterable[Value]) -> tuple[Value, ...]:
-        cells, changes = without_surrogates(record)
+        cells, changes = storable(record, large=True)
         self.changes += changes
         return cells
-
-    def end_part(self) -> bytes:
-        """Return nothing: a record ends by itself."""
-        return b""
 
 
 def _records(rows: Iterable[Sequence[Value]]) -> bytes:

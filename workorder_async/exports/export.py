@@ -1,15 +1,15 @@
-"""An export, from its arguments to a file that has its name: reads queries, and has what came on disk meanwhile.
+"""An export, from its arguments to a file that has its name: reads queries, and has the rows on disk meanwhile.
 
     opened      the manifest is locked and read; a new one gets a head
     read        one walk for each query, or for what is left of it; part after part is made durable
     made        rows become the file that was asked for, where its format cannot grow
     named       the file gets its name; nothing else is left
 
-A call that was cut short at any moment is gone on with by the same call.
+If a call is cut short at any moment, the same call goes on from there.
 """
 
 import shutil
-from contextlib import AbstractAsyncContextManager, ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -21,15 +21,14 @@ from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.disk import Disk
+from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Named, said_of
 from workorder_async.exports.options import ExportOptions, ExportSettings, WhatToExport, queries_of
-from workorder_async.exports.parts import GrowingFile, Lines, Parts, Stream, Tables
+from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream, Tables
 from workorder_async.exports.reading import Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
-from workorder_async.exports.targets import Target, target_of
-from workorder_async.exports.texts import UNCHANGED, TextChanges
-from workorder_async.walks.options import refuse_unknown, walk_options
+from workorder_async.exports.sink import UNCHANGED, TextChanges
+from workorder_async.walks.options import WalkSettings, refuse_unknown
 
 
 async def export_tickets(
@@ -67,7 +66,7 @@ async def export_tickets(
     refuse_unknown(options, ExportOptions.__annotations__, "an export")
     settings = ExportSettings(**options)
     queries = queries_of(query)
-    walk_options(**settings.walk)
+    WalkSettings(**settings.walk)
     PageRequest(queries[0], 1, settings.page_size)
     async with Disk() as disk:
         place = await disk.run(partial(target_of, target, settings.format))
@@ -75,7 +74,10 @@ async def export_tickets(
 
 
 class _Export:
-    """One call of an export."""
+    """One call of an export. Its state is changed in the thread of the disk."""
+
+    _manifest: Manifest
+    _parts: Parts
 
     def __init__(
         self,
@@ -91,7 +93,8 @@ class _Export:
         self._settings = settings
         self._disk = disk
         self._began = perf_counter()
-        # Entered in the thread: what it opened is closed, even where nobody waited for it.
+        self._resumed = 0
+        # Entered in the thread: the files that it opened are closed, even where nobody waited for it.
         self._opened = ExitStack()
         self._sink = partial(
             target.format.sink,
@@ -101,18 +104,17 @@ class _Export:
             defuse=settings.csv_defuse,
             escaped=target.is_stream,
         )
-        self._sink()  # refuses what it cannot be
+        self._sink()  # refuses options that the format cannot have
         self._head = self._new_head()
 
     def _new_head(self) -> Head:
         settings, format = self._settings, self._target.format
-        columns = format.columns(detail=settings.is_detailed)
         folder = settings.attachments
         return Head(
             platform=self._client.base_url,
             queries=tuple(map(said_of, self._queries)),
             format=format.name,
-            columns=() if settings.raw else columns.names,
+            columns=() if settings.raw else format.columns(detail=settings.is_detailed).names,
             raw=settings.raw,
             detail=settings.is_detailed,
             attachments=None if folder is None else str(Path(folder).absolute()),
@@ -128,164 +130,171 @@ class _Export:
             await self._disk.at_last(self._opened.close)
 
     async def _to_stream(self) -> ExportReport:
-        output = await self._disk.run(self._open_stream)
-        parts = Lines(output, self._sink)
-        async with self._attachments() as folder:
-            await self._read(parts, folder)
-        return self._checked(self._report(parts.done, parts.done[-1].end))
+        await self._disk.run(self._open_stream)
+        await self._read()
+        done = self._parts.done
+        return self._checked(self._report(done, done[-1].end))
 
     async def _to_file(self) -> ExportReport:
-        manifest = await self._disk.run(self._open_manifest)
-        if manifest.named is not None and manifest.named.is_at(self._target.path):
-            # Killed after the file got its name: nothing is left to do but to clear away.
-            rows = sum(part.rows for part in manifest.parts)
-            return await self._disk.run(partial(self._end, manifest, manifest.named, rows))
-        async with self._attachments() as folder:
-            parts = await self._disk.run(partial(self._open_parts, manifest))
-            try:
-                progress = await self._read(parts, folder)
-            except UnfoundedError:
-                parts = await self._disk.run(partial(self._begin_anew, manifest, parts))
-                progress = await self._read(parts, folder)
-        self._checked(self._report(manifest.parts, 0, progress.resumed_rows))
-        named = await self._make(parts, progress)
-        return await self._disk.run(partial(self._name, manifest, named, progress.resumed_rows))
+        disk = self._disk
+        await disk.run(self._open_manifest)
+        manifest = self._manifest
+        if (named := self._named()) is not None:
+            # Killed after the file got its name: only the files beside it are left.
+            self._resumed = sum(part.rows for part in manifest.parts)
+            return await disk.run(partial(self._end, named))
+        progress = await self._read()
+        self._resumed = progress.resumed_rows
+        self._checked(self._report(manifest.parts, 0))
+        return await disk.run(partial(self._name, await self._make(progress)))
+
+    async def _read(self) -> Progress:
+        """Read all that is left; for a file, open its part first."""
+        client, settings, target, disk = self._client, self._settings, self._target, self._disk
+        folder = settings.attachments
+        async with (
+            nullcontext() if folder is None else AttachmentFolder(folder, client, proxy=client.proxy, ssl=client.ssl)
+        ) as attachments:
+            if not target.is_stream:
+                await disk.run(self._open_parts)
+            while True:
+                parts = self._parts
+                progress = Progress(parts, settings.on_progress, self._began)
+                reading = Reading(
+                    client,
+                    settings,
+                    disk,
+                    queries=self._queries,
+                    parts=parts,
+                    progress=progress,
+                    folder=attachments,
+                )
+                try:
+                    await reading.read()
+                except UnfoundedError:
+                    await disk.run(self._begin_anew)
+                else:
+                    return progress
 
     # In the disk's thread
 
-    def _open_stream(self) -> Stream:
+    def _open_stream(self) -> None:
+        path = self._target.path
         try:
-            return self._opened.enter_context(closing(Stream(self._target.path, self._disk.check)))
+            output = self._opened.enter_context(closing(Stream(path, self._disk.check)))
         except OSError as error:
-            raise ConfigError(f"cannot write to {str(self._target.path)!r}: {error.strerror or error}") from None
+            raise ConfigError(f"cannot write to {str(path)!r}: {error.strerror or error}") from None
+        done: list[Part] = []
+        self._parts = Lines(output, self._sink, done, done.append)
 
-    def _open_manifest(self) -> Manifest:
+    def _open_manifest(self) -> None:
+        """Open the manifest; refuse one of another export; without `resume` clear it away."""
         target, settings = self._target, self._settings
         if not (settings.overwrite or target.manifest.exists()):
             target.refuse_existing()
-        manifest = Manifest(target.manifest, resume=settings.resume)
+        manifest = self._manifest = Manifest(target.manifest, resume=settings.resume)
         self._opened.callback(_let_go, manifest)
-        self._check_manifest(manifest)
-        return manifest
-
-    def _check_manifest(self, manifest: Manifest) -> None:
-        """Refuse what is not to be gone on with; without `resume` clear it away."""
-        target, settings = self._target, self._settings
-        if manifest.head is not None:
-            differences = manifest.head.differences(self._head)
-            if differences:
-                raise ExportError(
-                    f"{str(target.manifest)!r} is of another export: {differences}; say the same again to go on with "
-                    "it, or begin anew with resume=False"
-                )
-        is_named = manifest.named is not None and manifest.named.is_at(target.path)
-        if not settings.overwrite and not is_named:
+        if manifest.head is not None and (differences := manifest.head.differences(self._head)):
+            raise ExportError(
+                f"{str(target.manifest)!r} is of another export: {differences}; say the same again to go on with "
+                "it, or begin anew with resume=False"
+            )
+        if not settings.overwrite and self._named() is None:
             target.refuse_existing()
         if not settings.resume:
-            for path in target.leftovers():
-                _remove(path)
-            manifest.clear()
+            self._clear()
         elif manifest.head is None and target.part.exists():
             raise ExportError(
                 f"{str(target.part)!r} is there, and no manifest says what it is; move it away, or begin anew with "
                 "resume=False"
             )
 
-    def _open_parts(self, manifest: Manifest) -> Parts:
-        """Open what rows go to; what cannot be gone on with is begun anew."""
-        self._opened.callback(self._clear_if_nothing, manifest)
+    def _named(self) -> Named | None:
+        """Return the line of the file that has its name already; None if it has not."""
+        named = self._manifest.named
+        return named if named is not None and named.is_at(self._target.path) else None
+
+    def _open_parts(self) -> None:
+        """Open the file or database that takes the rows; begin anew if no call can go on from its parts."""
+        manifest = self._manifest
+        self._opened.callback(self._clear_if_nothing)
         if manifest.head is None:
             manifest.begin(self._head)
         elif manifest.named is not None:
             manifest.keep(len(manifest.parts))
-        parts = self._opened_parts(manifest)
+        parts = self._parts = self._opened_parts()
         is_finished = isinstance(parts, Tables) and parts.is_finished
         if manifest.is_void or (is_finished and not manifest.is_complete):
-            return self._begin_anew(manifest, parts)
-        return parts
+            self._begin_anew()
 
-    def _opened_parts(self, manifest: Manifest) -> Parts:
-        target = self._target
+    def _opened_parts(self) -> Parts:
+        target, manifest = self._target, self._manifest
         if target.format.way == "database":
             store = target.format.store(target.part, detail=self._settings.is_detailed)
             return Tables(self._opened.enter_context(closing(store)), manifest)
         file = self._opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
-        return Lines(file, self._sink, manifest)
+        return Lines(file, self._sink, manifest.parts, manifest.add)
 
-    def _begin_anew(self, manifest: Manifest, parts: Parts) -> Parts:
+    def _begin_anew(self) -> None:
         # The rows go first: a database is believed before its manifest.
-        parts.close()
+        self._parts.close()
+        self._remove_leftovers()
+        self._manifest.keep(0)
+        self._parts = self._opened_parts()
+
+    def _clear_if_nothing(self) -> None:
+        """Leave nothing beside the target if no call can go on from it."""
+        if not self._manifest.parts:
+            self._clear()
+
+    def _clear(self) -> None:
+        self._remove_leftovers()
+        self._manifest.clear()
+
+    def _remove_leftovers(self) -> None:
         for path in self._target.leftovers():
             _remove(path)
-        manifest.keep(0)
-        return self._opened_parts(manifest)
 
-    def _clear_if_nothing(self, manifest: Manifest) -> None:
-        """Leave nothing beside the target where there is nothing to go on from."""
-        if not manifest.parts:
-            for path in self._target.leftovers():
-                _remove(path)
-            manifest.clear()
-
-    def _name(self, manifest: Manifest, named: Named, resumed: int) -> ExportReport:
+    def _name(self, named: Named) -> ExportReport:
         """Give the file its name, and clear away."""
         target = self._target
         if not self._settings.overwrite:
             target.refuse_existing(is_late=True)
-        manifest.name(named)
+        self._manifest.name(named)
         rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
-        return self._end(manifest, named, resumed)
+        return self._end(named)
 
-    def _end(self, manifest: Manifest, named: Named, resumed: int) -> ExportReport:
-        for path in self._target.leftovers():
-            _remove(path)
-        manifest.remove()
-        return self._report(manifest.parts, named.named[1], resumed, named.changes)
+    def _end(self, named: Named) -> ExportReport:
+        self._remove_leftovers()
+        self._manifest.remove()
+        return self._report(self._manifest.parts, named.named[1], named.changes)
 
-    # What comes of it
+    # The result
 
-    def _attachments(self) -> AbstractAsyncContextManager[AttachmentFolder | None]:
-        folder, client = self._settings.attachments, self._client
-        return nullcontext() if folder is None else AttachmentFolder(folder, client, proxy=client.proxy, ssl=client.ssl)
-
-    async def _read(self, parts: Parts, folder: AttachmentFolder | None) -> Progress:
-        """Read what is left."""
-        progress = Progress(parts, self._settings.on_progress, self._began)
-        reading = Reading(
-            self._client,
-            self._settings,
-            self._disk,
-            queries=self._queries,
-            parts=parts,
-            progress=progress,
-            folder=folder,
-        )
-        await reading.read()
-        return progress
-
-    async def _make(self, parts: Parts, progress: Progress) -> Named:
-        """Make the file that is to get its name, of what is durable; it is on disk then."""
-        target = self._target
-        await self._disk.run(parts.finish)
+    async def _make(self, progress: Progress) -> Named:
+        """Make the file that is to get its name, of rows that are durable; it is on disk then."""
+        target, disk = self._target, self._disk
+        await disk.run(self._parts.finish)
         if target.format.way != "staged":
-            return await self._disk.run(partial(Named.of, target.part, UNCHANGED))
-        rows = [0]
+            return await disk.run(partial(Named.of, target.part, UNCHANGED))
+        rows = 0
 
         def told(count: int) -> None:
-            self._disk.check()
-            rows[0] = count
+            nonlocal rows
+            disk.check()
+            rows = count
 
         detail = self._settings.is_detailed
         convert = partial(target.format.convert, target.part, target.converted, told, detail=detail)
-        converted = await self._disk.run(convert, lambda: progress.tell("converting", rows[0]))
-        return await self._disk.run(partial(Named.of, target.converted, converted.changes))
+        changes = await disk.run(convert, lambda: progress.tell("converting", rows))
+        return await disk.run(partial(Named.of, target.converted, changes))
 
-    def _report(self, parts: list[Part], size: int, resumed: int = 0, changes: TextChanges = UNCHANGED) -> ExportReport:
+    def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:
         seconds = perf_counter() - self._began
-        return report_of(parts, self._target.path, size, changes, resumed=resumed, seconds=seconds)
+        return report_of(parts, self._target.path, size, changes, resumed=self._resumed, seconds=seconds)
 
     def _checked(self, report: ExportReport) -> ExportReport:
-        """Return the report. With `strict` raises `ExportError` where it is not exact."""
+        """Return the report. With `strict` raises `ExportError` if it is not exact."""
         if not self._settings.strict or report.exact:
             return report
         part = str(self._target.part)
@@ -296,7 +305,7 @@ class _Export:
 
 
 def _let_go(manifest: Manifest) -> None:
-    """Close a manifest; one that says nothing is taken away."""
+    """Close a manifest; an empty one is taken away."""
     if manifest.is_empty:
         manifest.remove()
     manifest.close()

@@ -1,25 +1,26 @@
-"""The formats of an export: which there are, which one a file name means, and what writes each."""
+"""The formats of an export, and its target: which format a file name means, its writer, and where the file may be."""
 
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from attrs import frozen
 
-from workorder_async.errors import ConfigError
+from workorder_async import arguments
+from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
-from workorder_async.exports.compressed import Compressed, zstd_module
 from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.extras import extra_module
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
-from workorder_async.exports.sink import Sink, Store
+from workorder_async.exports.sink import Record, Sink, TextChanges, Told
 from workorder_async.exports.sqlite import SqliteStore, journal_of
-from workorder_async.exports.staging import Converted, Progress
 from workorder_async.exports.xlsx import parts_of, to_xlsx
-
-#: What each way of writing needs of whoever drives it: see `Format.way`.
-Way = Literal["lines", "staged", "database"]
 
 #: File names end in one of these; each stands for the format of the same name.
 SUFFIXES: Final = (
@@ -37,7 +38,7 @@ class Format:
     """jsonl, csv, parquet, sqlite or xlsx; the first two also with .gz or .zst."""
 
     @property
-    def way(self) -> Way:
+    def way(self) -> Literal["lines", "staged", "database"]:
         """How it is written: "lines" by `sink`; "staged" by `sink`, then `convert`; "database" by `store`."""
         return "database" if self.name == "sqlite" else "staged" if self.name in _CONVERTERS else "lines"
 
@@ -62,33 +63,35 @@ class Format:
         kind, _, compression = self.name.partition(".")
         if raw and kind != "jsonl":
             raise ConfigError(
-                f"raw=True writes the server's own objects, for which {self.name} has no columns; use .jsonl"
+                f"writes the server's own objects, for which {self.name} has no columns",
+                argument="raw",
+                mend="use .jsonl",
             )
         columns = self.columns(detail=detail)
-        lines: Sink = RawLines() if raw else JsonLines(columns, staged=self.way == "staged")
         if kind == "parquet":
             return ArrowStreams(columns)
         if kind == "csv":
-            lines = CsvLines(columns, bom=bom, defuse=defuse)
-        elif escaped and not compression:
-            lines = Escaped(lines)
+            lines: Sink = CsvLines(columns, bom=bom, defuse=defuse)
+        else:
+            objects = RawLines() if raw else JsonLines(columns, staged=self.way == "staged")
+            lines = Escaped(objects) if escaped and not compression else objects
         return Compressed(lines, compression) if compression else lines
 
-    def convert(self, staged: Path, target: Path, on_progress: Progress, *, detail: bool = False) -> Converted:
-        """Convert rows of `sink` to a new file, which is on disk then; for a thread. If it fails, no file is left.
+    def convert(self, staged: Path, target: Path, on_progress: Told, *, detail: bool = False) -> TextChanges:
+        """Convert the rows of `sink` to a new file, which is on disk then, and return the changes that this took.
 
-        Raises `OSError` where the disk does not do its part.
+        For a thread. If it fails, no file is left. Raises `OSError` where the disk does not do its part.
         """
         return _CONVERTERS[self.name](staged, target, self.columns(detail=detail), on_progress)
 
-    def store(self, path: Path, *, detail: bool = False) -> Store:
+    def store(self, path: Path, *, detail: bool = False) -> SqliteStore:
         """Open the database of this name; made if need be. Raises `OSError` where that cannot be done."""
         return SqliteStore(path, self.columns(detail=detail).model)
 
     def beside(self, path: Path) -> Path | None:
-        """Return what may lie beside the file that `convert` or `store` was writing when it was killed; None: nothing.
+        """Return the file or folder that a killed `convert` or `store` of this file may leave beside it; None: nothing.
 
-        The same call again takes it away. Whoever gives the file up removes it, too: XLSX has a folder, SQLite a file.
+        The same call again removes it. A caller that gives the file up removes it, too.
         """
         found = {"xlsx": parts_of, "sqlite": journal_of}.get(self.name)
         return None if found is None else found(path)
@@ -100,23 +103,154 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
     Raises `ConfigError` where that says nothing, where stdout cannot have it, and where an extra is missing.
     """
     path = fspath(target)
-    suffix = _suffix_of(path) if format is None else f".{format.strip().lower().removeprefix('.')}"
+    if format is not None:
+        suffix = f".{format.strip().lower().removeprefix('.')}"
+    else:
+        suffix = ".jsonl" if path == "-" else next((one for one in SUFFIXES if path.lower().endswith(one)), "")
     if suffix not in SUFFIXES:
-        asked = f"format={format!r} is not known" if format is not None else f"{path!r} says no format by its suffix"
-        raise ConfigError(f"{asked}; use one of: {' '.join(SUFFIXES)}")
+        known = f"use one of: {' '.join(SUFFIXES)}"
+        if format is not None:
+            raise ConfigError(f"{format!r} is not known", argument="format", mend=known)
+        raise ConfigError(f"{path!r} says no format by its suffix", argument="target", mend=known)
     found = Format({".db": "sqlite"}.get(suffix, suffix[1:]))
     if path == "-" and found.way != "lines":
-        raise ConfigError(f"{found.name} cannot be written to stdout; name a file, or use jsonl or csv")
+        raise _no_stream(found, "stdout")
     if found.name == "parquet":
         extra_module("pyarrow.parquet", "parquet")
     elif found.name == "xlsx":
         extra_module("xlsxwriter", "xlsx")
     elif found.name.endswith(".zst"):
-        zstd_module()
+        _zstd_module()
     return found
 
 
-def _suffix_of(path: str) -> str | None:
-    if path == "-":
-        return ".jsonl"
-    return next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
+def _no_stream(format: Format, place: str) -> ConfigError:
+    return ConfigError(f"{format.name} cannot be written to {place}", mend="name a file, or use jsonl or csv")
+
+
+class _Member(Protocol):
+    """What compresses one member or frame; a method of zlib's objects and of zstd's."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class Compressed(Sink):
+    """A sink of lines whose bytes are compressed; `kind` is gz or zst.
+
+    The bytes in front, and every part, are one gzip member or zstd frame of their own. One after the other, they are
+    one gzip or zstd file. The same rows give the same bytes: no time is written.
+    """
+
+    def __init__(self, lines: Sink, kind: str) -> None:
+        self._lines = lines
+        self._zstd: Any = _zstd_module() if kind == "zst" else None
+        self._member: _Member | None = None
+
+    def begin(self) -> bytes:
+        """Return a member with the bytes in front of the lines, even if there are none: an empty file is no gzip."""
+        return self._compress(self._lines.begin()) + self.end_part()
+
+    def encode(self, rows: Sequence[Record]) -> bytes:
+        """Return the bytes that have been compressed by now; the rest comes later."""
+        content = self._compress(self._lines.encode(rows))
+        self.changes = self._lines.changes
+        return content
+
+    def end_part(self) -> bytes:
+        """Return the rest of the part's member; a part without a page has none."""
+        member, self._member = self._member, None
+        return b"" if member is None else member.flush()
+
+    def _compress(self, content: bytes) -> bytes:
+        if self._member is None:
+            self._member = self._new_member()
+        return self._member.compress(content)
+
+    def _new_member(self) -> _Member:
+        if self._zstd is None:
+            # Level 6 saves a quarter, and takes up to six times as long.
+            return zlib.compressobj(1, wbits=16 + zlib.MAX_WBITS)
+        member: _Member = self._zstd.ZstdCompressor(options={self._zstd.CompressionParameter.checksum_flag: 1})
+        return member
+
+
+def _zstd_module() -> Any:
+    """Return the standard library's zstd, before Python 3.14 that of the extra `zst`."""
+    return extra_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zst")
+
+
+@frozen
+class Target:
+    """A file that gets its name at the end, or a stream that is written to at once: stdout, a pipe, a device."""
+
+    path: Path
+    format: Format
+    is_stream: bool
+
+    @property
+    def part(self) -> Path:
+        """The file that grows: rows, or rows that are converted at the end."""
+        return self._beside("part")
+
+    @property
+    def converted(self) -> Path:
+        """The file that staged rows are converted to."""
+        return self._beside("converted")
+
+    @property
+    def manifest(self) -> Path:
+        """The file that remembers how far it is; locked while it is in use."""
+        return self._beside("manifest")
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{suffix}")
+
+    def leftovers(self) -> list[Path]:
+        """Return the files that may lie beside it, but for the manifest."""
+        made = [self.part, self.converted]
+        return [*made, *(beside for one in made if (beside := self.format.beside(one)) is not None)]
+
+    def refuse_existing(self, *, is_late: bool = False) -> None:
+        """Raise an error if a file of this name is there."""
+        if not self.path.exists():
+            return
+        if is_late:
+            raise ExportError(
+                f"{str(self.path)!r} appeared meanwhile; the rows are kept: call again with overwrite=True to replace "
+                "it, or move it away and call again"
+            )
+        raise ConfigError(f"{str(self.path)!r} exists", argument="target", mend="overwrite=True replaces it")
+
+
+def target_of(target: object, format: str | None) -> Target:
+    """Return where to write. Raises `ConfigError` for a place where no file can be, or a name without a format."""
+    name = arguments.path("target", target)
+    found = format_of(name, format)
+    path = Path(name)
+    if "\0" in name or not path.name:
+        raise ConfigError(f"{name!r} is no name of a file", argument="target")
+    if name == "-" or _is_special(path):
+        if found.way != "lines":
+            raise _no_stream(found, repr(name))
+        return Target(path, found, True)
+    try:
+        # The target of a symbolic link is replaced, not the link.
+        path = Path(os.path.realpath(path))
+        if path.is_dir() or name.endswith(("/", os.sep)):
+            raise ConfigError(f"{name!r} is a folder", argument="target", mend="name a file in it")
+        if not path.parent.is_dir():
+            problem = f"{name!r}: there is no folder {str(path.parent)!r}"
+            raise ConfigError(problem, argument="target", mend="make it first")
+    except OSError as error:
+        raise ConfigError(f"cannot write to {name!r}: {error.strerror}", mend="choose another target") from None
+    return Target(path, found, False)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path leads to a device, a pipe or a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

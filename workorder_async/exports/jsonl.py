@@ -7,28 +7,22 @@ from typing import Final, cast
 from workorder_async.document import JSON
 from workorder_async.document.json_text import LINE_FEED, dumps, to_json
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import Record, Sink
-from workorder_async.exports.texts import TextChanges, without_large_numbers, without_surrogates
+from workorder_async.exports.sink import Record, Sink, storable
 
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
 
 
-class JsonLines:
+class JsonLines(Sink):
     """Rows of a model as lines of JSON, every one valid UTF-8 and on its own.
 
-    `staged` is for lines that are converted later: a number that would be read back as a float, since it has more than
-    64 bits, is left empty.
+    `staged` is for lines that are converted later. They leave a number of more than 64 bits empty, because it would be
+    read back as a float.
     """
 
     def __init__(self, columns: Columns, *, staged: bool = False) -> None:
-        self.changes: TextChanges = TextChanges()
-        self._staged = staged
         self._columns = columns
-
-    def begin(self) -> bytes:
-        """Return nothing."""
-        return b""
+        self._staged = staged
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
@@ -44,27 +38,13 @@ class JsonLines:
         return bytes(lines)
 
     def _odd_line(self, row: dict[str, Value]) -> bytes:
-        cells, changes = without_surrogates(row.values())
+        cells, changes = storable(row.values(), large=not self._staged)
         self.changes += changes
-        if self._staged:
-            cells, changes = without_large_numbers(cells)
-            self.changes += changes
         return to_json(cast("JSON", dict(zip(row, cells, strict=True)))) + b"\n"
 
-    def end_part(self) -> bytes:
-        """Return nothing: a line ends by itself."""
-        return b""
 
-
-class RawLines:
-    """The server's objects as lines of JSON, fields that no model knows included."""
-
-    def __init__(self) -> None:
-        self.changes: TextChanges = TextChanges()
-
-    def begin(self) -> bytes:
-        """Return nothing."""
-        return b""
+class RawLines(Sink):
+    """The server's objects as lines of JSON, with the fields that no model knows."""
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
@@ -73,30 +53,18 @@ class RawLines:
             lines += to_json(cast("JSON", row)) + b"\n"
         return bytes(lines)
 
-    def end_part(self) -> bytes:
-        """Return nothing: a line ends by itself."""
-        return b""
 
+class Escaped(Sink):
+    """Lines of JSON that a terminal may show: an escape of JSON stands for each character that it would obey.
 
-class Escaped:
-    """Lines of JSON that a terminal may show: an escape of JSON stands for each character that it would obey."""
+    An escape is no change of the text.
+    """
 
-    def __init__(self, lines: Sink) -> None:
+    def __init__(self, lines: JsonLines | RawLines) -> None:
         self._lines = lines
-
-    @property
-    def changes(self) -> TextChanges:
-        """What was changed in the rows; an escape is no change."""
-        return self._lines.changes
-
-    def begin(self) -> bytes:
-        """Return nothing."""
-        return self._lines.begin()
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
-        return _OBEYED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), self._lines.encode(rows))
-
-    def end_part(self) -> bytes:
-        """Return nothing: a line ends by itself."""
-        return self._lines.end_part()
+        content = _OBEYED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), self._lines.encode(rows))
+        self.changes = self._lines.changes
+        return content

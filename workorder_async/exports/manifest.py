@@ -9,11 +9,11 @@
 The same call goes on from there, and needs to know no ids. Times in the head are absolute, so that whoever comes
 tomorrow asks the same query.
 
-A line is added when what it tells of is on disk, and is itself on disk before the next part is. A torn last line, as
-a crash leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again.
+A line is added when its part is on disk, and is itself on disk before the next part is. A torn last line, as a crash
+leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again.
 
-Where a walk finds that the list is not in the order that it took it for, a part without `rest` is added, which is not
-the last one of its query: all before it rests on what proved wrong, and who goes on from there begins anew.
+If a walk finds that the list has another order than it assumed, it adds a part that has no `rest` and is not the last
+one of its query. Then all parts before rest on a wrong order, and the next call begins anew.
 """
 
 import sys
@@ -29,7 +29,7 @@ from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.report import Part
-from workorder_async.exports.texts import UNCHANGED, TextChanges
+from workorder_async.exports.sink import UNCHANGED, TextChanges
 
 #: Of this layout, and of the bytes that each format is written in: raised when either changes.
 VERSION: Final = 2
@@ -90,8 +90,8 @@ class Named:
 class Manifest:
     """A manifest, locked until it is closed; made if there is none. One thread uses it at a time.
 
-    `head` is None in a new one; with `resume` False none is read. Raises `ExportError` where another process has it or
-    nobody can read it, `ConfigError` where it cannot be made.
+    `head` is None in a new one; with `resume` False no line is read. Raises `ExportError` if another process has it or
+    nobody can read it, `ConfigError` if it cannot be made.
     """
 
     def __init__(self, path: Path, *, resume: bool = True) -> None:
@@ -165,7 +165,7 @@ class Manifest:
 
     @property
     def is_void(self) -> bool:
-        """Whether its parts rest on what proved wrong, so that there is nothing to go on from."""
+        """Whether its parts rest on an order that proved wrong, so that no call can go on from them."""
         return bool(self.parts) and self.parts[-1].is_void
 
     def begin(self, head: Head) -> None:

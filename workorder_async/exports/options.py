@@ -1,4 +1,4 @@
-"""How to export: the keyword arguments of `export_tickets`, and what of them cannot work."""
+"""How to export: the keyword arguments of `export_tickets`, their defaults, and their checks."""
 
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -47,7 +47,7 @@ class ExportOptions(TypedDict, total=False):
     concurrency: int
     """Requests in flight at once, at the most (8)."""
     on_bad_row: Literal["raise", "skip"]
-    """What to do with a ticket that cannot be read: end the export with a `DecodeError` ("raise"), or leave it out and
+    """How to treat a ticket that cannot be read: end the export with a `DecodeError` ("raise"), or leave it out and
     name it in the report ("skip")."""
 
 
@@ -58,7 +58,7 @@ def _folder(instance: object, attribute: "Attribute[Any]", value: "str | PathLik
 
 def _told(instance: object, attribute: "Attribute[Any]", value: object) -> None:
     if value is not None and not callable(value):
-        raise ConfigError(f"{attribute.name} is {kind_of(value)}; it must be a function, or None")
+        raise ConfigError(f"is {kind_of(value)}", argument=attribute.name, mend="it must be a function, or None")
 
 
 # Of full records a page is a part, and two may be lost in a kill: the one that is read, and the one that goes to disk.
@@ -87,7 +87,9 @@ class ExportSettings:
     def __attrs_post_init__(self) -> None:
         if self.raw and self.is_detailed:
             raise ConfigError(
-                "raw=True writes the rows of the list, detail=True and attachments need full records: choose one"
+                "writes the rows of the list, detail=True and attachments need full records",
+                argument="raw",
+                mend="choose one",
             )
 
     @property
@@ -107,4 +109,4 @@ def queries_of(query: WhatToExport) -> tuple[TicketQuery, ...]:
     queries = (query,) if isinstance(query, TicketQuery) else query
     if isinstance(queries, list | tuple) and queries and all(isinstance(one, TicketQuery) for one in queries):
         return tuple(queries)
-    raise ConfigError(f"query must be a TicketQuery, or a list of them, not {kind_of(query)}")
+    raise ConfigError(f"must be a TicketQuery, or a list of them, not {kind_of(query)}", argument="query")

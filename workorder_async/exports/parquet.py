@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from workorder_async.exports import staging
+from workorder_async.exports import sink
 from workorder_async.exports.arrow import batch_of, schema_of
 from workorder_async.exports.columns import Columns
 from workorder_async.exports.extras import extra_module
-from workorder_async.exports.sink import Record
-from workorder_async.exports.staging import Converted, Progress, written_through
-from workorder_async.exports.texts import UNCHANGED, TextChanges
+from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, written_through
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,20 +21,15 @@ if TYPE_CHECKING:
 _BATCH_BYTES: Final = 2 << 20
 
 
-class ArrowStreams:
+class ArrowStreams(Sink):
     """Rows of a model as streams of Arrow IPC."""
 
     def __init__(self, columns: Columns) -> None:
-        self.changes: TextChanges = TextChanges()
         self._columns = columns.columns
         self._schema = schema_of(columns.columns, "ms")
         self._rows: list[Record] = []
         # The first page alone, since only a batch tells how large rows are.
         self._enough = 1
-
-    def begin(self) -> bytes:
-        """Return nothing."""
-        return b""
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Take rows; return a stream once there are enough."""
@@ -59,37 +52,38 @@ class ArrowStreams:
         return bytes(output.getvalue())
 
 
-def to_parquet(staged: Path, target: Path, columns: Columns, on_progress: Progress) -> Converted:
-    """Convert staged rows to Parquet."""
+def to_parquet(staged: Path, target: Path, columns: Columns, on_progress: Told) -> TextChanges:
+    """Convert staged rows to Parquet; it changes none of them."""
     parquet = extra_module("pyarrow.parquet", "parquet")
     schema, rows = schema_of(columns.columns, "ms"), 0
-    # What is another in nearly every row is larger with a dictionary, and slower.
+    # Ids and times differ in nearly every row: a dictionary would make them larger, and slower.
     repeated = [column.name for column in columns.columns if column.name != "id" and not column.field.endswith("_time")]
-    with written_through(target) as file:
-        with parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeated) as writer:
-            for group in _row_groups(staged):
-                writer.write_table(group)
-                rows += group.num_rows
-                on_progress(rows)
-        size = file.tell()
-    return Converted(rows, size, UNCHANGED)
+    with (
+        written_through(target) as file,
+        parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeated) as writer,
+    ):
+        for group in _row_groups(staged):
+            writer.write_table(group)
+            rows += group.num_rows
+            on_progress(rows)
+    return UNCHANGED
 
 
 def _row_groups(staged: Path) -> "Iterator[pa.Table]":
     """Yield the rows of a staged file, some thousands at a time."""
     arrow = extra_module("pyarrow", "parquet")
     batches: list[pa.RecordBatch] = []
-    for batch in _staged_batches(staged):
+    for batch in _batches(staged):
         batches.append(batch)
         rows, size = sum(batch.num_rows for batch in batches), sum(batch.nbytes for batch in batches)
-        if rows >= staging.BATCH_ROWS or size >= staging.BATCH_BYTES:
+        if rows >= sink.BATCH_ROWS or size >= sink.BATCH_BYTES:
             yield arrow.Table.from_batches(batches)
             batches.clear()
     if batches:
         yield arrow.Table.from_batches(batches)
 
 
-def _staged_batches(staged: Path) -> "Iterator[pa.RecordBatch]":
+def _batches(staged: Path) -> "Iterator[pa.RecordBatch]":
     """Yield the batches of the streams of a file."""
     arrow = extra_module("pyarrow", "parquet")
     size = staged.stat().st_size

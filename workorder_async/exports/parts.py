@@ -1,9 +1,10 @@
-"""What makes a part durable: a file of lines that grows, a stream, or a database.
+"""Parts become durable: in a file of lines that grows, on a stream, or in a database; one thread does the disk's work.
 
-All of them take rows in the event loop, and give work to be done in the disk's thread: one piece at a time, in order.
-Rows are on disk before the part's line in the manifest is; a stream has no manifest.
+`Lines` and `Tables` take rows in the event loop, and return work for the thread of `Disk`: one piece at a time, in
+order. The rows of a part are on disk before its line in the manifest is. A stream has no manifest.
 """
 
+import asyncio
 import errno
 import os
 import select
@@ -11,20 +12,21 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import Final, Protocol
-
-from attrs import evolve
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from workorder_async.durable import sync_folder
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest, note_of, part_of
 from workorder_async.exports.report import Part
-from workorder_async.exports.sink import Record, Sink, Store
+from workorder_async.exports.sink import Record, Sink
+from workorder_async.exports.sqlite import SqliteStore
+
+T = TypeVar("T")
 
 #: So much is held before it is written.
 _BYTES_AT_ONCE: Final = 1 << 20
@@ -34,49 +36,77 @@ _BYTES_CHECKED: Final = 1 << 20
 _NAP: Final = 0.05
 
 
-class Parts(Protocol):
-    """The parts of an export that are durable, and the one that is being written."""
-
-    @property
-    def done(self) -> list[Part]:
-        """The parts that are durable, in order."""
-        ...
-
-    def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
-        """Take rows of the part; return work for the thread once there is enough."""
-        ...
-
-    def end_part(self, part: Part) -> Callable[[], object]:
-        """Return the work for the thread that makes the part durable, and adds it to `done`."""
-        ...
-
-    def finish(self) -> None:
-        """Make it what the user asked for, and close it, in the thread."""
-        ...
-
-    def close(self) -> None:
-        """Close it as it is."""
-        ...
+class StoppedError(Exception):
+    """The work was given up: nobody waits for it."""
 
 
-class Output(Protocol):
-    """Where bytes go."""
+class Disk:
+    """A thread, for `async with`. On leaving, work under way is waited for; long work asks `check` whether to stop."""
 
-    def write(self, content: bytearray) -> None:
-        """Write all of this."""
-        ...
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "workorder-export")
+        self._busy: asyncio.Future[Any] | None = None
+        self._stopped = False
 
-    def sync(self) -> None:
-        """Have it on disk, where there is one."""
-        ...
+    async def __aenter__(self) -> Self:
+        return self
 
-    def close(self) -> None:
-        """Let go of it."""
-        ...
+    async def __aexit__(self, *_: object) -> None:
+        await self.at_last(self._thread.shutdown)
+
+    async def at_last(self, work: Callable[[], object]) -> None:
+        """Do this, which takes no time, once the work under way has ended, however often the task is cancelled."""
+        cancelled: asyncio.CancelledError | None = None
+        busy, self._busy = self._busy, None
+        while busy is not None and not busy.done():
+            self._stopped = True
+            try:
+                await asyncio.wait({busy})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if busy is not None:
+            busy.exception()  # another error ended the export before
+        work()
+        if cancelled is not None:
+            raise cancelled
+
+    def check(self) -> None:
+        """Raise `StoppedError` if the work was given up; for long work in the thread."""
+        if self._stopped:
+            raise StoppedError
+
+    async def submit(self, work: Callable[[], object]) -> None:
+        """Begin this once the work before it has ended; raises the error of that work."""
+        await self.settle()
+        self._busy = asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def settle(self) -> object:
+        """Wait for the work under way, and return its result. Raises `ExportError` in place of `OSError`."""
+        if self._busy is None:
+            return None
+        await asyncio.wait({self._busy})
+        busy, self._busy = self._busy, None
+        try:
+            return busy.result()
+        except OSError as error:
+            place = f" {str(error.filename)!r}" if error.filename else ""
+            raise ExportError(
+                f"cannot write{place}: {error.strerror or error}; what is on disk stays, and the same call goes on "
+                "from there"
+            ) from error
+
+    async def run(self, work: Callable[[], T], while_busy: Callable[[], None] | None = None) -> T:
+        """Do this, and return its result; `while_busy` is called a few times a second meanwhile."""
+        await self.submit(work)
+        while while_busy is not None and self._busy is not None and not self._busy.done():
+            await asyncio.wait({self._busy}, timeout=0.2)
+            while_busy()
+        result: T = await self.settle()  # type: ignore[assignment]  # of this very work
+        return result
 
 
 class GrowingFile:
-    """A file that is added to. What comes after its last durable part is cut off; a damaged part is forgotten."""
+    """A file that is added to. Bytes after its last durable part are cut off; a damaged part is forgotten."""
 
     def __init__(self, path: Path, manifest: Manifest, check: Callable[[], None]) -> None:
         self._path = path
@@ -109,15 +139,21 @@ class GrowingFile:
 
     def write(self, content: bytearray) -> None:
         """Write all of this."""
-        with _named(self._path):
-            view = memoryview(content)
+        view = memoryview(content)
+        try:
             while view:
                 view = view[self._file.write(view) :]
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
 
     def sync(self) -> None:
         """Have it on disk."""
-        with _named(self._path):
+        try:
             os.fsync(self._file.fileno())
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
 
     def close(self) -> None:
         """Let go of it."""
@@ -140,7 +176,7 @@ class Stream:
         self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
 
     def _opened(self) -> int:
-        """Open a path; a named pipe when somebody reads from it."""
+        """Open a path; a named pipe once a reader has opened it."""
         while True:
             try:
                 return os.open(self._path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
@@ -171,7 +207,7 @@ class Stream:
         return os.write(self._descriptor, view[: select.PIPE_BUF])
 
     def sync(self) -> None:
-        """Return: what was written is gone."""
+        """Return: bytes that were written cannot be taken back."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -181,29 +217,35 @@ class Stream:
 
 
 class Lines:
-    """Parts as bytes, each by a sink of its own."""
+    """Parts as bytes, each by a sink of its own. `remember` adds a part that is durable to `done`."""
 
-    def __init__(self, output: Output, new_sink: Callable[[], Sink], manifest: Manifest | None = None) -> None:
-        done: list[Part] = [] if manifest is None else manifest.parts
+    def __init__(
+        self,
+        output: GrowingFile | Stream,
+        new_sink: Callable[[], Sink],
+        done: list[Part],
+        remember: Callable[[Part], None],
+    ) -> None:
+        #: The parts that are durable, in order.
         self.done: list[Part] = done
         self._output = output
         self._new_sink = new_sink
-        self._manifest = manifest
+        self._remember = remember
         self._sink = new_sink()
         self._pending = bytearray() if done else bytearray(self._sink.begin())
         self._end, self._crc = done[-1].end if done else 0, 0
 
-    def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
-        """Encode rows; return the work that writes them once there is enough."""
+    def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
+        """Take rows of the part; return the work that writes them once there are enough."""
         self._pending += self._sink.encode(rows)
         return partial(self._write, self._taken()) if len(self._pending) >= _BYTES_AT_ONCE else None
 
-    def end_part(self, part: Part) -> Callable[[], object]:
+    def end_part(self, part: Part) -> Callable[[], None]:
         """Return the work that makes the part durable."""
         self._pending += self._sink.end_part()
-        whole = evolve(part, changes=self._sink.changes)
+        part.changes = self._sink.changes
         self._sink = self._new_sink()
-        return partial(self._finish, self._taken(), whole)
+        return partial(self._finish, self._taken(), part)
 
     def _taken(self) -> bytearray:
         taken, self._pending = self._pending, bytearray()
@@ -217,30 +259,26 @@ class Lines:
     def _finish(self, content: bytearray, part: Part) -> None:
         self._write(content)
         self._output.sync()
-        whole = evolve(part, end=self._end, crc=self._crc)
+        part.end, part.crc = self._end, self._crc
         self._crc = 0
-        if self._manifest is None:
-            self.done.append(whole)
-        else:
-            self._manifest.add(whole)
+        self._remember(part)
 
     def finish(self) -> None:
-        """Close the file."""
-        self.close()
+        """Close it: it is the file that the user asked for, or can be converted to that."""
+        self._output.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close it as it is."""
         self._output.close()
 
 
 class Tables:
     """Parts as transactions of a database; each one's line is in it, too, since no two files change at once."""
 
-    def __init__(self, store: Store, manifest: Manifest) -> None:
+    def __init__(self, store: SqliteStore, manifest: Manifest) -> None:
         self._store = store
         self._manifest = manifest
         self._rows: list[Record] = []
-        self._is_begun = False
         if store.finished:
             return
         notes = store.parts()
@@ -257,15 +295,15 @@ class Tables:
 
     @property
     def done(self) -> list[Part]:
-        """The parts that are durable."""
+        """The parts that are durable, in order."""
         return self._manifest.parts
 
-    def add(self, rows: Sequence[Record]) -> Callable[[], object] | None:
-        """Take rows; return the work that adds them to the transaction once there are enough."""
+    def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
+        """Take rows of the part; return the work that adds them to the transaction once there are enough."""
         self._rows += rows
-        return partial(self._write, self._taken()) if len(self._rows) >= _ROWS_AT_ONCE else None
+        return partial(self._store.write, self._taken()) if len(self._rows) >= _ROWS_AT_ONCE else None
 
-    def end_part(self, part: Part) -> Callable[[], object]:
+    def end_part(self, part: Part) -> Callable[[], None]:
         """Return the work that commits the part."""
         return partial(self._finish, self._taken(), part)
 
@@ -273,34 +311,21 @@ class Tables:
         taken, self._rows = self._rows, []
         return taken
 
-    def _write(self, rows: list[Record]) -> None:
-        if not self._is_begun:
-            self._store.begin_part()
-            self._is_begun = True
-        self._store.write(rows)
-
     def _finish(self, rows: list[Record], part: Part) -> None:
-        self._write(rows)
-        whole = evolve(part, changes=self._store.changes)
-        self._store.commit(part.number, note_of(whole))
-        self._is_begun = False
-        self._manifest.add(whole)
+        self._store.write(rows)
+        part.changes = self._store.changes
+        self._store.commit(part.number, note_of(part))
+        self._manifest.add(part)
 
     def finish(self) -> None:
         """Make the database what the user asked for, and close it."""
         self._store.finish()
-        self.close()
+        self._store.close()
 
     def close(self) -> None:
-        """Close it; what was not committed is gone."""
+        """Close it; rows that were not committed are gone."""
         self._store.close()
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Let an error of the disk say which file it is about."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = str(path)
-        raise
+Parts: TypeAlias = Lines | Tables
+"""The parts of an export that are durable, and the one that is being written."""

@@ -1,37 +1,44 @@
-"""Reads the queries of an export, each in one walk, and has what came on disk while the walk goes on.
+"""Reads the queries of an export, each in one walk, and has their parts on disk while the walk goes on.
 
-A page of a walk says what is left of the list once it was taken. There the rows so far can become a part: who goes on
-from that part walks what was left. A page that cannot say it, as in a crowd, makes the part longer.
+Each page of a walk says which rest of the list comes after it. There the rows so far can become a part: a call that
+goes on from that part walks the rest. A page that cannot say its rest, as in a crowd, makes the part longer.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Final
 
 from attrs import evolve
 
 from workorder_async.client import WorkorderClient
-from workorder_async.document import TicketQuery
+from workorder_async.document import TicketDetail, TicketQuery
+from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.details import Details
-from workorder_async.exports.disk import Disk
-from workorder_async.exports.growing import GrowingPart
 from workorder_async.exports.options import ExportSettings
-from workorder_async.exports.parts import Parts
+from workorder_async.exports.parts import Disk, Parts
 from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
+from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import WalkedPage
 from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import Window
+from workorder_async.wire.limits import Lane
 
-# So many full records are read between two writes.
-_DETAILS_AT_ONCE: Final = 100
+#: A part is on disk once it has so many rows, or is so many seconds old; with full records, which cost a request each,
+#: after every page.
+ROWS_OF_A_PART: int = 2000
+SECONDS_OF_A_PART: float = 1.0
+#: If so many tickets in a row are refused with one errno, the tickets are not the cause.
+REFUSED_IN_A_ROW: Final = 16
+#: So many full records are read between two writes.
+DETAILS_AT_ONCE: Final = 100
 
 
 class UnfoundedError(Exception):
-    """What an earlier call wrote rests on an order that the list proved not to have: all is to be read anew."""
+    """The rows of an earlier call rest on an order that the list proved not to have: all must be read anew."""
 
 
 class Progress:
@@ -44,8 +51,9 @@ class Progress:
         self.resumed_rows: int = self.rows
         self.total: int = self.rows
 
-    def tell(self, phase: Phase, rows: int) -> None:
-        """Tell how far it is."""
+    def tell(self, phase: Phase, rows: int | None = None) -> None:
+        """Tell how far it is: so many rows, by default those that are read."""
+        rows = self.rows if rows is None else rows
         if self._on_progress is not None:
             self._on_progress(
                 ExportProgress(
@@ -58,18 +66,82 @@ class Progress:
             )
 
 
-def left_of(queries: Sequence[TicketQuery], done: Sequence[Part]) -> list[tuple[int, Window]]:
-    """Return what is left of queries behind the parts that are done, with the places of the queries."""
-    whole = [(number, Window(query)) for number, query in enumerate(queries)]
-    if not done:
-        return whole
-    last = done[-1]
-    behind = whole[last.query + 1 :]
-    return behind if last.rest is None else [(last.query, Window(queries[last.query], *last.rest)), *behind]
+class Details:
+    """Reads full records, at most `concurrency` at a time, and lets a folder, if there is one, fetch their attachments.
+
+    A ticket that is gone by now (`NotFoundError`, or any other refusal that is about this ticket) is left out and told.
+    Sixteen refusals in a row with one errno that nobody gave a meaning are not about the tickets: the last is raised.
+    """
+
+    def __init__(
+        self, client: WorkorderClient, folder: AttachmentFolder | None, *, concurrency: int, skips_bad_rows: bool
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        # A call's deadline begins when it is made: no more are made than may be under way.
+        self._slots = asyncio.Semaphore(concurrency)
+        self._lane = Lane(concurrency)
+        self._skips = skips_bad_rows
+        self._errno, self._refused = 0, 0
+
+    async def read(self, ids: Sequence[int], part: Part) -> list[TicketDetail]:
+        """Return the records of these tickets, in their order.
+
+        The part counts the requests and the attachments, and notes the tickets that are missing.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(id, part)) for id in ids]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        found = []
+        for id, task in zip(ids, tasks, strict=True):
+            result = task.result()
+            self._count_refusals(result)
+            if isinstance(result, TicketDetail):
+                found.append(result)
+            elif isinstance(result, DecodeError):
+                part.note_skipped(id, result)
+            else:
+                part.note_gone(id)
+        return found
+
+    async def _one(self, id: int, part: Part) -> TicketDetail | ApiError | DecodeError:
+        async with self._slots:
+            part.requests += 1
+            try:
+                detail = await self._client.get_ticket_detail(id, lane=self._lane)
+            except (AuthenticationError, RateLimitedError):
+                raise
+            except ApiError as error:
+                return error
+            except DecodeError as error:
+                if not self._skips:
+                    raise
+                return error
+        if self._folder is not None:
+            fetched = await self._folder.fetch(detail)
+            part.attachments += fetched
+        return detail
+
+    def _count_refusals(self, result: TicketDetail | ApiError | DecodeError) -> None:
+        """Raise the last of too many refusals in a row."""
+        if not isinstance(result, ApiError) or isinstance(result, NotFoundError):
+            self._refused = 0
+            return
+        self._refused = self._refused + 1 if result.errno == self._errno else 1
+        self._errno = result.errno
+        if self._refused >= REFUSED_IN_A_ROW:
+            raise result
 
 
 class Reading:
-    """Reads what is left of some queries."""
+    """Reads what is left of some queries; owns the part that is not on disk yet."""
+
+    # The walk of the present query.
+    _walk: Walk
+    #: The newest part that an earlier call has of the present query.
+    _before: Part | None
 
     def __init__(
         self,
@@ -90,51 +162,68 @@ class Reading:
         self._progress = progress
         # The tickets that may come again, where several queries may match one, or a ticket has no created time.
         self._seen = {id for part in parts.done for id in part.ids}
-        self._number = len(parts.done)
         self._details: Details | None = None
         if settings.is_detailed:
             skips = settings.on_bad_row == "skip"
             self._details = Details(client, folder, concurrency=settings.concurrency, skips_bad_rows=skips)
+        self._begin_part(Part(number=len(parts.done), query=0))
 
     async def read(self) -> None:
         """Read all that is left; it is durable then. Raises `UnfoundedError`."""
         done = [*self._parts.done]
-        for query, window in left_of(self._queries, done):
-            await self._read(query, window, [part for part in done if part.query == query])
+        for number in range(done[-1].query if done else 0, len(self._queries)):
+            earlier = [part for part in done if part.query == number]
+            if not (earlier and earlier[-1].ended):
+                await self._read(number, earlier)
         await self._disk.settle()
-        self._progress.tell("reading", self._progress.rows)
+        self._progress.tell("reading")
 
-    async def _read(self, query: int, window: Window, earlier: Sequence[Part]) -> None:
+    async def _read(self, number: int, earlier: Sequence[Part]) -> None:
         """Read a query, of which earlier calls wrote these parts."""
-        progress, rows_before, requests = self._progress, self._progress.rows, 0
+        progress, query, rows_before = self._progress, self._queries[number], self._progress.rows
+        before = earlier[-1] if earlier else None
+        window = Window(query, *((before and before.rest) or ()))
         async with self._client.walk(window, **self._settings.walk) as walk:
             if self._settings.raw or self._settings.is_detailed:
                 walk.raw()
-            part = GrowingPart(query, walk, self._details, earlier[-1] if earlier else None)
+            self._begin_query(number, walk, before)
             while (page := await _page_of(walk)) is not None:
                 progress.total = rows_before + page.total
-                if not part.is_resumed:
-                    part.total = page.total
-                await self._take(part, page)
-                await self._check(walk, part)
-                if page.rest is not None and not walk.is_restarted and part.is_due():
-                    await self._end(part, page.rest)
-            await self._check(walk, part)
-        rows = sum(one.rows for one in earlier) + progress.rows - rows_before
-        if part.is_resumed and rows < part.total:
-            requests = await self._look_for_more(self._queries[query], part)
-        await self._end(part, None, ended=True, requests=requests)
+                if before is None:
+                    self._total = page.total
+                await self._take(page)
+                await self._check_order()
+                if page.rest is not None and not walk.is_restarted and self._is_due():
+                    await self._end_part(page.rest)
+            await self._check_order()
+        rows = sum(part.rows for part in earlier) + progress.rows - rows_before
+        if before is not None and rows < self._total:
+            await self._look_for_more(query)
+        await self._end_part(None, ended=True)
 
-    async def _check(self, walk: Walk, part: GrowingPart) -> None:
-        """Let nobody go on from a part of a list that proved not to be what it was taken for then."""
-        if walk.is_restarted and part.is_founded:
-            if part.is_resumed:
+    def _begin_query(self, number: int, walk: Walk, before: Part | None) -> None:
+        self._walk, self._before = walk, before
+        self._part.query = number
+        # How many tickets the query had, by the very first answer.
+        self._total = -1 if before is None else before.total
+        # The doubts about its tickets that the walk does not know of.
+        self._doubts = [] if before is None or before.exact else [before.reason]
+        # Whether a call would go on from an earlier part of this query, not begin anew.
+        self._is_founded = before is not None
+        # Requests and skipped rows of the walk that parts have told.
+        self._told: set[SkippedRow] = set()
+        self._told_skipped = self._told_requests = 0
+
+    async def _check_order(self) -> None:
+        """If the list proved to have another order than assumed, let no call go on from a part of it."""
+        if self._walk.is_restarted and self._is_founded:
+            if self._before is not None:
                 raise UnfoundedError
-            await self._end(part, None)
+            await self._end_part(None)
 
-    async def _take(self, part: GrowingPart, page: WalkedPage) -> None:
+    async def _take(self, page: WalkedPage) -> None:
         """Take in a page of the list."""
-        rows, ids = page.rows, page.ids
+        part, rows, ids = self._part, page.rows, page.ids
         if self._seen:
             fresh = [place for place, id in enumerate(ids) if id not in self._seen]
             page.rows, page.ids = rows, ids = [rows[place] for place in fresh], [ids[place] for place in fresh]
@@ -144,49 +233,72 @@ class Reading:
         elif page.is_undated:
             part.ids += ids
         if self._details is None:
-            await self._write(part, rows)
-        self._progress.tell("reading", self._progress.rows)
+            await self._write(rows)
+        self._progress.tell("reading")
         if self._details is not None:
-            for start in range(0, len(ids), _DETAILS_AT_ONCE):
-                await self._write(part, await self._details.read(ids[start : start + _DETAILS_AT_ONCE], part.counts))
-                self._progress.tell("details", self._progress.rows)
+            for start in range(0, len(ids), DETAILS_AT_ONCE):
+                await self._write(await self._details.read(ids[start : start + DETAILS_AT_ONCE], part))
+                self._progress.tell("details")
 
-    async def _write(self, part: GrowingPart, rows: Sequence[Record]) -> None:
-        part.rows += len(rows)
+    async def _write(self, rows: Sequence[Record]) -> None:
+        self._part.rows += len(rows)
         self._progress.rows += len(rows)
         work = self._parts.add(rows)
         if work is not None:
             await self._disk.submit(work)
 
-    async def _end(self, part: GrowingPart, rest: Window | None, *, ended: bool = False, requests: int = 0) -> None:
-        """Begin to have a part on disk."""
-        whole = part.end(self._number, rest, self._client.now(), ended=ended, requests=requests)
-        self._number += 1
-        await self._disk.submit(self._parts.end_part(whole))
+    def _begin_part(self, part: Part) -> None:
+        self._part = part
+        self._part_began = monotonic()
 
-    async def _look_for_more(self, query: TicketQuery, part: GrowingPart) -> int:
-        """Find out whether the list counts tickets that no range of created time shows; return how many requests.
+    def _is_due(self) -> bool:
+        """Tell whether the part should be on disk."""
+        if self._details is not None or self._part.rows >= ROWS_OF_A_PART:
+            return True
+        return monotonic() - self._part_began >= SECONDS_OF_A_PART
 
-        A walk of the whole list does so by itself, and reads them; one of what is left cannot.
+    async def _end_part(self, rest: Window | None, *, ended: bool = False) -> None:
+        """Begin to have the part on disk, and begin the next one."""
+        part, report = self._part, self._walk.report
+        doubts = [*self._doubts, *self._walk.flaws]
+        part.rest = None if rest is None else (rest.start, rest.end)
+        part.ended = ended
+        part.total = self._total
+        part.exact = not doubts
+        part.reason = "; ".join(doubts) or (report.reason if ended else "")
+        part.requests += report.requests - self._told_requests
+        part.read_at = int(self._client.now())
+        part.skipped = [row for row in report.skipped if row not in self._told] + part.skipped
+        del part.skipped[SKIPPED_ROWS_NAMED:]
+        part.skipped_rows += report.skipped_rows - self._told_skipped
+        self._told.update(report.skipped)
+        self._told_skipped, self._told_requests = report.skipped_rows, report.requests
+        self._is_founded = rest is not None
+        self._begin_part(Part(number=part.number + 1, query=part.query))
+        await self._disk.submit(self._parts.end_part(part))
+
+    async def _look_for_more(self, query: TicketQuery) -> None:
+        """Find out whether the list counts tickets that no range of created time shows.
+
+        A walk of the whole list does so by itself, and reads them; a walk of the rest cannot.
         """
         if query.created_start is not None or query.created_end is not None:
-            return 0
+            return
         ranged = evolve(query, created_start=DATED[0], created_end=DATED[1])
-        requests, totals = 0, list[int]()
+        totals = list[int]()
         for one in (ranged, query, ranged):
             # Only the first page is wanted: none is read ahead.
             alone: WalkOptions = {**self._settings.walk, "concurrency": 1}
             async with self._client.walk(one, **alone) as walk:
                 page = await _page_of(walk)
                 totals.append(0 if page is None else page.total)
-                requests += walk.report.requests
+                self._part.requests += walk.report.requests
         shown = max(totals[0], totals[2])
         if totals[1] > shown:
-            part.doubts.append(
+            self._doubts.append(
                 f"the list counts {totals[1]} tickets, and {shown} by their created times; an export that is not "
                 "cut short looks for the others: begin anew with resume=False"
             )
-        return requests
 
 
 async def _page_of(walk: Walk) -> WalkedPage | None:

@@ -1,17 +1,17 @@
-"""What an export tells: how far it is, and what came of it."""
+"""The progress and the result of an export, and its parts, which the result is the sum of."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import define, field, frozen
 
-from workorder_async.errors import ExportError
-from workorder_async.exports.texts import UNCHANGED, TextChanges
+from workorder_async.errors import DecodeError, ExportError
+from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 
 Phase: TypeAlias = Literal["reading", "details", "converting"]
-"""What an export is at: the list, full records, or the file of a format that cannot grow."""
+"""The work of an export: to read the list, to read full records, or to convert rows to a format that cannot grow."""
 
 
 @frozen(kw_only=True)
@@ -19,12 +19,12 @@ class ExportProgress:
     """An export so far."""
 
     phase: Phase
-    """What it is at."""
+    """The work that is under way."""
     rows: int
-    """Rows by now, resumed ones included; while it converts, rows that are converted. Less than before only where the
-    list proves to be in another order than an earlier call took it for, so that all begins anew."""
+    """Rows by now, resumed ones included; while it converts, rows that are converted. It falls only if the list proves
+    to have another order than an earlier call assumed, so that all begins anew."""
     total: int
-    """How many there will be, about: what is resumed, and what the list counts of each query once it is begun."""
+    """How many there will be, about: resumed rows, and the list's own count for each query once it is begun."""
     resumed_rows: int
     """Rows of an earlier call that this one went on from; 0 where it began anew."""
     seconds: float
@@ -33,7 +33,7 @@ class ExportProgress:
 
 @frozen(kw_only=True)
 class AttachmentCounts:
-    """What became of attachments."""
+    """Attachments that were fetched, and those that were not."""
 
     fetched: int = 0
     """Files that were fetched."""
@@ -42,7 +42,7 @@ class AttachmentCounts:
     kept: int = 0
     """Files that were there already."""
     failed: int = 0
-    """Attachments of which there is no file. That does not make an export inexact: the tickets are all there."""
+    """Attachments without a file. That does not make an export inexact: the tickets are all there."""
     failures: tuple[str, ...] = ()
     """Where each of them would be, and why it is not; the first 1000 of them."""
 
@@ -59,55 +59,70 @@ class AttachmentCounts:
 NO_ATTACHMENTS: Final = AttachmentCounts()
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Part:
-    """Rows that are on disk, as the manifest remembers them: what a query has between the part before and `rest`."""
+    """Rows of a query: those between the part before and `rest`. It grows while they are read.
+
+    Once they are on disk, the manifest remembers it, with all these fields.
+    """
 
     number: int
     """Its place among the parts, from 0."""
     query: int
     """The place of its query, from 0."""
-    rows: int
+    rows: int = 0
     """Its rows."""
     rest: tuple[int | None, int | None] | None = None
-    """What is left of the query behind it, from a first second to the one after the last; None: nothing that could be
-    gone on with."""
+    """The rest of the query behind it, from a first second to the one after the last; None: there is no rest that a
+    call could go on with."""
     ended: bool = False
     """Whether it is the last one of its query."""
-    total: int
+    total: int = -1
     """How many tickets the query had, by the very first answer; -1 where there was none."""
-    exact: bool
-    """Whether nothing stands against the query up to here, beside what is skipped or gone."""
-    reason: str
-    """What does; of the last one of a query also why it is exact."""
-    requests: int
+    exact: bool = True
+    """Whether there is no doubt about the query up to here, apart from tickets that are skipped or gone."""
+    reason: str = ""
+    """The doubts; in the last part of a query also the reason why it is exact."""
+    requests: int = 0
     """Requests that it took."""
-    read_at: int
+    read_at: int = 0
     """When the last of it was read, in seconds since the epoch by our own clock."""
-    skipped: tuple[SkippedRow, ...] = ()
+    skipped: list[SkippedRow] = field(factory=list)
     skipped_rows: int = 0
-    gone: tuple[int, ...] = ()
+    gone: list[int] = field(factory=list)
     gone_tickets: int = 0
     attachments: AttachmentCounts = NO_ATTACHMENTS
-    ids: tuple[int, ...] = ()
+    ids: list[int] = field(factory=list)
     """The ids of its tickets that may come again: all of them where there are several queries, else those without a
     created time."""
     changes: TextChanges = UNCHANGED
-    """What was changed in its texts."""
+    """The changes in its texts."""
     end: int = 0
     """Where its bytes end in a file of lines."""
     crc: int = 0
     """The CRC-32 of its bytes."""
 
+    def note_gone(self, id: int) -> None:
+        """Note a ticket whose full record was refused."""
+        self.gone_tickets += 1
+        if len(self.gone) < SKIPPED_ROWS_NAMED:
+            self.gone.append(id)
+
+    def note_skipped(self, id: int, error: DecodeError) -> None:
+        """Note a ticket whose full record cannot be read."""
+        self.skipped_rows += 1
+        if len(self.skipped) < SKIPPED_ROWS_NAMED:
+            self.skipped.append(SkippedRow(id, error.path, error.expected, error.got))
+
     @property
     def is_void(self) -> bool:
-        """Whether the list proved not to be what it was taken for: its query counts only once that has ended."""
+        """Whether the list proved to have another order than assumed: then its query counts only once it has ended."""
         return self.rest is None and not self.ended
 
 
 @frozen(kw_only=True)
 class ExportReport:
-    """What came of an export, earlier calls that were cut short included where nothing else is said."""
+    """The result of an export, with its earlier calls that were cut short, if a field does not say otherwise."""
 
     target: Path
     """The file; `-` for stdout."""
@@ -130,9 +145,9 @@ class ExportReport:
     gone: tuple[int, ...]
     """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
     gone_tickets: int
-    """How many those are. They are not in the file."""
+    """How many these are. They are not in the file."""
     attachments: AttachmentCounts
-    """What became of attachments."""
+    """Attachments that were fetched, and those that were not."""
     read_from: int
     """When its first rows were on disk, in seconds since the epoch by our own clock; each row is as of its own read."""
     read_until: int
@@ -140,7 +155,7 @@ class ExportReport:
     exact: bool
     """Whether every ticket that matched all along is in the file exactly once; False where that cannot be known."""
     reason: str
-    """Why, in a few words; where it is not exact, what stands against it."""
+    """Why, in a few words; if it is not exact, the doubts."""
 
 
 class InexactExportError(ExportError):

@@ -1,78 +1,127 @@
-"""Where rows go: the two protocols that every format keeps, one for files that grow, one for a database.
+"""The seam of formats: rows go into a sink, bytes come out, and cells that a format cannot hold are changed.
 
-A file grows by bytes that its sink makes. Whoever writes them appends what `begin` gave to an empty file, then for each
-part what `encode` gave for each page and what `end_part` gave, and makes that durable. Cut at the end of a part,
-the file can be gone on with by another sink, whose `begin` is not asked. A database keeps the parts by itself.
+    what came                                   jsonl   csv       parquet  sqlite   xlsx
+    half a surrogate pair                       becomes U+FFFD in all of them           counted as replaced
+    a number of more than 64 bits               stays   stays     empty    empty    empty     counted as blanked
+    a text that begins like a formula           stays   ' first   stays    stays    stays     counted as defused
+    a text of more than 32,767 UTF-16 units     stays   stays     stays    stays    cut       counted as cut
+
+Everything else stays as it came: NUL and other control characters, line feeds, right-to-left marks, texts of megabytes.
+XLSX has numbers of more than 15 digits as texts, since Excel would round them. Raw lines keep half a surrogate pair as
+the escape that JSON has for it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, TypeAlias
+
+from attrs import frozen
 
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.document.codec import Row
-from workorder_async.exports.texts import TextChanges
+from workorder_async.exports.columns import Value
 
 Record: TypeAlias = TicketSummary | TicketDetail | Row
 """A row of an export: of the model that the export is of, or in a raw export the server's object as it came."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+#: What a whole number of 64 bits can be.
+INT64: Final = range(-(2**63), 2**63)
+
+
+@frozen
+class TextChanges:
+    """How many cells are not as they came, by what was done to them."""
+
+    replaced: int = 0
+    """Half a surrogate pair, which no UTF-8 has, became U+FFFD."""
+    defused: int = 0
+    """A text that a spreadsheet would take for a formula got an apostrophe in front."""
+    cut: int = 0
+    """A text was longer than a cell of Excel may be, and its end was cut off."""
+    blanked: int = 0
+    """A number had more than 64 bits, and its cell was left empty."""
+
+    def __add__(self, other: "TextChanges") -> "TextChanges":
+        return TextChanges(
+            self.replaced + other.replaced,
+            self.defused + other.defused,
+            self.cut + other.cut,
+            self.blanked + other.blanked,
+        )
+
+    def __bool__(self) -> bool:
+        return self != TextChanges()
+
+
+UNCHANGED: Final = TextChanges()
+
+
+def storable(cells: Iterable[Value], *, large: bool = False) -> tuple[tuple[Value, ...], TextChanges]:
+    """Return cells whose texts have UTF-8 bytes, and the changes that this took.
+
+    Unless `large` numbers may stay, a number of more than 64 bits becomes None.
+    """
+    made: list[Value] = []
+    replaced = blanked = 0
+    for cell in cells:
+        if isinstance(cell, str) and _SURROGATE.search(cell):
+            made.append(_SURROGATE.sub("\ufffd", cell))
+            replaced += 1
+        elif not large and isinstance(cell, int) and cell not in INT64:
+            made.append(None)
+            blanked += 1
+        else:
+            made.append(cell)
+    return tuple(made), TextChanges(replaced=replaced, blanked=blanked)
+
 
 class Sink(Protocol):
-    """Makes the bytes of a file that can be cut after every part. Used by one thread at a time."""
+    """Makes the bytes of a file that can be cut after every part. One thread uses it at a time.
 
-    @property
-    def changes(self) -> TextChanges:
-        """What was changed in the rows whose bytes this sink gave so far: all of them, once their part is ended."""
-        ...
+    The writer appends the bytes of `begin` to an empty file. For each part it appends the bytes of `encode` for each
+    page, then those of `end_part`, and makes them durable. Another sink can go on after the end of a part; its `begin`
+    is not called.
+    """
+
+    changes: TextChanges = UNCHANGED
+    """The changes in the rows whose bytes this sink has returned: in all rows, once their part is ended."""
 
     def begin(self) -> bytes:
-        """Return what stands in front of all parts, once; it is complete as it is."""
-        ...
+        """Return the bytes in front of all parts. They are complete by themselves."""
+        return b""
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return the bytes of a page of rows; some of them may come with the next page, or at the end of the part."""
         ...
 
     def end_part(self) -> bytes:
-        """Return what ends a part: what comes after it can be read, or cut off, without what comes before."""
-        ...
+        """Return the end of a part. The next part can be read, or cut off, without the parts before it."""
+        return b""
 
 
-class Store(Protocol):
-    """Keeps rows and the parts they came from in one transaction each. Used by one thread at a time.
+# Formats that cannot grow are staged in another file, and converted once all rows are there. A conversion reads only
+# the staged file, so it can be repeated whenever it was cut short.
 
-    Raises `OSError` where the disk does not do its part.
-    """
+#: So many rows are converted at once, or so many bytes of them as they are staged, whichever come first.
+BATCH_ROWS: Final = 5_000
+BATCH_BYTES: Final = 4 << 20
 
-    @property
-    def changes(self) -> TextChanges:
-        """What was changed in the rows of the part that was begun last."""
-        ...
+Told: TypeAlias = Callable[[int], None]
+"""Is told how many rows are converted by now; an exception that it raises ends the conversion, and is passed on."""
 
-    @property
-    def finished(self) -> bool:
-        """Whether `finish` came to its end, in this process or an earlier one."""
-        ...
 
-    def parts(self) -> Mapping[int, str]:
-        """Return the parts that are on disk, and the note that each was committed with."""
-        ...
-
-    def begin_part(self) -> None:
-        """Begin a transaction; what was written since the last commit is gone."""
-        ...
-
-    def write(self, rows: Sequence[Record]) -> None:
-        """Add a page of rows; a ticket that is there already is replaced."""
-        ...
-
-    def commit(self, part: int, note: str = "") -> None:
-        """Make the rows since `begin_part` durable, together with the part's number and a note of the caller's."""
-        ...
-
-    def finish(self) -> None:
-        """Make it what the user asked for: indexes are added, the parts are forgotten."""
-        ...
-
-    def close(self) -> None:
-        """Close it; what was not committed is gone."""
-        ...
+@contextmanager
+def written_through(target: Path) -> Iterator[BinaryIO]:
+    """Open a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
+    try:
+        with open(target, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

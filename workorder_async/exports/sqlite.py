@@ -21,8 +21,7 @@ from attrs import evolve, frozen
 from workorder_async.document.fields import fields_of
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value, columns_of
-from workorder_async.exports.sink import Record
-from workorder_async.exports.texts import TextChanges, without_large_numbers, without_surrogates
+from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
 
 #: The table that says which parts are there; dropped at the end.
 _PARTS: Final = "workorder_parts"
@@ -35,10 +34,15 @@ def journal_of(path: Path) -> Path:
 
 
 class SqliteStore:
-    """A database with the tickets of an export; made if need be, for its owner alone."""
+    """A database with the tickets of an export, and the parts that they came in; made if need be, for its owner alone.
+
+    A part is one transaction: it begins with the first write, and ends with `commit`. One thread uses it at a time.
+    Every method raises `OSError` with the path where the disk, or SQLite, fails.
+    """
 
     def __init__(self, path: Path, model: type) -> None:
-        self.changes: TextChanges = TextChanges()
+        #: The changes in the rows of the newest part.
+        self.changes: TextChanges = UNCHANGED
         self._tables = _table("tickets", model, ())
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         with _disk(path):
@@ -54,6 +58,7 @@ class SqliteStore:
         """Make the tables in a new database, all at once."""
         with _disk(self._path):
             self._database.execute("PRAGMA foreign_keys = ON")
+            #: Whether `finish` came to its end, in this process or an earlier one.
             self.finished: bool = self._has("tickets") and not self._has(_PARTS)
             if not self._has("tickets"):
                 self._database.execute("BEGIN IMMEDIATE")
@@ -72,17 +77,16 @@ class SqliteStore:
         with _disk(self._path):
             return dict(self._database.execute(f"SELECT part, note FROM {_PARTS} ORDER BY 1").fetchall())  # noqa: S608
 
-    def begin_part(self) -> None:
-        """Begin a transaction; what was written since the last commit is gone."""
-        self.changes = TextChanges()
-        with _disk(self._path):
-            self._roll_back()
-            self._database.execute("BEGIN IMMEDIATE")
-
     def write(self, rows: Sequence[Record]) -> None:
-        """Add a page of rows; a ticket that is there already is replaced, with all that belongs to it."""
+        """Add a page of rows to the part; a ticket that is there already is replaced, with all that belongs to it."""
         with _disk(self._path):
+            self._begin()
             self._fill(self._tables, [((), row) for row in rows])
+
+    def _begin(self) -> None:
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN IMMEDIATE")
+            self.changes = UNCHANGED
 
     def _fill(self, table: "_Table", found: list[tuple[tuple[int, ...], Record]]) -> None:
         """Add models to their table, each with its key, then what their lists hold."""
@@ -102,25 +106,26 @@ class SqliteStore:
 
     def _storable(self, record: Iterable[Value]) -> tuple[Value, ...]:
         """Return a record that SQLite takes. Raises `ExportError` where that leaves a ticket without its id."""
-        cells, replaced = without_surrogates(record)
-        cells, blanked = without_large_numbers(cells)
+        cells, changes = storable(record)
         if cells[0] is None:
             raise ExportError("a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it")
-        self.changes += replaced + blanked
+        self.changes += changes
         return cells
 
     def commit(self, part: int, note: str = "") -> None:
-        """Make the rows since `begin_part` durable, together with the part's number and a note of the caller's."""
+        """Make the rows since the last commit durable, together with the part's number and a note of the caller's."""
         with _disk(self._path):
+            self._begin()
             self._database.execute(f"INSERT INTO {_PARTS} VALUES (?, ?)", (part, note))  # noqa: S608
             self._database.execute("COMMIT")
 
     def finish(self) -> None:
-        """Add the indexes, which is faster once all rows are there, and forget the parts."""
+        """Add the indexes, which is faster once all rows are there, and forget the parts, and rows without a part."""
         if self.finished:
             return
         with _disk(self._path):
-            self._roll_back()
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
             self._database.execute("BEGIN IMMEDIATE")
             for name in _INDEXES:
                 self._database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
@@ -129,12 +134,8 @@ class SqliteStore:
         self.finished = True
 
     def close(self) -> None:
-        """Close it; what was not committed is gone."""
+        """Close it; rows that were not committed are gone."""
         self._database.close()
-
-    def _roll_back(self) -> None:
-        if self._database.in_transaction:
-            self._database.execute("ROLLBACK")
 
 
 @frozen

@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from workorder_async.document.json_text import loads
 from workorder_async.errors import ExportError
+from workorder_async.exports import sink
 from workorder_async.exports.columns import Columns, Value
 from workorder_async.exports.extras import extra_module
-from workorder_async.exports.staging import Converted, Progress, staged_batches, written_through
-from workorder_async.exports.texts import INT64, TextChanges
+from workorder_async.exports.sink import INT64, TextChanges, Told, written_through
 
 #: So many rows a sheet of Excel may have, the line of names included.
 SHEET_ROWS = 1_048_576
@@ -23,18 +24,30 @@ _DIGITS_END = 10**15
 _WAS_CUT = -2
 
 
-def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Progress) -> Converted:
-    """Convert staged rows to a workbook; its parts are in a folder beside it meanwhile."""
-    with written_through(target) as file:
-        with _workbook(file, parts_of(target)) as workbook:
-            sheets = _Sheets(workbook, columns)
-            for batch in staged_batches(staged):
-                for row in batch:
-                    sheets.add(row)
-                on_progress(sheets.rows)
-        file.seek(0, 2)
-        size = file.tell()
-    return Converted(sheets.rows, size, TextChanges(cut=sheets.cut, blanked=sheets.blanked))
+def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Told) -> TextChanges:
+    """Convert staged rows to a workbook, and return its changes; its parts are in a folder beside it meanwhile."""
+    with written_through(target) as file, _workbook(file, parts_of(target)) as workbook:
+        sheets = _Sheets(workbook, columns)
+        for batch in staged_batches(staged):
+            for row in batch:
+                sheets.add(row)
+            on_progress(sheets.rows)
+    return TextChanges(cut=sheets.cut, blanked=sheets.blanked)
+
+
+def staged_batches(staged: Path) -> Iterator[list[tuple[Value, ...]]]:
+    """Yield the rows of a staged file of JSON Lines, some thousands at a time."""
+    batch: list[tuple[Value, ...]] = []
+    size = 0
+    with staged.open("rb") as lines:
+        for line in lines:
+            batch.append(tuple(loads(line).values()))
+            size += len(line)
+            if len(batch) >= sink.BATCH_ROWS or size >= sink.BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def parts_of(target: Path) -> Path:

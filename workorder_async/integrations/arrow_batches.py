@@ -23,7 +23,8 @@ from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, WalkDriftError
 from workorder_async.exports.arrow import batch_of, schema_of
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Column, Columns
-from workorder_async.exports.details import DetailCounts, Details
+from workorder_async.exports.reading import DETAILS_AT_ONCE, Details
+from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.options import WalkOptions
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _T = TypeVar("_T")
-
-# Full records are read so many at a time.
-_DETAILS_AT_ONCE: Final = 100
 
 
 @frozen(kw_only=True)
@@ -159,7 +157,7 @@ async def _pages(
     """Yield the tickets of windows as their pages come; raise at the end of one that is not exact."""
     skips = options.on_bad_row == "skip"
     details = Details(client, None, concurrency=options.concurrency, skips_bad_rows=skips) if options.detail else None
-    counts = DetailCounts()
+    part = Part(number=0, query=0)
     for window in _merged(windows):
         async with client.walk(window, **options.walk) as walk:
             async for tickets in walk:
@@ -167,10 +165,10 @@ async def _pages(
                     yield tickets
                     continue
                 ids = [ticket.id for ticket in tickets]
-                for start in range(0, len(ids), _DETAILS_AT_ONCE):
-                    yield await details.read(ids[start : start + _DETAILS_AT_ONCE], counts)
+                for start in range(0, len(ids), DETAILS_AT_ONCE):
+                    yield await details.read(ids[start : start + DETAILS_AT_ONCE], part)
         if options.exact:
-            _check(walk.report, window, counts)
+            _check(walk.report, window, part)
 
 
 def _merged(windows: list[Window]) -> list[Window]:
@@ -184,13 +182,13 @@ def _merged(windows: list[Window]) -> list[Window]:
     return merged
 
 
-def _check(report: WalkReport, window: Window, counts: DetailCounts) -> None:
+def _check(report: WalkReport, window: Window, part: Part) -> None:
     """Raise where a window is not exact, or its full records are not all there."""
     reason = "" if report.exact else report.reason
-    if counts.gone_tickets:
-        reason = reason or f"{counts.gone_tickets} tickets were gone when their full records were asked for"
-    elif counts.skipped_rows:
-        reason = reason or f"{counts.skipped_rows} full records could not be read, and were skipped"
+    if part.gone_tickets:
+        reason = reason or f"{part.gone_tickets} tickets were gone when their full records were asked for"
+    elif part.skipped_rows:
+        reason = reason or f"{part.skipped_rows} full records could not be read, and were skipped"
     if reason:
         start, end = window.span
         raise WalkDriftError(

@@ -51,7 +51,7 @@ def demo(
     With --hostile the sandbox loses answers, lies, hangs and changes its list meanwhile; exits with 0 only when nothing
     was lost, nothing happened twice, and nothing was said that is not so.
     """
-    from workorder_async.exports.targets import target_of
+    from workorder_async.exports.formats import target_of
 
     if verbose:
         log_to_stderr()
