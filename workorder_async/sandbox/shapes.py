@@ -20,13 +20,14 @@ from workorder_async.sandbox.store import Record
 Spelling: TypeAlias = Literal["document", "java"]
 """How answers are spelled: as the API document says, or each value as Java might write it."""
 
-# The fields of schema Ticket工单表, in its order, and those that TicketDetail has besides, as they are kept.
+# The fields that are shown as they are kept: those of schema Ticket工单表, in its order, and more of TicketDetail.
 _BASE = (
     "id type title detail status priority need_process creator_id creator_name customer_organization_id "
     "customer_organization_name product_group_id updated_time started_time suspended_time updated_progress_time "
     "finished_time solved_time closed_time is_solved is_suspended_notice reported_time created_time"
 )
 _DETAIL = "feedback feishu_group_id im_group_id form_id relate_to_ticket_id second_subtype sub_type use_relate_status"
+_BASE_NAMES, _DETAIL_NAMES = _BASE.split(), f"{_BASE} {_DETAIL}".split()
 _FLAGS = {"need_process", "is_solved", "is_suspended_notice", "use_relate_status"}
 # Each duration of TicketDetail, and the times from which and to which it runs.
 _DURATIONS = {
@@ -49,26 +50,26 @@ _FLOAT_MAX = 2**53
 
 def summary(row: sqlite3.Row) -> dict[str, JSON]:
     """Return a row of list_tickets (schema TicketListThirdResponse): codes as strings, tags' names joined by commas."""
-    shown: dict[str, JSON] = dict(row)
+    shown: dict[str, JSON] = dict(zip(row.keys(), row, strict=True))
     line = product_line(row["product_group_id"])
     del shown["product_group_id"]
-    return {
-        **shown,
+    shown |= {
         "manager": line.manager.id,
         "priority": str(row["priority"]),
         "product_group": line.name,
         "status": str(row["status"]),
         "tags": ",".join(str(TAGS[tag]["name"]) for tag in loads(row["tags"])),
     }
+    return shown
 
 
 def ticket(row: sqlite3.Row) -> dict[str, JSON]:
     """Return the answer of base (schema Ticket工单表): integers, booleans, and times in seconds."""
-    return _fields(row, _BASE)
+    return _fields(row, _BASE_NAMES)
 
 
-def _fields(row: sqlite3.Row, names: str) -> dict[str, JSON]:
-    return {name: bool(row[name]) if name in _FLAGS else row[name] for name in names.split()}
+def _fields(row: sqlite3.Row, names: Iterable[str]) -> dict[str, JSON]:
+    return {name: bool(row[name]) if name in _FLAGS else row[name] for name in names}
 
 
 def detail(row: sqlite3.Row, assigns: Iterable[Record], url: Callable[[str], str]) -> dict[str, JSON]:
@@ -80,7 +81,7 @@ def detail(row: sqlite3.Row, assigns: Iterable[Record], url: Callable[[str], str
     suspended = ("suspended_time", "closed_time" if row["closed_time"] else "updated_time")
     times = {**_DURATIONS, "suspended_duration": suspended}
     return {
-        **_fields(row, f"{_BASE} {_DETAIL}"),
+        **_fields(row, _DETAIL_NAMES),
         **{name: _between(row[start], row[end]) for name, (start, end) in times.items()},
         "created_time": date_time(row["created_time"]),
         "reported_time": date_time(row["reported_time"]),

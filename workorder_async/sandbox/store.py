@@ -201,12 +201,10 @@ class Store:
         """Apply all changes of the block, or after an error none of them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            yield
-            self._db.execute("COMMIT")
+            with self._db:  # which commits, or after an error rolls back
+                yield
         finally:
             self._totals.clear()
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the database; a file stays for the next sandbox."""
