@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from ssl import SSLContext
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Self, TypeAlias, Unpack
+from typing import Literal, Never, Self, TypeAlias, Unpack
 from weakref import WeakSet
 
 from attrs import evolve, frozen
@@ -172,12 +172,20 @@ class WorkorderClient:
         return Ping(perf_counter() - began, clock.offset if clock.is_known else None)
 
     async def list_tickets(
-        self, query: TicketQuery = _EVERYTHING, *, page: int = 1, page_size: int = 10, deadline: float | None = None
+        self,
+        query: TicketQuery = _EVERYTHING,
+        *,
+        page: int = 1,
+        page_size: int = 10,
+        deadline: float | None = None,
+        **unknown: Never,
     ) -> TicketPage:
         """Read one page of the tickets that match (endpoint list_tickets 工单列表).
 
-        `page` counts from 1. The server may give fewer rows than `page_size`: `pagination.page_size` tells.
+        `page` counts from 1. The server may give fewer rows than `page_size`: `pagination.page_size` tells. A filter in
+        place of a query is a `TypeError` that says how to write it.
         """
+        refuse_unknown(unknown, ("page", "page_size", "deadline"), "list_tickets")
         return await self._reads(deadline).page(PageRequest(query, page, page_size))
 
     def walk(self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:

@@ -159,5 +159,7 @@ async def test_unknown_option_of_a_walk(options: Any, words: str, tmp_path: Path
             client.walk(**options)
         with pytest.raises(TypeError, match=words):
             await anext(client.iter_tickets(**options))
+        with pytest.raises(TypeError, match=words.partition("; did you mean")[0]):
+            await client.list_tickets(**options)
         with pytest.raises(TypeError, match=words):
             await export_tickets(client, TicketQuery(), tmp_path / "t.csv", **options)

@@ -226,6 +226,23 @@ def test_pydantic() -> None:
     assert closing.model_validate_json(asked.model_dump_json()) == asked
 
 
+def test_json_schema() -> None:
+    """The schema for pydantic has the fields with their sentences: those that are read, or those that are written."""
+    pydantic = pytest.importorskip("pydantic")
+    sent = pydantic.TypeAdapter(CommentTicket).json_schema()
+    assert (sent["title"], sent["required"]) == ("CommentTicket", ["id", "detail"])
+    assert sent["properties"]["id"] == {"type": "integer", "description": "The ticket (工单ID)."}
+    assert sent["properties"]["productGroupId"]["type"] == ["integer", "null"]
+    asked = pydantic.TypeAdapter(TicketQuery).json_schema()
+    assert asked["properties"]["status"]["type"] == ["integer", "string", "null"]
+    adapter = pydantic.TypeAdapter(TicketDetail)
+    written = adapter.json_schema(mode="serialization")["properties"]
+    assert list(written) == list(full_ticket().to_dict())
+    assert written["status"]["type"] == ["integer", "null"]
+    assert written["assigns"]["items"]["properties"]["history"]["items"]["title"] == "TicketFlowHistory"
+    assert "created_at" not in adapter.json_schema()["properties"]
+
+
 def tickets_without_surrogates() -> list[TicketDetail]:
     """Return full records that have UTF-8 bytes."""
     return [TicketDetail(id=1, title="测试", form_values={"a": [1, None]}), TicketDetail(id=2, tags=[Tag(1, "甲")])]

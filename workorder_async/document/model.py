@@ -100,15 +100,13 @@ def _json_schema(model: type, *, is_read: bool) -> dict[str, object]:
     properties: dict[str, object] = {}
     fields = fields_of(model).values()
     for field in fields:
-        shape: dict[str, object]
         if field.is_model:
             shape = _json_schema(field.kind, is_read=is_read)
-        elif field.is_code:
-            # `from_dict` takes the name in place of the code; in what `to_dict` writes, a code may be unknown.
-            shape = {"type": ["integer", "string" if is_read else "null"]}
         else:
-            kind = _KINDS[field.kind]
-            shape = {"type": [kind, "null"] if field.is_optional else kind}
+            # `from_dict` takes the name in place of the code; `to_dict` writes None for the code of an unknown name.
+            kinds = ["integer", "string" if is_read else "null"] if field.is_code else [_KINDS[field.kind]]
+            kinds = [*dict.fromkeys([*kinds, "null"] if field.is_optional else kinds)]
+            shape = {"type": kinds if len(kinds) > 1 else kinds[0]}
         if field.is_list:
             shape = {"type": "array", "items": shape}
         properties[field.name] = shape | ({"description": field.says} if field.says else {})

@@ -12,10 +12,9 @@ A raw export has no columns: its lines are the server's own objects.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Final, TypeAlias, cast
 
-import attrs
 from attrs import frozen
 
 from workorder_async.document import TicketDetail, TicketSummary
@@ -29,7 +28,7 @@ Value: TypeAlias = Plain
 """What a cell holds."""
 
 
-@frozen
+@frozen(slots=False)
 class Columns:
     """The columns of one model, in their order."""
 
@@ -37,20 +36,26 @@ class Columns:
     """The model that a row is."""
     columns: tuple[Column, ...]
     """Its columns."""
-    read: Callable[[object], tuple[Value, ...]] = attrs.field(
-        init=False,
-        repr=False,
-        eq=False,
-        default=attrs.Factory(lambda columns: _reader(columns.columns), takes_self=True),
-    )
-    """What makes a row's cells of a model."""
-    fill: Callable[[object, dict[str, Value]], None] = attrs.field(
-        init=False,
-        repr=False,
-        eq=False,
-        default=attrs.Factory(lambda columns: _filler(columns.columns), takes_self=True),
-    )
-    """What puts the same cells into an object, by the names of their columns."""
+
+    # Functions are generated, since a loop over the columns of each row would take twice the time.
+
+    @cached_property
+    def read(self) -> Callable[[object], tuple[Value, ...]]:
+        """The function that makes a row's cells of a model."""
+        values, names = expressions(self.columns)
+        found = eval(f"lambda row: ({', '.join(values)},)", names)  # noqa: S307 - made of the names above
+        return cast("Callable[[object], tuple[Value, ...]]", found)
+
+    @cached_property
+    def fill(self) -> Callable[[object, dict[str, Value]], None]:
+        """The function that puts the same cells into an object, by the names of their columns.
+
+        The object may be that of the row before: a new one grows four times.
+        """
+        values, names = expressions(self.columns)
+        lines = [f"    cells[{column.name!r}] = {value}" for column, value in zip(self.columns, values, strict=True)]
+        exec("\n".join(["def fill(row, cells):", *lines]), names)  # noqa: S102 - made of the names above
+        return cast("Callable[[object, dict[str, Value]], None]", names["fill"])
 
     def read_object(self, row: object) -> dict[str, Value]:
         """Return a model's cells by the names of their columns."""
@@ -81,21 +86,6 @@ class Columns:
         lines = [" | ".join([*map(str.ljust, row, widths), row[3]]) for row in rows]
         lines.insert(1, " | ".join([*("-" * width for width in widths), "---"]))
         return "".join(f"| {line} |\n" for line in lines)
-
-
-def _reader(columns: tuple[Column, ...]) -> Callable[[object], tuple[Value, ...]]:
-    """Generate the function that reads a row."""
-    values, names = expressions(columns)
-    found = eval(f"lambda row: ({', '.join(values)},)", names)  # noqa: S307 - made of the names above
-    return cast("Callable[[object], tuple[Value, ...]]", found)
-
-
-def _filler(columns: tuple[Column, ...]) -> Callable[[object, dict[str, Value]], None]:
-    """Generate the function that fills an object, which may be that of the row before: a new one grows four times."""
-    values, names = expressions(columns)
-    lines = [f"    cells[{column.name!r}] = {value}" for column, value in zip(columns, values, strict=True)]
-    exec("\n".join(["def fill(row, cells):", *lines]), names)  # noqa: S102 - made of the names above
-    return cast("Callable[[object, dict[str, Value]], None]", names["fill"])
 
 
 @cache
