@@ -5,9 +5,11 @@ that cannot work: "concurrency is 0; it must be a whole number of at least 1".
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
+
+from attrs import frozen
 
 from workorder_async.errors import ConfigError
 
@@ -97,6 +99,36 @@ def as_validator(
         check(f"{type(instance).__name__}.{attribute.name}" if names_class else attribute.name, value, *bounds)
 
     return validate
+
+
+Check: TypeAlias = Callable[[str, Any], Any]
+"""Takes the name and the value of an argument and returns the value to use. Raises `ConfigError`."""
+
+
+@frozen
+class Option:
+    """Stands in the `Annotated` type of an option, beside its type: the default, and the check of a value.
+
+    A `TypedDict` of such types is the one declaration of the options of a call.
+    """
+
+    default: Any
+    check: Check | None = None
+
+
+def with_defaults(kind: type[_T], given: Mapping[str, Any]) -> _T:
+    """Return all options of a `TypedDict`: each that is given, checked, and the default of each other."""
+    options = {}
+    for name, annotated in kind.__annotations__.items():
+        option: Option = annotated.__metadata__[0]
+        value = given.get(name, option.default)
+        options[name] = value if option.check is None else option.check(name, value)
+    return cast("_T", options)
+
+
+def or_none(check: Check) -> Check:
+    """Make a check that takes None as well."""
+    return lambda name, value: None if value is None else check(name, value)
 
 
 def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -> str:

@@ -34,14 +34,14 @@ from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
 from workorder_async.walks.list_state import RangeFilter
-from workorder_async.walks.options import WalkOptions, WalkSettings, refuse_unknown
+from workorder_async.walks.options import WalkOptions, walk_options
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
 from workorder_async.wire.bodies import FileBody, FileSource, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
-from workorder_async.wire.options import ClientOptions, hide_passwords, session_options
+from workorder_async.wire.options import ClientOptions, client_options, hide_passwords
 from workorder_async.wire.reads import ListReads, Reads
 from workorder_async.wire.session import SignedSession
 
@@ -85,9 +85,12 @@ class WorkorderClient:
         hidden_url = Secret(base_url)
         del base_url
         if not callable(getattr(signer, "sign", None)):
-            raise ConfigError("signer must have a sign method; for example SchemeSigner(app_id, app_secret, scheme)")
-        self._how = session_options(options)
-        self._session = SignedSession(checked_url(hidden_url), signer, self._how, options.get("session"))
+            raise ConfigError(
+                "must have a sign method",
+                argument="signer",
+                mend="for example SchemeSigner(app_id, app_secret, scheme)",
+            )
+        self._session = SignedSession(checked_url(hidden_url), signer, client_options(**options))
         warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
@@ -115,12 +118,13 @@ class WorkorderClient:
     @property
     def proxy(self) -> Secret | None:
         """The URL of the proxy that the client was made with, for requests to other hosts; None for none."""
-        return self._how.proxy
+        proxy = self._session.options["proxy"]
+        return None if proxy is None else Secret(proxy)
 
     @property
     def ssl(self) -> SSLContext | bool:
         """The certificates that the client was made with; True for the usual checks, False for any certificate."""
-        return self._how.ssl
+        return self._session.options["ssl"]
 
     @property
     def clock_offset(self) -> float:
@@ -132,7 +136,7 @@ class WorkorderClient:
 
     def stats(self) -> ClientStats:
         """Return what is under way at this moment, and what throttling has taught; inside the event loop only."""
-        return self._session.stats()
+        return self._session.limiter.stats()
 
     def now(self) -> float:
         """Return our own time, in seconds since the epoch, by the clock that the client was made with."""
@@ -207,9 +211,8 @@ class WorkorderClient:
         Raises `ConfigError` for an option that cannot work, and while iterating `ResponseError` for a row that does not
         match the query, besides what every request may raise.
         """
-        refuse_unknown(options, WalkOptions.__annotations__)
-        window, settings = window_of(query), WalkSettings(**options)
-        reads = ListReads(self._session, window.query, Lane(settings.concurrency))
+        settings, window = walk_options(**options), window_of(query)
+        reads = ListReads(self._session, window.query, Lane(settings["concurrency"]))
         walk = Walk(
             window, settings, lambda ask: reads.read(ask.start, ask.end, ask.page, ask.size), self._range_filter
         )

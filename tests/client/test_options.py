@@ -2,11 +2,11 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from traceback import TracebackException
 from typing import Any
 
-import attrs
 import pytest
 
 from tests.support.clients import BASE_URL, make_client
@@ -20,20 +20,32 @@ from workorder_async import (
     Sandbox,
     SchemeSigner,
     TicketQuery,
+    WalkOptions,
     WorkorderClient,
 )
+from workorder_async.errors import DOCUMENTED_ERRNOS
 from workorder_async.exports import export_tickets
 from workorder_async.sandbox import ClientOptions as SandboxOptions
-from workorder_async.wire.options import SessionOptions
+from workorder_async.walks.options import walk_options
+from workorder_async.wire.options import client_options
 
 
-def test_every_option_is_of_the_session() -> None:
-    """The options are what a session can be told, and the connections to use; each is explained where it stands."""
-    names = set(ClientOptions.__annotations__)
-    assert names == {one.name for one in attrs.fields(SessionOptions)} | {"session"}
+@pytest.mark.parametrize(
+    ("options", "complete_options"), [(ClientOptions, client_options), (WalkOptions, walk_options)]
+)
+def test_every_option_is_declared_once(options: Any, complete_options: Callable[..., Any]) -> None:
+    """Each option has its default, and is explained, where it stands; editors are told its type and nothing more."""
+    complete = complete_options()
+    assert list(complete) == list(options.__annotations__) != []
+    source = inspect.getsource(options)
+    assert [name for name in complete if not re.search(rf'^    {name}: .+\n    """[A-Z]', source, re.MULTILINE)] == []
+    with pytest.raises(TypeError, match="has no option"):
+        complete_options(nonsense=1)
+
+
+def test_the_sandbox_takes_them() -> None:
+    """They are one class, by whichever module it is imported."""
     assert SandboxOptions is ClientOptions
-    source = inspect.getsource(ClientOptions)
-    assert [name for name in names if not re.search(rf'^    {name}: .+\n    """[A-Z]', source, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize(
@@ -91,8 +103,8 @@ def test_a_password_is_not_told(make: Any, option: str) -> None:
 def test_none_is_the_default() -> None:
     """`retry=None` and `errnos=None` are as if they were left out."""
     plain, none = make_client(retry=None, errnos=None), make_client(retry=RetryPolicy(), errnos={})
-    assert plain._session.options.retry == none._session.options.retry == RetryPolicy()
-    assert plain._session.options.errnos == none._session.options.errnos == {}
+    assert plain._session.retry == none._session.retry == RetryPolicy()
+    assert plain._session.errnos == none._session.errnos == DOCUMENTED_ERRNOS
 
 
 async def test_from_env_takes_them_all() -> None:
@@ -102,7 +114,7 @@ async def test_from_env_takes_them_all() -> None:
         async with WorkorderClient.from_env(sandbox.environment, **options) as client:
             assert client.stats().in_flight_limit == 3
             assert (await client.list_tickets()).pagination.total == 3
-            assert client._session.options.deadline == 7.5
+            assert client._session.options["deadline"] == 7.5
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from workorder_async.exports.manifest import Head, Manifest
 from workorder_async.exports.parts import GrowingFile
 from workorder_async.exports.report import Part
 from workorder_async.sandbox import Drift
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import walk_options
 from workorder_async.walks.pages import Ask
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, window_of
@@ -156,7 +156,7 @@ async def served(server: ListServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         return server.read(ask)
 
     def walk(query: WhatToWalk, **options: Any) -> Walk:
-        return Walk(window_of(query), WalkSettings(**options), read)
+        return Walk(window_of(query), walk_options(**options), read)
 
     async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:
         monkeypatch.setattr(client, "walk", walk)

@@ -11,7 +11,7 @@ from workorder_async.document.envelope import Answer
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read
 from workorder_async.walks.list_state import RangeFilter
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import walk_options
 from workorder_async.walks.rules import WalkRules
 from workorder_async.walks.windows import Window
 
@@ -39,7 +39,7 @@ class Game:
         """Walk to the end."""
         self._before = {id for _, id in self.server.rows}
         self.tickets = len(self._before)
-        rules = WalkRules(self.window, WalkSettings(page_size=self.size, concurrency=self.slots), self.filter)
+        rules = WalkRules(self.window, walk_options(page_size=self.size, concurrency=self.slots), self.filter)
         rules.reader.raw = True
         events: list[tuple[float, int, Read, Answer | None]] = []
         sent = under_way = 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
 from tests.support.walk_games import Game
 from workorder_async import TicketQuery
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import walk_options
 from workorder_async.walks.pages import Ask
 from workorder_async.walks.rules import WalkRules
 from workorder_async.walks.windows import Window
@@ -21,7 +21,7 @@ def asked_in_turn(
 ) -> tuple[list[Ask], WalkRules, list[int]]:
     """Walk a list, one request after the other; return what was asked, the rules, and what came."""
     server = ListServer(Random(1), rows, Habits(**habits))  # type: ignore[arg-type]
-    rules = WalkRules(Window(TicketQuery()), WalkSettings(page_size=size, concurrency=slots))
+    rules = WalkRules(Window(TicketQuery()), walk_options(page_size=size, concurrency=slots))
     asked: list[Ask] = []
     came: list[int] = []
     while not rules.finished:
@@ -107,7 +107,7 @@ def test_rows_of_a_second_come_when_it_is_settled() -> None:
     """Of a second that an answer may not show whole, no row is given before the next one shows it."""
     rows = [(BEGAN + id // 3, id) for id in range(1, 61)]
     server = ListServer(Random(1), rows)
-    rules = WalkRules(Window(TicketQuery()), WalkSettings(page_size=20, concurrency=1))
+    rules = WalkRules(Window(TicketQuery()), walk_options(page_size=20, concurrency=1))
     read = rules.next_read()
     assert read is not None
     rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
@@ -184,7 +184,7 @@ def test_what_is_left_after_each_page(made: tuple[str, list[Row]], size: int, sl
     """A walk that is left at any page, and gone on with by what that page says is left, gives each ticket once."""
     order, rows = made
     server = ListServer(Random(seed), rows, Habits(order=order, skew=2))  # type: ignore[arg-type]
-    rules = WalkRules(Window(TicketQuery()), WalkSettings(page_size=size, concurrency=slots))
+    rules = WalkRules(Window(TicketQuery()), walk_options(page_size=size, concurrency=slots))
     came: list[int] = []
     kept: list[int] = []
     rest = Window(TicketQuery())

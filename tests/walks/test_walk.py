@@ -30,7 +30,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.document.envelope import Answer
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import walk_options
 from workorder_async.walks.pages import Ask
 from workorder_async.walks.windows import Window
 
@@ -304,6 +304,6 @@ async def test_a_refusal_that_is_not_of_the_page(kind: type[ApiError]) -> None:
             raise kind("no", errno=1)
         return server.read(ask)
 
-    async with Walk(Window(TicketQuery()), WalkSettings(), read) as walk:
+    async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
         with pytest.raises(kind):
             await _to_the_end(walk)

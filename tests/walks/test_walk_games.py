@@ -18,7 +18,7 @@ from tests.support.walk_games import Game, ideal
 from workorder_async import ResponseError, TicketQuery
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.list_state import RangeFilter, RestartError
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import walk_options
 from workorder_async.walks.rules import WalkRules
 from workorder_async.walks.windows import Window
 
@@ -264,7 +264,7 @@ def test_a_second_look_at_the_first_page() -> None:
 
 def test_a_list_that_is_never_what_it_seems() -> None:
     """A list that proves to be another one time after time is read by page numbers in the end."""
-    rules = WalkRules(Window(TicketQuery()), WalkSettings())
+    rules = WalkRules(Window(TicketQuery()), walk_options())
     for _ in range(10):
         rules._restart(RestartError("sections"))
     assert rules._mode == "numbers"

@@ -11,7 +11,7 @@ from workorder_async import ConfigError, DeadlineExceededError, NotSentError, Sc
 from workorder_async.document.endpoints import COMMENT_TICKET, GET_TICKET
 from workorder_async.wire.bodies import JsonBody
 from workorder_async.wire.call import Deadline
-from workorder_async.wire.options import SessionOptions
+from workorder_async.wire.options import client_options
 from workorder_async.wire.session import SignedSession
 
 
@@ -29,7 +29,7 @@ async def test_a_deadline_runs_by_the_clock_of_the_loop() -> None:
 @pytest.mark.parametrize("seconds", [0, -1, True, "3", float("nan"), [3]])
 async def test_what_is_no_deadline(seconds: Any) -> None:
     """Anything but a number above 0 is refused by name."""
-    session = SignedSession("http://127.0.0.1:1", SchemeSigner("a", "b", "md5:{secret}"), SessionOptions())
+    session = SignedSession("http://127.0.0.1:1", SchemeSigner("a", "b", "md5:{secret}"), client_options())
     with pytest.raises(ConfigError, match=r"deadline is .*; it must be a number above 0"):
         session.deadline(seconds)
 
@@ -37,7 +37,7 @@ async def test_what_is_no_deadline(seconds: Any) -> None:
 @virtual_time
 async def test_a_call_with_a_deadline_of_its_own() -> None:
     """It ends by its own deadline, and names that one, whatever the client's is; waiting for a slot as well."""
-    options = SessionOptions(deadline=60, attempt_timeout=60, max_in_flight=1)
+    options = client_options(deadline=60, attempt_timeout=60, max_in_flight=1)
     async with serving(hang) as wire:
         session = SignedSession(wire.url, SchemeSigner("a", "b", "md5:{secret}"), options)
         assert session.deadline().seconds == 60

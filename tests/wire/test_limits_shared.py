@@ -12,7 +12,7 @@ from workorder_async import ApiError, ConfigError, NotSentError, RateLimitedErro
 from workorder_async.document.endpoints import COMMENT_TICKET, GET_TICKET
 from workorder_async.wire.bodies import JsonBody
 from workorder_async.wire.limits import Lane, Limiter, Limits, TurnTimeoutError
-from workorder_async.wire.options import SessionOptions
+from workorder_async.wire.options import client_options
 from workorder_async.wire.session import SignedSession
 
 
@@ -184,7 +184,7 @@ async def test_limits_that_never_answer() -> None:
 
 def session_to(url: str, limits: Limits) -> SignedSession:
     """Make a session that shares limits."""
-    return SignedSession(url, SchemeSigner("a", "b", "md5:{secret}"), SessionOptions(limits=limits, deadline=20))
+    return SignedSession(url, SchemeSigner("a", "b", "md5:{secret}"), client_options(limits=limits, deadline=20))
 
 
 OK = http('{"errno":10000,"data":{}}')
@@ -263,4 +263,4 @@ async def test_limits_that_cannot_be_told_of_a_pause(
 def test_what_are_no_limits() -> None:
     """Something without the two methods is refused by name."""
     with pytest.raises(ConfigError, match="limits is a Semaphore without pause; see Limits for both"):
-        SessionOptions(limits=asyncio.Semaphore(1))  # type: ignore[arg-type]
+        client_options(limits=asyncio.Semaphore(1))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""reads.py, of a walk: what is sent for a page, and that the lean road comes to what the careful road comes to."""
+"""reads.py, of a walk: what is sent for a page, and what becomes of answers of every kind."""
 
 import asyncio
 import gzip
@@ -33,7 +33,6 @@ from workorder_async.document import PageRequest, codec
 from workorder_async.document.endpoints import LIST_TICKETS
 from workorder_async.document.envelope import Answer
 from workorder_async.sandbox import Sandbox
-from workorder_async.wire.attempt import Wire as WireOfClient
 from workorder_async.wire.bodies import JsonBody
 from workorder_async.wire.limits import Lane
 from workorder_async.wire.reads import ListReads
@@ -196,19 +195,6 @@ async def test_nothing_is_sent_twice_for_the_other_road(case: str) -> None:
     assert on_lean == on_careful
     if case != "a clock that is refused":
         assert on_lean["requests"] == 1
-
-
-async def test_plain_answers_take_the_lean_road(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page as it should be never comes to the careful road."""
-
-    async def exchange(*_: object) -> None:
-        pytest.fail("the careful road")
-
-    monkeypatch.setattr(WireOfClient, "exchange", exchange)
-    monkeypatch.setattr(SignedSession, "take_over", exchange)
-    for step in (PAGE, in_chunks, http(GZIP, Content_Encoding="gzip")):
-        async with serving(step) as wire, make_client(wire.url) as client:
-            assert (await lean(client._session)).data == DATA
 
 
 @pytest.mark.parametrize("read", [lean, careful])

@@ -12,7 +12,7 @@ from tests.support.raw_server import http, serving
 from workorder_async import ApiError, CommentTicket, ConfigError, SchemeSigner
 from workorder_async.document.endpoints import GET_TICKET
 from workorder_async.wire.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Observer
-from workorder_async.wire.options import SessionOptions
+from workorder_async.wire.options import client_options
 from workorder_async.wire.session import SignedSession
 
 TICKET = http('{"errno":10000,"data":{"id":1},"request_id":"r1"}')
@@ -71,9 +71,9 @@ def test_options() -> None:
     """Observers are kept as they were given; what is none is refused by name."""
     seen = Seen()
     given: list[Observer] = [seen]
-    options = SessionOptions(observers=given)
+    options = client_options(observers=given)
     given.clear()
-    assert list(options.observers) == [seen]
+    assert list(options["observers"]) == [seen]
     mistakes: list[tuple[Any, str]] = [
         (seen, "observers is a Seen; it must be a list"),
         ([seen, None], "observers has a NoneType; each must have a method on_event"),
@@ -81,7 +81,7 @@ def test_options() -> None:
     ]
     for wrong, what in mistakes:
         with pytest.raises(ConfigError, match=what):
-            SessionOptions(observers=wrong)
+            client_options(observers=wrong)
 
 
 async def test_observers_of_the_options_are_told() -> None:
@@ -89,7 +89,7 @@ async def test_observers_of_the_options_are_told() -> None:
     seen = Seen()
     async with serving(TICKET) as wire:
         signer = SchemeSigner("a", "b", "md5:{secret}")
-        session = SignedSession(wire.url, signer, SessionOptions(observers=[seen]))
+        session = SignedSession(wire.url, signer, client_options(observers=[seen]))
         await session.call(GET_TICKET, query=(("id", "1"),))
         await session.aclose()
     assert [type(event) for event in seen.events] == [CallStarted, AttemptStarted, AttemptEnded, CallEnded]

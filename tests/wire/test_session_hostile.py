@@ -38,7 +38,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.document.json_text import parse_large
-from workorder_async.wire import attempt
+from workorder_async.wire import session
 from workorder_async.wire.limits import Lane
 
 COMMENT = CommentTicket(id=1, detail="已处理")
@@ -423,7 +423,7 @@ async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.Monk
         threads.append(threading.current_thread())
         return parse_large(body)
 
-    monkeypatch.setattr(attempt, "parse_large", parse)
+    monkeypatch.setattr(session, "parse_large", parse)
     title = "工" * 1_000_000
     large = http('{"errno":10000,"data":{"id":1,"title":"' + title + '"}}')
     async with serving(large) as wire, make_client(wire.url) as client:

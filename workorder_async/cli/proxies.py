@@ -45,10 +45,10 @@ def _of_environment(base_url: str) -> Secret | None:
 
 def _checked(proxy: Secret, source: str) -> Secret:
     """Return a proxy that a client would take. Raises `ConfigError` that says where it was found."""
-    from workorder_async.wire.options import SessionOptions
+    from workorder_async.wire.options import client_options
 
     try:
-        SessionOptions(proxy=proxy)
+        client_options(proxy=proxy)
     except ConfigError:
         raise ConfigError(f"{source} is no http:// or https:// URL of a proxy; {_MEND}") from None
     return proxy

@@ -31,7 +31,7 @@ from workorder_async.durable import LockedFile, rename_whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import Secret, without_credentials
-from workorder_async.wire.options import SessionOptions
+from workorder_async.wire.options import ClientOptions, client_options
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0
@@ -151,7 +151,7 @@ class PartFile:
 class Downloader:
     """Makes requests for files, over connections of its own; `how` gives the proxy and the certificates."""
 
-    def __init__(self, how: SessionOptions) -> None:
+    def __init__(self, how: ClientOptions) -> None:
         self._how = how
         self._http: aiohttp.ClientSession | None = None
         self._closed = False
@@ -197,8 +197,8 @@ class Downloader:
                 url,
                 headers={"Range": f"bytes={start}-"} if start else None,
                 allow_redirects=False,
-                proxy=None if self._how.proxy is None else self._how.proxy.reveal(),
-                ssl=self._how.ssl,
+                proxy=None if self._how["proxy"] is None else Secret(self._how["proxy"]).reveal(),
+                ssl=self._how["ssl"],
             ) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
@@ -212,7 +212,7 @@ class Downloader:
             raise ExportError("the folder of attachments was closed while files were fetched")
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._how.max_in_flight),
+                connector=aiohttp.TCPConnector(limit=self._how["max_in_flight"]),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # A size and a place in the file count the bytes as they are kept.
                 headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
@@ -458,7 +458,7 @@ class AttachmentFolder:
         self._max_file_bytes = arguments.whole("max_file_bytes", max_file_bytes)
         self._max_files = arguments.whole("max_files", max_files)
         self._places = asyncio.Semaphore(arguments.whole("concurrency", concurrency))
-        self._downloader = Downloader(SessionOptions(max_in_flight=concurrency, proxy=proxy, ssl=ssl))
+        self._downloader = Downloader(client_options(max_in_flight=concurrency, proxy=proxy, ssl=ssl))
         self._bytes = 0
         self._files = 0
 

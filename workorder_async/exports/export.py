@@ -28,7 +28,7 @@ from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Strea
 from workorder_async.exports.reading import Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
-from workorder_async.walks.options import WalkSettings, refuse_unknown
+from workorder_async.walks.options import refuse_unknown, walk_options
 
 
 async def export_tickets(
@@ -66,7 +66,7 @@ async def export_tickets(
     refuse_unknown(options, ExportOptions.__annotations__, "an export")
     settings = ExportSettings(**options)
     queries = queries_of(query)
-    WalkSettings(**settings.walk)
+    walk_options(**settings.walk)
     PageRequest(queries[0], 1, settings.page_size)
     async with Disk() as disk:
         place = await disk.run(partial(target_of, target, settings.format))

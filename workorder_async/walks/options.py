@@ -1,31 +1,40 @@
 """How to walk: the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal, TypedDict, Unpack
 
-from attrs import field, fields_dict, frozen
+from attrs import fields_dict
 
-from workorder_async.arguments import as_validator, one_of, unknown_name, whole
+from workorder_async.arguments import Option, one_of, unknown_name, whole, with_defaults
 from workorder_async.document import TicketQuery
-
-if TYPE_CHECKING:
-    from attrs import Attribute
-
 
 #: In fewer rows an order cannot be seen, and too many of them come again.
 LEAST_ROWS: Final = 20
 
 
+def _what_to_do(name: str, value: Any) -> str:
+    return one_of(name, value, ("raise", "skip"))
+
+
 class WalkOptions(TypedDict, total=False):
     """How to walk; the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
-    page_size: int
+    page_size: Annotated[int, Option(100, whole)]
     """Tickets in a page, at the most (100). At least 20 are asked for at once: neighbouring answers share some."""
-    concurrency: int
+    concurrency: Annotated[int, Option(8, whole)]
     """Requests in flight at the most (8)."""
-    on_bad_row: Literal["raise", "skip"]
+    on_bad_row: Annotated[Literal["raise", "skip"], Option("raise", _what_to_do)]
     """What to do with a row that cannot be read: end the walk with a `DecodeError` ("raise"), or leave it out and name
     it in `report.skipped` ("skip")."""
+
+
+def walk_options(**options: Unpack[WalkOptions]) -> WalkOptions:
+    """Return all options of a walk: those that are given, checked, and the defaults of the others.
+
+    Raises `TypeError` for an option that does not exist, `ConfigError` for one that cannot work.
+    """
+    refuse_unknown(options, WalkOptions.__annotations__)
+    return with_defaults(WalkOptions, options)
 
 
 def refuse_unknown(options: Iterable[str], known: Collection[str], owner: str = "a walk") -> None:
@@ -37,26 +46,3 @@ def refuse_unknown(options: Iterable[str], known: Collection[str], owner: str = 
             )
     if wrong := unknown_name(f"{owner} has no option", options, known):
         raise TypeError(wrong)
-
-
-def _what_to_do(instance: object, attribute: "Attribute[Any]", value: str) -> None:
-    one_of(attribute.name, value, ("raise", "skip"))
-
-
-@frozen(kw_only=True)
-class WalkSettings:
-    """The same with their defaults, and what of them cannot work."""
-
-    page_size: int = field(default=100, validator=as_validator(whole))
-    concurrency: int = field(default=8, validator=as_validator(whole))
-    on_bad_row: Literal["raise", "skip"] = field(default="raise", validator=_what_to_do)
-
-    @property
-    def rows_asked(self) -> int:
-        """How many rows a request asks for."""
-        return max(self.page_size, LEAST_ROWS)
-
-    @property
-    def skips_bad_rows(self) -> bool:
-        """Whether a row that cannot be read is left out."""
-        return self.on_bad_row == "skip"

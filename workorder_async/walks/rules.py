@@ -18,7 +18,7 @@ from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
 from workorder_async.walks.list_state import ListState, Mode, RangeFilter, RestartError
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import LEAST_ROWS, WalkOptions
 from workorder_async.walks.pages import Page, PageReader
 from workorder_async.walks.ranges import Range
 from workorder_async.walks.sections import Section
@@ -39,12 +39,12 @@ _ROWS_AT_ONCE: Final = 1000
 class WalkRules:
     """One walk of a window: `next_read` gives a page to ask for, `receive` takes an answer, `take` gives rows out."""
 
-    def __init__(self, window: Window, settings: WalkSettings, filter: RangeFilter | None = None) -> None:
-        slots = settings.concurrency
-        self.state: ListState = ListState(window, slots, settings.rows_asked, filter or RangeFilter())
-        self.reader: PageReader = PageReader(window.query, skips=settings.skips_bad_rows)
+    def __init__(self, window: Window, options: WalkOptions, filter: RangeFilter | None = None) -> None:
+        slots, rows = options["concurrency"], max(options["page_size"], LEAST_ROWS)
+        self.state: ListState = ListState(window, slots, rows, filter or RangeFilter())
+        self.reader: PageReader = PageReader(window.query, skips=options["on_bad_row"] == "skip")
         self._jobs: list[Job] = [Opening(self.state, self._begin)]
-        self._page_size = min(settings.page_size, _ROWS_AT_ONCE)
+        self._page_size = min(options["page_size"], _ROWS_AT_ONCE)
         self._most_jobs = int(slots * _JOBS_AHEAD)
         self._restarts = 0
         self._mode: Mode = "sections"

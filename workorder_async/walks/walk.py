@@ -18,7 +18,7 @@ from workorder_async.errors import (
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.jobs import Read, WalkedPage
 from workorder_async.walks.list_state import RangeFilter
-from workorder_async.walks.options import WalkSettings
+from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.pages import Ask, Page
 from workorder_async.walks.rules import WalkRules
 from workorder_async.walks.windows import Window
@@ -37,14 +37,14 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     def __init__(
         self,
         window: Window,
-        settings: WalkSettings,
+        options: WalkOptions,
         read: Callable[[Ask], Awaitable[Answer]],
         filter: RangeFilter | None = None,
     ) -> None:
-        self._rules = WalkRules(window, settings, filter)
+        self._rules = WalkRules(window, options, filter)
         self._read = read
         # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
-        self._most_reads = settings.concurrency + max(1, settings.concurrency // _READS_AT_HAND)
+        self._most_reads = options["concurrency"] + max(1, options["concurrency"] // _READS_AT_HAND)
         # Workers live as long as the walk; a worker without a read waits for its future.
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[Read]] = []

@@ -14,19 +14,15 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
-from attrs import define, evolve
+from attrs import define
 
-from workorder_async.document import JSON
-from workorder_async.document.endpoints import Endpoint
-from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
-from workorder_async.document.json_text import LARGE, parse_large
-from workorder_async.errors import ApiError, ConfigError, NoAnswerError, NotSentError, WorkorderError
-from workorder_async.secret import without_credentials, without_frames
+from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
+from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
-from workorder_async.wire.bodies import Body
-from workorder_async.wire.call import Call, Deadline, Query
-from workorder_async.wire.options import SessionOptions
+from workorder_async.wire.bodies import FileBody, JsonBody, OnWrite
+from workorder_async.wire.call import Call, Deadline
+from workorder_async.wire.options import ClientOptions
 
 # Within one such pause every socket that has something is read, and the tasks that waited for it run.
 _LOOK = 0.01
@@ -45,6 +41,7 @@ class AttemptLimit:
     """
 
     def __init__(self) -> None:
+        #: How many bytes of the answer were read.
         self.received: int = 0
         #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
         self.ends_call: bool = False
@@ -76,10 +73,6 @@ class AttemptLimit:
         when = deadline.until if own is None or self.ends_call else own
         self._timer = loop.call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
 
-    def note(self, size: int) -> None:
-        """Note that so many bytes of the answer were read."""
-        self.received += size
-
     def _look(self, looks: int, left: int, received: int) -> None:
         left = _LOOKS_IN_VAIN if self.received != received else left - 1
         if left < 0 or looks >= _LOOKS:
@@ -98,10 +91,11 @@ _KEPT: set[aiohttp.ClientSession] = set()
 class Pool:
     """The pooled connections of one client: in an aiohttp session of its own, or in one that was brought along."""
 
-    def __init__(self, options: SessionOptions, brought: aiohttp.ClientSession | None) -> None:
-        self.is_own: bool = brought is None
-        self.http = brought
-        self._options = options
+    def __init__(self, options: ClientOptions) -> None:
+        self.http = options["session"]
+        self.is_own: bool = self.http is None
+        self._size = options["max_in_flight"]
+        self._trust_env = options["trust_env"]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._made_at = _caller()
@@ -109,28 +103,29 @@ class Pool:
     def check_usable(self) -> None:
         """Raise `ConfigError` where the client is closed, or belongs to another event loop."""
         if self._closed:
-            raise ConfigError("this client is closed; make another one")
+            raise ConfigError("this client is closed", mend="make another one")
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise ConfigError("this client belongs to another event loop; make one inside each asyncio.run()")
+            raise ConfigError("this client belongs to another event loop", mend="make one inside each asyncio.run()")
 
     def opened(self) -> aiohttp.ClientSession:
         """Return the session to send with. Raises `ConfigError` where it was closed while the call waited."""
         if self._closed:
-            raise ConfigError("this client is closed; make another client")
+            raise ConfigError("this client is closed", mend="make another client")
         if self.http is None:
             self.http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._options.max_in_flight),
+                connector=aiohttp.TCPConnector(limit=self._size),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=self._options.trust_env,
+                trust_env=self._trust_env,
             )
             # aiohttp would send a GET whose connection broke once more by itself, unsigned anew and uncounted.
             self.http._retry_connection = False
             _KEPT.add(self.http)
         elif self.http.closed:
-            raise ConfigError("the session that was brought along is closed; make another client with an open one")
+            mend = "make another client with an open one"
+            raise ConfigError("the session that was brought along is closed", mend=mend)
         return self.http
 
     async def aclose(self) -> None:
@@ -168,13 +163,14 @@ def _caller() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-#: Shorter than any page of tickets.
-SHORT = 1024
+_HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
+_READ_HEADERS = ("Date", "Retry-After", "Location")
+_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
 @define
 class Reply:
-    """What came off the wire in answer to one attempt."""
+    """The answer to one attempt, as it came off the wire."""
 
     status: int
     headers: Mapping[str, str]
@@ -182,105 +178,56 @@ class Reply:
     content: bytes | None
     """The body, unpacked; None where it is larger than is read."""
 
-    @property
-    def is_opened_first(self) -> bool:
-        """Whether it may say "too many requests": that must be known before its slot is somebody else's."""
-        return self.content is None or len(self.content) < SHORT or self.status != 200
-
-    @property
-    def is_large(self) -> bool:
-        """Whether it takes too long to be parsed in the event loop."""
-        return self.content is not None and len(self.content) > LARGE
-
-
-class Opener:
-    """Opens the replies of one session."""
-
-    def __init__(self, options: SessionOptions, errnos: Mapping[int, type[ApiError]]) -> None:
-        self._options = options
-        self._errnos = errnos
-
-    def open(self, reply: Reply, operation: str, attempts: int, *parsed: JSON) -> Answer:
-        """Return what a successful answer holds.
-
-        Raises what the reply means; `retry_after` of the error is what the server asks for. `parsed` is the body as
-        JSON: without it, a large one is not the platform's.
-        """
-        status, headers, content = reply.status, reply.headers, reply.content
-        try:
-            if content is None:
-                what = f"a body of more than {self._options.max_body:,} bytes (max_body)"
-                raise not_the_platforms(status, b"", what)
-            if reply.is_large and not parsed:
-                raise not_the_platforms(status, content)
-            location = headers.get("Location", "")
-            return open_envelope(
-                status, content, self._errnos, *parsed, location=location, operation=operation, attempts=attempts
-            )
-        except WorkorderError as error:
-            said = retry_after(headers.get("Retry-After"), headers.get("Date"), self._options.now())
-            error.retry_after = None if said is None else min(said, self._options.longest_pause)
-            raise
-
-
-async def parsed_beside(content: bytes) -> tuple[JSON, ...]:
-    """Parse a large body in a thread, where it does not hold up the event loop; nothing where it is no JSON."""
-    try:
-        return (await asyncio.to_thread(parse_large, content),)
-    except (ValueError, RecursionError):
-        return ()
-
-
-def large(answer: Answer) -> Answer:
-    """Mark an answer as one to be decoded in a thread."""
-    return evolve(answer, large=True)
-
-
-_HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
-_READ_HEADERS = ("Date", "Retry-After", "Location")
-_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
-
 
 class Wire:
     """Sends the attempts of one session to its base URL."""
 
-    def __init__(self, base_url: str, signer: Signer, options: SessionOptions, clock: ServerClock, pool: Pool) -> None:
+    def __init__(self, base_url: str, signer: Signer, options: ClientOptions, clock: ServerClock, pool: Pool) -> None:
         self._base_url = base_url
         self._base_path = urlsplit(base_url).path
         self._signer = signer
-        self._options = options
         self._clock = clock
         self._pool = pool
-        self._may_know_proxy = options.proxy is not None or options.trust_env or not pool.is_own
+        self._proxy = None if options["proxy"] is None else Secret(options["proxy"])
+        self._ssl = options["ssl"]
+        self._max_body = options["max_body"]
+        self._attempt_timeout = options["attempt_timeout"]
+        self._may_know_proxy = self._proxy is not None or options["trust_env"] or not pool.is_own
         # The time of an attempt is kept here, so that errors can say where it went. In a pool of our own there is a
         # place for every slot; in one that was brought along a call may wait for one, which is no connecting.
+        connect = options["connect_timeout"]
         self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=options.connect_timeout if pool.is_own else None, sock_connect=options.connect_timeout
+            total=None, connect=connect if pool.is_own else None, sock_connect=connect
         )
 
     async def exchange(self, call: Call) -> Reply:
         """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
-        limit = AttemptLimit()
+        limit, body = AttemptLimit(), call.body
         try:
             with limit:
-                payload = None if call.body is None else await self._payload(call, call.body, limit)
-                signed = await self._signed(call)
+                if isinstance(body, FileBody):
+                    payload: aiohttp.Payload | None = await self._file(call, body, limit)
+                    in_thread = getattr(self._signer, "signs_body", True)
+                    signed = await asyncio.to_thread(self._signed, call) if in_thread else self._signed(call)
+                else:
+                    payload = None if body is None else body.payload(_noting(call))
+                    signed = self._signed(call)
                 sent_at = self._clock.local()
                 call.began = call.began or sent_at
                 # Once it is signed, the limit of an attempt counts as well.
-                limit.set(call.deadline, self._options.attempt_timeout)
+                limit.set(call.deadline, self._attempt_timeout)
                 failure: BaseException
                 try:
                     # Where the client was closed meanwhile, this raises, and nothing is sent.
-                    self._pool.opened()
-                    # Of a request without a body nobody is told when it is written.
-                    call.sent = call.body is None
-                    reply = await self.transfer(call.endpoint, call.query, payload, signed, limit)
+                    http = self._pool.opened()
+                    # Without a body there is no write callback, so assume it was sent.
+                    call.sent = body is None
+                    reply = await self._transfer(http, call, payload, signed, limit)
                 except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
                     failure = self._told(call, error)
                 else:
                     call.status = reply.status
-                    call.trial.answered(reply.headers.get("Date"), sent_at, self._clock.local())
+                    call.seen = self._clock.observe(reply.headers.get("Date"), sent_at, self._clock.local())
                     return reply
                 # Outside the `except`, or the error that was caught would be its context.
                 try:
@@ -290,67 +237,68 @@ class Wire:
         except TimeoutError as error:
             if not limit.expired:
                 raise
-            late = self._late(call, limit)
+            nothing = f"nothing for {self._attempt_timeout:g} s"
+            late = call.too_late() if limit.ends_call else self._lost(call, nothing)
             raise late from late.__cause__ or error
 
-    async def _payload(self, call: Call, body: Body, limit: AttemptLimit) -> aiohttp.Payload:
-        """Return what writes the body, and notes that it does."""
-        if not body.in_memory:
-            limit.set(call.deadline)
+    async def _file(self, call: Call, body: FileBody, limit: AttemptLimit) -> aiohttp.Payload:
+        """Return the payload that writes a file, and notes that it does."""
+        limit.set(call.deadline)
 
         def note_write() -> None:
             call.sent = True
-            if not body.in_memory:
-                # A large file may take its time, as long as the server takes it: both limits count from its last byte.
-                call.deadline = call.deadline.begun_anew()
-                limit.set(call.deadline, self._options.attempt_timeout)
+            # A large file may take its time, as long as the server takes it: both limits count from its last byte.
+            call.deadline = call.deadline.begun_anew()
+            limit.set(call.deadline, self._attempt_timeout)
 
         return await body.payload(note_write)
 
-    async def _signed(self, call: Call) -> Mapping[str, str]:
-        """Return the headers that sign the attempt."""
-        offset, body = call.trial.begin(), call.body
-        if body is None or body.in_memory:
-            return self.sign(call.endpoint, call.query, () if body is None else tuple(body), offset)
-        if getattr(self._signer, "signs_body", True):
-            return await asyncio.to_thread(self.sign, call.endpoint, call.query, body, offset)
-        return self.sign(call.endpoint, call.query, body, offset)
-
-    def sign(self, endpoint: Endpoint, query: Query, body: Iterable[bytes], offset: float) -> Mapping[str, str]:
-        """Return the headers that sign a request by our clock and that many seconds."""
-        path, now = self._base_path + endpoint.path, int((self._clock.local() + offset) * 1000)
-        signed = self._signer.sign(SigningInput(endpoint.method, path, query, body, now))
+    def _signed(self, call: Call) -> Mapping[str, str]:
+        """Return the headers that sign an attempt, by our clock and the seconds that the call adds to it."""
+        call.used = self._clock.signing_offset if call.tried is None else call.tried
+        endpoint, body = call.endpoint, call.body
+        pieces: Iterable[bytes] = () if body is None else (body.content,) if isinstance(body, JsonBody) else body
+        path, now = self._base_path + endpoint.path, int((self._clock.local() + call.used) * 1000)
+        signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
         if type(signed) is not dict and not isinstance(signed, Mapping):
             if isinstance(signed, Coroutine):
                 signed.close()
             raise ConfigError(
-                f"the signer's sign returned a {type(signed).__name__}; it must return a dict of headers, "
-                "and be no `async def`"
+                f"the signer's sign returned a {type(signed).__name__}",
+                mend="it must return a dict of headers, and be no `async def`",
             )
         return signed
 
-    async def transfer(
+    async def _transfer(
         self,
-        endpoint: Endpoint,
-        query: Query,
+        http: aiohttp.ClientSession,
+        call: Call,
         payload: aiohttp.Payload | None,
         signed: Mapping[str, str],
         limit: AttemptLimit,
     ) -> Reply:
         """Write a request and read its answer. No error may keep the frames from here on: they know the proxy."""
-        response = await self._pool.opened().request(
-            endpoint.method,
-            self._base_url + endpoint.path,
-            params=query or None,
+        response = await http.request(
+            call.endpoint.method,
+            self._base_url + call.endpoint.path,
+            params=call.query or None,
             data=payload,
             headers={**_HEADERS, **signed},
             allow_redirects=False,
-            proxy=None if self._options.proxy is None else self._options.proxy.reveal(),
-            ssl=self._options.ssl,
+            proxy=None if self._proxy is None else self._proxy.reveal(),
+            ssl=self._ssl,
             timeout=self._timeout,
         )
+        # Read and unpacked piece by piece, so that no more than is allowed is ever held.
+        content, pieces, size = None, list[bytes](), response.content_length or 0
         try:
-            content = await self._read(response, limit)
+            while size <= self._max_body:
+                if response.content.at_eof():
+                    content = b"".join(pieces)
+                    break
+                pieces.append(await response.content.readany())
+                limit.received += len(pieces[-1])
+                size = limit.received
         finally:
             # It is closed once it was read to its end, and its connection is free.
             if not response.closed:
@@ -360,48 +308,20 @@ class Wire:
             headers["Location"] = without_credentials(headers["Location"])
         return Reply(response.status, headers, content)
 
-    async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
-        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None where it is more."""
-        pieces: list[bytes] = []
-        size = response.content_length or 0
-        stream = response.content
-        while size <= self._options.max_body:
-            if stream.at_eof():
-                return b"".join(pieces)
-            piece = await stream.readany()
-            pieces.append(piece)
-            limit.note(len(piece))
-            size = limit.received
-        return None
-
     def _told(self, call: Call, error: BaseException) -> BaseException:
-        """Return what is raised for a failure on the wire: without the frames, which hold the proxy's password.
+        """Return the error to raise for a failure on the wire: without the frames, which hold the proxy's password.
 
         Where a proxy may be known, without its cause as well: aiohttp's errors have the proxy's URL in their fields.
         """
         causes = not self._may_know_proxy
         if not isinstance(error, aiohttp.ClientError | OSError):
             return without_frames(error, causes=causes)
-        if call.body is not None and call.body.failure is not None:
+        if isinstance(call.body, FileBody) and call.body.failure is not None:
             return without_frames(call.body.failure, causes=causes)
         lost = self._lost(call, f"{type(error).__name__}: {error}", error)
         if causes:
             lost.__cause__ = without_frames(error, causes=True)
         return lost
-
-    def failure(self, call: Call, limit: AttemptLimit, error: BaseException) -> BaseException:
-        """Return what is raised for what ended a transfer within its limit."""
-        if isinstance(error, TimeoutError) and limit.expired:
-            late = self._late(call, limit)
-            late.__cause__ = late.__cause__ or without_frames(error, causes=not self._may_know_proxy)
-            return late
-        return self._told(call, error)
-
-    def _late(self, call: Call, limit: AttemptLimit) -> WorkorderError:
-        """Return the error for an attempt whose time is up, or the call's."""
-        return (
-            call.too_late() if limit.ends_call else self._lost(call, f"nothing for {self._options.attempt_timeout:g} s")
-        )
 
     def _lost(self, call: Call, why: str, error: BaseException | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
@@ -428,3 +348,12 @@ def retry_after(header: str | None, date: str | None, now: float) -> float | Non
         return float(text)
     moment, sent = http_date(text), http_date(date)
     return None if moment is None else max(0.0, moment - (now if sent is None else sent))
+
+
+def _noting(call: Call) -> OnWrite:
+    """Return a function that notes a write. Not a method of the call: a copy of the payload would copy its loop."""
+
+    def note_write() -> None:
+        call.sent = True
+
+    return note_write

@@ -1,7 +1,7 @@
-"""What a request's body is made of: JSON bytes, or a file as multipart/form-data; both can be sent again.
+"""The body of a request: JSON bytes, or a file as multipart/form-data; both can be sent again.
 
-A body is iterated by a signer that covers it, and makes a fresh aiohttp payload for every attempt, which reports each
-piece just before it is written: that is how the session knows whether anything was sent.
+A body makes a fresh aiohttp payload for every attempt, which reports each piece just before it is written: that is how
+the session knows whether anything was sent.
 """
 
 import asyncio
@@ -10,10 +10,10 @@ import mimetypes
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeAlias, cast
+from typing import BinaryIO, TypeAlias, cast
 
 from aiohttp import Payload
 from aiohttp.abc import AbstractStreamWriter
@@ -31,58 +31,26 @@ FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
 
 
-class Body(Protocol):
-    """A body that can be signed and sent any number of times."""
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether iterating it touches no disk."""
-        ...
-
-    @property
-    def failure(self) -> ConfigError | None:
-        """Why it could not be read while it was sent; None where it could."""
-        ...
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield exactly the bytes that will be sent."""
-        ...
-
-    async def payload(self, on_write: OnWrite) -> Payload:
-        """Return a fresh payload for one attempt."""
-        ...
-
-    def note_turned_away(self) -> None:
-        """Be told that what was written has changed nothing."""
-        ...
-
-
 class JsonBody:
     """A JSON text, as bytes; `on_write` is called just before they are written, each time.
 
-    `on_turned_away` is called when an answer says that what was written has changed nothing.
+    `on_turned_away` is called when an answer says that the request has changed nothing.
     """
 
-    in_memory = True
-    failure: ConfigError | None = None
-
     def __init__(self, content: bytes, on_write: OnWrite | None = None, on_turned_away: OnWrite | None = None) -> None:
-        self._content = content
+        self.content = content
         self._on_write = on_write
         self._on_turned_away = on_turned_away
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._content
 
     def note_turned_away(self) -> None:
         """Pass it on."""
         if self._on_turned_away is not None:
             self._on_turned_away()
 
-    async def payload(self, on_write: OnWrite) -> Payload:
+    def payload(self, on_write: OnWrite) -> Payload:
         """Return a payload that writes it in one piece."""
-        told = [on_write] if self._on_write is None else [self._on_write, on_write]
-        return BytesPayload(self._content, told)
+        told = (on_write,) if self._on_write is None else (self._on_write, on_write)
+        return _ToldPayload(self.content, len(self.content), "application/json", *told)
 
 
 class FileBody:
@@ -92,8 +60,6 @@ class FileBody:
     `ConfigError` for a source that cannot be read twice or has no name. A file that changes its size while it is sent,
     goes away or cannot be read is a `ConfigError` as well, kept in `failure`: it is no fault of the server.
     """
-
-    in_memory = False
 
     def __init__(
         self,
@@ -111,7 +77,7 @@ class FileBody:
         self._name = str(self._source) if isinstance(self._source, Path) else name
         kind = file_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
         if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
-            raise ConfigError(f"file_type {kind!r} is not a MIME type; for example image/png")
+            raise ConfigError(f"{kind!r} is not a MIME type", argument="file_type", mend="for example image/png")
         boundary = secrets.token_hex(16)
         self._content_type = f"multipart/form-data; boundary={boundary}"
         self._head = (
@@ -131,14 +97,11 @@ class FileBody:
             raise self._unreadable(error) from None
         yield self._tail
 
-    def note_turned_away(self) -> None:
-        """Need not know: a file may be sent again in any case."""
-
     async def payload(self, on_write: OnWrite) -> Payload:
         """Return a payload that streams the file at its size of now."""
         size = await asyncio.to_thread(self._size)
         whole = len(self._head) + size + len(self._tail)
-        return _PiecesPayload(self._pieces(size), whole, self._content_type, on_write)
+        return _ToldPayload(self._pieces(size), whole, self._content_type, on_write)
 
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
@@ -166,7 +129,7 @@ class FileBody:
 
     def _unreadable(self, error: Exception) -> ConfigError:
         why = (isinstance(error, OSError) and error.strerror) or error
-        return ConfigError(f"cannot upload {self._name!r}: {why}; upload a file that is not being changed")
+        return _cannot_upload(f"{self._name!r}: {why}", "upload a file that is not being changed")
 
     def _size(self) -> int:
         try:
@@ -188,9 +151,13 @@ class FileBody:
         yield file, size
 
 
+def _cannot_upload(problem: str, mend: str = "") -> ConfigError:
+    return ConfigError(f"cannot upload {problem}", mend=mend)
+
+
 def _close(stack: ExitStack, opening: "asyncio.Future[tuple[BinaryIO, int]]") -> None:
     if not opening.cancelled():
-        opening.exception()  # else it would be told of as one that nobody looked at
+        opening.exception()  # else asyncio would report an exception that nobody retrieved
     stack.close()
 
 
@@ -201,20 +168,22 @@ def _start_of(source: object) -> int:
     if isinstance(source, Path):
         if not source.is_file():
             what = "is no regular file, so it could not be sent again" if source.exists() else "does not exist"
-            raise ConfigError(f"cannot upload {str(source)!r}: it {what}")
+            raise _cannot_upload(f"{str(source)!r}: it {what}")
         return 0
     if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
-        raise ConfigError(f"cannot upload a {type(source).__name__}; pass a path, bytes, or a file opened with 'rb'")
+        raise _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
     try:
         return cast("BinaryIO", source).tell()
     except (AttributeError, OSError):
-        raise ConfigError("this file cannot seek, so it could not be sent again; pass its bytes or a path") from None
+        raise ConfigError(
+            "this file cannot seek, so it could not be sent again", mend="pass its bytes or a path"
+        ) from None
 
 
 def _name_of(source: object) -> str:
     name = source.name if isinstance(source, Path) else getattr(source, "name", None)
     if not isinstance(name, str) or not name:
-        raise ConfigError("this file has no name; pass file_name=, for example file_name='trace.png'")
+        raise ConfigError("this file has no name", mend="pass file_name=, for example file_name='trace.png'")
     return os.path.basename(name)
 
 
@@ -223,64 +192,46 @@ def _quote(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"the file name {name!r} is not valid text; pass another with file_name=") from None
+        raise ConfigError(f"the file name {name!r} is not valid text", mend="pass another with file_name=") from None
     if not name.strip():
-        raise ConfigError("file_name is empty; for example file_name='trace.png'")
+        raise ConfigError("is empty", argument="file_name", mend="for example file_name='trace.png'")
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-class BytesPayload(Payload):
-    """Writes a JSON text in one piece, after telling that it is about to."""
-
-    def __init__(self, content: bytes, told: Sequence[OnWrite] = ()) -> None:
-        super().__init__(content, content_type="application/json")
-        self._size = len(content)
-        self._told = told
-        #: Whether anything of it may have been written.
-        self.is_begun: bool = False
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the text."""
-        return bytes(self._value).decode(encoding, errors)
-
-    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Return the whole body; for tests that stand in for the network."""
-        return bytes(self._value)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write it."""
-        for on_write in self._told:
-            on_write()
-        self.is_begun = True
-        await writer.write(self._value)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write it; the length was made of it, so it is not looked at."""
-        await self.write(writer)
+Body: TypeAlias = JsonBody | FileBody
+"""A body that can be signed and sent any number of times."""
 
 
-class _PiecesPayload(Payload):
-    """Writes pieces as they come, after telling that it is about to."""
+class _ToldPayload(Payload):
+    """Writes JSON in one piece, or a file in many, and calls each of `told` just before each piece."""
 
-    def __init__(self, pieces: AsyncIterator[bytes], size: int, content_type: str, on_write: OnWrite) -> None:
-        super().__init__(pieces, content_type=content_type)
+    def __init__(self, body: bytes | AsyncIterator[bytes], size: int, content_type: str, *told: OnWrite) -> None:
+        super().__init__(body, content_type=content_type)
         self._size = size
-        self._on_write = on_write
+        self._told = told
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Refuse: nothing asks a stream for its text."""
-        raise TypeError("a body in pieces has no text")
+        """Refuse: nothing asks for the text of a body."""
+        raise TypeError("a body that is written once has no text")
 
     async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
         """Return the whole body; for tests that stand in for the network."""
-        return b"".join([piece async for piece in self._value])
+        return self._value if isinstance(self._value, bytes) else b"".join([piece async for piece in self._value])
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write every piece."""
+        if isinstance(self._value, bytes):
+            self._tell()
+            await writer.write(self._value)
+            return
         async for piece in self._value:
-            self._on_write()
+            self._tell()
             await writer.write(piece)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write every piece; the length was made of them, so it is not looked at."""
         await self.write(writer)
+
+    def _tell(self) -> None:
+        for on_write in self._told:
+            on_write()

@@ -11,6 +11,7 @@ the errno is about the mutation, and says nothing of what happened.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from attrs import Factory, define, field, frozen
@@ -62,28 +63,57 @@ class Deadline:
 # An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
 _TOLERANCE = 5.0
 
+Query: TypeAlias = tuple[tuple[str, str], ...]
+
 
 @define
-class Trial:
-    """The clocks of one call; each is a number of seconds that is added to our own clock."""
+class Call:
+    """One call: its attempts and the waits between them.
 
+    A clock is a number of seconds that is added to our own clock.
+    """
+
+    endpoint: Endpoint
+    query: Query
+    body: "Body | None"
+    lane: Lane | None
+    deadline: Deadline
+    retry: RetryPolicy
     clock: ServerClock
     errnos: Mapping[int, type[ApiError]]  # those with a known meaning
-    safety: Safety
+    # The clock that deadlines and pauses are of: of the loop itself, since a call may end after its loop.
+    _time: Callable[[], float] = field(alias="time")
+    _since: float = field(alias="since")  # when the present phase began
+    attempts: int = 0  # requests that were started
     tried: float | None = None  # the clock that the attempt under way tries, instead of the client's
-    used: float = field(init=False, default=0.0)  # the clock that signed the last attempt
-    seen: float | None = field(init=False, default=None)  # the clock that the last answer told
-    _refusal: WorkorderError | None = field(init=False, default=None)  # what another clock is tried for
-    _left: tuple[float, ...] = field(init=False, default=())  # further clocks to try for it
+    uncounted: int = 0  # attempts that were throttled or wrongly signed, which do not count for the retry policy
+    began: float = 0.0  # when its first attempt was sent, by our own clock
+    sent: bool = False  # whether anything of the attempt under way may have been written
+    turned_away: RateLimitedError | None = None  # what the last throttled answer said
+    status: int | None = None  # the HTTP status of the last attempt, where it was answered
+    used: float = 0.0  # the clock that signed the last attempt
+    seen: float | None = None  # the clock that the last answer told
+    spent: dict[str, float] = Factory(partial(dict, queue=0.0, request=0.0, sleep=0.0))  # seconds of ended phases
+    _phase: str = "queue"
+    _refusal: WorkorderError | None = None  # the refusal that another clock is tried for
+    _left: tuple[float, ...] = ()  # further clocks to try for it
 
-    def begin(self) -> float:
-        """Return the clock that signs the next attempt."""
-        self.used = self.clock.signing_offset if self.tried is None else self.tried
-        return self.used
+    def turn_to(self, phase: str) -> None:
+        """Charge the time since the last turn to the phase that ends."""
+        now = self._time()
+        self.spent[self._phase] += now - self._since
+        self._phase, self._since = phase, now
 
-    def answered(self, date: str | None, sent: float, received: float) -> None:
-        """Note the `Date` of an answer; `sent` and `received` are by our own clock."""
-        self.seen = self.clock.observe(date, sent, received)
+    def begin_attempt(self) -> None:
+        """Note that its turn has come, and its next attempt begins."""
+        self.attempts += 1
+        self.status = None
+        self.turn_to("request")
+
+    def spent_by_now(self) -> dict[str, float]:
+        """Return the seconds of each phase, with those of the phase that goes on."""
+        self.turn_to(self._phase)
+        return self.spent
 
     def judge(self, error: WorkorderError | None) -> None:
         """Keep the clock that was tried where its signature was accepted; `error` is how the attempt failed."""
@@ -92,25 +122,25 @@ class Trial:
         if error is None or (isinstance(error, ApiError) and error.errno in self.errnos):
             self.clock.signing_offset, self.tried = self.tried, None
 
-    def told(self, error: WorkorderError) -> WorkorderError:
-        """Return the refusal that another clock was tried for, where that one is refused as well: it says why."""
+    def first_refusal(self, error: WorkorderError) -> WorkorderError:
+        """If the second clock is refused as well, return the first refusal: it says why. Else return the error."""
         if self.tried is None or self._refusal is None or not isinstance(error, ApiError):
             return error
         known = isinstance(error, AuthenticationError)
         if not known and error.errno in self.errnos:
             return error
         self.tried = None
-        if not known and self.safety is not Safety.READ:
+        if not known and self.endpoint.safety is not Safety.READ:
             self._left = ()
         return self._refusal
 
-    async def has_another(
+    async def has_another_clock(
         self, error: WorkorderError, reads_are_refused: Callable[[ApiError], Awaitable[bool]]
     ) -> bool:
         """Tell whether the signature was refused for our clock's sake, and set the clock to try next.
 
-        `error` is what `told` returned. `reads_are_refused` asks, by the clock that was refused, for something that
-        changes nothing, and tells whether that is refused in the same way.
+        `error` is what `first_refusal` returned. `reads_are_refused` asks, by the clock that was refused, for something
+        that changes nothing, and tells whether that is refused in the same way.
         """
         if self._refusal is None and isinstance(error, ApiError):
             await self._consider(error, reads_are_refused)
@@ -127,59 +157,10 @@ class Trial:
             return
         blamed = isinstance(error, AuthenticationError)
         if not blamed and type(error) is ApiError and error.errno not in self.errnos:
-            blamed = self.safety is Safety.READ or await reads_are_refused(error)
+            blamed = self.endpoint.safety is Safety.READ or await reads_are_refused(error)
         if blamed:
             self._refusal = error
             self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
-
-
-Query: TypeAlias = tuple[tuple[str, str], ...]
-
-
-@define
-class Call:
-    """One call: its attempts and the waits between them."""
-
-    endpoint: Endpoint
-    query: Query
-    body: "Body | None"
-    lane: Lane | None
-    deadline: Deadline
-    retry: RetryPolicy
-    trial: Trial
-    attempts: int = 0  # requests that were started
-    uncounted: int = 0  # ... of them throttled or wrongly signed, which do not count for the retry policy
-    began: float = 0.0  # when its first attempt was sent, by our own clock
-    sent: bool = False  # whether anything of the attempt under way may have been written
-    turned_away: RateLimitedError | None = None  # what the last throttled answer said
-    status: int | None = None  # the HTTP status of the last attempt, where it was answered
-    spent: dict[str, float] = Factory(lambda: {"queue": 0.0, "request": 0.0, "sleep": 0.0})
-    _phase: str = "queue"
-    # The clock that deadlines and pauses are of; of the loop itself, since a call may end after its loop.
-    _clock: Callable[[], float] = Factory(lambda: asyncio.get_running_loop().time)
-    _since: float = field(default=Factory(lambda self: self._clock(), takes_self=True), alias="since")
-
-    def turn_to(self, phase: str, now: float | None = None) -> None:
-        """Charge the time since the last turn to the phase that ends, now or at that time of the loop's clock."""
-        now = self._clock() if now is None else now
-        self.spent[self._phase] += now - self._since
-        self._phase, self._since = phase, now
-
-    def spent_by_now(self) -> dict[str, float]:
-        """Return the seconds of each phase, with those of the phase that goes on."""
-        self.turn_to(self._phase)
-        return self.spent
-
-    def begin_waiting(self) -> None:
-        """Note that it waits for the turn of its next attempt."""
-        self.sent = False
-        self.turn_to("queue")
-
-    def begin_attempt(self) -> None:
-        """Note that its next attempt begins."""
-        self.attempts += 1
-        self.status = None
-        self.turn_to("request")
 
     def final(self, error: WorkorderError) -> WorkorderError:
         """Say of a mutation's failure what it means for the mutation."""

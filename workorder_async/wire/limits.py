@@ -126,6 +126,7 @@ class Throttle:
 
     def __init__(self, most: int, longest: float, random: Random) -> None:
         self.paused_until: float = 0.0
+        #: How many answers were throttled; while it is 0 there is neither a pause nor a pace.
         self.count: int = 0
         self._most = most
         self._longest = longest
@@ -145,11 +146,6 @@ class Throttle:
     def in_flight(self) -> int:
         """How many requests may be under way."""
         return int(self._limit)
-
-    @property
-    def is_awake(self) -> bool:
-        """Whether anything was ever throttled; until then there is neither a pause nor a pace."""
-        return self.count > 0
 
     def pace(self, now: float) -> float:
         """Return how many requests may start per second; infinity where there is no such limit."""
@@ -416,7 +412,7 @@ class Limiter:
 
     def _seconds_to_next(self) -> float:
         """Return how long nobody may start; 0 where somebody may start now."""
-        if not self._interval and not self.throttle.is_awake:
+        if not self._interval and not self.throttle.count:
             return 0.0
         now = asyncio.get_running_loop().time()
         return max(0.0, self._next_start - now, self.throttle.paused_until - now)
@@ -426,7 +422,7 @@ class Limiter:
         self._under_way += 1
         self._has_permit = self._limits is None
         self._in_a_row = self._in_a_row + 1 if lane is self._interactive else 0
-        if self._interval or self.throttle.is_awake:
+        if self._interval or self.throttle.count:
             now = asyncio.get_running_loop().time()
             learned = 1 / self.throttle.pace(now)
             # A timer is up to a millisecond late. A pace that was learned makes up for that, a rate that was set never.

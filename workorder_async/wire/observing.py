@@ -7,11 +7,11 @@ Where nobody observes, no event is made.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from workorder_async.document.envelope import SUCCESS, Answer
 from workorder_async.errors import ApiError, WorkorderError
@@ -141,39 +141,10 @@ class LogObserver:
             )
 
 
-def _flat(event: AttemptEnded) -> dict[str, object]:
+def _flat(event: AttemptEnded) -> Mapping[str, object]:
     """Return an event flat, for a record's `extra`."""
-    return {
-        "workorder_call_id": event.call_id,
-        "workorder_operation": event.operation,
-        "workorder_attempt": event.attempt,
-        "workorder_status": event.status,
-        "workorder_errno": event.errno,
-        "workorder_request_id": event.request_id,
-        "workorder_sent": event.sent,
-        "workorder_seconds": event.seconds.request,
-        "workorder_error": event.error,
-        "workorder_wait": event.wait,
-    }
-
-
-class Watch:
-    """Follows one call for nobody."""
-
-    def attempt_started(self) -> None:
-        """Note that the turn of an attempt has come."""
-
-    def attempt_failed(self, error: BaseException) -> None:
-        """Note how the attempt ended, before it is known whether there is another."""
-
-    def goes_on(self, wait: float | None) -> None:
-        """Note that there is another attempt, after so many seconds of sleep, or when its turn comes."""
-
-    def call_ended(self, outcome: Answer | BaseException) -> None:
-        """Note the end of the call, and of an attempt that is under way."""
-
-
-NOBODY = Watch()
+    facts = {f"workorder_{name}": value for name, value in asdict(event, recurse=False).items()}
+    return facts | {"workorder_seconds": event.seconds.request}
 
 
 class Watches:
@@ -185,16 +156,11 @@ class Watches:
         self._ids = count(1)
         self._failed: list[Observer] = []
 
-    @property
-    def are_wanted(self) -> bool:
-        """Whether anybody is told of what happens."""
-        return self._are_given or logger.isEnabledFor(logging.INFO)
-
-    def watch(self, call: "Call") -> Watch:
-        """Return what follows a call that begins now."""
-        if self.are_wanted:
-            return _Telling(self, call, next(self._ids))
-        return NOBODY
+    def watch(self, call: "Call") -> "Watch | None":
+        """Return what follows a call that begins now; None where nobody is told of it."""
+        if self._are_given or logger.isEnabledFor(logging.INFO):
+            return Watch(self, call, next(self._ids))
+        return None
 
     def tell(self, event: Event) -> None:
         """Tell every observer; one that raises is reported once, and hurts nobody."""
@@ -208,7 +174,7 @@ class Watches:
                     logger.warning(what, type(observer).__name__, exc_info=error)
 
 
-class _Telling(Watch):
+class Watch:
     """Follows one call for the observers."""
 
     def __init__(self, watches: Watches, call: "Call", call_id: int) -> None:
@@ -223,67 +189,66 @@ class _Telling(Watch):
         watches.tell(CallStarted(call_id=call_id, operation=self._operation))
 
     def attempt_started(self) -> None:
-        """Tell of it."""
+        """Tell that the turn of an attempt has come."""
         self._is_in_attempt = True
         attempt = self._call.attempts
         self._watches.tell(AttemptStarted(call_id=self._id, operation=self._operation, attempt=attempt))
 
-    def attempt_failed(self, error: BaseException) -> None:
-        """Keep it, to be told with the wait for the next one."""
-        self._end_attempt(error)
+    def end_attempt(self, outcome: Answer | BaseException) -> None:
+        """Note how an attempt ended: it is told with the wait for the next one, when that is known."""
+        self._is_in_attempt = False
+        self._sent = self._sent or self._call.sent
+        before, now = self._told_of, Seconds(**self._call.spent_by_now())
+        self._told_of = now
+        self._ended = AttemptEnded(
+            call_id=self._id,
+            operation=self._operation,
+            attempt=self._call.attempts,
+            status=self._call.status,
+            sent=self._call.sent,
+            seconds=Seconds(
+                queue=now.queue - before.queue, request=now.request - before.request, sleep=now.sleep - before.sleep
+            ),
+            wait=None,
+            **_facts(outcome),
+        )
 
     def goes_on(self, wait: float | None) -> None:
-        """Tell of the attempt that ended."""
+        """Tell how the attempt ended, and that the next one comes after so many seconds, or when its turn comes."""
         if self._ended is not None:
             self._watches.tell(self._ended if wait is None else evolve(self._ended, wait=wait))
             self._ended = None
 
     def call_ended(self, outcome: Answer | BaseException) -> None:
-        """Tell of what is still to be told, and of the end."""
+        """Tell the end of the call, and of an attempt that is under way."""
         if self._is_in_attempt:
-            self._end_attempt(outcome)
+            self.end_attempt(outcome)
         self.goes_on(None)
-        errno, request_id, error = _facts(outcome)
         self._watches.tell(
             CallEnded(
                 call_id=self._id,
                 operation=self._operation,
                 attempts=self._call.attempts,
                 status=self._call.status,
-                errno=errno,
-                request_id=request_id,
                 sent=self._sent,
                 seconds=Seconds(**self._call.spent_by_now()),
-                error=error,
+                **_facts(outcome),
             )
         )
 
-    def _end_attempt(self, outcome: Answer | BaseException) -> None:
-        self._is_in_attempt = False
-        self._sent = self._sent or self._call.sent
-        before, now = self._told_of, Seconds(**self._call.spent_by_now())
-        self._told_of = now
-        errno, request_id, error = _facts(outcome)
-        self._ended = AttemptEnded(
-            call_id=self._id,
-            operation=self._operation,
-            attempt=self._call.attempts,
-            status=self._call.status,
-            errno=errno,
-            request_id=request_id,
-            sent=self._call.sent,
-            seconds=Seconds(
-                queue=now.queue - before.queue, request=now.request - before.request, sleep=now.sleep - before.sleep
-            ),
-            error=error,
-            wait=None,
-        )
+
+class _Facts(TypedDict):
+    errno: int | None
+    request_id: str
+    error: str | None
 
 
-def _facts(outcome: Answer | BaseException) -> tuple[int | None, str, str | None]:
-    """Return the errno, the request_id and the name of the error that something ended with."""
+def _facts(outcome: Answer | BaseException) -> _Facts:
+    """Return what is told of the answer or the error that something ended with."""
     if isinstance(outcome, Answer):
-        return SUCCESS, outcome.request_id, None
-    errno = outcome.errno if isinstance(outcome, ApiError) else None
-    request_id = outcome.request_id if isinstance(outcome, WorkorderError) else ""
-    return errno, request_id, type(outcome).__name__
+        return {"errno": SUCCESS, "request_id": outcome.request_id, "error": None}
+    return {
+        "errno": outcome.errno if isinstance(outcome, ApiError) else None,
+        "request_id": outcome.request_id if isinstance(outcome, WorkorderError) else "",
+        "error": type(outcome).__name__,
+    }
