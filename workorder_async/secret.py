@@ -1,4 +1,4 @@
-"""What must not be said: a secret, and the user and password in a URL."""
+"""Texts that nobody may see: a secret, and the user and password in a URL."""
 
 import re
 from typing import NoReturn, TypeVar
@@ -29,25 +29,25 @@ class Secret:
         try:
             return self._text.encode()
         except UnicodeEncodeError:
-            complaint = self.complaint()
+            wrong = self.wrong_with("the secret")
         # Not inside the `except`: that error has the whole text.
-        raise ConfigError(f"the secret {complaint}")
+        raise wrong or ConfigError("cannot be encoded", argument="the secret")
 
-    def complaint(self) -> str:
-        """Say why this cannot be a secret to sign with; "" where it can."""
+    def wrong_with(self, argument: str) -> ConfigError | None:
+        """Return the error that says why this cannot be a secret to sign with; None where it can."""
         if not isinstance(self._text, str):
-            return f"is a {type(self._text).__name__}; it must be text"
+            return ConfigError(f"is a {type(self._text).__name__}", argument=argument, mend="it must be text")
         if not self._text:
-            return "is empty; use the secret that was given with the AppId"
+            return ConfigError("is empty", argument=argument, mend="use the secret that was given with the AppId")
         if any("\ud800" <= character <= "\udfff" for character in self._text):
-            return "holds a lone surrogate, which has no UTF-8 bytes to sign"
-        return ""
+            return ConfigError("holds a lone surrogate, which has no UTF-8 bytes to sign", argument=argument)
+        return None
 
     def __repr__(self) -> str:
         return "Secret(hidden)"
 
     def __reduce__(self) -> NoReturn:
-        raise ConfigError("a secret is not pickled; make it anew on the other side")
+        raise ConfigError("a secret is not pickled", mend="make it anew on the other side")
 
 
 E = TypeVar("E", bound=BaseException)

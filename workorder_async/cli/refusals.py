@@ -67,7 +67,7 @@ async def _accepted_neighbour(environ: Environment, options: ClientOptions) -> s
     secret = Secret(environ[SECRET])
     if is_wrapped(secret):
         bare = Secret(secret.reveal().strip(_QUOTES))
-        if not bare.complaint() and await _ask({**environ, SECRET: bare}, options) is None:
+        if bare.wrong_with(SECRET) is None and await _ask({**environ, SECRET: bare}, options) is None:
             return (
                 f"the secret is wrong: without the blanks or quotes around it it is accepted; cut them off in {SECRET}"
             )

@@ -22,27 +22,12 @@ METHOD, PATH, QUERY = "{method}", "{path}", "{query}"
 _WHOLE = (APP_ID, TIMESTAMP, METHOD, PATH, QUERY)
 #: The kinds of body, the simplest first: of two that are alike in a request, the first is searched for.
 BODIES = (
-    "{body}",
-    "{body_md5}",
-    "{body_sha256}",
-    "{body_sorted}",
-    "{body_sorted_spaced_ascii}",
-    "{MD5({body})}",
-    "{SHA256({body})}",
-    "{body_pairs}",
-    "{md5({body_sorted})}",
-    "{sha256({body_sorted})}",
-    "{sha1({body})}",
-    "{sha512({body})}",
-    "{sm3({body})}",
-    "{md5_base64({body})}",
-    "{sha256_base64({body})}",
-    "{body_sorted_ascii}",
-    "{body_sorted_spaced}",
-    "{md5({body_sorted_spaced_ascii})}",
-    "{sha256({body_sorted_spaced_ascii})}",
-    "{md5({body_pairs})}",
-    "{sha256({body_pairs})}",
+    *("{body}", "{body_md5}", "{body_sha256}"),
+    *("{body_sorted}", "{body_sorted_spaced_ascii}", "{MD5({body})}", "{SHA256({body})}", "{body_pairs}"),
+    *("{md5({body_sorted})}", "{sha256({body_sorted})}", "{sha1({body})}", "{sha512({body})}", "{sm3({body})}"),
+    *("{md5_base64({body})}", "{sha256_base64({body})}", "{body_sorted_ascii}", "{body_sorted_spaced}"),
+    *("{md5({body_sorted_spaced_ascii})}", "{sha256({body_sorted_spaced_ascii})}"),
+    *("{md5({body_pairs})}", "{sha256({body_pairs})}"),
 )
 _PLAIN_BODIES = 3
 _SM3_BODIES = ("{body}", "{body_md5}", "{body_sorted}", "{sm3({body})}")
@@ -50,25 +35,8 @@ _COMMON_BODIES = 10
 
 _SEPARATORS = ("", "&", ":", "|", "\\n", "-", "_", ",", ".", "+", "/", "#", "@", " ", ";", "~", "\\t")
 _UNUSUAL = (
-    "=",
-    "*",
-    "$",
-    "%",
-    "!",
-    "^",
-    "?",
-    "||",
-    "::",
-    "&&",
-    "--",
-    "__",
-    "##",
-    "@@",
-    "\\n\\n",
-    ", ",
-    ";;",
-    "~~",
-    "//",
+    *("=", "*", "$", "%", "!", "^", "?"),
+    *("||", "::", "&&", "--", "__", "##", "@@", "\\n\\n", ", ", ";;", "~~", "//"),
 )
 # The names of a key, in each case of letters; the document's own stands first.
 _APP_IDS = ("AppId", "appId", "app_id", "appid", "AppID", "appID", "APPID", "APP_ID", "app-id", "App-Id", "appKey")
@@ -129,7 +97,7 @@ class Job:
     def lines(self) -> Iterator[str]:
         """Yield each template."""
         for line in self._joined(str):
-            yield f"{{{self.nest}({line})}}" if self.nest else line
+            yield _call(self.nest, line) if self.nest else line
 
     def messages(self, render: Callable[[str], bytes]) -> Iterator[bytes]:
         """Yield what each template stands for, without the call around it."""
@@ -164,6 +132,16 @@ class Seen:
     whole: bool = True
     #: Whether the digest is seldom met, and fewer candidates are worth their time.
     rare: bool = False
+
+    @property
+    def plain_bodies(self) -> list[str]:
+        """The body as it is, and its digests."""
+        return [body for body in self.bodies if body in BODIES[:_PLAIN_BODIES]]
+
+
+def _call(name: str, inside: str) -> str:
+    """Return a call of the scheme language."""
+    return f"{{{name}({inside})}}"
 
 
 def _same(separators: Iterable[str]) -> Turns:
@@ -210,7 +188,7 @@ def _with_secret(parts: tuple[str, ...], seen: Seen, turns: Turns) -> Iterator[J
 
 def _single(seen: Seen) -> Iterator[Job]:
     """Yield every order of the parts, joined by one separator or by two in turn; of rarer kinds, fewer."""
-    plain = [body for body in seen.bodies if body in BODIES[:_PLAIN_BODIES]]
+    plain = seen.plain_bodies
     rare = [body for body in seen.bodies if body not in plain]
     for parts in _sets(seen, 6, plain):
         if len(parts) == 6:
@@ -264,10 +242,10 @@ def _ends(
         yield Job(parts, turns, key=SECRET, any_order=any_order, ends=within)
 
 
-def _headers(equals: str, names: Iterable[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Yield the pairs of the two headers under each of the names, then each header alone."""
+def _headers(equals: str, names: Iterable[tuple[str, str]] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the pairs of the two headers under each of the names (all, if none are given), then each header alone."""
     alone = {}
-    for app_id, time in names:
+    for app_id, time in names or product(_APP_IDS, _TIMES):
         pairs = (f"{app_id}{equals}{APP_ID}", f"{time}{equals}{TIMESTAMP}")
         yield pairs
         alone.update(dict.fromkeys(pairs))
@@ -279,7 +257,7 @@ def _named(_: Seen) -> Iterator[Job]:
     """Yield key=value of the headers, under each name that people give them."""
     for number, (between, equals) in enumerate(_JOINS):
         turns = _same([between])
-        names = product(_APP_IDS, _TIMES) if number < _USUAL_JOINS else [style[:2] for style in _STYLES]
+        names = [] if number < _USUAL_JOINS else [style[:2] for style in _STYLES]
         others = [other for other in _SEPARATORS if other not in ("", between)] if number == 0 else []
         for pairs in _headers(equals, names):
             yield from _ends(pairs, turns, names=others)
@@ -348,15 +326,15 @@ def _merged(seen: Seen) -> Iterator[Job]:
     for pairs in sources:
         if not pairs:
             continue
-        for headers in _headers("=", product(_APP_IDS, _TIMES)):
+        for headers in _headers("="):
             named = "&".join((*headers, *pairs))
-            for parts in ((f"{{sorted({named})}}",), (*headers, *pairs)):
+            for parts in ((_call("sorted", named),), (*headers, *pairs)):
                 yield from _ends(parts, turns, names=names)
-            yield from _ends((f"{{glued({named})}}",), _GLUED)
+            yield from _ends((_call("glued", named),), _GLUED)
         for style, secret in product(_STYLES, _SECRETS):
             among = (f"{style[0]}={APP_ID}", f"{style[1]}={TIMESTAMP}", f"{secret}={SECRET}")
-            yield Job((f"{{sorted({'&'.join((*among, *pairs))})}}",))
-            yield Job((f"{{sorted({'&'.join((*among[1:], *pairs))})}}",))
+            for headers in (among, among[1:]):
+                yield Job((_call("sorted", "&".join((*headers, *pairs))),))
 
 
 def _inner(digest: str) -> tuple[str, ...]:
@@ -367,21 +345,19 @@ def _inner(digest: str) -> tuple[str, ...]:
 
 def _nested(seen: Seen, digest: str) -> Iterator[Job]:
     """Yield the digest of a digest; a digest in the secret's place; a digest of some of the parts among the rest."""
-    bodies = [body for body in seen.bodies if body in BODIES[:_PLAIN_BODIES]]
     calls = _inner(digest)
-    styles = [style[:2] for style in _STYLES]
-    for parts in _sets(seen, 3, bodies):
+    for parts in _sets(seen, 3, seen.plain_bodies):
         for call in calls:
             for job in _with_secret(parts, seen, _COMMON):
                 yield evolve(job, nest=call)
             turns = _turns(parts, seen, _COMMON)
-            digested = f"{{{call}({SECRET})}}"
+            digested = _call(call, SECRET)
             yield Job((*parts, digested), turns)
             if parts:
                 yield Job(parts, turns, around=digested)
     for call in calls:
-        digested = f"{{{call}({SECRET})}}"
-        for pairs in _headers("=", styles):
+        digested = _call(call, SECRET)
+        for pairs in _headers("=", [style[:2] for style in _STYLES]):
             for job in _ends(pairs, _same("&")):
                 yield evolve(job, nest=call)
             yield from _ends(pairs, _same("&"), digested)
@@ -389,10 +365,10 @@ def _nested(seen: Seen, digest: str) -> Iterator[Job]:
                 yield Job((*pairs, f"{secret}={SECRET}"), _same("&"), nest=call)
                 yield Job((*pairs, f"{secret}={digested}"), _same("&"))
         for parts in ((APP_ID, TIMESTAMP, SECRET), (TIMESTAMP, SECRET), (APP_ID, SECRET)):
-            for each in product(*((part, f"{{{call}({part})}}") for part in parts)):
+            for each in product(*((part, _call(call, part)) for part in parts)):
                 yield Job(each, _COMMON)
     partly = [call for call in calls if call not in ("sha1", "SHA1", "SHA256") or call.lower() == digest]
-    yield from _partly(seen, partly, bodies)
+    yield from _partly(seen, partly, seen.plain_bodies)
 
 
 def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator[Job]:
@@ -404,7 +380,7 @@ def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator
         inside += [parts for parts in wholes if len(parts) > 1 and not {METHOD, PATH, QUERY}.isdisjoint(parts)]
     inside = list(dict.fromkeys(order for order in inside if seen.empty.isdisjoint(order)))
     for order, call, turn in product(inside, calls, _FEW[:5]):
-        digested = f"{{{call}({turn[0].join(order)})}}"
+        digested = _call(call, turn[0].join(order))
         rest = [part for part in (APP_ID, TIMESTAMP) if part not in order]
         if len(order) <= 3 and seen.empty.isdisjoint(bodies[:1]):
             rest += [body for body in bodies[:1] if body not in order]
@@ -420,10 +396,9 @@ def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator
 
 def _keys(seen: Seen, digest: str) -> Iterator[Job]:
     """Yield an HMAC under another key: the hex of the secret's digest, or the secret with what stands beside it."""
-    bodies = [body for body in seen.bodies if body in BODIES[:_PLAIN_BODIES]]
-    digests = [f"{{{call}({SECRET})}}" for call in (*_inner(digest), "sha512", "md5_base64")]
+    digests = [_call(call, SECRET) for call in (*_inner(digest), "sha512", "md5_base64")]
     beside = [f"{APP_ID}{SECRET}", f"{SECRET}{APP_ID}", f"{SECRET}{TIMESTAMP}", f"{TIMESTAMP}{SECRET}", f"{SECRET}&"]
-    for parts in _sets(seen, 6, bodies):
+    for parts in _sets(seen, 6, seen.plain_bodies):
         turns = _turns(parts, seen, _COMMON if len(parts) <= 3 else _FEW)
         if parts and turns and not (seen.rare and len(parts) > 4):
             for key in (*digests, *beside) if len(parts) <= 4 else digests[:3]:
@@ -431,7 +406,7 @@ def _keys(seen: Seen, digest: str) -> Iterator[Job]:
             for key in (APP_ID, TIMESTAMP) if len(parts) <= 2 else ():
                 yield Job((*parts, SECRET), turns, key=key)
     for key in (*digests, *beside):
-        for pairs in _headers("=", product(_APP_IDS, _TIMES)):
+        for pairs in _headers("="):
             yield Job(pairs, _same("&"), key=key)
 
 

@@ -145,12 +145,12 @@ _PLACEHOLDERS: Mapping[str, Callable[[Signed], Iterable[bytes]]] = {
 }
 PLACEHOLDERS = tuple(_PLACEHOLDERS)
 
-_WRITTEN: Mapping[str, Callable[[bytes], bytes]] = {
+WRITTEN: Mapping[str, Callable[[bytes], bytes]] = {
     **{digest: lambda found: found.hex().encode() for digest in DIGESTS},
     **{digest.upper(): lambda found: found.hex().upper().encode() for digest in DIGESTS},
     **{f"{digest}_base64": base64.b64encode for digest in DIGESTS},
 }
-CALLS = (*_WRITTEN, "sorted", "glued")
+CALLS = (*WRITTEN, "sorted", "glued")
 
 
 def _hashed(digest: str, pieces: Iterable[bytes]) -> bytes:
@@ -163,58 +163,36 @@ def _hashed(digest: str, pieces: Iterable[bytes]) -> bytes:
 @frozen
 class _Call:
     name: str
-    inside: "tuple[_Node, ...]"
+    inside: "Template"
 
     def text(self, signed: Signed) -> bytes:
         if self.name in ("sorted", "glued"):
-            pairs = sorted(map(_key_and_value, self._pairs(signed)))
+            pairs = sorted(pair.partition(b"=") for pair in self._pairs(signed))
             between, equals = (b"&", b"=") if self.name == "sorted" else (b"", b"")
             return between.join(key + (equals and sign) + value for key, sign, value in pairs)
         digest = self.name.removesuffix("_base64").lower()
-        return _WRITTEN[self.name](_hashed(digest, _render(self.inside, signed)))
+        return WRITTEN[self.name](_hashed(digest, self.inside.render(signed)))
 
     def _pairs(self, signed: Signed) -> Iterator[bytes]:
-        """Yield what stands between the &; a query or a body's pairs that stand alone there pair by pair."""
+        """Yield the texts between the &; a query or a body's pairs that stand alone there pair by pair."""
         between: list[list[_Node]] = [[]]
-        for node in self.inside:
+        for node in self.inside.nodes:
             texts = node.split(b"&") if isinstance(node, bytes) else [node]
             between[-1].append(texts[0])
             between += [[text] for text in texts[1:]]
         for nodes in between:
             alone = [node for node in nodes if node]
             pairs = _PAIRS.get(alone[0]) if len(alone) == 1 and isinstance(alone[0], str) else None
-            yield from pairs(signed) if pairs else (b"".join(_render(alone, signed)),)
-
-
-def _key_and_value(pair: bytes) -> tuple[bytes, bytes, bytes]:
-    return pair.partition(b"=")
+            yield from pairs(signed) if pairs else (b"".join(Template(tuple(alone)).render(signed)),)
 
 
 # Literal text, the name of a placeholder, or a call.
 _Node: TypeAlias = bytes | str | _Call
 
 
-def _render(nodes: Iterable[_Node], signed: Signed) -> Iterator[bytes]:
-    return chain.from_iterable([_pieces(node, signed) for node in nodes])
-
-
-def _pieces(node: _Node, signed: Signed) -> Iterable[bytes]:
-    if isinstance(node, str):
-        return _PLACEHOLDERS[node](signed)
-    return (node if isinstance(node, bytes) else node.text(signed),)
-
-
-def _names(nodes: Iterable[_Node]) -> Iterator[str]:
-    for node in nodes:
-        if isinstance(node, str):
-            yield node
-        elif isinstance(node, _Call):
-            yield from _names(node.inside)
-
-
 @frozen
 class Template:
-    """One parsed template."""
+    """One parsed template: text with placeholders and calls, read strictly and rendered as bytes."""
 
     nodes: tuple[_Node, ...]
 
@@ -222,27 +200,36 @@ class Template:
     def parse(cls, text: str) -> "Template":
         """Read a template; a `ConfigError` names the part that cannot be read and what may stand there."""
         if not text:
-            raise ConfigError("the signing scheme has an empty template; for example {app_id}{timestamp}{secret}")
+            raise ConfigError(
+                "the signing scheme has an empty template", mend="for example {app_id}{timestamp}{secret}"
+            )
         try:
             text.encode()
         except UnicodeEncodeError:
             raise ConfigError("the signing scheme holds a lone surrogate, which has no UTF-8 bytes to sign") from None
         if any(unicodedata.category(character) == "Cc" for character in text):
             raise ConfigError(
-                f"the signing scheme's template {text!r} holds a control character; "
-                "write \\n for a line feed and \\t for a tab"
+                f"the signing scheme's template {text!r} holds a control character",
+                mend="write \\n for a line feed and \\t for a tab",
             )
-        nodes, _ = _nodes(text, 0, "")
-        return cls(nodes)
+        return cls(_nodes(text, 0, "")[0])
 
     @property
     def names(self) -> frozenset[str]:
         """The placeholders that stand anywhere in it."""
-        return frozenset(_names(self.nodes))
+        names = [node.inside.names if isinstance(node, _Call) else {node} for node in self.nodes]
+        return frozenset(name for some in names for name in some if isinstance(name, str))
 
     def render(self, signed: Signed) -> Iterator[bytes]:
         """Yield its bytes in pieces; a body that stands in it as it is goes through piece by piece."""
-        return _render(self.nodes, signed)
+        return chain.from_iterable(
+            [
+                _PLACEHOLDERS[node](signed)
+                if isinstance(node, str)
+                else (node if isinstance(node, bytes) else node.text(signed),)
+                for node in self.nodes
+            ]
+        )
 
 
 def _nodes(text: str, at: int, call: str) -> tuple[tuple[_Node, ...], int]:
@@ -263,7 +250,7 @@ def _nodes(text: str, at: int, call: str) -> tuple[tuple[_Node, ...], int]:
         node, at = _node(text, token)
         found.append(node)
     if call:
-        raise ConfigError(f"the call {{{call}( of the template {text!r} has no end; close it with )}}")
+        raise ConfigError(f"the call {{{call}( of the template {text!r} has no end", mend="close it with )}")
     if literal + text[at:]:
         found.append((literal + text[at:]).encode())
     return tuple(found), len(text)
@@ -274,20 +261,22 @@ def _node(text: str, token: "re.Match[str]") -> tuple[_Node, int]:
     call, name = token.groups()
     if call is not None:
         if call not in CALLS:
-            raise ConfigError(f"unknown call {{{call}(...)}} in the signing scheme; use one of {', '.join(CALLS)}")
+            raise ConfigError(
+                f"unknown call {{{call}(...)}} in the signing scheme", mend=f"use one of {', '.join(CALLS)}"
+            )
         if (digest := call.removesuffix("_base64").lower()) in DIGESTS:
             require_digest(digest)
         inside, end = _nodes(text, token.end(), call)
-        return _Call(call, inside), end
+        return _Call(call, Template(inside)), end
     if name is None:
         raise ConfigError(
-            f"a lone {token.group()!r} at position {token.start()} of the template {text!r}; "
-            f"double it to mean the character itself"
+            f"a lone {token.group()!r} at position {token.start()} of the template {text!r}",
+            mend="double it to mean the character itself",
         )
     if name not in PLACEHOLDERS:
         raise ConfigError(
-            f"unknown placeholder {{{name}}} in the signing scheme; use "
-            + ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+            f"unknown placeholder {{{name}}} in the signing scheme",
+            mend=f"use {', '.join(f'{{{known}}}' for known in PLACEHOLDERS)}",
         )
     return name, token.end()
 
@@ -295,7 +284,9 @@ def _node(text: str, token: "re.Match[str]") -> tuple[_Node, int]:
 def require_digest(digest: str) -> None:
     """Raise `ConfigError` for a digest that this Python lacks."""
     if digest not in hashlib.algorithms_available:
-        raise ConfigError(f"this Python's OpenSSL has no {digest}; use another digest or another build of Python")
+        raise ConfigError(
+            f"this Python's OpenSSL has no {digest}", mend="use another digest or another build of Python"
+        )
 
 
 __all__ = ["DIGESTS", "ENCODINGS", "PLACEHOLDERS", "UNITS", "Scheme", "SchemeSigner", "Signer", "SigningInput"]
@@ -350,26 +341,28 @@ class Scheme:
         head, colon, rest = text.partition(":")
         if not colon:
             raise ConfigError(
-                f"the signing scheme {text!r} has no ':'; write DIGEST[,OPTION...]:TEMPLATE, "
-                "for example md5:{app_id}{timestamp}{secret}"
+                f"the signing scheme {text!r} has no ':'",
+                mend="write DIGEST[,OPTION...]:TEMPLATE, for example md5:{app_id}{timestamp}{secret}",
             )
         name, *words = head.strip().split(",")
         keyed = name.startswith("hmac-")
         digest = name.removeprefix("hmac-")
         if digest not in DIGESTS:
             raise ConfigError(
-                f"unknown digest {name!r} in the signing scheme; use one of {', '.join(DIGESTS)}, or hmac- before one"
+                f"unknown digest {name!r} in the signing scheme",
+                mend=f"use one of {', '.join(DIGESTS)}, or hmac- before one",
             )
         require_digest(digest)
         options = _options(words)
         if "key" in options and not keyed:
-            raise ConfigError(f"the signing scheme {text!r} has a key, which {digest} takes none of; use hmac-{digest}")
+            problem = f"the signing scheme {text!r} has a key, which {digest} takes none of"
+            raise ConfigError(problem, mend=f"use hmac-{digest}")
         template = Template.parse(rest)
         key = Template.parse(options["key"]) if "key" in options else _SECRET
         if "secret" not in (template.names | key.names if keyed else template.names):
             raise ConfigError(
-                f"the signing scheme {text!r} never uses the secret, so anyone could sign; "
-                f"put {{secret}} into its template or use hmac-{digest}"
+                f"the signing scheme {text!r} never uses the secret, so anyone could sign",
+                mend=f"put {{secret}} into its template or use hmac-{digest}",
             )
         encoding, unit = options.get("encoding", "hex"), options.get("unit", "s")
         return cls(text, digest, keyed, encoding, unit, template, key, "padding" not in options, options["prefix"])
@@ -400,19 +393,17 @@ class Scheme:
         """Return the `Sign` header; `timestamp` is the header's text, `request.timestamp_ms` is not read."""
         secret = Secret(secret)
         signed = Signed(request, app_id, timestamp, secret)
-        if self.keyed and isinstance(request.body, tuple):
-            # What lies in memory as a whole is signed in one go, in half the time.
-            return self.written(
-                hmac.digest(b"".join(self.key.render(signed)), b"".join(self.template.render(signed)), self.digest)
-            )
-        hasher = (
-            hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
-            if self.keyed
-            else hashlib.new(self.digest)
-        )
-        for piece in self.template.render(signed):
-            hasher.update(piece)
-        return self.written(hasher.digest())
+        pieces = self.template.render(signed)
+        if not self.keyed:
+            return self.written(_hashed(self.digest, pieces))
+        key = b"".join(self.key.render(signed))
+        if isinstance(request.body, tuple):
+            # A body in memory is signed in one go, in half the time.
+            return self.written(hmac.digest(key, b"".join(pieces), self.digest))
+        mac = hmac.new(key, digestmod=self.digest)
+        for piece in pieces:
+            mac.update(piece)
+        return self.written(mac.digest())
 
     def written(self, digest: bytes) -> str:
         """Return a digest as the `Sign` header writes it."""
@@ -428,13 +419,14 @@ def _options(words: Iterable[str]) -> dict[str, str]:
         kind = name if equals and name in ("prefix", "key") else _WORDS.get(word)
         if kind is None:
             raise ConfigError(
-                f"unknown option {word!r} in the signing scheme; use {', '.join(_WORDS)}, prefix=TEXT or key=TEMPLATE"
+                f"unknown option {word!r} in the signing scheme",
+                mend=f"use {', '.join(_WORDS)}, prefix=TEXT or key=TEMPLATE",
             )
         if kind in chosen:
-            raise ConfigError(f"the signing scheme says both {chosen[kind]!r} and {word!r}; choose one")
+            raise ConfigError(f"the signing scheme says both {chosen[kind]!r} and {word!r}", mend="choose one")
         chosen[kind] = value if equals else word
     if "padding" in chosen and not chosen.get("encoding", "hex").startswith("base64"):
-        raise ConfigError("the signing scheme is unpadded, which only base64 can be; add base64 or base64url")
+        raise ConfigError("the signing scheme is unpadded, which only base64 can be", mend="add base64 or base64url")
     chosen["prefix"] = unquote(chosen.get("prefix", ""))
     if not chosen["prefix"].isascii() or not (chosen["prefix"] or "-").isprintable() or chosen["prefix"][:1] == " ":
         raise ConfigError(f"the signing scheme's prefix {chosen['prefix']!r} cannot begin an HTTP header")
@@ -453,10 +445,12 @@ class SchemeSigner:
         app_secret = Secret(app_secret)
         if not app_id or not app_id.isascii() or not app_id.isprintable() or app_id.strip() != app_id:
             raise ConfigError(
-                f"app_id {app_id!r} cannot be an HTTP header; use the AppId you were given, without blanks around it"
+                f"{app_id!r} cannot be an HTTP header",
+                argument="app_id",
+                mend="use the AppId you were given, without blanks around it",
             )
-        if complaint := app_secret.complaint():
-            raise ConfigError(f"app_secret {complaint}")
+        if wrong := app_secret.wrong_with("app_secret"):
+            raise wrong
         self.app_id = app_id
         self.scheme: Scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
         self._signs_request = self.scheme.signs_request
@@ -486,4 +480,4 @@ class SchemeSigner:
         return f"SchemeSigner(app_id={self.app_id!r}, scheme={self.scheme.text!r})" if made else "SchemeSigner()"
 
     def __reduce__(self) -> NoReturn:
-        raise ConfigError("a signer holds the secret and is not pickled; make it anew on the other side")
+        raise ConfigError("a signer holds the secret and is not pickled", mend="make it anew on the other side")

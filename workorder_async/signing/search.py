@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_frames
 from workorder_async.signing.candidates import APP_ID, BODIES, METHOD, PATH, QUERY, SECRET, TIMESTAMP, Job, Seen, jobs
-from workorder_async.signing.scheme import DIGESTS, Scheme, SchemeSigner, Signed, SigningInput, Template
+from workorder_async.signing.scheme import DIGESTS, WRITTEN, Scheme, SchemeSigner, Signed, SigningInput, Template
 
 #: The digests of each length in bytes.
 BY_SIZE = {16: "MD5", 20: "SHA-1", 28: "SHA-224", 32: "SHA-256 or SM3", 48: "SHA-384", 64: "SHA-512"}
@@ -48,7 +48,7 @@ def readings(sign: str) -> list[Reading]:
         option = [f"prefix={re.sub('[ ,:%]', lambda found: f'%{ord(found[0]):02X}', prefix)}"] if prefix else []
         if found := list(_read(sign[start:], option)):
             return found
-    raise ConfigError(f"Sign {sign!r} is neither hex nor base64 of a digest: {implied(sign)}")
+    raise ConfigError(f"{sign!r} is neither hex nor base64 of a digest: {implied(sign)}", argument="Sign")
 
 
 def _read(text: str, prefix: list[str]) -> Iterator[Reading]:
@@ -149,7 +149,8 @@ def detecting(
     secret = Secret(secret)
     SchemeSigner(app_id, secret, "md5:{secret}")
     if not re.fullmatch(r"[0-9]{9,14}", timestamp):
-        raise ConfigError(f"Timestamp {timestamp!r} is not whole seconds or milliseconds since the epoch")
+        problem = f"{timestamp!r} is not whole seconds or milliseconds since the epoch"
+        raise ConfigError(problem, argument="Timestamp")
     wanted = {reading.digest for reading in readings(sign)}
     search = Search(app_id, timestamp, secret, request)
     try:
@@ -283,10 +284,8 @@ def _hash(digest: str) -> _Hash:
 @cache
 def _written(call: str) -> _Hash:
     """Return what a call makes of a message: its digest in hex, or HEX."""
-    hashed = _hash(call.lower())
-    if call.islower():
-        return lambda message: hashed(message).hex().encode()
-    return lambda message: hashed(message).hex().upper().encode()
+    hashed, write = _hash(call.lower()), WRITTEN[call]
+    return lambda message: write(hashed(message))
 
 
 def _mac(digest: str, key: bytes) -> _Hash:
