@@ -126,6 +126,17 @@ def with_defaults(kind: type[_T], given: Mapping[str, Any]) -> _T:
     return cast("_T", options)
 
 
+def must_be(wanted: str, is_right: Callable[[Any], bool]) -> Check:
+    """Make a check of a rule and its words: "retry is 5; it must be a RetryPolicy"."""
+
+    def check(name: str, value: object) -> object:
+        if not is_right(value):
+            raise _refused(name, value, wanted)
+        return value
+
+    return check
+
+
 def or_none(check: Check) -> Check:
     """Make a check that takes None as well."""
     return lambda name, value: None if value is None else check(name, value)

@@ -34,7 +34,7 @@ from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
 from workorder_async.walks.list_state import RangeFilter
-from workorder_async.walks.options import WalkOptions, walk_options
+from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of

@@ -26,7 +26,7 @@ _warned_of: set[str] = set()
 
 
 def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
-    """Pick the four variables, each hidden, of the process where `environ` is None; what is no text is as missing."""
+    """Pick the four variables, each hidden; None is the process's environment. A value that is no text is missing."""
     picked = ((os.environ if environ is None else environ).get(name) for name in VARIABLES)
     return [Secret(value if isinstance(value, str | Secret) else "") for value in picked]
 
@@ -47,36 +47,39 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
 
 def checked_url(base_url: Secret) -> str:
     """Return a base URL without a slash at its end. Raises `ConfigError` where it can be none."""
-    if complaint := _complaint_of(base_url.reveal()):
-        raise ConfigError(complaint)
+    if wrong := _wrong_with(base_url.reveal()):
+        problem, mend = wrong
+        raise ConfigError(problem, argument="base_url", mend=mend)
     return base_url.reveal().rstrip("/")
 
 
-def _complaint_of(base_url: object) -> str:
-    """Say why this can be no base URL; "" where it can. Raises nothing: an error would show it in its frames."""
+def _wrong_with(base_url: object) -> tuple[str, str] | None:
+    """Return why this can be no base URL, and the mend; None where it can.
+
+    Raises nothing: an error would show it in its frames.
+    """
     if not isinstance(base_url, str):
         what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else repr(base_url)
-        return f"base_url is {what}; it must be text, such as 'http://localhost:8011'"
+        return f"is {what}", "it must be text, such as 'http://localhost:8011'"
     if "@" in base_url:
-        return (
-            "base_url has an @: it must have no user, query or fragment; remove them, and write %40 for an @ in a path"
-        )
+        rule = "it must have no user, query or fragment"
+        return f"has an @: {rule}", "remove them, and write %40 for an @ in a path"
     try:
         parts = urlsplit(base_url)
         port = parts.port
     except ValueError as error:
-        return f"base_url {base_url!r} cannot be read: {error}; such as http://localhost:8011"
+        return f"{base_url!r} cannot be read: {error}", "such as http://localhost:8011"
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or base_url != base_url.strip():
-        return f"base_url {base_url!r} must be http:// or https:// and a host, such as http://localhost:8011"
+        return f"{base_url!r} must be http:// or https:// and a host, such as http://localhost:8011", ""
     if parts.query or parts.fragment:
-        return f"base_url {parts.scheme}://{parts.hostname} must have no user, query or fragment; remove them"
-    return ""
+        return f"{parts.scheme}://{parts.hostname} must have no user, query or fragment", "remove them"
+    return None
 
 
 def warn_of_plain_http(base_url: str) -> None:
-    """Warn, once for each host, where signatures would go over plain HTTP to a host that nobody has agreed to that.
+    """Warn, once for each host, if signatures would go over plain HTTP to a host that is not known to want that.
 
-    This machine and the hosts of the API document have. The warning points at who made the client.
+    Known are this machine and the hosts of the API document. The warning points at the line that made the client.
     """
     host = urlsplit(base_url).hostname or ""
     local = host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")

@@ -107,6 +107,12 @@ def test_none_is_the_default() -> None:
     assert plain._session.errnos == none._session.errnos == DOCUMENTED_ERRNOS
 
 
+def test_a_signer_that_is_missing_is_told_by_the_class() -> None:
+    """Python's own words about a missing argument name the class that a user writes."""
+    with pytest.raises(TypeError, match=r"^WorkorderClient\.__init__\(\) missing 1 required .* argument: 'signer'$"):
+        WorkorderClient(BASE_URL)  # type: ignore[call-arg]
+
+
 async def test_from_env_takes_them_all() -> None:
     """`from_env` passes on what the class itself takes."""
     async with Sandbox(3) as sandbox:
@@ -175,3 +181,17 @@ async def test_unknown_option_of_a_walk(options: Any, words: str, tmp_path: Path
             await client.list_tickets(**options)
         with pytest.raises(TypeError, match=words):
             await export_tickets(client, TicketQuery(), tmp_path / "t.csv", **options)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"status": 1}, r"'status' is a filter: write it as TicketQuery\(status=...\)"),
+        ({"pagesize": 5}, r"list_tickets has no option 'pagesize'; did you mean page_size"),
+    ],
+)
+async def test_unknown_option_of_a_page(wrong: Any, words: str) -> None:
+    """A page is told where a filter belongs, as a walk is."""
+    async with make_client(BASE_URL) as client:
+        with pytest.raises(TypeError, match=words):
+            await client.list_tickets(**wrong)

@@ -1,7 +1,8 @@
 """How to walk: the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
 from collections.abc import Collection, Iterable
-from typing import Annotated, Any, Final, Literal, TypedDict, Unpack
+from functools import partial
+from typing import Annotated, Final, Literal, TypedDict, Unpack
 
 from attrs import fields_dict
 
@@ -12,10 +13,6 @@ from workorder_async.document import TicketQuery
 LEAST_ROWS: Final = 20
 
 
-def _what_to_do(name: str, value: Any) -> str:
-    return one_of(name, value, ("raise", "skip"))
-
-
 class WalkOptions(TypedDict, total=False):
     """How to walk; the keyword arguments of `walk`, `iter_pages` and `iter_tickets`."""
 
@@ -23,7 +20,7 @@ class WalkOptions(TypedDict, total=False):
     """Tickets in a page, at the most (100). At least 20 are asked for at once: neighbouring answers share some."""
     concurrency: Annotated[int, Option(8, whole)]
     """Requests in flight at the most (8)."""
-    on_bad_row: Annotated[Literal["raise", "skip"], Option("raise", _what_to_do)]
+    on_bad_row: Annotated[Literal["raise", "skip"], Option("raise", partial(one_of, words=("raise", "skip")))]
     """What to do with a row that cannot be read: end the walk with a `DecodeError` ("raise"), or leave it out and name
     it in `report.skipped` ("skip")."""
 

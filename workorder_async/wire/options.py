@@ -1,4 +1,4 @@
-"""What may be set for a client: the one list of its options, their defaults, and what of them cannot work."""
+"""How a client works: the one list of its options, with their types, defaults and checks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ssl import SSLContext
@@ -6,7 +6,7 @@ from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 
-from workorder_async.arguments import Option, above_zero, is_whole, or_none, unknown_name, whole, with_defaults
+from workorder_async.arguments import Option, above_zero, is_whole, must_be, or_none, unknown_name, whole, with_defaults
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.wire.limits import Limits
@@ -15,12 +15,6 @@ from workorder_async.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
-
-
-def _http_session(name: str, value: object) -> object:
-    if not callable(getattr(value, "request", None)):
-        raise ConfigError(f"is {value!r}", argument=name, mend="it must be an aiohttp.ClientSession")
-    return value
 
 
 def _http_proxy(name: str, value: str | Secret) -> Secret:
@@ -44,14 +38,6 @@ def _is_http_url(text: str) -> bool:
         return False
 
 
-def _policy(name: str, value: object) -> object:
-    if not isinstance(value, RetryPolicy):
-        raise ConfigError(
-            f"is {value!r}", argument=name, mend="it must be a RetryPolicy, such as RetryPolicy(attempts=2)"
-        )
-    return value
-
-
 def _meanings(name: str, value: object) -> object:
     for errno, kind in value.items() if isinstance(value, Mapping) else [(value, None)]:
         known = isinstance(kind, type) and issubclass(kind, ApiError)
@@ -60,20 +46,6 @@ def _meanings(name: str, value: object) -> object:
             raise ConfigError(
                 f"has {errno!r}: {what}", argument=name, mend="it must lead from numbers to classes of ApiError"
             )
-    return value
-
-
-def _tls(name: str, value: object) -> object:
-    if not isinstance(value, SSLContext | bool):
-        mend = "it must be an ssl.SSLContext, True, or False to accept any certificate"
-        raise ConfigError(f"is {value!r}", argument=name, mend=mend)
-    return value
-
-
-def _clock(name: str, value: object) -> object:
-    if not callable(value):
-        mend = "it must be a function that returns seconds since the epoch"
-        raise ConfigError(f"is {value!r}", argument=name, mend=mend)
     return value
 
 
@@ -97,13 +69,21 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
     return given
 
 
+_SESSION = must_be("an aiohttp.ClientSession", lambda value: callable(getattr(value, "request", None)))
+_POLICY = must_be("a RetryPolicy, such as RetryPolicy(attempts=2)", lambda value: isinstance(value, RetryPolicy))
+_TLS = must_be(
+    "an ssl.SSLContext, True, or False to accept any certificate", lambda value: isinstance(value, SSLContext | bool)
+)
+_CLOCK = must_be("a function that returns seconds since the epoch", callable)
+
+
 class ClientOptions(TypedDict, total=False):
     """How a client works; the keyword arguments of `WorkorderClient`, its `from_env`, and `Sandbox.client`.
 
     Each has a default that suits a bot.
     """
 
-    session: Annotated["ClientSession | None", Option(None, or_none(_http_session))]
+    session: Annotated["ClientSession | None", Option(None, or_none(_SESSION))]
     """An aiohttp session to use; the client does not close it. None (the default): the client has its own."""
     max_in_flight: Annotated[int, Option(32, whole)]
     """Requests under way at once, at the most (32)."""
@@ -121,7 +101,7 @@ class ClientOptions(TypedDict, total=False):
     """Seconds that a `Retry-After` of the server is obeyed, at the most (300)."""
     max_body: Annotated[int, Option(64 << 20, whole)]
     """Bytes that an answer may have, unpacked (64 MiB)."""
-    retry: Annotated[RetryPolicy | None, Option(None, or_none(_policy))]
+    retry: Annotated[RetryPolicy | None, Option(None, or_none(_POLICY))]
     """How failures that may be repeated are repeated; None (the default) for `RetryPolicy()`."""
     limits: Annotated[Limits | None, Option(None, or_none(_limits))]
     """Limits that other clients share: they say when a request may start. None (the default) for this client alone."""
@@ -131,11 +111,11 @@ class ClientOptions(TypedDict, total=False):
     """What errnos mean, as {errno: class of ApiError}. The API document knows 23000 only."""
     proxy: Annotated[str | Secret | None, Option(None, or_none(_http_proxy))]
     """URL of an HTTP proxy, with user and password where it wants them."""
-    ssl: Annotated[SSLContext | bool, Option(True, _tls)]
+    ssl: Annotated[SSLContext | bool, Option(True, _TLS)]
     """An SSLContext; True (the default) for the usual checks, False to accept any certificate."""
     trust_env: Annotated[bool, Option(False)]
     """Whether to take proxies from the environment and .netrc (False); for the client's own session only."""
-    now: Annotated[Callable[[], float], Option(time, _clock)]
+    now: Annotated[Callable[[], float], Option(time, _CLOCK)]
     """The clock, in seconds since the epoch (`time.time`)."""
 
 

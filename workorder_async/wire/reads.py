@@ -77,7 +77,8 @@ class Reads:
 
     async def _get(self, endpoint: Endpoint, model: type[T], id: int) -> T:
         if not is_whole(id) or not 1 <= id < 2**63:
-            raise ConfigError(f"{endpoint.operation}: id is {id!r}; it must be a ticket's number, from 1")
+            mend = "it must be a ticket's number, from 1"
+            raise ConfigError(f"is {id!r}", argument="id", mend=mend, operation=endpoint.operation)
         answer = await self.session.call(endpoint, query=(("id", str(id)),), until=self.until, lane=self.lane)
         ticket = await _decoded(model, answer)
         if ticket.id != id:

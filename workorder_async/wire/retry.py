@@ -49,28 +49,6 @@ class RetryPolicy:
         return max(drawn, error.retry_after or 0.0)
 
 
-class RetryBudget:
-    """Further attempts that one client may make: each costs one, each answer earns half of one, up to 50 in hand.
-
-    It keeps an outage from multiplying the load: when nothing answers any more, repeating stops.
-    """
-
-    def __init__(self, most: float = 50.0, earned: float = 0.5) -> None:
-        self._most = self._left = most
-        self._earned = earned
-
-    def earn(self) -> None:
-        """Note an answer."""
-        self._left = min(self._most, self._left + self._earned)
-
-    def spend(self) -> bool:
-        """Take one further attempt; whether there was one."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     """Tell whether another attempt can do no harm and may do better.
 

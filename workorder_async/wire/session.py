@@ -27,12 +27,34 @@ from workorder_async.wire.call import Call, Deadline, Query
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
-from workorder_async.wire.retry import RetryBudget, RetryPolicy, says_nothing_happened
+from workorder_async.wire.retry import RetryPolicy, says_nothing_happened
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
 # Shorter than any page of tickets.
 _SHORT = 1024
+
+
+class RetryBudget:
+    """Further attempts that one client may make: each costs one, each answer earns half of one, up to 50 in hand.
+
+    It keeps an outage from multiplying the load: when nothing answers any more, repeating stops.
+    """
+
+    def __init__(self, most: float = 50.0, earned: float = 0.5) -> None:
+        self._most = self._left = most
+        self._earned = earned
+
+    def earn(self) -> None:
+        """Note an answer."""
+        self._left = min(self._most, self._left + self._earned)
+
+    def spend(self) -> bool:
+        """Take one further attempt; whether there was one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class SignedSession:
