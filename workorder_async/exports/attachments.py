@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import aiohttp
-from attrs import define, frozen
+from attrs import frozen
 from yarl import URL
 
 from workorder_async import arguments
@@ -74,13 +74,13 @@ class StaleError(Exception):
 async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
     """Do something with a file in a thread, and come back when it has ended, also where this is cancelled.
 
-    Raises `ExportError` with the path for what the disk does not do.
+    Raises `ExportError` with the path if the disk does not do its part.
     """
     working = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        # Whoever is cancelled closes the file next, which must not be in use then.
+        # The cancelled task closes the file next, so the file must not be in use then.
         while not working.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([working])
@@ -92,60 +92,64 @@ async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
         ) from None
 
 
-class PartFile:
-    """A file that is not whole yet, beside the place that it will have. Used by one thread at a time.
+class _Wanted:
+    """An attachment that is to be a file. Until it is whole, its bytes are in a part beside it.
 
-    Its name has a digest of `identity`, so that a part of another file is never gone on with.
+    The part's name has a digest of the attachment, so that a part of another file is never gone on with. One thread
+    uses it at a time.
     """
 
-    def __init__(self, target: Path, identity: str) -> None:
-        digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:8]
-        self.target = target
-        self._path = target.with_name(f".{target.name}.{digest}.part")
-        self._file: LockedFile | None = None
-
-    def open(self) -> None:
-        """Open and lock it; what was received before is still there."""
-        self._file = LockedFile(self._path)
+    def __init__(self, attachment: Attachment, index: int, path: Path) -> None:
+        self.index = index
+        self.path = path
+        #: Its bytes by the ticket; 0 if the ticket does not say.
+        self.size = max(attachment.file_size, 0)
+        #: The bytes of the file that is there already; None if there is no such file.
+        self.there: int | None = None
+        #: Its bytes that count towards the limit so far.
+        self.counted = 0
+        # The storage key, before the token of the temporary URL, stays the same when the URL is asked for again.
+        key = attachment.file_path.partition("?")[0]
+        digest = hashlib.sha256(f"{key}\n{attachment.file_size}".encode(errors="surrogatepass")).hexdigest()[:8]
+        self._part_path = path.with_name(f".{path.name}.{digest}.part")
+        self._part: LockedFile | None = None
 
     @property
-    def size(self) -> int:
-        """How many bytes it has."""
-        return self._opened().size
+    def is_there(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.there is not None and self.size in (0, self.there)
 
-    def append(self, content: bytes) -> None:
-        """Add this, and return when it is on disk."""
-        self._opened().append(content)
+    @property
+    def part(self) -> LockedFile:
+        """The part, which is open."""
+        if self._part is None:
+            raise ValueError("the part is not open")
+        return self._part
 
-    def begin_anew(self) -> None:
-        """Forget what was received."""
-        self._opened().cut(0)
+    def open(self) -> None:
+        """Open and lock the part; the bytes that it received before are still there."""
+        self._part = LockedFile(self._part_path)
 
     def finish(self) -> None:
-        """Give it its name, in place of any file that has it."""
+        """Give the part its name, in place of any file that has it."""
         self._let_go()
-        rename_whole(self._path, self.target)
+        rename_whole(self._part_path, self.path)
 
     def discard(self) -> None:
-        """Remove it."""
+        """Remove the part."""
         self._let_go()
-        self._path.unlink(missing_ok=True)
+        self._part_path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close it, if it is open; what was received stays, and where nothing was, nothing is left."""
-        if self._file is not None and self._file.size == 0:
+        """Close the part, if it is open; it stays, unless it is empty."""
+        if self._part is not None and self._part.size == 0:
             self.discard()
         self._let_go()
 
     def _let_go(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-
-    def _opened(self) -> LockedFile:
-        if self._file is None:
-            raise ValueError("the part is not open")
-        return self._file
+        part, self._part = self._part, None
+        if part is not None:
+            part.close()
 
 
 class Downloader:
@@ -156,15 +160,15 @@ class Downloader:
         self._http: aiohttp.ClientSession | None = None
         self._closed = False
 
-    async def fill(self, part: PartFile, url: str, size: int, note_size: Callable[[int], None]) -> None:
-        """Make one attempt to receive what a part lacks, or all of it where the server does not go on from there.
+    async def fill(self, wanted: _Wanted, url: str, note_size: Callable[[int], None]) -> None:
+        """Make one attempt to receive the rest of a part, or all of it where the server does not go on from there.
 
-        `size` is how many bytes the file is said to have, 0 where that is not known. `note_size` is told how many there
-        are by now; what it raises ends the attempt. Raises the three errors above, and `ExportError` for the disk.
+        `note_size` is told how many bytes there are by now; an error that it raises ends the attempt. Raises the three
+        errors above, and `ExportError` for the disk.
         """
         failure: Exception
         try:
-            return await self._fill(part, url, size, note_size)
+            return await self._fill(wanted, url, note_size)
         except (aiohttp.InvalidURL, UnicodeError):
             failure = NotFetchedError("its URL is none that can be asked")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -179,14 +183,15 @@ class Downloader:
         if self._http is not None:
             await self._http.close()
 
-    async def _fill(self, part: PartFile, url: str, size: int, note_size: Callable[[int], None]) -> None:
+    async def _fill(self, wanted: _Wanted, url: str, note_size: Callable[[int], None]) -> None:
+        part = wanted.part
         while True:
             async with self._answer(url, part.size) as response:
-                extent = _extent(response, part.size, size)
+                extent = _extent(response, part.size, wanted.size)
                 if extent is None or extent.start < part.size:
-                    await on_disk(part.target, part.begin_anew)
+                    await on_disk(wanted.path, partial(part.cut, 0))
                 if extent is not None:
-                    return await _receive(response, part, size or extent.whole, note_size)
+                    return await _receive(response, wanted, wanted.size or extent.whole, note_size)
 
     @asynccontextmanager
     async def _answer(self, text: str, start: int) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -228,7 +233,7 @@ def _checked(text: str, base: URL | None = None) -> URL:
         raise NotFetchedError("the ticket gives no URL for it")
     redirected = "" if base is None else " that the server redirects to"
     try:
-        # One that is fit to be sent stays as it is: its signature may cover the very bytes.
+        # A URL that can be sent stays as it is: its signature may cover these very bytes.
         url = URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
         url = url if base is None else base.join(url)
         scheme, host, _ = url.scheme, url.host, url.port
@@ -244,14 +249,14 @@ def _checked(text: str, base: URL | None = None) -> URL:
 
 @frozen
 class _Extent:
-    """What of a file an answer has: all from the byte `start` on, of `whole` bytes; None where only its end tells."""
+    """The bytes of an answer: all from `start` on, of a file of `whole` bytes; None if only the answer's end tells."""
 
     start: int
     whole: int | None
 
 
 def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> _Extent | None:
-    """Return what an answer has, where the bytes from `asked` on were asked for; None where that cannot be served."""
+    """Return the extent of an answer to a request from the byte `asked` on; None if the server has no such bytes."""
     status = response.status
     if status in _STALE:
         raise StaleError(f"HTTP {status}")
@@ -275,10 +280,10 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> _Extent 
 
 
 async def _receive(
-    response: aiohttp.ClientResponse, part: PartFile, size: int | None, note_size: Callable[[int], None]
+    response: aiohttp.ClientResponse, wanted: _Wanted, size: int | None, note_size: Callable[[int], None]
 ) -> None:
-    """Put a body at the end of a part; what came before a failure is kept."""
-    held = bytearray()
+    """Put a body at the end of a part; the bytes that came before a failure are kept."""
+    part, held = wanted.part, bytearray()
     failure: Exception | None = None
     try:
         async for piece in response.content.iter_any():
@@ -288,12 +293,12 @@ async def _receive(
                 raise NotFetchedError(f"the server sends more than its {size:,} bytes")
             note_size(received)
             if len(held) >= FLUSH_AT:
-                await on_disk(part.target, partial(part.append, bytes(held)))
+                await on_disk(wanted.path, partial(part.append, bytes(held)))
                 held.clear()
     except aiohttp.ClientError as error:
         failure = error
     if held:
-        await on_disk(part.target, partial(part.append, bytes(held)))
+        await on_disk(wanted.path, partial(part.append, bytes(held)))
     if failure is not None:
         raise failure
     if size is not None and part.size < size:
@@ -312,9 +317,9 @@ def _told(error: Exception) -> str:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name, without what could mislead a file system or a reader."""
+    """Return the last part of a name, without characters that could mislead a file system or a reader."""
     last = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
-    # What does not print is NUL, other control characters, lone surrogates, and marks that turn the text around.
+    # NUL, other control characters, lone surrogates, and marks that turn the text around do not print.
     shown = "".join(one if one.isprintable() and one not in _FORBIDDEN else "_" for one in last)
     kept = shown.lstrip(". ").rstrip(". ") or "file"
     return _joined(f"_{kept}" if _DEVICES.match(kept) else kept)
@@ -341,7 +346,7 @@ def distinct_names(names: Iterable[str]) -> list[str]:
 
 
 def _joined(name: str, number: str = "") -> str:
-    """Put a number before the suffix of a name, and cut what stands before it where the whole is too long."""
+    """Put a number before the suffix of a name, and cut the stem if the whole name is too long."""
     stem, suffix = os.path.splitext(name)
     if len(suffix.encode()) > _LONGEST_SUFFIX:
         stem, suffix = name, ""
@@ -349,32 +354,6 @@ def _joined(name: str, number: str = "") -> str:
     if len(stem.encode()) > room:
         stem = stem.encode()[:room].decode(errors="ignore").rstrip(". ")
     return f"{stem}{number}{suffix}"
-
-
-@define
-class _Wanted:
-    """An attachment that is to be there."""
-
-    index: int
-    path: Path
-    size: int
-    """Its bytes by the ticket; 0 where it does not say."""
-    there: int | None
-    """The bytes of the file that is there already."""
-    identity: str
-    """What tells it from other attachments, and stays the same when its URL is asked for again."""
-    counted: int = 0
-    """Its bytes that count towards the limit so far."""
-
-    @classmethod
-    def of(cls, attachment: Attachment, index: int, path: Path, there: int | None) -> Self:
-        """Make one of what the ticket says; the storage key stands before the token of a temporary URL."""
-        key = attachment.file_path.partition("?")[0]
-        return cls(index, path, max(attachment.file_size, 0), there, f"{key}\n{attachment.file_size}")
-
-    def is_there(self) -> bool:
-        """Tell whether nothing is left to do."""
-        return self.there is not None and self.size in (0, self.there)
 
 
 class _Links:
@@ -490,14 +469,12 @@ class AttachmentFolder:
             return NO_ATTACHMENTS
         links = _Links(self._client, detail)
         place = self._folder / str(detail.id)
-        paths = [place / name for name in distinct_names(one.file_name for one in attachments)]
-        there = await on_disk(place, partial(_sizes_there, place, paths))
+        names = distinct_names(one.file_name for one in attachments)
+        wanted = [_Wanted(one, index, place / names[index]) for index, one in enumerate(attachments)]
+        await on_disk(place, partial(_look, place, wanted))
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._bring(_Wanted.of(one, index, paths[index], there[index]), links))
-                    for index, one in enumerate(attachments)
-                ]
+                tasks = [group.create_task(self._bring(one, links)) for one in wanted]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         became = [task.result() for task in tasks]
@@ -506,8 +483,8 @@ class AttachmentFolder:
         return sum(became, NO_ATTACHMENTS)
 
     async def _bring(self, wanted: _Wanted, links: _Links) -> AttachmentCounts:
-        """Have one file there, and tell what became of it. The limits are asked before anything is awaited."""
-        if wanted.is_there():
+        """Have one file there, and return its counts. The limits are asked before anything is awaited."""
+        if wanted.is_there:
             self._files += 1
             self._bytes += wanted.there or 0
             return AttachmentCounts(kept=1)
@@ -534,30 +511,30 @@ class AttachmentFolder:
         wanted.counted += more
 
     async def _fetch(self, wanted: _Wanted, links: _Links) -> int:
-        """Fetch one file, and return its size. What was received stays, unless it can never become the file."""
-        part = PartFile(wanted.path, wanted.identity)
+        """Fetch one file, and return its size. The bytes that came stay, unless they can never become the file."""
+        do = partial(on_disk, wanted.path)
         try:
-            await on_disk(wanted.path, part.open)
-            if wanted.size and part.size > wanted.size:
-                await on_disk(wanted.path, part.begin_anew)
-            if not wanted.size or part.size < wanted.size:
-                await self._receive(part, wanted, links)
-            size = part.size
-            await on_disk(wanted.path, part.finish)
+            await do(wanted.open)
+            if wanted.size and wanted.part.size > wanted.size:
+                await do(partial(wanted.part.cut, 0))
+            if not wanted.size or wanted.part.size < wanted.size:
+                await self._receive(wanted, links)
+            size = wanted.part.size
+            await do(wanted.finish)
             return size
         except NotFetchedError:
-            await on_disk(wanted.path, part.discard)
+            await do(wanted.discard)
             raise
         finally:
-            await on_disk(wanted.path, part.close)
+            await do(wanted.close)
 
-    async def _receive(self, part: PartFile, wanted: _Wanted, links: _Links) -> None:
-        """Receive what a part lacks, in as many attempts as there may be."""
+    async def _receive(self, wanted: _Wanted, links: _Links) -> None:
+        """Receive the rest of a part, in as many attempts as there may be."""
         waits = iter(WAITS)
         while True:
             url, was_renewed = await links.url(wanted.index)
             try:
-                return await self._downloader.fill(part, url, wanted.size, partial(self._count, wanted))
+                return await self._downloader.fill(wanted, url, partial(self._count, wanted))
             except StaleError as stale:
                 await links.renew(was_renewed=was_renewed, why=str(stale))
             except BrokenError as broken:
@@ -591,22 +568,17 @@ def _make_folder(folder: Path) -> None:
         folder.chmod(0o700)  # a umask may have taken more
 
 
-def _sizes_there(place: Path, paths: Sequence[Path]) -> list[int | None]:
-    """Make the folder of a ticket, and return the sizes of the files that are in it; None for each that is not."""
+def _look(place: Path, wanted: Iterable[_Wanted]) -> None:
+    """Make the folder of a ticket, and note the sizes of the files that are in it."""
     _make_folder(place.parent)
     _make_folder(place)
-    found: list[int | None] = []
-    for path in paths:
-        try:
-            about = path.lstat()
-        except FileNotFoundError:
-            found.append(None)
-        else:
-            found.append(about.st_size if stat.S_ISREG(about.st_mode) else None)
-    return found
+    for one in wanted:
+        with suppress(FileNotFoundError):
+            about = one.path.lstat()
+            one.there = about.st_size if stat.S_ISREG(about.st_mode) else None
 
 
 def _remove_parts(place: Path) -> None:
-    """Remove what earlier runs left of files that are whole by now."""
+    """Remove the parts that earlier runs left of files that are whole by now."""
     for part in place.glob(".*.part"):
         part.unlink(missing_ok=True)
