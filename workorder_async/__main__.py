@@ -74,7 +74,7 @@ def _open_what_is_closed() -> None:
 
 
 def _without_extra() -> int:
-    from workorder_async.exports.extras import install_line
+    from workorder_async.extras import install_line
 
     sys.stderr.write(f"workorder: the command line is an extra; install it with: {install_line('cli')}\n")
     return 2

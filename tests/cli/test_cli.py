@@ -33,7 +33,7 @@ from tests.support.slow import slow_after
 from workorder_async.cli import app, failures
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError
-from workorder_async.exports.extras import install_line
+from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
 
 COMMANDS = [

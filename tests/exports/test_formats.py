@@ -12,9 +12,9 @@ import pytest
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
 from workorder_async import ConfigError
 from workorder_async.document import TicketDetail
-from workorder_async.exports.extras import install_line
 from workorder_async.exports.formats import SUFFIXES, Format, format_of
 from workorder_async.exports.sink import TextChanges
+from workorder_async.extras import install_line
 
 
 @pytest.mark.parametrize(

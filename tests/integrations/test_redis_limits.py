@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from redis.asyncio import Redis
 
 from tests.support.valkey import Valkey
 from workorder_async import ConfigError, NotSentError, TurnTimeoutError
+from workorder_async.extras import install_line
 from workorder_async.integrations.redis_limits import RedisLimits
 from workorder_async.sandbox import Sandbox
 
@@ -417,7 +419,7 @@ def test_what_cannot_work(make: Callable[[], RedisLimits], said: str) -> None:
 def test_without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where redis is not installed, the extra is named."""
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-    with pytest.raises(ConfigError, match=r"pip install 'workorder-async\[redis\]'"):
+    with pytest.raises(ConfigError, match=re.escape(install_line("redis"))):
         RedisLimits(NOBODY, rate=1)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from attrs import evolve
 
 from workorder_async.document.fields import CHINA_STANDARD_TIME, TIMESTAMP, Column, expressions
-from workorder_async.exports.extras import extra_module
 from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
+from workorder_async.extras import extra_module
 
 if TYPE_CHECKING:
     import pyarrow as pa

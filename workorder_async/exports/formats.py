@@ -15,12 +15,12 @@ from workorder_async import arguments
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.csv_lines import CsvLines
-from workorder_async.exports.extras import extra_module
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import Record, Sink, TextChanges, Told
 from workorder_async.exports.sqlite import SqliteStore, journal_of
 from workorder_async.exports.xlsx import parts_of, to_xlsx
+from workorder_async.extras import extra_module
 
 #: File names end in one of these; each stands for the format of the same name.
 SUFFIXES: Final = (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from workorder_async.exports import sink
 from workorder_async.exports.arrow import batch_of, schema_of
 from workorder_async.exports.columns import Columns
-from workorder_async.exports.extras import extra_module
 from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, written_through
+from workorder_async.extras import extra_module
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,8 +13,8 @@ from workorder_async.document.json_text import loads
 from workorder_async.errors import ExportError
 from workorder_async.exports import sink
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.extras import extra_module
 from workorder_async.exports.sink import INT64, TextChanges, Told, written_through
+from workorder_async.extras import extra_module
 
 #: So many rows a sheet of Excel may have, the line of names included.
 SHEET_ROWS = 1_048_576

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from workorder_async.arguments import above_zero, whole
 from workorder_async.errors import ConfigError, NotSentError
+from workorder_async.extras import extra_module
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.wire.limits import TurnTimeoutError
 
@@ -95,9 +96,11 @@ class RedisLimits:
         rate = min(above_zero("rate", rate), 1e6) * (1 - _KEPT_BACK)
         burst = max(1, round(rate * _BURST)) if burst is None else whole("burst", burst)
         if not isinstance(name, str) or not name or set(name) & set("{}"):
-            raise ConfigError(f"name is {name!r:.60}; it must be a text that begins the keys, without braces")
+            mend = "it must be a text that begins the keys, without braces"
+            raise ConfigError(f"is {name!r:.60}", argument="name", mend=mend)
         if fallback is not None and above_zero("fallback", fallback) > 1:
-            raise ConfigError(f"fallback is {fallback}; it must be a share of the rate, such as 1/3")
+            mend = "it must be a share of the rate, such as 1/3"
+            raise ConfigError(f"is {fallback}", argument="fallback", mend=mend)
         self._where = _server_of(url)
         if not self._where:
             raise ConfigError(
@@ -159,11 +162,11 @@ class RedisLimits:
 
     def _check_usable(self) -> None:
         if self._closed:
-            raise ConfigError("these limits are closed; close them after the clients that share them")
+            raise ConfigError("these limits are closed", mend="close them after the clients that share them")
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
         if self._loop is not loop:
-            raise ConfigError("these limits belong to another event loop; make them inside each asyncio.run()")
+            raise ConfigError("these limits belong to another event loop", mend="make them inside each asyncio.run()")
 
     async def _shared_turn(self, until: float) -> None:
         """Reserve a turn in Redis, and sleep until it comes."""
@@ -260,14 +263,11 @@ def _server_of(url: Secret) -> str:
 
 def _opened(url: Secret, where: str) -> "Redis":
     """Make what connects when it is first used. It tries nothing again by itself."""
-    try:
-        from redis.asyncio import Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-    except ImportError as error:
-        raise ConfigError(
-            f"RedisLimits needs redis, which cannot be imported ({error}): pip install 'workorder-async[redis]'"
-        ) from error
+    extra_module("redis.asyncio", "redis", "RedisLimits")
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
     try:
         return Redis.from_url(url.reveal(), retry=Retry(NoBackoff(), 0), socket_connect_timeout=_SILENCE)
     except ValueError:

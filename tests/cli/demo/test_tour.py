@@ -10,7 +10,7 @@ import pytest
 
 from workorder_async.cli.demo import tour
 from workorder_async.cli.demo.tour import Tour
-from workorder_async.exports.extras import install_line
+from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
 
 

@@ -79,7 +79,7 @@ class Tour:
     async def _export_parquet(self, ids: list[int], output: Path) -> None:
         """Export the same tickets to Parquet, where pyarrow is there; then read back what that file holds."""
         from workorder_async.exports import export_tickets
-        from workorder_async.exports.extras import install_line
+        from workorder_async.extras import install_line
 
         if find_spec("pyarrow") is None:
             self.facts.append(("parquet", f"needs pyarrow: {install_line('parquet')}"))

@@ -1,11 +1,11 @@
-"""exports/extras.py: the line that installs what is missing works where it is read."""
+"""extras.py: the line that installs what is missing works where it is read."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from workorder_async.exports import extras
+from workorder_async import extras
 
 
 def test_in_a_clone_it_is_the_clone_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

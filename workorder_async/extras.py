@@ -1,4 +1,4 @@
-"""What is imported only where the user installed it, and the line that installs it."""
+"""Modules that an extra of this package brings, and the line that installs an extra."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 from workorder_async.errors import ConfigError
 
 # What this runs from: the folder of a clone, or where packages are installed.
-_ROOT: Final = Path(__file__).parents[2]
+_ROOT: Final = Path(__file__).parents[1]
 
 
 def install_line(extra: str) -> str:
@@ -31,7 +31,7 @@ def _clone() -> Path | None:
 
 
 def _installed_from() -> Path:
-    """Return what pip noted of where it installed this from (PEP 610); no folder of a clone if it noted nothing."""
+    """Return the folder that pip noted when it installed this (PEP 610); if it noted none, no folder of a clone."""
     try:
         noted = json.loads(distribution("workorder-async").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
@@ -40,14 +40,12 @@ def _installed_from() -> Path:
     return Path(url2pathname(url.path)) if url.scheme == "file" else _ROOT
 
 
-def extra_module(name: str, extra: str) -> Any:
-    """Import a module that an extra of this package brings.
+def extra_module(name: str, extra: str, user: str = "this format") -> Any:
+    """Import a module that an extra of this package brings; `user` is the part that needs it.
 
     Raises `ConfigError` with the line that installs it where it is not there.
     """
     try:
         return import_module(name)
     except ImportError as error:
-        raise ConfigError(
-            f"this format needs {name}, which cannot be imported ({error}): {install_line(extra)}"
-        ) from None
+        raise ConfigError(f"{user} needs {name}, which cannot be imported ({error}): {install_line(extra)}") from None
