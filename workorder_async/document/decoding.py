@@ -247,7 +247,7 @@ def items(value: object, names: Set[str]) -> list[JSON]:
 
 
 def _unwrapped(value: object) -> object:
-    """Return what a text holds as JSON; everything else as it is."""
+    """Return the JSON value in a text; any other value as it is."""
     if isinstance(value, str):
         try:
             return _unwrapped(parse(value))
@@ -257,7 +257,7 @@ def _unwrapped(value: object) -> object:
 
 
 def decode_error(path: str, error: Exception, message: str = "", *, name: str = "") -> DecodeError:
-    """Return the error for a value at this path that does not fit."""
+    """Return the error for a value at this path that does not fit; `message` is said in place of path and values."""
     expected, got = error.args if isinstance(error, MisfitError) else ("a value", f"{type(error).__name__}: {error}")
     said = message or f"{name}{path} is {got}, expected {expected}"
     return DecodeError(said, path=path, expected=expected, got=got)
@@ -269,11 +269,11 @@ class Decoder:
 
     model: type
     readers: Mapping[str, Read]
-    """What reads each field, in every spelling."""
+    """The function that reads each field, in every spelling."""
     source: str
     """The generated text of the hook."""
     hook: Read
-    """Makes the model of an object. Raises where a value does not fit; `locate` tells which."""
+    """The function that makes the model of an object. It raises for a value that does not fit."""
 
     def explain(self, value: object, path: str, name: str = "") -> DecodeError:
         """Return the error for a value that is known not to fit; `name` stands before what it says."""
@@ -385,7 +385,7 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
 
 
 def _reader(field: WireField) -> Read:
-    """Return what reads a field, in every spelling; a value that means "none" is the field's default, if it has one."""
+    """Return the function that reads a field; a value that means "none" becomes the field's default, if any."""
     read, default = _reader_of_kind(field), field.default
     factory = cast("Callable[[], object]", getattr(default, "factory", lambda: default))
     is_text = field.kind is str
@@ -409,7 +409,7 @@ def _reader(field: WireField) -> Read:
 
 
 def _reader_of_kind(field: WireField) -> Read:
-    """Return what reads a value that is not null."""
+    """Return the function that reads a value of this kind, other than null."""
     if field.is_list:
         return _list_reader(decoder_of(field.kind))
     if field.is_model:
@@ -423,7 +423,7 @@ def _reader_of_kind(field: WireField) -> Read:
 
 
 def _list_reader(inner: Decoder) -> Read:
-    """Return what reads a list of models."""
+    """Return the function that reads a list of models."""
     hook, names = inner.hook, inner.readers.keys()
 
     def read(value: object) -> list[object]:

@@ -1,8 +1,8 @@
 """The table of fields: what each field of a model is on the wire, in Python, in plain values and in a column.
 
 A model declares each field once: its name, its type, its default, and a sentence under it. `fields_of` reads the table
-off the class. All else is derived from it: the functions that decode (`decoding.py`), `to_dict`, `from_dict` and the
-JSON schema (`model.py`), the columns of exports with their types, the `_at` properties, and their docstrings.
+off the class. Everything else is derived from it: the functions that decode (`decoding.py`), `to_dict`, `from_dict` and
+the JSON schema (`model.py`), the columns of exports with their types, the `_at` properties, and their docstrings.
 
 A field's metadata tells what its type does not: `WIRE` the class that its value has in most answers, where that is
 unusual, and `ALONE` that a text in place of the whole object is this field.
@@ -52,11 +52,11 @@ class Column:
     field: str
     """The model's field that it is read from."""
     says: str = ""
-    """What it says of the field, where that is not the value itself."""
+    """Its relation to the field, where it is not the value itself: "Its name."."""
     source: str = ""
-    """Where the value stands in a model."""
+    """The place of the value in a model, as Python: `status._value_`."""
     convert: Callable[[object], Plain] | None = None
-    """What makes the cell of that value, where it is not the value itself."""
+    """The function that makes the cell of that value, where the cell is not the value itself."""
 
     @property
     def sqlite(self) -> str:

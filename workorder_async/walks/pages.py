@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from workorder_async.document import OpenEnum, TicketQuery, TicketSummary
 from workorder_async.document.codec import Row, created_time_of, decode_rows, read_rows
-from workorder_async.document.decoding import SECONDS_END, MisfitError, decoder_of, is_absent
+from workorder_async.document.decoding import SECONDS_END, MisfitError, decoder_of
 from workorder_async.document.envelope import Answer
 from workorder_async.errors import ResponseError
 from workorder_async.walk_report import SkippedRow
@@ -98,7 +98,7 @@ class PageReader:
         self._check_fields(shown, ids, answer)
         rows: Sequence[Record] = shown
         if self.raw or not ask.for_rows:
-            seconds = _plain_seconds(shown) or [created_second(row) or 0 for row in shown]
+            seconds = _plain_seconds(shown) or [created_time_of(row) or 0 for row in shown]
         else:
             models = decode_rows(shown, answer, skips)
             rows, ids, seconds = models, list(map(_id_of, models)), list(map(_time_of, models))
@@ -146,14 +146,6 @@ class PageReader:
             attempts=answer.attempts,
             request_id=answer.request_id,
         )
-
-
-def created_second(row: Row) -> int | None:
-    """Return when a row's ticket was created, in seconds; None where that is not there, is 0, or cannot be read."""
-    value = row.get("created_time")
-    if type(value) is int and value < SECONDS_END:
-        return value if value > 0 else None
-    return None if is_absent(value) else created_time_of(row) or None
 
 
 def _plain_seconds(rows: list[Row]) -> list[int] | None:
