@@ -1,8 +1,8 @@
 """A network in memory: an event loop whose connections run between its own servers and clients, without the kernel.
 
-Whatever asks the loop for a server or a connection over TCP gets one of these: aiohttp's server and its `TCPConnector`,
-`asyncio.start_server`, `asyncio.open_connection`. Real sockets stand for the two ends, so that an address, a port and
-the options of a socket are what they always are; no byte goes through them. TLS stays on real sockets.
+All code that asks the loop for a server or a connection over TCP gets one of these: aiohttp's server and its
+`TCPConnector`, `asyncio.start_server`, `asyncio.open_connection`. Real sockets stand for the two ends, so that their
+addresses, ports and options work as always; no byte goes through them. TLS stays on real sockets.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ _ProtocolFactory: TypeAlias = Callable[[], asyncio.BaseProtocol]
 
 
 class MemoryTransport(transports._FlowControlMixin):
-    """One end of a connection: what is written here is received at the other end, in a later turn of the loop.
+    """One end of a connection: bytes that are written here are received at the other end, in a later turn of the loop.
 
-    As with sockets, what was written before the end of a connection arrives before it. The end is a reset where bytes
-    were left unread, where SO_LINGER says not to linger, and for whoever writes to an end that is closed.
+    As with sockets, bytes that were written before the end of a connection arrive before it. The end is a reset if
+    bytes were left unread, if SO_LINGER says not to linger, and for a writer to an end that is closed.
     """
 
     _sendfile_compatible = constants._SendfileMode.FALLBACK
@@ -47,8 +47,8 @@ class MemoryTransport(transports._FlowControlMixin):
         self._loop = loop
         self._sock = sock
         self._protocol: Any = protocol
-        self._incoming = bytearray()  # what the other end has written, and nobody has received
-        self._end: list[Exception | None] = []  # what comes after that: None for the end of the stream, else a reset
+        self._incoming = bytearray()  # bytes that the other end has written, and nobody has received
+        self._end: list[Exception | None] = []  # comes after them: None for the end, else a reset
         self._receiving: asyncio.Handle | None = None
         self._paused = self._wrote_eof = self._closing = False
 
@@ -57,11 +57,11 @@ class MemoryTransport(transports._FlowControlMixin):
         self._loop.call_soon(self._protocol.connection_made, self)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Let another protocol receive what comes."""
+        """Let another protocol receive the bytes that come."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return who receives what comes."""
+        """Return the protocol that receives the bytes."""
         protocol: asyncio.BaseProtocol = self._protocol
         return protocol
 
@@ -70,7 +70,7 @@ class MemoryTransport(transports._FlowControlMixin):
         return self._closing
 
     def is_reading(self) -> bool:
-        """Tell whether what comes is received."""
+        """Tell whether bytes that come are received."""
         return not self._closing and not self._paused
 
     def pause_reading(self) -> None:
@@ -87,7 +87,7 @@ class MemoryTransport(transports._FlowControlMixin):
         return 0 if self._closing else len(self.other._incoming)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes; what is written after the end of a connection is lost."""
+        """Send bytes; those that are written after the end of a connection are lost."""
         if self._wrote_eof:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._closing or not data:
@@ -110,7 +110,7 @@ class MemoryTransport(transports._FlowControlMixin):
             self.other._end_with(None)
 
     def close(self) -> None:
-        """Close this end; what was written before still arrives."""
+        """Close this end; bytes that were written before still arrive."""
         self._lose(None)
 
     def abort(self) -> None:
@@ -118,7 +118,7 @@ class MemoryTransport(transports._FlowControlMixin):
         self._lose(None)
 
     def _lose(self, error: Exception | None) -> None:
-        """Close this end, and tell both protocols; `error` is what the one of this end is told."""
+        """Close this end, and tell both protocols; the one of this end is told `error`."""
         if self._closing:
             return
         self._closing = True
@@ -134,10 +134,10 @@ class MemoryTransport(transports._FlowControlMixin):
         self._protocol.connection_lost(error)
 
     def _end_with(self, error: Exception | None) -> None:
-        """Let the connection end once what has come is received."""
+        """Let the connection end once the bytes that have come are received."""
         self._end.append(error)
         if error is not None and self._protocol_paused:
-            # Whoever is about to write more learns it now.
+            # A writer that waits to write more learns it now.
             self._lose(error)
         self._receive_soon()
 
@@ -146,7 +146,7 @@ class MemoryTransport(transports._FlowControlMixin):
             self._receiving = self._loop.call_soon(self._receive)
 
     def _receive(self) -> None:
-        """Hand the protocol what has come, up to a piece in a turn of the loop, or the end."""
+        """Hand the protocol the bytes that have come, up to a piece in a turn of the loop, or the end."""
         self._receiving = None
         if not self.is_reading():
             return
@@ -170,8 +170,8 @@ class MemoryTransport(transports._FlowControlMixin):
 class MemoryNetworkLoop(asyncio.SelectorEventLoop):
     """An event loop whose TCP connections are pairs of `MemoryTransport`.
 
-    What `_make_socket_transport`, `_start_serving` and `_stop_serving` replace is private to asyncio, and the same from
-    Python 3.6 to 3.13: it is where all its ways to make a server or a connection come together.
+    `_make_socket_transport`, `_start_serving` and `_stop_serving` are private to asyncio, and the same from Python 3.6
+    to 3.13: all its ways to make a server or a connection come together there.
     """
 
     def __init__(self, selector: BaseSelector | None = None) -> None:

@@ -17,7 +17,7 @@ async def virtual_sandbox(
     """Run a sandbox and a client of it, in a loop of virtual time; `options` are those of `Sandbox`.
 
     `client` are options of the client. The clocks of both are `VirtualLoop.wall_clock` unless they are given. The store
-    does its work in place, so that nothing depends on threads; what it takes costs no virtual time.
+    does its work in place, so that nothing depends on threads; its work costs no virtual time.
     """
     clock = running_loop().wall_clock
     options.setdefault("clock", clock)

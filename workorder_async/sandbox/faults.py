@@ -95,7 +95,7 @@ LIES: Mapping[Kind, tuple[str, ...]] = {
 }
 #: The kinds that must have an errno, and those that may.
 ERRNO_NEEDED: frozenset[Kind] = frozenset(("errno", "errno_after"))
-ERRNO_TAKEN: frozenset[Kind] = ERRNO_NEEDED | {"401", "403", "500", "500_after", "502_after", "504_after"}
+ERRNO_TAKEN: frozenset[Kind] = frozenset((*ERRNO_NEEDED, "401", "403", "500", "500_after", "502_after", "504_after"))
 
 _OPERATIONS = sorted(one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint))
 _INT32 = (-(2**31), 2**31 - 1)

@@ -153,8 +153,7 @@ class Sandbox:
                 await web.TCPSite(runner, self._host, self._port).start()
             except OSError as error:
                 raise ConfigError(
-                    f"cannot listen on port {self._port} of {self._host} ({error.strerror})",
-                    argument="the sandbox",
+                    f"the sandbox cannot listen on port {self._port} of {self._host} ({error.strerror})",
                     mend="choose another port, 0 for any free one, or another host",
                 ) from None
             host, port = runner.addresses[0][:2]

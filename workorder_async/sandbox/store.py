@@ -177,7 +177,7 @@ class Store:
             raise self._wrong(f"is not a database ({error})", "name another file or a new one") from None
 
     def _wrong(self, problem: str, mend: str) -> ConfigError:
-        return ConfigError(problem, argument=f"db {self._path}", mend=mend)
+        return ConfigError(f"{self._path} {problem}", argument="db", mend=mend)
 
     def _fill(self, seed: Callable[[], Iterable[Record]]) -> None:
         """Make the tables that are not there yet, and the tickets of a new file."""
