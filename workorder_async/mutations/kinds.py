@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from workorder_async.document import (
     JSON,
@@ -34,10 +34,10 @@ M = TypeVar("M", bound=Mutation)
 
 @frozen(kw_only=True)
 class MutationKind(Generic[M]):
-    """One kind of mutation. `creates` tells that it makes a ticket, so that it has no id of its own."""
+    """One kind of mutation."""
 
     model: type[M]
-    """Its value, which a journal keeps under the name of this class."""
+    """The class of its values; a journal keeps them under the name of this class."""
     endpoint: Endpoint
     """The endpoint, with the safety of a second request: CONVERGENT or CREATE."""
     identity: tuple[str, ...] | None
@@ -55,16 +55,11 @@ class MutationKind(Generic[M]):
     line: Callable[[M], int | None] = lambda _: None
     """Return the product line that speaks; None for any."""
     creates: bool = False
-
-    @property
-    def verb(self) -> str:
-        """What it does: "close"."""
-        return self.endpoint.operation.removesuffix("_ticket")
-
-    @property
-    def converges(self) -> bool:
-        """Whether a second request changes nothing, so that the state of its ticket tells whether it happened."""
-        return self.endpoint.safety is Safety.CONVERGENT
+    """Whether it makes a ticket, so that it has no id of its own."""
+    verb: str = Factory(lambda kind: kind.endpoint.operation.removesuffix("_ticket"), takes_self=True)
+    """Its verb, which begins its keys: "close"."""
+    converges: bool = Factory(lambda kind: kind.endpoint.safety is Safety.CONVERGENT, takes_self=True)
+    """Whether a second request changes nothing, so that the state of its ticket tells whether it happened."""
 
     def ticket_id(self, mutation: M) -> int:
         """Return the ticket that a mutation is about; 0 for a creation."""

@@ -56,8 +56,7 @@ class MutationSender:
         kind, mutation = prepared.kind, prepared.mutation
         sending = Sending(prepared.trace, kind.line(mutation), began)
         body = self._body(prepared.content, sending, on_send, on_turned_away)
-        reads = Reads(self._session, until, lane) if verify or kind.converges else None
-        made, lost = 0, None
+        settles, made, lost = verify or kind.converges, 0, None
         while True:
             try:
                 answer = await self._session.call(kind.endpoint, body=body, lane=lane, until=until, attempts=made)
@@ -67,7 +66,9 @@ class MutationSender:
                     lost = self._note_lost(mutation, sending, error, lost)
                 # After a lost answer a refusal may be caused by the lost request, and a request that was not sent this
                 # time may have been sent before.
-                found = await self._settled(mutation, sending, reads if lost else None)
+                found = Settlement(None)
+                if lost and settles:
+                    found = await self._settled(mutation, sending, Reads(self._session, until, lane))
                 if found.happened:
                     self._sendings.note(sending, found.ticket_id)
                     return Changed(found.ticket_id or kind.ticket_id(mutation), error.request_id, made)
@@ -89,10 +90,8 @@ class MutationSender:
         sending = Sending(trace, line) if kind.converges else self._sendings.find(trace, line, began)
         return await self._settled(mutation, sending, Reads(self._session, until, lane))
 
-    async def _settled(self, mutation: Mutation, sending: Sending, reads: Reads | None) -> Settlement:
-        """Look for a mutation, by `reads` if they are given. A mutation that was found once is not looked for again."""
-        if reads is None:
-            return Settlement(None)
+    async def _settled(self, mutation: Mutation, sending: Sending, reads: Reads) -> Settlement:
+        """Look for a mutation. A mutation that was found once is not looked for again."""
         if sending.happened:
             return Settlement(True, sending.ticket_id)
         try:
