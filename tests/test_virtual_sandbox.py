@@ -46,8 +46,8 @@ async def test_a_walk_takes_the_time_of_its_pages() -> None:
 @pytest.mark.parametrize(
     ("kind", "seconds", "why"),
     [
-        ("reset", 0, "ClientOSError: .*reset by peer"),
-        ("reset_after", 0, "ClientOSError: .*reset by peer"),
+        ("reset", 0, "reset by peer"),
+        ("reset_after", 0, "reset by peer"),
         ("refuse", 0, "ServerDisconnectedError"),
         ("truncate", 0, "ClientPayloadError"),
         # An attempt that is out of time looks three times more for an answer.

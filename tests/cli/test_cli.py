@@ -251,7 +251,7 @@ def test_python_m_runs_it(words: list[str]) -> None:
         (["list", "--created-start", "2025"], "--created-start '2025' is read as seconds since 1970"),
         (["list", "--created-start", "20241301"], "--created-start '20241301' is no time; write 2024-01-31"),
         (["list", "--created-end", "soon"], "--created-end 'soon' is no time"),
-        (["list", "--created-end", "1700000000000"], "--created-end is 1700000000000, which looks like milliseconds"),
+        (["list", "--created-end", "1700000000000"], "--created-end '1700000000000' looks like milliseconds"),
         (
             ["list", "--created-start", "2024-02-01", "--created-end", "2024-01-01"],
             "--created-start (2024-02-01 00:00:00+08:00) is after --created-end (2024-01-01 23:59:59+08:00); swap them",

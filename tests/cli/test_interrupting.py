@@ -1,4 +1,4 @@
-"""cli/interrupting.py, batches/carrying_out.py: what is waited for, looked for and told when Ctrl-C comes."""
+"""commands/create.py, batches/carrying_out.py: what is waited for, looked for and told when Ctrl-C comes."""
 
 import asyncio
 import os
@@ -19,8 +19,8 @@ from tests.support.clients import make_client
 from tests.support.raw_server import Handler, Wire, http, serving
 from tests.support.slow import slow_after
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
-from workorder_async.cli import interrupting
 from workorder_async.cli.batches import carrying_out
+from workorder_async.cli.commands import create as creating
 from workorder_async.document import JSON
 
 FOUR = {
@@ -221,14 +221,14 @@ def test_a_creation_without_an_answer_is_looked_for() -> None:
 @pytest.mark.parametrize("there", [True, False])
 async def test_what_is_never_answered_is_looked_for(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     """Where no answer comes in time after an interruption, the ticket is looked for, and told or said to be unknown."""
-    monkeypatch.setattr(interrupting, "PATIENCE", 0.5)
+    monkeypatch.setattr(creating, "PATIENCE", 0.5)
     held, told = Held(), list[int]()
     async with serving(held, *([page(ROW)] if there else [held])) as wire, make_client(wire.url) as client:
-        creating = asyncio.create_task(interrupting.create(client, TICKET, told.append))
+        running = asyncio.create_task(creating._create(client, TICKET, told.append))
         await wire.arrived.wait()
-        creating.cancel()
+        running.cancel()
         with pytest.raises(asyncio.CancelledError if there else OutcomeUnknownError):
-            await creating
+            await running
         held.let_go.set()
         assert told == ([4711] if there else [])
         assert count(wire, b"/create") == 1

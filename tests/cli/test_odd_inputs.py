@@ -291,7 +291,7 @@ ODD = r"""
 2 | export --output                             | --output needs a value
 2 | export -o new/                              | -o 'new/' names no file
 2 | export x.csv --raw                          | --raw writes the server's own objects
-2 | export x.jsonl --raw --detail               | --raw writes the rows of the list, --detail and --attachments need
+2 | export x.jsonl --raw --detail               | --raw writes the rows of the list; detail and attachments need
 2 | export x.jsonl --concurrency 0              | --concurrency is 0; it must be a whole number of at least 1
 2 | export x.jsonl --concurrency x              | --concurrency: 'x' is no whole number
 2 | export x.jsonl --page-size 0                | --page-size is 0

@@ -6,12 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.cli_runs import SECRET, python_c
-from workorder_async.cli import connection
+from workorder_async.cli import connection, terminal
 from workorder_async.cli.commands import sign_detect
 from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.commands.list import list_tickets
 from workorder_async.cli.connection import Connection
-from workorder_async.cli.terminal import asking
 from workorder_async.client import WorkorderClient
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
@@ -43,7 +42,7 @@ def typed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv("WORKORDER_APP_SECRET")
         for module in (connection, sign_detect):
             monkeypatch.setattr(module, "can_ask", lambda: True)
-        monkeypatch.setattr(asking, "getpass", lambda *arguments: SECRET)
+        monkeypatch.setattr(terminal, "getpass", lambda *arguments: SECRET)
 
 
 @pytest.mark.parametrize("typed", [False, True], indirect=True)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.cli_runs import runner
 from workorder_async import CHINA_STANDARD_TIME
-from workorder_async.cli.times import Time, past_moment
+from workorder_async.cli.times import Time
 from workorder_async.errors import ConfigError
 
 _ELSEWHERE = {
@@ -139,17 +139,17 @@ def test_what_has_happened_is_not_in_the_future(hours: int, refused: bool) -> No
     at = datetime.fromtimestamp(now() + 3600 * hours + 5, UTC)
     if refused:
         with pytest.raises(ConfigError, match=r"^--solved-time '20.* has not come yet; write a time until now, or now"):
-            past_moment(at.isoformat(), "--solved-time")
+            Time(at.isoformat(), "--solved-time").moment()
     else:
-        assert past_moment(at.isoformat(), "--solved-time") == int(at.timestamp())
+        assert Time(at.isoformat(), "--solved-time").moment() == int(at.timestamp())
 
 
 def test_a_moment_is_the_beginning_of_a_day_and_never_a_month() -> None:
     """Where one moment is asked for, a day is its 00:00, today as well, and a month is refused."""
-    assert past_moment("2024-01-31", "--solved-time") == _in_china("2024-01-31")
-    assert past_moment(f"{date.today() - timedelta(2)}", "--solved-time") < now()
+    assert Time("2024-01-31", "--solved-time").moment() == _in_china("2024-01-31")
+    assert Time(f"{date.today() - timedelta(2)}", "--solved-time").moment() < now()
     with pytest.raises(ConfigError, match=r"^--solved-time '2024-01' is a month; write .*2024-01-01"):
-        past_moment("2024-01", "--solved-time")
+        Time("2024-01", "--solved-time").moment()
 
 
 @pytest.mark.parametrize(

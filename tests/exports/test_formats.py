@@ -42,7 +42,11 @@ def test_format_of(target: "str | Path", format: str | None, name: str) -> None:
 @pytest.mark.parametrize(
     ("target", "format", "message"),
     [
-        ("a.xml", None, "'a.xml' says no format by its suffix; use one of: .jsonl .jsonl.gz .jsonl.zst .csv"),
+        (
+            "a.xml",
+            None,
+            "'a.xml' says no format by its suffix; add format=, or use one of: .jsonl .jsonl.gz .jsonl.zst .csv",
+        ),
         ("a", None, "'a' says no format"),
         ("a.gz", None, "'a.gz' says no format"),
         ("a.parquet.gz", None, "'a.parquet.gz' says no format"),

@@ -14,25 +14,8 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from workorder_async.cli import failures
-from workorder_async.cli.commands.close import close
-from workorder_async.cli.commands.columns import columns
-from workorder_async.cli.commands.comment import comment
-from workorder_async.cli.commands.create import create
-from workorder_async.cli.commands.demo import demo
-from workorder_async.cli.commands.doctor import doctor
-from workorder_async.cli.commands.export import export
-from workorder_async.cli.commands.journal import settle as settle_journal, show as show_journal
-from workorder_async.cli.commands.list import list_tickets
-from workorder_async.cli.commands.login import login
-from workorder_async.cli.commands.reject import reject
-from workorder_async.cli.commands.sandbox import sandbox
-from workorder_async.cli.commands.show import show
-from workorder_async.cli.commands.sign_detect import detect
-from workorder_async.cli.commands.upload import upload
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
-from workorder_async.cli.failures import EXIT_CODES
-from workorder_async.cli.terminal.output import note, out
-from workorder_async.cli.usage import wrong_usage
+from workorder_async.cli.terminal import note, out
 from workorder_async.errors import WorkorderError
 
 _HELP = f"""\
@@ -44,9 +27,13 @@ Results go to stdout, everything else to stderr.
 
 Exit codes:
 
-{EXIT_CODES}
+{failures.EXIT_CODES}
 """
 
+_COMMANDS = (
+    *("demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "columns"),
+    *("doctor", "login"),
+)
 # A dash alone stands for stdin or stdout; what looks like an option or a number is left to the parser.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
 
@@ -69,30 +56,17 @@ def _make_app() -> App:
         console=out(),
         default_parameter=Parameter(negative=()),
     )
-    for name, command in (
-        ("demo", demo),
-        ("sandbox", sandbox),
-        ("list", list_tickets),
-        ("show", show),
-        ("create", create),
-        ("comment", comment),
-        ("reject", reject),
-        ("close", close),
-        ("upload", upload),
-        ("export", export),
-        ("columns", columns),
-        ("doctor", doctor),
-        ("login", login),
-        ("completion", _completion),
-        ("help", _help),
-    ):
-        app.command(command, name=name)
+    # Each command is in a module that is named after it, and is loaded when it is asked for.
+    for name in _COMMANDS:
+        app.command(f"workorder_async.cli.commands.{name}:{'list_tickets' if name == 'list' else name}", name=name)
+    app.command(_completion, name="completion")
+    app.command(_help, name="help")
     sign = App(name="sign", help="Find out how requests are signed.")
-    sign.command(detect, name="detect")
+    sign.command("workorder_async.cli.commands.sign_detect:detect", name="detect")
     app.command(sign)
     journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
-    journal.command(show_journal, name="show")
-    journal.command(settle_journal, name="settle")
+    for name in ("show", "settle"):
+        journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)
     app.command(journal)
     return app
 
@@ -114,7 +88,7 @@ def _help(*command: str) -> int:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code (see `EXIT_CODES`); nothing but that and output leaves it."""
+    """Run one command line and return its exit code (see `failures.EXIT_CODES`); no exception leaves it."""
     _escape_what_cannot_be_encoded()
     try:
         with warnings.catch_warnings():
@@ -136,7 +110,7 @@ def _carry_out(arguments: Sequence[str]) -> int:
         code = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
-        note(f"workorder: {wrong_usage(error, arguments)}")
+        note(f"workorder: {failures.wrong_usage(error, arguments)}")
         return failures.USAGE
     except WorkorderError as error:
         note(f"workorder: {failures.sentence(error)}")

@@ -3,36 +3,36 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar, Unpack
+from urllib.parse import urlsplit
 
 from attrs import frozen
 from cyclopts import Group, Parameter
 
 from workorder_async import arguments
 from workorder_async.cli import profiles
-from workorder_async.cli.proxies import proxy_for
-from workorder_async.cli.terminal.asking import ask_secret, can_ask
-from workorder_async.cli.terminal.output import note, safe
-from workorder_async.errors import ApiError, ConfigError
+from workorder_async.cli.running import run
+from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
+from workorder_async.cli.values import Flag
+from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
     from workorder_async.wire.options import ClientOptions
 
+_T = TypeVar("_T")
+
 BASE_URL: Final = "WORKORDER_BASE_URL"
 APP_ID: Final = "WORKORDER_APP_ID"
 SECRET: Final = "WORKORDER_APP_SECRET"  # noqa: S105 - the variable's name
 SCHEME: Final = "WORKORDER_SIGN_SCHEME"
-_KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
-# What `workorder sandbox` prints; it has no option for another one.
+KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
+"""The variables that may be shown, and their keys in a profile."""
+# The AppId that `workorder sandbox` prints; it has no option for another one.
 _SANDBOX_APP_ID: Final = "sandbox-app"
-
-Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
-"""An option without a value."""
-
 
 Environment: TypeAlias = Mapping[str, str | Secret]
 """The four variables by their names: the secret wrapped, so that no traceback with locals shows it."""
@@ -71,56 +71,51 @@ class Connection:
     ] = None
     verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False
 
-    def environment(self) -> "Environment":
+    def environment(self) -> Environment:
         """Return the four variables, with the options in place of them and the secret wrapped; "" where one is not set.
 
-        What is not set is taken from the profile. Asks for the secret where nothing else is missing.
+        A variable that is not set is taken from the profile. Asks for the secret where nothing else is missing.
         """
         if self.verbose:
             log_to_stderr()
         given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
-        environ: dict[str, str | Secret] = {}
-        for name in _KEYS:
-            value = given[name]
-            environ[name] = os.environ.get(name, "") if value is None else value
+        environ: dict[str, str | Secret] = {
+            name: os.environ.get(name, "") if value is None else value for name, value in given.items()
+        }
         environ[SECRET] = Secret(os.environ.get(SECRET, ""))
-        if self.profile or missing(environ):
-            self._fill(environ)
+        absent = missing(environ)
+        if (self.profile or absent) and (profile := profiles.chosen(self.profile)) is not None:
+            if self.profile and (there := [name for name in environ if is_set(os.environ.get(name, ""))]):
+                note(f"workorder: {', '.join(there)} in the environment goes before profile {self.profile!r}")
+            environ |= {name: profile.get(KEYS[name]) for name in absent if name in KEYS}
+            if SECRET in absent:
+                environ[SECRET] = profile.secret()
         if missing(environ) == [SECRET] and can_ask():
             environ[SECRET] = ask_secret(f"Secret of AppId {environ[APP_ID]}")
         return environ
 
-    def _fill(self, environ: dict[str, str | Secret]) -> None:
-        """Take from the profile, where there is one, what is not set."""
-        profile = profiles.chosen(self.profile)
-        if profile is None:
-            return
-        if self.profile and (set_there := [name for name in (*_KEYS, SECRET) if is_set(os.environ.get(name, ""))]):
-            note(f"workorder: {', '.join(set_there)} in the environment goes before profile {self.profile!r}")
-        for name, key in _KEYS.items():
-            if not is_set(environ[name]):
-                environ[name] = profile.get(key)
-        if not is_set(environ[SECRET]):
-            environ[SECRET] = profile.secret()
-
-    def client(self) -> "WorkorderClient":
-        """Make a client. Raises `ConfigError` that says which variables are missing, and how to get four to try."""
-        return self.clients()()
-
     def clients(self) -> "Callable[[], WorkorderClient]":
-        """Return what makes clients, one for each event loop; what is missing is asked for once. Raises likewise."""
+        """Return a maker of clients, one for each event loop; a missing secret is asked for once.
+
+        Raises `ConfigError` that says which variables are missing, and how to get four to try.
+        """
         environ = self.environment()
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
             raise ConfigError(
-                f"not set: {', '.join(absent)}{asked}; `workorder doctor` says what each variable is, "
-                "`workorder login` keeps them in a profile, and `workorder sandbox` prints all four to try things out"
+                f"not set: {', '.join(absent)}{asked}",
+                mend="`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and "
+                "`workorder sandbox` prints all four to try things out",
             )
         return partial(make_client, environ, **self.options(environ))
 
+    def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
+        """Make a client, run `act` with it in an event loop, and close it. Raises likewise."""
+        return run_with(self.clients()(), act)
+
     def options(self, environ: Environment) -> "ClientOptions":
         """Return what these options set for a client. Raises `ConfigError` that names the option."""
-        options: ClientOptions = {"proxy": proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
+        options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
         if self.rate is not None:
             options["rate"] = arguments.above_zero("--rate", self.rate)
         if self.timeout is not None:
@@ -132,6 +127,16 @@ BY_ENVIRONMENT: Final = Connection()
 """No option given."""
 
 
+def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
+    """Run `act` with a client in an event loop of its own, and close the client."""
+
+    async def act_and_close() -> _T:
+        async with client:
+            return await act(client)
+
+    return run(act_and_close())
+
+
 def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for one that is missing or cannot work.
 
@@ -139,12 +144,11 @@ def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "Wo
     """
     from workorder_async.client import WorkorderClient
 
-    errnos: Mapping[int, type[ApiError]] = {}
+    options["errnos"] = {}
     if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:
         from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
 
-        errnos = SANDBOX_ERRNOS
-    options["errnos"] = errnos
+        options["errnos"] = SANDBOX_ERRNOS
     return WorkorderClient.from_env(environ, **options)
 
 
@@ -156,6 +160,52 @@ def missing(environ: Environment) -> list[str]:
 def is_set(value: str | Secret) -> bool:
     """Tell whether a variable holds anything but white space."""
     return bool((value.reveal() if isinstance(value, Secret) else value).strip())
+
+
+def _proxy_for(base_url: str, given: str | None) -> Secret | None:
+    """Return the proxy for a base URL; None for none. Raises `ConfigError`.
+
+    `given` is the value of --proxy: "" for no proxy, None to ask the environment, HTTPS_PROXY or HTTP_PROXY by the URL,
+    in either case of letters. Hosts of NO_PROXY are reached without one, and so is this machine.
+    """
+    # The client needs it too, so that this costs nothing more.
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    if given is not None:
+        if "@" in given:
+            raise ConfigError(
+                "holds a user or a password, which everyone on this machine could read",
+                argument="--proxy",
+                mend="put the URL into HTTPS_PROXY or HTTP_PROXY, which are read without --proxy",
+            )
+        return _checked(Secret(given.strip()), f"--proxy {given!r}") if given.strip() else None
+    try:
+        url = urlsplit(base_url)
+        host = url.hostname or ""
+    except ValueError:  # the client says what is wrong with it
+        return None
+    found = Secret(getproxies_environment().get(url.scheme, "").strip())
+    is_near = host in ("localhost", "::1") or host.startswith("127.")
+    if not found.reveal() or is_near or proxy_bypass(url.netloc):
+        return None
+    if "://" not in found.reveal():
+        found = Secret(f"http://{found.reveal()}")
+    return _checked(found, f"{url.scheme.upper()}_PROXY")
+
+
+def _checked(proxy: Secret, source: str) -> Secret:
+    """Return a proxy that a client would take. Raises `ConfigError` that says where it was found."""
+    from workorder_async.wire.options import client_options
+
+    try:
+        client_options(proxy=proxy)
+    except ConfigError:
+        raise ConfigError(
+            "is no http:// or https:// URL of a proxy",
+            argument=source,
+            mend="name another one by --proxy URL, or none by --proxy ''",
+        ) from None
+    return proxy
 
 
 class _ToStderr(logging.Handler):

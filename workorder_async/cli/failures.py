@@ -1,9 +1,12 @@
 """What a failure is on the command line: one sentence with a hint, and an exit code."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from workorder_async.cli.wording import in_options
+from cyclopts import CycloptsError
+from cyclopts.exceptions import CoercionError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
+
 from workorder_async.document import JSON
 from workorder_async.errors import (
     ApiError,
@@ -33,19 +36,49 @@ EXIT_CODES: Final = """\
 * 3: a change was sent and no answer came back, so it may or may not have happened
 * 130: interrupted by Ctrl-C; 143 by SIGTERM; 141: the reader of the output went away"""
 
+_DOCTOR: Final = "`workorder doctor` looks for the cause"
 # Read from top to bottom: a class stands above the classes that it derives from.
 _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     OutcomeUnknownError: "look with `workorder show ID` or `workorder list` before you do it again",
     DecodeError: "the API document says otherwise; `workorder export --raw` takes tickets as they come, and with "
     "--skip-bad-rows it leaves out those that cannot be read",
-    ResponseError: "`workorder doctor` looks for the cause",
-    NoAnswerError: "`workorder doctor` looks for the cause",
-    NotSentError: "`workorder doctor` looks for the cause",
-    DeadlineExceededError: "`workorder doctor` looks for the cause",
+    ResponseError: _DOCTOR,
+    NoAnswerError: _DOCTOR,
+    NotSentError: _DOCTOR,
+    DeadlineExceededError: _DOCTOR,
     RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
-    ApiError: "if every command is answered so, `workorder doctor` looks for the cause",
+    ApiError: f"if every command is answered so, {_DOCTOR}",
 }
 _ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_ticket", "close_ticket")
+
+# The words for arguments of the library; each other NAME or CLASS.NAME is the option --name.
+_ARGUMENTS: Final[Mapping[str, str]] = {
+    "id": "ID",
+    "target": "",
+    "base_url": "the base URL",
+    "app_id": "the AppId",
+    "app_secret": "the secret",
+    "file_name": "the file's name",
+    "tags": "--tag",
+    "attachment": "--attach",
+    "handle_attachment": "--attach",
+    "productGroupId": "--product-group-id",
+    "TicketQuery.customer_organization_name": "--customer",
+}
+# How to put an argument right, where the library's words are for programs.
+_MENDS: Final[Mapping[str, str]] = {
+    "file_name": "rename the file",
+    "attachment": "take what `workorder upload --json` prints",
+    "handle_attachment": "take what `workorder upload --json` prints",
+}
+# A value of an argument, as the library's mends have it, and its option.
+_SETTINGS: Final[Mapping[str, str]] = {
+    "overwrite=True": "--overwrite",
+    "resume=False": "--no-resume",
+    "strict=False": "the same without --strict",
+    "add format=": "add --format",
+}
+_KINDS: Final[Mapping[object, str]] = {int: "whole number; write one in digits", float: "number"}
 
 
 def exit_code(error: WorkorderError) -> int:
@@ -55,20 +88,31 @@ def exit_code(error: WorkorderError) -> int:
     return USAGE if isinstance(error, ConfigError) else FAILED
 
 
-def hint(error: WorkorderError) -> str:
-    """Return what to do about an error; nothing where its own sentence says so."""
-    own = error.hint if isinstance(error, ApiError) and not isinstance(error, RateLimitedError) else ""
-    if type(error) is ApiError and error.operation in _ABOUT_A_TICKET:
-        own = "check the ticket's number, and that you may do this to it; the words are the platform's"
-    return own or next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
-
-
 def sentence(error: WorkorderError) -> str:
     """Return the error and its hint as one sentence, in words of the command line."""
-    advice = hint(error)
-    # What an answer says is the platform's, and stays as it is.
-    text = str(error) if isinstance(error, ApiError | ResponseError) else in_options(str(error))
-    return f"{text}; hint: {advice}" if advice else text
+    # The words of an answer are the platform's, and stay as they are.
+    text = str(error) if isinstance(error, ApiError | ResponseError) else _in_options(error)
+    hint = next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
+    if type(error) is ApiError and error.operation in _ABOUT_A_TICKET:
+        hint = "check the ticket's number, and that you may do this to it; the words are the platform's"
+    elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError):
+        hint = error.hint or hint
+    return f"{text}; hint: {hint}" if hint else text
+
+
+def _in_options(error: WorkorderError) -> str:
+    """Return an error of the library with options in place of arguments."""
+    text = str(error)
+    if isinstance(error, ConfigError) and error.argument:
+        argument, mend = error.argument, error.mend
+        if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
+            name = found[1]
+            option = f"--{name.replace('_', '-')}"
+            argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, option)), _MENDS.get(name, mend)
+        text = f"{argument} {error.problem}{f'; {mend}' if mend else ''}".lstrip()
+    for setting, option in _SETTINGS.items():
+        text = text.replace(setting, option)
+    return text
 
 
 def as_json(error: WorkorderError) -> dict[str, JSON]:
@@ -77,3 +121,30 @@ def as_json(error: WorkorderError) -> dict[str, JSON]:
     if isinstance(error, ApiError) and error.errno:
         facts |= {"errno": error.errno, "errmsg": error.errmsg}
     return facts
+
+
+def wrong_usage(error: CycloptsError, words: Sequence[str]) -> str:
+    """Return what is wrong with the words of a command line, and where to read on."""
+    said = _complaint(error, words)
+    see = f"See `{' '.join(('workorder', *(error.command_chain or ())))} --help`"
+    if words[0].startswith("-"):
+        see = "Options stand after the command; see `workorder --help`"
+    return f"{said}{'' if said.endswith(('.', '?')) else '.'} {see}"
+
+
+def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
+    match error:
+        case UnusedCliTokensError(unused_tokens=[*unused]):
+            return f"nothing here takes {', '.join(map(repr, unused))}; a text with blanks must be in quotes"
+        case RepeatArgumentError():
+            return f"{error.token.keyword} was said before; say it once"
+        case MissingArgumentError(argument=argument) if argument is not None:
+            typed = [word for word in words if word in argument.names]
+            return f"{typed[-1]} needs a value" if typed else f"{argument.name} is missing"
+        case CoercionError(token=token, argument=argument) if token is not None and argument is not None:
+            name = token.keyword or argument.name
+            if error.target_type is bool:
+                return f"{name} takes no value, and was given {token.value!r}"
+            if kind := _KINDS.get(error.target_type):
+                return f"{name}: {token.value[:40]!r} is no {kind}"
+    return str(error)

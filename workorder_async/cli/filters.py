@@ -1,20 +1,21 @@
 """The filters of `list`, `export` and batches: those of the API document, as options."""
 
-from typing import Annotated, ClassVar, Final, TypeAlias
+from datetime import datetime
+from typing import Annotated, Final, TypeAlias
 
 from attrs import frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.cli.times import TIME_HELP, Time, as_written
-from workorder_async.cli.values import Whole, member, names
-from workorder_async.document import TicketQuery, TicketStatus, TicketType
+from workorder_async.arguments import whole_within
+from workorder_async.cli.times import TIME_HELP, Time
+from workorder_async.cli.values import AS_WRITTEN, Whole, member, names
+from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 
-_ONE_TIME: Final = Parameter(converter=as_written, n_tokens=1, accepts_keys=False)
 _Since: TypeAlias = Annotated[
     Time | None,
     Parameter(name=["--since", "--created-start"], help=f"Created at or after the beginning of it: {TIME_HELP}."),
-    _ONE_TIME,
+    AS_WRITTEN,
 ]
 _Until: TypeAlias = Annotated[
     Time | None,
@@ -22,16 +23,14 @@ _Until: TypeAlias = Annotated[
         name=["--until", "--created-end"],
         help="Created until the end of it, written likewise: a day is meant as a whole.",
     ),
-    _ONE_TIME,
+    AS_WRITTEN,
 ]
 
 
 @Parameter(name="*", group=Group("Filters", sort_key=5))
 @frozen(kw_only=True)
 class TicketFilters:
-    """Which tickets; what is left out filters nothing."""
-
-    product_group_option: ClassVar[str] = "--product-group-id"
+    """Which tickets; a filter that is left out filters nothing."""
 
     status: Annotated[
         str | None,
@@ -62,18 +61,13 @@ class TicketFilters:
 
         Raises `ConfigError` that names the option.
         """
-        statuses = [None] if self.status is None else _statuses(self.status)
-        return tuple(self._query(status) for status in statuses)
-
-    def steady_times(self) -> list[str]:
-        """Return options in place of those whose time is another one tomorrow."""
-        times = (self.created_start, self.created_end)
-        return [steady for time in times if time is not None and (steady := time.steady())]
-
-    def _query(self, status: TicketStatus | None) -> TicketQuery:
         start, end = self.created_start, self.created_end
-        try:
-            return TicketQuery(
+        if start and end and start.first() > end.last():
+            first, last = (datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in (start.first(), end.last()))
+            raise ConfigError(f"is after {end.option} ({last})", argument=f"{start.option} ({first})", mend="swap them")
+        words = [] if self.status is None else names(self.status)
+        return tuple(
+            TicketQuery(
                 status=status,
                 type=None if self.type is None else member(TicketType, self.type, "--type"),
                 created_start=None if start is None else start.begun(),
@@ -84,18 +78,13 @@ class TicketFilters:
                 sub_type=self.sub_type,
                 second_subtype=self.second_subtype,
             )
-        except ConfigError as error:
-            # The field is told by the option that was written for it.
-            text = str(error).replace("TicketQuery.product_group_id", self.product_group_option)
-            text = text.replace("TicketQuery.customer_organization_name", "--customer")
-            for field, written in (("created_start", start), ("created_end", end)):
-                text = text.replace(f"TicketQuery.{field}", written.option if written else field)
-            raise ConfigError(text) from None
+            for status in dict.fromkeys(member(TicketStatus, word, "--status") for word in words) or [None]
+        )
 
-
-def _statuses(text: str) -> list[TicketStatus]:
-    """Read statuses with commas between them, each once."""
-    return list(dict.fromkeys(member(TicketStatus, word, "--status") for word in names(text)))
+    def steady_times(self) -> list[str]:
+        """Return options in place of those whose time is another one tomorrow."""
+        times = (self.created_start, self.created_end)
+        return [steady for time in times if time is not None and (steady := time.steady())]
 
 
 EVERYTHING: Final = TicketFilters()
@@ -107,8 +96,6 @@ EVERYTHING: Final = TicketFilters()
 class OtherTicketFilters(TicketFilters):
     """The same filters, for commands whose --product-group-id says who acts."""
 
-    product_group_option: ClassVar[str] = "--in-product-group-id"
-
     product_group_id: Annotated[
         tuple[Whole, ...],
         Parameter(
@@ -117,6 +104,12 @@ class OtherTicketFilters(TicketFilters):
             show_default=False,
         ),
     ] = ()
+
+    def queries(self) -> tuple[TicketQuery, ...]:
+        """Return the same queries, and name the other option."""
+        for id in self.product_group_id:
+            whole_within("--in-product-group-id", id, 1, 2**63 - 1)
+        return super().queries()
 
 
 EVERYTHING_OF_OTHERS: Final = OtherTicketFilters()

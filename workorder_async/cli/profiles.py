@@ -8,7 +8,7 @@
     sign_scheme = "md5:{app_id}{timestamp}{secret}"
     secret_command = "secret-tool lookup service workorder"    # or: secret = "..."
 
-What is not to be read by others, or is run, must be in a file of one's own that nobody else may read or write (0600).
+A file with a secret, or with a command that is run, must belong to the user, and be for nobody else (0600).
 """
 
 import json
@@ -62,7 +62,7 @@ class Profile:
 
 
 def path_in_use() -> Path:
-    """Return the file that is read: the one of this folder, or the user's, which may not be there."""
+    """Return the file that is read: the one of this folder, or the user's. It may not be there."""
     here = Path(_FILE)
     if here.exists():
         return here.absolute()
@@ -79,7 +79,9 @@ def chosen(asked: str | None) -> Profile | None:
     path = path_in_use()
     if not path.exists():
         if name:
-            raise ConfigError(f"profile {name!r}: there is no file {str(path)!r}; `workorder login` writes it")
+            raise ConfigError(
+                f"there is no file {str(path)!r}", argument=f"profile {name!r}:", mend="`workorder login` writes it"
+            )
         return None
     default, profiles = read(path)
     name = name or default
@@ -87,7 +89,9 @@ def chosen(asked: str | None) -> Profile | None:
         return None
     if name not in profiles:
         known = f"it has {', '.join(profiles)}" if profiles else "it has none"
-        raise ConfigError(f"{path}: there is no profile {name!r}; {known}, and `workorder login` adds one")
+        raise ConfigError(
+            f"there is no profile {name!r}", argument=f"{path}:", mend=f"{known}, and `workorder login` adds one"
+        )
     return Profile(path, name, profiles[name])
 
 
@@ -98,11 +102,12 @@ def read(path: Path) -> tuple[str, Mapping[str, Values]]:
         raise ConfigError(wrong)
     default, profiles = whole.get("default", ""), whole.get("profiles", {})
     if not isinstance(profiles, dict):
-        raise ConfigError(f"{path}: profiles must be tables, such as [profiles.stage]")
+        raise ConfigError("must be tables, such as [profiles.stage]", argument=f"{path}: profiles")
     for name, values in profiles.items():
         _check(path, name, values)
     if not isinstance(default, str) or (default and default not in profiles):
-        raise ConfigError(f"{path}: default is {default!r}; it must be one of {', '.join(profiles) or 'its profiles'}")
+        mend = f"it must be one of {', '.join(profiles) or 'its profiles'}"
+        raise ConfigError(f"is {default!r}", argument=f"{path}: default", mend=mend)
     return default, profiles
 
 
@@ -114,7 +119,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         why = error.strerror or str(error)
     except ValueError as error:  # no UTF-8, or no TOML
         why = f"this is no TOML: {error}"
-    raise ConfigError(f"{path}: {why}")
+    raise ConfigError(why, argument=f"{path}:")
 
 
 def _wrapped(whole: dict[str, Any]) -> dict[str, Any]:
@@ -129,22 +134,23 @@ def _check(path: Path, name: str, values: object) -> None:
     """Refuse a profile that cannot work, and a secret or command in a file that others can read or write."""
     where = f"{path}: profiles.{name}"
     if not isinstance(values, dict):
-        raise ConfigError(f"{where} must be a table: [profiles.{name}]")
+        raise ConfigError(f"must be a table: [profiles.{name}]", argument=where)
     if wrong := unknown_name(f"{where} has no key", values, KEYS):
         raise ConfigError(wrong)
     for key, value in values.items():
         if not isinstance(value, str | Secret):
-            raise ConfigError(f"{where}.{key} is {kind_of(value)}; it must be text, in quotes")
+            raise ConfigError(f"is {kind_of(value)}", argument=f"{where}.{key}", mend="it must be text, in quotes")
     if {"secret", "secret_command"} <= values.keys():
-        raise ConfigError(f"{where} has both secret and secret_command; remove one")
+        raise ConfigError("has both secret and secret_command", argument=where, mend="remove one")
     if not values.keys().isdisjoint(("secret", "secret_command")) and os.name == "posix":
         found = path.stat()
         if found.st_uid != os.geteuid():
             raise ConfigError(
-                f"{where}: the file belongs to somebody else, so that no secret or command is taken of it"
+                "the file belongs to somebody else, so that no secret or command is taken of it", argument=f"{where}:"
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
-            raise ConfigError(f"{where}: others may read the file, and it tells a secret; run: chmod 600 {path}")
+            problem = "others may read the file, and it tells a secret"
+            raise ConfigError(problem, argument=f"{where}:", mend=f"run: chmod 600 {path}")
 
 
 def said_by(command: str, where: str) -> Secret:
@@ -152,23 +158,24 @@ def said_by(command: str, where: str) -> Secret:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise ConfigError(f"{where} cannot be read: {error}; write it as in a shell") from None
+        raise ConfigError(f"cannot be read: {error}", argument=where, mend="write it as in a shell") from None
     if not words:
-        raise ConfigError(f"{where} is empty; write a command that prints the secret")
-    code, secret = _run(words)
-    if isinstance(code, str) or code != 0:
-        why = code if isinstance(code, str) else f"it ended with {code}"
-        raise ConfigError(f"{where}: {words[0]!r} told no secret: {why}; try it in a shell")
-    if not secret.reveal().strip():
-        raise ConfigError(f"{where}: {words[0]!r} printed nothing on its first line; try it in a shell")
+        raise ConfigError("is empty", argument=where, mend="write a command that prints the secret")
+    why, secret = _run(words)
+    problem = (
+        f"told no secret: {why}" if why else "" if secret.reveal().strip() else "printed nothing on its first line"
+    )
+    if problem:
+        raise ConfigError(f"{words[0]!r} {problem}", argument=f"{where}:", mend="try it in a shell")
     return secret
 
 
-def _run(words: list[str]) -> tuple[int | str, Secret]:
-    """Return the exit code, or why there is none, and the first line, wrapped."""
+def _run(words: list[str]) -> tuple[str, Secret]:
+    """Return why there is no secret, "" where there is one, and the first line, wrapped."""
     try:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_PATIENCE, check=False)  # noqa: S603 - the user's own command
-        return done.returncode, Secret(done.stdout.decode().partition("\n")[0].removesuffix("\r"))
+        why = f"it ended with {done.returncode}" if done.returncode else ""
+        return why, Secret(done.stdout.decode().partition("\n")[0].removesuffix("\r"))
     except OSError as error:
         return error.strerror or str(error), Secret("")
     except subprocess.TimeoutExpired:
@@ -180,9 +187,10 @@ def _run(words: list[str]) -> tuple[int | str, Secret]:
 def refuse_taken(path: Path, name: str) -> None:
     """Raise `ConfigError` where a file has this profile already, or cannot be read, or where this is no name."""
     if not name.strip():
-        raise ConfigError("--profile is empty; give the profile a name")
+        raise ConfigError("is empty", argument="--profile", mend="give the profile a name")
     if path.exists() and name in read(path)[1]:
-        raise ConfigError(f"{path}: profile {name!r} is there already; change it there, or choose another --profile")
+        mend = "change it there, or choose another --profile"
+        raise ConfigError(f"profile {name!r} is there already", argument=f"{path}:", mend=mend)
 
 
 def add(path: Path, name: str, values: Values) -> None:
@@ -196,7 +204,8 @@ def add(path: Path, name: str, values: Values) -> None:
         file.write(path.read_bytes().rstrip() + b"\n\n" if there else f"default = {_quoted(name)}\n\n".encode())
         file.write(f"[profiles.{name if _BARE.fullmatch(name) else _quoted(name)}]\n".encode())
         for key, value in values.items():
-            file.write(f"{key} = {_quoted(value.reveal() if isinstance(value, Secret) else value)}\n".encode())
+            # No variable holds the secret bare: a traceback with locals would show it.
+            file.write(f"{key} = {_quoted(Secret(value).reveal())}\n".encode())
 
 
 def _quoted(text: str) -> str:

@@ -18,15 +18,14 @@ milliseconds are refused: as seconds they would be another moment.
 
 import re
 from calendar import monthrange
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time as clock, timedelta
 from functools import cached_property
 from time import time
 from typing import Final
 
 from attrs import frozen
-from cyclopts import Token
 
+from workorder_async.cli.values import Written
 from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.errors import ConfigError
 
@@ -44,16 +43,13 @@ _LATEST: Final = 10**11
 _UNITS: Final = ((16, "milliseconds", 10**3), (19, "microseconds", 10**6), (20, "nanoseconds", 10**9))
 _COMPACT: Final = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _YEARS: Final = range(1970, 2100)
-# Seconds that another clock may be ahead of this one.
+# Seconds that the platform's clock may be ahead of this one.
 _LEEWAY: Final = 60
 
 
 @frozen
-class Time:
+class Time(Written):
     """A time of a command line, as it was written, and the option that it was written for. It is read once."""
-
-    text: str
-    option: str
 
     def first(self) -> int:
         """Return the first second of it. Raises `ConfigError` that names the option and the right spelling."""
@@ -61,11 +57,19 @@ class Time:
 
     def begun(self) -> int:
         """Return the first second of it, which must have come: nothing was created after now. Raises likewise."""
-        return _come(self.first(), self.text, self.option)
+        if self.first() > time() + _LEEWAY:
+            raise self._refused("has not come yet", "write a time until now, or now")
+        return self.first()
 
     def last(self) -> int:
         """Return the last second of it. Raises likewise."""
         return self._span[1]
+
+    def moment(self) -> int:
+        """Return the moment of something that has happened. Raises likewise, also for a month."""
+        if self.last() - self.first() >= 86400:
+            raise self._refused("is a month", f"write a day or a time, such as {_in_china(self.first()):%Y-%m-%d}")
+        return self.begun()
 
     def steady(self) -> str:
         """Return the option with a time that means the same tomorrow; "" where it was written so."""
@@ -75,52 +79,44 @@ class Time:
         pattern = "%Y-%m-%dT%H:%M:%S" if word == "now" else "%Y-%m-%d"
         return f"{self.option} {_in_china(self.first()):{pattern}}"
 
+    def _refused(self, problem: str, mend: str) -> ConfigError:
+        return ConfigError(problem, argument=f"{self.option} {self.text!r}", mend=mend)
+
     @cached_property
     def _span(self) -> tuple[int, int]:
-        return _span(self.text, self.option)
+        """The first and the last second."""
+        word = self.text.strip()
+        low = word.lower()
+        today = _in_china(time()).date()
+        if low == "now":
+            return (int(time()),) * 2
+        if low in _DAYS:
+            return _days(today - timedelta(_DAYS[low]))
+        if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
+            return (self._seconds(word),) * 2
+        try:
+            if ago := _AGO.fullmatch(low):
+                span = _days(today - timedelta(int(ago[1]) * (7 if ago[2] else 1)))
+            else:
+                span = _in_the_calendar(word)
+        except (ValueError, OverflowError):
+            raise self._refused("is no time", _SPELLINGS) from None
+        if span[0] < 0 or span[1] >= _LATEST:
+            raise self._refused("is no time of a ticket", "write a date from 1970 on")
+        return span
 
-
-def as_written(_: object, tokens: Sequence[Token]) -> Time:
-    """Keep a time together with the spelling of its option that was used."""
-    return Time(tokens[0].value, str(tokens[0].keyword))
-
-
-def past_moment(text: str, option: str) -> int:
-    """Read the moment of something that has happened. Raises `ConfigError` for a month, and for the future."""
-    first, last = _span(text, option)
-    if last - first >= 86400:
-        raise ConfigError(f"{option} {text!r} is a month; write a day or a time, such as {_in_china(first):%Y-%m-%d}")
-    return _come(first, text, option)
-
-
-def _come(first: int, text: str, option: str) -> int:
-    """Return a second that has come. Raises `ConfigError` for the future."""
-    if first > time() + _LEEWAY:
-        raise ConfigError(f"{option} {text!r} has not come yet; write a time until now, or now")
-    return first
-
-
-def _span(text: str, option: str) -> tuple[int, int]:
-    """Return the first and the last second of what is written. Raises `ConfigError`."""
-    word = text.strip()
-    low = word.lower()
-    if low == "now":
-        return _second(int(time()))
-    if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
-        return _second(_seconds(word, text, option))
-    today = _in_china(time()).date()
-    if low in _DAYS:
-        return _days(today - timedelta(_DAYS[low]))
-    try:
-        if ago := _AGO.fullmatch(low):
-            span = _days(today - timedelta(int(ago[1]) * (7 if ago[2] else 1)))
-        else:
-            span = _in_the_calendar(word)
-    except (ValueError, OverflowError):
-        raise ConfigError(f"{option} {text!r} is no time; {_SPELLINGS}") from None
-    if span[0] < 0 or span[1] >= _LATEST:
-        raise ConfigError(f"{option} {text!r} is no time of a ticket; write a date from 1970 on")
-    return span
+    def _seconds(self, word: str) -> int:
+        """Read digits as seconds, and refuse those that rather mean something else."""
+        number, meant = int(word), _compact(word)
+        if number < _EARLIEST:
+            problem = "is read as seconds since 1970, a moment before the year 2000"
+            raise self._refused(problem, f"write {meant or 'a date, such as 2025-01-01'}")
+        if meant and (number >= _LATEST or number > time() + 366 * 86400):
+            raise self._refused("is neither seconds since 1970 nor a date as it is written", f"write {meant}")
+        if number >= _LATEST:
+            unit, size = next((unit, size) for digits, unit, size in _UNITS if len(word) < digits)
+            raise self._refused(f"looks like {unit}", f"it must be in seconds: write {number // size}")
+        return number
 
 
 def _in_the_calendar(word: str) -> tuple[int, int]:
@@ -138,39 +134,18 @@ def _in_the_calendar(word: str) -> tuple[int, int]:
         return _days(date.fromisoformat(word))
     except ValueError:
         at = datetime.fromisoformat(word)
-    return _second(int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1))
-
-
-def _second(at: int) -> tuple[int, int]:
-    return at, at
+    return (int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1),) * 2
 
 
 def _days(first: date, last: date | None = None) -> tuple[int, int]:
     """Return the first and the last second of days in China."""
-    last = last or first
-    begin = datetime(first.year, first.month, first.day, tzinfo=CHINA_STANDARD_TIME)
-    end = datetime(last.year, last.month, last.day, 23, 59, 59, tzinfo=CHINA_STANDARD_TIME)
+    begin = datetime.combine(first, clock(), CHINA_STANDARD_TIME)
+    end = datetime.combine(last or first, clock(23, 59, 59), CHINA_STANDARD_TIME)
     return int(begin.timestamp()), int(end.timestamp())
 
 
 def _in_china(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME)
-
-
-def _seconds(word: str, text: str, option: str) -> int:
-    """Read digits as seconds, and refuse those that rather mean something else."""
-    number, meant = int(word), _compact(word)
-    if number < _EARLIEST:
-        raise ConfigError(
-            f"{option} {text!r} is read as seconds since 1970, a moment before the year 2000; "
-            f"write {meant or 'a date, such as 2025-01-01'}"
-        )
-    if meant and (number >= _LATEST or number > time() + 366 * 86400):
-        raise ConfigError(f"{option} {text!r} is neither seconds since 1970 nor a date as it is written; write {meant}")
-    if number >= _LATEST:
-        unit, size = next((unit, size) for digits, unit, size in _UNITS if len(word) < digits)
-        raise ConfigError(f"{option} is {word}, which looks like {unit}; it must be in seconds: write {number // size}")
-    return number
 
 
 def _compact(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Values as people write them on a command line: whole numbers, names of codes, texts, accounts, files."""
+"""Values as people write them on a command line: whole numbers, names of codes, texts, files."""
 
 import re
 import sys
@@ -10,13 +10,10 @@ from typing import Annotated, Final, TypeAlias, TypeVar
 from attrs import frozen
 from cyclopts import Parameter, Token, validators
 
-from workorder_async.document import CustomerInfo, OpenEnum
-from workorder_async.document.codec import make_converter
-from workorder_async.document.json_text import loads
+from workorder_async.document import OpenEnum
 from workorder_async.errors import ConfigError
 
 _Member = TypeVar("_Member", bound=OpenEnum)
-_OTHER_SPELLINGS: Final = {"canceled": "cancelled"}
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
@@ -27,11 +24,14 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
+Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
+"""An option without a value."""
+
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
 
 ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
-"""A file that is there. One that is not there is refused before anything is sent."""
+"""A file that is there. Another one is refused before anything is sent."""
 
 
 @frozen
@@ -41,24 +41,22 @@ class Written:
     text: str
     option: str
 
+    def __str__(self) -> str:
+        return self.text
+
+    def file_name(self) -> str:
+        """Return it as the name of a file to write, or - for stdout. Raises `ConfigError` where it names none."""
+        if not self.text.strip() or self.text.endswith("/"):
+            raise ConfigError(
+                "names no file", argument=f"{self.option} {self.text!r}", mend="name one, or - for stdout"
+            )
+        return self.text
+
 
 AS_WRITTEN: Final = Parameter(
-    converter=lambda _, tokens: Written(tokens[0].value, str(tokens[0].keyword)), n_tokens=1, accepts_keys=False
+    converter=lambda kind, tokens: kind(tokens[0].value, str(tokens[0].keyword)), n_tokens=1, accepts_keys=False
 )
-"""Reads an option as `Written`."""
-
-
-def file_name(written: Written) -> str:
-    """Return the name of a file to write, or - for stdout. Raises `ConfigError` for what names none."""
-    if not written.text.strip() or written.text.endswith("/"):
-        raise ConfigError(f"{written.option} {written.text!r} names no file; name one, or - for stdout")
-    return written.text
-
-
-def is_device(name: str) -> bool:
-    """Tell whether a name leads to a pipe or a device, such as /dev/stdout, whose name says no format."""
-    path = Path(name)
-    return path.exists() and not path.is_file() and not path.is_dir()
+"""Reads an option as `Written`, or as another class of a text and its option."""
 
 
 def member(kind: type[_Member], word: str, option: str) -> _Member:
@@ -66,10 +64,10 @@ def member(kind: type[_Member], word: str, option: str) -> _Member:
     name = word.strip()
     spelt = name.lower().replace("-", " ") if name[:1].isalpha() else name
     try:
-        return kind.parse(_OTHER_SPELLINGS.get(spelt, spelt))
+        return kind.parse("cancelled" if spelt == "canceled" else spelt)
     except ConfigError:
         known = ", ".join(f"{one.value} {one.name.lower().replace('_', '-')} {one.label}" for one in kind)
-        raise ConfigError(f"{option}: {word.strip()!r} is not known; use one of: {known}") from None
+        raise ConfigError(f"{name!r} is not known", argument=f"{option}:", mend=f"use one of: {known}") from None
 
 
 def names(text: str) -> list[str]:
@@ -89,20 +87,18 @@ def text_or_stdin(text: str, option: str) -> str:
         return text
     if sys.stdin.isatty():
         sys.stderr.write(f"Write the text for {option}; Ctrl-D on a line of its own ends it.\n")
+    return text_of(option, "-").rstrip("\n")
+
+
+def text_of(option: str, source: str) -> str:
+    """Return the text of a file, or of stdin for `-`. Raises `ConfigError` that names the option."""
     try:
-        return sys.stdin.buffer.read().decode().rstrip("\n")
+        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{error.strerror}", argument=f"{option} {source}:") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{option} - : stdin is not UTF-8 (byte {error.start}); convert it, as with iconv") from None
-
-
-def customer_account(text: str, option: str = "--customer-info") -> CustomerInfo:
-    """Read a customer's account: its `user_id`, or a JSON object with that and further fields. Raises `ConfigError`."""
-    if text.strip().isdecimal():
-        return CustomerInfo(user_id=int(text))
-    try:
-        return make_converter().structure(loads(text), CustomerInfo)
-    except (TypeError, ValueError):
+        what = f"{option}: stdin" if source == "-" else f"{option} {source}"
         raise ConfigError(
-            f"{option} {text!r} is neither a user_id nor a JSON object such as "
-            """'{"user_id": 73001, "level": 3}'"""
+            f"is not UTF-8 (byte {error.start})", argument=what, mend="convert it, as with iconv"
         ) from None

@@ -111,7 +111,7 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
         known = f"use one of: {' '.join(SUFFIXES)}"
         if format is not None:
             raise ConfigError(f"{format!r} is not known", argument="format", mend=known)
-        raise ConfigError(f"{path!r} says no format by its suffix", argument="target", mend=known)
+        raise ConfigError(f"{path!r} says no format by its suffix", argument="target", mend=f"add format=, or {known}")
     found = Format({".db": "sqlite"}.get(suffix, suffix[1:]))
     if path == "-" and found.way != "lines":
         raise _no_stream(found, "stdout")
@@ -217,8 +217,8 @@ class Target:
             return
         if is_late:
             raise ExportError(
-                f"{str(self.path)!r} appeared meanwhile; the rows are kept: call again with overwrite=True to replace "
-                "it, or move it away and call again"
+                f"{str(self.path)!r} appeared meanwhile; the rows are kept: run it again with overwrite=True, to "
+                "replace it, or move it away and run it again"
             )
         raise ConfigError(f"{str(self.path)!r} exists", argument="target", mend="overwrite=True replaces it")
 

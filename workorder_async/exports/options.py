@@ -87,7 +87,7 @@ class ExportSettings:
     def __attrs_post_init__(self) -> None:
         if self.raw and self.is_detailed:
             raise ConfigError(
-                "writes the rows of the list, detail=True and attachments need full records",
+                "writes the rows of the list; detail and attachments need full records",
                 argument="raw",
                 mend="choose one",
             )

@@ -156,7 +156,8 @@ class Store:
             # Made by one thread and used by another, never by two at a time.
             self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:
-            raise self._wrong(f"cannot be opened ({error})", "its folder must exist and be writable") from None
+            why = getattr(error, "strerror", None) or error
+            raise self._wrong(f"cannot be opened ({why})", "its folder must exist and be writable") from None
         self._db.row_factory = sqlite3.Row
 
     def open(self, seed: Callable[[], Iterable[Record]]) -> None:

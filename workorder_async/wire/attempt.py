@@ -318,7 +318,7 @@ class Wire:
             return without_frames(error, causes=causes)
         if isinstance(call.body, FileBody) and call.body.failure is not None:
             return without_frames(call.body.failure, causes=causes)
-        lost = self._lost(call, f"{type(error).__name__}: {error}", error)
+        lost = self._lost(call, str(error) or type(error).__name__, error)
         if causes:
             lost.__cause__ = without_frames(error, causes=True)
         return lost

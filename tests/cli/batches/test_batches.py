@@ -243,7 +243,7 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["reject", "--from", "-", "--yes"], b"1" * 5000, "line 1 of stdin is '1111"),
         (["reject", "--from", "-", "--yes"], "工单".encode("gbk"), "stdin is not UTF-8"),
         (["comment", "--from", "-", "--detail", "-", "--yes"], b"7", "--detail - and --from - cannot go together"),
-        (["reject", "--from", "none.txt", "--yes"], b"", "cannot read 'none.txt': No such file or directory"),
+        (["reject", "--from", "none.txt", "--yes"], b"", "--from none.txt: No such file or directory"),
         (["reject", "7", "8", "-1"], b"", "ID is -1; it must be from 1"),
         (["reject", "7", "--concurrency", "0"], b"", "Must be >= 1"),
         (["comment", "--status", "1", "--detail", " ", "--yes"], b"", "--detail is empty"),

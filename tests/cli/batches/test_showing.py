@@ -11,8 +11,8 @@ from rich.console import Console
 
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder, on_terminal
+from workorder_async.cli.batches.carrying_out import print_table, row_of
 from workorder_async.cli.batches.choosing import Chosen
-from workorder_async.cli.batches.showing import print_table, row_of
 from workorder_async.document import CloseTicket, CommentTicket
 from workorder_async.errors import ApiError
 from workorder_async.sandbox import Sandbox

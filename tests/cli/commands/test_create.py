@@ -9,6 +9,9 @@ import pytest
 
 from tests.support.cli_changes import CREATE, REQUIRED, sent
 from tests.support.cli_runs import Workorder
+from workorder_async.cli.commands.create import _customer
+from workorder_async.document import JSON, CustomerInfo
+from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
 
 
@@ -166,10 +169,10 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
         ({"reported_time": True}, "reported_time in --from-json FILE must be a text or a whole number"),
         ({"type": "bug"}, "type in --from-json FILE: 'bug' is not known; use one of: 1 troubleshooting 问题排查"),
         ({"priority": []}, "priority in --from-json FILE must be a text or a whole number"),
-        ({"creator_id": "7"}, "creator_id in --from-json FILE is str '7'; it must be a whole number"),
-        ({"tags": 3}, "tags in --from-json FILE must be a list of ids"),
+        ({"creator_id": "7"}, 'creator_id in --from-json FILE must be a whole number, not "7"'),
+        ({"tags": 3}, "tags in --from-json FILE must be a list, not 3"),
         ({"customer_info": {}}, "customer_info in --from-json FILE must be a list"),
-        ({"customer_info": ["me"]}, "customer_info in --from-json FILE '\"me\"' is neither a user_id nor"),
+        ({"customer_info": ["me"]}, "customer_info in --from-json FILE 'me' is neither a user_id nor"),
         ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
         ({"attachment": [{}]}, "attachment in --from-json FILE [0] has no file_name"),
         ({"need_process": "yes"}, "need_process in --from-json FILE must be"),
@@ -211,3 +214,16 @@ def test_a_file_that_is_no_ticket_is_told(
 def test_there_is_one_stdin(workorder: Workorder) -> None:
     """The object and the text cannot both come from stdin."""
     assert "cannot go together" in workorder("create", "--from-json", "-", "--detail", "-").err
+
+
+@pytest.mark.parametrize("value", [7, "7", {"user_id": 7}, {"user_id": "7"}, '{"user_id": 7}'])
+def test_a_customer_is_a_number_or_an_object(value: JSON) -> None:
+    """An account is its user_id or an object, also as text of an option."""
+    assert _customer(value, "--customer-info") == CustomerInfo(user_id=7)
+
+
+@pytest.mark.parametrize("value", ["[7]", "x", "null", [7], None, True])
+def test_another_customer_is_refused(value: JSON) -> None:
+    """Anything else is refused with an example."""
+    with pytest.raises(ConfigError, match="level"):
+        _customer(value, "--customer-info")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere
 from tests.support.raw_server import http, serving
-from workorder_async.cli import checks
+from workorder_async.cli.commands import doctor as checks
 from workorder_async.sandbox import Sandbox
 
 FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKORDER_SIGN_SCHEME"]

@@ -176,7 +176,7 @@ def test_curl_has_it_all(workorder: Workorder, tmp_path: Path) -> None:
     (tmp_path / "line").write_bytes(b"\xff\xfe")
     for words, said in (
         (["x", "--sign", "00"], "--curl has the whole request; leave out the other options"),
-        ([tmp_path / "none"], "cannot be read: No such file or directory"),
+        ([tmp_path / "none"], "none: No such file or directory"),
         ([tmp_path / "line"], "is not UTF-8"),
     ):
         ran = workorder("sign", "detect", "--curl", *words)

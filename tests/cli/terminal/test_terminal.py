@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.cli_runs import SECRET, elsewhere, on_terminal
 from tests.support.slow import slow_after
-from workorder_async.cli.terminal import progress
-from workorder_async.cli.terminal.progress import Bar
+from workorder_async.cli import terminal
+from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox
 
 
@@ -255,7 +255,7 @@ async def test_plain_lines_come_now_and_then(
 ) -> None:
     """Without a terminal there is a line every ten seconds, and none before."""
     now = 100.0
-    monkeypatch.setattr(progress, "monotonic", lambda: now)
+    monkeypatch.setattr(terminal, "monotonic", lambda: now)
     with Bar("exporting") as bar:
         for now in (100.0, 109.9, 110.0, 119.9, 125.0):
             bar(int(now * 10), 5000)

@@ -4,37 +4,41 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from workorder_async.batches.journal import read_records
+from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.cli.batches.choosing import (
     BatchOptions,
     Change,
     Choice,
     Chosen,
-    read_choice,
-    read_first,
-    unread,
+    read_each,
+    read_matching,
+    with_creator,
 )
-from workorder_async.cli.batches.complaints import Complaints
-from workorder_async.cli.batches.limiting import Allowance, within_limit
-from workorder_async.cli.batches.showing import ROWS_SHOWN, print_table, tickets
-from workorder_async.cli.connection import Connection
+from workorder_async.cli.batches.tally import Complaints, Tally
+from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
-from workorder_async.cli.interrupting import PATIENCE
-from workorder_async.cli.terminal.asking import ask, can_ask
-from workorder_async.cli.terminal.output import err, note, out, write_json
-from workorder_async.cli.terminal.progress import Bar
-from workorder_async.cli.terminal.running import each, run
+from workorder_async.cli.running import PATIENCE, each
+from workorder_async.cli.terminal import Bar, ask, can_ask, err, note, one_line, out, write_json
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
-from workorder_async.mutations.kinds import MutationKind, kind_of
+from workorder_async.mutations.kinds import MutationKind, key_of, words_of
 
 if TYPE_CHECKING:
-    from workorder_async.batches.outcomes import Outcome
-    from workorder_async.cli.batches.tally import Tally
     from workorder_async.client import WorkorderClient
+
+_ROWS_SHOWN: Final = 20
+_HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
 
 async def _as_it_is(client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
@@ -49,7 +53,7 @@ class Task:
     kind: MutationKind[Any]
     """The row of the mutation."""
     name: str
-    """What makes two runs the same batch, for the journal: "close as 40084 田金秀"."""
+    """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
     change: Callable[[Chosen], Change]
     """Makes the change of a ticket."""
     needs_creator: bool = False
@@ -65,52 +69,142 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     """
     asks = not (choice.named or options.yes or options.dry_run)
     if asks and not can_ask():
-        raise ConfigError("nobody is there to be asked; add --yes, or look first with --dry-run")
-    chosen = unread(choice)
-    # What is wrong with an option is found before anything is read.
+        raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
+    chosen = [Chosen(id) for id in choice.ids]
+    # A mistake in an option is found before anything is read.
     task.change(evolve(chosen[0] if chosen else Chosen(1), creator="?"))
     new_client = connection.clients()
-    if choice.queries or task.needs_creator:
-        concurrency = options.concurrency
-        chosen = run(read_choice(new_client(), choice, creators=task.needs_creator, concurrency=concurrency))
+    if choice.queries:
+        chosen = run_with(new_client(), lambda client: read_matching(client, choice.queries))
+    elif task.needs_creator:
+        chosen = run_with(new_client(), lambda client: read_each(client, choice.ids, options.concurrency))
     if not chosen:
         note("no ticket matches" if choice.queries else "--from names no ticket")
         return OK
-    chosen = within_limit(chosen, options, task.change)
+    if task.needs_creator:
+        chosen = [with_creator(one) for one in chosen]
+    chosen = _within_limit(chosen, options, task.change)
     if not chosen:
         note("the limit is reached; nothing was sent")
         return OK
     if options.dry_run:
         return _show_only(task, chosen, as_json=options.json)
     if asks and not choice.queries and not task.needs_creator:
-        chosen = run(read_first(new_client(), chosen, ROWS_SHOWN))
+        first = [one.id for one in chosen[:_ROWS_SHOWN]]
+        read = run_with(new_client(), lambda client: read_each(client, first, _ROWS_SHOWN))
+        # A ticket that cannot be read may be changed all the same.
+        chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not choice.named:
         print_table(err(), chosen, task.change)
-    if asks and ask(f"{task.name}: {tickets(len(chosen))}? [y/N]").strip().lower() not in ("y", "yes"):
+    if asks and ask(f"{task.name}: {_tickets(len(chosen))}? [y/N]").strip().lower() not in ("y", "yes"):
         raise ConfigError("not confirmed; nothing was sent")
-    return run(_carry_out(new_client(), task, chosen, options, named=choice.named))
+    return run_with(new_client(), lambda client: _carry_out(client, task, chosen, options, named=choice.named))
 
 
 # What would happen
 
 
+def print_table(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
+    """Print the first tickets and what would be done to each; without a terminal, separated by tabs."""
+    rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
+    if console.is_terminal:
+        # People confirm what they see, so that of long texts the title is cut first.
+        widths = [max(cell_len(cell) for cell in column) for column in zip(_HEADER, *rows, strict=True)]
+        room = console.width - sum(widths[:3]) - len(_HEADER)
+        table = Table(box=None, expand=True, padding=(0, 1, 0, 0))
+        for name, fixed in zip(_HEADER[:3], widths, strict=False):
+            table.add_column(name, width=fixed, no_wrap=True)
+        table.add_column(_HEADER[3], width=max(1, min(widths[3], room - min(widths[4], room // 3))), no_wrap=True)
+        table.add_column(_HEADER[4], ratio=1, no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
+        console.print(table)
+    else:
+        console.file.writelines("\t".join(row) + "\n" for row in rows)
+        console.file.flush()
+    more = len(chosen) - len(rows)
+    note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all")
+
+
+def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
+    """Return the cells of a ticket: its number, status and age, what would be done to it, its title."""
+    what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
+    seconds = max(0, int(time()) - one.created)
+    size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
+    age = f"{seconds // size}{unit}" if one.created else ""
+    return str(one.id), one_line(one.status), age, one_line(what), one_line(one.title)
+
+
+def _tickets(number: int) -> str:
+    return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
+
+
 def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
     """Print what would be done to each ticket, and return the exit code of a dry run."""
-    if as_json:
-        write_json(
-            {"operation": kind_of(change).endpoint.operation, "request": encode(change)}
-            for change in (task.change(one) for one in chosen if one.error is None)
-        )
-    else:
-        print_table(out(), chosen, task.change)
     complaints = Complaints()
     for one in chosen:
         if one.error is not None:
             complaints.add(one.id, one.error)
-    for line in complaints.lines() if as_json else ():
-        note(f"workorder: cannot be read: {line}")
+    if as_json:
+        write_json(
+            {"operation": task.kind.endpoint.operation, "request": encode(task.change(one))}
+            for one in chosen
+            if one.error is None
+        )
+        for line in complaints.lines():
+            note(f"workorder: cannot be read: {line}")
+    else:
+        print_table(out(), chosen, task.change)
     note("a dry run: nothing was changed")
     return OK if all(one.error is None for one in chosen) else FAILED
+
+
+# --limit
+
+
+@define
+class _Allowance:
+    """How many changes are left of --limit. A change that the journal says was done, or may have been, counts."""
+
+    left: int
+    _counted: set[str]
+
+    @classmethod
+    def of(cls, limit: int, journal: Path | None) -> Self:
+        """Read what the journal says. Raises `ConfigError` for a file that is none."""
+        counted: set[str] = set()
+        if journal is not None and journal.is_file() and journal.stat().st_size:
+            try:
+                records = read_records(journal)
+            except JournalError as error:
+                raise ConfigError(str(error)) from None
+            counted = {key for key, record in records.by_key.items() if record.counts}
+        return cls(limit - len(counted), counted)
+
+    def take(self, change: Change) -> bool:
+        """Take one change of what is left; a change that the journal counts already is free."""
+        key = key_of(change)
+        if key in self._counted:
+            return True
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        self._counted.add(key)
+        return True
+
+
+def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[[Chosen], Change]) -> list[Chosen]:
+    """Return the tickets that --limit lets be changed, and say how many it leaves out."""
+    if options.limit is None:
+        return chosen
+    allowance = _Allowance.of(options.limit, options.journal)
+    before = options.limit - allowance.left
+    # A ticket that cannot be read is not changed, and is only told.
+    kept = [one for one in chosen if one.error is not None or allowance.take(change(one))]
+    if len(kept) < len(chosen):
+        by_journal = f", of which the journal counts {before:,}" if before else ""
+        note(f"--limit {options.limit:,}{by_journal}: {len(chosen) - len(kept):,} of {len(chosen):,} are left out")
+    return kept
 
 
 # The batch
@@ -121,46 +215,46 @@ async def _carry_out(
 ) -> int:
     """Run the batch, tell each outcome, and return the exit code."""
     from workorder_async.batches.batch import run_batch
-    from workorder_async.cli.batches.tally import Tally
 
     to_terminal = sys.stdout.isatty()
     changes = [task.change(one) for one in chosen if one.error is None]
     rest = iter(changes)
-    async with client:
-        bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
-        tally = Tally(
-            done=task.kind.done,
-            bar=bar,
-            expected=len(chosen),
-            as_json=options.json,
-            lines=named or not to_terminal,
-            journal=options.journal,
-        )
-        batch = run_batch(
-            client,
-            _finished(client, task, changes, rest, tally=tally, options=options),
-            concurrency=options.concurrency,
-            journal=options.journal,
-            name=task.name,
-            stop_after=options.stop_after or None,
-            report=tally,
-            patience=PATIENCE,
-        )
-        try:
-            with _told(tally, rest, quiet=named), bar:
-                tally.take_unreadable((task.change(evolve(one, creator="?")), one.error) for one in chosen if one.error)
-                await _to_its_end(batch, client, tally)
-        except asyncio.CancelledError:
-            if tally.untouched:
-                note("workorder: no ticket was changed")
-            # Of one ticket the exit code can tell.
-            if not (named and len(chosen) == 1 and tally.code == UNKNOWN):
-                raise
+    bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
+    tally = Tally(
+        done=task.kind.done,
+        bar=bar,
+        expected=len(chosen),
+        as_json=options.json,
+        lines=named or not to_terminal,
+        journal=options.journal,
+    )
+    batch = run_batch(
+        client,
+        _finished(client, task, changes, rest, tally=tally, options=options),
+        concurrency=options.concurrency,
+        journal=options.journal,
+        name=task.name,
+        stop_after=options.stop_after or None,
+        report=tally,
+        patience=PATIENCE,
+    )
+    try:
+        with _told(tally, rest, quiet=named), bar:
+            for one in chosen:
+                if one.error is not None:
+                    tally.note(Outcome(task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
+            await _to_its_end(batch, client, tally)
+    except asyncio.CancelledError:
+        if tally.untouched:
+            note("workorder: no ticket was changed")
+        # Of one ticket the exit code can tell.
+        if not (named and len(chosen) == 1 and tally.code == UNKNOWN):
+            raise
     return tally.code
 
 
 @contextmanager
-def _told(tally: "Tally", rest: Iterator[Change], *, quiet: bool) -> Iterator[None]:
+def _told(tally: Tally, rest: Iterator[Change], *, quiet: bool) -> Iterator[None]:
     """Tell what became of the tickets, however the block ends."""
     try:
         yield
@@ -183,14 +277,14 @@ async def _finished(
     changes: list[Change],
     rest: Iterator[Change],
     *,
-    tally: "Tally",
+    tally: Tally,
     options: BatchOptions,
-) -> "AsyncGenerator[Change]":
+) -> AsyncGenerator[Change]:
     """Finish the changes when the first one is asked for, then yield them; `rest` keeps those not yielded yet."""
     allowance = None
     if options.limit is not None:
         # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
-        allowance = await asyncio.to_thread(Allowance.of, options.limit, options.journal)
+        allowance = await asyncio.to_thread(_Allowance.of, options.limit, options.journal)
     for change in await task.finish(client, changes):
         if allowance is not None and not allowance.take(change):
             tally.stopped = f"--limit {options.limit:,} is reached, for another run with this journal went on meanwhile"
@@ -200,13 +294,19 @@ async def _finished(
         yield change
 
 
-async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "WorkorderClient", tally: "Tally") -> None:
-    """Let a batch run. An interruption is told at once, and passed on when what was under way has ended."""
+async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderClient", tally: Tally) -> None:
+    """Let a batch run. An interruption is told at once, and passed on when the requests under way have ended."""
 
     async def exhaust() -> None:
         async with aclosing(batch):
             async for _ in batch:
                 pass
+
+    async def look(outcome: Outcome) -> None:
+        error = outcome.error
+        if isinstance(error, OutcomeUnknownError) and await error.verify(client):
+            tally.cut_short.remove(outcome)
+            tally.note(evolve(outcome, state=State.DONE, error=None))
 
     running = asyncio.create_task(exhaust())
     try:
@@ -216,20 +316,8 @@ async def _to_its_end(batch: "AsyncGenerator[Outcome, None]", client: "Workorder
         tally.interrupted = True
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await _look(client, tally)
+        # A change that is not there may still come: it stays in `cut_short`.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await each(list(tally.cut_short), look)
         raise
-
-
-async def _look(client: "WorkorderClient", tally: "Tally") -> None:
-    """Look for what was under way and got no answer; what is not there may still come, and stays in `cut_short`."""
-    from workorder_async.batches.outcomes import State
-
-    async def look(outcome: "Outcome") -> None:
-        error = outcome.error
-        if isinstance(error, OutcomeUnknownError) and await error.verify(client):
-            tally.cut_short.remove(outcome)
-            tally.note(evolve(outcome, state=State.DONE, error=None))
-
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            await each(list(tally.cut_short), look)

@@ -1,26 +1,43 @@
-"""Which tickets `close`, `comment` and `reject` are about: numbers, a file of them, or the filters of `list`."""
+"""Which tickets `close`, `comment` and `reject` are about: numbers, a file of them, or the filters of `list`.
 
-from collections.abc import Iterable, Sequence
+A file of --from has one of four kinds of text, told by its first line:
+
+    {"id": 1473, ...}          JSON, as `list --json` and `export` write it: objects with an id, or numbers, one after
+    [1473, 1474]               the other or in arrays, also spread over lines, as jq does it
+    id      title              TSV, as `list` writes it: the column headed id, or the first one without a header
+    title,id                   CSV, likewise, with or without a byte order mark
+    1473  # a remark           a number on each line; a # begins a remark
+
+Nothing is guessed: a line without a number is an error.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
 from workorder_async.arguments import whole_within
-from workorder_async.cli.batches.sources import ID_MAX, numbers_from
-from workorder_async.cli.connection import Flag
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal.output import note
-from workorder_async.cli.terminal.progress import Bar
-from workorder_async.cli.terminal.running import each
-from workorder_async.cli.values import Whole, text_or_stdin
+from workorder_async.cli.running import each
+from workorder_async.cli.terminal import Bar, note
+from workorder_async.cli.values import Flag, Whole, text_of, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.walk_report import WalkReport, together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+
+_ID_MAX: Final = 2**63 - 1
+_BLANK: Final = re.compile(r"\s*")
+# A cell may hold a ticket's whole text; the usual limit is 128 KiB.
+_LONGEST_CELL: Final = 2**31 - 1
 
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""
@@ -69,7 +86,9 @@ class BatchOptions:
     def text(self, detail: str) -> str:
         """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""
         if detail == self.source == "-":
-            raise ConfigError("--detail - and --from - cannot go together, for there is one stdin; put one into a file")
+            raise ConfigError(
+                "--detail - and --from - cannot go together", mend="there is one stdin: put one into a file"
+            )
         return text_or_stdin(detail, "--detail")
 
 
@@ -102,11 +121,10 @@ class Choice:
 def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) -> Choice:
     """Return the choice. Raises `ConfigError` unless it was made in exactly one way."""
     filtered = filters != type(filters)()
-    ways = [bool(ids), options.source is not None, filtered]
-    if sum(ways) > 1:
+    if bool(ids) + (options.source is not None) + filtered > 1:
         raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
     if ids:
-        return Choice(_checked(ids), named=True)
+        return Choice([whole_within("ID", id, 1, _ID_MAX) for id in dict.fromkeys(ids)], named=True)
     if options.source is not None:
         return Choice(numbers_from(options.source))
     if not filtered:
@@ -114,38 +132,7 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
     return Choice((), filters.queries())
 
 
-def _checked(ids: Iterable[int]) -> list[int]:
-    """Return each once. Raises `ConfigError` for what is no ticket's number."""
-    once = list(dict.fromkeys(ids))
-    return [whole_within("ID", id, 1, ID_MAX) for id in once]
-
-
-async def read_choice(client: "WorkorderClient", made: Choice, *, creators: bool, concurrency: int) -> list[Chosen]:
-    """List the tickets of queries, or read each one's creator where that is wanted; closes the client."""
-    async with client:
-        if made.queries:
-            chosen = await _matching(client, made.queries)
-        elif creators:
-            chosen = await _read(client, made.ids, concurrency)
-        else:
-            return unread(made)
-    return [_with_creator(one) for one in chosen] if creators else chosen
-
-
-def unread(made: Choice) -> list[Chosen]:
-    """Return the tickets of which nothing needs to be known but the number."""
-    return [Chosen(id) for id in made.ids]
-
-
-async def read_first(client: "WorkorderClient", chosen: list[Chosen], number: int) -> list[Chosen]:
-    """Read the first of the tickets, to show them; one that cannot be read stays as it is. Closes the client."""
-    async with client:
-        read = await _read(client, [one.id for one in chosen[:number]], number)
-    shown = zip(chosen[:number], read, strict=True)
-    return [after if after.error is None else before for before, after in shown] + chosen[number:]
-
-
-async def _matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> list[Chosen]:
+async def read_matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> list[Chosen]:
     """List the tickets that match, each once, with a remark where one may be missing."""
     chosen: dict[int, Chosen] = {}
     reports: list[WalkReport] = []
@@ -163,19 +150,17 @@ async def _matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -
     return list(chosen.values())
 
 
-async def _read(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
+async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
     """Read each ticket; one that cannot be read gets its error. A refused signature ends it all."""
     found: dict[int, Chosen] = {}
 
     async def read(id: int) -> None:
         try:
-            ticket = await client.get_ticket(id)
+            found[id] = _of(await client.get_ticket(id))
         except (AuthenticationError, ConfigError):
             raise
         except WorkorderError as error:
             found[id] = Chosen(id, error=error)
-        else:
-            found[id] = _of(ticket)
         bar(len(found), len(ids))
 
     with Bar("reading") as bar:
@@ -183,12 +168,92 @@ async def _read(client: "WorkorderClient", ids: Sequence[int], concurrency: int)
     return [found[id] for id in ids]
 
 
+def with_creator(one: Chosen) -> Chosen:
+    """Give a ticket without a creator the error that says so."""
+    if one.error is not None or one.creator.strip():
+        return one
+    return evolve(one, error=ConfigError("the platform does not say who created it", mend="use --closer-name"))
+
+
 def _of(ticket: Ticket | TicketSummary) -> Chosen:
     return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
 
 
-def _with_creator(one: Chosen) -> Chosen:
-    """Give a ticket without a creator the error that says so."""
-    if one.error is not None or one.creator.strip():
-        return one
-    return evolve(one, error=ConfigError("the platform does not say who created it; use --closer-name"))
+def numbers_from(source: str) -> list[int]:
+    """Read numbers from a file or, for "-", from stdin, each once. Raises `ConfigError` that names the line."""
+    name = "stdin" if source == "-" else repr(source)
+    text = text_of("--from", source)
+    first = _first_line(text).partition("#")[0].strip()
+    has_cells = first.lower() == "id" or any(mark in first for mark in '\t,"')
+    read = _in_json if first[:1] in ("{", "[") else _in_cells if has_cells else _on_lines
+    return list(dict.fromkeys(_number(name, line, found) for line, found in read(name, text)))
+
+
+def _number(name: str, line: int, found: object) -> int:
+    """Return a ticket's number. Raises `ConfigError` for anything else."""
+    # int() also takes "1_000" and "+1", and refuses a number of thousands of digits in its own way.
+    if isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) <= 19:
+        found = int(found)
+    if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= _ID_MAX:
+        return found
+    raise _refused(name, line, f"is {str(found)[:40]!r}", "it must be a ticket's number, from 1")
+
+
+def _refused(name: str, line: int, why: str, mend: str = "") -> ConfigError:
+    return ConfigError(why, argument=f"--from: line {line} of {name}", mend=mend)
+
+
+def _in_json(name: str, text: str) -> Iterator[tuple[int, object]]:
+    """Yield the id of each value, and the line that it begins on."""
+    decoder = json.JSONDecoder()
+    line, at = 1, 0
+    while (begin := _BLANK.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it matches anywhere
+        line += text.count("\n", at, begin)
+        try:
+            value, at = decoder.raw_decode(text, begin)
+        except (ValueError, RecursionError) as error:
+            where = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            raise _refused(name, where, "is no JSON, and the file begins as JSON") from None
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict) and "id" not in one:
+                raise _refused(name, line, 'is an object without "id"')
+            yield line, one["id"] if isinstance(one, dict) else one
+        line += text.count("\n", begin, at)
+
+
+def _on_lines(name: str, text: str) -> Iterator[tuple[int, str]]:
+    """Yield the word on each line, and its number."""
+    for number, line in enumerate(StringIO(text, newline=None), 1):
+        if word := line.partition("#")[0].strip():
+            yield number, word
+
+
+def _in_cells(name: str, text: str) -> Iterator[tuple[int, str]]:
+    """Yield the cell with the number in each row, and the line that it begins on."""
+    is_tsv = "\t" in _first_line(text)
+    csv.field_size_limit(_LONGEST_CELL)
+    lines = StringIO(text, newline="")
+    # `list` writes no quotes around its cells.
+    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.reader(lines, strict=True)
+    column, line = -1, 1
+    try:
+        for row in rows:
+            cells = [cell.strip() for cell in row]
+            begin, line = line, rows.line_num + 1
+            if column >= 0 and any(cells):
+                yield begin, cells[column] if column < len(cells) else ""
+            elif any(cells) and not cells[0].startswith("#"):
+                column = next((at for at, cell in enumerate(cells) if cell.lower() == "id"), -1)
+                if column < 0:
+                    if len(cells) > 1 and all(cell.isdecimal() for cell in cells):
+                        mend = "write one on each line, or a header: id"
+                        raise _refused(name, begin, "holds several numbers", mend)
+                    column = 0
+                    yield begin, cells[0]
+    except csv.Error as error:
+        raise _refused(name, line, f"is no CSV: {error}") from None
+
+
+def _first_line(text: str) -> str:
+    """Return the first line that is neither blank nor a remark; "" where there is none."""
+    return next((line for line in StringIO(text, newline=None) if not re.match(r"\s*(#|$)", line)), "")

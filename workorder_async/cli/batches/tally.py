@@ -1,24 +1,66 @@
 """What became of a batch's tickets: a line or JSON object for each, counts on the bar, a report, the exit code."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from attrs import define, field
 
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.cli.batches.complaints import Complaints
-from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json
-from workorder_async.cli.terminal.output import note, tell, write_json
-from workorder_async.cli.terminal.progress import Bar
+from workorder_async.cli.batches.choosing import Change
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json, sentence
+from workorder_async.cli.terminal import Bar, note, tell, write_json
 from workorder_async.document import JSON
 from workorder_async.errors import WorkorderError
 from workorder_async.mutations.kinds import ticket_id_of
 
-if TYPE_CHECKING:
-    from workorder_async.cli.batches.choosing import Change
-
 _SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
+_NAMED: Final = 3
+_MOST: Final = 1000
+# Where the time of a call went is another tenth of a second each time.
+_SECONDS: Final = re.compile(r"\d+\.\d+ s\b")
+
+
+@define
+class _Complaint:
+    sentence: str
+    ids: list[int] = field(factory=list)
+    count: int = 0
+
+
+@define
+class Complaints:
+    """What was complained of, in the order in which it first came; of different errors the first thousand are kept."""
+
+    _all: list[_Complaint] = field(factory=list)
+    _by_text: dict[tuple[type, str], _Complaint] = field(factory=dict)
+    _dropped: int = 0
+
+    def add(self, id: int, error: WorkorderError) -> None:
+        """Note the error of a ticket. It equals another one if but the tickets' numbers and seconds differ."""
+        text = _SECONDS.sub("", error.message)
+        # The number may also stand there by chance, as in an address: the text as it is comes first.
+        keys = [(type(error), text), (type(error), re.sub(rf"(?<!\d){id}(?!\d)", "#", text))]
+        found = next((self._by_text[key] for key in keys if key in self._by_text), None)
+        if found is None:
+            if len(self._all) == _MOST:
+                self._dropped += 1
+                return
+            found = _Complaint(sentence(error))
+            self._all.append(found)
+            self._by_text |= dict.fromkeys(keys, found)
+        found.count += 1
+        if len(found.ids) < _NAMED:
+            found.ids.append(id)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each error: whose it is, and the sentence of the first."""
+        for one in self._all:
+            more = f" and {one.count - len(one.ids):,} more" if one.count > len(one.ids) else ""
+            yield f"ticket{'s' if one.count > 1 else ''} {', '.join(map(str, one.ids))}{more}: {one.sentence}"
+        if self._dropped:
+            yield f"... and {self._dropped:,} more"
 
 
 @define(kw_only=True)
@@ -40,9 +82,9 @@ class Tally(BatchReport):
     """Whether unknown outcomes are put aside in `cut_short`, to be settled later."""
     cut_short: list[Outcome] = field(factory=list, init=False)
     _complaints: Complaints = field(factory=Complaints, init=False)
-    _under_way: "dict[int, Change]" = field(factory=dict, init=False)
+    _under_way: dict[int, Change] = field(factory=dict, init=False)
 
-    def watch(self, change: "Change") -> None:
+    def watch(self, change: Change) -> None:
         """Remember a change whose outcome is still to come."""
         self._under_way[change.id] = change
 
@@ -69,13 +111,8 @@ class Tally(BatchReport):
             tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}")
         self.bar(self.total, max(self.total, self.expected), counted(self))
 
-    def take_unreadable(self, unreadable: "Iterable[tuple[Change, WorkorderError]]") -> None:
-        """Note what could not be sent, because its ticket could not be read."""
-        for change, error in unreadable:
-            self.note(Outcome(change, State.NOT_SENT, error))
-
-    def take_rest(self, changes: "Iterable[Change]") -> None:
-        """Note what the batch left: what was cut short is unknown, and what it never began was not sent."""
+    def take_rest(self, changes: Iterable[Change]) -> None:
+        """Note the rest of the batch: a change that was cut short is unknown, and one not begun was not sent."""
         self.interrupted = False
         unknown = {id: Outcome(change, State.UNKNOWN) for id, change in self._under_way.items()}
         unknown |= {ticket_id_of(outcome.mutation): outcome for outcome in self.cut_short}

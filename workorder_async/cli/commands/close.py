@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
-from workorder_async.cli.attachments import Author, Files, upload_all
 from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
+from workorder_async.cli.commands.upload import Author, Files, upload_all
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.times import TIME_HELP, past_moment
-from workorder_async.cli.values import Whole
+from workorder_async.cli.times import TIME_HELP, Time
+from workorder_async.cli.values import Flag, Whole
 from workorder_async.document import CloseTicket
 from workorder_async.errors import ConfigError
 from workorder_async.mutations.kinds import KINDS
@@ -47,9 +47,8 @@ class Closing:
         attachments = await upload_all(client, self.attach, self.author)
         for attachment in attachments:
             if attachment.author is None:
-                raise ConfigError(
-                    f"the platform did not say who uploaded {attachment.file_name!r}; add --author USER_ID"
-                )
+                problem = f"the platform did not say who uploaded {attachment.file_name!r}"
+                raise ConfigError(problem, mend="add --author USER_ID")
         return [evolve(one, handle_attachment=attachments) for one in closes]
 
 
@@ -71,7 +70,7 @@ def close(
         raise ConfigError("say who closes: either --closer-name, or --as-creator for each ticket's creator")
     remark = None if how.detail is None else batch.text(how.detail)
     made = choice(ids, batch, filters)
-    at = past_moment(how.solved_time, "--solved-time")
+    at = Time(how.solved_time, "--solved-time").moment()
 
     def change(one: Chosen) -> CloseTicket:
         return CloseTicket(
@@ -83,10 +82,9 @@ def close(
             is_solved=how.is_solved,
         )
 
-    who = "the creator" if how.closer_name is None else how.closer_name
     task = Task(
         kind=KINDS[CloseTicket],
-        name=f"close as {how.closer_id} {who}",
+        name=f"close as {how.closer_id} {'the creator' if how.closer_name is None else how.closer_name}",
         change=change,
         needs_creator=how.as_creator,
         finish=how.with_files,

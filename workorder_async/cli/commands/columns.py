@@ -5,8 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from workorder_async.cli.connection import Flag
-from workorder_async.cli.terminal.output import write_json
+from workorder_async.cli.terminal import write_json
+from workorder_async.cli.values import Flag
 
 
 def columns(
@@ -28,5 +28,4 @@ def columns(
         )
     else:
         sys.stdout.write(table.markdown())
-        sys.stdout.flush()
     return 0

@@ -1,30 +1,32 @@
-"""`workorder create`: one new ticket, with its files."""
+"""`workorder create`: one new ticket, with its files; said by options, or by a JSON object in a file or on stdin."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import attrs
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.cli import interrupting
-from workorder_async.cli.attachments import Author, Files, upload_all
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
-from workorder_async.cli.terminal.output import tell, write_json
-from workorder_async.cli.terminal.running import run
-from workorder_async.cli.ticket_json import in_file, read_ticket
-from workorder_async.cli.times import TIME_HELP, past_moment
-from workorder_async.cli.values import Whole, customer_account, member, text_or_stdin
-from workorder_async.document import CreateTicket, Priority, TicketType
-from workorder_async.errors import ConfigError
+from workorder_async.arguments import is_whole
+from workorder_async.cli.commands.upload import Author, Files, upload_all
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
+from workorder_async.cli.running import PATIENCE
+from workorder_async.cli.terminal import note, tell, write_json
+from workorder_async.cli.times import TIME_HELP, Time
+from workorder_async.cli.values import Flag, Whole, member, near, text_of, text_or_stdin
+from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
+from workorder_async.document.codec import make_converter
+from workorder_async.document.json_text import dumps, loads
+from workorder_async.errors import ConfigError, OutcomeUnknownError
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-
 _NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))
-_REQUIRED: Final = tuple(field.name for field in attrs.fields(CreateTicket) if field.default is attrs.NOTHING)
+_FIELDS: Final = attrs.fields_dict(CreateTicket)
+_KINDS: Final = {int: "a whole number", str: "text", bool: "true or false"}
 
 
 @Parameter(name="*")
@@ -85,40 +87,93 @@ class NewTicket:
         """Return the ticket, without its files of --attach. Raises `ConfigError` that names the option or the field."""
         if self.from_json == self.detail == "-":
             raise ConfigError("--from-json - and --detail - cannot go together, for there is one stdin")
-        given = {} if self.from_json is None else read_ticket(self.from_json)
-        options = self._options()
-        fields: dict[str, Any] = {"reported_time": past_moment("now", "--reported-time")} | given | options
-        if missing := [_option(name) for name in _REQUIRED if name not in fields]:
+        given = {} if self.from_json is None else _read_ticket(self.from_json)
+        written = {name: value for name, value in attrs.asdict(self, recurse=False).items() if value not in (None, ())}
+        if "tag" in written:
+            written["tags"] = written.pop("tag")
+        options = {name: _read(name, value, _option(name)) for name, value in written.items() if name in _FIELDS}
+        fields: dict[str, Any] = {"reported_time": Time("now", "").moment(), **given, **options}
+        needed = [name for name, field in _FIELDS.items() if field.default is attrs.NOTHING]
+        if missing := [_option(name) for name in needed if name not in fields]:
             raise ConfigError(
-                f"missing: {', '.join(missing)}; write them, or their fields into the file of --from-json. "
-                "See `workorder create --help`"
+                f"missing: {', '.join(missing)}",
+                mend="write them, or their fields into the file of --from-json. See `workorder create --help`",
             )
         try:
             return CreateTicket(**fields)
         except ConfigError as error:
-            name = str(error).partition(" ")[0].removeprefix("CreateTicket.")
-            if self.from_json is None or name in options or name not in given:
+            name = error.argument.removeprefix("CreateTicket.")
+            if name in options or name not in given:
                 raise
-            raise ConfigError(str(error).replace(f"CreateTicket.{name}", in_file(name, self.from_json), 1)) from None
-
-    def _options(self) -> dict[str, Any]:
-        """Return the fields that were written as options."""
-        given = {name: value for name, value in attrs.asdict(self, recurse=False).items() if value not in (None, ())}
-        for name in ("from_json", "attach", "author"):
-            given.pop(name, None)
-        readers: dict[str, Callable[[Any], object]] = {
-            "detail": lambda text: text_or_stdin(text, "--detail"),
-            "reported_time": lambda text: past_moment(text, "--reported-time"),
-            "type": lambda text: member(TicketType, text, "--type"),
-            "priority": lambda text: member(Priority, text, "--priority"),
-            "customer_info": lambda texts: [customer_account(text) for text in texts],
-        }
-        read = {name: readers[name](value) if name in readers else value for name, value in given.items()}
-        return {"tags" if name == "tag" else name: value for name, value in read.items()}
+            raise ConfigError(error.problem, argument=_in_file(name, self.from_json), mend=error.mend) from None
 
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _in_file(name: str, source: str | None) -> str:
+    return f"{name} in --from-json {source}"
+
+
+def _read_ticket(source: str) -> dict[str, Any]:
+    """Return the fields of `CreateTicket` that a file, or stdin for `-`, gives; null gives none.
+
+    Codes and times may be written as on the command line. Raises `ConfigError` that names the field.
+    """
+    where = f"--from-json {source}"
+    try:
+        found = loads(text_of("--from-json", source))
+    except ValueError as error:
+        raise ConfigError(f"is no JSON: {error}", argument=where) from None
+    if not isinstance(found, dict):
+        raise ConfigError("is no object", argument=where, mend='write one ticket, such as {"title": ...}')
+    if unknown := [f"{name!r}{near(name, _FIELDS)}" for name in found if name not in _FIELDS]:
+        mend = f"the fields are {', '.join(_FIELDS)}"
+        raise ConfigError(f"no field of a ticket: {', '.join(unknown)}", argument=f"{where}:", mend=mend)
+    return {name: _read(name, value, _in_file(name, source)) for name, value in found.items() if value is not None}
+
+
+def _read(name: str, value: Any, where: str) -> object:
+    """Read a field as it may be written, in an option or in JSON. Raises `ConfigError` for a value of another kind."""
+    if name in ("reported_time", "type", "priority"):
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise _refused(where, "be a text or a whole number", value)
+        if name == "reported_time":
+            return Time(str(value), where).moment()
+        return member(TicketType if name == "type" else Priority, str(value), where)
+    if name in ("tags", "customer_info", "attachment"):
+        if not isinstance(value, list | tuple):
+            raise _refused(where, "be a list", value)
+        read = {"customer_info": _customer, "attachment": _attachment}.get(name)
+        return value if read is None else [read(one, where) for one in value]
+    kind, words = next((kind, words) for kind, words in _KINDS.items() if _FIELDS[name].type in (kind, kind | None))
+    if type(value) is not kind:
+        raise _refused(where, f"be {words}", value)
+    return text_or_stdin(str(value), where) if where == "--detail" else value
+
+
+def _refused(where: str, what: str, value: JSON) -> ConfigError:
+    return ConfigError(f"must {what}, not {dumps(value).decode():.60}", argument=where)
+
+
+def _attachment(value: JSON, where: str) -> Attachment:
+    try:
+        return make_converter().structure(value, Attachment)
+    except (TypeError, ValueError):
+        raise _refused(where, "hold what `workorder upload --json` prints", value) from None
+
+
+def _customer(value: JSON, where: str) -> CustomerInfo:
+    """Read a customer's account: its `user_id`, or an object with that and further fields. Raises `ConfigError`."""
+    try:
+        found = loads(value) if isinstance(value, str) else value
+        return make_converter().structure({"user_id": found} if is_whole(found) else found, CustomerInfo)
+    except (TypeError, ValueError):
+        such = '{"user_id": 73001, "level": 3}'
+        raise ConfigError(
+            f"{value!r} is neither a user_id nor a JSON object such as '{such}'", argument=where
+        ) from None
 
 
 _NOTHING_SAID: Final = NewTicket()
@@ -136,22 +191,72 @@ def create(
     Where no answer comes, or Ctrl-C does, the ticket is looked for; exits with 3 where it may exist all the same.
     """
     ticket = new.ticket()
-    return run(_create(connection.client(), ticket, new.attach, new.author, as_json=json))
-
-
-async def _create(
-    client: "WorkorderClient", ticket: CreateTicket, files: Sequence[Path], author: int | None, *, as_json: bool
-) -> int:
-    """Upload the files, create the ticket with them, and tell its number as soon as it is known."""
 
     def tell_number(id: int) -> None:
-        if as_json:
+        if json:
             write_json([{"id": id, "outcome": "created"}])
         else:
             tell(f"{id} created")
 
-    async with client:
-        attachments = await upload_all(client, files, author)
-        whole = evolve(ticket, attachment=(*ticket.attachment, *attachments))
-        await interrupting.create(client, whole, tell_number)
-    return 0
+    async def upload_and_create(client: "WorkorderClient") -> int:
+        attachments = await upload_all(client, new.attach, new.author)
+        await _create(client, evolve(ticket, attachment=(*ticket.attachment, *attachments)), tell_number)
+        return 0
+
+    return connection.run(upload_and_create)
+
+
+async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable[[int], None]) -> None:
+    """Create a ticket, and `tell` its number as soon as it is known, also when the interruption is passed on then.
+
+    An interruption ends at once what was not sent. What was sent is waited for, and looked for; a second interruption
+    ends that. Raises `OutcomeUnknownError` where the ticket may exist.
+    """
+    under_way, began = set[int](), client.now()
+    call = asyncio.create_task(
+        client.change(
+            ticket,
+            on_unknown="verify",
+            on_send=lambda: under_way.add(1),
+            on_turned_away=under_way.clear,
+            began=began,
+        )
+    )
+    try:
+        tell((await asyncio.shield(call)).ticket_id)
+    except asyncio.CancelledError:
+        hurried = False
+        if under_way and not call.done():
+            note(f"workorder: waiting up to {PATIENCE:.0f} s for the answer; Ctrl-C again does not wait")
+            try:
+                await asyncio.wait([call], timeout=PATIENCE)
+            except asyncio.CancelledError:
+                hurried = True
+        while not call.done():
+            call.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([call])
+        if not call.cancelled():
+            tell(call.result().ticket_id)
+        elif not under_way:
+            note("workorder: nothing was sent, so no ticket was created")
+        else:
+            tell(await _found(client, ticket, began, hurried=hurried))
+        raise
+
+
+async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, *, hurried: bool) -> int:
+    """Look for a ticket whose answer never came, and return its number. Raises `OutcomeUnknownError`."""
+    if not hurried:
+        note("workorder: no answer; looking for the ticket")
+        with suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(PATIENCE):
+                settlement = await client.settle(ticket, began)
+                if settlement.ticket_id:
+                    return settlement.ticket_id
+    raise OutcomeUnknownError(
+        f"interrupted before an answer came, so a ticket may exist: {ticket.title!r} of creator {ticket.creator_id}",
+        mutation=ticket,
+        began=began,
+        operation="create_ticket",
+    ) from None

@@ -1,24 +1,57 @@
-"""`workorder demo`: the whole thing once, against an embedded sandbox, which may be a hostile one."""
+"""`workorder demo`: the whole thing once, against an embedded sandbox, which may be a hostile one.
 
+Each step is counted and read back. A hostile sandbox loses answers, lies and hangs; it knows what it carried out and
+what else it changed, and each word of the client is held against that.
+"""
+
+import asyncio
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack, nullcontext, redirect_stdout
+from collections import Counter
+from collections.abc import Awaitable, Iterable
+from contextlib import AsyncExitStack, aclosing, nullcontext, redirect_stdout
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
-from time import time
-from typing import Annotated, Final
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
+from attrs import define, field
 from cyclopts import Parameter, validators
 
-from workorder_async.cli.connection import Flag, log_to_stderr
-from workorder_async.cli.demo.hostile_tour import HostileTour, hostile_client, hostile_sandbox
-from workorder_async.cli.demo.tour import Tour
-from workorder_async.cli.terminal.output import err, note, out, print_fields, print_heading
-from workorder_async.cli.terminal.running import run
-from workorder_async.cli.values import AS_WRITTEN, Whole, Written, file_name
-from workorder_async.errors import ConfigError
+from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.cli.commands.export import Going
+from workorder_async.cli.connection import log_to_stderr
+from workorder_async.cli.failures import sentence
+from workorder_async.cli.running import run
+from workorder_async.cli.terminal import Bar, err, note, out, print_fields, print_heading
+from workorder_async.cli.values import AS_WRITTEN, Flag, Whole, Written
+from workorder_async.document import (
+    Attachment,
+    CloseTicket,
+    CommentTicket,
+    CreateTicket,
+    Priority,
+    TicketQuery,
+    TicketStatus,
+    TicketSummary,
+    TicketType,
+)
+from workorder_async.document.codec import encode
+from workorder_async.document.json_text import loads, to_json
+from workorder_async.durable import written_whole
+from workorder_async.errors import ConfigError, NotFoundError, NotSentError, OutcomeUnknownError, WorkorderError
+
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+    from workorder_async.sandbox import Applied, Sandbox
+    from workorder_async.walk_report import WalkReport
+    from workorder_async.walks.walk import Walk
 
 _LATENCY: Final = 0.05
 _OUTPUT: Final = Written("demo-tickets.jsonl", "--output")
@@ -28,6 +61,17 @@ head -2 {output}
 {workorder} list --status pending
 {workorder} show {id}
 {workorder} doctor"""
+_AT_ONCE: Final = 16
+_PAGE: Final = 100
+_TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
+_PENDING: Final = TicketQuery(status=TicketStatus.PENDING)
+_COMMENT: Final = "已复现, 正在排查 (commented by workorder demo)"
+_LARGEST_ANSWER: Final = 4 << 20
+# In the hostile demo: how often a batch is run with its journal, and how many tickets are created.
+_RUNS: Final = 3
+_CREATIONS: Final = 10
+_COUNTED: Final = (("closes", "close_ticket"), ("creations", "create_ticket"), ("comments", "comment_ticket"))
+_TRIES: Final = 5
 
 
 def demo(
@@ -56,79 +100,430 @@ def demo(
     if verbose:
         log_to_stderr()
     if hostile and latency:
-        raise ConfigError("--latency is for the plain demo; the hostile one has delays of its own")
-    name = file_name(output)
+        mend = "the hostile one has delays of its own"
+        raise ConfigError("is for the plain demo", argument="--latency", mend=mend)
+    name = output.file_name()
+    waits = 0 if hostile else _LATENCY if latency is None else latency
 
     def show(file: Path, called: str) -> int:
-        if hostile:
-            return run(_hostile_demo(tickets, file, called, closes=closes, seed=seed))
-        waits = _LATENCY if latency is None else latency
-        return run(_demo(tickets, file, called, closes=closes, latency=waits, seed=seed))
+        return run(_demo(tickets, file, called, closes=closes, latency=waits, seed=seed, hostile=hostile))
 
-    return _copied_to(name, show) if target_of(name, "jsonl").is_stream else show(Path(name), name)
-
-
-def _copied_to(name: str, show: Callable[[Path, str], int]) -> int:
-    """Show it with a file that is copied to stdout or a device in the end; what is told goes to stderr then.
-
-    The demo reads what it wrote, which it could not do there.
-    """
+    if not target_of(name, "jsonl").is_stream:
+        return show(Path(name), name)
+    # The demo reads what it wrote, which it could not do on stdout or a device: a file is copied there in the end.
     with TemporaryDirectory(prefix="workorder-demo-") as folder:
         file = Path(folder) / "tickets.jsonl"
         with redirect_stdout(sys.stderr):
             code = show(file, "stdout" if name == "-" else name)
-        with file.open("rb") as tickets, nullcontext(sys.stdout.buffer) if name == "-" else open(name, "wb") as place:
-            shutil.copyfileobj(tickets, place)
+        with file.open("rb") as source, nullcontext(sys.stdout.buffer) if name == "-" else open(name, "wb") as place:
+            shutil.copyfileobj(source, place)
             place.flush()
     return code
 
 
-async def _demo(tickets: int, output: Path, called: str, *, closes: int, latency: float, seed: int) -> int:
+async def _demo(
+    tickets: int, output: Path, called: str, *, closes: int, latency: float, seed: int, hostile: bool
+) -> int:
+    """Run the tour, and print what came of it; a file that is copied is `called` by the place where it goes."""
     from workorder_async.sandbox import Sandbox
 
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
-            sandbox = await stack.enter_async_context(Sandbox(tickets, latency=latency, seed=seed, until=int(time())))
-        note(f"a sandbox with {tickets:,} invented tickets runs at {sandbox.url}, {latency:g} s per answer")
-        client = await stack.enter_async_context(sandbox.client())
-        tour = Tour(client, sandbox)
+            plain = partial(Sandbox, tickets, latency=latency, seed=seed, until=int(time()))
+            sandbox = await stack.enter_async_context(_hostile_sandbox(tickets, seed) if hostile else plain())
+        how = f"by seed {seed}" if hostile else f"{latency:g} s per answer"
+        kind = "hostile sandbox" if hostile else "sandbox"
+        note(f"a {kind} with {tickets:,} invented tickets runs at {sandbox.url}, {how}")
+        client = await stack.enter_async_context(_hostile_client(sandbox) if hostile else sandbox.client())
+        tour = HostileTour(client, sandbox, [("seed", str(seed))]) if hostile else Tour(client, sandbox)
         await tour.export(tickets, output)
-        await tour.read_moving()
-        await tour.close_pending(closes)
-        await tour.create_and_comment()
-    code = _told(tour.facts, tour.complaints, output, called)
-    print_heading("try next")
-    words = _NEXT.format(output=shlex.quote(str(output)), id=tour.known_id, workorder=_as_called())
-    out().print(words if str(output) == called else words.partition("\n")[2], soft_wrap=True)
-    return code
-
-
-async def _hostile_demo(tickets: int, output: Path, called: str, *, closes: int, seed: int) -> int:
-    async with AsyncExitStack() as stack:
-        with err().status(f"making {tickets:,} tickets ..."):
-            sandbox = await stack.enter_async_context(hostile_sandbox(tickets, seed))
-        note(f"a hostile sandbox with {tickets:,} invented tickets runs at {sandbox.url}, by seed {seed}")
-        client = await stack.enter_async_context(hostile_client(sandbox))
-        tour = HostileTour(client, sandbox, tickets)
-        await tour.export(output)
+        if not hostile:
+            await tour.read_moving()
         await tour.close_pending(closes)
         await tour.create_and_comment()
         tour.conclude()
-    return _told([("seed", str(seed)), *tour.facts], tour.complaints, output, called)
-
-
-def _told(facts: list[tuple[str, str]], complaints: list[str], output: Path, called: str) -> int:
-    """Print facts and complaints, and return the exit code. A file that is copied is `called` by where it goes."""
     print_heading("what happened")
-    if str(output) != called:
-        facts = [(name, text.replace(str(output), called)) for name, text in facts if name != "parquet"]
-    print_fields(facts)
-    for complaint in complaints:
+    is_copied = str(output) != called
+    for_copy = [(name, text.replace(str(output), called)) for name, text in tour.facts if name != "parquet"]
+    print_fields(for_copy if is_copied else tour.facts)
+    for complaint in tour.complaints:
         note(f"workorder: {complaint.replace(str(output), called)}")
-    return 1 if complaints else 0
+    if not hostile:
+        print_heading("try next")
+        # Where the command is not on the PATH, it is called by its path.
+        path = sys.argv[0]
+        by_path = Path(path).name == "workorder" and not shutil.which("workorder")
+        workorder = shlex.quote(path) if by_path else "workorder"
+        words = _NEXT.format(output=shlex.quote(str(output)), id=tour.known_id, workorder=workorder)
+        out().print(words.partition("\n")[2] if is_copied else words, soft_wrap=True)
+    return 1 if tour.complaints else 0
 
 
-def _as_called() -> str:
-    """Return the command's name, or where that would not be found, the path by which it was called."""
-    path = sys.argv[0]
-    return shlex.quote(path) if Path(path).name == "workorder" and not shutil.which("workorder") else "workorder"
+@define
+class Tour:
+    """The steps of the demo with a client; `facts` are for the summary, and there should be no `complaints`."""
+
+    client: "WorkorderClient"
+    sandbox: "Sandbox"
+    facts: list[tuple[str, str]] = field(factory=list)
+    complaints: list[str] = field(factory=list)
+    known_id: int | str = "ID"
+
+    async def export(self, tickets: int, output: Path) -> None:
+        """Export all tickets into a file; then count what the file holds."""
+        from workorder_async.exports import export_tickets
+
+        with Bar("exporting", delay=0) as bar:
+            going, query = Going(bar), TicketQuery()
+            report = await export_tickets(
+                self.client, query, output, format="jsonl", resume=False, overwrite=True, on_progress=going
+            )
+        ids: list[int] = [row["id"] for row in await asyncio.to_thread(_rows_in, output)]
+        self.facts += [
+            ("tickets", f"{tickets:,}"),
+            ("lines written", f"{len(ids):,} to {output}"),
+            ("unique ids", f"{len(set(ids)):,}"),
+            ("seconds", f"{report.seconds:.2f}"),
+            ("tickets/s", f"{len(ids) / report.seconds:,.0f}"),
+        ]
+        self.known_id = ids[0] if ids else "ID"
+        self._require(len(ids) == tickets, f"{output} has {len(ids):,} lines instead of {tickets:,}")
+        self._require(len(set(ids)) == len(ids), f"{output} has ids that come more than once")
+        await self._export_parquet(ids, output.with_name(f"{output.name}.parquet"))
+
+    async def _export_parquet(self, ids: list[int], output: Path) -> None:
+        """Export the same tickets to Parquet, where pyarrow is there; then read back what that file holds."""
+        from workorder_async.exports import export_tickets
+        from workorder_async.extras import install_line
+
+        if find_spec("pyarrow") is None:
+            self.facts.append(("parquet", f"needs pyarrow: {install_line('parquet')}"))
+            return
+        await export_tickets(self.client, TicketQuery(), output, resume=False, overwrite=True)
+        found = await asyncio.to_thread(_ids_in_parquet, output)
+        self.facts.append(("parquet", f"{len(found):,} rows to {output}"))
+        self._require(sorted(found) == sorted(ids), f"{output} does not have the same tickets")
+
+    async def read_moving(self) -> None:
+        """Read the pending tickets, page by page and by a walk; after each read others close five and create one."""
+        from workorder_async.sandbox import Drift
+
+        missing = 0
+        for name, read in (("page by page", self._paged), ("walk", self._walked)):
+            before, _ = await self._walked()
+            changes, self.sandbox.drift = len(self.sandbox.drifted), [Drift(every=1, close=5, create=1)][: len(before)]
+            found, remark = await read()
+            self.sandbox.drift = ()
+            stayed = before - {id for one in self.sandbox.drifted[changes:] for id in one.closed}
+            missing = len(stayed - found)
+            self.facts.append((name, f"{missing} of {len(stayed):,} that stayed pending are missing{remark}"))
+        self._require(not missing, f"the walk lacks {missing} tickets that stayed pending")
+
+    async def _paged(self) -> tuple[set[int], str]:
+        """Read the pending tickets by the numbers of their pages, as a loop of one's own does."""
+        found, number, left = set[int](), 0, 1
+        while left > 0:
+            number += 1
+            page = await self.client.list_tickets(_PENDING, page=number, page_size=_PAGE)
+            found.update(ticket.id for ticket in page.tickets)
+            left = page.pagination.total - number * _PAGE
+        return found, ""
+
+    async def _walked(self) -> tuple[set[int], str]:
+        async with self.client.walk(_PENDING, page_size=_PAGE) as walk:
+            found = {ticket.id async for tickets in walk for ticket in tickets}
+        return found, f"; {_in_words(walk.report)}"
+
+    async def close_pending(self, number: int) -> None:
+        """Close pending tickets on their creators' behalf, at most 16 at a time."""
+        from workorder_async.batches.batch import run_batch
+
+        pending: list[TicketSummary] = []
+        async with self.client.walk(_PENDING) as walk:
+            async for tickets in walk:
+                pending += tickets
+                if len(pending) >= number:
+                    break
+        closes = [_close(ticket.id, ticket.creator_name) for ticket in pending[:number]]
+        report = BatchReport()
+        started = perf_counter()
+        with Bar("closing", delay=0) as bar:
+            async with aclosing(run_batch(self.client, closes, concurrency=_AT_ONCE, report=report)) as outcomes:
+                async for _ in outcomes:
+                    bar(report.total, len(closes))
+        seconds = perf_counter() - started
+        closed = report.counts[State.DONE]
+        self.facts.append(("closed", f"{closed} of {len(closes)} pending, {_AT_ONCE} at a time, in {seconds:.2f} s"))
+        self.complaints += [f"ticket {one.ticket_id}: {sentence(one.error)}" for one in report.unsettled if one.error]
+
+    async def create_and_comment(self) -> None:
+        """Upload a file, create a ticket with it, comment on that, and read both back through its detail."""
+        with Bar("uploading", unit="bytes", delay=0) as bar:
+            attachment = await self.client.upload_file(_TRACE, file_name="trace.log", on_progress=bar)
+        id = await self.client.create_ticket(_new_ticket(attachment))
+        await self.client.comment_ticket(CommentTicket(id=id, detail=_COMMENT))
+        detail = await self.client.get_ticket_detail(id)
+        said = [step.detail for assign in detail.assigns for step in assign.history if step.detail == _COMMENT]
+        sizes = [file.file_size for file in detail.attachment]
+        sizes_said = ", ".join(f"{size:,}" for size in sizes)
+        self.facts += [
+            ("created", f"ticket {id}"),
+            ("comment read back", ", ".join(said)),
+            ("upload", f"{attachment.file_name}, {sizes_said} bytes by the ticket's detail"),
+        ]
+        self._require(said == [_COMMENT], f"the detail of ticket {id} does not show the comment once")
+        self._require(sizes == [len(_TRACE)], f"the detail of ticket {id} does not show the {len(_TRACE):,} bytes sent")
+
+    def conclude(self) -> None:
+        """Add what is known at the end only."""
+
+    def _require(self, holds: bool, complaint: str) -> None:
+        """Note a complaint where something does not hold."""
+        if not holds:
+            self.complaints.append(complaint)
+
+
+def _rows_in(file: Path) -> list[dict[str, Any]]:
+    with file.open("rb") as lines:
+        return [loads(line) for line in lines]
+
+
+def _ids_in_parquet(file: Path) -> list[int]:
+    parquet: Any = import_module("pyarrow.parquet")
+    ids: list[int] = parquet.read_table(file, columns=["id"]).column("id").to_pylist()
+    return ids
+
+
+def _in_words(report: "WalkReport") -> str:
+    """Say whether a walk was exact, and why or why not."""
+    return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
+
+
+def _close(id: int, creator: str) -> CloseTicket:
+    # The sandbox knows a creator by the name; the number of the address book may be any.
+    return CloseTicket(id=id, closer_id=40084, closer_name=creator, solved_time=datetime.now(UTC))
+
+
+def _new_ticket(attachment: Attachment, title: str = "网关超时, 请协助排查") -> CreateTicket:
+    return CreateTicket(
+        title=title,
+        detail="09:30 起部分请求超时, 日志见附件。",
+        reported_time=datetime.now(UTC),
+        type=TicketType.TROUBLESHOOTING,
+        priority=Priority.HIGH,
+        customer_organization_id=5001,
+        customer_organization_name="北京晨曦网络科技有限公司",
+        repository_product_id=36,
+        creator_id=210002,
+        creator_name="姜程",
+        attachment=[attachment],
+    )
+
+
+# --hostile
+
+
+def _hostile_sandbox(tickets: int, seed: int) -> "Sandbox":
+    """Make a sandbox with every habit of a nervous server; `seed` chooses how bad each one is."""
+    from workorder_async.sandbox import Drift, Fault, Sandbox
+
+    random = Random(seed)  # noqa: S311 - to be repeated, not a secret
+    most = max(tickets, 0)  # the sandbox refuses a number below 0
+    # About every fifth request goes wrong by chance.
+    faults: list[tuple[str, float, dict[str, Any]]] = [
+        ("reset reset_after portal other_ticket", 0.02, {}),
+        ("refuse truncate html html_after 503 503_after", 0.01, {}),
+        ("500_after 502_after 504_after", 0.03, {"operation": "close_ticket"}),
+        ("500_after", 0.1, {"operation": "create_ticket"}),
+        ("500_after", 0.1, {"operation": "comment_ticket"}),
+        ("portal_after deep first_page hang hang_after", 0.005, {}),
+        ("many_headers long_header", 0.003, {"size": 1 << 20}),
+        ("slow_headers slow_body", 0.01, {"seconds": 0.3}),
+        # Each of these slows all callers down, and the true rate has its own.
+        ("429", 0.004, {"retry_after": None}),
+        ("429", 0.004, {"retry_after": 1}),
+        ("date", 0.03, {"seconds": random.choice([-86400, 86400])}),
+        ("bomb", 0.005, {"size": 2 * _LARGEST_ANSWER}),
+        ("endless", 0.001, {}),
+        ("drip", 0.002, {"seconds": 0.2}),
+        ("total", 0.005, {"number": random.randint(0, most // 3)}),
+        ("page_size", 0.02, {"number": random.choice([1, 7, 1000])}),
+    ]
+    make: Any = Fault
+    return Sandbox(
+        tickets,
+        seed=seed,
+        faults=[make(kind, chance=chance, **more) for kinds, chance, more in faults for kind in kinds.split()],
+        drift=[Drift(every=1, times=40, close=3, create=2, delete=1)],
+        rate=random.randint(40, 80),
+        retry_after=random.choice([None, 1]),
+        total_cap=max(200, random.randint(most // 3, most)),
+        page_depth=max(200, random.randint(most // 3, most)),
+        shuffle_ties=True,
+        spelling="java",
+        date_offset=random.choice([-7200, -600, 600, 7200]),
+        backends=[-200, 0, 200],
+    )
+
+
+def _hostile_client(sandbox: "Sandbox") -> "WorkorderClient":
+    """Make a client that waits as long as a demo may take."""
+    from workorder_async.sandbox import Errno
+    from workorder_async.wire.retry import RetryPolicy
+
+    return sandbox.client(
+        # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
+        errnos={Errno.PAGE_DEPTH: NotFoundError},
+        connect_timeout=2,
+        attempt_timeout=2,
+        deadline=45,
+        longest_pause=2,
+        max_body=_LARGEST_ANSWER,
+        retry=RetryPolicy(attempts=10, first=0.05, longest=0.5),
+    )
+
+
+@define
+class HostileTour(Tour):
+    """The same steps with a hostile sandbox, and an account of what both sides say of each mutation."""
+
+    said: dict[tuple[str, object], str] = field(factory=dict)
+    """The client's word for each mutation, by its operation and by its text or ticket."""
+    _rows: list[dict[str, Any]] = field(factory=list)
+    _began: float = field(factory=perf_counter)
+
+    async def export(self, tickets: int, output: Path) -> None:
+        """Walk over all tickets into a file, while the list moves; then hold the file against the sandbox's tickets."""
+        from workorder_async.sandbox.seed import FIRST_ID
+
+        try:
+            with Bar("walking", delay=0) as bar, written_whole(output) as file:
+                async with self.client.walk() as walk:
+                    await write_lines(walk, file, bar)
+        except WorkorderError as error:
+            self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
+            return
+        self._rows = await asyncio.to_thread(_rows_in, output)
+        ids = Counter(row["id"] for row in self._rows)
+        new = {id for drifted in self.sandbox.drifted for id in drifted.created}
+        first = set(range(FIRST_ID, FIRST_ID + tickets))
+        stayed = first - {id for drifted in self.sandbox.drifted for id in drifted.deleted}
+        missing, twice, invented = len(stayed - ids.keys()), ids.total() - len(ids), len(ids.keys() - first - new)
+        self.facts += [
+            ("walk", f"{_in_words(walk.report)}; {walk.report.requests:,} requests"),
+            ("lines written", f"{ids.total():,} to {output}"),
+            ("there all along", f"{len(stayed):,}: {missing} missing, {twice} twice, {invented} invented"),
+        ]
+        self._require(not missing, f"{output} lacks {missing} tickets that were there all along")
+        self._require(not (missing and walk.report.exact), "the walk says that it was exact, and it was not")
+        self._require(not twice, f"{output} has {twice} tickets more than once")
+        self._require(not invented, f"{output} has {invented} tickets that never were")
+
+    async def close_pending(self, number: int) -> None:
+        """Close tickets of the file with a journal, run again for the rest, while the list moves on."""
+        from workorder_async.batches.batch import run_batch
+
+        self.sandbox.drift = ()
+        closes = [_close(row["id"], row["creator_name"]) for row in self._rows if row["status"] == 1][:number]
+        with TemporaryDirectory() as folder, Bar("closing", delay=0) as bar:
+            for _ in range(_RUNS):
+                report = BatchReport()
+                journal = Path(folder) / "closes.journal"
+                batch = run_batch(self.client, closes, concurrency=_AT_ONCE, journal=journal, report=report)
+                async with aclosing(batch) as outcomes:
+                    async for outcome in outcomes:
+                        if outcome.state is not State.SKIPPED:
+                            self.said["close_ticket", outcome.ticket_id] = outcome.state.value
+                        bar(report.total, len(closes))
+                        if report.total % 40 == 0:
+                            await self.sandbox.change(close=2, delete=1)
+                if not report.counts[State.REJECTED] + report.counts[State.NOT_SENT]:
+                    break
+
+    async def create_and_comment(self) -> None:
+        """Create tickets with an uploaded file each, and comment on each; none of it is sent twice."""
+        for number in range(1, _CREATIONS + 1):
+            title, comment = f"网关超时, 请协助排查 ({number})", f"已复现, 正在排查 ({number})"
+            for tries in range(1, _TRIES + 1):
+                try:
+                    attachment = await self.client.upload_file(_TRACE, file_name="trace.log")
+                    break
+                except WorkorderError as error:  # a file that no ticket shows does no harm
+                    self._require(tries < _TRIES, f"the file could not be uploaded: {error}")
+            else:
+                continue
+            create = self.client.create_ticket(_new_ticket(attachment, title), on_unknown="verify")
+            if id := await self._say("create_ticket", title, create):
+                made = [one.ticket_id for one in self.sandbox.applied if _key(one) == ("create_ticket", title)]
+                self._require(made == [id], f"{title!r} is said to be ticket {id}, and is {made}")
+                say = self.client.comment_ticket(CommentTicket(id=id, detail=comment), on_unknown="verify")
+                await self._say("comment_ticket", comment, say)
+
+    async def _say(self, operation: str, what: str, change: Awaitable[int | None]) -> int | None:
+        """Make a change, note the client's word for it, and return its result."""
+        word, result = "done", None
+        try:
+            result = await change
+        except WorkorderError as error:
+            kinds = {OutcomeUnknownError: "unknown", NotSentError: "not sent"}
+            word = next((word for kind, word in kinds.items() if isinstance(error, kind)), "rejected")
+        self.said[operation, what] = word
+        return result
+
+    def conclude(self) -> None:
+        """Hold the client's word for each mutation against what the sandbox carried out, and count what struck."""
+        applied = Counter(_key(one) for one in self.sandbox.applied)
+        drifted = self.sandbox.drifted
+        by_others = {("close_ticket", id) for one in drifted for id in one.closed}
+        for name, operation in (
+            ("closes", "close_ticket"),
+            ("creations", "create_ticket"),
+            ("comments", "comment_ticket"),
+        ):
+            said = Counter(word for (of, _), word in self.said.items() if of == operation)
+            counts = [count for (of, _), count in applied.items() if of == operation]
+            twice = sum(count > 1 for count in counts)
+            words = _listed((word, count) for word, count in sorted(said.items())) or "none"
+            self.facts.append((name, f"{words}; carried out: {sum(counts)}, {twice} twice"))
+            self._require(not twice, f"{twice} {name} were carried out twice")
+        false = [
+            f"{key[0]} of {key[1]}: said to be {word}, carried out {applied[key]} times"
+            for key, word in self.said.items()
+            if (word in ("done", "already") and not applied[key] and key not in by_others)
+            or (word in ("rejected", "not sent") and applied[key])
+        ]
+        false += [f"{of} of {what} was carried out, and nobody asked" for of, what in applied.keys() - self.said.keys()]
+        self.complaints += false
+        struck = Counter(one.fault.kind for one in self.sandbox.struck)
+        requests, refused = self.sandbox.requests.total(), self.sandbox.refused.total()
+        moved = (
+            ("deleted", sum(len(one.deleted) for one in drifted)),
+            ("created", sum(len(one.created) for one in drifted)),
+            ("closed", sum(len(one.closed) for one in drifted)),
+        )
+        self.facts += [
+            ("misreported", str(len(false))),
+            ("struck", f"{struck.total():,} of {requests:,} requests: {_listed(struck.most_common())}"),
+            ("beyond the rate", f"{refused:,} requests"),
+            ("throttled", f"{self.client.stats().throttled:,} answers"),
+            ("moved meanwhile", _listed(moved)),
+            ("seconds", f"{perf_counter() - self._began:.1f}"),
+        ]
+
+
+async def write_lines(walk: "Walk", file: BinaryIO, bar: Bar) -> None:
+    """Write a walk's tickets as JSON Lines, with one write a page."""
+    async for tickets in walk:
+        file.write(b"".join(to_json(encode(ticket)) + b"\n" for ticket in tickets))
+        bar(walk.report.tickets, max(walk.report.tickets, walk.report.last_total))
+
+
+def _key(applied: "Applied") -> tuple[str, object]:
+    """Return what tells a mutation from others: the text of a creation or a comment, else the ticket."""
+    text = {"create_ticket": "title", "comment_ticket": "detail"}.get(applied.operation)
+    return applied.operation, applied.request[text] if text else applied.ticket_id
+
+
+def _listed(counts: Iterable[tuple[str, int]]) -> str:
+    """Write counts as "3 reset, 1 html"."""
+    return ", ".join(f"{count} {name}" for name, count in counts)

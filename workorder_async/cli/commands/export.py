@@ -2,28 +2,32 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from attrs import frozen
 from cyclopts import Parameter
 
 from workorder_async.cli import failures
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
-from workorder_async.cli.exporting import Going, summarise
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.terminal.output import note
-from workorder_async.cli.terminal.progress import Bar
-from workorder_async.cli.terminal.running import run
-from workorder_async.cli.values import AS_WRITTEN, Whole, Written, file_name, is_device
+from workorder_async.cli.terminal import Bar, note
+from workorder_async.cli.values import AS_WRITTEN, Flag, Whole, Written
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from workorder_async.client import WorkorderClient
     from workorder_async.document import TicketQuery
-    from workorder_async.exports import ExportOptions
+    from workorder_async.exports import ExportOptions, ExportProgress, ExportReport
+
+_NAMED: Final = 20
+_CHANGES: Final = (
+    ("replaced", "half a surrogate pair became U+FFFD"),
+    ("defused", "a text that begins like a formula got an apostrophe in front"),
+    ("cut", "a text was cut to the 32,767 characters of a cell of Excel"),
+    ("blanked", "a number of more than 64 bits was left empty"),
+)
 
 
 @Parameter(name="*")
@@ -59,7 +63,7 @@ class Writing:
     def options(self) -> "ExportOptions":
         """Return what `export_tickets` takes. Raises `ConfigError` for a folder without a name."""
         if self.attachments is not None and not self.attachments.strip():
-            raise ConfigError("--attachments names no folder; name one, such as --attachments files")
+            raise ConfigError("names no folder", argument="--attachments", mend="name one, such as --attachments files")
         return {
             "format": self.format,
             "detail": self.detail,
@@ -100,13 +104,15 @@ def export(
     place = _place(target, output)
     options = how.options()
     if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
-        raise ConfigError(f"--format {how.format} is not for a terminal; name a file, or lead stdout to one")
-    if how.format is None and is_device(place):
-        options["format"] = "jsonl"
+        raise ConfigError(
+            "is not for a terminal", argument=f"--format {how.format}", mend="name a file, or lead stdout to one"
+        )
+    file = Path(place)
+    if how.format is None and file.exists() and not file.is_file() and not file.is_dir():
+        options["format"] = "jsonl"  # the name of a pipe or a device, such as /dev/stdout, says no format
     queries, times = filters.queries(), filters.steady_times()
-    exporting = _export(connection.client(), queries, place, options)
     try:
-        return run(exporting)
+        connection.run(lambda client: _export(client, queries, place, options))
     except (KeyboardInterrupt, asyncio.CancelledError):
         _tell_how_to_go_on(place, times)
         raise
@@ -117,38 +123,103 @@ def export(
         if not isinstance(error, ConfigError | ExportError):
             _tell_how_to_go_on(place, times)
         return failures.exit_code(error)
+    return failures.OK
 
 
 def _place(target: str | None, output: Written | None) -> str:
     """Return where to write. Raises `ConfigError`."""
     if target is not None and output is not None:
         raise ConfigError(f"TARGET and {output.option} are the same: write one of them")
-    if output is not None:
-        return file_name(output)
-    if target is None:
+    if output is None and target is None:
         raise ConfigError("say where to write: a TARGET such as tickets.csv (or --output), or - for stdout")
-    return file_name(Written(target, "TARGET"))
+    return (output or Written(str(target), "TARGET")).file_name()
 
 
 async def _export(
     client: "WorkorderClient", queries: "Sequence[TicketQuery]", place: str, options: "ExportOptions"
-) -> int:
+) -> None:
     from workorder_async.exports import export_tickets
 
-    shown = not (place == "-" and sys.stdout.isatty())
-    async with client:
-        with Bar("exporting", shown=shown) as bar:
-            going = Going(bar)
-            options["on_progress"] = going
-            report = await export_tickets(client, queries, place, **options)
+    with Bar("exporting", shown=not (place == "-" and sys.stdout.isatty())) as bar:
+        going = Going(bar)
+        options["on_progress"] = going
+        report = await export_tickets(client, queries, place, **options)
     summarise(report, going)
-    return failures.OK
 
 
-def _tell_how_to_go_on(place: str, times: "Sequence[str]") -> None:
+def _tell_how_to_go_on(place: str, times: Sequence[str]) -> None:
     """Say that the same command goes on, if something of the file is there; `times` are those that it began with."""
     if place == "-" or not Path(f"{Path(place).resolve()}.manifest").exists():
         return
     # "yesterday" said tomorrow would be another export.
     steady = f" with {' '.join(times)}" if times else ""
     note(f"workorder: the same command{steady} goes on where this one stopped")
+
+
+class Going:
+    """Is told how far an export is: shows it on a bar, and says once where it goes on."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._is_resumed_told = False
+
+    def __call__(self, progress: "ExportProgress") -> None:
+        """Show that it is so far."""
+        self.tell_resumed(progress.resumed_rows)
+        new = progress.rows - progress.resumed_rows
+        remark = "writing the file"
+        if progress.phase != "converting":
+            phase = "full records" if progress.phase == "details" else ""
+            rate = f"{new / progress.seconds:,.0f}/s" if progress.seconds > 0 else ""
+            remark = ", ".join(filter(None, (phase, rate)))
+        self._bar(progress.rows, max(progress.rows, progress.total), remark)
+
+    def tell_resumed(self, rows: int) -> None:
+        """Say after how many tickets it goes on, if an earlier command wrote some."""
+        if rows and not self._is_resumed_told:
+            note(f"going on after {rows:,} tickets")
+        self._is_resumed_told = True
+
+
+def summarise(report: "ExportReport", going: Going) -> None:
+    """Print on stderr what came of an export: how much, what is not as it came, and whether it is complete."""
+    going.tell_resumed(report.resumed_rows)
+    place = "" if str(report.target) == "-" else f" to {report.target}"
+    rate = (report.rows - report.resumed_rows) / report.seconds
+    note(f"exported {report.rows:,} tickets{place} in {report.seconds:.1f} s ({rate:,.0f} tickets/s)")
+    for remark in _remarks(report):
+        note(remark)
+    if report.exact:
+        note(f"exact: every ticket that matched is there once ({report.reason})")
+    else:
+        note(f"it may not be complete: {report.reason}")
+
+
+def _remarks(report: "ExportReport") -> Iterator[str]:
+    """Tell what a format could not hold, which tickets are not there, and what became of attachments."""
+    for name, what in _CHANGES:
+        if count := getattr(report.changes, name):
+            yield f"changed in {count:,} cells: {what}"
+    for row in report.skipped:
+        which = "a ticket without a number" if row.id is None else f"ticket {row.id}"
+        yield f"workorder: left out {which}: {row.path} is {row.got}, not {row.expected}"
+    yield from _more(report.skipped_rows - len(report.skipped))
+    if report.gone_tickets:
+        gone = ", ".join(map(str, report.gone[:_NAMED]))
+        more = report.gone_tickets - len(report.gone[:_NAMED])
+        more_said = f" and {more:,} more" if more else ""
+        yield f"workorder: left out {gone}{more_said}: gone when the full record was asked for"
+    files = report.attachments
+    if files.fetched or files.kept or files.failed:
+        counts = [f"{files.fetched:,} fetched ({files.bytes:,} bytes)"]
+        counts += [f"{files.kept:,} there already"] if files.kept else []
+        counts += [f"{files.failed:,} not there"] if files.failed else []
+        yield f"attachments: {', '.join(counts)}"
+    for failure in files.failures[:_NAMED]:
+        yield f"workorder: {failure}"
+    yield from _more(files.failed - len(files.failures[:_NAMED]))
+
+
+def _more(number: int) -> Iterator[str]:
+    if number > 0:
+        yield f"... and {number:,} more"

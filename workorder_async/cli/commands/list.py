@@ -1,28 +1,32 @@
-"""`workorder list`: tickets as a table, as lines, or as JSON."""
+"""`workorder list`: tickets as a table on a terminal, as lines with tabs elsewhere, or as JSON."""
 
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from math import ceil
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from attrs import frozen
 from cyclopts import Parameter, validators
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
-from workorder_async.cli.terminal.output import note, tell
-from workorder_async.cli.terminal.progress import Bar
-from workorder_async.cli.terminal.running import run
-from workorder_async.cli.terminal.ticket_list import USUAL, Layout, layout_of
-from workorder_async.cli.values import Whole
-from workorder_async.document import TicketQuery, TicketSummary
+from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_fields, tell, write_json, write_rows
+from workorder_async.cli.values import Flag, Whole, names, near
+from workorder_async.document import JSON, TicketQuery, TicketSummary
+from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+    from workorder_async.exports.columns import Column as Exported
 
-_PAGE = 100
+_PAGE: Final = 100
+# A text that has fewer cells than these is no longer read with ease.
+_TEXT_WIDTH: Final = 12
 
 
 def list_tickets(
@@ -45,56 +49,51 @@ def list_tickets(
     queries = filters.queries()
     if count:
         if header or fields is not None:
-            raise ConfigError("--count prints a number alone; leave out --fields and --header")
-        return run(_count(connection.client(), queries))
-    printing = _Printing(USUAL if fields is None else layout_of(fields), as_json=json, header=header)
-    return run(_list(connection.client(), queries, limit, printing))
+            raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields and --header")
+        return connection.run(lambda client: _count(client, queries))
+    layout = _USUAL if fields is None else _layout_of(fields)
 
-
-@frozen
-class _Printing:
-    """How tickets are printed."""
-
-    layout: Layout
-    as_json: bool
-    header: bool
-
-    def __call__(self, tickets: list[TicketSummary], *, first: bool) -> None:
-        """Print tickets, the `first` ones below a header."""
-        if self.as_json:
-            self.layout.print_json(tickets)
+    def show(tickets: list[TicketSummary], first: bool) -> None:
+        if json:
+            write_json(map(layout.row, tickets))
         else:
-            self.layout.print(tickets, first=first, header=self.header)
+            layout.print(tickets, first=first, header=header)
+
+    total, shown = connection.run(lambda client: _list(client, queries, limit, show))
+    if not json:
+        more = "; --limit 0 shows all" if shown < total else ""
+        note(f"{shown:,} of {total:,} tickets{more}" if total else "no ticket matches")
+    return 0
 
 
 async def _count(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> int:
     """Print how many tickets match, by one request for each query."""
-    async with client:
-        pages = [await client.list_tickets(query, page_size=1) for query in queries]
+    pages = [await client.list_tickets(query, page_size=1) for query in queries]
     tell(str(sum(page.pagination.total for page in pages)))
     return 0
 
 
-async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit: int, printing: _Printing) -> int:
-    """Print the tickets page by page, each once, then how many there are."""
+async def _list(
+    client: "WorkorderClient",
+    queries: Sequence[TicketQuery],
+    limit: int,
+    show: Callable[[list[TicketSummary], bool], None],
+) -> tuple[int, int]:
+    """Show the tickets page by page, each once; return how many match, and how many are shown."""
     seen: set[int] = set()
     total, first = 0, True
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
-        async with client:
-            for query in queries:
-                before = total
-                async with aclosing(_pages(client, query, limit - len(seen) if limit else None)) as pages:
-                    async for tickets, matching in pages:
-                        new = [ticket for ticket in tickets if ticket.id not in seen]
-                        printing(new, first=first)
-                        first = False
-                        seen.update(ticket.id for ticket in new)
-                        total = before + matching
-                        bar(len(seen), min(total, limit or total))
-    if not printing.as_json:
-        more = "; --limit 0 shows all" if len(seen) < total else ""
-        note(f"{len(seen):,} of {total:,} tickets{more}" if total else "no ticket matches")
-    return 0
+        for query in queries:
+            before = total
+            async with aclosing(_pages(client, query, limit - len(seen) if limit else None)) as pages:
+                async for tickets, matching in pages:
+                    new = [ticket for ticket in tickets if ticket.id not in seen]
+                    show(new, first)
+                    first = False
+                    seen.update(ticket.id for ticket in new)
+                    total = before + matching
+                    bar(len(seen), min(total, limit or total))
+    return total, len(seen)
 
 
 async def _pages(
@@ -116,3 +115,131 @@ async def _pages(
                 return
         if limit is None and not walk.report.exact:
             note(f"it may not be complete: {walk.report.reason}")
+
+
+# How tickets are laid out
+
+
+@frozen
+class _Column:
+    """A column of the list, and how a terminal shows it."""
+
+    name: str
+    width: int = 0
+    """Cells that it has at least, and none of it is broken; 0: a text, which shares the rest of the line."""
+    share: int = 1
+    """How much of the rest it has, beside other texts."""
+    room: int = 0
+    """How wide the terminal has to be for it."""
+    shown: int | None = None
+    """How many characters a terminal shows of it."""
+
+
+@frozen
+class _Layout:
+    """Which columns there are, in their order, and a ticket's cells and JSON."""
+
+    columns: tuple[_Column, ...]
+    cells: Callable[[TicketSummary], Sequence[JSON]]
+    row: Callable[[TicketSummary], JSON]
+    is_chosen: bool = False
+    """Whether the columns were asked for, so that none may be left out."""
+
+    def print(self, tickets: Sequence[TicketSummary], *, first: bool, header: bool) -> None:
+        """Print tickets as rows, the `first` ones below the names of the columns.
+
+        Without a terminal nothing is cut, and the names come only where `header` asks for them.
+        """
+        rows = [[_text(cell) for cell in self.cells(ticket)] for ticket in tickets]
+        head = [column.name for column in self.columns]
+        console = out()
+        if not console.is_terminal:
+            write_rows([head, *rows] if first and header else rows)
+        elif rows and self.is_chosen and self._needed > console.width:
+            for number, row in enumerate(rows):
+                if number or not first:
+                    console.print()
+                print_fields(zip(head, row, strict=True))
+        elif rows:
+            self._print_table(console, rows, first=first)
+
+    @property
+    def _needed(self) -> int:
+        """How many cells all columns need; texts share alike."""
+        text = max([_TEXT_WIDTH, *(len(column.name) for column in self.columns if not column.width)])
+        return sum(max(column.width, len(column.name)) + 1 if column.width else text + 1 for column in self.columns)
+
+    def _print_table(self, console: Console, rows: Sequence[Sequence[str]], *, first: bool) -> None:
+        table = Table(box=None, expand=True, show_header=first, padding=(0, 1, 0, 0))
+        places = [place for place, column in enumerate(self.columns) if column.room <= console.width]
+        for column in (self.columns[place] for place in places):
+            if column.width:
+                table.add_column(column.name, min_width=max(column.width, len(column.name)), no_wrap=True)
+            else:
+                table.add_column(column.name, ratio=column.share, overflow="fold")
+        if all(column.width for column in self.columns):
+            table.add_column("", ratio=1)
+        for row in rows:
+            table.add_row(*(Text(one_line(row[place][: self.columns[place].shown])) for place in places))
+        console.print(table)
+
+
+def _text(value: JSON) -> str:
+    """Write a cell as CSV has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+# For a list whose columns nobody chose; a narrow terminal shows less of it.
+_USUAL: Final = _Layout(
+    (
+        _Column("id", 7),
+        _Column("status", 6),
+        _Column("prio", 4, room=76),
+        _Column("type", 8, room=120),
+        _Column("title", share=3),
+        _Column("customer", share=2, room=90),
+        _Column("handler", 8, room=120),
+        _Column("created", 10, shown=10),
+    ),
+    lambda ticket: (
+        ticket.id,
+        ticket.status.label,
+        ticket.priority.label,
+        ticket.type.label,
+        ticket.title,
+        ticket.customer_organization_name,
+        ticket.handler or None,
+        moment(ticket.created_at),
+    ),
+    encode,
+)
+
+
+def _layout_of(fields: str) -> _Layout:
+    """Return the layout of the fields of --fields. Raises `ConfigError` that names the unknown field."""
+    from workorder_async.exports.columns import TICKET_COLUMNS
+
+    known = {column.name: column for column in TICKET_COLUMNS.columns}
+    chosen = names(fields)
+    for name in chosen:
+        if name not in known:
+            problem = f"{name!r} is no field of the list{near(name, known)}"
+            raise ConfigError(problem, argument="--fields:", mend="`workorder columns` prints all of them")
+
+    def row(ticket: TicketSummary) -> dict[str, JSON]:
+        values = TICKET_COLUMNS.read_object(ticket)
+        return {name: values[name] for name in chosen}
+
+    columns = tuple(_column(known[name]) for name in chosen)
+    return _Layout(columns, lambda ticket: list(row(ticket).values()), row, is_chosen=True)
+
+
+def _column(column: "Exported") -> _Column:
+    """Return how a terminal shows a column of exports: times, numbers and names of codes whole."""
+    if column.name.endswith("_at"):
+        return _Column(column.name, 25)
+    if column.name.endswith("_name") and column.convert:
+        return _Column(column.name, 8)
+    return _Column(column.name, 0 if column.arrow == "string" else 7)

@@ -1,18 +1,17 @@
-"""`workorder login`: ask where the platform is and who asks, keep it as a profile, and see whether it works."""
+"""`workorder login`: ask where a platform is and who asks, keep it as a profile, and see whether it works."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
 from workorder_async.cli import profiles
 from workorder_async.cli.commands.doctor import doctor
-from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Connection
-from workorder_async.cli.terminal.asking import ask, ask_secret, can_ask
-from workorder_async.cli.terminal.output import note
+from workorder_async.cli.connection import KEYS, SECRET, Connection
+from workorder_async.cli.terminal import ask, ask_secret, can_ask, note
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 
-_QUESTIONS = {
+_QUESTIONS: Final = {
     "base_url": "Base URL, such as https://workorder.example.com",
     "app_id": "AppId",
     "sign_scheme": "How requests are signed, such as md5:{app_id}{timestamp}{secret}",
@@ -33,6 +32,8 @@ def login(
     workorder.toml of this folder, or the one in the user's folder for configuration. A command for the secret is run
     without a shell; the first line that it prints is the secret. Ends as `workorder doctor`.
     """
+    from workorder_async.environment import checked_url, platform_of, variables
+
     path = profiles.path_in_use()
     profiles.refuse_taken(path, profile)
     values: dict[str, str | Secret] = {"base_url": base_url, "app_id": app_id, "sign_scheme": scheme}
@@ -43,24 +44,16 @@ def login(
         )
     for key, question in _QUESTIONS.items():
         values[key] = str(values[key] or ask(question)).strip()
-    command = (
-        secret_command or ask("Command that prints the secret; nothing, to type the secret", optional=True).strip()
-    )
+    asked = "Command that prints the secret; nothing, to type the secret"
+    command = secret_command or ask(asked, optional=True).strip()
     if command:
         values["secret_command"] = command
         secret = profiles.said_by(command, "the command")
     else:
         values["secret"] = secret = ask_secret(f"Secret of AppId {values['app_id']}")
-    _check(values, secret)
+    # A platform that cannot work is refused before it is written.
+    url, _ = platform_of(variables({name: values[key] for name, key in KEYS.items()} | {SECRET: secret}))
+    checked_url(url)
     profiles.add(path, profile, values)
     note(f"Profile {profile!r} is in {str(path)!r}; use it with --profile {profile} or {profiles.PROFILE}={profile}")
     return doctor(connection=Connection(profile=profile))
-
-
-def _check(values: profiles.Values, secret: Secret) -> None:
-    """Refuse what cannot work, before it is written."""
-    from workorder_async.environment import checked_url, platform_of, variables
-
-    given = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
-    url, _ = platform_of(variables({name: values[key] for name, key in given.items()} | {SECRET: secret}))
-    checked_url(url)

@@ -1,4 +1,4 @@
-"""`workorder reject`: one ticket, or many as a batch."""
+"""`workorder reject`: one ticket, or many as a batch, on behalf of a product line."""
 
 from typing import Annotated
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import time
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from workorder_async.cli.terminal.output import err, note
-from workorder_async.cli.terminal.running import run
+from workorder_async.cli.running import run
+from workorder_async.cli.terminal import err, note
 from workorder_async.cli.values import Whole
 
 if TYPE_CHECKING:
@@ -44,7 +43,11 @@ def sandbox(
     """
     from workorder_async.sandbox import Sandbox
 
-    _tell_what_is_ignored(db, {"--tickets": tickets, "--seed": seed})
+    for_new = {"--tickets": tickets, "--seed": seed}
+    given = [f"{option} {value}" for option, value in for_new.items() if value is not None]
+    if given and db is not None and db.is_file() and db.stat().st_size:
+        are = "is" if len(given) == 1 else "are"
+        note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
     tickets = _TICKETS if tickets is None else tickets
     platform = Sandbox(
         tickets,
@@ -61,34 +64,21 @@ def sandbox(
     return run(_serve(platform, tickets))
 
 
-def _tell_what_is_ignored(db: Path | None, options: Mapping[str, int | None]) -> None:
-    """Say which options are for a new file, where there is one already."""
-    given = [f"{name} {value}" for name, value in options.items() if value is not None]
-    if given and db is not None and db.is_file() and db.stat().st_size:
-        are = "is" if len(given) == 1 else "are"
-        note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
-
-
 async def _serve(platform: "Sandbox", tickets: int) -> int:
-    """Run the sandbox until it is interrupted."""
+    """Run the sandbox until it is interrupted; print four lines for a shell on stdout, and what to do with them."""
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
             await stack.enter_async_context(platform)
-        _announce(platform)
+        for name, value in platform.environment.items():
+            quoted = value.replace("'", "'\\''")
+            sys.stdout.write(f"export {name}='{quoted}'\n")
+        sys.stdout.flush()
+        note(
+            f"a sandbox runs at {platform.url}; copy the four lines above into another terminal and try "
+            "`workorder list` there; Ctrl-C ends it"
+        )
         # Ctrl-C and SIGTERM are how it is meant to end.
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
     note("the sandbox has stopped")
     return 0
-
-
-def _announce(platform: "Sandbox") -> None:
-    """Print the four lines for a shell on stdout, and what to do with them on stderr."""
-    for name, value in platform.environment.items():
-        quoted = value.replace("'", "'\\''")
-        sys.stdout.write(f"export {name}='{quoted}'\n")
-    sys.stdout.flush()
-    note(
-        f"a sandbox runs at {platform.url}; copy the four lines above into another terminal and try "
-        "`workorder list` there; Ctrl-C ends it"
-    )

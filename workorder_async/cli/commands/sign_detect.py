@@ -1,27 +1,71 @@
-"""`workorder sign detect` (a command below `sign`): which signing scheme a host uses, found from one request."""
+"""`workorder sign detect` (a command below `sign`): which signing scheme a host uses, found from one request.
+
+The request is given by its three headers, by curl lines as people paste them, or by a HAR file of a browser.
+"""
 
 import asyncio
+import json
 import os
+import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from attrs import field, frozen
 from cyclopts import Parameter
 
-from workorder_async.cli.accepted import Accepted, accepted_requests
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET
-from workorder_async.cli.terminal.asking import ask, ask_secret, can_ask
-from workorder_async.cli.terminal.output import note, tell
-from workorder_async.cli.terminal.progress import Bar
-from workorder_async.cli.terminal.running import run
-from workorder_async.cli.undetected import advice
-from workorder_async.cli.values import ExistingFile, text_or_stdin
+from workorder_async.cli.running import run
+from workorder_async.cli.terminal import Bar, ask, ask_secret, can_ask, note, tell
+from workorder_async.cli.values import ExistingFile, text_of
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
-from workorder_async.signing.search import Detected, detecting as find_schemes
+from workorder_async.signing.search import Detected, detecting as find_schemes, implied
+
+_HEADERS: Final = ("AppId", "Timestamp", "Sign")
+_DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
+_FORM: Final = ("-F", "--form", "--form-string", "-T", "--upload-file", "--data-urlencode")
+# Options of curl with a value. The value of another option is not taken for a URL, for it has none.
+_VALUED: Final = re.compile(
+    "-[AEFHTXbcdemouwx]|--(header|request|data(-(ascii|raw|binary|urlencode))?|json|form(-string)?|upload-file|url|cert|key"
+    "|user(-agent)?|cookie(-jar)?|referer|cacert|max-time|connect-timeout|output|write-out|proxy|resolve|retry|ciphers"
+    "|interface|limit-rate)"
+)
+# $'...' of bash, in which a browser writes what holds quotes, line feeds or characters beyond ASCII.
+_ANSI: Final = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
+_MEANT: Final = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
+_TRIED: Final = (
+    "AppId, Timestamp, secret, method, path, query and body (as it is, with sorted keys, as pairs, or its digest) in "
+    "every order, with any one separator or two in turn; the secret once, before and after, or as the key of an HMAC; "
+    "key=value in each case of letters, sorted or not, with the secret as a value or glued on; digests of digests, and "
+    "the secret's digest in its place"
+)
+_LETTER: Final = (
+    "您好，我们正在对接工单开放接口（AppId：{app_id}）。接口文档写明请求头需要 AppId、Timestamp 和 Sign，"
+    "但签名算法在另一份文档《api接口鉴权》中，我们没有拿到。麻烦提供该文档，或者答复以下几点："
+    "1）摘要算法是哪一种（MD5、SHA-1、SHA-256、SM3 等），是否为 HMAC，HMAC 的密钥是什么；"
+    "2）哪些内容参与签名（AppId、Timestamp、密钥、请求方法、路径、查询参数、请求体），它们的先后顺序、分隔符或参数名是什么，"
+    "密钥放在什么位置；"
+    "3）请求体按原文、按键名排序后、还是先取摘要再参与签名，GET 请求和上传文件时如何处理；"
+    "4）Timestamp 的单位是秒还是毫秒，允许多大的时间误差；"
+    "5）Sign 如何编码（十六进制大小写、Base64），有没有前缀；"
+    "6）一个完整的示例：测试用的密钥、请求的各个组成部分、待签名的字符串，以及最终的 Sign。谢谢！"
+)
+
+
+@frozen
+class Accepted:
+    """One request: its three headers, and the rest of it."""
+
+    app_id: str
+    timestamp: str
+    sign: str
+    request: SigningInput = field(repr=False)
 
 
 def detect(
@@ -50,8 +94,10 @@ def detect(
     rest = (method, path, query, body_file)
     if curl is not None:
         if any(option is not None for option in (app_id, timestamp, sign, *rest)):
-            raise ConfigError("--curl has the whole request; leave out the other options")
-        requests = accepted_requests(_text_of(curl))
+            raise ConfigError("has the whole request", argument="--curl", mend="leave out the other options")
+        if curl == "-" and sys.stdin.isatty():
+            note("paste the curl line; Ctrl-D on a line of its own ends it")
+        requests = accepted_requests(text_of("--curl", curl))
         whole = True
     else:
         whole = any(option is not None for option in rest)
@@ -64,6 +110,30 @@ def detect(
         _require_somebody("Secret", SECRET)
         secret = ask_secret("Secret")
     return run(_report(requests, secret, whole=whole))
+
+
+def _request(method: str | None, path: str | None, query: str | None, body_file: Path | None) -> SigningInput:
+    """Return what was given of a request beside its three headers."""
+    url = urlsplit(path or "")
+    return SigningInput(
+        method=method or ("POST" if body_file else "GET"),
+        path=url.path,
+        query=tuple(parse_qsl(url.query if query is None else query, keep_blank_values=True)),
+        body=(body_file.read_bytes(),) if body_file else (),
+    )
+
+
+def _asked(what: str, source: str) -> str:
+    """Ask for a header on the terminal. Raises `ConfigError` where there is none."""
+    _require_somebody(what, source)
+    return ask(what).strip()
+
+
+def _require_somebody(what: str, source: str) -> None:
+    """Raise `ConfigError` where nobody is there to be asked."""
+    if not can_ask():
+        mend = f"set {source}, or run this on a terminal, where it is asked for"
+        raise ConfigError("is missing", argument=what, mend=mend)
 
 
 async def _report(requests: Sequence[Accepted], secret: Secret, *, whole: bool) -> int:
@@ -89,8 +159,18 @@ async def _report(requests: Sequence[Accepted], secret: Secret, *, whole: bool) 
         for scheme in found.schemes:
             note(f"  {scheme}")
     else:
-        for paragraph in advice(app_id=first.app_id, sign=first.sign, tried=found.tried, whole=whole):
-            note(paragraph)
+        unsaid = "; method, path, query and body were not given: add --curl, or --path, --query and --body-file"
+        note(
+            "workorder: no scheme that was tried gives this Sign; check that AppId, Timestamp, Sign and secret belong "
+            f"to one and the same request, unchanged{'' if whole else unsaid}"
+        )
+        note(f"the signature: {implied(first.sign)}")
+        note(f"tried: {found.tried:,} signatures: {_TRIED}")
+        note(
+            "if it is none of these, write a Signer of your own (see workorder_async.Signer), or ask those who run the "
+            "platform; a letter to send:"
+        )
+        note(_LETTER.format(app_id=first.app_id))
     return 0 if schemes else 1
 
 
@@ -108,39 +188,130 @@ async def _found(one: Accepted, secret: Secret, *, whole: bool) -> Detected:
             await asyncio.sleep(0)
 
 
-def _request(method: str | None, path: str | None, query: str | None, body_file: Path | None) -> SigningInput:
-    """Return what was given of a request beside its three headers."""
-    url = urlsplit(path or "")
-    return SigningInput(
-        method=method or ("POST" if body_file else "GET"),
-        path=url.path,
-        query=tuple(parse_qsl(url.query if query is None else query, keep_blank_values=True)),
-        body=(body_file.read_bytes(),) if body_file else (),
+# A request, as people have it at hand
+
+
+def accepted_requests(text: str) -> list[Accepted]:
+    """Read curl lines, or a HAR file. Raises `ConfigError` where no request in it has the three headers."""
+    text = text.lstrip("\ufeff").strip()
+    return _of_har(text) if text.startswith("{") else list(_of_curl(text))
+
+
+def _accepted(
+    url: str, method: str, headers: Iterable[tuple[str, str]], body: bytes, query: str | None = None
+) -> Accepted | None:
+    """Return a request; None where it lacks one of the three headers."""
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    sent = {name.strip().lower(): value.strip() for name, value in headers}
+    if not all(sent.get(name.lower()) for name in _HEADERS):
+        return None
+    pairs = tuple(parse_qsl(parts.query if query is None else query, keep_blank_values=True))
+    request = SigningInput(method.upper(), parts.path or "/", pairs, (body,) if body else ())
+    return Accepted(sent["appid"], sent["timestamp"], sent["sign"], request)
+
+
+def _of_har(text: str) -> list[Accepted]:
+    """Return the requests of a HAR file that have the three headers. Raises `ConfigError` where there are none."""
+    found = []
+    try:
+        for entry in json.loads(text)["log"]["entries"]:
+            asked: dict[str, Any] = entry["request"]
+            headers = [(header["name"], header["value"]) for header in asked["headers"]]
+            body = str((asked.get("postData") or {}).get("text", "")).encode(errors="surrogatepass")
+            found.append(_accepted(asked["url"], asked["method"], headers, body))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _refused(
+            f"JSON that is no HAR file ({type(error).__name__})",
+            "save it anew from the browser's network tab, or paste the request as a curl line",
+        ) from None
+    if signed := [one for one in found if one is not None]:
+        return signed
+    raise _refused(
+        f"a HAR file of {len(found)} requests, none of them with AppId, Timestamp and Sign",
+        "save it with its headers ('with sensitive data')",
     )
 
 
-def _text_of(curl: str) -> str:
-    """Return the text of a file, or of stdin for `-`. Raises `ConfigError`."""
-    if curl == "-":
-        if sys.stdin.isatty():
-            note("paste the curl line; Ctrl-D on a line of its own ends it")
-            return sys.stdin.read()
-        return text_or_stdin("-", "--curl")
+def _refused(what: str, mend: str) -> ConfigError:
+    return ConfigError(f"has {what}", argument="--curl", mend=mend)
+
+
+def _of_curl(text: str) -> Iterator[Accepted]:
+    """Yield the requests of curl lines. Raises `ConfigError` for a line that cannot be read, or lacks a header."""
+    if '^"' in text:
+        raise _refused("a line for Windows' cmd", "in the browser choose 'Copy as cURL (bash)'")
+    one_line = text.replace("\r\n", "\n").replace("\\\n", " ")
+    plain = _ANSI.sub(lambda found: shlex.quote(_ESCAPE.sub(_unescaped, found[1])), one_line)
     try:
-        return Path(curl).read_text("utf-8")
+        words = shlex.split(plain)
+    except ValueError as error:
+        mend = "paste the whole line, with its quotes"
+        raise ConfigError(f"cannot be read: {error}", argument="--curl", mend=mend) from None
+    starts = [at for at, word in enumerate(words) if word in ("curl", "curl.exe")]
+    if not starts:
+        raise _refused("neither a curl line nor a HAR file", "it must begin with curl or {")
+    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+        yield _of_line(words[start + 1 : end])
+
+
+def _unescaped(found: "re.Match[str]") -> str:
+    """Return what an escape of $'...' means."""
+    code = found[1]
+    if code[0] in "ux" and len(code) > 1:
+        return chr(int(code[1:], 16))
+    return chr(int(code, 8)) if code.isdigit() else _MEANT.get(code, code)
+
+
+def _of_line(words: Sequence[str]) -> Accepted:
+    """Return the request of one curl line."""
+    options, urls, flags = _options(words)
+    if upload := next((name for name, _ in options if name in _FORM), None):
+        raise _refused(f"{upload}: its body is not in the line", "take a request without an upload")
+    if not urls:
+        raise _refused("a line without a URL", "paste the whole line")
+    headers = [header.partition(":")[::2] for header in _values(options, ("-H", "--header"))]
+    given = {name.strip().lower() for name, value in headers if value.strip()}
+    if missing := [name for name in _HEADERS if name.lower() not in given]:
+        raise _refused(f"a line without the header {', '.join(missing)}", "take a request that was signed")
+    data = [_content(name, value) for name, value in options if name in _DATA]
+    as_query = not flags.isdisjoint(("-G", "--get"))
+    body = b"" if as_query else b"&".join(data)
+    method = next(reversed(_values(options, ("-X", "--request"))), "POST" if data and not as_query else "GET")
+    query = b"&".join(data).decode() if as_query else None
+    found = _accepted(urls[0], method, headers, body, query)
+    assert found is not None  # noqa: S101 - its headers were counted above
+    return found
+
+
+def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str], set[str]]:
+    """Return what has a value, the URLs, and the flags of a curl line."""
+    options, urls, flags = [], [], set()
+    left = iter(words)
+    for word in left:
+        name, equals, glued = word.partition("=")
+        if _VALUED.fullmatch(word):
+            options.append((word, next(left, "")))
+        elif equals and _VALUED.fullmatch(name) and name.startswith("--"):
+            options.append((name, glued))
+        elif not word.startswith("--") and _VALUED.fullmatch(word[:2]):
+            options.append((word[:2], word[2:]))
+        elif word.startswith("-"):
+            flags.add(word)
+        else:
+            urls.append(word)
+    return options, [*_values(options, ("--url",)), *urls], flags
+
+
+def _values(options: Iterable[tuple[str, str]], names: Sequence[str]) -> list[str]:
+    return [value for name, value in options if name in names]
+
+
+def _content(name: str, value: str) -> bytes:
+    """Return the bytes that curl sends for one piece of data; @ names a file, but for --data-raw."""
+    if not value.startswith("@") or name == "--data-raw":
+        return value.encode(errors="surrogateescape")
+    try:
+        content = Path(value[1:]).read_bytes()
     except OSError as error:
-        raise ConfigError(f"--curl {curl!r} cannot be read: {error.strerror}; name a file, or - for stdin") from None
-    except ValueError:
-        raise ConfigError(f"--curl {curl!r} is not UTF-8; save it as UTF-8 text") from None
-
-
-def _asked(what: str, source: str) -> str:
-    """Ask for a header on the terminal. Raises `ConfigError` where there is none."""
-    _require_somebody(what, source)
-    return ask(what).strip()
-
-
-def _require_somebody(what: str, source: str) -> None:
-    """Raise `ConfigError` where nobody is there to be asked."""
-    if not can_ask():
-        raise ConfigError(f"{what} is missing; set {source}, or run this on a terminal, where it is asked for")
+        raise _refused(f"{name} {value}, and that file cannot be read: {error.strerror}", "") from None
+    return content if name in ("--data-binary", "--json") else re.sub(rb"[\r\n\0]", b"", content)

@@ -1,20 +1,32 @@
-"""`workorder upload`: one file, for a ticket that is created or closed later."""
+"""`workorder upload`: one file, for a ticket that is created or closed later; and the files of these commands."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+from attrs import evolve
 from cyclopts import Parameter
 
-from workorder_async.cli.attachments import upload_all
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, Flag
-from workorder_async.cli.terminal.output import print_fields, write_json
-from workorder_async.cli.terminal.running import run
-from workorder_async.cli.terminal.ticket import attachment_fields
-from workorder_async.cli.values import ExistingFile
+from workorder_async.cli.commands.show import attachment_fields
+from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
+from workorder_async.cli.terminal import Bar, print_fields, write_json
+from workorder_async.cli.values import ExistingFile, Flag, Whole
+from workorder_async.document import Attachment
 from workorder_async.document.codec import encode
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+
+Files: TypeAlias = Annotated[
+    tuple[ExistingFile, ...],
+    Parameter(name="--attach", help="A file to upload first; may be repeated.", show_default=False),
+]
+"""The files of a ticket that is created or closed."""
+
+Author: TypeAlias = Annotated[
+    Whole | None, Parameter(name="--author", help="User id of who uploads; by default as the platform says.")
+]
+"""Who uploads them, where the platform's word is not wanted."""
 
 
 def upload(
@@ -25,14 +37,19 @@ def upload(
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """Upload a file, and print what a ticket needs of it; `create` and `close` do so by themselves with --attach."""
-    return run(_upload(connection.client(), file, as_json=json))
-
-
-async def _upload(client: "WorkorderClient", file: Path, *, as_json: bool) -> int:
-    async with client:
-        [attachment] = await upload_all(client, [file])
-    if as_json:
+    [attachment] = connection.run(lambda client: upload_all(client, [file]))
+    if json:
         write_json([encode(attachment)])
     else:
         print_fields(attachment_fields(attachment))
     return 0
+
+
+async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:
+    """Upload files one after the other, with a bar for each that takes its time; `author` replaces the platform's."""
+    attachments = []
+    for file in files:
+        with Bar(f"uploading {file.name}", unit="bytes") as bar:
+            attachment = await client.upload_file(file, on_progress=bar)
+        attachments.append(attachment if author is None else evolve(attachment, author=author))
+    return attachments

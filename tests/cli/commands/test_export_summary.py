@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from workorder_async.cli.exporting import Going, summarise
-from workorder_async.cli.terminal.progress import Bar
+from workorder_async.cli.commands.export import Going, summarise
+from workorder_async.cli.terminal import Bar
 from workorder_async.exports import AttachmentCounts, ExportProgress, ExportReport, TextChanges
 from workorder_async.walk_report import SkippedRow
 

@@ -4,9 +4,12 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Final, TypeVar
 
 _T = TypeVar("_T")
+
+PATIENCE: Final = 10.0
+"""Seconds to wait for an answer after an interruption, and as many to look where none came."""
 
 
 def run(main: Coroutine[object, object, _T]) -> _T:

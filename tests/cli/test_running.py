@@ -1,4 +1,4 @@
-"""cli/terminal/running.py: Ctrl-C, and many of a kind at once."""
+"""cli/running.py: Ctrl-C, and many of a kind at once."""
 
 import asyncio
 import signal
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from workorder_async.cli.terminal.running import each, run
+from workorder_async.cli.running import each, run
 
 
 def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder
-from workorder_async.cli.batches.sources import numbers_from
+from workorder_async.cli.batches.choosing import numbers_from
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
 

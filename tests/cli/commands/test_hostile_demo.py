@@ -1,4 +1,4 @@
-"""cli/demo/hostile_tour.py: the demo among all faults at once, and its account, which finds what is lost or doubled."""
+"""`workorder demo --hostile`: the demo among all faults at once, and its account, which finds lost and doubled work."""
 
 import asyncio
 import os
@@ -12,8 +12,8 @@ from tests.support.cli_runs import SECRET, start
 from tests.support.slow import slow_after
 from workorder_async import CommentTicket, Sandbox, WorkorderClient
 from workorder_async.cli.app import run
-from workorder_async.cli.demo import hostile_tour
-from workorder_async.cli.demo.hostile_tour import HostileTour, write_lines
+from workorder_async.cli.commands import demo
+from workorder_async.cli.commands.demo import HostileTour, write_lines
 from workorder_async.errors import ConfigError
 
 # A silent server costs seconds each time, and the machine may be busy.
@@ -51,7 +51,7 @@ def test_nothing_is_lost_doubled_or_misreported(seed: int, tmp_path: Path) -> No
 async def test_what_is_done_twice_or_said_falsely_is_found() -> None:
     """What was carried out twice, or unasked, or is said to be done or not done and is not so, is a complaint each."""
     async with Sandbox(5, app_secret=SECRET) as sandbox, sandbox.client() as client:
-        tour = HostileTour(client, sandbox, 5)
+        tour = HostileTour(client, sandbox)
         for comment in ("twice", "twice", "unasked", "denied"):
             await client.comment_ticket(CommentTicket(id=1001, detail=comment))
         tour.said |= {
@@ -78,7 +78,7 @@ async def test_what_somebody_else_closed_is_closed() -> None:
     """A close that is said to be done is no false word where the list's drift did it."""
     async with Sandbox(50) as sandbox, sandbox.client() as client:
         (id,) = (await sandbox.change(close=1)).closed
-        tour = HostileTour(client, sandbox, 50)
+        tour = HostileTour(client, sandbox)
         tour.said["close_ticket", id] = "done"
         tour.conclude()
     assert tour.complaints == []
@@ -95,11 +95,11 @@ async def test_a_file_is_held_against_the_truth(tmp_path: Path, monkeypatch: pyt
         file.truncate()  # type: ignore[attr-defined]
         file.write(b'{"id":%d}\n{"id":%d}\n{"id":1}\n' % (kept, kept))  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(hostile_tour, "write_lines", losing)
+    monkeypatch.setattr(demo, "write_lines", losing)
     async with Sandbox(50) as sandbox, sandbox.client() as client:
         kept = (await client.list_tickets(page_size=1)).tickets[0].id
-        tour = HostileTour(client, sandbox, 50)
-        await tour.export(tmp_path / "t.jsonl")
+        tour = HostileTour(client, sandbox)
+        await tour.export(50, tmp_path / "t.jsonl")
         gone = {id for drifted in sandbox.drifted for id in drifted.deleted}
     assert gone
     assert kept not in gone
@@ -119,10 +119,10 @@ async def test_a_list_that_cannot_be_walked_is_a_complaint(tmp_path: Path, monke
         await asyncio.sleep(0)
         raise ConfigError("no")
 
-    monkeypatch.setattr(hostile_tour, "write_lines", failing)
+    monkeypatch.setattr(demo, "write_lines", failing)
     async with Sandbox(5) as sandbox, sandbox.client() as client:
-        tour = HostileTour(client, sandbox, 5)
-        await tour.export(tmp_path / "t.jsonl")
+        tour = HostileTour(client, sandbox)
+        await tour.export(5, tmp_path / "t.jsonl")
         await tour.close_pending(5)
         assert not sandbox.applied
     assert tour.complaints == ["the list could not be walked to its end: ConfigError: no"]
@@ -136,9 +136,9 @@ async def test_a_file_that_cannot_be_uploaded_is_a_complaint(monkeypatch: pytest
         raise ConfigError("no")
 
     monkeypatch.setattr(WorkorderClient, "upload_file", failing)
-    monkeypatch.setattr(hostile_tour, "_CREATIONS", 1)
+    monkeypatch.setattr(demo, "_CREATIONS", 1)
     async with Sandbox(5) as sandbox, sandbox.client() as client:
-        tour = HostileTour(client, sandbox, 5)
+        tour = HostileTour(client, sandbox)
         await tour.create_and_comment()
         assert not sandbox.applied
     assert tour.complaints == ["the file could not be uploaded: no"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workorder_async.cli.accepted import accepted_requests
+from workorder_async.cli.commands.sign_detect import accepted_requests
 
 BODY = '{"page":1,"note":"it\'s 姜"}'
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workorder_async.cli.batches.complaints import Complaints
+from workorder_async.cli.batches.tally import Complaints
 from workorder_async.errors import ApiError, DeadlineExceededError, NoAnswerError, WorkorderError
 
 

@@ -1,0 +1,40 @@
+"""cli/failures.py: the library's errors in words of the command line."""
+
+import pytest
+
+from tests.support.cli_words import LIBRARY_WORDS
+from workorder_async.cli.failures import sentence
+from workorder_async.errors import ConfigError, ExportError, WorkorderError
+
+
+def _error(problem: str, argument: str = "", mend: str = "") -> ConfigError:
+    return ConfigError(problem, argument=argument, mend=mend)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (_error("is 0", "CloseTicket.closer_id"), "--closer-id is 0"),
+        (_error("is 0", "RejectTicket.productGroupId"), "--product-group-id is 0"),
+        (_error("is 0", "page_size_cap", "it must be at least 1"), "--page-size-cap is 0; it must be at least 1"),
+        (_error("is empty", "TicketQuery.customer_organization_name"), "--customer is empty"),
+        (_error("is empty", "CreateTicket.customer_organization_name"), "--customer-organization-name is empty"),
+        (_error("is 0", "id"), "ID is 0"),
+        (_error("is 0", "CreateTicket.tags"), "--tag is 0"),
+        (_error("'x' must be http://", "base_url"), "the base URL 'x' must be http://"),
+        (_error("is empty", "app_secret"), "the secret is empty"),
+        (_error("'t.csv' exists", "target", "overwrite=True replaces it"), "'t.csv' exists; --overwrite replaces it"),
+        (
+            _error("'x' is not valid text", "file_name", "pass another"),
+            "the file's name 'x' is not valid text; rename the file",
+        ),
+        (_error("is no time", "--since 'x'", "write now"), "--since 'x' is no time; write now"),
+        (_error("there is no profile 'x'", "/home/x.toml:"), "/home/x.toml: there is no profile 'x'"),
+        (ExportError("begin anew with resume=False"), "begin anew with --no-resume"),
+        (ExportError("strict=False takes them as they are"), "the same without --strict takes them as they are"),
+    ],
+)
+def test_no_word_of_the_library_is_left(error: WorkorderError, told: str) -> None:
+    """Arguments are options, and a mend says what can be typed."""
+    assert sentence(error) == told
+    assert not LIBRARY_WORDS.search(told)

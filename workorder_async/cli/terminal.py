@@ -1,0 +1,207 @@
+"""What people see and type: lines, tables, bars, questions.
+
+Results go to stdout, remarks to stderr; neither holds a character that a terminal would obey.
+"""
+
+import asyncio
+import re
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from getpass import getpass
+from textwrap import indent
+from time import monotonic
+from typing import Final, Self
+
+from rich.cells import set_cell_size
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
+
+from workorder_async.document import JSON, OpenEnum
+from workorder_async.document.json_text import to_json
+from workorder_async.errors import ConfigError
+from workorder_async.secret import Secret
+
+# Controls (ESC among them), the characters that turn the direction of writing, and lone surrogates.
+_UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LABEL_WIDTH: Final = 28
+_LINE_EVERY: Final = 10.0
+# The bars on the terminal, the latest on top; the others wait, for two bars would overwrite each other.
+_BARS: Final[list[Progress]] = []
+
+
+def safe(text: str) -> str:
+    """Escape the characters that a terminal would obey or cannot show; line feeds and tabs stay."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str) -> str:
+    """Do the same, with every run of white space as one blank."""
+    return safe(" ".join(text.split()))
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the caller know; rich would end the program."""
+        raise BrokenPipeError
+
+
+def out() -> Console:
+    """Return a console on stdout that takes text as it is: no markup, no emoji names, nothing highlighted.
+
+    Only a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
+    """
+    return _Console(markup=False, emoji=False, highlight=False, force_terminal=sys.stdout.isatty())
+
+
+def err(*, soft_wrap: bool = False) -> Console:
+    """Return the same on stderr; with `soft_wrap` the terminal breaks long lines."""
+    terminal = sys.stderr.isatty()
+    return _Console(
+        stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap, force_terminal=terminal
+    )
+
+
+def tell(text: str) -> None:
+    """Print one result line on stdout, at once."""
+    sys.stdout.write(f"{one_line(text)}\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Print one remark on stderr."""
+    sys.stderr.write(f"{one_line(text)}\n")
+
+
+def write_rows(rows: Iterable[Iterable[str]]) -> None:
+    """Print rows on stdout, with a tab between two cells."""
+    sys.stdout.writelines("\t".join(map(one_line, row)) + "\n" for row in rows)
+    sys.stdout.flush()
+
+
+def write_json(values: Iterable[JSON]) -> None:
+    """Print each value as one line of JSON in UTF-8 on stdout; JSON's own escapes stand for those of `safe`."""
+    lines = b"".join(to_json(value) + b"\n" for value in values).decode()
+    escaped = _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", lines)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(escaped.encode())
+    sys.stdout.buffer.flush()
+
+
+def moment(at: datetime | None) -> str:
+    """Write a time to the second, with its zone; or nothing."""
+    return "" if at is None else at.isoformat(" ", "seconds")
+
+
+def code(member: OpenEnum) -> str:
+    """Write a code with its name in the API document, `处理中 (2)`; nothing for the 0 of a missing one."""
+    if not member.value:
+        return ""
+    return f"{member.label} ({member.value})" if member.is_known else member.label
+
+
+def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0) -> None:
+    """Print a name and a value on each line. An empty value is left out; one of several lines starts below its name."""
+    console = out()
+    for name, value in fields:
+        if value:
+            line = Text(" " * depth)
+            line.append(set_cell_size(one_line(name), _LABEL_WIDTH - depth), style="bold")
+            text = safe(value)
+            # Set off, a text of several lines cannot pass for further fields.
+            line.append("\n" + indent(text, " " * (depth + 4)) if "\n" in text else " " + text)
+            console.print(line, soft_wrap=True)
+
+
+def print_heading(text: str) -> None:
+    """Print a heading, after an empty line."""
+    out().print(Text(f"\n{one_line(text)}", style="bold underline"), soft_wrap=True)
+
+
+def can_ask() -> bool:
+    """Tell whether somebody is there to answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(what: str, *, optional: bool = False) -> str:
+    """Ask on stderr and return the answer. Raises `ConfigError` where there is none and one is needed.
+
+    Questions come before any event loop runs, so that Ctrl-C ends them.
+    """
+    try:
+        answer = err().input(f"{one_line(what)}: ", markup=False, emoji=False)
+    except EOFError:
+        answer = ""
+    if not answer.strip() and not optional:
+        raise ConfigError(f"no answer to {what!r}")
+    return answer
+
+
+def ask_secret(what: str) -> Secret:
+    """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
+    try:
+        # getpass writes the prompt once the echo is off: what is typed at once is neither shown nor lost.
+        answer = Secret(getpass(f"{one_line(what)}: ", sys.stderr))
+    except EOFError:
+        answer = Secret("")
+    if not answer.reveal().strip():
+        raise ConfigError(f"no answer to {what!r}")
+    return answer
+
+
+class Bar:
+    """Shows on stderr how far something has come: a bar on a terminal, elsewhere a line now and then.
+
+    Use it with `with`, in a running event loop; call it with (done, total).
+
+    what     what is done, for example "exporting"
+    unit     what is counted, "tickets" or "bytes"
+    delay    seconds until the bar is shown; work that ends sooner shows none
+    shown    False to show nothing, where the terminal is wanted for the results
+    """
+
+    def __init__(self, what: str, *, unit: str = "tickets", delay: float = 1.0, shown: bool = True) -> None:
+        self._what = safe(what)
+        self._unit = unit
+        self._delay = delay
+        # A remark that comes while the bar is shown is printed above it, in one piece.
+        console = err(soft_wrap=True)
+        self._bar_is_shown = shown and console.is_interactive
+        self._lines_are_shown = shown and not console.is_interactive
+        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn(table_column=Column(no_wrap=True))
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
+        self._task = self._progress.add_task(self._what, total=None)
+        self._next_line = monotonic() + _LINE_EVERY
+
+    def __enter__(self) -> Self:
+        if self._bar_is_shown:
+            self._timer = asyncio.get_running_loop().call_later(self._delay, self._show)
+        return self
+
+    def _show(self) -> None:
+        """Show this bar in place of the one that is shown."""
+        if _BARS:
+            _BARS[-1].stop()
+        _BARS.append(self._progress)
+        self._progress.start()
+
+    def __call__(self, done: int, total: int, remark: str = "") -> None:
+        """Show that so many of so many are done, and a remark."""
+        what = f"{self._what}: {remark}" if remark else self._what
+        self._progress.update(self._task, completed=done, total=total, description=what)
+        if self._lines_are_shown and monotonic() >= self._next_line:
+            self._next_line = monotonic() + _LINE_EVERY
+            note(f"{self._what}: {done:,} of {total:,} {self._unit}{f' ({remark})' if remark else ''}")
+
+    def __exit__(self, *_: object) -> None:
+        if not self._bar_is_shown:
+            return
+        self._timer.cancel()
+        if self._progress in _BARS:
+            _BARS.remove(self._progress)
+            self._progress.stop()
+            if _BARS:
+                _BARS[-1].start()

@@ -1,1 +1,0 @@
-"""What people see and type: lines, tables, bars, questions, interruptions."""
