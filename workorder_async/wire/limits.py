@@ -42,15 +42,13 @@ class TurnTimeoutError(Exception):
 class Waiter:
     """One call that waits."""
 
+    #: Done when the call has its turn, or has given up.
     future: "asyncio.Future[None]"
     until: float
-    #: Whether it has its turn, or has given up.
-    gone: bool = False
 
     def fail(self, error: BaseException) -> None:
         """Let it give up for this reason, unless its turn has come."""
         if not self.future.done():
-            self.gone = True
             self.future.set_exception(error)
 
 
@@ -64,7 +62,7 @@ class Lane:
 
 
 class Patience:
-    """Lets those give up whose deadline has come: by one timer, since nearly all have their turn long before."""
+    """Lets calls give up at their deadlines: by one timer, since nearly all have their turn long before."""
 
     def __init__(self, waiting: Callable[[], Iterable[Waiter]]) -> None:
         self._waiting = waiting
@@ -72,7 +70,7 @@ class Patience:
         self._at = _NEVER
 
     def ends(self, at: float) -> None:
-        """Take in that somebody waits until then."""
+        """Note that a call waits until then, and no longer."""
         if at < self._at:
             if self._timer is not None:
                 self._timer.cancel()
@@ -87,7 +85,7 @@ class Patience:
         for waiter in self._waiting():
             if waiter.until <= past:
                 waiter.fail(TurnTimeoutError())
-            elif not waiter.gone:
+            elif not waiter.future.done():
                 next_one = min(next_one, waiter.until)
         if next_one < _NEVER:
             self.ends(max(next_one, now + _PAUSE))
@@ -299,7 +297,7 @@ class Limiter:
         return ClientStats(
             in_flight=self._under_way,
             in_flight_limit=self.throttle.in_flight,
-            waiting=sum(not waiter.gone for lane in self._all_lanes() for waiter in lane.waiting),
+            waiting=sum(not waiter.future.done() for lane in self._all_lanes() for waiter in lane.waiting),
             throttled=self.throttle.count,
             pace=None if pace == float("inf") else pace,
             paused=max(0.0, self.throttle.paused_until - now),
@@ -326,7 +324,9 @@ class Limiter:
     async def _turn(self, lane: Lane, until: float) -> None:
         """Wait in a lane until the turn comes."""
         loop = asyncio.get_running_loop()
-        self._refuse_if_paused_beyond(until, loop.time())
+        paused_until = self.throttle.paused_until
+        if paused_until >= until and paused_until > loop.time():
+            raise TurnTimeoutError(paused_until - loop.time())
         waiter = Waiter(loop.create_future(), until)
         lane.waiting.append(waiter)
         if lane is not self._interactive and lane not in self._lanes:
@@ -339,8 +339,6 @@ class Limiter:
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
                 self._give_back(lane)
             raise
-        finally:
-            waiter.gone = True
 
     def end(self, lane: Lane | None) -> None:
         """Give back what `start` took."""
@@ -375,7 +373,7 @@ class Limiter:
                     waiter.fail(TurnTimeoutError(self.throttle.paused_until - now))
 
     async def aclose(self) -> None:
-        """Ask for no more permits; whoever waits for one gets its turn, and learns that the client is closed."""
+        """Ask for no more permits. A call that waits for one gets its turn, and learns that the client is closed."""
         self._limits, self._has_permit = None, True
         if self._asking is not None:
             self._asking.cancel()
@@ -388,7 +386,7 @@ class Limiter:
             self._asking.add_done_callback(partial(self._answered, waiter))
 
     def _answered(self, waiter: Waiter, asked: "asyncio.Task[None]") -> None:
-        """Take a permit for whoever is first by now, or tell the call it was asked for why there is none."""
+        """Give the permit to the call that is first by now, or tell the call it was asked for why there is none."""
         self._asking = None
         if self._limits is not None:
             error = NotSentError("the limits gave up") if asked.cancelled() else asked.exception()
@@ -399,10 +397,6 @@ class Limiter:
 
     def _all_lanes(self) -> tuple[Lane, ...]:
         return (self._interactive, *self._lanes)
-
-    def _refuse_if_paused_beyond(self, until: float, now: float) -> None:
-        if self.throttle.paused_until >= until and self.throttle.paused_until > now:
-            raise TurnTimeoutError(self.throttle.paused_until - now)
 
     def _has_room(self, lane: Lane) -> bool:
         slots = self.throttle.in_flight
@@ -430,12 +424,12 @@ class Limiter:
             self._next_start = max(now - late, self._next_start) + max(self._interval, learned)
 
     def _next_lane(self) -> Lane | None:
-        """Return the lane whose first call may start; who has given up is let go on the way."""
+        """Return the lane whose first call may start. Calls that have given up are dropped on the way."""
         slots = self.throttle.in_flight - self._under_way
         if slots <= 0:
             return None
         interactive = self._interactive.waiting
-        while interactive and interactive[0].gone:
+        while interactive and interactive[0].future.done():
             interactive.popleft()
         preferred = interactive and self._in_a_row < _INTERACTIVE_IN_A_ROW
         bulk = None if preferred else self._next_bulk_lane(slots)
@@ -448,7 +442,7 @@ class Limiter:
         for _ in range(len(lanes)):
             lane = lanes[0]
             waiting = lane.waiting
-            while waiting and waiting[0].gone:
+            while waiting and waiting[0].future.done():
                 waiting.popleft()
             if not waiting:
                 lanes.popleft()
@@ -459,7 +453,7 @@ class Limiter:
         return None
 
     def _dispatch(self) -> None:
-        """Let start whoever may."""
+        """Give each call that may start its turn."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -472,10 +466,7 @@ class Limiter:
                 self._ask(lane.waiting[0])
                 return
             waiter = lane.waiting.popleft()
-            if waiter.future.done():
-                continue  # cancelled in this very turn of the loop
             self._take(lane)
-            waiter.gone = True
             waiter.future.set_result(None)
             if lane is not self._interactive:
                 self._lanes.rotate(-1)

@@ -1,12 +1,15 @@
-"""attempt.py, its limit: which limit is up, and that bytes which came in by then are waited for."""
+"""attempt.py: how an attempt ends in time, and which session sends it."""
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from tests.support.virtual_loop import running_loop, taking, virtual_time
-from workorder_async.wire.attempt import AttemptLimit
+from workorder_async import ConfigError
+from workorder_async.wire.attempt import AttemptLimit, Pool
 from workorder_async.wire.call import Deadline
+from workorder_async.wire.options import client_options
 
 
 async def until_up(limit: AttemptLimit) -> None:
@@ -101,3 +104,38 @@ async def test_a_cancellation_by_others_passes() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_opened_once() -> None:
+    """The session is made when first asked for, is the same afterwards, and is closed."""
+    pool = Pool(client_options())
+    assert pool.http is None
+    session = pool.opened()
+    assert pool.opened() is session
+    await pool.aclose()
+    assert session.closed
+
+
+@pytest.mark.parametrize("brings", [False, True])
+async def test_a_closed_client_opens_nothing(brings: bool) -> None:
+    """What still waited for its turn is not sent, over a new session or the one that was brought along."""
+    async with aiohttp.ClientSession() as brought:
+        pool = Pool(client_options(session=brought if brings else None))
+        await pool.aclose()
+        with pytest.raises(ConfigError, match="this client is closed"):
+            pool.opened()
+        with pytest.raises(ConfigError, match="this client is closed"):
+            pool.check_usable()
+        assert not brought.closed
+
+
+async def test_one_loop() -> None:
+    """A client is used in the event loop where it was used first."""
+    pool = Pool(client_options())
+    pool.check_usable()
+
+    async def check() -> None:
+        pool.check_usable()
+
+    with pytest.raises(ConfigError, match="belongs to another event loop"):
+        await asyncio.to_thread(asyncio.run, check())
