@@ -14,10 +14,8 @@ if TYPE_CHECKING:
         Columns as Columns,
     )
     from workorder_async.exports.export import (
-        export_tickets as export_tickets,
-    )
-    from workorder_async.exports.options import (
         ExportOptions as ExportOptions,
+        export_tickets as export_tickets,
     )
     from workorder_async.exports.report import (
         AttachmentCounts as AttachmentCounts,
@@ -32,8 +30,7 @@ if TYPE_CHECKING:
 # The same for the interpreter: each module with its names.
 _NAMES = {
     "columns": "DETAIL_COLUMNS TICKET_COLUMNS Column Columns",
-    "export": "export_tickets",
-    "options": "ExportOptions",
+    "export": "ExportOptions export_tickets",
     "report": "AttachmentCounts ExportProgress ExportReport InexactExportError",
     "sink": "TextChanges",
 }

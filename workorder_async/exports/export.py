@@ -9,13 +9,15 @@ If a call is cut short at any moment, the same call goes on from there.
 """
 
 import shutil
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
-from typing import Unpack
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict, Unpack
 
+from workorder_async.arguments import Option, kind_of, one_of, or_none, path, whole, with_defaults
 from workorder_async.client import WorkorderClient
 from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
@@ -23,12 +25,73 @@ from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Named, said_of
-from workorder_async.exports.options import ExportOptions, ExportSettings, WhatToExport, queries_of
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream, Tables
-from workorder_async.exports.reading import Progress, Reading, UnfoundedError
-from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
+from workorder_async.exports.reading import Details, Progress, Reading, UnfoundedError
+from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
-from workorder_async.walks.options import refuse_unknown, walk_options
+from workorder_async.walks.options import WalkOptions, refuse_unknown
+
+WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
+"""One query, or several, one after the other: each ticket that any of them matches comes once."""
+
+
+def _function(name: str, value: Any) -> Any:
+    if not callable(value):
+        raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a function, or None")
+    return value
+
+
+class ExportOptions(TypedDict, total=False):
+    """How to export; the keyword arguments of `export_tickets`."""
+
+    format: Annotated[str | None, Option(None)]
+    """One of the formats, where the target's suffix does not say it (None)."""
+    raw: Annotated[bool, Option(False)]
+    """Whether lines are the server's own objects, fields that no model knows included (False); JSON Lines only."""
+    detail: Annotated[bool, Option(False)]
+    """Whether the full record of each ticket is read, one request each (False)."""
+    attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
+    """A folder for the attachments of all tickets; their full records are read then, too (None)."""
+    resume: Annotated[bool, Option(True)]
+    """Whether to go on where the same export stopped (True); False: begin anew."""
+    overwrite: Annotated[bool, Option(False)]
+    """Whether a file of the target's name is replaced at the end (False: refused at the beginning)."""
+    strict: Annotated[bool, Option(False)]
+    """Whether a result that is not exact is an `ExportError`; the file keeps its part name then (False)."""
+    on_progress: Annotated[Callable[[ExportProgress], None] | None, Option(None, or_none(_function))]
+    """Told how far it is, once a page at the most, in the event loop."""
+    csv_bom: Annotated[bool, Option(True)]
+    """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
+    csv_defuse: Annotated[bool, Option(True)]
+    """Whether CSV has an apostrophe in front of texts that a spreadsheet would take for formulas (True)."""
+    page_size: Annotated[int, Option(100, whole)]
+    """Tickets to ask for per request (100)."""
+    concurrency: Annotated[int, Option(8, whole)]
+    """Requests in flight at once, at the most (8)."""
+    on_bad_row: Annotated[Literal["raise", "skip"], Option("raise", partial(one_of, words=("raise", "skip")))]
+    """How to treat a ticket that cannot be read: end the export with a `DecodeError` ("raise"), or leave it out and
+    name it in the report ("skip")."""
+
+
+def _checked_options(given: ExportOptions) -> ExportOptions:
+    """Return all options, checked; `detail` is set where attachments need it."""
+    refuse_unknown(given, ExportOptions.__annotations__, "an export")
+    options = with_defaults(ExportOptions, given)
+    options["detail"] = options["detail"] or options["attachments"] is not None
+    if options["raw"] and options["detail"]:
+        raise ConfigError(
+            "writes the rows of the list; detail and attachments need full records",
+            argument="raw",
+            mend="choose one",
+        )
+    return options
+
+
+def _queries_of(query: WhatToExport) -> tuple[TicketQuery, ...]:
+    queries = (query,) if isinstance(query, TicketQuery) else query
+    if isinstance(queries, list | tuple) and queries and all(isinstance(one, TicketQuery) for one in queries):
+        return tuple(queries)
+    raise ConfigError(f"must be a TicketQuery, or a list of them, not {kind_of(query)}", argument="query")
 
 
 async def export_tickets(
@@ -63,14 +126,12 @@ async def export_tickets(
     not do its part, and what every request may raise. Memory does not grow with the number of tickets, but for their
     ids where several queries are given.
     """
-    refuse_unknown(options, ExportOptions.__annotations__, "an export")
-    settings = ExportSettings(**options)
-    queries = queries_of(query)
-    walk_options(**settings.walk)
-    PageRequest(queries[0], 1, settings.page_size)
+    checked = _checked_options(options)
+    queries = _queries_of(query)
+    PageRequest(queries[0], 1, checked["page_size"])
     async with Disk() as disk:
-        place = await disk.run(partial(target_of, target, settings.format))
-        return await _Export(client, queries, place, settings, disk).run()
+        place = await disk.run(partial(target_of, target, checked["format"]))
+        return await _Export(client, queries, place, checked, disk).run()
 
 
 class _Export:
@@ -84,13 +145,13 @@ class _Export:
         client: WorkorderClient,
         queries: tuple[TicketQuery, ...],
         target: Target,
-        settings: ExportSettings,
+        options: ExportOptions,
         disk: Disk,
     ) -> None:
         self._client = client
         self._queries = queries
         self._target = target
-        self._settings = settings
+        self._options = options
         self._disk = disk
         self._began = perf_counter()
         self._resumed = 0
@@ -98,28 +159,28 @@ class _Export:
         self._opened = ExitStack()
         self._sink = partial(
             target.format.sink,
-            detail=settings.is_detailed,
-            raw=settings.raw,
-            bom=settings.csv_bom,
-            defuse=settings.csv_defuse,
+            detail=options["detail"],
+            raw=options["raw"],
+            bom=options["csv_bom"],
+            defuse=options["csv_defuse"],
             escaped=target.is_stream,
         )
         self._sink()  # refuses options that the format cannot have
         self._head = self._new_head()
 
     def _new_head(self) -> Head:
-        settings, format = self._settings, self._target.format
-        folder = settings.attachments
+        options, format = self._options, self._target.format
+        folder = options["attachments"]
         return Head(
             platform=self._client.base_url,
             queries=tuple(map(said_of, self._queries)),
             format=format.name,
-            columns=() if settings.raw else format.columns(detail=settings.is_detailed).names,
-            raw=settings.raw,
-            detail=settings.is_detailed,
+            columns=() if options["raw"] else format.columns(detail=options["detail"]).names,
+            raw=options["raw"],
+            detail=options["detail"],
             attachments=None if folder is None else str(Path(folder).absolute()),
-            csv_bom=settings.csv_bom,
-            csv_defuse=settings.csv_defuse,
+            csv_bom=options["csv_bom"],
+            csv_defuse=options["csv_defuse"],
         )
 
     async def run(self) -> ExportReport:
@@ -150,27 +211,22 @@ class _Export:
 
     async def _read(self) -> Progress:
         """Read all that is left; for a file, open its part first."""
-        client, settings, target, disk = self._client, self._settings, self._target, self._disk
-        folder = settings.attachments
+        client, options, target, disk = self._client, self._options, self._target, self._disk
+        folder, raw = options["attachments"], options["raw"]
+        walk = WalkOptions(
+            page_size=options["page_size"], concurrency=options["concurrency"], on_bad_row=options["on_bad_row"]
+        )
         async with (
             nullcontext() if folder is None else AttachmentFolder(folder, client, proxy=client.proxy, ssl=client.ssl)
         ) as attachments:
             if not target.is_stream:
                 await disk.run(self._open_parts)
+            details = Details(client, attachments, walk) if options["detail"] else None
+            reading = partial(Reading, client, self._queries, walk, raw=raw, details=details, disk=disk)
             while True:
-                parts = self._parts
-                progress = Progress(parts, settings.on_progress, self._began)
-                reading = Reading(
-                    client,
-                    settings,
-                    disk,
-                    queries=self._queries,
-                    parts=parts,
-                    progress=progress,
-                    folder=attachments,
-                )
+                progress = Progress(self._parts, options["on_progress"], self._began)
                 try:
-                    await reading.read()
+                    await reading(parts=self._parts, progress=progress).read()
                 except UnfoundedError:
                     await disk.run(self._begin_anew)
                 else:
@@ -189,19 +245,19 @@ class _Export:
 
     def _open_manifest(self) -> None:
         """Open the manifest; refuse one of another export; without `resume` clear it away."""
-        target, settings = self._target, self._settings
-        if not (settings.overwrite or target.manifest.exists()):
+        target, options = self._target, self._options
+        if not (options["overwrite"] or target.manifest.exists()):
             target.refuse_existing()
-        manifest = self._manifest = Manifest(target.manifest, resume=settings.resume)
+        manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
         self._opened.callback(_let_go, manifest)
         if manifest.head is not None and (differences := manifest.head.differences(self._head)):
             raise ExportError(
                 f"{str(target.manifest)!r} is of another export: {differences}; say the same again to go on with "
                 "it, or begin anew with resume=False"
             )
-        if not settings.overwrite and self._named() is None:
+        if not options["overwrite"] and self._named() is None:
             target.refuse_existing()
-        if not settings.resume:
+        if not options["resume"]:
             self._clear()
         elif manifest.head is None and target.part.exists():
             raise ExportError(
@@ -230,7 +286,7 @@ class _Export:
     def _opened_parts(self) -> Parts:
         target, manifest = self._target, self._manifest
         if target.format.way == "database":
-            store = target.format.store(target.part, detail=self._settings.is_detailed)
+            store = target.format.store(target.part, detail=self._options["detail"])
             return Tables(self._opened.enter_context(closing(store)), manifest)
         file = self._opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
         return Lines(file, self._sink, manifest.parts, manifest.add)
@@ -252,13 +308,13 @@ class _Export:
         self._manifest.clear()
 
     def _remove_leftovers(self) -> None:
-        for path in self._target.leftovers():
-            _remove(path)
+        for leftover in self._target.leftovers():
+            _remove(leftover)
 
     def _name(self, named: Named) -> ExportReport:
         """Give the file its name, and clear away."""
         target = self._target
-        if not self._settings.overwrite:
+        if not self._options["overwrite"]:
             target.refuse_existing(is_late=True)
         self._manifest.name(named)
         rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
@@ -284,7 +340,7 @@ class _Export:
             disk.check()
             rows = count
 
-        detail = self._settings.is_detailed
+        detail = self._options["detail"]
         convert = partial(target.format.convert, target.part, target.converted, told, detail=detail)
         changes = await disk.run(convert, lambda: progress.tell("converting", rows))
         return await disk.run(partial(Named.of, target.converted, changes))
@@ -295,7 +351,7 @@ class _Export:
 
     def _checked(self, report: ExportReport) -> ExportReport:
         """Return the report. With `strict` raises `ExportError` if it is not exact."""
-        if not self._settings.strict or report.exact:
+        if not self._options["strict"] or report.exact:
             return report
         part = str(self._target.part)
         kept = f"the rows stay in {part!r}; strict=False takes them as they are, resume=False begins anew"

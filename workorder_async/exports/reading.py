@@ -15,7 +15,6 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.options import ExportSettings
 from workorder_async.exports.parts import Disk, Parts
 from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
@@ -27,6 +26,9 @@ from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
+# Of full records a page is a part, and two may be lost in a kill: the one that is read, and the one that goes to disk.
+# So many are few enough that no more than a hundred are read again, and are read 8, 16 or 24 at a time without a rest.
+_DETAILED_PAGE: Final = 48
 #: A part is on disk once it has so many rows, or is so many seconds old; with full records, which cost a request each,
 #: after every page.
 ROWS_OF_A_PART: int = 2000
@@ -67,21 +69,21 @@ class Progress:
 
 
 class Details:
-    """Reads full records, at most `concurrency` at a time, and lets a folder, if there is one, fetch their attachments.
+    """Reads full records, and lets a folder, if there is one, fetch their attachments.
+
+    `options` are those of the walk: its `concurrency` is the most that are read at a time.
 
     A ticket that is gone by now (`NotFoundError`, or any other refusal that is about this ticket) is left out and told.
     Sixteen refusals in a row with one errno that nobody gave a meaning are not about the tickets: the last is raised.
     """
 
-    def __init__(
-        self, client: WorkorderClient, folder: AttachmentFolder | None, *, concurrency: int, skips_bad_rows: bool
-    ) -> None:
+    def __init__(self, client: WorkorderClient, folder: AttachmentFolder | None, options: WalkOptions) -> None:
         self._client = client
         self._folder = folder
         # A call's deadline begins when it is made: no more are made than may be under way.
-        self._slots = asyncio.Semaphore(concurrency)
-        self._lane = Lane(concurrency)
-        self._skips = skips_bad_rows
+        self._slots = asyncio.Semaphore(options["concurrency"])
+        self._lane = Lane(options["concurrency"])
+        self._skips = options["on_bad_row"] == "skip"
         self._errno, self._refused = 0, 0
 
     async def read(self, ids: Sequence[int], part: Part) -> list[TicketDetail]:
@@ -146,26 +148,27 @@ class Reading:
     def __init__(
         self,
         client: WorkorderClient,
-        settings: ExportSettings,
-        disk: Disk,
-        *,
         queries: Sequence[TicketQuery],
+        options: WalkOptions,
+        *,
+        raw: bool,
+        details: Details | None,
         parts: Parts,
         progress: Progress,
-        folder: AttachmentFolder | None,
+        disk: Disk,
     ) -> None:
         self._client = client
-        self._settings = settings
         self._queries = queries
+        self._options = options.copy()
+        if details is not None:
+            self._options["page_size"] = min(options["page_size"], _DETAILED_PAGE)
+        self._details = details
         self._parts = parts
-        self._disk = disk
         self._progress = progress
+        self._disk = disk
+        self._raw = raw or details is not None
         # The tickets that may come again, where several queries may match one, or a ticket has no created time.
         self._seen = {id for part in parts.done for id in part.ids}
-        self._details: Details | None = None
-        if settings.is_detailed:
-            skips = settings.on_bad_row == "skip"
-            self._details = Details(client, folder, concurrency=settings.concurrency, skips_bad_rows=skips)
         self._begin_part(Part(number=len(parts.done), query=0))
 
     async def read(self) -> None:
@@ -182,9 +185,10 @@ class Reading:
         """Read a query, of which earlier calls wrote these parts."""
         progress, query, rows_before = self._progress, self._queries[number], self._progress.rows
         before = earlier[-1] if earlier else None
-        window = Window(query, *((before and before.rest) or ()))
-        async with self._client.walk(window, **self._settings.walk) as walk:
-            if self._settings.raw or self._settings.is_detailed:
+        start, end = (before and before.rest) or (None, None)
+        window = Window(query, start, end)
+        async with self._client.walk(window, **self._options) as walk:
+            if self._raw:
                 walk.raw()
             self._begin_query(number, walk, before)
             while (page := await _page_of(walk)) is not None:
@@ -288,7 +292,7 @@ class Reading:
         totals = list[int]()
         for one in (ranged, query, ranged):
             # Only the first page is wanted: none is read ahead.
-            alone: WalkOptions = {**self._settings.walk, "concurrency": 1}
+            alone: WalkOptions = {**self._options, "concurrency": 1}
             async with self._client.walk(one, **alone) as walk:
                 page = await _page_of(walk)
                 totals.append(0 if page is None else page.total)

@@ -155,8 +155,7 @@ async def _pages(
     client: WorkorderClient, windows: list[Window], options: ArrowOptions
 ) -> AsyncGenerator[Sequence[Record], None]:
     """Yield the tickets of windows as their pages come; raise at the end of one that is not exact."""
-    skips = options.on_bad_row == "skip"
-    details = Details(client, None, concurrency=options.concurrency, skips_bad_rows=skips) if options.detail else None
+    details = Details(client, None, options.walk) if options.detail else None
     part = Part(number=0, query=0)
     for window in _merged(windows):
         async with client.walk(window, **options.walk) as walk:
