@@ -396,11 +396,11 @@ class Scheme:
         pieces = self.template.render(signed)
         if not self.keyed:
             return self.written(_hashed(self.digest, pieces))
-        key = b"".join(self.key.render(signed))
+        # No variable holds the key: a traceback with locals would show it.
         if isinstance(request.body, tuple):
             # A body in memory is signed in one go, in half the time.
-            return self.written(hmac.digest(key, b"".join(pieces), self.digest))
-        mac = hmac.new(key, digestmod=self.digest)
+            return self.written(hmac.digest(b"".join(self.key.render(signed)), b"".join(pieces), self.digest))
+        mac = hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
         for piece in pieces:
             mac.update(piece)
         return self.written(mac.digest())
