@@ -31,7 +31,7 @@ class InUseError(OSError):
 
 
 class MovedError(OSError):
-    """The file is not the one that others find under its name, or others have changed it."""
+    """Others find another file under this name, or none, or have changed the file."""
 
 
 class LockedFile:
@@ -161,7 +161,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     the path if it cannot be filled.
     """
     special = path.exists() and not path.is_file() and not path.is_dir()
-    # The target of /dev/stdout, where that is a pipe, is no path that could be opened.
+    # If /dev/stdout is a pipe, its target is no path that could be opened.
     target = path if special else Path(os.path.realpath(path))
     part = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
@@ -204,7 +204,7 @@ def rename_whole(part: Path, target: Path) -> None:
 
 
 def sync_folder(folder: "str | os.PathLike[str]") -> None:
-    """Put the names in a folder on disk; on Windows, where no folder can be opened, that is left to the system."""
+    """Put the names in a folder on disk; Windows cannot open a folder, and does that itself."""
     if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""doubt.py, over sockets: how many requests a batch makes of which everything is refused, and when it goes on."""
+"""The doubt of outcomes.py, over sockets: how many requests a batch makes that is all refused, and when it goes on."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

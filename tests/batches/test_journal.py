@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
+from tests.support.mutations import KEYS
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.journal import Entry, Journal, Standing, identity_of
+from workorder_async.document import JSON
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}
 HEADER = (
@@ -152,6 +154,17 @@ async def test_began_anew_after_a_refusal(path: Path) -> None:
     write(path, HEADER + INTENT + refused + INTENT.replace(b"100.5", b"400.5"))
     async with Journal(path, IDENTITY) as journal:
         assert await journal.begin(entry("a", began=500.0)) == (Standing.OPEN, 400.5)
+
+
+def test_the_identity_of_a_batch_stays() -> None:
+    """A list or tuple is told from others by its length and its mutations in their order; any other iterable is not."""
+    mutations = [mutation for mutation, _ in KEYS]
+    platform: dict[str, JSON] = {"platform": "http://workorder.test", "batch": "七月"}
+    found = identity_of(mutations, "http://workorder.test", "七月")
+    assert found == platform | {"list": "6 mutations, 10dcada76785389c"}
+    assert identity_of(tuple(mutations), "http://workorder.test", "七月") == found
+    assert identity_of(mutations[::-1], "http://workorder.test", "七月") != found
+    assert identity_of(iter(mutations), "http://workorder.test", "七月") == platform
 
 
 # A tail that is torn, and lines that are broken
@@ -347,6 +360,7 @@ async def test_fsync_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 FULL = """
 import asyncio, resource, signal, sys
+from tests.support.mutations import KEYS
 from workorder_async import JournalError
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal import Entry

@@ -53,3 +53,14 @@ async def mutation_of(client: WorkorderClient, kind: str) -> Mutation:
     if kind == "reject":
         return RejectTicket(id=row.id, detail="不属于本产品线", productGroupId=line)
     return CommentTicket(id=row.id, detail="已联系客户", productGroupId=line)
+
+
+#: Mutations, and the keys that they have in journals that exist already.
+KEYS: list[tuple[Mutation, str]] = [
+    (close_of(1473, "田金秀"), "7ac3d966778d471edbb27dbc308a2a61"),
+    (RejectTicket(id=1473, detail="x"), "be866a86661761c2036e22a52b5b6213"),
+    (RejectTicket(id=1473, productGroupId=7), "57fbbe920f677b893eeec39924a7b02a"),
+    (CommentTicket(id=1473, detail="已联系客户"), "62882410b7f588b6f120eab684f721a6"),
+    (CommentTicket(id=1473, detail="已联系客户", productGroupId=7), "b767ac8f6815708eadb1cfcc3ad30047"),
+    (creation(), "69ffaefa67de2ff833f35a86abfb064a"),
+]

@@ -1,8 +1,8 @@
 """Promise 3, for many mutations: each is carried out once.
 
-batch     what a user calls
-workers   who pulls mutations, carries them out several at a time, and when they stop
+batch     the functions that a user calls
+workers   pull mutations, carry them out several at a time, and stop
 once      one mutation: begun, sent or settled, and its outcome written
-outcomes  what may become of a mutation, the report of all, and the doubt whether the platform accepts anything
-journal   what a batch remembers
+outcomes  the outcomes of mutations, their report, and the doubt whether the platform accepts anything
+journal   the memory of a batch
 """

@@ -36,17 +36,19 @@ async def run_batch(
 
     * `mutations`: any mix of the four, from any iterable or async iterable, endless too. Two are equal if they do the
       same: closes of one ticket, equal rejections, comments, creations.
-    * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles what was
-      lost, skips what is done and goes on. The platform, `name` and (of a list or tuple) the mutations must be the
-      same. If others remove, replace or write to the file meanwhile, a `JournalError` says so and nothing more is sent.
+    * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost
+      mutations, skips those that are done, and goes on. The platform, `name` and (of a list or tuple) the mutations
+      must be the same. If others remove, replace or write to the file meanwhile, a `JournalError` says so, and nothing
+      more is sent.
     * `verify`: whether to settle mutations that were lost or refused. A lost close or rejection is settled in any case.
       A lost comment or creation stays `UNKNOWN` if its trace may be that of another one of the batch or client.
     * `stop_after`: stop after so many failures in a row. An authentication failure stops at once. So does an errno that
-      nobody gave a meaning, if reading is refused with it too, or if the first sixteen mutations were. Then what was
-      pulled and not sent is `NOT_SENT`, and so is the rest of a list or tuple. Any other iterable is pulled no further.
+      nobody gave a meaning, if reading is refused with it too, or if the first sixteen mutations were. Then each
+      mutation that was not sent is `NOT_SENT`, also in the rest of a list or tuple. Any other iterable is pulled no
+      further.
     * `patience`: seconds that mutations under way are given to end when the batch is left early or cancelled.
 
-    Raises `JournalError`, `ConfigError`, and whatever the iterable raises, after what is under way has ended.
+    Raises `JournalError`, `ConfigError`, and the errors of the iterable, after the mutations under way have ended.
     """
     _check(mutations, journal, concurrency, stop_after, patience)
     opened, shared = Journal(journal, identity_of(mutations, client.base_url, name)), report or BatchReport()
@@ -66,10 +68,10 @@ async def settle_journal(
     report: BatchReport | None = None,
     patience: float = 10.0,
 ) -> AsyncGenerator[Outcome, None]:
-    """Find out by reading what became of all that a journal's runs left open, and write it there; nothing is sent.
+    """Settle by reading all mutations that a journal's runs left open, and write their outcomes there; nothing is sent.
 
     Yields an `Outcome` for each: DONE, NOT_SENT if it certainly did not happen, or UNKNOWN. The arguments are those of
-    `run_batch`, whatever batch the journal is for. Raises `JournalError` if it is for another platform.
+    `run_batch`. The journal may be of any batch. Raises `JournalError` if it is for another platform.
     """
     _check((), journal, concurrency, None, patience)
     identity = (await asyncio.to_thread(read_records, journal)).identity

@@ -1,8 +1,8 @@
-"""A batch's journal: what was about to be sent and what became of it, so that a killed batch goes on where it stopped.
+"""A batch's journal: its mutations and their outcomes, so that a killed batch goes on from there.
 
 One JSON object a line. The first line says which batch the journal is for. An intent is a mutation that is about to be
-sent; it is on disk (fsync) before its mutation is sent. An outcome says what became of it, and is written after. A torn
-last line, as a crash leaves it, is cut off. Any other line that cannot be read is an error.
+sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. A torn last line, as a crash
+leaves it, is cut off. Any other line that cannot be read is an error.
 
 The file is locked against other processes while it is open. Nothing is begun if others no longer find this file under
 its name. Without a file the standings alone remain: they tell that a mutation was already in this batch.
@@ -40,7 +40,7 @@ _INTENT = b'{"intent":'
 
 
 def identity_of(mutations: Mutations, platform: str, name: str) -> dict[str, JSON]:
-    """Return what the head of a journal says of its batch; a list or tuple is told from others by its mutations."""
+    """Return the identity of a batch, for the head of its journal; a list or tuple has a digest of its mutations."""
     identity: dict[str, JSON] = {"platform": platform, "batch": name}
     if isinstance(mutations, Sequence):
         digest = hashlib.sha256()
@@ -51,7 +51,7 @@ def identity_of(mutations: Mutations, platform: str, name: str) -> dict[str, JSO
 
 
 class Standing(Enum):
-    """What is known of a mutation."""
+    """The knowledge about a mutation."""
 
     NEW = "new"
     """Nothing, or that it did not happen: it may be sent."""
@@ -129,7 +129,7 @@ class JournalFile:
         # A database without a name is a temporary file, deleted when it is closed.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._pending: list[bytes] = []
-        self._begins = False  # whether something is to be sent when what is pending is on disk
+        self._begins = False  # whether a mutation is sent when the pending lines are on disk
 
     def open(self) -> None:
         """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
@@ -193,7 +193,7 @@ class JournalFile:
         return True
 
     def work(self, orders: Iterable[_Order]) -> list[object]:
-        """Follow all orders; return the result of each when what they wrote is on disk, by one fsync."""
+        """Follow all orders; return their results when all lines are on disk, by one fsync."""
         self._pending, self._begins = [], False
         results = [order() for order, _ in orders]
         if self._file is not None and (self._pending or self._begins):
@@ -203,7 +203,7 @@ class JournalFile:
     def begin(self, entry: Entry) -> tuple[Standing, float]:
         """Begin a mutation; return the standing that it was found in, and when it was first begun.
 
-        DONE is also returned for what was BEGUN: either is skipped. The intent of a NEW one is written.
+        DONE is also returned for a mutation that was BEGUN: either is skipped. The intent of a NEW one is written.
         """
         standing, began = self._of(entry.key)
         if standing in (Standing.BEGUN, Standing.DONE):
@@ -216,7 +216,7 @@ class JournalFile:
         return standing, began
 
     def take_back(self, key: str, found: Standing | None) -> None:
-        """Undo a beginning that was cancelled; `found` is what it found, or None if it did not come to that."""
+        """Undo a beginning that was cancelled; `found` is its standing before, None if that was not read."""
         if found is Standing.NEW:
             self.end(key, State.NOT_SENT.name, {})
         elif found is Standing.OPEN:
@@ -235,7 +235,7 @@ class JournalFile:
         return found.fetchone() is not None
 
     def left_open(self) -> list[Entry]:
-        """Return what an earlier run left open and this one has not begun."""
+        """Return the mutations that an earlier run left open and this one has not begun."""
         found = self._table.execute("SELECT key, began, line FROM entries WHERE standing = ?", (Standing.OPEN.value,))
         intents = ((key, began, json.loads(line)) for key, began, line in found)
         return [
@@ -258,7 +258,7 @@ class JournalFile:
         line: bytes | None = None,
         trace: str | None = None,
     ) -> None:
-        """Give a mutation its next standing; None keeps what was there."""
+        """Give a mutation its next standing; None keeps the earlier value."""
         self._table.execute(_SET, (key, standing.value, began, line, trace))
 
     def _write(self, line: dict[str, JSON]) -> None:
@@ -266,14 +266,14 @@ class JournalFile:
             self._pending.append(_line(line))
 
     def _flush(self, file: LockedFile) -> None:
-        """Put on disk what is pending; if others do not see the file, put the outcomes there only, and raise."""
+        """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""
         before = file.size
         try:
             file.check_place()
             file.append(b"".join(self._pending))
             file.check_place()
         except MovedError:
-            # What is begun here is not sent. Whoever finds the file again wants to know what became of the others.
+            # The mutations begun here are not sent. A later reader of the file needs the outcomes of the others.
             if file.size != before:
                 file.cut(before)
             file.append(b"".join(line for line in self._pending if not line.startswith(_INTENT)))
@@ -330,7 +330,8 @@ class Journal:
     def end(self, key: str, state: str, **facts: JSON) -> None:
         """Write an outcome, soon: with the next intent at the latest, or when the journal closes.
 
-        What is "DONE" or "ALREADY" is never sent again, "UNKNOWN" is settled first, any other may be sent again.
+        A mutation that is "DONE" or "ALREADY" is never sent again, an "UNKNOWN" one is settled first, any other may be
+        sent again.
         """
         self._order_soon(lambda: self._file.end(key, state, facts))
 
@@ -343,7 +344,7 @@ class Journal:
         return await self._order(lambda: self._file.has_twin(entry))
 
     async def left_open(self) -> list[Entry]:
-        """Return what an earlier run left open and this one has not begun."""
+        """Return the mutations that an earlier run left open and this one has not begun."""
         return await self._order(self._file.left_open)
 
     async def _order(self, work: Callable[[], T]) -> T:
@@ -367,7 +368,7 @@ class Journal:
         while self._orders:
             orders, self._orders = self._orders, []
             try:
-                # A loop that is shut down cancels this task too; what was ordered is written all the same.
+                # A loop that is shut down cancels this task too; the orders are written all the same.
                 work = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
                 results = await asyncio.shield(work)
             except Exception as error:  # noqa: BLE001 - every order must be answered
@@ -383,12 +384,12 @@ class Journal:
                     done.set_result(result)
 
     def _told(self, error: Exception) -> JournalError:
-        """Return what a user is told of an error of the file."""
+        """Return the error for users of an error of the file."""
         lost = ", and what ended since is not written where it is looked for" if isinstance(error, MovedError) else ""
         return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
 
     async def _finish(self) -> None:
-        """Write what was ordered, even if the task that wrote was cancelled, and close the file."""
+        """Follow all orders, even if the task that did so was cancelled, and close the file."""
         if os.getpid() != self._process:
             return  # the thread stayed with the parent
         while self._orders or (self._busy is not None and not self._busy.done()):
@@ -415,7 +416,7 @@ async def to_its_end(work: Coroutine[object, object, T]) -> T:
 
 @define
 class Record:
-    """What became of one mutation. Without an outcome it is UNKNOWN: it was about to be sent."""
+    """One mutation and its outcome. Without an outcome it is UNKNOWN: it was about to be sent."""
 
     operation: str = ""
     """The name of the mutation's class; "" if the journal holds its outcome alone."""
@@ -436,15 +437,15 @@ class Record:
 
 @define
 class Records:
-    """What a journal says, in the order in which its mutations were first begun."""
+    """The content of a journal, in the order in which its mutations were first begun."""
 
     path: Path
     identity: dict[str, JSON] = field(factory=dict)
-    """Which batch it is for: `platform`, the name of the `batch`, and the `list` where it was one."""
+    """Which batch it is for: `platform`, the name of the `batch`, and the `list` if it was one."""
     by_key: dict[str, Record] = field(factory=dict)
 
     def take(self, number: int, line: dict[str, JSON]) -> None:
-        """Note what a line of the journal says."""
+        """Note a line of the journal."""
         if number == 1:
             self.identity = _identity_in(self.path, line)
         elif "intent" in line:
@@ -475,7 +476,7 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
 
 
 def _read_lines(path: Path | None, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> int:
-    """Let `take` have the number and the content of every line; return where the last whole line ends.
+    """Give `take` the number and the content of every line; return the end of the last whole line.
 
     Raises `JournalError` for a line that cannot be read.
     """

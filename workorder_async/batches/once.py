@@ -46,7 +46,7 @@ class Once:
         return self._in_doubt.pop(key, Outcome(mutation, State.NOT_SENT))
 
     async def carry_out(self, key: str, prepared: Prepared) -> Outcome:
-        """Send a mutation, or settle what an earlier run did. Raises `JournalError` if nothing was begun.
+        """Send a mutation, or settle an earlier run's. Raises `JournalError` if nothing was begun.
 
         If this is cancelled, the journal knows whether it was sent.
         """

@@ -1,4 +1,4 @@
-"""What became of the mutations of a batch: a state of each, a report of all, and the doubt that a batch begins with."""
+"""The outcomes of a batch's mutations, their report, and the doubt that a batch begins with."""
 
 import asyncio
 from collections import Counter
@@ -13,7 +13,7 @@ from workorder_async.mutations.kinds import ticket_id_of
 
 
 class State(Enum):
-    """What became of a mutation. Each mutation ends in exactly one state."""
+    """The end of a mutation. Each mutation ends in exactly one state."""
 
     DONE = "done"
     """It was carried out."""
@@ -27,23 +27,23 @@ class State(Enum):
     An earlier run may have done it, if it is in the rest of a list that was stopped: the journal is not asked then.
     """
     UNKNOWN = "unknown"
-    """This run sent it, or an earlier one may have, and nothing shows what became of it. It is not sent again."""
+    """This run sent it, or an earlier one may have, and nothing shows whether it happened. It is not sent again."""
     SKIPPED = "skipped"
     """An equal one was done or is being done, by this batch or by an earlier run with the same journal."""
 
 
 @frozen
 class Outcome:
-    """What became of one mutation."""
+    """The outcome of one mutation."""
 
     mutation: Mutation
     """The mutation."""
     state: State
-    """Its end."""
+    """How it ended."""
     error: WorkorderError | None = None
     """Why, if it was not simply done."""
     ticket_id: int = field(default=Factory(lambda outcome: ticket_id_of(outcome.mutation), takes_self=True))
-    """The ticket, whatever the mutation; of a creation the new one, 0 if it is not known."""
+    """The ticket; of a creation the new one, 0 if it is not known."""
     attempts: int = 0
     """Attempts that were started for it."""
     request_id: str = ""

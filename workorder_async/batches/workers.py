@@ -64,7 +64,7 @@ class Workers:
         if self._failure is not None:
             raise self._failure
 
-    # What a worker does
+    # The side of a worker
 
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
@@ -172,7 +172,7 @@ class Workers:
         self._failure = self._failure or error
         await self._stop(f"{type(error).__name__}: {error}")
 
-    # What the consumer asks for
+    # The side of the consumer
 
     async def next_outcome(self) -> Outcome | None:
         """Return the next outcome; None when every worker has ended and all outcomes were returned."""

@@ -3,7 +3,7 @@
 A folder that all executors see has for each task a journal, and beside it the outcomes of its last run:
 
     closing.json                 how many tasks the folder is for, and which job uses it now
-    00003.journal                what was about to be sent, and what became of it
+    00003.journal                the closes that were about to be sent, and their outcomes
     00003.outcomes.jsonl         a line for each ticket
 """
 
@@ -89,7 +89,7 @@ class SparkClosing:
         return cls(**values)
 
     def begin(self) -> None:
-        """Take the folder for this job, in the driver. Raises `ConfigError` where it belongs to other tasks."""
+        """Take the folder for this job, in the driver. Raises `ConfigError` if it belongs to other tasks."""
         try:
             self.journals.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -178,7 +178,7 @@ class SparkClosing:
 def _wait_until_free(journal: Path) -> None:
     """Wait until nobody has the journal: the Python of an executor that was killed lives a few seconds longer.
 
-    Raises `JournalError` where somebody still has it after a minute.
+    Raises `JournalError` if somebody still has it after a minute.
     """
     end = monotonic() + _PATIENCE
     while True:
@@ -194,7 +194,7 @@ def _wait_until_free(journal: Path) -> None:
 
 
 def _check_columns(columns: Mapping[str, str]) -> None:
-    """Raise `ConfigError` where the frame's columns are not those of closes."""
+    """Raise `ConfigError` if the frame's columns are not those of closes."""
     unknown = [name for name in columns if name not in COLUMNS]
     missing = [name for name, (_, needed) in COLUMNS.items() if needed and name not in columns]
     if unknown or missing:

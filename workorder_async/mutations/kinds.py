@@ -45,7 +45,7 @@ class MutationKind(Generic[M]):
     trace: Callable[[M], str]
     """Return the trace that it leaves; "" for none. See `recently_sent`."""
     look: "Callable[[M, Sending, Reads, Sendings], Awaitable[Settlement]]"
-    """Find out by reading whether it happened, after its answer was lost. Raises what the reads raise."""
+    """Find out by reading whether it happened, after its answer was lost. Raises the errors of the reads."""
     doing: str
     """Its participle, for people: "closing"."""
     done: str

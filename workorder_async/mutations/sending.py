@@ -139,7 +139,7 @@ class MutationSender:
     def _note_lost(
         self, mutation: Mutation, sending: Sending, error: OutcomeUnknownError, earlier: OutcomeUnknownError | None
     ) -> OutcomeUnknownError:
-        """Say in the error what was sent, and when first."""
+        """Keep the mutation, and the time of its first request, in the error."""
         self._sendings.enter(sending)
         error.mutation = mutation
         error.began = earlier.began if earlier else sending.began or error.began

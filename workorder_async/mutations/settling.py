@@ -1,11 +1,11 @@
-"""Whether a mutation happened, where its answer was lost: found out by reading, never guessed.
+"""Whether a mutation happened whose answer was lost: found out by reading, never guessed.
 
 A close or a rejection leaves its mark on the ticket's state. A comment is looked for in the ticket's history, a new
 ticket among those of its creator. Absence proves nothing: it may appear later; the answer is then None, never False.
 Another mutation of the same client may have left the same trace, and that is no sign of this one.
 
-Each function here takes the mutation, what `Sendings` knows it by, and the reads. It raises what the reads raise. Which
-kind of mutation takes which one is told in `kinds`.
+Each function here takes the mutation, its `Sending`, and the reads, and raises the errors of the reads. The rows in
+`kinds` say which kind of mutation has which function.
 """
 
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
     """Count the steps with its text, and the mutations that may have left them: there must be one step more."""
     offset = await reads.offset()
     detail = await reads.detail(comment.id)
-    # Asked after the read: whatever the read shows had been sent by then.
+    # Asked after the read: all that the read shows had been sent by then.
     rivals = sendings.rivals(sending)
     if rivals is None:
         return Settlement(None)
@@ -88,7 +88,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
         and (row.created_time >= since or not row.created_time)
         and not sendings.is_anothers(row.id, sending)
     }
-    # Where two look alike, or a rival's ticket is not known, what is found may be somebody else's.
+    # If two look alike, or a rival's ticket is not known, the ticket may be somebody else's.
     if rivals is None or len(found) != 1 or not all(one.ticket_id for one in rivals):
         return Settlement(None)
     (id,) = found

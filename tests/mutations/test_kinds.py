@@ -1,5 +1,6 @@
 """kinds.py: a mutation is encoded once, whoever needs it, and is told from others by its trace and its key."""
 
+import ast
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
@@ -10,13 +11,13 @@ import pytest
 from attrs import evolve
 
 from tests.support.clients import make_client
-from tests.support.mutations import KINDS, creation, mutation_of
+from tests.support.mutations import KEYS, KINDS, close_of, creation, mutation_of
 from tests.support.raw_server import http, serving
 from workorder_async import CloseTicket, CommentTicket, ConfigError, Mutation, RejectTicket, Sandbox, run_batch
 from workorder_async.document import JSON
 from workorder_async.document.codec import decode_mutation, encode
 from workorder_async.mutations import kinds
-from workorder_async.mutations.kinds import prepare
+from workorder_async.mutations.kinds import key_of, prepare
 
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580, detail="备注\n\0")
 
@@ -81,3 +82,55 @@ def test_traces() -> None:
     ]
     assert len({prepare(one).trace for one in others}) == 5
     assert prepare(RejectTicket(id=1)).trace == prepare(evolve(CLOSE, detail=None)).trace == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (CommentTicket(id=1, detail="甲"), CommentTicket(id=1, detail="乙")),
+        (CommentTicket(id=1, detail="甲"), CommentTicket(id=2, detail="甲")),
+        (CommentTicket(id=1, detail="甲"), CommentTicket(id=1, detail="甲", productGroupId=3)),
+        (CommentTicket(id=1, detail="甲"), RejectTicket(id=1, detail="甲")),
+        (RejectTicket(id=1), RejectTicket(id=1, productGroupId=3)),
+        (RejectTicket(id=1), close_of(1, "姜程")),
+        (creation("甲"), creation("乙")),
+    ],
+)
+def test_told_apart(first: Mutation, second: Mutation) -> None:
+    """What does something else is another mutation."""
+    assert key_of(first) != key_of(second)
+    assert key_of(first) == key_of(evolve(first))
+
+
+@pytest.mark.parametrize(("mutation", "key"), KEYS)
+def test_keys_stay(mutation: Mutation, key: str) -> None:
+    """A journal of last year still tells what was done."""
+    assert key_of(mutation) == key
+
+
+def test_a_close_is_the_same_whoever_closes() -> None:
+    """A ticket is closed once, and rejected once with whatever words."""
+    assert key_of(close_of(1, "姜程")) == key_of(close_of(1, "田金秀"))
+    assert key_of(RejectTicket(id=1, detail="甲")) == key_of(RejectTicket(id=1, detail="乙"))
+
+
+def asks_for_the_class(source: str) -> bool:
+    """Tell whether a text asks a value for the class of a mutation."""
+    models = {kind.model.__name__ for kind in kinds.KINDS.values()}
+    asking: list[ast.AST] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            asking.append(node.args[1])
+        elif isinstance(node, ast.MatchClass | ast.Compare):
+            asking.append(node)
+    names = {part.id for node in asking for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return not models.isdisjoint(names)
+
+
+def test_nothing_else_asks_for_the_class() -> None:
+    """All that is done to a mutation by its kind is read from its row."""
+    package = Path(str(kinds.__file__)).parent.parent
+    assert [path.name for path in package.rglob("*.py") if asks_for_the_class(path.read_text("utf-8"))] == []
+    assert asks_for_the_class("isinstance(one, CloseTicket | RejectTicket)")
+    assert asks_for_the_class("match one:\n    case CreateTicket():\n        pass")
+    assert asks_for_the_class("type(one) is CommentTicket")
