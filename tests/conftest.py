@@ -13,9 +13,11 @@ from hypothesis import settings
 from tests.support.clients import make_client
 from workorder_async import WorkorderClient
 
-# How long an example takes is no property. What decides whether a change lands tries the same examples each time.
-settings.register_profile("workorder", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("workorder")
+# How long an example takes is no property. `.ci/run` tries more examples, `--hypothesis-profile=thorough`, and the same
+# ones each time: they decide whether a change lands.
+settings.register_profile("quick", deadline=None, max_examples=20, derandomize="CI" in os.environ)
+settings.register_profile("thorough", deadline=None, max_examples=100, derandomize="CI" in os.environ)
+settings.load_profile("quick")
 
 
 def pytest_collection_finish() -> None:

@@ -105,7 +105,7 @@ def server() -> Iterator[str]:
 
 
 # A JVM is where `.ci/engines` is, which runs that row. Callgrind takes minutes.
-@pytest.mark.parametrize("name", slow_after(2, [name for name in GOALS if name not in ("engines", "instructions")]))
+@pytest.mark.parametrize("name", slow_after(1, [name for name in GOALS if name not in ("engines", "instructions")]))
 def test_row(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every row is measured over its floor, stands in the table, and is written with all its figures."""
     written = measure(tmp_path / "figures.json", "--only", name, rounds=1 if name in HEAVY else 2)
@@ -217,10 +217,11 @@ def test_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.slow
 def test_calls_are_counted_alike(capsys: pytest.CaptureFixture[str]) -> None:
     """Two countings come to the same, whatever the machine does meanwhile; each loop has its figure."""
     seen = [counting.measure_calls(Plan(1, 3200)) for _ in range(2)]
-    assert seen[0].seen.median == pytest.approx(seen[1].seen.median, rel=0.05)
+    assert seen[0].seen.median == pytest.approx(seen[1].seen.median, rel=0.1)
     assert re.fullmatch(
         r"calls of functions a page: iter_tickets \d{3,4}, fair loop \d{3,4}, bare loop \d{3}", seen[0].notes[0]
     )
@@ -382,7 +383,9 @@ def ids_in(path: Path) -> list[int]:
 
 @pytest.mark.parametrize(
     ("suffix", "by_hand"),
-    [(".jsonl", jsonl_by_hand), (".csv", csv_by_hand), (".parquet", parquet_by_hand), (".xlsx", xlsx_by_hand)],
+    slow_after(
+        2, [(".jsonl", jsonl_by_hand), (".csv", csv_by_hand), (".parquet", parquet_by_hand), (".xlsx", xlsx_by_hand)]
+    ),
 )
 def test_files(suffix: str, by_hand: Callable[[str, Path], Awaitable[int]], server: str, tmp_path: Path) -> None:
     """What is written by hand has the tickets that our file has, each once."""

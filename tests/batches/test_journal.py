@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.support.mutations import KEYS
+from tests.support.slow import slow_but_every
 from workorder_async import JournalError
 from workorder_async.batches.journal import Entry, Journal, Standing, identity_of
 from workorder_async.document import JSON
@@ -172,7 +173,7 @@ def test_the_identity_of_a_batch_stays() -> None:
 WHOLE = HEADER + INTENT + DONE
 
 
-@pytest.mark.parametrize("cut", range(len(WHOLE)))
+@pytest.mark.parametrize("cut", slow_but_every(5, range(len(WHOLE))))
 async def test_torn_tail(path: Path, cut: int) -> None:
     """A file cut off anywhere is good for another run, which knows what the whole lines say, and reads well after."""
     write(path, WHOLE[:cut])

@@ -133,6 +133,7 @@ print(*sorted({*sys.modules} - before))
     assert python_c(code).out.split() == ["workorder_async", "workorder_async.__main__"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_after_the_end_is_nothing() -> None:
     """Ctrl-C while the interpreter shuts down changes neither what is printed nor the exit code."""
     code = """
@@ -147,6 +148,7 @@ main()
     assert (child.code, child.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_another_failure_that_cannot_be_raised_is_still_told() -> None:
     """Python's own report of an exception that nobody can catch stays, for those that are no Ctrl-C."""
     code = """
@@ -229,7 +231,7 @@ def test_the_version_is_that_of_the_package(workorder: Workorder, monkeypatch: p
     assert "not installed" in workorder("--version").out
 
 
-@pytest.mark.parametrize("words", [["--help"], []])
+@pytest.mark.parametrize("words", slow_after(1, [["--help"], []]))
 def test_python_m_runs_it(words: list[str]) -> None:
     """`python -m workorder_async` is the command, and shows its help where nothing is said."""
     ran = in_child({}, *words)
@@ -395,7 +397,8 @@ def test_a_gateways_refusal_has_no_errno(
     assert "errno" not in answer["found"]
 
 
-def test_a_warning_is_one_remark(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("filters", slow_after(1, ["error", "ignore", "default"]))
+def test_a_warning_is_one_remark(sandbox: Sandbox, filters: str) -> None:
     """What the library warns of is one line on stderr, without a path and a line; it ends nothing, and is shown."""
     code = """
 import sys, warnings
@@ -411,11 +414,10 @@ sys.argv = ["workorder", "list", "--limit", "1"]
 from workorder_async.__main__ import main
 main()
 """
-    for told in ({}, {"PYTHONWARNINGS": "error"}, {"PYTHONWARNINGS": "ignore"}):
-        child = python_c(code, {**sandbox.environment, **told})
-        assert (child.code, child.out.count("\n")) == (0, 1)
-        remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
-        assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
+    child = python_c(code, {**sandbox.environment, "PYTHONWARNINGS": filters})
+    assert (child.code, child.out.count("\n")) == (0, 1)
+    remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
+    assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
 
 
 async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -464,7 +466,8 @@ def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[s
     assert child.returncode == 141
 
 
-@pytest.mark.parametrize("words", slow_after(1, [["list"], ["--help"]]))
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["list"], ["--help"]])
 def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str]) -> None:
     """Where nobody reads from the beginning, little output ends as quietly as much."""
     reader, writer = os.pipe()
@@ -476,8 +479,9 @@ def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str
     assert child.returncode == 141
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
-@pytest.mark.parametrize("words", slow_after(1, [["list"], ["list", "--json"], ["export", "--output", "/dev/full"]]))
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["export", "--output", "/dev/full"]])
 def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
     """An output that cannot be written exits with 1 and the system's reason."""
     with Path("/dev/full").open("wb") as full:
@@ -490,7 +494,7 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("closed", "words", "code"),
     slow_after(
-        2,
+        1,
         [
             (">&-", ["list", "--limit", "1"], 0),
             (">&-", ["export", "--output", "FILE"], 0),
@@ -521,6 +525,7 @@ def test_a_stream_that_is_closed_leads_nowhere(
     assert "export" not in words or len(file.read_bytes().splitlines()) == 1500
 
 
+@pytest.mark.slow
 def test_verbose_logs_every_attempt(sandbox: Sandbox) -> None:
     """`--verbose` shows the log on stderr, without the secret, a signature or a ticket's text."""
     ran = in_child(sandbox.environment, "list", "--limit", 1, "--verbose")
@@ -582,6 +587,7 @@ def test_words_of_the_platform_are_not_obeyed_either(workorder: Workorder) -> No
     )
 
 
+@pytest.mark.slow
 def test_a_terminal_of_another_encoding_gets_escapes(sandbox: Sandbox) -> None:
     """Where stdout cannot hold Chinese, it is escaped in tables and stays UTF-8 in JSON."""
     latin = {**sandbox.environment, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
@@ -618,6 +624,7 @@ def test_bash_completes_commands_and_options(workorder: Workorder, typed: str, o
     assert offered in child.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_have_a_script_as_well(workorder: Workorder, shell: str) -> None:
     """It names every command, and the shell reads it without complaint where it is there."""

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere
 from tests.support.cli_words import LIBRARY_WORDS
+from tests.support.slow import slow_but_every
 from workorder_async.sandbox import Sandbox
 
 # exit code | command line | what stderr says, or what stdout begins with where the exit code is 0
@@ -409,7 +410,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("code", "command", "said"), ROWS, ids=[command for _, command, _ in ROWS])
+@pytest.mark.parametrize(("code", "command", "said"), slow_but_every(3, ROWS), ids=[command for _, command, _ in ROWS])
 def test_each_ends_as_it_should(
     workorder: Workorder, sandbox: Sandbox, folder: Path, code: int, command: str, said: str
 ) -> None:

@@ -76,6 +76,7 @@ def test_the_environment_is_four_variables() -> None:
     assert SECRET not in repr(environ)
 
 
+@pytest.mark.slow
 def test_help_of_the_command_line_shows_no_variable() -> None:
     """Python's help on any module, function or class of the command line shows no environment variable."""
     code = """

@@ -114,6 +114,7 @@ async def test_close_from_csv(tmp_path: Path) -> None:
         assert sorted(applied.ticket_id for applied in sandbox.applied) == sorted(told)
 
 
+@pytest.mark.slow
 async def test_close_from_csv_that_is_wrong(tmp_path: Path) -> None:
     """A line that cannot be closed is told before any ticket is closed."""
     tickets = tmp_path / "tickets.csv"

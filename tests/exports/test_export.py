@@ -14,6 +14,7 @@ from attrs import evolve
 from tests.support.export_rows import as_read, cells, read_back
 from tests.support.exports import SUFFIXES, content, is_of, truth
 from tests.support.mutations import creation
+from tests.support.slow import slow_after
 from workorder_async import (
     AuthenticationError,
     ConfigError,
@@ -34,7 +35,7 @@ from workorder_async.exports import (
 from workorder_async.sandbox import Fault
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", slow_after(3, SUFFIXES))
 async def test_row_for_row(suffix: str, tmp_path: Path) -> None:
     """Every format holds what the sandbox holds, in its order, and nothing lies beside it."""
     target = tmp_path / f"t{suffix}"
@@ -56,7 +57,7 @@ async def test_nothing_matches(tmp_path: Path) -> None:
             assert (report.rows, report.exact, read_back(tmp_path / f"t{suffix}")) == (0, True, [])
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+@pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".sqlite", ".parquet"]))
 async def test_full_records(suffix: str, tmp_path: Path) -> None:
     """With `detail` each ticket's full record is there, in the list's order."""
     target = tmp_path / f"t{suffix}"

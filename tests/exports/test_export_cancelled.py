@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.exports import is_of, truth
-from tests.support.slow import slow_after
 from workorder_async import Sandbox, TicketQuery, WorkorderClient
 from workorder_async.exports import ExportOptions, ExportProgress, export_tickets, reading
 
@@ -71,7 +70,8 @@ async def cancelled_after(client: WorkorderClient, target: Path, turns: int, opt
     return False
 
 
-@pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".sqlite", ".xlsx"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".xlsx"])
 @pytest.mark.parametrize("detail", [False, True])
 async def test_at_every_turn(suffix: str, detail: bool, tmp_path: Path) -> None:
     """Whenever it is cancelled, the next call is not in its way, and the last one makes the whole file."""

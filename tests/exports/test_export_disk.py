@@ -16,7 +16,7 @@ from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery
 from workorder_async.exports import export_tickets
 
 
-@pytest.mark.parametrize("limit", [40_000, 150_000])
+@pytest.mark.parametrize("limit", slow_after(1, [40_000, 150_000]))
 @pytest.mark.parametrize("suffix", slow_after(1, SUFFIXES))
 async def test_disk_full(suffix: str, limit: int, tmp_path: Path) -> None:
     """A disk that takes no more ends the export with the file and the cause; with more room the same call goes on."""
@@ -55,7 +55,8 @@ async def test_null_device() -> None:
     assert os.listdir("/dev") == before
 
 
-@pytest.mark.parametrize("format", slow_after(1, ["jsonl", "csv.gz"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["jsonl", "csv.gz"])
 async def test_stdout(format: str, tmp_path: Path) -> None:
     """Stdout, a pipe here, gets all rows and nothing else."""
     async with Sandbox(tickets=500) as sandbox, sandbox.client() as client:

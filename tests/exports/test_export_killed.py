@@ -185,7 +185,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", slow_after(3, [*DIFFERENT, "platform", "csv_bom", "csv_defuse", "version"]))
+@pytest.mark.parametrize("name", slow_after(1, [*DIFFERENT, "platform", "csv_bom", "csv_defuse", "version"]))
 async def test_another_export(name: str, tmp_path: Path) -> None:
     """A manifest of another export is refused, and says what differs; what is there stays for its own call."""
     csv = name.startswith("csv")
@@ -219,7 +219,8 @@ async def test_another_export(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["part cut", "part changed", "part long", "part gone", "line torn", "line wrong", "head torn"]
+    "damage",
+    slow_after(3, ["part cut", "part changed", "part long", "part gone", "line torn", "line wrong", "head torn"]),
 )
 @pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".csv.zst", ".xlsx"]))
 async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:
@@ -274,6 +275,7 @@ async def test_not_ours(tmp_path: Path) -> None:
         assert not sandbox.requests
 
 
+@pytest.mark.slow
 async def test_refused_anew(tmp_path: Path) -> None:
     """`resume=False` that is refused, since the target is there, leaves what another call could go on with."""
     target = tmp_path / "t.jsonl"
@@ -286,6 +288,7 @@ async def test_refused_anew(tmp_path: Path) -> None:
         assert report.resumed_rows
 
 
+@pytest.mark.slow
 async def test_in_use(tmp_path: Path) -> None:
     """A file that another process exports to is refused, and so is one of this process; it does not disturb them."""
     target = tmp_path / "t.jsonl"
@@ -320,6 +323,7 @@ async def test_created_meanwhile(tmp_path: Path) -> None:
         assert is_of(target, wanted)
 
 
+@pytest.mark.slow
 async def test_several_queries(tmp_path: Path) -> None:
     """What earlier parts had is known after a kill: a ticket that has moved to the next query does not come twice."""
     target = tmp_path / "t.jsonl"

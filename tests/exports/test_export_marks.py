@@ -78,7 +78,7 @@ async def chain(
     raise AssertionError("it does not end")
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", slow_after(1, ["before", "after"]))
 @pytest.mark.parametrize("suffix", slow_after(2, SUFFIXES))
 async def test_after_every_part(
     suffix: str, moment: Literal["before", "after"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -96,6 +96,7 @@ async def test_after_every_part(
     assert os.listdir(tmp_path) == [target.name]
 
 
+@pytest.mark.slow
 async def test_full_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut short at each part, no full record is read again that was on disk, and none twice by much."""
     target = tmp_path / "t.jsonl"
@@ -111,6 +112,7 @@ async def test_full_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert report.exact
 
 
+@pytest.mark.slow
 async def test_several_queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut short in each of several queries, a query that is finished is not read again, and each ticket comes once."""
     target = tmp_path / "t.sqlite"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
+from tests.support.slow import slow_after
 from workorder_async import ConfigError
 from workorder_async.document import TicketDetail
 from workorder_async.exports.formats import SUFFIXES, Format, format_of
@@ -107,7 +108,7 @@ def test_only_lines_are_raw(name: str) -> None:
         Format(name).sink(raw=True)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", slow_after(5, SUFFIXES))
 def test_row_for_row(suffix: str, tmp_path: Path) -> None:
     """Every ticket is in the file once, in its order, with all its cells."""
     rows = tickets(2345)

@@ -11,6 +11,7 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets, read_back, write
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_but_every
 from workorder_async import TicketQuery
 from workorder_async.document import TicketSummary
 from workorder_async.exports import export_tickets
@@ -98,7 +99,7 @@ def test_numbers_beyond(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("name", [name for name in HOSTILE if name not in _LONG])
+@pytest.mark.parametrize("name", slow_but_every(4, [name for name in HOSTILE if name not in _LONG]))
 def test_every_text_inside_lists(suffix: str, name: str, tmp_path: Path) -> None:
     """In a full record they come back inside the lists as well, whatever these are written as."""
     target = tmp_path / f"tickets{suffix}"

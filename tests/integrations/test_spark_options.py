@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.engines import SandboxThread
+from tests.support.slow import slow_after
 from workorder_async import ConfigError, TicketQuery, TicketStatus, TicketType
 from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches
 from workorder_async.integrations.spark_options import SparkRead
@@ -106,7 +107,7 @@ def test_narrowed() -> None:
     assert status.narrowed(None, None, 3).query == status.query
 
 
-@pytest.mark.parametrize("tasks", [1, 3, 40])
+@pytest.mark.parametrize("tasks", slow_after(1, [1, 3, 40]))
 def test_plan(tasks: int) -> None:
     """There are as many groups as tasks, each a slice of about the same weight; together they own each ticket once."""
     with SandboxThread(tickets=3000) as sandbox:

@@ -35,6 +35,7 @@ async def test_a_bomb_unpacks_to_its_size(size: int) -> None:
     assert set(orjson.loads(unpacked)) == {"errno", "errmsg", "data", "request_id"}
 
 
+@pytest.mark.slow
 async def test_others_are_answered_while_a_bomb_is_packed() -> None:
     """Packing it keeps nobody waiting."""
     faults = [Fault("bomb", size=300 << 20, operation="comment_ticket")]

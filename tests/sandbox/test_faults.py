@@ -10,6 +10,7 @@ import pytest
 from tests.support.sandbox_faults import COMMENT, comment, commenting, content_length, noted_struck, noted_waits
 from tests.support.sandbox_files import FORM_TYPE, form
 from tests.support.sandbox_wire import Answer, Clock, Wire, ticket_request, wired
+from tests.support.slow import slow_but_every
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Fault, Kind, Sandbox
 
@@ -151,7 +152,7 @@ async def _meets(kind: Kind, *, applied: int) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", NOT_APPLIED + APPLIED)
+@pytest.mark.parametrize("kind", slow_but_every(4, NOT_APPLIED + APPLIED))
 @pytest.mark.parametrize("operation", ["list_tickets", "get_ticket", "get_ticket_detail", "upload_file"])
 async def test_reads_and_uploads_meet_them_too(operation: str, kind: Kind) -> None:
     """Every endpoint can meet every kind, and answers rightly the next time."""

@@ -131,6 +131,7 @@ async def test_files_lie_beside_the_database_or_vanish(tmp_path: Path) -> None:
     assert not gone.parent.exists()
 
 
+@pytest.mark.slow
 async def test_a_large_upload_needs_little_memory() -> None:
     """64 MiB come in, are signed over and lie on the disk, and no more than a few MiB are held at any time."""
     block = bytes(range(256)) * 4096

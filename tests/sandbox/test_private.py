@@ -42,7 +42,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("umask", slow_after(2, ["0", "22", "77", "277", "777"]))
+@pytest.mark.parametrize("umask", slow_after(1, ["0", "22", "77", "277", "777"]))
 def test_what_it_keeps_is_for_its_owner_alone(tmp_path: Path, umask: str) -> None:
     """Database, write-ahead log and uploads are 0600, their folder 0700, whatever the umask."""
     command = [sys.executable, "-c", _CHILD, str(tmp_path), umask]

@@ -81,6 +81,7 @@ def test_the_lists_are_long_enough() -> None:
     assert len({made.name for made in EVERY}) == len(EVERY)
 
 
+@pytest.mark.slow
 def test_golden_schemes_are_found() -> None:
     """The signatures that OpenSSL made are found from the headers alone, with their encoding and unit, in one line."""
     for unit, timestamp in (("s", "1700000000"), ("ms", "1700000000123")):
@@ -119,6 +120,7 @@ def test_without_a_request_none_is_guessed() -> None:
 GET = SigningInput("GET", "/workorder/api/ticket/base")
 
 
+@pytest.mark.slow
 def test_an_empty_part_does_not_count() -> None:
     """Where query and body are empty, the line goes without them, once, and the requests that decide are named."""
     found = _detect(mac("sha1", SECRET, f"demo1700000000GET{GET.path}"), GET)

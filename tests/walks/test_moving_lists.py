@@ -23,7 +23,7 @@ def stayed(before: set[int], sandbox: Sandbox) -> set[int]:
     return before - {id for change in sandbox.drifted for id in (*change.closed, *change.deleted)}
 
 
-@pytest.mark.parametrize("concurrency", slow_after(2, [1, 4, 16]))
+@pytest.mark.parametrize("concurrency", slow_after(1, [1, 4, 16]))
 async def test_close_while_walking(concurrency: int) -> None:
     """Closing each ticket as it comes closes every one and none twice, and the walk is exact."""
     async with Sandbox(tickets=2500) as sandbox, sandbox.client() as client:
@@ -58,7 +58,7 @@ async def test_plain_paging_misses() -> None:
     assert handled < len(pending) * 0.6
 
 
-@pytest.mark.parametrize("pick", ["random", "newest", "oldest"])
+@pytest.mark.parametrize("pick", slow_after(1, ["random", "newest", "oldest"]))
 @pytest.mark.parametrize("concurrency", slow_after(1, [1, 8, 32]))
 async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
     """Of a list that loses ten tickets per read, every one that stayed comes once, and the walk is exact."""
@@ -76,7 +76,7 @@ async def test_tickets_that_leave(pick: str, concurrency: int) -> None:
         assert requests <= 2 * -(-len(before) // 100)
 
 
-@pytest.mark.parametrize("pick", ["random", "newest", "oldest"])
+@pytest.mark.parametrize("pick", slow_after(1, ["random", "newest", "oldest"]))
 @pytest.mark.parametrize("concurrency", slow_after(1, [1, 4, 16]))
 async def test_one_leaves_and_one_enters(pick: str, concurrency: int) -> None:
     """Where a ticket leaves and one enters between any two requests, no total tells; the walk is exact, and right."""

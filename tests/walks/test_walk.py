@@ -243,6 +243,7 @@ async def test_walk_of_a_closed_client() -> None:
             await _exhaust(walk)
 
 
+@pytest.mark.slow
 async def test_memory_is_bounded_by_pages() -> None:
     """Tickets are not kept once they were given out: some pages wait for their turn, and no more."""
     async with listing(3000) as (_, client):

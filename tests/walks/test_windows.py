@@ -121,6 +121,7 @@ def test_a_window_is_a_value() -> None:
         Window(TicketQuery(), 20, 20)
 
 
+@pytest.mark.slow
 async def test_over_sockets() -> None:
     """A plan can be divided among clients, and misses nothing."""
     async with Sandbox(tickets=12_000) as sandbox, sandbox.client() as client:

@@ -20,7 +20,6 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, hang, http, late, serving
-from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     AuthenticationError,
@@ -313,10 +312,10 @@ async def test_an_answer_that_drips_is_not_waited_for_without_end() -> None:
 
 
 def packed(size: int) -> bytes:
-    """Return a gzip body that unpacks to so many blanks."""
+    """Return a gzip body that unpacks to so many blanks, and is cut off before its checksum."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    pieces = [packer.compress(b" " * (1 << 20)) for _ in range(size >> 20)]
-    return b"".join([*pieces, packer.flush()])
+    first, second = (packer.compress(b" " * (1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + second * ((size >> 20) - 1)
 
 
 class Lag:
@@ -340,7 +339,7 @@ class Lag:
         await asyncio.wait([self._task])
 
 
-@pytest.mark.parametrize("call", slow_after(1, [read, comment]))
+@pytest.mark.parametrize("call", [read, comment])
 async def test_a_bomb(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
     """A small body that unpacks to a gigabyte is given up after what is allowed, and the loop goes on meanwhile."""
     bomb = http(packed(1 << 30), Content_Encoding="gzip")

@@ -10,7 +10,6 @@ import pytest
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere, in_child, on_terminal, runner
 from tests.support.raw_server import http, serving
-from tests.support.slow import slow_after
 from workorder_async.sandbox import Fault, Sandbox
 
 PENDING = ["close", "--closer-id", 7, "--as-creator", "--status", "pending", "--yes", "--json", "--concurrency", 1]
@@ -75,6 +74,7 @@ def test_what_was_done_before_counts(workorder: Workorder, new_ticket: Callable[
     assert [outcomes(workorder(*words)) for _ in range(2)] == [["already"], ["skipped"]]
 
 
+@pytest.mark.slow
 def test_a_limit_holds_though_another_run_went_on_meanwhile(
     sandbox: Sandbox, workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path
 ) -> None:
@@ -108,7 +108,8 @@ def test_no_limit_by_what_is_no_journal(workorder: Workorder, sandbox: Sandbox, 
     assert "line 1 of the journal" in ran.err
 
 
-@pytest.mark.parametrize("journal", slow_after(1, [True, False]))
+@pytest.mark.slow
+@pytest.mark.parametrize("journal", [True, False])
 def test_a_server_that_was_stopped_ends_a_batch_soon(sandbox: Sandbox, tmp_path: Path, journal: bool) -> None:
     """After twenty failures in a row nothing more is tried; it says why, how to go on, and an equal error once."""
     (tmp_path / "ids").write_text("".join(f"{id}\n" for id in range(1, 2001)))

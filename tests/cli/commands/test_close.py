@@ -94,6 +94,7 @@ def test_a_file_without_an_author_needs_one(workorder: Workorder, tmp_path: Path
     assert "'a.txt'; add --author" in refused.err
 
 
+@pytest.mark.slow
 def test_a_close_that_is_cut_short_names_what_it_does_not_know(sandbox: Sandbox) -> None:
     """A second Ctrl-C among many closes does not wait, and tells which tickets are not known to be closed."""
     asked = threading.Event()

@@ -13,7 +13,6 @@ import orjson
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child
-from tests.support.slow import slow_after
 from workorder_async import exports
 from workorder_async.cli.commands import demo
 from workorder_async.cli.commands.demo import Tour
@@ -115,9 +114,10 @@ def _nobodys_close(**fields: object) -> object:
 DEMO = ["demo", "--tickets", "30", "--closes", "2", "--latency", "0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
-    slow_after(1, [["--output", "-"], ["-o", "-"], ["-o", "/dev/stdout"], ["-o", "-", "--hostile"]]),
+    [["--output", "-"], ["-o", "-"], ["-o", "/dev/stdout"], ["-o", "-", "--hostile"]],
 )
 def test_the_demo_goes_to_stdout(words: list[str]) -> None:
     """With `-` stdout has the tickets alone, and what is told goes to stderr, without a file that nobody sees."""
@@ -131,8 +131,9 @@ def test_the_demo_goes_to_stdout(words: list[str]) -> None:
     assert "head -2" not in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
-@pytest.mark.parametrize("words", slow_after(1, [["-o", "/dev/full"], ["-o", "-"], []]))
+@pytest.mark.parametrize("words", [["-o", "/dev/full"], ["-o", "-"], []])
 def test_a_full_disk_ends_the_demo_with_a_sentence(tmp_path: Path, words: list[str]) -> None:
     """Where what it prints or writes has no room, it exits with 1 and the system's reason."""
     with Path("/dev/full").open("wb") as full:

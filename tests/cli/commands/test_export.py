@@ -18,6 +18,7 @@ from tests.support.cli_changes import CREATE, REQUIRED
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, on_terminal, runner, start
 from tests.support.export_rows import read_back
 from tests.support.raw_server import http, serving
+from tests.support.slow import slow_after
 from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.sandbox import Fault, Sandbox
 
@@ -56,7 +57,7 @@ def test_a_dash_is_stdout_wherever_it_stands(workorder: Workorder, words: list[s
     assert ran.err.startswith("exported 250 tickets in ")
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl.zst", ".sqlite", ".parquet", ".xlsx"])
+@pytest.mark.parametrize("suffix", slow_after(2, [".csv", ".csv.gz", ".jsonl.zst", ".sqlite", ".parquet", ".xlsx"]))
 def test_the_suffix_says_the_format(workorder: Workorder, tmp_path: Path, suffix: str) -> None:
     """Every format has the rows of the list; --format says it where the name does not."""
     named, plain = tmp_path / f"tickets{suffix}", tmp_path / "plain"
@@ -123,6 +124,7 @@ def test_a_file_is_replaced_only_on_request_and_only_by_a_whole_one(workorder: W
     assert os.listdir(tmp_path) == ["tickets.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="this system has no name for stdout")
 def test_a_name_of_stdout_is_written_to(sandbox: Sandbox) -> None:
     """/dev/stdout leads to a pipe that has no path of its own, and whose name says no format."""
@@ -131,6 +133,7 @@ def test_a_name_of_stdout_is_written_to(sandbox: Sandbox) -> None:
     assert len(ran.rows) == len({row["id"] for row in ran.rows}) > 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox) -> None:
     """`workorder export - | head -1` ends as `list` does, without a complaint."""
     with start(sandbox.environment, "export", "-") as child:
@@ -142,6 +145,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox) -> None:
     assert child.returncode == 141
 
 
+@pytest.mark.slow
 def test_only_lines_of_json_are_for_a_terminal(sandbox: Sandbox) -> None:
     """Other formats would have a terminal obey what a ticket says."""
     with on_terminal(sandbox.environment, "export", "-", "--format", "csv") as terminal:

@@ -11,6 +11,7 @@ from workorder_async.sandbox import Sandbox
 from workorder_async.secret import Secret
 
 
+@pytest.mark.slow
 def test_on_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     """It asks for each value, hides the secret, writes a profile for its owner alone, and says whether it works."""
     scheme = sandbox.environment["WORKORDER_SIGN_SCHEME"]

@@ -9,7 +9,6 @@ from rich.cells import cell_len
 
 from tests.support.cli_changes import CREATE, REQUIRED
 from tests.support.cli_runs import SECRET, elsewhere, in_child, on_terminal
-from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 
 # No character comes twice, so that each can be looked for.
@@ -46,7 +45,8 @@ def rows_of(shown: str) -> list[str]:
     return shown.partition("\n2 of ")[0].splitlines()
 
 
-@pytest.mark.parametrize(("width", "colour"), slow_after(1, SCREENS))
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "colour"), SCREENS)
 def test_a_list_is_readable(sandbox: Sandbox, width: str, colour: bool) -> None:
     """Number, status, title and day are there whole, on lines that fit; a wide terminal has more of a ticket."""
     shown, _ = screen(sandbox, width, colour, "list", "--limit", 2)

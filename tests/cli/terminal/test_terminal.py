@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_runs import SECRET, elsewhere, on_terminal
-from tests.support.slow import slow_after
 from workorder_async.cli import terminal
 from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox
@@ -24,6 +23,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.mark.slow
 def test_a_long_export_shows_a_bar(tmp_path: Path) -> None:
     """An export that takes more than a second shows a bar on the terminal, and takes it away in the end."""
     words = ["export", "--output", tmp_path / "t.jsonl", "--concurrency", 1]
@@ -94,7 +94,8 @@ BATCHES = [["comment", "--detail", "x", "--json"], ["reject"], ["close", "--clos
 READS = [["list", "--limit", 0], ["list", "--limit", 0, "--json"], ["export", "--output", "-"]]
 
 
-@pytest.mark.parametrize("words", slow_after(1, [*READS, *BATCHES]))
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [*READS, *BATCHES])
 def test_every_line_of_stdout_goes_there(
     slow: Sandbox, sixty: list[object], tmp_path: Path, words: list[object]
 ) -> None:
@@ -214,6 +215,7 @@ def test_no_answer_is_no_secret(sandbox: Sandbox, typed: str) -> None:
     assert b"workorder: no answer to 'Secret of AppId sandbox-app'" in terminal.seen
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_question(sandbox: Sandbox) -> None:
     """Ctrl-C while the secret is asked for exits with 130."""
     with on_terminal(_without_secret(sandbox), "list") as terminal:
