@@ -43,7 +43,7 @@ def test_help_says_all(kind: type) -> None:
 def test_what_is_shown() -> None:
     """The sentences are there, and the docstring's own before them; an instance says the same."""
     doc = str(TicketQuery.__doc__)
-    assert doc.startswith("Which tickets: the filters of TicketListThirdRequest;")
+    assert doc.startswith("Which tickets: the filters of TicketListThirdRequest.")
     assert "\n\nFields and members:\n\ncreated_start\n    Created at or after, in seconds" in doc
     assert TicketQuery().__doc__ == doc
     assert "PENDING\n    Nobody has begun (待处理)." in str(TicketStatus.__doc__)

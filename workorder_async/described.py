@@ -1,4 +1,4 @@
-"""What `help()` shows of a class: its docstring, and the sentences under its fields and members.
+"""The text that `help()` shows of a class: its docstring, and the sentences under its fields and members.
 
 Python drops a docstring that stands under a field. It is still in the source, which is read when somebody asks.
 """
@@ -39,7 +39,7 @@ def describe(kind: type) -> None:
 
 
 def fields_said(kind: type) -> Mapping[str, str]:
-    """Return what stands under the fields and members in the source of a class; {} where there is no source."""
+    """Return the sentences under the fields and members in the source of a class; {} without a source."""
     found = {}
     for line, text in pairwise(_bodies(kind.__module__).get(kind.__name__, ())):
         match line, text:
@@ -53,7 +53,7 @@ def fields_said(kind: type) -> Mapping[str, str]:
 
 @cache
 def _bodies(module: str) -> Mapping[str, list[ast.stmt]]:
-    """Return what stands in the classes of a module, by their names."""
+    """Return the bodies of the classes of a module, by their names."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (OSError, TypeError):

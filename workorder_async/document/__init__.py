@@ -1,4 +1,4 @@
-"""The words of the API document: enumerations, what is asked, what is answered, what is changed."""
+"""The words of the API document: enumerations, requests, answers."""
 
 from workorder_async.document import requests
 from workorder_async.document.enums import AssignStatus, FormFieldType, OpenEnum, Priority, TicketStatus, TicketType

@@ -41,7 +41,7 @@ def make_converter() -> Converter:
     """Make a cattrs converter with the rules of this folder, for use on its own or as part of a larger one.
 
     It structures the models of answers from JSON values, and unstructures every model to JSON values. Enumerations are
-    written as codes. Of queries and mutations, only what was set is written.
+    written as codes. Of queries and mutations, only the fields that were set are written.
     """
     converter = Converter(detailed_validation=False)
 
@@ -65,7 +65,7 @@ def _is(kind: object, family: type) -> bool:
 
 
 def _sent_parts(values: tuple[Attachment | CustomerInfo, ...]) -> list[dict[str, object]]:
-    """Turn attachments or customers into what is sent of them: what was set, and no customer's ticket_id."""
+    """Turn attachments or customers into JSON values: the fields that were set, without a customer's ticket_id."""
     return [
         {name: part for name, part in asdict(value).items() if part is not None and name != "ticket_id"}
         for value in values
@@ -115,7 +115,7 @@ def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[
 
 
 def _rows_in(data: JSON) -> list[Row]:
-    """Return the rows of a page's data; what they hold is not looked at."""
+    """Return the rows of a page's data; their fields are not checked."""
     rows = data.get("tickets") if isinstance(data, dict) else None
     if rows.__class__ is not list:
         rows = [] if is_absent(rows) else items(rows, _ROW.readers.keys())
@@ -123,7 +123,7 @@ def _rows_in(data: JSON) -> list[Row]:
 
 
 def _plain_ids(rows: list[Row]) -> list[int] | None:
-    """Return the ids of rows; None where one of them is missing or no whole number as such."""
+    """Return the ids of rows; None if an id is missing or is not written as a whole number."""
     try:
         ids = list(map(_id_of, rows))
     except (KeyError, TypeError):
@@ -139,7 +139,7 @@ def _id_in(row: object) -> int:
 
 
 def _id_or_none(row: Row) -> int | None:
-    """Read the id of a row; None where it has none."""
+    """Read the id of a row; None if it has no id."""
     try:
         return _id_in(row)
     except MisfitError:
@@ -147,7 +147,7 @@ def _id_or_none(row: Row) -> int | None:
 
 
 def created_time_of(row: Row) -> int | None:
-    """Return the `created_time` of a row that `read_rows` gave, in seconds; None where it cannot be read."""
+    """Return the `created_time` of a row that `read_rows` gave, in seconds; None if it cannot be read."""
     value = row.get("created_time")
     try:
         return cast("int", _ROW.readers["created_time"](value))
@@ -207,7 +207,7 @@ def decode_created(answer: Answer) -> int:
 
 
 def decode_mutation(kind: str, value: JSON) -> Mutation:
-    """Read a mutation that `encode` wrote; `kind` is its class's name. Raises `ConfigError` for what cannot be sent."""
+    """Read a mutation that `encode` wrote; `kind` is its class's name. Raises `ConfigError` if it cannot be sent."""
     kinds = {mutation.__name__: mutation for mutation in get_args(Mutation)}
     return cast("Mutation", _CONVERTER.structure(value, kinds[kind]))
 

@@ -1,7 +1,7 @@
-"""How a JSON object becomes a model: what each value means, one generated function for each model, and what is wrong.
+"""How a JSON object becomes a model: the meaning of each value, a generated function for each model, and its errors.
 
 Null and a missing field are the field's default. For anything but text, so are "", blanks and "null". Unknown fields
-are ignored. Otherwise a field holds what is plainly meant:
+are ignored. Otherwise the plain meaning of the value counts:
 
     a field of the kind    reads                                               and holds
     whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
@@ -66,17 +66,17 @@ from workorder_async.document.json_text import JSON, MAX_DEPTH, as_orjson_keeps,
 from workorder_async.errors import DecodeError
 
 Read: TypeAlias = Callable[[object], object]
-"""A function from a JSON value to what it means; it raises `MisfitError` for a value without a plain meaning."""
+"""A function from a JSON value to its meaning; it raises `MisfitError` for a value without a plain meaning."""
 
 
 class MisfitError(TypeError):
-    """A value without a plain meaning; its arguments are what was expected, and what came."""
+    """A value without a plain meaning; its arguments are the expected kind of value, and the kind that came."""
 
 
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", float: "a fraction", int: "a number"}
 
 _INT64: Final = range(-(2**63), 2**63)
-#: From here on, a float may be another whole number than the one that was written.
+#: A float from here on may differ from the whole number that was written.
 _INEXACT: Final = 2**53
 _WHOLE: Final = re.compile(r"([+-]?\d{1,19})(?:\.0*)?")
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
@@ -276,12 +276,12 @@ class Decoder:
     """The function that makes the model of an object. It raises for a value that does not fit."""
 
     def explain(self, value: object, path: str, name: str = "") -> DecodeError:
-        """Return the error for a value that is known not to fit; `name` stands before what it says."""
+        """Return the error for a value that is known not to fit; its message begins with `name`."""
         place, error = self.locate(value, path) or (path, MisfitError("a value", "one of another kind"))
         return decode_error(place, error, name=name)
 
     def locate(self, value: object, path: str) -> tuple[str, Exception] | None:
-        """Return the JSON path of the first value that does not fit, and why; None where all of them fit."""
+        """Return the JSON path of the first value that does not fit, and the reason; None if all values fit."""
         try:
             self.hook(value)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is told
@@ -350,7 +350,7 @@ def _by_text(hook: Read, name: str, value: object) -> object:
 
 
 def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
-    """Return the lines of a hook: `decoder_of` says what they do."""
+    """Return the lines of a hook; `_make_decoder` explains them."""
     chains: dict[type, list[str]] = {int: [], str: [], bool: []}
     quick, careful, bounds = list[str](), list[str](), list[str]()
     for index, field in enumerate(fields):

@@ -1,4 +1,4 @@
-"""The eight endpoints of the API document: name, method, path, and what may be done after a failure."""
+"""The eight endpoints of the API document: name, method, path, and whether a request may be repeated."""
 
 from enum import Enum
 from typing import Literal
@@ -9,7 +9,7 @@ PREFIX = "/workorder/api/ticket"
 
 
 class Safety(Enum):
-    """What a second request would do. It depends on the operation, not on the HTTP method: the list is a POST."""
+    """The effect of a second request. It depends on the operation, not on the HTTP method: the list is a POST."""
 
     READ = "read"
     """Nothing changes, so it may always be repeated."""

@@ -44,7 +44,7 @@ class OpenEnum(Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        """Return the member that is meant, or an unknown one that carries the value; None refuses it."""
+        """Return the known member of this value, or a new member that carries it; None refuses the value."""
         if isinstance(value, bool) or not isinstance(value, int | str):
             return None
         if isinstance(value, str):
@@ -83,13 +83,13 @@ class OpenEnum(Enum):
 
     @classmethod
     def _named(cls, text: str) -> Self | None:
-        """Return the known member with this code, label or English name; None where there is none."""
+        """Return the known member with this code, label or English name; None if there is none."""
         name = text.strip()
         return cls.readings().get(name) or cls.__members__.get(name.upper().replace(" ", "_"))
 
     @classmethod
     def parse(cls, value: "int | str | OpenEnum") -> Self:
-        """Read what a person writes: a member, its code, its Chinese label or its English name.
+        """Read the words of a person: a member, its code, its Chinese label or its English name.
 
         Raises `ConfigError` for anything else; write `TicketStatus(9)` to mean a code that the document does not list.
         """

@@ -41,7 +41,7 @@ _NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands
 
 @frozen
 class Answer:
-    """A successful answer: its `data` (None where there is none), its `request_id`, what was asked, and how often.
+    """A successful answer: its `data` (None for no data), `request_id`, operation, and number of attempts.
 
     A `large` answer takes long to decode, so it is decoded in a thread.
     """
@@ -63,13 +63,13 @@ def open_envelope(
     operation: str = "",
     attempts: int = 1,
 ) -> Answer:
-    """Return what a successful answer holds.
+    """Return the contents of a successful answer.
 
     For a failure that the platform declared, it raises `ApiError` or the class that `errnos` has for the errno. For an
     envelope whose errno is no number it raises `DecodeError`, and for anything else `ResponseError`.
 
     `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
-    answer. `parsed` is the body as JSON, where it was parsed already.
+    answer. `parsed` is the body as JSON, if it was parsed already.
     """
     if 300 <= status < 400:
         raise ResponseError(
@@ -116,9 +116,9 @@ def _text(value: JSON) -> str:
 
 
 def parse_json(status: int, body: bytes) -> JSON:
-    """Parse a body with orjson; where that refuses, as it does a lone surrogate, with the standard library.
+    """Parse a body with orjson. If orjson refuses it, as it does a lone surrogate, use the standard library.
 
-    Raises `ResponseError` for what is not JSON.
+    Raises `ResponseError` if the body is not JSON.
     """
     try:
         parsed: JSON = loads(body)
@@ -131,7 +131,7 @@ def parse_json(status: int, body: bytes) -> JSON:
 
 
 def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:
-    """Return the error for an envelope with a status of 500 or more: what was done is not known."""
+    """Return the error for an envelope with a status of 500 or more: nobody knows whether the request took effect."""
     said = f"errno {errno} {errmsg}".rstrip()
     return ResponseError(
         f"HTTP {status} with {said}: the platform or a gateway failed, and does not say what was done",
@@ -150,7 +150,7 @@ def _looks_like(body: bytes) -> str:
 
 
 def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError | ApiError:
-    """Return the error for an answer without the envelope; unless `what` says what it is, its first bytes do."""
+    """Return the error for an answer without the envelope; `what` describes the answer, else its first bytes do."""
     said = f"HTTP {status} with {what or _looks_like(body)} instead of the platform's answer"
     if status in _TURNED_AWAY:
         return _TURNED_AWAY[status](said, status=status)

@@ -1,11 +1,11 @@
-"""The table of fields: what each field of a model is on the wire, in Python, in plain values and in a column.
+"""The table of fields: each field of a model, on the wire, in Python, in plain values and in a column.
 
 A model declares each field once: its name, its type, its default, and a sentence under it. `fields_of` reads the table
 off the class. Everything else is derived from it: the functions that decode (`decoding.py`), `to_dict`, `from_dict` and
 the JSON schema (`model.py`), the columns of exports with their types, the `_at` properties, and their docstrings.
 
-A field's metadata tells what its type does not: `WIRE` the class that its value has in most answers, where that is
-unusual, and `ALONE` that a text in place of the whole object is this field.
+A field's metadata adds two facts that its type cannot tell. `WIRE` is the class of its value in most answers, if that
+is unusual. `ALONE` says that a text in place of the whole object is this field.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -52,11 +52,11 @@ class Column:
     field: str
     """The model's field that it is read from."""
     says: str = ""
-    """Its relation to the field, where it is not the value itself: "Its name."."""
+    """Its relation to the field, if it is not the value itself: "Its name."."""
     source: str = ""
     """The place of the value in a model, as Python: `status._value_`."""
     convert: Callable[[object], Plain] | None = None
-    """The function that makes the cell of that value, where the cell is not the value itself."""
+    """The function that makes the cell of that value, if the cell is not the value itself."""
 
     @property
     def sqlite(self) -> str:
@@ -86,7 +86,7 @@ class WireField:
     is_alone: bool
     """Whether a text in place of the whole object is this field."""
     wire: type | None
-    """The class of its value in most answers: int, str or bool; None for a list, an object, or where None may stand."""
+    """The class of its value in most answers: int, str or bool; None for a list, an object, or an optional value."""
     beside: str
     """The name of the second entry that stands beside it in plain values; "" for none."""
     default: object
@@ -94,12 +94,12 @@ class WireField:
 
     @property
     def says(self) -> str:
-        """The sentence under it in the source; "" where there is no source."""
+        """The sentence under it in the source; "" without a source."""
         return fields_said(self.model).get(self.name, "")
 
     @property
     def says_of_moment(self) -> str:
-        """The sentence under a time, for what reads it as a date: without its unit."""
+        """The sentence under a time, without its unit: for the property and the column that show a date."""
         return self.says.replace(", in seconds", "").partition(";")[0].rstrip(".")
 
     def columns(self) -> tuple[Column, ...]:
@@ -190,7 +190,7 @@ def _names_in(kind: type[OpenEnum]) -> Callable[[object], Plain]:
 
 
 def iso(seconds: object) -> str | None:
-    """Write whole seconds since the epoch as ISO 8601 in China Standard Time; None for 0, or where there is no date."""
+    """Write whole seconds since the epoch as ISO 8601 in China Standard Time; None for 0, or beyond the calendar."""
     if not seconds:
         return None
     # Twice as fast as `datetime.isoformat`, since days repeat.

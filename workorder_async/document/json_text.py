@@ -1,4 +1,4 @@
-"""JSON as text and bytes: the one place that imports orjson, the rules of what is kept, a parser of large bodies.
+"""JSON as text and bytes: the one place that imports orjson, the limit of depth, a parser of large bodies.
 
 `loads`, `dumps` and `LINE_FEED` are orjson's own, so a caller pays for no step between. `loads` raises `ValueError`
 where a text is not JSON, `dumps` raises `TypeError` where a value has no UTF-8 bytes or is too deep.
@@ -47,7 +47,7 @@ def is_sound(value: object) -> bool:
 
 
 def parse(text: str) -> JSON:
-    """Parse a text that holds JSON; raises `ValueError` where it is not JSON, or not sound."""
+    """Parse a text that holds JSON; raises `ValueError` if it is not JSON, or not sound."""
     try:
         value: JSON = json.loads(text, parse_constant=no_constant)
     except RecursionError:
@@ -63,7 +63,7 @@ def no_constant(name: str) -> NoReturn:
 
 
 def write(value: JSON) -> str:
-    """Write JSON in its shortest form, with every character as itself; raises `ValueError` where it is not sound."""
+    """Write JSON in its shortest form, with every character as itself; raises `ValueError` if it is not sound."""
     if not is_sound(value):
         raise ValueError(_UNSOUND)
     return _WRITER.encode(value)
@@ -72,7 +72,7 @@ def write(value: JSON) -> str:
 def to_json(value: JSON) -> bytes:
     """Write a JSON value on one line, without a line feed; a lone surrogate is escaped, since it has no UTF-8 bytes.
 
-    Raises `DecodeError` for one that is too deep to be written.
+    Raises `DecodeError` for a value that is too deep to be written.
     """
     try:
         return dumps(value)
@@ -97,7 +97,7 @@ def parse_large(body: bytes) -> JSON:
 
     A parser in C keeps Python's lock until it ends: even in a thread, 64 MiB would stop the event loop for half a
     second. So this one is the standard library's parser in Python. Only its texts and numbers are read in C.
-    Raises `ValueError` or `RecursionError` for what is not JSON, or nested too deeply.
+    Raises `ValueError` or `RecursionError` if the body is not JSON, or nested too deeply.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     pieces = [decoder.decode(body[start : start + _PIECE]) for start in range(0, len(body), _PIECE)]

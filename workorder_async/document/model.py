@@ -34,7 +34,7 @@ class Model:
     __slots__ = ()
 
     def __new__(cls, *_values: object, **named: object) -> Self:
-        """Refuse a name that no field has, in a `TypeError` that says what would be right."""
+        """Refuse a name that no field has, by a `TypeError` that names the nearest field."""
         known = fields_of(cls)
         if not named.keys() <= known.keys():
             raise TypeError(unknown_name(f"{cls.__name__} has no field", named, known))
@@ -53,10 +53,10 @@ class Model:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, JSON]) -> Self:
-        """Make one of what `to_dict` gave.
+        """Make a model of the values that `to_dict` returned.
 
-        A code is read from `status`, or from `status_name` where that is None or missing; a time from its seconds.
-        Raises `DecodeError` where it does not fit, and `ConfigError` for a mutation or a query that cannot be sent.
+        A code is read from `status`, or from `status_name` if that is None or missing; a time from its seconds.
+        Raises `DecodeError` if a value does not fit, and `ConfigError` for a mutation or a query that cannot be sent.
         """
         if not isinstance(value, Mapping):
             raise ConfigError(
@@ -161,7 +161,7 @@ def picked(model: type, value: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def decoded(model: type, value: object) -> object:
-    """Make a model of answers of a JSON value; raises `DecodeError` that says where it does not fit."""
+    """Make a model of a JSON value; raises `DecodeError` with the path of a value that does not fit."""
     decoder = decoder_of(model)
     try:
         return decoder.hook(value)

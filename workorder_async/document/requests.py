@@ -1,7 +1,7 @@
-"""What is asked and what is sent: the filters of a list, and one frozen value for each mutation.
+"""The values that users send: the filters of a list, and one frozen value for each mutation.
 
 A field that stays None or empty is not sent. Every field is checked when the value is made: a wrong one is refused with
-a `ConfigError` that names the class and the field, and says what would do. So no request is made that the platform
+a `ConfigError` that names the class and the field, and tells the mend. So no request is made that the platform
 could only refuse. Do not mix up two staff numbers: `creator_id` is a long staff number of the business platform
 (业务平台长工号), `closer_id` one of the address book (通讯录工号).
 """
@@ -250,7 +250,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_sendable(value: object, *, required: bool = False) -> bool:
-    """Tell whether this is text that has UTF-8 bytes, and more than white space where it is required."""
+    """Tell whether this is text that has UTF-8 bytes, and more than white space if it is required."""
     if not isinstance(value, str) or (required and not value.strip()):
         return False
     return not any("\ud800" <= character <= "\udfff" for character in value)
@@ -283,7 +283,7 @@ def _check_of(kind: object) -> Check:
 
 
 class Request(Model):
-    """A value that is sent. Its constructor checks it; where it cannot be sent, it raises `ConfigError`."""
+    """A value that is sent. Its constructor checks it, and raises `ConfigError` if it cannot be sent."""
 
     __slots__ = ()
 
@@ -307,7 +307,7 @@ class Request(Model):
 
 @frozen(kw_only=True, field_transformer=_checked)
 class TicketQuery(Request):
-    """Which tickets: the filters of TicketListThirdRequest; what is left out is not sent, and filters nothing.
+    """Which tickets: the filters of TicketListThirdRequest. A filter that is left out is not sent.
 
     One value for `list_tickets`, `iter_pages`, `iter_tickets` and exports alike; hashable and picklable. Whether
     `created_end` itself is inside is not documented. Raises `ConfigError`, naming the field.

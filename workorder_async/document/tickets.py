@@ -1,4 +1,4 @@
-"""What the platform answers: one class per schema of the API document, under the wire's own field names.
+"""The answers of the platform: one class per schema of the API document, under the wire's own field names.
 
 Times stay as the wire's whole seconds since the epoch in fields that end in `_time` (0: has not happened). The property
 that ends in `_at` reads them as aware datetimes in China Standard Time (None: has not happened). A field that an answer
@@ -84,7 +84,7 @@ class TicketSummary(Model):
 
     @property
     def form_values_json(self) -> JSON:
-        """`form_values` parsed as JSON; None where it is empty. Raises `DecodeError` for no JSON, or too deep."""
+        """`form_values` parsed as JSON; None if it is empty. Raises `DecodeError` if it is not JSON, or too deep."""
         if not self.form_values.strip():
             return None
         try:
@@ -243,7 +243,7 @@ class TicketFormField(Model):
     display_remarks: str = ""
     """A remark shown beside it (字段备注)."""
     options: str = ""
-    """What may be chosen, in one string (字段选项值)."""
+    """The options to choose from, in one string (字段选项值)."""
     is_required: bool = field(default=False, metadata={WIRE: int})
     """Whether it must be filled in (是否必填); 0 or 1 on the wire."""
     is_deleted: bool = False
@@ -264,7 +264,7 @@ class TicketFlowHistory(Model):
     id: int = 0
     """The step's id."""
     action: int = 0
-    """What was done, a code of a dictionary that is not documented (操作类型)."""
+    """The action, a code of a dictionary that is not documented (操作类型)."""
     detail: str = ""
     """Its text (操作详情)."""
     creator_id: int = 0
@@ -314,7 +314,7 @@ class TicketAssign(Model):
     updated_time: int = 0
     """When it last changed, in seconds (更新时间)."""
     history: list[TicketFlowHistory] = Factory(list)
-    """What was done, step by step (处理历史记录)."""
+    """The history, step by step (处理历史记录)."""
 
     created_at: ClassVar[Moment] = Moment()
     handled_at: ClassVar[Moment] = Moment()

@@ -25,7 +25,7 @@ from workorder_async.document.json_text import dumps, write
 __all__ = ["DETAIL_COLUMNS", "TICKET_COLUMNS", "TIMESTAMP", "Column", "Columns", "Value", "columns_of"]
 
 Value: TypeAlias = Plain
-"""What a cell holds."""
+"""The value of a cell."""
 
 
 @frozen(slots=False)
@@ -73,7 +73,7 @@ class Columns:
         return tuple(place for place, column in enumerate(self.columns) if column.arrow == arrow)
 
     def meaning(self, column: Column) -> str:
-        """Return what a column says of a ticket."""
+        """Return the meaning of a column, for people."""
         field = fields_of(self.model)[column.field]
         said = f"{field.says_of_moment}." if column.arrow == TIMESTAMP else field.says
         return f"{said} {column.says}".strip()
