@@ -10,15 +10,13 @@ The report is printed as a line of JSON at the end, or what the export raised.
 """
 
 import asyncio
-import atexit
 import os
-import resource
-import signal
 import sys
 from typing import Any
 
 import orjson
 
+from tests.support.small_disk import limit_files
 from workorder_async import RetryPolicy, SchemeSigner, TicketQuery, WorkorderClient, WorkorderError
 from workorder_async.exports import ExportProgress, export_tickets, reading
 from workorder_async.sandbox import SANDBOX_ERRNOS
@@ -39,12 +37,7 @@ async def main(target: str, options: dict[str, Any]) -> None:
     """Export, as a user's program would."""
     queries = [TicketQuery(**query) for query in options.pop("queries", [{}])]
     reading.ROWS_OF_A_PART = options.pop("part", reading.ROWS_OF_A_PART)
-    limit = options.pop("limit", 0)
-    if limit:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        # What measures the tests writes its own file at the end.
-        atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    limit_files(options.pop("limit", 0))
     signer = SchemeSigner(*(os.environ[f"WORKORDER_{name}"] for name in ("APP_ID", "APP_SECRET", "SIGN_SCHEME")))
     retry = RetryPolicy(first=0.01)
     url = os.environ["WORKORDER_BASE_URL"]

@@ -615,18 +615,15 @@ def _descriptors() -> list[str]:
 
 
 _CHILD = """
-import asyncio, resource, signal, sys
-from pathlib import Path
-from typing import Any
+import asyncio, sys
+from tests.support.small_disk import limit_files
 from workorder_async import Attachment, ExportError, SchemeSigner, TicketDetail, WorkorderClient
 from workorder_async.exports import attachments as module
 from workorder_async.exports.attachments import AttachmentFolder
 module.FLUSH_AT = 500
 async def main():
     url, folder, limit = sys.argv[1:]
-    if int(limit):
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    limit_files(int(limit))
     signer = SchemeSigner("a", "b", "md5:{secret}")
     async with WorkorderClient(url, signer=signer) as client, AttachmentFolder(folder, client) as attachments:
         listed = [Attachment("a", url + "/f0", 4096), Attachment("b", url + "/f1", 4096)]

@@ -209,20 +209,16 @@ def test_no_folder(path: Path) -> None:
 
 
 _CHILD = """
-import atexit, resource, signal, sys
+import sys
 from pathlib import Path
 from tests.support.export_rows import tickets
-from workorder_async.exports.formats import Format
+from tests.support.small_disk import limit_files
 from workorder_async.exports.sqlite import SqliteStore
 from workorder_async.document import TicketSummary
 path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 store = SqliteStore(path, TicketSummary)
 rows = tickets(20 * size)
-if limit:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    # What measures the tests writes its own file at the end.
-    atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+limit_files(limit)
 try:
     for part in range(20):
         if part in store.parts(): continue

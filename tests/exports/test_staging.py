@@ -99,16 +99,12 @@ def test_missing_folder(name: str, staged: Path) -> None:
 
 
 _CHILD = """
-import atexit, resource, sys
+import sys
 from pathlib import Path
+from tests.support.small_disk import limit_files
 from workorder_async.exports.formats import Format
 name, staged, limit = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-if limit:
-    import signal
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    # What measures the tests writes its own file at the end.
-    atexit.register(resource.setrlimit, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+limit_files(limit)
 def told(rows):
     print(rows, flush=True)
     if not limit: sys.stdin.read()

@@ -1,17 +1,23 @@
 """Parquet, by pyarrow: the columns with their Arrow types, in row groups of some thousands, compressed by zstd.
 
 Rows are staged as streams of Arrow IPC, one after another. Each holds a batch and its schema, so that a file of them
-can be cut between any two.
+can be cut between any two. The batches for engines are made here, too.
+
+Functions load pyarrow; the import of this module does not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+from attrs import evolve
+
+from workorder_async.document.fields import CHINA_STANDARD_TIME, TIMESTAMP, Column, expressions
 from workorder_async.exports import sink
-from workorder_async.exports.arrow import batch_of, schema_of
 from workorder_async.exports.columns import Columns
-from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, written_through
+from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, storable, written_through
 from workorder_async.extras import extra_module
 
 if TYPE_CHECKING:
@@ -19,6 +25,47 @@ if TYPE_CHECKING:
 
 #: So many bytes a staged batch has, about.
 _BATCH_BYTES: Final = 2 << 20
+# The seconds that have a date: `iso` writes these, and no other.
+_FIRST: Final = int(datetime.min.replace(tzinfo=CHINA_STANDARD_TIME).timestamp())
+_LAST: Final = int(datetime.max.replace(tzinfo=CHINA_STANDARD_TIME, microsecond=0).timestamp())
+
+
+def schema_of(columns: Sequence[Column], unit: Literal["ms", "us"]) -> "pa.Schema":
+    """Return the schema of a batch that has these columns, with points in time of this unit."""
+    arrow = extra_module("pyarrow", "parquet")
+    moment = arrow.timestamp(unit, "UTC")
+    types = [moment if column.arrow == TIMESTAMP else arrow.type_for_alias(column.arrow) for column in columns]
+    return arrow.schema(zip([column.name for column in columns], types, strict=True))
+
+
+def batch_of(
+    rows: Sequence[Record], columns: Sequence[Column], schema: "pa.Schema"
+) -> "tuple[pa.RecordBatch, TextChanges]":
+    """Make a batch of models, by the schema of these columns; return how many of its cells are not as they came."""
+    arrow = extra_module("pyarrow", "parquet")
+    arrays, changes = [], UNCHANGED
+    for column, kind in zip(columns, schema.types, strict=True):
+        cells = _reader(column)(rows)
+        if column.arrow == TIMESTAMP:
+            dated = [second if second and _FIRST <= second <= _LAST else None for second in cells]
+            arrays.append(arrow.array(dated, arrow.timestamp("s", "UTC")).cast(kind))
+            continue
+        try:
+            arrays.append(arrow.array(cells, kind))
+        except (OverflowError, UnicodeEncodeError, arrow.ArrowInvalid):
+            made, changed = storable(cells)
+            arrays.append(arrow.array(made, kind))
+            changes += changed
+    return arrow.record_batch(arrays, schema), changes
+
+
+@cache
+def _reader(column: Column) -> Callable[[Sequence[Record]], list[Any]]:
+    """Generate the function that reads a column of many models; of a point in time it reads the seconds."""
+    read = evolve(column, convert=None) if column.arrow == TIMESTAMP else column
+    (cell,), names = expressions([read])
+    found = eval(f"lambda rows: [{cell} for row in rows]", names)  # noqa: S307 - made of the names above
+    return cast("Callable[[Sequence[Record]], list[Any]]", found)
 
 
 class ArrowStreams(Sink):

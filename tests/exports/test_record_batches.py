@@ -8,8 +8,8 @@ import pytest
 from tests.support.export_rows import HOSTILE, REPLACED, as_read, cells, full_ticket, hostile_tickets, tickets
 from workorder_async.document import Attachment, TicketDetail, TicketSummary
 from workorder_async.document.fields import iso
-from workorder_async.exports.arrow import batch_of, schema_of
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, columns_of
+from workorder_async.exports.parquet import batch_of, schema_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 
 _TICKETS = TICKET_COLUMNS.columns
