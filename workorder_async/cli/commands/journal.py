@@ -21,13 +21,13 @@ from workorder_async.mutations.kinds import NAMES, kind_of
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-JournalFile: TypeAlias = Annotated[ExistingFile, Parameter(name="FILE", help="The file that was given by --journal.")]
+JournalPath: TypeAlias = Annotated[ExistingFile, Parameter(name="FILE", help="The file that was given by --journal.")]
 
 _MARKS: Final = {State.NOT_SENT: "did not happen; the next run sends it", State.UNKNOWN: "still unknown"}
 
 
 def show(
-    file: JournalFile,
+    file: JournalPath,
     /,
     *,
     json: Annotated[Flag, Parameter(help="Print one JSON object per mutation, also of those that were done.")] = False,
@@ -53,7 +53,7 @@ def show(
 
 
 def settle(
-    file: JournalFile,
+    file: JournalPath,
     /,
     *,
     json: Annotated[Flag, Parameter(help="Print one JSON object per mutation that was unknown.")] = False,
