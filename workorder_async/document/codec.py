@@ -138,19 +138,14 @@ def _id_in(row: object) -> int:
     return cast("int", _ROW.readers["id"](row.get("id")))
 
 
-def _id_or_none(row: Row) -> int | None:
-    """Read the id of a row; None if it has no id."""
-    try:
-        return _id_in(row)
-    except MisfitError:
-        return None
-
-
 def created_time_of(row: Row) -> int | None:
     """Return the `created_time` of a row that `read_rows` gave, in seconds; None if it cannot be read."""
-    value = row.get("created_time")
+    return _number_in(row, "created_time")
+
+
+def _number_in(row: Row, name: str) -> int | None:
     try:
-        return cast("int", _ROW.readers["created_time"](value))
+        return cast("int", _ROW.readers[name](row.get(name)))
     except MisfitError:
         return None
 
@@ -171,7 +166,7 @@ def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | Non
         if found is None:
             tickets.append(hook(row))
         else:
-            _skip(answer, skipped, _id_or_none(row), *found)
+            _skip(answer, skipped, _number_in(row, "id"), *found)
     return tickets
 
 
