@@ -76,7 +76,7 @@ class WorkorderClient:
     **Time.** Each coroutine takes a `deadline`, in seconds for all of it: the wait for a slot, attempts, pauses and
     reads; None is the client's own. A read that is not answered by then raises `DeadlineExceededError`; a mutation
     `NotSentError` where nothing was sent, else `OutcomeUnknownError`, which `verify` can settle. Use it for mutations
-    instead of `asyncio.timeout`: a mutation that is cancelled cannot tell what became of it.
+    instead of `asyncio.timeout`: a mutation that is cancelled cannot tell its outcome.
     """
 
     def __init__(self, base_url: str, *, signer: Signer, **options: Unpack[ClientOptions]) -> None:
@@ -135,7 +135,7 @@ class WorkorderClient:
         return self._session.clock.offset
 
     def stats(self) -> ClientStats:
-        """Return what is under way at this moment, and what throttling has taught; inside the event loop only."""
+        """Return the calls under way now, and the limits learned from throttling; inside the event loop only."""
         return self._session.limiter.stats()
 
     def now(self) -> float:
@@ -145,7 +145,7 @@ class WorkorderClient:
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return the deadline of calls that begin now: after so many seconds, or after those of the client.
 
-        Raises `ConfigError` for what is no number above 0.
+        Raises `ConfigError` unless it is a number above 0.
         """
         return self._session.deadline(seconds)
 
@@ -168,7 +168,7 @@ class WorkorderClient:
     async def ping(self, *, deadline: float | None = None) -> Ping:
         """Read one row of the list, and tell how long that took: for health checks.
 
-        It is signed and repeated like any other read. Raises what that read raises, such as `AuthenticationError`.
+        It is signed and repeated like any other read. Raises the errors of every read, such as `AuthenticationError`.
         """
         began = perf_counter()
         await self._reads(deadline).answer(PageRequest(page_size=1))
@@ -209,7 +209,7 @@ class WorkorderClient:
         still costs about 1.05 requests a page, one that moves some more, one in no order about 1.7.
 
         Raises `ConfigError` for an option that cannot work, and while iterating `ResponseError` for a row that does not
-        match the query, besides what every request may raise.
+        match the query, besides the errors of every request.
         """
         settings, window = walk_options(**options), window_of(query)
         reads = ListReads(self._session, window.query, Lane(settings["concurrency"]))
@@ -224,7 +224,7 @@ class WorkorderClient:
     ) -> AsyncGenerator[list[TicketSummary], None]:
         """Yield the tickets that match, a page at a time; see `walk`.
 
-        Close it, as with `contextlib.aclosing`, to be rid of what is in flight at once after a `break`.
+        Close it, as with `contextlib.aclosing`, to cancel its requests at once after a `break`.
         """
         async with self.walk(query, **options) as walk:
             async for tickets in walk:
@@ -244,11 +244,11 @@ class WorkorderClient:
     ) -> list[Window]:
         """Cut a query into windows of created time, from the earliest to the latest, of about `max_tickets` each.
 
-        For dividing work among processes: together the windows own what `query` matches at the time of the plan, each
-        ticket once. `client.walk(window)` gives the tickets of one. The plan asks for one total for some four windows,
-        so where tickets lie unevenly a window may hold up to eight times as many. A second that alone holds more is one
-        window, and so is everything where the server does not filter by created time. Without a `deadline` each request
-        has its own.
+        For dividing work among processes: together the windows own the tickets that `query` matches at the time of the
+        plan, each once. `client.walk(window)` gives the tickets of one. The plan asks for one total for some four
+        windows, so where tickets lie unevenly a window may hold up to eight times as many. A second that alone holds
+        more is one window, and so is everything where the server does not filter by created time. Without a `deadline`
+        each request has its own.
         """
         until = None if deadline is None else self.deadline(deadline)
         reads, whole = Reads(self._session, until), Window(query)
@@ -340,10 +340,10 @@ class WorkorderClient:
         deadline: float | None = None,
         until: Deadline | None = None,
     ) -> Changed:
-        """Send any of the four mutations, as the coroutine of its own does, and return what is known of it.
+        """Send any of the four mutations, as its own coroutine does, and return its result.
 
         Calls of one `lane` give way to calls without one. `until` goes before `deadline`: several calls can share one
-        that `client.deadline(seconds)` made. For whoever keeps a record of what may have been sent:
+        that `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
 
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
           call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.

@@ -1,4 +1,4 @@
-"""Where a platform is and who asks: the four environment variables, and what can be a base URL.
+"""The platform and the credentials: the four environment variables, and the rules for a base URL.
 
 Every value is hidden until it is known that it holds no password: a traceback with locals would show it.
 """

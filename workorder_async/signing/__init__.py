@@ -1,1 +1,1 @@
-"""What bytes mean: endpoints, signatures, envelopes, models as JSON; no I/O and no clock."""
+"""How a request is signed: schemes, the clocks that sign, and the search for an unknown scheme; no I/O."""

@@ -1,7 +1,7 @@
-"""The schemes that people build, as jobs of the search: each a few parts, every order of them, and what joins them.
+"""The schemes that people build, as jobs of the search: each a few parts, in every order, with their separators.
 
-A job is text of the scheme language alone. `lines` writes its templates, `messages` what they stand for in one request,
-both in the same order: a message that hits tells by its number which template it was.
+A job is text of the scheme language alone. `lines` writes its templates, `messages` their texts for one request, both
+in the same order: a message that hits tells by its number which template it was.
 
     single   app_id, timestamp, secret, method, path, query and one of the kinds of body, joined by one separator or by
              two in turn; the secret once, or before and after; keyed, the same without the secret
@@ -70,12 +70,12 @@ _BODY_NAMES = {
 }
 
 Turns: TypeAlias = Sequence[tuple[str, str]]
-"""What joins parts: two separators in turn, which may be the same."""
+"""Separators of parts: two in turn, which may be the same."""
 
 
 @frozen(slots=True)
 class Job:
-    """So many candidates that differ in the order of their parts, in what joins them and in what is glued to the ends.
+    """Candidates that differ in the order of their parts, in the separators, and in the texts glued to the ends.
 
     `key` is the template of an HMAC's key, and "" without one; `around` stands before and after the parts, joined like
     them; `nest` is the call around everything.
@@ -100,10 +100,10 @@ class Job:
             yield _call(self.nest, line) if self.nest else line
 
     def messages(self, render: Callable[[str], bytes]) -> Iterator[bytes]:
-        """Yield what each template stands for, without the call around it."""
+        """Yield the text of each template, without the call around it."""
         return self._joined(render)
 
-    # Any is str or bytes: what `render` makes of each text.
+    # Any is str or bytes: the result of `render`.
     def _joined(self, render: Callable[[str], Any]) -> Iterator[Any]:
         parts = [render(part) for part in self.parts]
         around = [render(self.around)] if self.around else []
@@ -125,7 +125,7 @@ class Job:
 
 @frozen
 class Seen:
-    """What a request shows: which kinds of body differ in it, which parts are empty, and whether it is known at all."""
+    """The facts of a request: its distinct kinds of body, its empty parts, and whether it is known at all."""
 
     bodies: tuple[str, ...] = ()
     empty: frozenset[str] = frozenset()
@@ -161,12 +161,12 @@ _TURNS = {
 
 
 def _turns(parts: Sequence[str], seen: Seen, turns: Turns) -> Turns:
-    """Return what may join parts: where one is empty, only what shows that it is there."""
+    """Return the separators to try: if a part is empty, only separators that show its place."""
     return tuple(turn for turn in turns if all(turn)) if seen.empty.intersection(parts) else turns
 
 
 def _sets(seen: Seen, most: int, bodies: Sequence[str], among: Sequence[str] = _WHOLE) -> Iterator[tuple[str, ...]]:
-    """Yield what can be signed beside the secret, the fewest parts first; a body stands last."""
+    """Yield the sets of parts to sign beside the secret, the fewest parts first; a body stands last."""
     others = among if seen.whole else (APP_ID, TIMESTAMP)
     for size in range(most + 1):
         for chosen in combinations(others, size):
@@ -226,7 +226,7 @@ def _ends(
 ) -> Iterator[Job]:
     """Yield the ways to bring the secret to the ends of the rest: glued or joined, before, after, or both; and keyed.
 
-    `names` are what else may stand between the rest and the secret.
+    `names` are texts that may stand between the rest and the secret.
     """
     more = tuple(("", f"{name}{secret}") for name in names)
     joined = [(("", one + secret), (secret + one, ""), (secret + one, one + secret)) for one, _ in turns if one]
@@ -395,7 +395,7 @@ def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator
 
 
 def _keys(seen: Seen, digest: str) -> Iterator[Job]:
-    """Yield an HMAC under another key: the hex of the secret's digest, or the secret with what stands beside it."""
+    """Yield an HMAC under another key: the hex of the secret's digest, or the secret with another part beside it."""
     digests = [_call(call, SECRET) for call in (*_inner(digest), "sha512", "md5_base64")]
     beside = [f"{APP_ID}{SECRET}", f"{SECRET}{APP_ID}", f"{SECRET}{TIMESTAMP}", f"{TIMESTAMP}{SECRET}", f"{SECRET}&"]
     for parts in _sets(seen, 6, seen.plain_bodies):

@@ -32,7 +32,7 @@ class ServerClock:
     """Keeps both: `offset` is how many seconds the server's clock seems ahead of ours (0 while nothing is known).
 
     Our own clock is believed as long as it agrees with the headers, so a right clock is never made worse by their
-    whole seconds. `signing_offset` is what is added to our clock to sign.
+    whole seconds. `signing_offset` is added to our clock to sign.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -52,13 +52,13 @@ class ServerClock:
         return self._now()
 
     def latest(self) -> float:
-        """Return the later of our time and what seems to be the server's: nothing that exists was created after it."""
+        """Return our time or the server's apparent time, the later of the two: no ticket was created after it."""
         return self._now() + max(0.0, self.offset, self.signing_offset)
 
     def spread(self) -> float:
         """Return by how many seconds `latest` is later than the earliest clock that may be the server's.
 
-        That is the one that signatures are accepted by, or the one that the answers' `Date` tells.
+        That is the clock by which signatures are accepted, or the clock of the answers' `Date`.
         """
         return max(0.0, self.offset, self.signing_offset) - min(self.offset, self.signing_offset)
 
@@ -66,8 +66,8 @@ class ServerClock:
     def safe_offset(self) -> float:
         """`offset`, but no further behind than a server can be that accepts our signatures.
 
-        For telling what was created since a moment of ours: with a wrong `Date` from long ago, something older would
-        pass for it.
+        For finding tickets created since a moment of ours: with a wrong `Date` from long ago, an older ticket would
+        pass for a new one.
         """
         return max(self.offset, min(self.signing_offset, 0.0) - _BELIEVED_BEHIND)
 

@@ -1,4 +1,4 @@
-r"""Signing: what a signer is, and the one-line scheme language.
+r"""Signing: the signer, and the one-line scheme language.
 
 The platform's signing algorithm is in another document ("api接口鉴权"), which is not public: nothing here pretends to
 know it. A signer is anything with `sign(request) -> headers`; `SchemeSigner` is one whose algorithm is a line of text:
@@ -13,7 +13,7 @@ OPTION       hex (default) HEX base64 base64url base64-hex: how the digest is wr
              unpadded: base64 without = at its end          s (default) ms: the unit of Timestamp
              prefix=TEXT: stands before the signature, such as prefix=sha256= or prefix=HMAC%20; %20 %2C %3A %25 are a
              blank, a comma, a colon and %
-             key=TEMPLATE: what an hmac- is keyed with; {secret} by default, such as key={md5({secret})}
+             key=TEMPLATE: the key of an hmac-; {secret} by default, such as key={md5({secret})}
 TEMPLATE     text, as UTF-8, with {app_id} {timestamp} {secret} {method} {path} {query} {body} {body_md5} {body_sha256};
              {query} is k=v pairs, unescaped, sorted and joined by &; the digests of the body are lower-case hex;
              {body_sorted} is a body of JSON with its keys sorted, no blanks, as UTF-8; with _spaced behind it a blank
@@ -53,7 +53,7 @@ _BLANKS = {"": (",", ":"), "_spaced": (", ", ": ")}
 
 @frozen
 class SigningInput:
-    """What there is to sign in one attempt: exactly what is sent, at the moment it is sent.
+    """One request to sign: exactly the bytes and the time of one attempt.
 
     `path` is the URL's path, and `query` its pairs before escaping. `body` is the bytes of the body in pieces: none for
     a GET, and for an upload read from the disk when they are asked for. `timestamp_ms` is milliseconds since the epoch
@@ -69,7 +69,7 @@ class SigningInput:
 
 @frozen
 class Signed:
-    """What placeholders stand for: a request, and the three texts beside it."""
+    """The values of the placeholders: a request, and the three texts beside it."""
 
     request: SigningInput
     app_id: str
@@ -100,7 +100,7 @@ def _dumped(value: object, blanks: str = "", *, as_ascii: bool = False, by_key: 
 
 
 def _sorted_body(blanks: str, *, as_ascii: bool) -> Callable[[Signed], Iterable[bytes]]:
-    """Return what writes a body of JSON again with its keys sorted; another body stays as it is."""
+    """Return a function that writes a body of JSON again with its keys sorted; another body stays as it is."""
 
     def pieces(signed: Signed) -> Iterable[bytes]:
         value, body = _json_of(signed.request.body)
@@ -289,8 +289,6 @@ def require_digest(digest: str) -> None:
         )
 
 
-__all__ = ["DIGESTS", "ENCODINGS", "PLACEHOLDERS", "UNITS", "Scheme", "SchemeSigner", "Signer", "SigningInput"]
-
 ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "hex": bytes.hex,
     "HEX": lambda digest: digest.hex().upper(),
@@ -412,7 +410,7 @@ class Scheme:
 
 
 def _options(words: Iterable[str]) -> dict[str, str]:
-    """Return what each option says by its kind. Raises `ConfigError` for one that is unknown or contradicts another."""
+    """Return the value of each option by its kind. Raises `ConfigError` for an unknown or contradictory option."""
     chosen: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -470,7 +468,7 @@ class SchemeSigner:
         sign = self.scheme.signature(request, app_id=self.app_id, secret=self._secret, timestamp=timestamp)
         headers = {"AppId": self.app_id, "Timestamp": timestamp, "Sign": sign}
         if not self._signs_request:
-            # Whatever is sent in this second, or millisecond, has the same signature.
+            # All requests of this second, or millisecond, have the same signature.
             self._kept = timestamp, headers
         return headers
 

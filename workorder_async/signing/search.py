@@ -109,10 +109,11 @@ _BODY = '{"title":"磁盘","id":7,"tags":["b"],"a":{"z":1,"y":"2"}}'.encode()
 
 @frozen
 class Detected:
-    """What a search has found.
+    """The result of a search.
 
     `schemes` reproduce the request, the simplest first; two that sign every request alike are there once. `deciding`
-    says which further requests would tell between them, and what this one does not show. `tried` counts signatures.
+    names further requests that would tell between them, and the parts that this one does not show. `tried` counts
+    signatures.
     """
 
     schemes: tuple[Scheme, ...]
@@ -127,7 +128,7 @@ def detect(
 
     `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it: method, path,
     query, body. Without it, only schemes over the three headers are found. No scheme means that it is none of those
-    that are tried, or that one of the values is not what was signed.
+    that are tried, or that one of the values was not signed as it is given.
 
     Raises `ConfigError` for a `timestamp` that is not whole seconds or milliseconds, for a `sign` that is not a hex or
     base64 digest, and for an `app_id` or `secret` that no `SchemeSigner` takes.
@@ -158,7 +159,7 @@ def detecting(
         return search.detected(sign, hits)
     except BaseException as error:  # noqa: BLE001 - a Ctrl-C, too
         failure = without_frames(error, causes=False)
-    # Outside the `except`, and without the frames of the search: they hold what was signed, and so the secret.
+    # Outside the `except`, and without the frames of the search: they hold the signed texts, and so the secret.
     raise failure
 
 
@@ -231,7 +232,7 @@ class Search:
         return _mac(digest, self._render(key)) if key else _hash(digest)
 
     def _deciding(self, schemes: Sequence[Scheme]) -> Iterator[str]:
-        """Yield which further requests show what this one does not, then which tell the schemes apart."""
+        """Yield the requests that show other parts than this one, then those that tell the schemes apart."""
         whole, bodies = self._seen.whole, self._seen.bodies
         alike = len(bodies) < sum(not _lacks(body) for body in BODIES)
         if whole and (not self._render("{body}") or (alike and any(scheme.signs_body for scheme in schemes))):
@@ -248,7 +249,7 @@ class Search:
                 left = max(kinds.values(), key=len)
 
     def _others(self) -> Iterator[tuple[str, Signed]]:
-        """Yield requests that differ from this one in one thing, and what that is."""
+        """Yield requests that differ from this one in one thing, each with the name of that thing."""
         signed, request = self._signed, self._signed.request
         yield "one with another Timestamp", evolve(signed, timestamp=str(int(signed.timestamp) + 61))
         yield "a POST with another body", evolve(signed, request=evolve(request, body=(_BODY,)))
@@ -270,7 +271,7 @@ def _lacks(part: str) -> bool:
 
 @cache
 def _hash(digest: str) -> _Hash:
-    """Return what hashes a message. A copy of an empty hash is quicker to make than a hash by its name."""
+    """Return the function that hashes a message. A copy of an empty hash is quicker to make than a hash by its name."""
     copy = hashlib.new(digest).copy
 
     def hashed(message: bytes) -> bytes:
@@ -283,13 +284,13 @@ def _hash(digest: str) -> _Hash:
 
 @cache
 def _written(call: str) -> _Hash:
-    """Return what a call makes of a message: its digest in hex, or HEX."""
+    """Return the function of a call: it writes a message's digest as hex, or HEX."""
     hashed, write = _hash(call.lower()), WRITTEN[call]
     return lambda message: write(hashed(message))
 
 
 def _mac(digest: str, key: bytes) -> _Hash:
-    """Return what makes the HMAC of a message, over hashes that have read the key already."""
+    """Return the function that makes the HMAC of a message, with hashes that have read the key already."""
     block = _BLOCKS.get(digest, 64)
     key = (hashlib.new(digest, key).digest() if len(key) > block else key).ljust(block, b"\0")
     inner = hashlib.new(digest, bytes(byte ^ 0x36 for byte in key)).copy

@@ -28,7 +28,7 @@ class WalkOptions(TypedDict, total=False):
 def walk_options(**options: Unpack[WalkOptions]) -> WalkOptions:
     """Return all options of a walk: those that are given, checked, and the defaults of the others.
 
-    Raises `TypeError` for an option that does not exist, `ConfigError` for one that cannot work.
+    Raises `TypeError` for an option that does not exist, `ConfigError` for a value that cannot work.
     """
     refuse_unknown(options, WalkOptions.__annotations__)
     return with_defaults(WalkOptions, options)

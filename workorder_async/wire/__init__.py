@@ -1,1 +1,1 @@
-"""One signed call over the wire, whatever the network and the server do."""
+"""One signed call over the wire: to its answer, or to an error that says what is known."""

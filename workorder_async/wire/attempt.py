@@ -31,7 +31,7 @@ _LOOKS = 100
 
 
 class AttemptLimit:
-    """Ends what its task awaits inside `with`, at the limit that was set last or some looks later: `TimeoutError`.
+    """Ends the `with` block of its task by `TimeoutError`: at the limit that was set last, or some looks later.
 
     It cancels the task as `asyncio.timeout` does, and takes that back, so that a cancellation by others passes.
 
@@ -89,7 +89,7 @@ _KEPT: set[aiohttp.ClientSession] = set()
 
 
 class Pool:
-    """The pooled connections of one client: in an aiohttp session of its own, or in one that was brought along."""
+    """The pooled connections of one client: in its own aiohttp session, or in a session of the user's."""
 
     def __init__(self, options: ClientOptions) -> None:
         self.http = options["session"]
@@ -194,7 +194,7 @@ class Wire:
         self._attempt_timeout = options["attempt_timeout"]
         self._may_know_proxy = self._proxy is not None or options["trust_env"] or not pool.is_own
         # The time of an attempt is kept here, so that errors can say where it went. In a pool of our own there is a
-        # place for every slot; in one that was brought along a call may wait for one, which is no connecting.
+        # place for every slot. In a user's session a call may wait for a place, and that time is not spent connecting.
         connect = options["connect_timeout"]
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect if pool.is_own else None, sock_connect=connect
@@ -229,7 +229,7 @@ class Wire:
                     call.status = reply.status
                     call.seen = self._clock.observe(reply.headers.get("Date"), sent_at, self._clock.local())
                     return reply
-                # Outside the `except`, or the error that was caught would be its context.
+                # Outside the `except`: else the caught error would be its context.
                 try:
                     raise failure
                 finally:

@@ -92,7 +92,7 @@ class FileBody:
             with self._opened() as (file, left):
                 while left > 0 and (chunk := file.read(min(_CHUNK, left))):
                     yield chunk
-                    left -= len(chunk)  # noqa: PLW2901 - what is left of the size
+                    left -= len(chunk)  # noqa: PLW2901 - the rest of the size
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from None
         yield self._tail

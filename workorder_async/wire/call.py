@@ -1,4 +1,4 @@
-"""One call under way: what it is, how far it has come, when it must end, which clock signs it, what its failure means.
+"""One call under way: its state, its deadline, the clock that signs it, and the meaning of its failure.
 
 **Clocks.** Time stamps are of our own clock. Where a signature is refused and the answer's `Date` tells another time,
 the call is signed once more by that time. If that is accepted, the client keeps that clock. Where a clock that was kept
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Deadline:
-    """The end of a call; the calls that are part of a larger one share that one's."""
+    """The end of a call. Calls inside it share their parent's deadline."""
 
     seconds: float
     """How long the call may take from its beginning."""
@@ -48,7 +48,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Self:
-        """Return the deadline of a call that begins now. Raises `ConfigError` for what is no number above 0."""
+        """Return the deadline of a call that begins now. Raises `ConfigError` unless it is a number above 0."""
         return cls(above_zero("deadline", seconds), asyncio.get_running_loop().time() + seconds)
 
     def left(self) -> float:
@@ -89,7 +89,7 @@ class Call:
     uncounted: int = 0  # attempts that were throttled or wrongly signed, which do not count for the retry policy
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether anything of the attempt under way may have been written
-    turned_away: RateLimitedError | None = None  # what the last throttled answer said
+    turned_away: RateLimitedError | None = None  # the last throttled answer
     status: int | None = None  # the HTTP status of the last attempt, where it was answered
     used: float = 0.0  # the clock that signed the last attempt
     seen: float | None = None  # the clock that the last answer told
@@ -163,7 +163,7 @@ class Call:
             self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
 
     def final(self, error: WorkorderError) -> WorkorderError:
-        """Say of a mutation's failure what it means for the mutation."""
+        """Return the error to raise: for a mutation, it says whether the mutation may have happened."""
         error.operation, error.attempts = self.endpoint.operation, self.attempts
         if self.endpoint.safety is Safety.READ or not _leaves_open(error, sent=self.sent):
             return error
@@ -190,7 +190,7 @@ class Call:
     def throttled(self, pause: float, answer: RateLimitedError | None) -> RateLimitedError:
         """Return the error for a call that throttling leaves no time for.
 
-        The server still wants to be left alone for `pause` seconds; `answer` is what it said to this very call.
+        The server still wants to be left alone for `pause` seconds; `answer` is its answer to this call.
         """
         self.turn_to("queue")
         said = "nothing happened: " if self.endpoint.safety is not Safety.READ else ""

@@ -7,7 +7,7 @@
 4. One of each 16 slots is kept for interactive calls.
 5. A call that could only start after its deadline is told so at once.
 6. Where `Limits` are given, several clients, also of several processes, share them. The rules above say who goes first
-   here, the limits say when: a permit is asked for when somebody may start, and goes to whoever is first when it comes.
+   here, the limits say when: a permit is asked for when a call may start, and goes to the call that is first by then.
 """
 
 import asyncio
@@ -109,16 +109,16 @@ class Throttle:
 
     1. A throttled answer (HTTP 429, or an errno that means it) makes all callers pause: as long as `Retry-After` says,
        else 0.1 s, twice as long each time until a request is served again, drawn from the upper half of that, 15 s at
-       the most. A grown pause is no longer than until what was served within the last second is a second old, or 0.1 s.
-       No pause is longer than `longest`, whatever the server says.
-    2. Answers to what was under way when the pause began are of the same event, and change nothing more.
+       the most. A grown pause ends at the latest when the answers of the last second are a second old, or after 0.1 s.
+       No pause is longer than `longest`, even if the server asks for more.
+    2. Answers to requests that were under way when the pause began belong to the same event: they change nothing more.
     3. Requests under way: 0.7 times as many after each event, one more for each round of answers that were served.
     4. Pace. Where one answer in eight within a second was throttled, the server has a limit per second: from then on
-       requests are started evenly, at 0.95 times what it served within a second. While all goes well that grows: the
-       first time twofold each second, since what was served may have been little; after a further event evenly, to par
+       requests are started evenly, at 0.95 times the rate that it served. While all goes well the pace grows: the
+       first time twofold each second, since few requests may have been served; after a further event evenly, to par
        in 12 s and 5 % above it in 24 s, and from there twofold each 2 s. All that takes three times as long where the
        server asks for a pause of a second or more, for each event costs so much then.
-    5. Where even a quarter of what was served at first is throttled, the rate is not the reason: the pace is let go,
+    5. If even a quarter of the first rate is throttled, the rate is not the reason: the pace is dropped,
        and not taken up again for 30 s.
     """
 
@@ -171,7 +171,7 @@ class Throttle:
             self._limit = min(self._most, self._limit + 1 / self._limit)
 
     def throttled(self, started: float, now: float, retry_after: float | None) -> None:
-        """Note a throttled answer; `retry_after` is what the server asks for, in seconds, where it says so."""
+        """Note a throttled answer; `retry_after` is the pause that the server asks for, in seconds."""
         self.count += 1
         self._turned_away.append(now)
         if started > self._last_event:
@@ -247,7 +247,7 @@ class Limits(Protocol):
 
 @frozen(kw_only=True)
 class ClientStats:
-    """What a client is doing at this moment; `WorkorderClient.stats()` makes one."""
+    """The state of a client at this moment; `WorkorderClient.stats()` makes one."""
 
     in_flight: int
     """Requests under way."""
@@ -291,7 +291,7 @@ class Limiter:
         self._asking: asyncio.Task[None] | None = None
 
     def stats(self) -> ClientStats:
-        """Return what is under way, what waits, and what the server's throttling has taught."""
+        """Return the numbers of calls under way and waiting, and the limits learned from throttling."""
         now = asyncio.get_running_loop().time()
         pace = self.throttle.pace(now)
         return ClientStats(
@@ -341,7 +341,7 @@ class Limiter:
             raise
 
     def end(self, lane: Lane | None) -> None:
-        """Give back what `start` took."""
+        """Give back the turn that `start` took."""
         lane = self._interactive if lane is None else lane
         lane.under_way -= 1
         self._under_way -= 1
@@ -349,7 +349,7 @@ class Limiter:
             self._dispatch()
 
     def _give_back(self, lane: Lane) -> None:
-        """Give back a turn that nothing was started in, with its permit."""
+        """Give back a turn, with its permit, if no request was started in it."""
         self._has_permit = True
         self.end(lane)
 
@@ -365,7 +365,7 @@ class Limiter:
         if self._limits is not None and self.throttle.paused_until > known:
             try:
                 self._limits.pause(self.throttle.paused_until - now)
-            except Exception as error:  # noqa: BLE001 - whatever it is, this client pauses all the same
+            except Exception as error:  # noqa: BLE001 - this client pauses all the same
                 logger.warning("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
         for lane in self._all_lanes():
             for waiter in lane.waiting:

@@ -1,6 +1,6 @@
-"""Who is told of calls and attempts: the events, the observer that writes them to the log, and who makes the events.
+"""Events of calls and attempts, the observers that are told of them, and the log as the first observer.
 
-Each call begins with one `CallStarted` and ends with one `CallEnded`, whatever becomes of it: an answer, an error, or a
+Each call begins with one `CallStarted` and ends with one `CallEnded`, also after an error or a
 cancellation. Between the two, each request on the wire is one `AttemptStarted` and one `AttemptEnded`. Events of
 several calls come mixed; `call_id` says which belong together. No event holds a secret, a URL, or a text of a ticket.
 Where nobody observes, no event is made.
@@ -109,7 +109,7 @@ class Observer(Protocol):
     def on_event(self, event: Event) -> None:
         """Be told of an event, in the event loop and in the task of the call: must be quick, and must not block.
 
-        What it raises changes nothing for the call: it is written to the log, the first time.
+        An exception changes nothing for the call: it is written to the log, the first time.
         """
         ...
 
@@ -121,7 +121,7 @@ class LogObserver:
     """
 
     def on_event(self, event: Event) -> None:
-        """Write what an attempt has come to."""
+        """Write how an attempt ended."""
         if not isinstance(event, AttemptEnded):
             return
         why = str(event.error) if event.errno is None else f"{event.error} {event.errno}"
@@ -157,13 +157,13 @@ class Watches:
         self._failed: list[Observer] = []
 
     def watch(self, call: "Call") -> "Watch | None":
-        """Return what follows a call that begins now; None where nobody is told of it."""
+        """Return the watch of a call that begins now; None if there is no observer."""
         if self._are_given or logger.isEnabledFor(logging.INFO):
             return Watch(self, call, next(self._ids))
         return None
 
     def tell(self, event: Event) -> None:
-        """Tell every observer; one that raises is reported once, and hurts nobody."""
+        """Tell every observer. An observer that raises is reported once, and disturbs no call."""
         for observer in self._observers:
             try:
                 observer.on_event(event)
@@ -244,7 +244,7 @@ class _Facts(TypedDict):
 
 
 def _facts(outcome: Answer | BaseException) -> _Facts:
-    """Return what is told of the answer or the error that something ended with."""
+    """Return the facts of an answer or an error that an event tells."""
     if isinstance(outcome, Answer):
         return {"errno": SUCCESS, "request_id": outcome.request_id, "error": None}
     return {

@@ -57,7 +57,7 @@ def _limits(name: str, value: object) -> object:
 
 
 def _observers(name: str, value: object) -> tuple[object, ...]:
-    """Return them as they are now, whatever becomes of the list."""
+    """Return a copy: later changes of the list do not matter."""
     if not isinstance(value, Iterable):
         problem = f"is a {type(value).__name__}"
         raise ConfigError(problem, argument=name, mend="it must be a list, such as [observer]")
@@ -106,9 +106,9 @@ class ClientOptions(TypedDict, total=False):
     limits: Annotated[Limits | None, Option(None, or_none(_limits))]
     """Limits that other clients share: they say when a request may start. None (the default) for this client alone."""
     observers: Annotated[Sequence[Observer], Option((), _observers)]
-    """Who is told of calls and attempts; the log is told in any case."""
+    """Observers of calls and attempts, beside the log."""
     errnos: Annotated[Mapping[int, type[ApiError]] | None, Option(None, or_none(_meanings))]
-    """What errnos mean, as {errno: class of ApiError}. The API document knows 23000 only."""
+    """Meanings of errnos, as {errno: class of ApiError}. The API document knows 23000 only."""
     proxy: Annotated[str | Secret | None, Option(None, or_none(_http_proxy))]
     """URL of an HTTP proxy, with user and password where it wants them."""
     ssl: Annotated[SSLContext | bool, Option(True, _TLS)]
@@ -120,9 +120,9 @@ class ClientOptions(TypedDict, total=False):
 
 
 def hide_passwords(options: ClientOptions) -> None:
-    """Hide the proxy's URL, and what stands under a name that nobody knows, in place.
+    """Hide, in place, the proxy's URL and each value of an unknown name.
 
-    To be done before anything can fail: a traceback with locals would show them.
+    Call it before anything can fail: a traceback with locals would show them.
     """
     given = cast("dict[str, Any]", options)
     for name, value in given.items():
@@ -133,7 +133,7 @@ def hide_passwords(options: ClientOptions) -> None:
 def client_options(**options: Unpack[ClientOptions]) -> ClientOptions:
     """Return all options of a client: those that are given, checked, and the defaults of the others.
 
-    Raises `TypeError` for an option that nobody knows, `ConfigError` for one that cannot work.
+    Raises `TypeError` for an option that does not exist, `ConfigError` for a value that cannot work.
     """
     hide_passwords(options)
     if wrong := unknown_name("a client has no option", options, ClientOptions.__annotations__):

@@ -1,4 +1,4 @@
-"""What can be read of a platform: pages of the list, single tickets, and what settling asks for."""
+"""Reads of a platform: pages of the list, single tickets, and the questions of settling."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -26,7 +26,7 @@ from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
 from workorder_async.wire.session import SignedSession
 
-# One creator's tickets since a mutation began: no honest server has more pages of them than these.
+# No honest server has more pages than these of one creator's tickets since a mutation began.
 _PAGES_OF_CREATED = 100
 T = TypeVar("T", Ticket, TicketDetail)
 D = TypeVar("D")
@@ -98,7 +98,7 @@ async def _decoded(model: type[D], answer: Answer) -> D:
 
 
 class ListReads:
-    """Reads pages of what one query matches, over one session and in one lane.
+    """Reads pages of the tickets that one query matches, over one session and in one lane.
 
     The filters are encoded once, for a walk reads thousands of pages. The range of created time is given with each
     read, in place of the query's own.
@@ -113,12 +113,12 @@ class ListReads:
     def read(
         self, created_start: int | None, created_end: int | None, page: int, page_size: int
     ) -> Coroutine[Any, Any, Answer]:
-        """Read one page (from 1) of what was created from the one second until the other; None sets no bound.
+        """Read one page (from 1) of the tickets created from the one second until the other; None sets no bound.
 
-        Raises what any call raises.
+        Raises the errors of every call.
         """
         start = b"" if created_start is None else b'"created_start":%d,' % created_start
         end = b"" if created_end is None else b'"created_end":%d,' % created_end
-        # What `codec.encode_page_request` would write, but for the order of the fields.
+        # The same as `codec.encode_page_request` writes, but for the order of the fields.
         content = b'{%b%b%b"page":%d,"page_size":%d}' % (self._filters, start, end, page, page_size)
         return self._session.call(endpoints.LIST_TICKETS, body=JsonBody(content), lane=self._lane)

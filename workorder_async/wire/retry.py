@@ -30,8 +30,8 @@ class RetryPolicy:
     """How often and how patiently a request is repeated; `RetryPolicy(attempts=1)` never repeats.
 
     The wait before attempt n + 1 is drawn evenly from 0 to min(`longest`, `first` * 2 ** (n - 1)) seconds (full
-    jitter), or is what the server asks for in `Retry-After`, if that is longer. A throttled answer (429) is no attempt:
-    after the pause that it asks for, the request is made again until the deadline.
+    jitter), or the pause that the server asks for in `Retry-After`, if that is longer. A throttled answer (429) is no
+    attempt: after the pause that it asks for, the request is made again until the deadline.
     """
 
     attempts: int = field(default=4, validator=_count)
@@ -52,7 +52,7 @@ class RetryPolicy:
 def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     """Tell whether another attempt can do no harm and may do better.
 
-    Whatever the operation: when nothing was sent. A READ also after a lost answer, an error of the server (5xx), and a
+    Any operation if nothing was sent. A READ also after a lost answer, an error of the server (5xx), and a
     page that is not the platform's, as a proxy's login is.
     """
     if isinstance(error, NotSentError):
@@ -69,6 +69,6 @@ def says_nothing_happened(error: WorkorderError) -> bool:
     """Tell whether the server answered that it turned the request away: throttled, or wrongly signed.
 
     A 503 says nothing of the kind, with `Retry-After` or without: a gateway says it of a server behind it, which may
-    have done what was asked.
+    have done the work.
     """
     return isinstance(error, RateLimitedError | AuthenticationError)

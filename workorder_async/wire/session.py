@@ -84,7 +84,7 @@ class SignedSession:
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return when a call that begins now must have ended: after so many seconds, or after those of the client.
 
-        Raises `ConfigError` for what is no number above 0.
+        Raises `ConfigError` unless it is a number above 0.
         """
         if seconds is None:
             return Deadline(self.options["deadline"], asyncio.get_running_loop().time() + self.options["deadline"])
@@ -204,13 +204,13 @@ class SignedSession:
         if len(content) <= LARGE:
             return self._open(call, started, reply)
         parsed: list[JSON] = []
-        # In a thread, where it does not hold up the event loop; what is no JSON is not parsed.
+        # In a thread, where it does not hold up the event loop. Bytes that are no JSON stay unparsed.
         with suppress(ValueError, RecursionError):
             parsed = [await asyncio.to_thread(parse_large, content)]
         return evolve(self._open(call, started, reply, *parsed), large=True)
 
     def _open(self, call: Call, started: float, reply: Reply, *parsed: JSON) -> Answer:
-        """Return the answer in a reply, and note what it says of clock and load. Raises the error that it means.
+        """Return the answer in a reply, or raise the error that it means; note the clock and the load that it shows.
 
         `parsed` is the body as JSON: without it, a large one is not the platform's.
         """
@@ -254,9 +254,9 @@ def _two_turns() -> Generator[None, None, None]:
 
 
 def _fail(call: Call, error: WorkorderError | TurnTimeoutError) -> NoReturn:
-    """Raise the failure of a call: what its last attempt came to, or why there is no turn for another one.
+    """Raise the failure of a call: the error of its last attempt, or the reason that there is no turn for another.
 
-    Limits that refuse a turn have said why: another attempt is theirs to make.
+    Limits that refuse a turn have said why; they alone decide about another attempt.
     """
     if isinstance(error, TurnTimeoutError):
         throttled = bool(error.pause or call.turned_away)
