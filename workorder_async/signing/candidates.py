@@ -1,7 +1,7 @@
-"""The schemes that people build, as jobs of the search: each a few parts, in every order, with their separators.
+"""The schemes that people build, as the search tries them: a few parts, in every order, with their separators.
 
-A job is text of the scheme language alone. `lines` writes its templates, `messages` their texts for one request, both
-in the same order: a message that hits tells by its number which template it was.
+`Variants` are text of the scheme language alone. `lines` writes their templates, `messages` the texts for one request,
+both in the same order: a message that hits tells by its number which template it was.
 
     single   app_id, timestamp, secret, method, path, query and one of the kinds of body, joined by one separator or by
              two in turn; the secret once, or before and after; keyed, the same without the secret
@@ -74,7 +74,7 @@ Turns: TypeAlias = Sequence[tuple[str, str]]
 
 
 @frozen(slots=True)
-class Job:
+class Variants:
     """Candidates that differ in the order of their parts, in the separators, and in the texts glued to the ends.
 
     `key` is the template of an HMAC's key, and "" without one; `around` stands before and after the parts, joined like
@@ -176,31 +176,31 @@ def _sets(seen: Seen, most: int, bodies: Sequence[str], among: Sequence[str] = _
                     yield *chosen, body
 
 
-def _with_secret(parts: tuple[str, ...], seen: Seen, turns: Turns) -> Iterator[Job]:
+def _with_secret(parts: tuple[str, ...], seen: Seen, turns: Turns) -> Iterator[Variants]:
     """Yield every order of the parts with the secret: among them, before and after them, or as the key."""
     turns = _turns(parts, seen, turns)
     if turns:
-        yield Job((*parts, SECRET), turns if parts else _GLUED)
+        yield Variants((*parts, SECRET), turns if parts else _GLUED)
         if parts:
-            yield Job(parts, turns, around=SECRET)
-            yield Job(parts, turns if parts[1:] else _GLUED, key=SECRET)
+            yield Variants(parts, turns, around=SECRET)
+            yield Variants(parts, turns if parts[1:] else _GLUED, key=SECRET)
 
 
-def _single(seen: Seen) -> Iterator[Job]:
+def _single(seen: Seen) -> Iterator[Variants]:
     """Yield every order of the parts, joined by one separator or by two in turn; of rarer kinds, fewer."""
     plain = seen.plain_bodies
     rare = [body for body in seen.bodies if body not in plain]
     for parts in _sets(seen, 6, plain):
         if len(parts) == 6:
-            yield Job((*parts, SECRET), _turns(parts, seen, _FEW))
+            yield Variants((*parts, SECRET), _turns(parts, seen, _FEW))
             yield from _ends(parts, _turns(parts, seen, _FEW if seen.rare else _COMMON))
             continue
         yield from _with_secret(parts, seen, _ALL if len(parts) <= 3 else _FEW if seen.rare else _COMMON)
         if 0 < len(parts) <= 3:
             turns = _turns(parts, seen, _COMMON)
-            yield Job((*parts, SECRET), turns, key=SECRET)
+            yield Variants((*parts, SECRET), turns, key=SECRET)
             if len(parts) > 1:
-                yield Job(parts, [turn for turn in turns if any(turn)], ends=_glued(SECRET))
+                yield Variants(parts, [turn for turn in turns if any(turn)], ends=_glued(SECRET))
         if 1 < len(parts) <= (3 if seen.rare else 4):
             yield from _with_secret(parts, seen, _TURNS[len(parts)])
     for parts in _sets(seen, 6, rare):
@@ -223,7 +223,7 @@ def _glued(secret: str) -> Turns:
 
 def _ends(
     parts: tuple[str, ...], turns: Turns, secret: str = SECRET, *, any_order: bool = True, names: Sequence[str] = ()
-) -> Iterator[Job]:
+) -> Iterator[Variants]:
     """Yield the ways to bring the secret to the ends of the rest: glued or joined, before, after, or both; and keyed.
 
     `names` are texts that may stand between the rest and the secret.
@@ -231,15 +231,15 @@ def _ends(
     more = tuple(("", f"{name}{secret}") for name in names)
     joined = [(("", one + secret), (secret + one, ""), (secret + one, one + secret)) for one, _ in turns if one]
     if len(turns) == 1:
-        yield Job(parts, turns, any_order=any_order, ends=(*_glued(secret), *chain(*joined), *more))
+        yield Variants(parts, turns, any_order=any_order, ends=(*_glued(secret), *chain(*joined), *more))
     else:
-        yield Job(parts, turns[:3], any_order=any_order, ends=(*_glued(secret), *more))
+        yield Variants(parts, turns[:3], any_order=any_order, ends=(*_glued(secret), *more))
         for turn, ends in zip((turn for turn in turns if turn[0]), joined, strict=True):
-            yield Job(parts, (turn,), any_order=any_order, ends=ends)
+            yield Variants(parts, (turn,), any_order=any_order, ends=ends)
     if secret == SECRET:
         # An HMAC that has the secret in its text as well, as WeChat's.
         within = (("", ""), *more[:2])
-        yield Job(parts, turns, key=SECRET, any_order=any_order, ends=within)
+        yield Variants(parts, turns, key=SECRET, any_order=any_order, ends=within)
 
 
 def _headers(equals: str, names: Iterable[tuple[str, str]] = ()) -> Iterator[tuple[str, ...]]:
@@ -253,7 +253,7 @@ def _headers(equals: str, names: Iterable[tuple[str, str]] = ()) -> Iterator[tup
         yield (pair,)
 
 
-def _named(_: Seen) -> Iterator[Job]:
+def _named(_: Seen) -> Iterator[Variants]:
     """Yield key=value of the headers, under each name that people give them."""
     for number, (between, equals) in enumerate(_JOINS):
         turns = _same([between])
@@ -262,9 +262,9 @@ def _named(_: Seen) -> Iterator[Job]:
         for pairs in _headers(equals, names):
             yield from _ends(pairs, turns, names=others)
             for secret in _SECRETS:
-                yield Job((*pairs, f"{secret}{equals}{SECRET}"), turns)
+                yield Variants((*pairs, f"{secret}{equals}{SECRET}"), turns)
                 if number == 0:
-                    yield Job((*pairs, f"{secret}{equals}{SECRET}"), turns, key=SECRET)
+                    yield Variants((*pairs, f"{secret}{equals}{SECRET}"), turns, key=SECRET)
 
 
 def _orders(headers: Sequence[str], pairs: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -291,7 +291,7 @@ def _request_pairs(seen: Seen, style: _Style, equals: str) -> Iterator[tuple[str
             yield pairs
 
 
-def _whole(seen: Seen) -> Iterator[Job]:
+def _whole(seen: Seen) -> Iterator[Variants]:
     """Yield key=value of the request beside that of the headers; and the pairs of query and body among them."""
     if not seen.whole:
         return
@@ -308,13 +308,13 @@ def _whole(seen: Seen) -> Iterator[Job]:
                     yield from _ends(order, turns, any_order=False, names=names)
                 for secret in _SECRETS[:5]:
                     among = sorted((*headers, *pairs, f"{secret}{equals}{SECRET}"))
-                    yield Job(tuple(among), turns, any_order=False)
+                    yield Variants(tuple(among), turns, any_order=False)
                 if len(pairs) == 1:
                     yield from _ends((*headers, *pairs), turns)
     yield from _merged(seen)
 
 
-def _merged(seen: Seen) -> Iterator[Job]:
+def _merged(seen: Seen) -> Iterator[Variants]:
     """Yield the pairs of the query and of the body, alone and among those of the headers."""
     there = [pairs for pairs in (QUERY, "{body_pairs}") if pairs not in seen.empty]
     sources = [there[:1], there[1:], there]
@@ -334,7 +334,7 @@ def _merged(seen: Seen) -> Iterator[Job]:
         for style, secret in product(_STYLES, _SECRETS):
             among = (f"{style[0]}={APP_ID}", f"{style[1]}={TIMESTAMP}", f"{secret}={SECRET}")
             for headers in (among, among[1:]):
-                yield Job((_call("sorted", "&".join((*headers, *pairs))),))
+                yield Variants((_call("sorted", "&".join((*headers, *pairs))),))
 
 
 def _inner(digest: str) -> tuple[str, ...]:
@@ -343,35 +343,35 @@ def _inner(digest: str) -> tuple[str, ...]:
     return (*names, *(name.upper() for name in names))
 
 
-def _nested(seen: Seen, digest: str) -> Iterator[Job]:
+def _nested(seen: Seen, digest: str) -> Iterator[Variants]:
     """Yield the digest of a digest; a digest in the secret's place; a digest of some of the parts among the rest."""
     calls = _inner(digest)
     for parts in _sets(seen, 3, seen.plain_bodies):
         for call in calls:
-            for job in _with_secret(parts, seen, _COMMON):
-                yield evolve(job, nest=call)
+            for some in _with_secret(parts, seen, _COMMON):
+                yield evolve(some, nest=call)
             turns = _turns(parts, seen, _COMMON)
             digested = _call(call, SECRET)
-            yield Job((*parts, digested), turns)
+            yield Variants((*parts, digested), turns)
             if parts:
-                yield Job(parts, turns, around=digested)
+                yield Variants(parts, turns, around=digested)
     for call in calls:
         digested = _call(call, SECRET)
         for pairs in _headers("=", [style[:2] for style in _STYLES]):
-            for job in _ends(pairs, _same("&")):
-                yield evolve(job, nest=call)
+            for some in _ends(pairs, _same("&")):
+                yield evolve(some, nest=call)
             yield from _ends(pairs, _same("&"), digested)
             for secret in _SECRETS:
-                yield Job((*pairs, f"{secret}={SECRET}"), _same("&"), nest=call)
-                yield Job((*pairs, f"{secret}={digested}"), _same("&"))
+                yield Variants((*pairs, f"{secret}={SECRET}"), _same("&"), nest=call)
+                yield Variants((*pairs, f"{secret}={digested}"), _same("&"))
         for parts in ((APP_ID, TIMESTAMP, SECRET), (TIMESTAMP, SECRET), (APP_ID, SECRET)):
             for each in product(*((part, _call(call, part)) for part in parts)):
-                yield Job(each, _COMMON)
+                yield Variants(each, _COMMON)
     partly = [call for call in calls if call not in ("sha1", "SHA1", "SHA256") or call.lower() == digest]
     yield from _partly(seen, partly, seen.plain_bodies)
 
 
-def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator[Job]:
+def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator[Variants]:
     """Yield the digest of some parts among others."""
     headers = (APP_ID, TIMESTAMP, SECRET, *bodies[:1])
     inside = [order for size in (1, 2, 3) for order in permutations(headers, size) if order != (SECRET,)]
@@ -387,14 +387,14 @@ def _partly(seen: Seen, calls: Sequence[str], bodies: Sequence[str]) -> Iterator
         turns = (turn,) if turn == _FEW[0] else (_FEW[0], turn)
         for size in range(len(rest) + 1):
             for parts in combinations(rest, size):
-                yield Job((digested, *parts, SECRET), turns)
+                yield Variants((digested, *parts, SECRET), turns)
                 if SECRET in order and parts:
-                    yield Job((digested, *parts), turns)
+                    yield Variants((digested, *parts), turns)
                 elif SECRET not in order:
-                    yield Job((digested, *parts), turns, key=SECRET)
+                    yield Variants((digested, *parts), turns, key=SECRET)
 
 
-def _keys(seen: Seen, digest: str) -> Iterator[Job]:
+def _keys(seen: Seen, digest: str) -> Iterator[Variants]:
     """Yield an HMAC under another key: the hex of the secret's digest, or the secret with another part beside it."""
     digests = [_call(call, SECRET) for call in (*_inner(digest), "sha512", "md5_base64")]
     beside = [f"{APP_ID}{SECRET}", f"{SECRET}{APP_ID}", f"{SECRET}{TIMESTAMP}", f"{TIMESTAMP}{SECRET}", f"{SECRET}&"]
@@ -402,16 +402,16 @@ def _keys(seen: Seen, digest: str) -> Iterator[Job]:
         turns = _turns(parts, seen, _COMMON if len(parts) <= 3 else _FEW)
         if parts and turns and not (seen.rare and len(parts) > 4):
             for key in (*digests, *beside) if len(parts) <= 4 else digests[:3]:
-                yield Job(parts, turns if parts[1:] else _GLUED, key=key)
+                yield Variants(parts, turns if parts[1:] else _GLUED, key=key)
             for key in (APP_ID, TIMESTAMP) if len(parts) <= 2 else ():
-                yield Job((*parts, SECRET), turns, key=key)
+                yield Variants((*parts, SECRET), turns, key=key)
     for key in (*digests, *beside):
         for pairs in _headers("="):
-            yield Job(pairs, _same("&"), key=key)
+            yield Variants(pairs, _same("&"), key=key)
 
 
-def jobs(seen: Seen, digest: str) -> Iterator[Job]:
-    """Yield every job of the search for one digest, the simplest first; SM3 is seldom met and gets the fewest."""
+def candidates(seen: Seen, digest: str) -> Iterator[Variants]:
+    """Yield all candidates of one digest, the simplest first; SM3 is seldom met and gets the fewest."""
     if digest == "sm3":
         seen = evolve(seen, bodies=tuple(body for body in seen.bodies if body in _SM3_BODIES), rare=True)
     yield from _single(seen)

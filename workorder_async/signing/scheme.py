@@ -161,7 +161,7 @@ def _hashed(digest: str, pieces: Iterable[bytes]) -> bytes:
 
 
 @frozen
-class _Call:
+class _Nested:
     name: str
     inside: "Template"
 
@@ -187,7 +187,7 @@ class _Call:
 
 
 # Literal text, the name of a placeholder, or a call.
-_Node: TypeAlias = bytes | str | _Call
+_Node: TypeAlias = bytes | str | _Nested
 
 
 @frozen
@@ -217,7 +217,7 @@ class Template:
     @property
     def names(self) -> frozenset[str]:
         """The placeholders that stand anywhere in it."""
-        names = [node.inside.names if isinstance(node, _Call) else {node} for node in self.nodes]
+        names = [node.inside.names if isinstance(node, _Nested) else {node} for node in self.nodes]
         return frozenset(name for some in names for name in some if isinstance(name, str))
 
     def render(self, signed: Signed) -> Iterator[bytes]:
@@ -267,7 +267,7 @@ def _node(text: str, token: "re.Match[str]") -> tuple[_Node, int]:
         if (digest := call.removesuffix("_base64").lower()) in DIGESTS:
             require_digest(digest)
         inside, end = _nodes(text, token.end(), call)
-        return _Call(call, Template(inside)), end
+        return _Nested(call, Template(inside)), end
     if name is None:
         raise ConfigError(
             f"a lone {token.group()!r} at position {token.start()} of the template {text!r}",

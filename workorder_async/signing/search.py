@@ -17,7 +17,18 @@ from attrs import evolve, frozen
 
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_frames
-from workorder_async.signing.candidates import APP_ID, BODIES, METHOD, PATH, QUERY, SECRET, TIMESTAMP, Job, Seen, jobs
+from workorder_async.signing.candidates import (
+    APP_ID,
+    BODIES,
+    METHOD,
+    PATH,
+    QUERY,
+    SECRET,
+    TIMESTAMP,
+    Seen,
+    Variants,
+    candidates,
+)
 from workorder_async.signing.scheme import DIGESTS, WRITTEN, Scheme, SchemeSigner, Signed, SigningInput, Template
 
 #: The digests of each length in bytes.
@@ -29,7 +40,7 @@ _BASE64 = re.compile(r"([A-Za-z0-9+/]+|[A-Za-z0-9_-]+)(={0,2})")
 
 
 @frozen
-class Reading:
+class SignText:
     """One way to read a signature: the digest, and the options of the scheme language that write it like this."""
 
     digest: bytes
@@ -38,7 +49,7 @@ class Reading:
     is_ambiguous: bool = False
 
 
-def readings(sign: str) -> list[Reading]:
+def readings(sign: str) -> list[SignText]:
     """Return the ways to read a signature. Raises `ConfigError` where there is none, and says what its length means."""
     starts = [0, *(at + 1 for at, character in enumerate(sign[:_LONGEST_PREFIX]) if not character.isalnum())]
     for start in starts:
@@ -51,10 +62,10 @@ def readings(sign: str) -> list[Reading]:
     raise ConfigError(f"{sign!r} is neither hex nor base64 of a digest: {implied(sign)}", argument="Sign")
 
 
-def _read(text: str, prefix: list[str]) -> Iterator[Reading]:
+def _read(text: str, prefix: list[str]) -> Iterator[SignText]:
     """Yield the readings of a text without a prefix."""
     if _HEX.fullmatch(text) and len(text) // 2 in BY_SIZE:
-        yield Reading(bytes.fromhex(text), ([] if text == text.lower() else ["HEX"]) + prefix)
+        yield SignText(bytes.fromhex(text), ([] if text == text.lower() else ["HEX"]) + prefix)
         return
     decoded = _decoded(text)
     if decoded is None:
@@ -62,9 +73,9 @@ def _read(text: str, prefix: list[str]) -> Iterator[Reading]:
     padding = ["unpadded"] if len(text) % 4 else []
     url = ["base64url"] if re.search("[_-]", text) else ["base64"]
     if len(decoded) in BY_SIZE:
-        yield Reading(decoded, url + padding + prefix, is_ambiguous=not re.search("[_+/-]", text))
+        yield SignText(decoded, url + padding + prefix, is_ambiguous=not re.search("[_+/-]", text))
     if len(decoded) // 2 in BY_SIZE and re.fullmatch(b"(?:[0-9a-f]{2})+", decoded):
-        yield Reading(bytes.fromhex(decoded.decode()), ["base64-hex", *padding, *prefix])
+        yield SignText(bytes.fromhex(decoded.decode()), ["base64-hex", *padding, *prefix])
 
 
 def _decoded(text: str) -> bytes | None:
@@ -184,14 +195,14 @@ class Search:
         """Yield how far it is; return the line of each hit and its digest, in the order of the search."""
         sizes = {len(digest) for digest in wanted}
         digests = [name for name in DIGESTS if not _lacks(name) and hashlib.new(name).digest_size in sizes]
-        work = [(digest, [*jobs(self._seen, digest)]) for digest in digests]
-        total = sum(job.size for _, some in work for job in some)
+        work = [(digest, [*candidates(self._seen, digest)]) for digest in digests]
+        total = sum(some.size for _, variants in work for some in variants)
         found: list[Hit] = []
         told = 0
-        for digest, some in work:
-            for job in some:
-                found += self._hits(digest, job, wanted)
-                self.tried += job.size
+        for digest, variants in work:
+            for some in variants:
+                found += self._hits(digest, some, wanted)
+                self.tried += some.size
                 if self.tried - told > _STEP:
                     told = self.tried
                     yield told, total
@@ -217,16 +228,16 @@ class Search:
     def _rendered(self, text: str) -> bytes:
         return b"".join(Template.parse(text).render(self._signed)) if text else b""
 
-    def _hits(self, digest: str, job: Job, wanted: Set[bytes]) -> Iterator[Hit]:
-        """Yield the line and the digest of each candidate of a job that hits."""
-        messages = job.messages(self._render)
-        if job.nest:
-            messages = map(_written(job.nest), messages)
-        for number, made in enumerate(map(self._signs(digest, job.key), messages)):
+    def _hits(self, digest: str, some: Variants, wanted: Set[bytes]) -> Iterator[Hit]:
+        """Yield the line and the digest of each candidate that hits."""
+        messages = some.messages(self._render)
+        if some.nest:
+            messages = map(_written(some.nest), messages)
+        for number, made in enumerate(map(self._signs(digest, some.key), messages)):
             if made in wanted:
-                template = next(islice(job.lines(), number, None))
-                key = f",key={job.key}" if job.key not in ("", SECRET) else ""
-                yield f"{'hmac-' if job.key else ''}{digest}{key}:{template}", made
+                template = next(islice(some.lines(), number, None))
+                key = f",key={some.key}" if some.key not in ("", SECRET) else ""
+                yield f"{'hmac-' if some.key else ''}{digest}{key}:{template}", made
 
     def _hash_or_mac(self, digest: str, key: str) -> _Hash:
         return _mac(digest, self._render(key)) if key else _hash(digest)

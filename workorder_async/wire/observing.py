@@ -36,9 +36,7 @@ class Seconds:
 
 
 @frozen(kw_only=True)
-class CallStarted:
-    """A call begins: one coroutine of the client, or a part of it, such as the read that settles a mutation."""
-
+class _OfCall:
     call_id: int
     """A number that no other call of this client has."""
     operation: str
@@ -46,58 +44,51 @@ class CallStarted:
 
 
 @frozen(kw_only=True)
-class AttemptStarted:
+class CallStarted(_OfCall):
+    """A call begins: one coroutine of the client, or a part of it, such as the read that settles a mutation."""
+
+
+@frozen(kw_only=True)
+class AttemptStarted(_OfCall):
     """The turn of a request has come: it is signed and sent next."""
 
-    call_id: int
-    operation: str
     attempt: int
     """The number of the attempt, from 1; a mutation that is sent again after it was settled goes on counting."""
 
 
 @frozen(kw_only=True)
-class AttemptEnded:
-    """A request was answered, or has failed."""
-
-    call_id: int
-    operation: str
-    attempt: int
+class _Ended(_OfCall):
     status: int | None
-    """The HTTP status; None where no complete answer came."""
+    """The HTTP status of the attempt, or of the call's last one; None if no complete answer came."""
     errno: int | None
-    """The platform's errno, 10000 for success and 0 for a page without one; None where nothing was answered."""
+    """The platform's errno, 10000 for success and 0 for a page without one; None if the platform did not answer."""
     request_id: str
     """The platform's id of the answer, "" where there is none."""
     sent: bool
-    """Whether anything of the request may have been written. Where it is False, nothing happened."""
+    """Whether anything of the attempt, or of any attempt of the call, may have been written. If not, nothing
+    happened."""
     seconds: Seconds
-    """Where time went since the attempt before ended, or since the call began."""
+    """Where the time went: of a call all of it, of an attempt since the attempt before ended or the call began."""
     error: str | None
-    """The name of the error's class; None for success."""
+    """The name of the error's class, CancelledError included; None for success."""
+
+
+@frozen(kw_only=True)
+class AttemptEnded(_Ended):
+    """A request was answered, or has failed."""
+
+    attempt: int
+    """The number of the attempt, from 1."""
     wait: float | None
     """Seconds of sleep before the next attempt. None where there is no next one, or where its turn alone decides."""
 
 
 @frozen(kw_only=True)
-class CallEnded:
+class CallEnded(_Ended):
     """A call has its answer, or has failed for good."""
 
-    call_id: int
-    operation: str
     attempts: int
     """The number of its last attempt; 0 where none was started."""
-    status: int | None
-    """The HTTP status of the last attempt; None where that was not answered."""
-    errno: int | None
-    """As of the last attempt where the call ended with an answer of the platform, else None."""
-    request_id: str
-    """The platform's id of the last answer, "" where there is none."""
-    sent: bool
-    """Whether anything of any attempt may have been written."""
-    seconds: Seconds
-    """Where the time of the whole call went."""
-    error: str | None
-    """The name of the class of the error that the call raised, CancelledError included; None for success."""
 
 
 Event: TypeAlias = CallStarted | AttemptStarted | AttemptEnded | CallEnded

@@ -30,8 +30,8 @@ class RetryPolicy:
     """How often and how patiently a request is repeated; `RetryPolicy(attempts=1)` never repeats.
 
     The wait before attempt n + 1 is drawn evenly from 0 to min(`longest`, `first` * 2 ** (n - 1)) seconds (full
-    jitter), or the pause that the server asks for in `Retry-After`, if that is longer. A throttled answer (429) is no
-    attempt: after the pause that it asks for, the request is made again until the deadline.
+    jitter), or the pause that the server asks for in `Retry-After`, if that is longer. A throttled answer (429) does
+    not count: after the pause that it asks for, the request is made again until the deadline.
     """
 
     attempts: int = field(default=4, validator=_count)
