@@ -1,6 +1,6 @@
 """Many tickets in files: the columns, and one file for each format that rows can be written in.
 
-`export_tickets` writes them; `TICKET_COLUMNS` and `DETAIL_COLUMNS` say what the columns are.
+`export_tickets` writes them; `TICKET_COLUMNS` and `DETAIL_COLUMNS` describe the columns.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
 """The attachments of tickets as files in a folder: `FOLDER/<ticket id>/<safe file name>`.
 
 A file has its name only when it is whole. Until then its bytes are in a part beside it, which the next attempt, or the
-next process, goes on with where the server lets it. A file that is there with the right size is not fetched again.
+next process, goes on with if the server allows it. A file that is there with the right size is not fetched again.
 
 The requests for files carry nothing of ours: no signature, no header, no cookie.
 """
@@ -72,7 +72,7 @@ class StaleError(Exception):
 
 
 async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
-    """Do something with a file in a thread, and come back when it has ended, also where this is cancelled.
+    """Do this with a file in a thread, and return when it has ended, even if the task is cancelled meanwhile.
 
     Raises `ExportError` with the path if the disk does not do its part.
     """
@@ -161,7 +161,7 @@ class Downloader:
         self._closed = False
 
     async def fill(self, wanted: _Wanted, url: str, note_size: Callable[[int], None]) -> None:
-        """Make one attempt to receive the rest of a part, or all of it where the server does not go on from there.
+        """Make one attempt to receive the rest of a part, or all of it if the server does not go on from there.
 
         `note_size` is told how many bytes there are by now; an error that it raises ends the attempt. Raises the three
         errors above, and `ExportError` for the disk.
@@ -306,7 +306,7 @@ async def _receive(
 
 
 def _told(error: Exception) -> str:
-    """Say what went wrong on the wire, without passwords and without the secret part of a temporary URL."""
+    """Describe an error of the wire, without passwords and without the secret part of a temporary URL."""
     text = re.sub(r"\?\S*", "?...", without_credentials(str(error)))
     return " ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")[:300]
 
@@ -326,7 +326,7 @@ def safe_name(name: str) -> str:
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Return a safe name for each of these names; one that is taken gets a number: "a.png", "a (2).png".
+    """Return a safe name for each of these names; a name that is taken gets a number: "a.png", "a (2).png".
 
     The same names in the same order give the same result. Names that differ in case only are the same to Windows and
     macOS, and are numbered too.
@@ -378,7 +378,7 @@ class _Links:
     async def renew(self, *, was_renewed: bool, why: str) -> None:
         """Ask the platform for the ticket again, unless that was done for another file since a URL was taken.
 
-        Raises `StaleError` where that was of no use.
+        Raises `StaleError` if that was of no use.
         """
         async with self._asked:
             if self._renewed and not was_renewed:
@@ -408,9 +408,9 @@ class AttachmentFolder:
 
     Files are for their owner alone. Requests for them carry no signature, no cookie and no Authorization. Arguments:
 
-    * `folder`: made where it is missing; the folder that it lies in must be there. One process uses it at a time.
+    * `folder`: made if it is missing; the folder that it lies in must be there. One process uses it at a time.
     * `client`: reads a ticket again when its URLs are stale; it is not closed.
-    * `max_bytes`, `max_files`: how much the tickets given to this object may have together, with what is there already.
+    * `max_bytes`, `max_files`: how much all tickets may have together, with the files that are there already.
     * `max_file_bytes`: how many bytes one file may have.
     * `proxy`, `ssl`: as those of a client.
 
@@ -558,7 +558,7 @@ def _looks(attachment: Attachment) -> tuple[str, int, str]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder for its owner alone; one that is there already stays as it is."""
+    """Make a folder for its owner alone; a folder that is there already stays as it is."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:

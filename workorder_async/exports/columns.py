@@ -69,7 +69,7 @@ class Columns:
         return tuple(column.name for column in self.columns)
 
     def places(self, arrow: str) -> tuple[int, ...]:
-        """Return where the columns of this Arrow type stand."""
+        """Return the places of the columns of this Arrow type."""
         return tuple(place for place, column in enumerate(self.columns) if column.arrow == arrow)
 
     def meaning(self, column: Column) -> str:

@@ -1,8 +1,8 @@
 """An export, from its arguments to a file that has its name: reads queries, and has the rows on disk meanwhile.
 
     opened      the manifest is locked and read; a new one gets a head
-    read        one walk for each query, or for what is left of it; part after part is made durable
-    made        rows become the file that was asked for, where its format cannot grow
+    read        one walk for each query, or for the rest of it; part after part is made durable
+    made        rows become the file that was asked for, if its format cannot grow
     named       the file gets its name; nothing else is left
 
 If a call is cut short at any moment, the same call goes on from there.
@@ -45,7 +45,7 @@ class ExportOptions(TypedDict, total=False):
     """How to export; the keyword arguments of `export_tickets`."""
 
     format: Annotated[str | None, Option(None)]
-    """One of the formats, where the target's suffix does not say it (None)."""
+    """One of the formats, if the target's suffix does not say it (None)."""
     raw: Annotated[bool, Option(False)]
     """Whether lines are the server's own objects, fields that no model knows included (False); JSON Lines only."""
     detail: Annotated[bool, Option(False)]
@@ -74,7 +74,7 @@ class ExportOptions(TypedDict, total=False):
 
 
 def _checked_options(given: ExportOptions) -> ExportOptions:
-    """Return all options, checked; `detail` is set where attachments need it."""
+    """Return all options, checked; `detail` is set if attachments need it."""
     refuse_unknown(given, ExportOptions.__annotations__, "an export")
     options = with_defaults(ExportOptions, given)
     options["detail"] = options["detail"] or options["attachments"] is not None
@@ -106,25 +106,24 @@ async def export_tickets(
     **Going on.** The file has its name only once it is complete. Until then rows are in TARGET.part, and
     TARGET.manifest remembers down to which second of created time all rows are on disk there: that is written every
     second or 2,000 rows, with full records after each page. Whatever ends a call, be it Ctrl-C, a full disk or
-    `kill -9`: the same call again reads what is left, and ends in the file, row for row, that an undisturbed call would
-    have made. A list that comes newest first is asked for older tickets only then, so that what was created meanwhile
-    stays out; one that comes oldest first has it at its end. What differs from the call that began it (query, host,
-    format, options that change the file) is refused, and so is a file that another process is writing.
+    `kill -9`: the same call again reads the rest, and ends in the file, row for row, that an undisturbed call would
+    have made. If the list comes newest first, the second call asks for older tickets only, so tickets that were created
+    meanwhile stay out; if it comes oldest first, they are at its end. A call that differs from the first one (query,
+    host, format, options that change the file) is refused, and so is a file that another process is writing.
 
-    Nothing can be gone on with where the list cannot be asked by created time, where it proved to be in another order
-    than it was taken for, and where it goes to stdout, a pipe or a device: the same call begins anew then, and
-    `ExportProgress.resumed_rows` is 0.
+    The same call begins anew, and `ExportProgress.resumed_rows` is 0, if the list cannot be asked by created time, if
+    it proved to have another order than assumed, and if the rows go to stdout, a pipe or a device.
 
-    **Exact.** As for `client.walk`: `report.exact` is true only where the walks of all calls are. A call that goes on
-    cannot see tickets without a created time: where fewer rows came than the list counted at first, it asks for totals,
+    **Exact.** As for `client.walk`: `report.exact` is true only if the walks of all calls are exact. A call that goes
+    on cannot see tickets without a created time: if fewer rows came than the list counted at first, it asks for totals,
     and says so if there are such tickets. With `detail=True` a ticket that is refused when its full record is asked for
     is left out, told in `report.gone`, and the result is not exact. With `strict=True` an inexact result is an
     `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without a request;
     with `strict=False` it takes them as they are, with `resume=False` it begins anew.
 
-    Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` where the disk does
-    not do its part, and what every request may raise. Memory does not grow with the number of tickets, but for their
-    ids where several queries are given.
+    Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` if the disk does not
+    do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except
+    for their ids if several queries are given.
     """
     checked = _checked_options(options)
     queries = _queries_of(query)
@@ -155,7 +154,7 @@ class _Export:
         self._disk = disk
         self._began = perf_counter()
         self._resumed = 0
-        # Entered in the thread: the files that it opened are closed, even where nobody waited for it.
+        # Entered in the thread: the files that it opened are closed, even if nobody waited for it.
         self._opened = ExitStack()
         self._sink = partial(
             target.format.sink,

@@ -1,4 +1,4 @@
-"""The formats of an export, and its target: which format a file name means, its writer, and where the file may be."""
+"""The formats of an export, and its target: the format that a file name means, its writer, and the file's place."""
 
 import os
 import stat
@@ -55,10 +55,10 @@ class Format:
         defuse: bool = True,
         escaped: bool = False,
     ) -> Sink:
-        """Return a new sink, of staged rows where the format is converted at the end.
+        """Return a new sink, of staged rows if the format is converted at the end.
 
         `detail` is for full records, `raw` for the server's own objects, `bom` and `defuse` are CSV's, `escaped` is for
-        JSON Lines that a terminal may show. Raises `ConfigError` where the format cannot be raw.
+        JSON Lines that a terminal may show. Raises `ConfigError` if the format cannot be raw.
         """
         kind, _, compression = self.name.partition(".")
         if raw and kind != "jsonl":
@@ -80,12 +80,12 @@ class Format:
     def convert(self, staged: Path, target: Path, on_progress: Told, *, detail: bool = False) -> TextChanges:
         """Convert the rows of `sink` to a new file, which is on disk then, and return the changes that this took.
 
-        For a thread. If it fails, no file is left. Raises `OSError` where the disk does not do its part.
+        For a thread. If it fails, no file is left. Raises `OSError` if the disk does not do its part.
         """
         return _CONVERTERS[self.name](staged, target, self.columns(detail=detail), on_progress)
 
     def store(self, path: Path, *, detail: bool = False) -> SqliteStore:
-        """Open the database of this name; made if need be. Raises `OSError` where that cannot be done."""
+        """Open the database of this name; made if need be. Raises `OSError` if that cannot be done."""
         return SqliteStore(path, self.columns(detail=detail).model)
 
     def beside(self, path: Path) -> Path | None:
@@ -100,7 +100,7 @@ class Format:
 def format_of(target: "str | PathLike[str]", format: str | None = None) -> Format:
     """Return the format that is asked for, or that the file's name ends in; `-`, which is stdout, is JSON Lines.
 
-    Raises `ConfigError` where that says nothing, where stdout cannot have it, and where an extra is missing.
+    Raises `ConfigError` if neither says a format, if stdout cannot have it, and if an extra is missing.
     """
     path = fspath(target)
     if format is not None:
@@ -129,7 +129,7 @@ def _no_stream(format: Format, place: str) -> ConfigError:
 
 
 class _Member(Protocol):
-    """What compresses one member or frame; a method of zlib's objects and of zstd's."""
+    """The compressor of one member or frame: an object of zlib or of zstd."""
 
     def compress(self, data: bytes, /) -> bytes: ...
     def flush(self) -> bytes: ...
@@ -224,7 +224,7 @@ class Target:
 
 
 def target_of(target: object, format: str | None) -> Target:
-    """Return where to write. Raises `ConfigError` for a place where no file can be, or a name without a format."""
+    """Return where to write. Raises `ConfigError` for a place that cannot have a file, or a name without a format."""
     name = arguments.path("target", target)
     found = format_of(name, format)
     path = Path(name)

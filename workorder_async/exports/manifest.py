@@ -1,13 +1,13 @@
-"""What an export remembers: a head that says which export it is, then a line for each part that is on disk.
+"""The memory of an export: a head that says which export it is, then a line for each part that is on disk.
 
     {"manifest":"workorder_async","version":2,"platform":...,"queries":[...],"format":...}
     {"number":0,"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
     {"number":1,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
-`rest` is what is left of the query behind a part: everything else of it has been given out, and will not come again.
-The same call goes on from there, and needs to know no ids. Times in the head are absolute, so that whoever comes
-tomorrow asks the same query.
+`rest` is the rest of the query behind a part: everything before it has been given out, and will not come again. The
+same call goes on from there, and needs to know no ids. Times in the head are absolute, so that a call of tomorrow asks
+the same query.
 
 A line is added when its part is on disk, and is itself on disk before the next part is. A torn last line, as a crash
 leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again.
@@ -70,11 +70,11 @@ class Named:
     named: tuple[int, int]
     """Its inode and its size, by which it is told from any other file of that name."""
     changes: TextChanges = UNCHANGED
-    """What its conversion changed."""
+    """The changes of its conversion."""
 
     @classmethod
     def of(cls, path: Path, changes: TextChanges) -> Self:
-        """Return what tells this file."""
+        """Return the marks of this file."""
         found = path.stat()
         return cls(named=(found.st_ino, found.st_size), changes=changes)
 
@@ -99,7 +99,7 @@ class Manifest:
         self.head: Head | None = None
         self.parts: list[Part] = []
         self.named: Named | None = None
-        # Where each line ends.
+        # The ends of the lines.
         self._ends: list[int] = []
         try:
             self._file = LockedFile(path)
@@ -195,7 +195,7 @@ class Manifest:
     def keep(self, parts: int) -> None:
         """Forget all parts but the first so many, and that a file was to get its name.
 
-        None is kept where one that is forgotten says that those before it do not count.
+        If a forgotten part says that the parts before it do not count, none is kept.
         """
         if any(part.is_void for part in self.parts[parts:]):
             parts = 0

@@ -26,7 +26,7 @@ from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
-# Of full records a page is a part, and two may be lost in a kill: the one that is read, and the one that goes to disk.
+# Of full records a page is a part. A kill may lose two: the part that is read, and the part that goes to disk.
 # So many are few enough that no more than a hundred are read again, and are read 8, 16 or 24 at a time without a rest.
 _DETAILED_PAGE: Final = 48
 #: A part is on disk once it has so many rows, or is so many seconds old; with full records, which cost a request each,
@@ -138,7 +138,7 @@ class Details:
 
 
 class Reading:
-    """Reads what is left of some queries; owns the part that is not on disk yet."""
+    """Reads the rest of some queries; owns the part that is not on disk yet."""
 
     # The walk of the present query.
     _walk: Walk
@@ -167,7 +167,7 @@ class Reading:
         self._progress = progress
         self._disk = disk
         self._raw = raw or details is not None
-        # The tickets that may come again, where several queries may match one, or a ticket has no created time.
+        # The tickets that may come again: several queries may match one, or it has no created time.
         self._seen = {id for part in parts.done for id in part.ids}
         self._begin_part(Part(number=len(parts.done), query=0))
 

@@ -26,7 +26,7 @@ class ExportProgress:
     total: int
     """How many there will be, about: resumed rows, and the list's own count for each query once it is begun."""
     resumed_rows: int
-    """Rows of an earlier call that this one went on from; 0 where it began anew."""
+    """Rows of an earlier call that this one went on from; 0 if it began anew."""
     seconds: float
     """Since this call began."""
 
@@ -44,7 +44,7 @@ class AttachmentCounts:
     failed: int = 0
     """Attachments without a file. That does not make an export inexact: the tickets are all there."""
     failures: tuple[str, ...] = ()
-    """Where each of them would be, and why it is not; the first 1000 of them."""
+    """The place of each of them, and why it is missing; the first 1000 of them."""
 
     def __add__(self, other: "AttachmentCounts") -> "AttachmentCounts":
         return AttachmentCounts(
@@ -78,7 +78,7 @@ class Part:
     ended: bool = False
     """Whether it is the last one of its query."""
     total: int = -1
-    """How many tickets the query had, by the very first answer; -1 where there was none."""
+    """How many tickets the query had, by the very first answer; -1 before that."""
     exact: bool = True
     """Whether there is no doubt about the query up to here, apart from tickets that are skipped or gone."""
     reason: str = ""
@@ -93,12 +93,12 @@ class Part:
     gone_tickets: int = 0
     attachments: AttachmentCounts = NO_ATTACHMENTS
     ids: list[int] = field(factory=list)
-    """The ids of its tickets that may come again: all of them where there are several queries, else those without a
+    """The ids of its tickets that may come again: all of them if there are several queries, else those without a
     created time."""
     changes: TextChanges = UNCHANGED
     """The changes in its texts."""
     end: int = 0
-    """Where its bytes end in a file of lines."""
+    """The end of its bytes in a file of lines."""
     crc: int = 0
     """The CRC-32 of its bytes."""
 
@@ -135,13 +135,13 @@ class ExportReport:
     seconds: float
     """How long this call took."""
     resumed_rows: int
-    """Rows of an earlier call that this one went on from; 0 where it began anew."""
+    """Rows of an earlier call that this one went on from; 0 if it began anew."""
     changes: TextChanges
     """How many cells are not as they came."""
     skipped: tuple[SkippedRow, ...]
     """Tickets that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int
-    """How many were left out so; one whose id cannot be read may count again where a call was cut short."""
+    """How many were left out so; a ticket without a readable id may count again if a call was cut short."""
     gone: tuple[int, ...]
     """Tickets that were in the list, and refused when their full records were asked for; the first 1000 of them."""
     gone_tickets: int
@@ -153,7 +153,7 @@ class ExportReport:
     read_until: int
     """When its last ones were."""
     exact: bool
-    """Whether every ticket that matched all along is in the file exactly once; False where that cannot be known."""
+    """Whether every ticket that matched all along is in the file exactly once; False if that cannot be known."""
     reason: str
     """Why, in a few words; if it is not exact, the doubts."""
 

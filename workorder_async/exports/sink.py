@@ -1,6 +1,6 @@
 """The seam of formats: rows go into a sink, bytes come out, and cells that a format cannot hold are changed.
 
-    what came                                   jsonl   csv       parquet  sqlite   xlsx
+    the value that came                         jsonl   csv       parquet  sqlite   xlsx
     half a surrogate pair                       becomes U+FFFD in all of them           counted as replaced
     a number of more than 64 bits               stays   stays     empty    empty    empty     counted as blanked
     a text that begins like a formula           stays   ' first   stays    stays    stays     counted as defused
@@ -28,13 +28,13 @@ Record: TypeAlias = TicketSummary | TicketDetail | Row
 """A row of an export: of the model that the export is of, or in a raw export the server's object as it came."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-#: What a whole number of 64 bits can be.
+#: The whole numbers of 64 bits.
 INT64: Final = range(-(2**63), 2**63)
 
 
 @frozen
 class TextChanges:
-    """How many cells are not as they came, by what was done to them."""
+    """How many cells are not as they came, by the kind of change."""
 
     replaced: int = 0
     """Half a surrogate pair, which no UTF-8 has, became U+FFFD."""

@@ -37,7 +37,7 @@ class SqliteStore:
     """A database with the tickets of an export, and the parts that they came in; made if need be, for its owner alone.
 
     A part is one transaction: it begins with the first write, and ends with `commit`. One thread uses it at a time.
-    Every method raises `OSError` with the path where the disk, or SQLite, fails.
+    Every method raises `OSError` with the path if the disk, or SQLite, fails.
     """
 
     def __init__(self, path: Path, model: type) -> None:
@@ -89,7 +89,7 @@ class SqliteStore:
             self.changes = UNCHANGED
 
     def _fill(self, table: "_Table", found: list[tuple[tuple[int, ...], Record]]) -> None:
-        """Add models to their table, each with its key, then what their lists hold."""
+        """Add models to their table, each with its key, then the parts in their lists."""
         records = [(*key, *table.columns.read(model)) for key, model in found]
         try:
             self._database.executemany(table.insert(), records)
@@ -105,7 +105,7 @@ class SqliteStore:
                 self._fill(child, parts)
 
     def _storable(self, record: Iterable[Value]) -> tuple[Value, ...]:
-        """Return a record that SQLite takes. Raises `ExportError` where that leaves a ticket without its id."""
+        """Return a record that SQLite takes. Raises `ExportError` if that leaves a ticket without its id."""
         cells, changes = storable(record)
         if cells[0] is None:
             raise ExportError("a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it")
@@ -140,11 +140,11 @@ class SqliteStore:
 
 @frozen
 class _Table:
-    """A table for one model, and the tables of what its lists hold."""
+    """A table for one model, and the tables for the parts in its lists."""
 
     name: str
     keys: tuple[str, ...]
-    """What tells a row apart in front of its columns; none for tickets, whose own id does."""
+    """The key of a row, in front of its columns; empty for tickets, whose key is their id."""
     columns: Columns
     children: "tuple[tuple[str, _Table], ...]"
 
@@ -186,7 +186,7 @@ def _table(name: str, model: type, keys: tuple[str, ...]) -> _Table:
 
 @contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """Let what SQLite says of the disk be an `OSError` with the path."""
+    """Turn an error of SQLite about the disk into an `OSError` with the path."""
     try:
         yield
     except sqlite3.DatabaseError as error:

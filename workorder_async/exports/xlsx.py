@@ -1,4 +1,4 @@
-"""XLSX, by XlsxWriter: one sheet "tickets", and further ones where there are more rows than a sheet may have.
+"""XLSX, by XlsxWriter: one sheet "tickets", and further ones if there are more rows than a sheet may have.
 
 Texts are texts: none is taken for a formula, a link or a number. Rows go to files on disk as they are written.
 """
@@ -20,7 +20,7 @@ from workorder_async.extras import extra_module
 SHEET_ROWS = 1_048_576
 #: Excel keeps fifteen digits of a number.
 _DIGITS_END = 10**15
-# What XlsxWriter returns of a text that it had to cut.
+# XlsxWriter returns this for a text that it had to cut.
 _WAS_CUT = -2
 
 
@@ -57,7 +57,7 @@ def parts_of(target: Path) -> Path:
 
 @contextmanager
 def _workbook(file: BinaryIO, folder: Path) -> Iterator[Any]:
-    """Make a workbook whose parts are in a folder of its own, so that one that was killed leaves nothing elsewhere."""
+    """Make a workbook whose parts are in a folder of its own, so that a killed process leaves nothing elsewhere."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     options = {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}
@@ -91,7 +91,7 @@ class _Output:
 
 
 def _ignore(*arguments: object) -> int:
-    """Do nothing; as a place in the file, what is returned lies behind everything that was written."""
+    """Do nothing; the number that it returns is a place in the file behind everything that was written."""
     return 2**62
 
 

@@ -53,14 +53,14 @@ class ArrowOptions:
     on_bad_row: Literal["raise", "skip"] = field(
         default="raise", validator=as_validator(partial(one_of, words=("raise", "skip")))
     )
-    """What to do with a ticket that cannot be read: raise a `DecodeError`, or leave it out; that is not exact then."""
+    """How to treat a ticket that cannot be read: raise a `DecodeError`, or leave it out; that is not exact then."""
     batch_rows: int = field(default=1000, validator=as_validator(whole))
     """Rows of a batch, at the most."""
 
     def __attrs_post_init__(self) -> None:
         unknown = [name for name in self.columns if name not in self.table.names]
         if unknown:
-            raise ConfigError(f"there is no column {unknown[0]!r}; there are {', '.join(self.table.names)}")
+            raise ConfigError(f"there is no column {unknown[0]!r}", mend=f"there are {', '.join(self.table.names)}")
 
     @property
     def table(self) -> Columns:
@@ -103,7 +103,7 @@ def arrow_batches(
     * The requests run in a thread of their own, so they go on while a batch is used. Close the iterator to end them.
 
     Raises what a walk raises, and `WalkDriftError` at the end of a walk that is not exact, unless `options.exact` is
-    False: what came until then is to be thrown away. A cell that Arrow cannot hold is treated as in a Parquet export.
+    False: throw the batches until then away. A cell that Arrow cannot hold is treated as in a Parquet export.
     Arguments that cannot work are refused at once.
     """
     listed = _listed(windows)
@@ -115,7 +115,8 @@ def _listed(windows: object) -> list[Window]:
     listed = [windows] if isinstance(windows, Window) else windows
     if isinstance(listed, list | tuple) and all(isinstance(one, Window) for one in listed):
         return list(listed)
-    raise ConfigError(f"windows must be a Window, or a list of those that plan_windows gave, not {kind_of(windows)}")
+    problem = f"must be a Window, or a list of those that plan_windows gave, not {kind_of(windows)}"
+    raise ConfigError(problem, argument="windows")
 
 
 def _turned(
@@ -154,7 +155,7 @@ async def _batches(
 async def _pages(
     client: WorkorderClient, windows: list[Window], options: ArrowOptions
 ) -> AsyncGenerator[Sequence[Record], None]:
-    """Yield the tickets of windows as their pages come; raise at the end of one that is not exact."""
+    """Yield the tickets of windows as their pages come; raise at the end of a window that is not exact."""
     details = Details(client, None, options.walk) if options.detail else None
     part = Part(number=0, query=0)
     for window in _merged(windows):
@@ -229,7 +230,7 @@ class OwnLoop:
         try:
             return asyncio.run_coroutine_threadsafe(self._known(work), self._loop).result()
         except BaseException:
-            # A Ctrl-C may come anywhere above: what was begun is known in the loop, not here.
+            # A Ctrl-C may come anywhere above: only the loop knows the task that was begun.
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             raise
 

@@ -1,9 +1,9 @@
 """Limits that several processes share over one Redis or Valkey: `WorkorderClient(limits=RedisLimits(...))`.
 
-1. Whoever wants to start a request reserves the next turn, by one script and on the server's clock (GCRA: a turn comes
-   a fixed time after the one before, or up to `burst` of them at once after a rest), and sleeps until it comes.
-2. A throttled answer to one client sets a pause for all, in a key that expires. Who reserved a turn before it, starts
-   at most one request within the pause; whoever has slept for long looks again first.
+1. A client that wants to start a request reserves the next turn, by one script and on the server's clock, and sleeps
+   until it comes (GCRA: a turn comes a fixed time after the turn before, or up to `burst` at once after a rest).
+2. A throttled answer to one client sets a pause for all, in a key that expires. A client that reserved a turn before
+   it starts at most one request within the pause; a client that has slept for long looks again first.
 3. Redis is asked again for a second. Then the call that waited fails, or with `fallback=` each process keeps to its own
    share of the rate until Redis answers again. A Redis that has lost its memory begins at the present moment.
 """
@@ -30,7 +30,7 @@ logger: logging.Logger = logging.getLogger("workorder_async")
 # Requests reach the API less evenly than they are started: without these few in a hundred, a second would now and then
 # hold more than `rate`.
 _KEPT_BACK = 0.03
-# What comes late is made up for within so many seconds.
+# A late start is made up for within so many seconds.
 _BURST = 0.01
 _SILENCE = 1.0
 _BETWEEN_TRIES = 0.05
@@ -77,7 +77,8 @@ class RedisLimits:
     such as 1/3 for three processes, this process starts as many requests by itself instead, until Redis answers again;
     where the others still reach Redis, that comes on top of their rate.
 
-    One is for one event loop and all clients in it; close it after them. Raises `ConfigError` for what cannot work.
+    Each is for one event loop and all clients in it; close it after them. Raises `ConfigError` for arguments that
+    cannot work.
     """
 
     _where = ""
@@ -182,13 +183,13 @@ class RedisLimits:
                 return
 
     async def _ask(self, longest: float) -> tuple[int, int]:
-        """Run the script: return how far away the turn is, and what is left of the pause, in microseconds."""
+        """Run the script: return how far away the turn is, and the rest of the pause, in microseconds."""
         most = int(min(longest * 1e6, _MOST))
         away, pause = await self._script(self._keys, (most, *self._pacing))
         return int(away), int(pause)
 
     async def _answer(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return what Redis answers; ask again for a second. Raises `NotSentError` where it stays silent."""
+        """Return the answer of Redis; ask again for a second. Raises `NotSentError` if it stays silent."""
         from redis import RedisError
 
         last: Exception = TimeoutError(f"no answer within {_SILENCE:g} s")
@@ -246,7 +247,7 @@ def _said_by(error: BaseException | None) -> str:
 
 
 def _server_of(url: Secret) -> str:
-    """Return a URL without user, password and options; "" for what is none of Redis.
+    """Return a URL without user, password and options; "" for a URL that is none of Redis.
 
     Raises nothing, as an error would show the text in its frames.
     """
@@ -262,7 +263,7 @@ def _server_of(url: Secret) -> str:
 
 
 def _opened(url: Secret, where: str) -> "Redis":
-    """Make what connects when it is first used. It tries nothing again by itself."""
+    """Make a client, which connects when it is first used. It tries nothing again by itself."""
     extra_module("redis.asyncio", "redis", "RedisLimits")
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry

@@ -7,11 +7,11 @@
     closes.option("journals", "/mnt/shared/closes").option("tasks", 4).save()
     read_outcomes(spark, "/mnt/shared/closes").groupBy("state").count().show()
 
-One process of ours reads tens of thousands of tickets a second: Spark is for where the data has to land, and for what
-runs a job again when a machine dies. The connection comes from the environment of the driver and of each executor
-(WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET, WORKORDER_SIGN_SCHEME), never from options. Executors need
-this package and Python 3.11 or newer. Every action reads the API again: `cache` a frame, or write it, before it is used
-twice.
+One process of ours reads tens of thousands of tickets a second: Spark is for the place where the data has to land, and
+for running a job again when a machine dies. The connection comes from the environment of the driver and of each
+executor (WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET, WORKORDER_SIGN_SCHEME), never from options.
+Executors need this package and Python 3.11 or newer. Every action reads the API again: `cache` a frame, or write it,
+before it is used twice.
 """
 
 from collections.abc import Iterable, Iterator
@@ -60,7 +60,7 @@ class WorkorderDataSource(DataSource):
       task has an equal share; it holds while no more than `tasks` tasks run, so not with speculation
     * `detail`, `columns`, `page_size`, `concurrency`, `on_bad_row`, `batch_rows`: see `ArrowOptions`
     * `exact` (true): whether a read that could not be proved exact fails its task
-    * `pushdown` (false): whether filters of the frame on created time and status narrow what is asked for; needs
+    * `pushdown` (false): whether filters of the frame on created time and status narrow the query; needs
       PySpark 4.1 and `spark.sql.python.filterPushdown.enabled`
 
     Options for writing, with `mode("append")`, of a frame that `repartition(tasks, "id")` made, with the fields of
@@ -71,9 +71,9 @@ class WorkorderDataSource(DataSource):
       journal there: a job that was cut short goes on, and closes nothing twice
     * `tasks` (4), `rate`: as above; `concurrency` (16): closes under way at once in each task
 
-    A row that is no close fails its task before anything of the task is sent. What the platform refuses does not:
-    `read_outcomes` tells what became of each ticket. Speculation must be off, for two copies of a task would fight for
-    a journal.
+    A row that is no close fails its task before anything of the task is sent. A close that the platform refuses does
+    not: `read_outcomes` tells the outcome of each ticket. Speculation must be off, for two copies of a task would fight
+    for a journal.
     """
 
     def __init__(self, options: dict[str, str]) -> None:
@@ -95,18 +95,22 @@ class WorkorderDataSource(DataSource):
         return ddl(SparkRead.of(self.options).arrow)
 
     def reader(self, schema: "StructType") -> DataSourceReader:
-        """Return what plans and reads. Raises `ConfigError` for options that cannot work."""
+        """Return the planner and reader of a job. Raises `ConfigError` for options that cannot work."""
         read = SparkRead.of(self.options)
         if tuple(schema.fieldNames()) != tuple(column.name for column in read.arrow.kept):
-            raise ConfigError("the schema is that of exports; leave out .schema(...), and choose by the option columns")
+            raise ConfigError(
+                "is that of exports",
+                argument="the schema",
+                mend="leave out .schema(...), and choose by the option columns",
+            )
         if not read.pushdown:
             return _Reader(read, self.connect)
         if not hasattr(DataSourceReader, "pushFilters"):
-            raise ConfigError("option pushdown needs PySpark 4.1 or newer; leave it out")
+            raise ConfigError("needs PySpark 4.1 or newer", argument="option pushdown", mend="leave it out")
         return _NarrowingReader(read, self.connect)
 
     def writer(self, schema: "StructType", overwrite: bool) -> DataSourceWriter:
-        """Return what closes tickets. Raises `ConfigError` for options and columns that cannot work."""
+        """Return the writer, which closes tickets. Raises `ConfigError` for options and columns that cannot work."""
         if overwrite:
             raise ConfigError('tickets cannot be overwritten: write with .mode("append")')
         closing = SparkClosing.of(self.options, {one.name: one.dataType.simpleString() for one in schema.fields})
@@ -131,10 +135,10 @@ class _Reader(DataSourceReader):
 
 
 class _NarrowingReader(_Reader):
-    """Also lets Spark's filters narrow what is asked for; they are applied to what comes all the same."""
+    """Also lets Spark's filters narrow the query; Spark applies them to the rows all the same."""
 
     def pushFilters(self, filters: list[Any]) -> Iterable[Any]:  # noqa: N802 - Spark's name
-        """Take what is useful of the filters, and leave all of them to Spark."""
+        """Take the useful filters, and leave all of them to Spark."""
         self._read = self._read.narrowed(*_bounds(filters))
         return filters
 
@@ -170,18 +174,19 @@ class _Writer(DataSourceWriter):
         task = TaskContext.get()
         if task is None:
             raise ConfigError("this is for Spark to call, in a task")
-        # What plans the job does not know the settings; tasks do.
+        # The planner of the job does not know the settings; tasks do.
         if task.getLocalProperty("spark.speculation") == "true":
-            raise ConfigError("spark.speculation is on, and would run a task twice at once; set it to false")
+            problem = "is on, and would run a task twice at once"
+            raise ConfigError(problem, argument="spark.speculation", mend="set it to false")
         self._closing.close(task.partitionId(), (row.asDict() for row in iterator), self._connect)
         return WriterCommitMessage()
 
 
 def read_outcomes(spark: "SparkSession", journals: "str | Path") -> "DataFrame":
-    """Return what became of each ticket in the last job that closed by this folder: id, state, error and more.
+    """Return the outcome of each ticket in the last job that closed by this folder: id, state, error and more.
 
-    The states are those of `State`; `skipped` is what an earlier run, or an earlier attempt of the task, had closed.
-    Each task tells of the rows of its last attempt: a frame that is read anew for it no longer shows what was closed
-    before, so write what is to be closed to a table first.
+    The states are those of `State`; `skipped` tickets were closed by an earlier run, or an earlier attempt of the task.
+    Each task tells of the rows of its last attempt: a frame that is read anew for it no longer shows the tickets that
+    were closed before, so write the closes to a table first.
     """
     return spark.read.schema(OUTCOME_DDL).json(f"{Path(journals).absolute().as_uri()}/*.{OUTCOMES}")

@@ -1,16 +1,16 @@
-"""The options of the Spark data source: what each may be, and how a read is planned.
+"""The options of the Spark data source: how they are read, and how a read is planned.
 
 Spark gives options as texts, in plans and on pages that many people see: none of them is a secret.
 """
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from math import ceil
 from typing import Any, Final, TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields_dict, frozen
 from attrs.validators import optional
 
 from workorder_async.arguments import above_zero, as_validator, unknown_name, whole
@@ -32,12 +32,16 @@ _PAGE: Final = 100
 RATE_USED: Final = 0.95
 
 
-# What a text may be
+# Options come as texts
+
+
+def _wrong(name: str, text: str, mend: str) -> ConfigError:
+    return ConfigError(f"is {text!r:.60}", argument=f"option {name}", mend=mend)
 
 
 def _whole(name: str, text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text.strip()):
-        raise ConfigError(f"option {name} is {text!r:.60}; it must be a whole number")
+        raise _wrong(name, text, "it must be a whole number")
     return int(text)
 
 
@@ -45,12 +49,12 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"option {name} is {text!r:.60}; it must be a number") from None
+        raise _wrong(name, text, "it must be a number") from None
 
 
 def _flag(name: str, text: str) -> bool:
     if text.strip().lower() not in ("true", "false"):
-        raise ConfigError(f"option {name} is {text!r:.60}; it must be true or false")
+        raise _wrong(name, text, "it must be true or false")
     return text.strip().lower() == "true"
 
 
@@ -62,15 +66,9 @@ def _moment(name: str, text: str) -> int | datetime:
     except ValueError:
         at = datetime.min
     if at.tzinfo is None:
-        raise ConfigError(
-            f"option {name} is {text!r:.60}; it must be seconds since 1970, or a time with its zone, such as "
-            "2026-11-01T00:00:00+08:00"
-        )
+        mend = "it must be seconds since 1970, or a time with its zone, such as 2026-11-01T00:00:00+08:00"
+        raise _wrong(name, text, mend)
     return at
-
-
-def _text(name: str, text: str) -> str:
-    return text
 
 
 def _words(name: str, text: str) -> tuple[str, ...]:
@@ -81,51 +79,35 @@ def _wholes(name: str, text: str) -> tuple[int, ...]:
     return tuple(_whole(name, word) for word in _words(name, text))
 
 
-Parser: TypeAlias = Callable[[str, str], object]
-"""Reads an option's text, given its name and that."""
-
-_FILTERS: Final[Mapping[str, Parser]] = {
-    "created_start": _moment,
-    "created_end": _moment,
-    "creator_id": _whole,
-    "customer_organization_name": _text,
-    "product_group_id": _wholes,
-    "status": _text,
-    "type": _text,
-    "sub_type": _whole,
-    "second_subtype": _whole,
-}
-_ARROW: Final[Mapping[str, Parser]] = {
-    "detail": _flag,
-    "columns": _words,
-    "exact": _flag,
-    "page_size": _whole,
-    "concurrency": _whole,
-    "on_bad_row": _text,
-    "batch_rows": _whole,
-}
-_READING: Final[Mapping[str, Parser]] = {"tasks": _whole, "rate": _number, "pushdown": _flag}
-#: Options for writing.
-WRITING: Final[Mapping[str, Parser]] = {
-    "operation": _text,
-    "journals": _text,
-    "tasks": _whole,
+_WHOLES: Final = ("creator_id", "sub_type", "second_subtype", "page_size", "concurrency", "batch_rows", "tasks")
+# The readers of options that are more than a text; each takes the name of the option and the text.
+_READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
+    **dict.fromkeys(_WHOLES, _whole),
+    **dict.fromkeys(("detail", "exact", "pushdown"), _flag),
+    **dict.fromkeys(("created_start", "created_end"), _moment),
     "rate": _number,
-    "concurrency": _whole,
+    "columns": _words,
+    "product_group_id": _wholes,
 }
+# Options of `SparkRead` itself; those of its query and of its Arrow batches come beside them.
+_READING: Final = ("tasks", "rate", "pushdown")
+#: Options for writing.
+WRITING: Final = ("operation", "journals", "tasks", "rate", "concurrency")
 
 
 def refuse_secrets(options: Mapping[str, str]) -> None:
-    """Raise `ConfigError` for an option that seems to say who asks, or where; its value is not shown."""
+    """Raise `ConfigError` for an option that seems to be a credential or an address; its value is not shown."""
     for name in options:
         if _SECRET.search(name):
             raise ConfigError(
-                f"option {name} is refused, for options are shown in plans and in Spark's pages; the connection comes "
-                f"from the environment of the driver and of the executors: {', '.join(VARIABLES)}"
+                "is refused, for options are shown in plans and in Spark's pages",
+                argument=f"option {name}",
+                mend="the connection comes from the environment of the driver and of the executors: "
+                f"{', '.join(VARIABLES)}",
             )
 
 
-def parsed(options: Mapping[str, str], known: Mapping[str, Parser]) -> dict[str, Any]:
+def parsed(options: Mapping[str, str], known: Collection[str]) -> dict[str, Any]:
     """Return the values of options by their names. Raises `ConfigError` that names the option."""
     refuse_secrets(options)
     values = {}
@@ -133,13 +115,13 @@ def parsed(options: Mapping[str, str], known: Mapping[str, Parser]) -> dict[str,
         name = given.lower()
         if wrong := unknown_name("the data source has no option", [name], known):
             raise ConfigError(wrong)
-        values[name] = known[name](name, text)
+        values[name] = _READERS[name](name, text) if name in _READERS else text
     return values
 
 
 @frozen(kw_only=True)
 class SparkRead:
-    """What a job reads, and how; picklable. Raises `ConfigError` for what can never work."""
+    """The tickets that a job reads, and how; picklable. Raises `ConfigError` for options that can never work."""
 
     query: TicketQuery = field(factory=TicketQuery)
     """Which tickets."""
@@ -155,13 +137,18 @@ class SparkRead:
     @classmethod
     def of(cls, options: Mapping[str, str]) -> "SparkRead":
         """Read the options of the data source. Raises `ConfigError` that names the option."""
-        values = parsed(options, {**_FILTERS, **_ARROW, **_READING})
+        filters, arrow = fields_dict(TicketQuery), fields_dict(ArrowOptions)
+        values = parsed(options, (*filters, *arrow, *_READING))
         try:
-            query = TicketQuery(**{name: values[name] for name in _FILTERS if name in values})
-            arrow = ArrowOptions(**{name: values[name] for name in _ARROW if name in values})
-            return cls(query=query, arrow=arrow, **{name: values[name] for name in _READING if name in values})
+            return cls(
+                query=TicketQuery(**{name: value for name, value in values.items() if name in filters}),
+                arrow=ArrowOptions(**{name: value for name, value in values.items() if name in arrow}),
+                **{name: value for name, value in values.items() if name in _READING},
+            )
         except ConfigError as error:
-            raise ConfigError(str(error).replace("TicketQuery.", "option ")) from None
+            # The problem of a field may name a second field.
+            argument, problem = (part.replace("TicketQuery.", "option ") for part in (error.argument, error.problem))
+            raise ConfigError(problem, argument=argument, mend=error.mend) from None
 
     @property
     def task_rate(self) -> float | None:
@@ -169,9 +156,9 @@ class SparkRead:
         return None if self.rate is None else RATE_USED * self.rate / self.tasks
 
     def narrowed(self, start: int | None, end: int | None, status: int | None) -> "SparkRead":
-        """Return the read of only what was created in these seconds, both included, and has this status.
+        """Return the read of only the tickets that were created in these seconds, both included, and have this status.
 
-        More may be read: Spark filters what comes. A second more is asked for at each end, since it is not documented
+        More may be read: Spark filters the rows. A second more is asked for at each end, since it is not documented
         whether the ends are inclusive.
         """
         query = self.query
