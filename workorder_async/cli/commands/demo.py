@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, nullcontext, redirect_stdout
 from datetime import UTC, datetime
 from functools import partial
@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
+import attrs
 from attrs import define, field
 from cyclopts import Parameter, validators
 
-from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.cli.commands.export import Going
 from workorder_async.cli.connection import log_to_stderr
 from workorder_async.cli.failures import sentence
@@ -36,6 +37,7 @@ from workorder_async.document import (
     CloseTicket,
     CommentTicket,
     CreateTicket,
+    Mutation,
     Priority,
     TicketQuery,
     TicketStatus,
@@ -45,11 +47,12 @@ from workorder_async.document import (
 from workorder_async.document.codec import encode
 from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import written_whole
-from workorder_async.errors import ConfigError, NotFoundError, NotSentError, OutcomeUnknownError, WorkorderError
+from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
+from workorder_async.mutations.kinds import kind_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
-    from workorder_async.sandbox import Applied, Sandbox
+    from workorder_async.sandbox import Sandbox
     from workorder_async.walk_report import WalkReport
     from workorder_async.walks.walk import Walk
 
@@ -420,59 +423,60 @@ class HostileTour(Tour):
         self._require(not invented, f"{output} has {invented} tickets that never were")
 
     async def close_pending(self, number: int) -> None:
-        """Close tickets of the file with a journal, run again for the rest, while the list moves on."""
-        from workorder_async.batches.batch import run_batch
-
+        """Close pending tickets of the file, while the list moves on."""
         self.sandbox.drift = ()
         closes = [_close(row["id"], row["creator_name"]) for row in self._rows if row["status"] == 1][:number]
-        with TemporaryDirectory() as folder, Bar("closing", delay=0) as bar:
+        await self._change("closing", closes)
+
+    async def create_and_comment(self) -> None:
+        """Create tickets with an uploaded file each, and comment on each."""
+        files = [file for _ in range(_CREATIONS) if (file := await self._upload())]
+        titles = (f"网关超时, 请协助排查 ({number})" for number in range(1, len(files) + 1))
+        created = await self._change("creating", [*map(_new_ticket, files, titles)])
+        for (_, title), outcome in created.items():
+            made = [one.ticket_id for one in self.sandbox.applied if one.request.get("title") == title]
+            said = outcome.ticket_id
+            self._require(not said or made == [said], f"{title!r} is said to be ticket {said}, and is {made}")
+        ids = [outcome.ticket_id for outcome in created.values() if outcome.ticket_id]
+        await self._change("commenting", [CommentTicket(id=id, detail=f"已复现, 正在排查 ({id})") for id in ids])
+
+    async def _upload(self) -> Attachment | None:
+        """Upload the file, again where that fails: a file that no ticket shows does no harm."""
+        failure = None
+        for _ in range(_TRIES):
+            try:
+                return await self.client.upload_file(_TRACE, file_name="trace.log")
+            except WorkorderError as error:
+                failure = error
+        self.complaints.append(f"the file could not be uploaded: {failure}")
+        return None
+
+    async def _change(self, doing: str, mutations: Sequence[Mutation]) -> dict[tuple[str, object], Outcome]:
+        """Run a batch with a journal, again for the rest, and note the client's word for each mutation."""
+        from workorder_async.batches.batch import run_batch
+
+        ended: dict[tuple[str, object], Outcome] = {}
+        with TemporaryDirectory() as folder, Bar(doing, delay=0) as bar:
             for _ in range(_RUNS):
                 report = BatchReport()
-                journal = Path(folder) / "closes.journal"
-                batch = run_batch(self.client, closes, concurrency=_AT_ONCE, journal=journal, report=report)
+                journal = Path(folder) / "demo.journal"
+                batch = run_batch(self.client, mutations, concurrency=_AT_ONCE, journal=journal, report=report)
                 async with aclosing(batch) as outcomes:
                     async for outcome in outcomes:
+                        operation = kind_of(outcome.mutation).endpoint.operation
                         if outcome.state is not State.SKIPPED:
-                            self.said["close_ticket", outcome.ticket_id] = outcome.state.value
-                        bar(report.total, len(closes))
+                            ended[_key(operation, attrs.asdict(outcome.mutation, recurse=False))] = outcome
+                        bar(report.total, len(mutations))
                         if report.total % 40 == 0:
                             await self.sandbox.change(close=2, delete=1)
                 if not report.counts[State.REJECTED] + report.counts[State.NOT_SENT]:
                     break
-
-    async def create_and_comment(self) -> None:
-        """Create tickets with an uploaded file each, and comment on each; none of it is sent twice."""
-        for number in range(1, _CREATIONS + 1):
-            title, comment = f"网关超时, 请协助排查 ({number})", f"已复现, 正在排查 ({number})"
-            for tries in range(1, _TRIES + 1):
-                try:
-                    attachment = await self.client.upload_file(_TRACE, file_name="trace.log")
-                    break
-                except WorkorderError as error:  # a file that no ticket shows does no harm
-                    self._require(tries < _TRIES, f"the file could not be uploaded: {error}")
-            else:
-                continue
-            create = self.client.create_ticket(_new_ticket(attachment, title), on_unknown="verify")
-            if id := await self._say("create_ticket", title, create):
-                made = [one.ticket_id for one in self.sandbox.applied if _key(one) == ("create_ticket", title)]
-                self._require(made == [id], f"{title!r} is said to be ticket {id}, and is {made}")
-                say = self.client.comment_ticket(CommentTicket(id=id, detail=comment), on_unknown="verify")
-                await self._say("comment_ticket", comment, say)
-
-    async def _say(self, operation: str, what: str, change: Awaitable[int | None]) -> int | None:
-        """Make a change, note the client's word for it, and return its result."""
-        word, result = "done", None
-        try:
-            result = await change
-        except WorkorderError as error:
-            kinds = {OutcomeUnknownError: "unknown", NotSentError: "not sent"}
-            word = next((word for kind, word in kinds.items() if isinstance(error, kind)), "rejected")
-        self.said[operation, what] = word
-        return result
+        self.said |= {key: outcome.state.value for key, outcome in ended.items()}
+        return ended
 
     def conclude(self) -> None:
         """Hold the client's word for each mutation against what the sandbox carried out, and count what struck."""
-        applied = Counter(_key(one) for one in self.sandbox.applied)
+        applied = Counter(_key(one.operation, one.request) for one in self.sandbox.applied)
         drifted = self.sandbox.drifted
         by_others = {("close_ticket", id) for one in drifted for id in one.closed}
         for name, operation in (
@@ -518,10 +522,9 @@ async def write_lines(walk: "Walk", file: BinaryIO, bar: Bar) -> None:
         bar(walk.report.tickets, max(walk.report.tickets, walk.report.last_total))
 
 
-def _key(applied: "Applied") -> tuple[str, object]:
+def _key(operation: str, request: Mapping[str, object]) -> tuple[str, object]:
     """Return what tells a mutation from others: the text of a creation or a comment, else the ticket."""
-    text = {"create_ticket": "title", "comment_ticket": "detail"}.get(applied.operation)
-    return applied.operation, applied.request[text] if text else applied.ticket_id
+    return operation, request[{"create_ticket": "title", "comment_ticket": "detail"}.get(operation, "id")]
 
 
 def _listed(counts: Iterable[tuple[str, int]]) -> str:
