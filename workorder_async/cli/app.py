@@ -45,6 +45,11 @@ def _version() -> str:
         return "unknown: this copy is not installed"
 
 
+def _default(value: object) -> str | None:
+    """Return how help shows a default; None, for nothing, where the option is off, empty or without a value."""
+    return None if value is None or value is False or value == () else str(value)
+
+
 def _make_app() -> App:
     """Return the application with all its commands."""
     app = App(
@@ -54,7 +59,7 @@ def _make_app() -> App:
         version_format="plaintext",
         version=_version,
         console=out(),
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=_default),
     )
     # Each command is in a module that is named after it, and is loaded when it is asked for.
     for name in _COMMANDS:

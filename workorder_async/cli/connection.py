@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -15,7 +15,6 @@ from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
-from workorder_async.cli.values import Flag
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 
@@ -53,23 +52,22 @@ class Connection:
     argument, which everyone on the machine could read.
     """
 
-    base_url: Annotated[str | None, Parameter(help=f"The platform's URL, instead of {BASE_URL}.")] = None
-    app_id: Annotated[str | None, Parameter(help=f"The AppId, instead of {APP_ID}.")] = None
-    scheme: Annotated[str | None, Parameter(help=f"How requests are signed, instead of {SCHEME}.")] = None
-    profile: Annotated[
-        str | None, Parameter(help=f"A profile of workorder.toml, instead of {profiles.PROFILE}; the variables win.")
-    ] = None
-    proxy: Annotated[
-        str | None,
-        Parameter(
-            help="An HTTP proxy's URL, or '' for none; by default HTTPS_PROXY or HTTP_PROXY, but for hosts of NO_PROXY."
-        ),
-    ] = None
-    rate: Annotated[float | None, Parameter(help="Requests started in a second, at most.")] = None
-    timeout: Annotated[
-        float | None, Parameter(help="Seconds for one call, with its waits and all its attempts; 90 if not given.")
-    ] = None
-    verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False
+    base_url: str | None = None
+    """The platform's URL, instead of WORKORDER_BASE_URL."""
+    app_id: str | None = None
+    """The AppId, instead of WORKORDER_APP_ID."""
+    scheme: str | None = None
+    """How requests are signed, instead of WORKORDER_SIGN_SCHEME."""
+    profile: str | None = None
+    """A profile of workorder.toml, instead of WORKORDER_PROFILE; the variables win."""
+    proxy: str | None = None
+    """An HTTP proxy's URL, or '' for none; by default HTTPS_PROXY or HTTP_PROXY, but for hosts of NO_PROXY."""
+    rate: float | None = None
+    """Requests started in a second, at most."""
+    timeout: float | None = None
+    """Seconds for one call, with its waits and all its attempts; 90 if not given."""
+    verbose: bool = False
+    """Log every attempt to stderr."""
 
     def environment(self) -> Environment:
         """Return the four variables, with the options in place of them and the secret wrapped; "" where one is not set.

@@ -1,7 +1,7 @@
 """The filters of `list`, `export` and batches: those of the API document, as options."""
 
 from datetime import datetime
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final
 
 from attrs import frozen
 from cyclopts import Group, Parameter
@@ -12,19 +12,9 @@ from workorder_async.cli.values import AS_WRITTEN, Whole, member, names
 from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 
-_Since: TypeAlias = Annotated[
-    Time | None,
-    Parameter(name=["--since", "--created-start"], help=f"Created at or after the beginning of it: {TIME_HELP}."),
-    AS_WRITTEN,
-]
-_Until: TypeAlias = Annotated[
-    Time | None,
-    Parameter(
-        name=["--until", "--created-end"],
-        help="Created until the end of it, written likewise: a day is meant as a whole.",
-    ),
-    AS_WRITTEN,
-]
+_SINCE: Final = f"Created at or after the beginning of it: {TIME_HELP}."
+
+# Each field's docstring is its help.
 
 
 @Parameter(name="*", group=Group("Filters", sort_key=5))
@@ -32,29 +22,25 @@ _Until: TypeAlias = Annotated[
 class TicketFilters:
     """Which tickets; a filter that is left out filters nothing."""
 
-    status: Annotated[
-        str | None,
-        Parameter(help="pending, processing, closed, cancelled; or 1 to 4, or 待处理 ...; several with commas between"),
-    ] = None
-    type: Annotated[
-        str | None, Parameter(help="troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ...")
-    ] = None
-    created_start: _Since = None
-    created_end: _Until = None
-    creator_id: Annotated[Whole | None, Parameter(help="Creator's long staff number (业务平台长工号).")] = None
-    customer: Annotated[
-        str | None, Parameter(name=["--customer", "--customer-organization-name"], help="Name of the customer.")
-    ] = None
-    product_group_id: Annotated[
-        tuple[Whole, ...],
-        Parameter(
-            name=["--product-group", "--product-group-id"],
-            help="Product line; may be repeated, for any of several.",
-            show_default=False,
-        ),
-    ] = ()
-    sub_type: Annotated[Whole | None, Parameter(help="Id of the sub-type.")] = None
-    second_subtype: Annotated[Whole | None, Parameter(help="Id of the second-level sub-type.")] = None
+    status: str | None = None
+    """pending, processing, closed, cancelled; or 1 to 4, or 待处理 ...; several with commas between"""
+    type: str | None = None
+    """troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ..."""
+    created_start: Annotated[Time | None, Parameter(name=["--since", "--created-start"], help=_SINCE), AS_WRITTEN] = (
+        None
+    )
+    created_end: Annotated[Time | None, Parameter(name=["--until", "--created-end"]), AS_WRITTEN] = None
+    """Created until the end of it, written likewise: a day is meant as a whole."""
+    creator_id: Whole | None = None
+    """Creator's long staff number (业务平台长工号)."""
+    customer: Annotated[str | None, Parameter(name=["--customer", "--customer-organization-name"])] = None
+    """Name of the customer."""
+    product_group_id: Annotated[tuple[Whole, ...], Parameter(name=["--product-group", "--product-group-id"])] = ()
+    """Product line; may be repeated, for any of several."""
+    sub_type: Whole | None = None
+    """Id of the sub-type."""
+    second_subtype: Whole | None = None
+    """Id of the second-level sub-type."""
 
     def queries(self) -> tuple[TicketQuery, ...]:
         """Return a query for each status that is named, each once; one query for all where none is.
@@ -96,14 +82,8 @@ EVERYTHING: Final = TicketFilters()
 class OtherTicketFilters(TicketFilters):
     """The same filters, for commands whose --product-group-id says who acts."""
 
-    product_group_id: Annotated[
-        tuple[Whole, ...],
-        Parameter(
-            name=["--in-product-group", "--in-product-group-id"],
-            help="Product line that has the ticket; may be repeated.",
-            show_default=False,
-        ),
-    ] = ()
+    product_group_id: Annotated[tuple[Whole, ...], Parameter(name=["--in-product-group", "--in-product-group-id"])] = ()
+    """Product line that has the ticket; may be repeated."""
 
     def queries(self) -> tuple[TicketQuery, ...]:
         """Return the same queries, and name the other option."""

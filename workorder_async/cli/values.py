@@ -24,8 +24,8 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
-Flag: TypeAlias = Annotated[bool, Parameter(show_default=False)]
-"""An option without a value."""
+YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
+"""An option that says yes, with another one, --no-OPTION, that says no."""
 
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""

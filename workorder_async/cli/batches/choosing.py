@@ -26,7 +26,7 @@ from workorder_async.arguments import whole_within
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.running import each
 from workorder_async.cli.terminal import Bar, note
-from workorder_async.cli.values import Flag, Whole, text_of, text_or_stdin
+from workorder_async.cli.values import Whole, text_of, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.walk_report import WalkReport, together
@@ -39,12 +39,15 @@ _BLANK: Final = re.compile(r"\s*")
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
 _LONGEST_CELL: Final = 2**31 - 1
 
+_FROM_0: Final = Parameter(validator=validators.Number(gte=0))
+_FROM_1: Final = Parameter(validator=validators.Number(gte=1))
+
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""
 
 TicketNumbers: TypeAlias = Annotated[
     tuple[Whole, ...],
-    Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.", show_default=False),
+    Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters."),
 ]
 
 
@@ -53,35 +56,24 @@ TicketNumbers: TypeAlias = Annotated[
 class BatchOptions:
     """How many tickets are changed by one command."""
 
-    source: Annotated[
-        str | None,
-        Parameter(
-            name="--from",
-            help="A file of tickets, - for stdin: a number on each line, # begins a remark; TSV or CSV, its column id "
-            "or its first one; the JSON of `list --json` and `export`.",
-        ),
-    ] = None
-    dry_run: Annotated[Flag, Parameter(help="Show what would be done, and change nothing.")] = False
-    yes: Annotated[Flag, Parameter(help="Do not ask before tickets of --from or of filters are changed.")] = False
-    journal: Annotated[
-        Path | None, Parameter(help="A file that remembers what was done: run again with it, and it goes on.")
-    ] = None
-    limit: Annotated[
-        Whole | None,
-        Parameter(
-            help="Change so many tickets at most. With --journal over all runs together: what it says was done, or may "
-            "have been, counts.",
-            validator=validators.Number(gte=1),
-        ),
-    ] = None
-    stop_after: Annotated[
-        Whole,
-        Parameter(help="Stop after so many failures in a row; 0 for never.", validator=validators.Number(gte=0)),
-    ] = 20
-    concurrency: Annotated[
-        Whole, Parameter(help="Requests in flight at once, at most.", validator=validators.Number(gte=1))
-    ] = 16
-    json: Annotated[Flag, Parameter(help="Print one JSON object per ticket.")] = False
+    source: Annotated[str | None, Parameter(name="--from")] = None
+    """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV or CSV, its column id or its first
+    one; the JSON of `list --json` and `export`."""
+    dry_run: bool = False
+    """Show what would be done, and change nothing."""
+    yes: bool = False
+    """Do not ask before tickets of --from or of filters are changed."""
+    journal: Path | None = None
+    """A file that remembers what was done: run again with it, and it goes on."""
+    limit: Annotated[Whole | None, _FROM_1] = None
+    """Change so many tickets at most. With --journal over all runs together: what it says was done, or may have been,
+    counts."""
+    stop_after: Annotated[Whole, _FROM_0] = 20
+    """Stop after so many failures in a row; 0 for never."""
+    concurrency: Annotated[Whole, _FROM_1] = 16
+    """Requests in flight at once, at most."""
+    json: bool = False
+    """Print one JSON object per ticket."""
 
     def text(self, detail: str) -> str:
         """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""

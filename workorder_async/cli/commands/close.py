@@ -12,7 +12,7 @@ from workorder_async.cli.commands.upload import Author, Files, upload_all
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import Flag, Whole
+from workorder_async.cli.values import Whole, YesNo
 from workorder_async.document import CloseTicket
 from workorder_async.errors import ConfigError
 from workorder_async.mutations.kinds import KINDS
@@ -26,19 +26,17 @@ if TYPE_CHECKING:
 class Closing:
     """Who closes tickets, when, and with which remark and files."""
 
-    closer_id: Annotated[
-        Whole,
-        Parameter(help="Your staff number in the address book (通讯录工号), which no ticket tells."),
-    ]
-    closer_name: Annotated[str | None, Parameter(help="Your name; only a ticket's creator may close it.")] = None
-    as_creator: Annotated[
-        Flag, Parameter(help="Instead of --closer-name: each ticket's creator, as the platform names him or her.")
-    ] = False
+    closer_id: Whole
+    """Your staff number in the address book (通讯录工号), which no ticket tells."""
+    closer_name: str | None = None
+    """Your name; only a ticket's creator may close it."""
+    as_creator: bool = False
+    """Instead of --closer-name: each ticket's creator, as the platform names him or her."""
     solved_time: Annotated[str, Parameter(help=f"When the customer confirmed the solution: {TIME_HELP}.")] = "now"
-    detail: Annotated[str | None, Parameter(help="A remark; - reads it from stdin.")] = None
-    is_solved: Annotated[
-        bool | None, Parameter(help="The cause was found (是否已定位原因).", negative="--no-is-solved")
-    ] = None
+    detail: str | None = None
+    """A remark; - reads it from stdin."""
+    is_solved: YesNo = None
+    """The cause was found (是否已定位原因)."""
     attach: Files = ()
     author: Author = None
 

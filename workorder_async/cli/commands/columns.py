@@ -6,13 +6,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from workorder_async.cli.terminal import write_json
-from workorder_async.cli.values import Flag
 
 
 def columns(
     *,
-    detail: Annotated[Flag, Parameter(help="The columns of an export with --detail.")] = False,
-    json: Annotated[Flag, Parameter(help="Print one JSON object per column.")] = False,
+    detail: Annotated[bool, Parameter(help="The columns of an export with --detail.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object per column.")] = False,
 ) -> int:
     """Print the columns of an export: name, type in Parquet, type in SQLite, meaning.
 

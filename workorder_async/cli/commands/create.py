@@ -15,7 +15,7 @@ from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import note, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import Flag, Whole, member, near, text_of, text_or_stdin
+from workorder_async.cli.values import Whole, YesNo, member, near, text_of, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
 from workorder_async.document.codec import make_converter
 from workorder_async.document.json_text import dumps, loads
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))
 _FIELDS: Final = attrs.fields_dict(CreateTicket)
+_REPORTED: Final = f"When the customer called, now if not said: {TIME_HELP}."
 _KINDS: Final = {int: "a whole number", str: "text", bool: "true or false"}
 
 
@@ -34,54 +35,45 @@ _KINDS: Final = {int: "a whole number", str: "text", bool: "true or false"}
 class NewTicket:
     """The ticket that is to be created, as its options say, or a JSON object; an option goes before its field."""
 
-    from_json: Annotated[
-        str | None,
-        Parameter(help="A file with the ticket as a JSON object of the fields below (reported_time ...); - for stdin."),
-    ] = None
-    title: Annotated[str | None, _NEEDED, Parameter(help="Title (工单标题).")] = None
-    detail: Annotated[str | None, _NEEDED, Parameter(help="The ticket's text (工单详情); - reads it from stdin.")] = (
-        None
-    )
-    type: Annotated[
-        str | None,
-        _NEEDED,
-        Parameter(help="troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ..."),
-    ] = None
-    priority: Annotated[str | None, _NEEDED, Parameter(help="urgent, high, normal; or 1 to 3, or 紧急 ...")] = None
-    customer_organization_id: Annotated[Whole | None, _NEEDED, Parameter(help="Id of the customer (客户ID).")] = None
-    customer_organization_name: Annotated[str | None, _NEEDED, Parameter(help="Name of the customer (客户名称).")] = (
-        None
-    )
-    repository_product_id: Annotated[
-        Whole | None, _NEEDED, Parameter(help="Product line's id in the product repository (产品库).")
-    ] = None
-    creator_id: Annotated[Whole | None, _NEEDED, Parameter(help="Creator's long staff number (长工号).")] = None
-    creator_name: Annotated[str | None, _NEEDED, Parameter(help="Name of the creator.")] = None
-    reported_time: Annotated[str | None, Parameter(help=f"When the customer called, now if not said: {TIME_HELP}.")] = (
-        None
-    )
-    whether_product_group_id: Annotated[
-        bool | None,
-        Parameter(help="The product line's id is your own's (自有产品线ID).", negative="--no-whether-product-group-id"),
-    ] = None
-    sub_type: Annotated[Whole | None, Parameter(help="Id of the sub-type.")] = None
-    second_subtype: Annotated[Whole | None, Parameter(help="Id of the second-level sub-type.")] = None
-    tag: Annotated[
-        tuple[Whole, ...], Parameter(name=["--tag", "--tags"], help="Id of a tag; may be repeated.", show_default=False)
-    ] = ()
-    customer_info: Annotated[
-        tuple[str, ...],
-        Parameter(help="A customer's account: its user_id, or a JSON object; may be repeated.", show_default=False),
-    ] = ()
+    from_json: str | None = None
+    """A file with the ticket as a JSON object of the fields below (reported_time ...); - for stdin."""
+    title: Annotated[str | None, _NEEDED] = None
+    """Title (工单标题)."""
+    detail: Annotated[str | None, _NEEDED] = None
+    """The ticket's text (工单详情); - reads it from stdin."""
+    type: Annotated[str | None, _NEEDED] = None
+    """troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ..."""
+    priority: Annotated[str | None, _NEEDED] = None
+    """urgent, high, normal; or 1 to 3, or 紧急 ..."""
+    customer_organization_id: Annotated[Whole | None, _NEEDED] = None
+    """Id of the customer (客户ID)."""
+    customer_organization_name: Annotated[str | None, _NEEDED] = None
+    """Name of the customer (客户名称)."""
+    repository_product_id: Annotated[Whole | None, _NEEDED] = None
+    """Product line's id in the product repository (产品库)."""
+    creator_id: Annotated[Whole | None, _NEEDED] = None
+    """Creator's long staff number (长工号)."""
+    creator_name: Annotated[str | None, _NEEDED] = None
+    """Name of the creator."""
+    reported_time: Annotated[str | None, Parameter(help=_REPORTED)] = None
+    whether_product_group_id: YesNo = None
+    """The product line's id is your own's (自有产品线ID)."""
+    sub_type: Whole | None = None
+    """Id of the sub-type."""
+    second_subtype: Whole | None = None
+    """Id of the second-level sub-type."""
+    tag: Annotated[tuple[Whole, ...], Parameter(name=["--tag", "--tags"])] = ()
+    """Id of a tag; may be repeated."""
+    customer_info: tuple[str, ...] = ()
+    """A customer's account: its user_id, or a JSON object; may be repeated."""
     attach: Files = ()
     author: Author = None
-    need_process: Annotated[
-        bool | None, Parameter(help="It must be passed on (是否需要流转).", negative="--no-need-process")
-    ] = None
-    relate_to_ticket_id: Annotated[Whole | None, Parameter(help="A ticket that it is tied to.")] = None
-    use_relate_status: Annotated[
-        bool | None, Parameter(help="It shares that ticket's status.", negative="--no-use-relate-status")
-    ] = None
+    need_process: YesNo = None
+    """It must be passed on (是否需要流转)."""
+    relate_to_ticket_id: Whole | None = None
+    """A ticket that it is tied to."""
+    use_relate_status: YesNo = None
+    """It shares that ticket's status."""
 
     def ticket(self) -> CreateTicket:
         """Return the ticket, without its files of --attach. Raises `ConfigError` that names the option or the field."""
@@ -182,7 +174,7 @@ _NOTHING_SAID: Final = NewTicket()
 def create(
     *,
     new: NewTicket = _NOTHING_SAID,
-    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """Create a ticket and print its number.

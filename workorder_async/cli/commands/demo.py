@@ -31,7 +31,7 @@ from workorder_async.cli.connection import log_to_stderr
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import Bar, err, note, out, print_fields, print_heading
-from workorder_async.cli.values import AS_WRITTEN, Flag, Whole, Written
+from workorder_async.cli.values import AS_WRITTEN, Whole, Written
 from workorder_async.document import (
     Attachment,
     CloseTicket,
@@ -87,9 +87,9 @@ def demo(
     latency: Annotated[
         float | None, Parameter(help=f"Seconds that the sandbox takes to answer: {_LATENCY:g}, or 0 if it is hostile.")
     ] = None,
-    hostile: Annotated[Flag, Parameter(help="Let everything go wrong that can, and count what came of it.")] = False,
+    hostile: Annotated[bool, Parameter(help="Let everything go wrong that can, and count what came of it.")] = False,
     seed: Annotated[Whole, Parameter(help="Which tickets, and with --hostile what goes wrong.")] = 1,
-    verbose: Annotated[Flag, Parameter(help="Log every attempt to stderr.")] = False,
+    verbose: Annotated[bool, Parameter(help="Log every attempt to stderr.")] = False,
 ) -> int:
     """See the real thing work, without any configuration.
 

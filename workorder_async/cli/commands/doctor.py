@@ -32,7 +32,6 @@ from workorder_async.cli.connection import (
 )
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import one_line, out, write_json
-from workorder_async.cli.values import Flag
 from workorder_async.document.endpoints import PREFIX
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
 from workorder_async.secret import Secret
@@ -59,7 +58,7 @@ _Answer: TypeAlias = tuple[int, int, str]
 
 def doctor(
     *,
-    json: Annotated[Flag, Parameter(help="Print one JSON object per check.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object per check.")] = False,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """Check the configuration, the network, the clock and the signature, and say what to do.

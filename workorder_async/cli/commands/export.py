@@ -4,16 +4,16 @@ import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
-from attrs import frozen
+from attrs import asdict, frozen
 from cyclopts import Parameter
 
 from workorder_async.cli import failures
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.terminal import Bar, note
-from workorder_async.cli.values import AS_WRITTEN, Flag, Whole, Written
+from workorder_async.cli.values import AS_WRITTEN, Whole, Written
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -35,49 +35,40 @@ _CHANGES: Final = (
 class Writing:
     """How an export is read and written."""
 
-    format: Annotated[
-        str | None, Parameter(help="jsonl, csv, parquet, sqlite, xlsx ..., where TARGET's suffix does not say it.")
-    ] = None
-    detail: Annotated[Flag, Parameter(help="Read the full record of each ticket, by a request each.")] = False
-    attachments: Annotated[
-        str | None, Parameter(help="A folder for the tickets' attachments; their full records are read, too.")
-    ] = None
-    raw: Annotated[Flag, Parameter(help="Write the platform's own objects, as they came; JSON Lines only.")] = False
-    strict: Annotated[Flag, Parameter(help="Fail where the file may not be complete; it keeps the name *.part.")] = (
-        False
-    )
-    overwrite: Annotated[Flag, Parameter(help="Replace a file of that name, once the new one is complete.")] = False
-    no_resume: Annotated[Flag, Parameter(help="Begin anew, and not where the same command stopped.")] = False
-    concurrency: Annotated[Whole, Parameter(help="Requests in flight at once, at most (32 is the most there are).")] = 8
-    page_size: Annotated[Whole, Parameter(help="Tickets to ask for per request.")] = 100
-    no_csv_bom: Annotated[
-        Flag, Parameter(help="Begin CSV without the byte order mark that Excel on Chinese Windows needs.")
-    ] = False
-    no_csv_defuse: Annotated[
-        Flag, Parameter(help="Write CSV without an apostrophe before texts that a spreadsheet would take for formulas.")
-    ] = False
-    skip_bad_rows: Annotated[
-        Flag, Parameter(help="Leave out tickets that cannot be read, and name them at the end.")
-    ] = False
+    format: str | None = None
+    """jsonl, csv, parquet, sqlite, xlsx ..., where TARGET's suffix does not say it."""
+    detail: bool = False
+    """Read the full record of each ticket, by a request each."""
+    attachments: str | None = None
+    """A folder for the tickets' attachments; their full records are read, too."""
+    raw: bool = False
+    """Write the platform's own objects, as they came; JSON Lines only."""
+    strict: bool = False
+    """Fail where the file may not be complete; it keeps the name *.part."""
+    overwrite: bool = False
+    """Replace a file of that name, once the new one is complete."""
+    no_resume: bool = False
+    """Begin anew, and not where the same command stopped."""
+    concurrency: Whole = 8
+    """Requests in flight at once, at most (32 is the most there are)."""
+    page_size: Whole = 100
+    """Tickets to ask for per request."""
+    no_csv_bom: bool = False
+    """Begin CSV without the byte order mark that Excel on Chinese Windows needs."""
+    no_csv_defuse: bool = False
+    """Write CSV without an apostrophe before texts that a spreadsheet would take for formulas."""
+    skip_bad_rows: bool = False
+    """Leave out tickets that cannot be read, and name them at the end."""
 
     def options(self) -> "ExportOptions":
         """Return what `export_tickets` takes. Raises `ConfigError` for a folder without a name."""
         if self.attachments is not None and not self.attachments.strip():
             raise ConfigError("names no folder", argument="--attachments", mend="name one, such as --attachments files")
-        return {
-            "format": self.format,
-            "detail": self.detail,
-            "attachments": self.attachments,
-            "raw": self.raw,
-            "strict": self.strict,
-            "overwrite": self.overwrite,
-            "resume": not self.no_resume,
-            "concurrency": self.concurrency,
-            "page_size": self.page_size,
-            "csv_bom": not self.no_csv_bom,
-            "csv_defuse": not self.no_csv_defuse,
-            "on_bad_row": "skip" if self.skip_bad_rows else "raise",
-        }
+        options = asdict(self)
+        for name in ("resume", "csv_bom", "csv_defuse"):
+            options[name] = not options.pop(f"no_{name}")
+        options["on_bad_row"] = "skip" if options.pop("skip_bad_rows") else "raise"
+        return cast("ExportOptions", options)
 
 
 def export(

@@ -13,7 +13,7 @@ from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import Bar, moment, note, tell, write_json, write_rows
-from workorder_async.cli.values import ExistingFile, Flag
+from workorder_async.cli.values import ExistingFile
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ConfigError, JournalError
 from workorder_async.mutations.kinds import NAMES, kind_of
@@ -30,7 +30,7 @@ def show(
     file: JournalPath,
     /,
     *,
-    json: Annotated[Flag, Parameter(help="Print one JSON object per mutation, also of those that were done.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object per mutation, also of those that were done.")] = False,
 ) -> int:
     """Show what a journal says: which batch it is for, counts, and each mutation that leaves something to be done.
 
@@ -56,7 +56,7 @@ def settle(
     file: JournalPath,
     /,
     *,
-    json: Annotated[Flag, Parameter(help="Print one JSON object per mutation that was unknown.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object per mutation that was unknown.")] = False,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """Find out by reading what became of a journal's unknown mutations, and write it into the journal.

@@ -15,7 +15,7 @@ from rich.text import Text
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.filters import EVERYTHING, TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_fields, tell, write_json, write_rows
-from workorder_async.cli.values import Flag, Whole, names, near
+from workorder_async.cli.values import Whole, names, near
 from workorder_async.document import JSON, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError
@@ -32,13 +32,13 @@ _TEXT_WIDTH: Final = 12
 def list_tickets(
     *,
     limit: Annotated[Whole, Parameter(help="Tickets to show; 0 for all.", validator=validators.Number(gte=0))] = 20,
-    json: Annotated[Flag, Parameter(help="Print one JSON object per line.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object per line.")] = False,
     fields: Annotated[
         str | None,
         Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them."),
     ] = None,
-    header: Annotated[Flag, Parameter(help="Begin with the fields' names, also where stdout is no terminal.")] = False,
-    count: Annotated[Flag, Parameter(help="Print only how many match, as the platform counts them.")] = False,
+    header: Annotated[bool, Parameter(help="Begin with the fields' names, also where stdout is no terminal.")] = False,
+    count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
     filters: TicketFilters = EVERYTHING,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.terminal import code, moment, print_fields, print_heading, write_json
-from workorder_async.cli.values import Flag, Whole
+from workorder_async.cli.values import Whole
 from workorder_async.document import Attachment, OpenEnum, TicketDetail
 from workorder_async.document.codec import encode
 from workorder_async.document.json_text import to_json
@@ -22,7 +22,7 @@ def show(
     id: Annotated[Whole, Parameter(help="The ticket's number.")],
     /,
     *,
-    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """Show everything about a ticket: fields, product lines, history and files."""

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from workorder_async.cli.commands.show import attachment_fields
 from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
 from workorder_async.cli.terminal import Bar, print_fields, write_json
-from workorder_async.cli.values import ExistingFile, Flag, Whole
+from workorder_async.cli.values import ExistingFile, Whole
 from workorder_async.document import Attachment
 from workorder_async.document.codec import encode
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Files: TypeAlias = Annotated[
     tuple[ExistingFile, ...],
-    Parameter(name="--attach", help="A file to upload first; may be repeated.", show_default=False),
+    Parameter(name="--attach", help="A file to upload first; may be repeated."),
 ]
 """The files of a ticket that is created or closed."""
 
@@ -33,7 +33,7 @@ def upload(
     file: Annotated[ExistingFile, Parameter(help="The file.")],
     /,
     *,
-    json: Annotated[Flag, Parameter(help="Print one JSON object.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = BY_ENVIRONMENT,
 ) -> int:
     """Upload a file, and print what a ticket needs of it; `create` and `close` do so by themselves with --attach."""
