@@ -11,7 +11,6 @@ the errno is about the mutation, and says nothing of what happened.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from attrs import Factory, define, field, frozen
@@ -62,6 +61,7 @@ class Deadline:
 
 # An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
 _TOLERANCE = 5.0
+_NO_TIME = {"queue": 0.0, "request": 0.0, "sleep": 0.0}
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -93,7 +93,7 @@ class Call:
     status: int | None = None  # the HTTP status of the last attempt, where it was answered
     used: float = 0.0  # the clock that signed the last attempt
     seen: float | None = None  # the clock that the last answer told
-    spent: dict[str, float] = Factory(partial(dict, queue=0.0, request=0.0, sleep=0.0))  # seconds of ended phases
+    spent: dict[str, float] = Factory(_NO_TIME.copy)  # seconds of ended phases
     _phase: str = "queue"
     _refusal: WorkorderError | None = None  # the refusal that another clock is tried for
     _left: tuple[float, ...] = ()  # further clocks to try for it
