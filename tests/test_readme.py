@@ -33,7 +33,7 @@ BY_CODE = "ticket = await client.get_ticket(1473)\nprint(ticket.status == 3, tic
 
 async def run(sample: str, **names: object) -> dict[str, object]:
     """Run a sample as the body of a coroutine; return the names it made."""
-    namespace: dict[str, object] = {name: getattr(workorder_async, name) for name in workorder_async.__all__}
+    namespace: dict[str, object] = {name: getattr(workorder_async, name) for name in vars(workorder_async)["__all__"]}
     namespace |= {"datetime": datetime, "UTC": UTC, **names}
     body = textwrap.indent(f"{sample}\nreturn locals()", "    ")
     exec(f"async def sample():\n{body}", namespace)

@@ -146,7 +146,8 @@ _NAMES = {
 }
 _LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
 _ORDERED = sorted(_LATER, key=lambda name: (not name.isupper(), name))
-__all__ = [*_ORDERED]  # noqa: PLE0604 # pyright: ignore[reportUnsupportedDunderAll]
+if not TYPE_CHECKING:  # type checkers take the names from the imports above; a list that is made would hide them
+    __all__ = [*_ORDERED]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> object:
@@ -169,4 +170,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_ORDERED})

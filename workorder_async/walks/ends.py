@@ -98,7 +98,7 @@ class Witness(Job):
         One answer has shown all of a bounded window, or that it is empty. So no two answers share a ticket, and a
         filter that is off by hours, or wants milliseconds, could hide tickets.
         """
-        state = self._state
+        state, flaw = self._state, ""
         shown = state.shown
         for _ in range(_LOOKS):
             if shown is None:
@@ -112,8 +112,8 @@ class Witness(Job):
                 state.filter.works = True
                 return
             # It may have left meanwhile.
-            shown = None
-        state.flaw(f"asked for second {second}, the list does not show ticket {id}, which was created then")
+            shown, flaw = None, f"asked for second {second}, the list does not show ticket {id}, which was created then"
+        state.flaw(flaw)
 
     def _compare_totals(self) -> Steps:
         """Find out whether the list has tickets that no range of created time shows, since fewer came than it counted.
