@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import aiohttp
-from attrs import frozen
 from yarl import URL
 
 from workorder_async import arguments
@@ -31,7 +30,7 @@ from workorder_async.durable import LockedFile, rename_whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import Secret, without_credentials
-from workorder_async.wire.options import ClientOptions, client_options
+from workorder_async.wire.options import client_options
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0
@@ -152,81 +151,6 @@ class _Wanted:
             part.close()
 
 
-class Downloader:
-    """Makes requests for files, over connections of its own; `how` gives the proxy and the certificates."""
-
-    def __init__(self, how: ClientOptions) -> None:
-        self._how = how
-        self._http: aiohttp.ClientSession | None = None
-        self._closed = False
-
-    async def fill(self, wanted: _Wanted, url: str, note_size: Callable[[int], None]) -> None:
-        """Make one attempt to receive the rest of a part, or all of it if the server does not go on from there.
-
-        `note_size` is told how many bytes there are by now; an error that it raises ends the attempt. Raises the three
-        errors above, and `ExportError` for the disk.
-        """
-        failure: Exception
-        try:
-            return await self._fill(wanted, url, note_size)
-        except (aiohttp.InvalidURL, UnicodeError):
-            failure = NotFetchedError("its URL is none that can be asked")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            stalled = isinstance(error, TimeoutError)
-            failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s" if stalled else _told(error))
-        # Outside the `except`: aiohttp's errors know the proxy's password.
-        raise failure
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        self._closed = True
-        if self._http is not None:
-            await self._http.close()
-
-    async def _fill(self, wanted: _Wanted, url: str, note_size: Callable[[int], None]) -> None:
-        part = wanted.part
-        while True:
-            async with self._answer(url, part.size) as response:
-                extent = _extent(response, part.size, wanted.size)
-                if extent is None or extent.start < part.size:
-                    await on_disk(wanted.path, partial(part.cut, 0))
-                if extent is not None:
-                    return await _receive(response, wanted, wanted.size or extent.whole, note_size)
-
-    @asynccontextmanager
-    async def _answer(self, text: str, start: int) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask for a file from a byte on, and follow where the server sends us."""
-        url = _checked(text)
-        for _ in range(_MOST_REDIRECTS + 1):
-            async with self._opened().get(
-                url,
-                headers={"Range": f"bytes={start}-"} if start else None,
-                allow_redirects=False,
-                proxy=None if self._how["proxy"] is None else Secret(self._how["proxy"]).reveal(),
-                ssl=self._how["ssl"],
-            ) as response:
-                location = response.headers.get("Location")
-                if response.status not in _REDIRECTS or location is None:
-                    yield response
-                    return
-            url = _checked(location, url)
-        raise NotFetchedError(f"the server redirects more than {_MOST_REDIRECTS} times")
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise ExportError("the folder of attachments was closed while files were fetched")
-        if self._http is None:
-            self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._how["max_in_flight"]),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # A size and a place in the file count the bytes as they are kept.
-                headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
-                auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_WITHIN, sock_read=STALLED_AFTER),
-            )
-        return self._http
-
-
 def _checked(text: str, base: URL | None = None) -> URL:
     """Return a URL that may be asked: http or https, without a user. A relative one is seen from `base`."""
     if not text:
@@ -247,16 +171,11 @@ def _checked(text: str, base: URL | None = None) -> URL:
     return url.with_user(None) if url.raw_user is not None or url.raw_password is not None else url
 
 
-@frozen
-class _Extent:
-    """The bytes of an answer: all from `start` on, of a file of `whole` bytes; None if only the answer's end tells."""
+def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[int, int | None] | None:
+    """Return the first byte of an answer to a request from the byte `asked` on, and the size of the whole file.
 
-    start: int
-    whole: int | None
-
-
-def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> _Extent | None:
-    """Return the extent of an answer to a request from the byte `asked` on; None if the server has no such bytes."""
+    The size is None if only the answer's end tells it. All is None if the server has no such bytes.
+    """
     status = response.status
     if status in _STALE:
         raise StaleError(f"HTTP {status}")
@@ -276,33 +195,7 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> _Extent 
         raise NotFetchedError(f"the server has {whole:,} bytes of it; the ticket says {size:,}")
     if not size and whole is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower():
         raise NotFetchedError("neither the ticket nor the server says how many bytes it has")
-    return _Extent(0 if span is None else asked, whole)
-
-
-async def _receive(
-    response: aiohttp.ClientResponse, wanted: _Wanted, size: int | None, note_size: Callable[[int], None]
-) -> None:
-    """Put a body at the end of a part; the bytes that came before a failure are kept."""
-    part, held = wanted.part, bytearray()
-    failure: Exception | None = None
-    try:
-        async for piece in response.content.iter_any():
-            held += piece
-            received = part.size + len(held)
-            if size is not None and received > size:
-                raise NotFetchedError(f"the server sends more than its {size:,} bytes")
-            note_size(received)
-            if len(held) >= FLUSH_AT:
-                await on_disk(wanted.path, partial(part.append, bytes(held)))
-                held.clear()
-    except aiohttp.ClientError as error:
-        failure = error
-    if held:
-        await on_disk(wanted.path, partial(part.append, bytes(held)))
-    if failure is not None:
-        raise failure
-    if size is not None and part.size < size:
-        raise BrokenError(f"the server ended after {part.size:,} of {size:,} bytes")
+    return (0 if span is None else asked), whole
 
 
 def _told(error: Exception) -> str:
@@ -437,7 +330,9 @@ class AttachmentFolder:
         self._max_file_bytes = arguments.whole("max_file_bytes", max_file_bytes)
         self._max_files = arguments.whole("max_files", max_files)
         self._places = asyncio.Semaphore(arguments.whole("concurrency", concurrency))
-        self._downloader = Downloader(client_options(max_in_flight=concurrency, proxy=proxy, ssl=ssl))
+        self._connection = client_options(max_in_flight=concurrency, proxy=proxy, ssl=ssl)
+        self._http: aiohttp.ClientSession | None = None
+        self._closed = False
         self._bytes = 0
         self._files = 0
 
@@ -455,7 +350,9 @@ class AttachmentFolder:
 
     async def aclose(self) -> None:
         """Close the connections; a `fetch` that is still under way ends with `ExportError`."""
-        await self._downloader.aclose()
+        self._closed = True
+        if self._http is not None:
+            await self._http.close()
 
     async def fetch(self, detail: TicketDetail) -> AttachmentCounts:
         """Fetch every attachment of a ticket that is not there yet, and return how many were fetched, and which not.
@@ -534,7 +431,7 @@ class AttachmentFolder:
         while True:
             url, was_renewed = await links.url(wanted.index)
             try:
-                return await self._downloader.fill(wanted, url, partial(self._count, wanted))
+                return await self._attempt(wanted, url)
             except StaleError as stale:
                 await links.renew(was_renewed=was_renewed, why=str(stale))
             except BrokenError as broken:
@@ -542,6 +439,82 @@ class AttachmentFolder:
                 if wait is None:
                     raise BrokenError(f"{broken}; {len(WAITS) + 1} attempts were made") from None
                 await asyncio.sleep(wait)
+
+    async def _attempt(self, wanted: _Wanted, url: str) -> None:
+        """Make one attempt to receive the rest of a part, or all of it if the server does not go on from there."""
+        part = wanted.part
+        failure: Exception
+        try:
+            while True:
+                async with self._answer(url, part.size) as response:
+                    extent = _extent(response, part.size, wanted.size)
+                    if extent is None or extent[0] < part.size:
+                        await on_disk(wanted.path, partial(part.cut, 0))
+                    if extent is not None:
+                        return await self._take_body(wanted, response, wanted.size or extent[1])
+        except (aiohttp.InvalidURL, UnicodeError):
+            failure = NotFetchedError("its URL is none that can be asked")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            stalled = isinstance(error, TimeoutError)
+            failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s" if stalled else _told(error))
+        # Outside the `except`: aiohttp's errors know the proxy's password.
+        raise failure
+
+    @asynccontextmanager
+    async def _answer(self, text: str, start: int) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask for a file from a byte on, and follow the redirects of the server."""
+        url, proxy = _checked(text), self._connection["proxy"]
+        for _ in range(_MOST_REDIRECTS + 1):
+            async with self._session().get(
+                url,
+                headers={"Range": f"bytes={start}-"} if start else None,
+                allow_redirects=False,
+                proxy=None if proxy is None else Secret(proxy).reveal(),
+                ssl=self._connection["ssl"],
+            ) as response:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or location is None:
+                    yield response
+                    return
+            url = _checked(location, url)
+        raise NotFetchedError(f"the server redirects more than {_MOST_REDIRECTS} times")
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ExportError("the folder of attachments was closed while files were fetched")
+        if self._http is None:
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connection["max_in_flight"]),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # A size and a place in the file count the bytes as they are kept.
+                headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_WITHIN, sock_read=STALLED_AFTER),
+            )
+        return self._http
+
+    async def _take_body(self, wanted: _Wanted, response: aiohttp.ClientResponse, size: int | None) -> None:
+        """Put a body at the end of a part; the bytes that came before a failure are kept."""
+        part, held = wanted.part, bytearray()
+        failure: Exception | None = None
+        try:
+            async for piece in response.content.iter_any():
+                held += piece
+                received = part.size + len(held)
+                if size is not None and received > size:
+                    raise NotFetchedError(f"the server sends more than its {size:,} bytes")
+                self._count(wanted, received)
+                if len(held) >= FLUSH_AT:
+                    await on_disk(wanted.path, partial(part.append, bytes(held)))
+                    held.clear()
+        except aiohttp.ClientError as error:
+            failure = error
+        if held:
+            await on_disk(wanted.path, partial(part.append, bytes(held)))
+        if failure is not None:
+            raise failure
+        if size is not None and part.size < size:
+            raise BrokenError(f"the server ended after {part.size:,} of {size:,} bytes")
 
 
 def attachments_of(detail: TicketDetail) -> list[Attachment]:
