@@ -10,8 +10,8 @@ import mimetypes
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -88,13 +88,7 @@ class FileBody:
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
-        try:
-            with self._opened() as (file, left):
-                while left > 0 and (chunk := file.read(min(_CHUNK, left))):
-                    yield chunk
-                    left -= len(chunk)  # noqa: PLW2901 - the rest of the size
-        except (OSError, ValueError) as error:
-            raise self._unreadable(error) from None
+        yield from self._chunks(self._size())
         yield self._tail
 
     async def payload(self, on_write: OnWrite) -> Payload:
@@ -105,27 +99,38 @@ class FileBody:
 
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
-        sent, stack = 0, ExitStack()
-        opening = asyncio.get_running_loop().run_in_executor(None, stack.enter_context, self._opened())
+        sent, chunks, loop = 0, self._chunks(size), asyncio.get_running_loop()
+        reading = loop.run_in_executor(None, next, chunks, b"")
         try:
-            file, _ = await asyncio.shield(opening)
-            while sent < size:
-                chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - sent))
-                if not chunk:
-                    raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
+            while chunk := await asyncio.shield(reading):
                 yield chunk
                 sent += len(chunk)
                 if self._on_progress is not None:
                     self._on_progress(sent, size)
-            if await asyncio.to_thread(file.read, 1):
-                raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
-        except (OSError, ValueError) as error:
-            self.failure = self._unreadable(error)
-            raise self.failure from None
+                reading = loop.run_in_executor(None, next, chunks, b"")
+        except ConfigError as error:
+            self.failure = error
+            raise
         finally:
-            # Where this is cancelled, the thread may be about to open it.
-            opening.add_done_callback(lambda done: _close(stack, done))
+            # If this is cancelled, the thread may still read.
+            reading.add_done_callback(lambda done: _close(chunks, done))
         yield self._tail
+
+    def _chunks(self, size: int) -> Generator[bytes, None, None]:
+        """Read the file from its start; it must have so many bytes, neither fewer nor more."""
+        sent = 0
+        try:
+            with self._opened() as (file, _):
+                while sent < size:
+                    chunk = file.read(min(_CHUNK, size - sent))
+                    if not chunk:
+                        raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
+                    yield chunk
+                    sent += len(chunk)
+                if file.read(1):
+                    raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from None
 
     def _unreadable(self, error: Exception) -> ConfigError:
         why = (isinstance(error, OSError) and error.strerror) or error
@@ -155,10 +160,10 @@ def _cannot_upload(problem: str, mend: str = "") -> ConfigError:
     return ConfigError(f"cannot upload {problem}", mend=mend)
 
 
-def _close(stack: ExitStack, opening: "asyncio.Future[tuple[BinaryIO, int]]") -> None:
-    if not opening.cancelled():
-        opening.exception()  # else asyncio would report an exception that nobody retrieved
-    stack.close()
+def _close(chunks: Generator[bytes, None, None], reading: "asyncio.Future[bytes]") -> None:
+    if not reading.cancelled():
+        reading.exception()  # else asyncio would report an exception that nobody retrieved
+    chunks.close()
 
 
 def _start_of(source: object) -> int:
