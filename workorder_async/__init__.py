@@ -7,9 +7,9 @@
 Each name is imported when it is first used: a command that Ctrl-C ends at once ends quietly, because little was begun.
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
+# For those who read this and do not run it: type checkers and editors. `typing.TYPE_CHECKING` would cost an import, and
+# editors on jedi take `TYPE_CHECKING = False` literally.
+if __name__ == "":
     __version__: str
     # "X as X" tells type checkers and editors that the name is public.
     from workorder_async.batches.batch import (
@@ -145,9 +145,9 @@ _NAMES = {
     "wire.retry": "RetryPolicy",
 }
 _LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
-_ORDERED = sorted(_LATER, key=lambda name: (not name.isupper(), name))
-if not TYPE_CHECKING:  # type checkers take the names from the imports above; a list that is made would hide them
-    __all__ = [*_ORDERED]  # noqa: PLE0604
+_ALL = sorted(_LATER, key=lambda name: (not name.isupper(), name))
+# Type checkers cannot read a list that is made; where they see none, `import *` gives them the names above.
+globals()["__all__"] = _ALL
 
 
 def __getattr__(name: str) -> object:
@@ -170,4 +170,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ORDERED})
+    return sorted({*globals(), *_ALL})
