@@ -15,9 +15,9 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict, Unpack
+from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
 
-from workorder_async.arguments import Option, kind_of, one_of, or_none, path, whole, with_defaults
+from workorder_async.arguments import Option, kind_of, must_be, one_of, or_none, path, whole, with_defaults
 from workorder_async.client import WorkorderClient
 from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
@@ -33,12 +33,6 @@ from workorder_async.walks.options import WalkOptions, refuse_unknown
 
 WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
 """One query, or several, one after the other: each ticket that any of them matches comes once."""
-
-
-def _function(name: str, value: Any) -> Any:
-    if not callable(value):
-        raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a function, or None")
-    return value
 
 
 class ExportOptions(TypedDict, total=False):
@@ -58,7 +52,9 @@ class ExportOptions(TypedDict, total=False):
     """Whether a file of the target's name is replaced at the end (False: refused at the beginning)."""
     strict: Annotated[bool, Option(False)]
     """Whether a result that is not exact is an `ExportError`; the file keeps its part name then (False)."""
-    on_progress: Annotated[Callable[[ExportProgress], None] | None, Option(None, or_none(_function))]
+    on_progress: Annotated[
+        Callable[[ExportProgress], None] | None, Option(None, or_none(must_be("a function, or None", callable)))
+    ]
     """Told how far it is, once a page at the most, in the event loop."""
     csv_bom: Annotated[bool, Option(True)]
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
@@ -134,7 +130,7 @@ async def export_tickets(
 
 
 class _Export:
-    """One call of an export. Its state is changed in the thread of the disk."""
+    """One call of an export."""
 
     _manifest: Manifest
     _parts: Parts

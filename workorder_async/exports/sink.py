@@ -15,10 +15,11 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import add
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeAlias
 
-from attrs import frozen
+from attrs import astuple, frozen
 
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.document.codec import Row
@@ -46,12 +47,7 @@ class TextChanges:
     """A number had more than 64 bits, and its cell was left empty."""
 
     def __add__(self, other: "TextChanges") -> "TextChanges":
-        return TextChanges(
-            self.replaced + other.replaced,
-            self.defused + other.defused,
-            self.cut + other.cut,
-            self.blanked + other.blanked,
-        )
+        return TextChanges(*map(add, astuple(self), astuple(other)))
 
     def __bool__(self) -> bool:
         return self != TextChanges()
