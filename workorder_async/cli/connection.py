@@ -121,10 +121,6 @@ class Connection:
         return options
 
 
-BY_ENVIRONMENT: Final = Connection()
-"""No option given."""
-
-
 def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
     """Run `act` with a client in an event loop of its own, and close the client."""
 

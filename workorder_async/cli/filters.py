@@ -73,10 +73,6 @@ class TicketFilters:
         return [steady for time in times if time is not None and (steady := time.steady())]
 
 
-EVERYTHING: Final = TicketFilters()
-"""No filter given."""
-
-
 @Parameter(name="*", group=Group("Filters", sort_key=5))
 @frozen(kw_only=True)
 class OtherTicketFilters(TicketFilters):
@@ -90,7 +86,3 @@ class OtherTicketFilters(TicketFilters):
         for id in self.product_group_id:
             whole_within("--in-product-group-id", id, 1, 2**63 - 1)
         return super().queries()
-
-
-EVERYTHING_OF_OTHERS: Final = OtherTicketFilters()
-"""No filter given."""

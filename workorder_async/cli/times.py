@@ -89,11 +89,11 @@ class Time(Written):
         low = word.lower()
         today = _in_china(time()).date()
         if low == "now":
-            return (int(time()),) * 2
+            return (now := int(time())), now
         if low in _DAYS:
             return _days(today - timedelta(_DAYS[low]))
         if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
-            return (self._seconds(word),) * 2
+            return (at := self._seconds(word)), at
         try:
             if ago := _AGO.fullmatch(low):
                 span = _days(today - timedelta(int(ago[1]) * (7 if ago[2] else 1)))
@@ -134,7 +134,8 @@ def _in_the_calendar(word: str) -> tuple[int, int]:
         return _days(date.fromisoformat(word))
     except ValueError:
         at = datetime.fromisoformat(word)
-    return (int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1),) * 2
+    second = int(at.replace(tzinfo=at.tzinfo or CHINA_STANDARD_TIME).timestamp() // 1)
+    return second, second
 
 
 def _days(first: date, last: date | None = None) -> tuple[int, int]:

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -41,11 +41,6 @@ _ROWS_SHOWN: Final = 20
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
 
-async def _as_it_is(client: "WorkorderClient", changes: list[Change]) -> Sequence[Change]:
-    """Add nothing to the changes."""
-    return changes
-
-
 @frozen(kw_only=True)
 class Task:
     """What is to be done to each ticket."""
@@ -58,7 +53,7 @@ class Task:
     """Makes the change of a ticket."""
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
-    finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] = _as_it_is
+    finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
     """Adds to the changes what needs the platform, such as uploads, just before they are sent."""
 
 
@@ -162,47 +157,35 @@ def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
 # --limit
 
 
-@define
-class _Allowance:
-    """How many changes are left of --limit. A change that the journal says was done, or may have been, counts."""
+def _counted(journal: Path | None) -> set[str]:
+    """Return the changes that a journal says were done, or may have been. Raises `ConfigError` for another file."""
+    if journal is None or not journal.is_file() or not journal.stat().st_size:
+        return set()
+    try:
+        records = read_records(journal)
+    except JournalError as error:
+        raise ConfigError(str(error)) from None
+    return {key for key, record in records.by_key.items() if record.counts}
 
-    left: int
-    _counted: set[str]
 
-    @classmethod
-    def of(cls, limit: int, journal: Path | None) -> Self:
-        """Read what the journal says. Raises `ConfigError` for a file that is none."""
-        counted: set[str] = set()
-        if journal is not None and journal.is_file() and journal.stat().st_size:
-            try:
-                records = read_records(journal)
-            except JournalError as error:
-                raise ConfigError(str(error)) from None
-            counted = {key for key, record in records.by_key.items() if record.counts}
-        return cls(limit - len(counted), counted)
-
-    def take(self, change: Change) -> bool:
-        """Take one change of what is left; a change that the journal counts already is free."""
-        key = key_of(change)
-        if key in self._counted:
-            return True
-        if self.left <= 0:
-            return False
-        self.left -= 1
-        self._counted.add(key)
-        return True
+def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
+    """Tell whether a limit lets a change be made, and count it; a change that is counted already is free."""
+    key = key_of(change)
+    if key not in counted and len(counted) >= limit:
+        return False
+    counted.add(key)
+    return True
 
 
 def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[[Chosen], Change]) -> list[Chosen]:
     """Return the tickets that --limit lets be changed, and say how many it leaves out."""
     if options.limit is None:
         return chosen
-    allowance = _Allowance.of(options.limit, options.journal)
-    before = options.limit - allowance.left
+    counted = _counted(options.journal)
+    by_journal = f", of which the journal counts {len(counted):,}" if counted else ""
     # A ticket that cannot be read is not changed, and is only told.
-    kept = [one for one in chosen if one.error is not None or allowance.take(change(one))]
+    kept = [one for one in chosen if one.error is not None or _is_allowed(change(one), counted, options.limit)]
     if len(kept) < len(chosen):
-        by_journal = f", of which the journal counts {before:,}" if before else ""
         note(f"--limit {options.limit:,}{by_journal}: {len(chosen) - len(kept):,} of {len(chosen):,} are left out")
     return kept
 
@@ -281,13 +264,12 @@ async def _finished(
     options: BatchOptions,
 ) -> AsyncGenerator[Change]:
     """Finish the changes when the first one is asked for, then yield them; `rest` keeps those not yielded yet."""
-    allowance = None
-    if options.limit is not None:
-        # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
-        allowance = await asyncio.to_thread(_Allowance.of, options.limit, options.journal)
-    for change in await task.finish(client, changes):
-        if allowance is not None and not allowance.take(change):
-            tally.stopped = f"--limit {options.limit:,} is reached, for another run with this journal went on meanwhile"
+    limit = options.limit
+    # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
+    counted = set[str]() if limit is None else await asyncio.to_thread(_counted, options.journal)
+    for change in changes if task.finish is None else await task.finish(client, changes):
+        if limit is not None and not _is_allowed(change, counted, limit):
+            tally.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
             return
         next(rest)
         tally.watch(change)

@@ -84,10 +84,6 @@ class BatchOptions:
         return text_or_stdin(detail, "--detail")
 
 
-BY_HAND = BatchOptions()
-"""No option given."""
-
-
 @frozen
 class Chosen:
     """A ticket to be changed, and what is known of it; with an `error` it cannot be."""

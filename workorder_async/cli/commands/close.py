@@ -7,10 +7,10 @@ from attrs import evolve, frozen
 from cyclopts import Parameter
 
 from workorder_async.cli.batches.carrying_out import Task, carry_out
-from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
+from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
 from workorder_async.cli.commands.upload import Author, Files, upload_all
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
-from workorder_async.cli.filters import EVERYTHING, TicketFilters
+from workorder_async.cli.connection import Connection
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.times import TIME_HELP, Time
 from workorder_async.cli.values import Whole, YesNo
 from workorder_async.document import CloseTicket
@@ -55,9 +55,9 @@ def close(
     /,
     *,
     how: Closing,
-    batch: BatchOptions = BY_HAND,
-    filters: TicketFilters = EVERYTHING,
-    connection: Connection = BY_ENVIRONMENT,
+    batch: BatchOptions = BatchOptions(),
+    filters: TicketFilters = TicketFilters(),
+    connection: Connection = Connection(),
 ) -> int:
     """Close tickets: by number, those in a file, or those that match filters; each once.
 

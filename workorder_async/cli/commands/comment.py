@@ -5,9 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from workorder_async.cli.batches.carrying_out import Task, carry_out
-from workorder_async.cli.batches.choosing import BY_HAND, BatchOptions, Chosen, TicketNumbers, choice
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
-from workorder_async.cli.filters import EVERYTHING_OF_OTHERS, OtherTicketFilters
+from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
+from workorder_async.cli.connection import Connection
+from workorder_async.cli.filters import OtherTicketFilters
 from workorder_async.cli.values import Whole
 from workorder_async.document import CommentTicket
 from workorder_async.mutations.kinds import KINDS, words_of
@@ -19,9 +19,9 @@ def comment(
     *,
     detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
     product_group_id: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
-    batch: BatchOptions = BY_HAND,
-    filters: OtherTicketFilters = EVERYTHING_OF_OTHERS,
-    connection: Connection = BY_ENVIRONMENT,
+    batch: BatchOptions = BatchOptions(),
+    filters: OtherTicketFilters = OtherTicketFilters(),
+    connection: Connection = Connection(),
 ) -> int:
     """Comment on tickets: by number, those in a file, or those that match filters; on each once.
 

@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from workorder_async.arguments import is_whole
 from workorder_async.cli.commands.upload import Author, Files, upload_all
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
+from workorder_async.cli.connection import Connection
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import note, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
@@ -168,14 +168,11 @@ def _customer(value: JSON, where: str) -> CustomerInfo:
         ) from None
 
 
-_NOTHING_SAID: Final = NewTicket()
-
-
 def create(
     *,
-    new: NewTicket = _NOTHING_SAID,
+    new: NewTicket = NewTicket(),
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
+    connection: Connection = Connection(),
 ) -> int:
     """Create a ticket and print its number.
 

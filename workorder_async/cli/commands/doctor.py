@@ -22,7 +22,6 @@ from rich.text import Text
 from workorder_async.cli.connection import (
     APP_ID,
     BASE_URL,
-    BY_ENVIRONMENT,
     SCHEME,
     SECRET,
     Connection,
@@ -59,7 +58,7 @@ _Answer: TypeAlias = tuple[int, int, str]
 def doctor(
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object per check.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
+    connection: Connection = Connection(),
 ) -> int:
     """Check the configuration, the network, the clock and the signature, and say what to do.
 

@@ -10,8 +10,8 @@ from attrs import asdict, frozen
 from cyclopts import Parameter
 
 from workorder_async.cli import failures
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
-from workorder_async.cli.filters import EVERYTHING, TicketFilters
+from workorder_async.cli.connection import Connection
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, note
 from workorder_async.cli.values import AS_WRITTEN, Whole, Written
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
@@ -84,8 +84,8 @@ def export(
         Written | None, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")
     ] = None,
     how: Writing = Writing(),
-    filters: TicketFilters = EVERYTHING,
-    connection: Connection = BY_ENVIRONMENT,
+    filters: TicketFilters = TicketFilters(),
+    connection: Connection = Connection(),
 ) -> int:
     """Write all tickets that match to a file, each once, and say whether it is complete.
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from workorder_async.batches.journal import Record, Records, read_records
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.cli.batches.tally import counted, row as outcome_row
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection, run_with
+from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import Bar, moment, note, tell, write_json, write_rows
@@ -57,7 +57,7 @@ def settle(
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object per mutation that was unknown.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
+    connection: Connection = Connection(),
 ) -> int:
     """Find out by reading what became of a journal's unknown mutations, and write it into the journal.
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
-from workorder_async.cli.filters import EVERYTHING, TicketFilters
+from workorder_async.cli.connection import Connection
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_fields, tell, write_json, write_rows
 from workorder_async.cli.values import Whole, names, near
 from workorder_async.document import JSON, TicketQuery, TicketSummary
@@ -39,8 +39,8 @@ def list_tickets(
     ] = None,
     header: Annotated[bool, Parameter(help="Begin with the fields' names, also where stdout is no terminal.")] = False,
     count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
-    filters: TicketFilters = EVERYTHING,
-    connection: Connection = BY_ENVIRONMENT,
+    filters: TicketFilters = TicketFilters(),
+    connection: Connection = Connection(),
 ) -> int:
     """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON.
 

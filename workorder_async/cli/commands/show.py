@@ -7,7 +7,7 @@ from typing import Annotated, cast
 import attrs
 from cyclopts import Parameter
 
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
+from workorder_async.cli.connection import Connection
 from workorder_async.cli.terminal import code, moment, print_fields, print_heading, write_json
 from workorder_async.cli.values import Whole
 from workorder_async.document import Attachment, OpenEnum, TicketDetail
@@ -23,7 +23,7 @@ def show(
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
+    connection: Connection = Connection(),
 ) -> int:
     """Show everything about a ticket: fields, product lines, history and files."""
     ticket = connection.run(lambda client: client.get_ticket_detail(id))

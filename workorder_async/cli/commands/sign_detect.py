@@ -269,7 +269,8 @@ def _of_line(words: Sequence[str]) -> Accepted:
         raise _refused(f"{upload}: its body is not in the line", "take a request without an upload")
     if not urls:
         raise _refused("a line without a URL", "paste the whole line")
-    headers = [header.partition(":")[::2] for header in _values(options, ("-H", "--header"))]
+    lines = _values(options, ("-H", "--header"))
+    headers = [(name, value) for name, _, value in (line.partition(":") for line in lines)]
     given = {name.strip().lower() for name, value in headers if value.strip()}
     if missing := [name for name in _HEADERS if name.lower() not in given]:
         raise _refused(f"a line without the header {', '.join(missing)}", "take a request that was signed")

@@ -8,7 +8,7 @@ from attrs import evolve
 from cyclopts import Parameter
 
 from workorder_async.cli.commands.show import attachment_fields
-from workorder_async.cli.connection import BY_ENVIRONMENT, Connection
+from workorder_async.cli.connection import Connection
 from workorder_async.cli.terminal import Bar, print_fields, write_json
 from workorder_async.cli.values import ExistingFile, Whole
 from workorder_async.document import Attachment
@@ -34,7 +34,7 @@ def upload(
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
-    connection: Connection = BY_ENVIRONMENT,
+    connection: Connection = Connection(),
 ) -> int:
     """Upload a file, and print what a ticket needs of it; `create` and `close` do so by themselves with --attach."""
     [attachment] = connection.run(lambda client: upload_all(client, [file]))
