@@ -12,9 +12,9 @@ from workorder_async.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one empty sandbox for the tests of a file; each works on tickets that it creates."""
-    with elsewhere(Sandbox(0, app_secret=SECRET)) as sandbox:
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Run one sandbox for the tests of a file, with the file's number of TICKETS: none where it has no number."""
+    with elsewhere(Sandbox(getattr(request.module, "TICKETS", 0), app_secret=SECRET)) as sandbox:
         yield sandbox
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -36,6 +35,8 @@ from workorder_async.errors import ApiError, AuthenticationError, NotFoundError,
 from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
 
+TICKETS = 1500
+
 COMMANDS = [
     "demo",
     "sandbox",
@@ -58,13 +59,6 @@ FOUR = {
     "WORKORDER_APP_SECRET": SECRET,
     "WORKORDER_SIGN_SCHEME": "md5:{app_id}{timestamp}{secret}",
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file."""
-    with elsewhere(Sandbox(1500, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -1,30 +1,21 @@
 """cli/filters.py: how options become a query."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.support.cli_runs import SECRET, Workorder, elsewhere
+from tests.support.cli_runs import Workorder, elsewhere
 from tests.support.raw_server import http, serving
 from workorder_async import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.filters import OtherTicketFilters, TicketFilters
 from workorder_async.cli.times import Time
 from workorder_async.errors import ConfigError
-from workorder_async.sandbox import Sandbox
 
 TICKETS = 250
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(TICKETS, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,17 @@ import io
 import re
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.support.cli_runs import SECRET, Workorder, elsewhere
+from tests.support.cli_runs import Workorder
 from tests.support.cli_words import LIBRARY_WORDS
 from tests.support.slow import slow_but_every
 from workorder_async.sandbox import Sandbox
+
+TICKETS = 40
 
 # exit code | command line | what stderr says, or what stdout begins with where the exit code is 0
 ODD = r"""
@@ -390,13 +391,6 @@ def _row(line: str) -> tuple[int, str, str]:
 
 
 ROWS = [_row(line) for line in ODD.strip().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file."""
-    with elsewhere(Sandbox(40, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import orjson
@@ -27,13 +27,6 @@ CREATE = [
 CLOSER = ["--closer-id", "40084", "--closer-name", "姜程"]
 COMMANDS = [["close", *CLOSER], ["comment", "--detail", "已处理"], ["reject"]]
 OK = http(orjson.dumps({"errno": 10000, "data": {"id": 1}, "request_id": "r-1"}))
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; each works on tickets that it creates."""
-    with elsewhere(Sandbox(0, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

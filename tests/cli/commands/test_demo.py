@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child
+from tests.support.cli_runs import Workorder, in_child
 from workorder_async import exports
 from workorder_async.cli.commands import demo
 from workorder_async.cli.commands.demo import Tour
@@ -22,12 +21,7 @@ from workorder_async.exports import ExportReport, export_tickets
 from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
 
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(5, app_secret=SECRET)) as sandbox:
-        yield sandbox
+TICKETS = 5
 
 
 def test_the_demo_shows_everything(tmp_path: Path) -> None:

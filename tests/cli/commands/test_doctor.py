@@ -1,7 +1,6 @@
 """`workorder doctor`: each check, when it holds and when it fails."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,16 +9,11 @@ from tests.support.raw_server import http, serving
 from workorder_async.cli.commands import doctor as checks
 from workorder_async.sandbox import Sandbox
 
+TICKETS = 5
+
 FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKORDER_SIGN_SCHEME"]
 
 STEPS = ["name", "connection", "answer", "clock", "signature"]
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(5, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 def test_a_healthy_platform(workorder: Workorder) -> None:

@@ -25,13 +25,6 @@ from workorder_async.sandbox import Fault, Sandbox
 TICKETS = 250
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(TICKETS, app_secret=SECRET)) as sandbox:
-        yield sandbox
-
-
 def test_export_writes_every_ticket_once(workorder: Workorder, tmp_path: Path) -> None:
     """A file of JSON Lines holds each ticket once, in the list's order; the summary goes to stderr."""
     target = tmp_path / "tickets.jsonl"

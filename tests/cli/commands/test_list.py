@@ -1,6 +1,5 @@
 """`workorder list`: what it asks for and prints."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -10,13 +9,6 @@ from workorder_async import TicketStatus
 from workorder_async.sandbox import Fault, Sandbox
 
 TICKETS = 250
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(TICKETS, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,17 @@
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli_runs import SECRET, Workorder, elsewhere, in_child, start
+from tests.support.cli_runs import Workorder, elsewhere, in_child, start
 from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 
+TICKETS = 5
+
 FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKORDER_SIGN_SCHEME"]
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(5, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 @pytest.mark.parametrize("number", slow_after(1, [signal.SIGINT, signal.SIGTERM]))

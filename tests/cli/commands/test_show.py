@@ -1,22 +1,11 @@
 """`workorder show`: what it prints."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
-import pytest
-
-from tests.support.cli_runs import SECRET, Workorder, elsewhere
+from tests.support.cli_runs import Workorder
 from workorder_async import CHINA_STANDARD_TIME
-from workorder_async.sandbox import Sandbox
 
 TICKETS = 250
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(TICKETS, app_secret=SECRET)) as sandbox:
-        yield sandbox
 
 
 def test_show_tells_everything(workorder: Workorder) -> None:

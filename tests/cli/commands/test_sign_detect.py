@@ -3,20 +3,14 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli_runs import SECRET, Ran, Workorder, elsewhere
-from workorder_async.sandbox import Sandbox
+from tests.support.cli_runs import SECRET, Ran, Workorder
 
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file; none of them changes a ticket."""
-    with elsewhere(Sandbox(5, app_secret=SECRET)) as sandbox:
-        yield sandbox
+TICKETS = 5
 
 
 def _detect(workorder: Workorder, sign: str, *words: object) -> Ran:

@@ -15,12 +15,7 @@ from workorder_async.cli import terminal
 from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox
 
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Run one sandbox for the tests of this file."""
-    with elsewhere(Sandbox(300, app_secret=SECRET)) as sandbox:
-        yield sandbox
+TICKETS = 300
 
 
 @pytest.mark.slow
