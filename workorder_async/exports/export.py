@@ -24,7 +24,7 @@ from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Target, target_of
-from workorder_async.exports.manifest import Head, Manifest, Named, said_of
+from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream, Tables
 from workorder_async.exports.reading import Details, Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
@@ -260,7 +260,7 @@ class _Export:
                 "resume=False"
             )
 
-    def _named(self) -> Named | None:
+    def _named(self) -> Renamed | None:
         """Return the line of the file that has its name already; None if it has not."""
         named = self._manifest.named
         return named if named is not None and named.is_at(self._target.path) else None
@@ -306,7 +306,7 @@ class _Export:
         for leftover in self._target.leftovers():
             _remove(leftover)
 
-    def _name(self, named: Named) -> ExportReport:
+    def _name(self, named: Renamed) -> ExportReport:
         """Give the file its name, and clear away."""
         target = self._target
         if not self._options["overwrite"]:
@@ -315,19 +315,19 @@ class _Export:
         rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
         return self._end(named)
 
-    def _end(self, named: Named) -> ExportReport:
+    def _end(self, named: Renamed) -> ExportReport:
         self._remove_leftovers()
         self._manifest.remove()
         return self._report(self._manifest.parts, named.named[1], named.changes)
 
     # The result
 
-    async def _make(self, progress: Progress) -> Named:
+    async def _make(self, progress: Progress) -> Renamed:
         """Make the file that is to get its name, of rows that are durable; it is on disk then."""
         target, disk = self._target, self._disk
         await disk.run(self._parts.finish)
         if target.format.way != "staged":
-            return await disk.run(partial(Named.of, target.part, UNCHANGED))
+            return await disk.run(partial(Renamed.of, target.part, UNCHANGED))
         rows = 0
 
         def told(count: int) -> None:
@@ -338,7 +338,7 @@ class _Export:
         detail = self._options["detail"]
         convert = partial(target.format.convert, target.part, target.converted, told, detail=detail)
         changes = await disk.run(convert, lambda: progress.tell("converting", rows))
-        return await disk.run(partial(Named.of, target.converted, changes))
+        return await disk.run(partial(Renamed.of, target.converted, changes))
 
     def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:
         seconds = perf_counter() - self._began

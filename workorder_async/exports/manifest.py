@@ -64,7 +64,7 @@ class Head:
 
 
 @frozen(kw_only=True)
-class Named:
+class Renamed:
     """A file that is about to get its name, or has it."""
 
     named: tuple[int, int]
@@ -98,7 +98,7 @@ class Manifest:
         self.path = path
         self.head: Head | None = None
         self.parts: list[Part] = []
-        self.named: Named | None = None
+        self.named: Renamed | None = None
         # The ends of the lines.
         self._ends: list[int] = []
         try:
@@ -145,7 +145,7 @@ class Manifest:
                 )
             self.head = _CONVERTER.structure(value, Head)
         elif "named" in value:
-            self.named = _CONVERTER.structure(value, Named)
+            self.named = _CONVERTER.structure(value, Renamed)
         else:
             part = _CONVERTER.structure(value, Part)
             if part.number != len(self.parts):
@@ -178,12 +178,12 @@ class Manifest:
         self._append(part)
         self.parts.append(part)
 
-    def name(self, named: Named) -> None:
+    def name(self, named: Renamed) -> None:
         """Remember that a file is about to get its name."""
         self._append(named)
         self.named = named
 
-    def _append(self, line: Head | Part | Named) -> None:
+    def _append(self, line: Head | Part | Renamed) -> None:
         content = to_json(_CONVERTER.unstructure(line)) + b"\n"
         try:
             self._file.append(content)

@@ -77,10 +77,10 @@ class Disk:
 
     async def submit(self, work: Callable[[], object]) -> None:
         """Begin this once the work before it has ended; raises the error of that work."""
-        await self.settle()
+        await self.wait()
         self._busy = asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def settle(self) -> object:
+    async def wait(self) -> object:
         """Wait for the work under way, and return its result. Raises `ExportError` in place of `OSError`."""
         if self._busy is None:
             return None
@@ -101,7 +101,7 @@ class Disk:
         while while_busy is not None and self._busy is not None and not self._busy.done():
             await asyncio.wait({self._busy}, timeout=0.2)
             while_busy()
-        result: T = await self.settle()  # type: ignore[assignment]  # of this very work
+        result: T = await self.wait()  # type: ignore[assignment]  # of this very work
         return result
 
 

@@ -178,7 +178,7 @@ class Reading:
             earlier = [part for part in done if part.query == number]
             if not (earlier and earlier[-1].ended):
                 await self._read(number, earlier)
-        await self._disk.settle()
+        await self._disk.wait()
         self._progress.tell("reading")
 
     async def _read(self, number: int, earlier: Sequence[Part]) -> None:
