@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -68,12 +68,30 @@ async def scripts_run(redis: "Redis") -> int:
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval"))
 
 
+async def in_time(measure: Callable[[], Awaitable[bool]]) -> None:
+    """Measure until it is in time, five times at the most: on a busy machine one measure tells nothing."""
+    for _ in range(5):
+        if await measure():
+            return
+    pytest.fail("it was late five times")
+
+
 async def test_a_rate(valkey: Valkey, redis: "Redis") -> None:
     """Turns come one after the other, at a little less than the rate; each is one call of the script."""
+    taken = 1
     async with RedisLimits(valkey.url, rate=RATE) as limits:
-        assert 0.98 * 60 * APART <= await took(limits, 61) <= 1.5 * 60 * APART
+        await limits.acquire(soon())
+
+        async def measure() -> bool:
+            nonlocal taken
+            taken += 30
+            seconds = await took(limits, 30)
+            assert seconds >= 0.9 * 30 * APART
+            return seconds <= 1.5 * 30 * APART
+
+        await in_time(measure)
     # The script is loaded once, which takes two calls.
-    assert await scripts_run(redis) <= 62
+    assert await scripts_run(redis) <= taken + 1
 
 
 async def test_several_keep_one_rate(valkey: Valkey) -> None:
@@ -82,10 +100,13 @@ async def test_several_keep_one_rate(valkey: Valkey) -> None:
         first, second, other = [
             await stack.enter_async_context(RedisLimits(valkey.url, rate=RATE, name=name)) for name in ("a", "a", "b")
         ]
-        shared, also, alone = await asyncio.gather(took(first, 31), took(second, 31), took(other, 31))
-    assert max(shared, also) >= 0.98 * 61 * APART
-    assert abs(shared - also) <= 20 * APART
-    assert alone <= 50 * APART
+
+        async def measure() -> bool:
+            shared, also, alone = await asyncio.gather(took(first, 21), took(second, 21), took(other, 21))
+            assert max(shared, also) >= 0.95 * 41 * APART
+            return abs(shared - also) <= 14 * APART and alone <= 34 * APART
+
+        await in_time(measure)
 
 
 async def test_a_burst(valkey: Valkey) -> None:
