@@ -4,17 +4,19 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from tests.support.cli_runs import SECRET, start
 from tests.support.slow import slow_after
-from workorder_async import CommentTicket, Sandbox, WorkorderClient
+from workorder_async import CommentTicket, Sandbox, TicketQuery, WorkorderClient, exports
 from workorder_async.cli.app import run
 from workorder_async.cli.commands import demo
-from workorder_async.cli.commands.demo import HostileTour, write_lines
+from workorder_async.cli.commands.demo import HostileTour
 from workorder_async.errors import ConfigError
+from workorder_async.exports import ExportReport, export_tickets
 
 # A silent server costs seconds each time, and the machine may be busy.
 _PATIENCE = 240
@@ -86,16 +88,15 @@ async def test_what_somebody_else_closed_is_closed() -> None:
 
 async def test_a_file_is_held_against_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ticket that is missing, comes twice or never was is a complaint; one that was deleted meanwhile is none."""
-    honest = write_lines
+    honest = export_tickets
 
-    async def losing(walk: object, file: object, bar: object) -> None:
-        await honest(walk, file, bar)  # type: ignore[arg-type]
+    async def losing(client: WorkorderClient, query: TicketQuery, target: Path, **options: Any) -> ExportReport:
+        report = await honest(client, query, target, **options)
         await sandbox.change(delete=1)
-        file.seek(0)  # type: ignore[attr-defined]
-        file.truncate()  # type: ignore[attr-defined]
-        file.write(b'{"id":%d}\n{"id":%d}\n{"id":1}\n' % (kept, kept))  # type: ignore[attr-defined]
+        await asyncio.to_thread(target.write_bytes, b'{"id":%d}\n{"id":%d}\n{"id":1}\n' % (kept, kept))
+        return report
 
-    monkeypatch.setattr(demo, "write_lines", losing)
+    monkeypatch.setattr(exports, "export_tickets", losing)
     async with Sandbox(50) as sandbox, sandbox.client() as client:
         kept = (await client.list_tickets(page_size=1)).tickets[0].id
         tour = HostileTour(client, sandbox)
@@ -115,11 +116,11 @@ async def test_a_file_is_held_against_the_truth(tmp_path: Path, monkeypatch: pyt
 async def test_a_list_that_cannot_be_walked_is_a_complaint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the walk fails there is no file, nothing to close, and one complaint with the reason."""
 
-    async def failing(*_: object) -> int:
+    async def failing(*_: object, **__: object) -> int:
         await asyncio.sleep(0)
         raise ConfigError("no")
 
-    monkeypatch.setattr(demo, "write_lines", failing)
+    monkeypatch.setattr(exports, "export_tickets", failing)
     async with Sandbox(5) as sandbox, sandbox.client() as client:
         tour = HostileTour(client, sandbox)
         await tour.export(5, tmp_path / "t.jsonl")

@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import attrs
 from attrs import define, field
@@ -44,17 +44,15 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
 )
-from workorder_async.document.codec import encode
-from workorder_async.document.json_text import loads, to_json
-from workorder_async.durable import written_whole
+from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
 from workorder_async.mutations.kinds import kind_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+    from workorder_async.exports import ExportReport
     from workorder_async.sandbox import Sandbox
     from workorder_async.walk_report import WalkReport
-    from workorder_async.walks.walk import Walk
 
 _LATENCY: Final = 0.05
 _OUTPUT: Final = Written("demo-tickets.jsonl", "--output")
@@ -172,15 +170,18 @@ class Tour:
     complaints: list[str] = field(factory=list)
     known_id: int | str = "ID"
 
-    async def export(self, tickets: int, output: Path) -> None:
-        """Export all tickets into a file; then count what the file holds."""
+    async def _exported(self, output: Path) -> "ExportReport":
         from workorder_async.exports import export_tickets
 
         with Bar("exporting", delay=0) as bar:
             going, query = Going(bar), TicketQuery()
-            report = await export_tickets(
+            return await export_tickets(
                 self.client, query, output, format="jsonl", resume=False, overwrite=True, on_progress=going
             )
+
+    async def export(self, tickets: int, output: Path) -> None:
+        """Export all tickets into a file; then count what the file holds."""
+        report = await self._exported(output)
         ids: list[int] = [row["id"] for row in await asyncio.to_thread(_rows_in, output)]
         self.facts += [
             ("tickets", f"{tickets:,}"),
@@ -297,7 +298,7 @@ def _ids_in_parquet(file: Path) -> list[int]:
     return ids
 
 
-def _in_words(report: "WalkReport") -> str:
+def _in_words(report: "WalkReport | ExportReport") -> str:
     """Say whether a walk was exact, and why or why not."""
     return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
 
@@ -396,13 +397,11 @@ class HostileTour(Tour):
     _began: float = field(factory=perf_counter)
 
     async def export(self, tickets: int, output: Path) -> None:
-        """Walk over all tickets into a file, while the list moves; then hold the file against the sandbox's tickets."""
+        """Export all tickets, while the list moves; then hold the file against the sandbox's tickets."""
         from workorder_async.sandbox.seed import FIRST_ID
 
         try:
-            with Bar("walking", delay=0) as bar, written_whole(output) as file:
-                async with self.client.walk() as walk:
-                    await write_lines(walk, file, bar)
+            report = await self._exported(output)
         except WorkorderError as error:
             self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
             return
@@ -413,12 +412,12 @@ class HostileTour(Tour):
         stayed = first - {id for drifted in self.sandbox.drifted for id in drifted.deleted}
         missing, twice, invented = len(stayed - ids.keys()), ids.total() - len(ids), len(ids.keys() - first - new)
         self.facts += [
-            ("walk", f"{_in_words(walk.report)}; {walk.report.requests:,} requests"),
+            ("walk", f"{_in_words(report)}; {report.requests:,} requests"),
             ("lines written", f"{ids.total():,} to {output}"),
             ("there all along", f"{len(stayed):,}: {missing} missing, {twice} twice, {invented} invented"),
         ]
         self._require(not missing, f"{output} lacks {missing} tickets that were there all along")
-        self._require(not (missing and walk.report.exact), "the walk says that it was exact, and it was not")
+        self._require(not (missing and report.exact), "the walk says that it was exact, and it was not")
         self._require(not twice, f"{output} has {twice} tickets more than once")
         self._require(not invented, f"{output} has {invented} tickets that never were")
 
@@ -513,13 +512,6 @@ class HostileTour(Tour):
             ("moved meanwhile", _listed(moved)),
             ("seconds", f"{perf_counter() - self._began:.1f}"),
         ]
-
-
-async def write_lines(walk: "Walk", file: BinaryIO, bar: Bar) -> None:
-    """Write a walk's tickets as JSON Lines, with one write a page."""
-    async for tickets in walk:
-        file.write(b"".join(to_json(encode(ticket)) + b"\n" for ticket in tickets))
-        bar(walk.report.tickets, max(walk.report.tickets, walk.report.last_total))
 
 
 def _key(operation: str, request: Mapping[str, object]) -> tuple[str, object]:
