@@ -44,8 +44,9 @@ def _run(minds_ctrl_c: bool) -> int:
         import_module("rich")
     except ImportError:
         return _without_extra()
-    from workorder_async.cli.app import run
+    from workorder_async.cli.app import load, run
 
+    load(sys.argv[1:])
     if minds_ctrl_c:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(sys.argv[1:])

@@ -34,7 +34,7 @@ _COMMANDS = (
     *("demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "columns"),
     *("doctor", "login"),
 )
-# A dash alone stands for stdin or stdout; what looks like an option or a number is left to the parser.
+# A text that begins with a dash, and a dash alone, which is stdin or stdout. Options and numbers are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
 
 
@@ -90,6 +90,11 @@ def _help(*command: str) -> int:
     """Print the help of a command: `workorder help close` is `workorder close --help`."""
     known, _, _ = _make_app().parse_commands(command)
     return _carry_out([*command, "--help"] if known or not command else command[:1])
+
+
+def load(arguments: Sequence[str]) -> None:
+    """Import the module of a command line's command."""
+    _make_app().parse_commands(arguments)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -112,7 +112,7 @@ class Connection:
         return run_with(self.clients()(), act)
 
     def options(self, environ: Environment) -> "ClientOptions":
-        """Return what these options set for a client. Raises `ConfigError` that names the option."""
+        """Return the client's options that these options set. Raises `ConfigError` that names the option."""
         options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
         if self.rate is not None:
             options["rate"] = arguments.above_zero("--rate", self.rate)
@@ -132,7 +132,7 @@ def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaita
 
 
 def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "WorkorderClient":
-    """Make a client of the four variables. Raises `ConfigError` for one that is missing or cannot work.
+    """Make a client of the four variables. Raises `ConfigError` for a variable that is missing or cannot work.
 
     It knows the errnos of a sandbox by its AppId, which no real platform gives to anybody.
     """
@@ -176,7 +176,7 @@ def _proxy_for(base_url: str, given: str | None) -> Secret | None:
     try:
         url = urlsplit(base_url)
         host = url.hostname or ""
-    except ValueError:  # the client says what is wrong with it
+    except ValueError:  # the client refuses it
         return None
     found = Secret(getproxies_environment().get(url.scheme, "").strip())
     is_near = host in ("localhost", "::1") or host.startswith("127.")

@@ -124,7 +124,7 @@ def as_json(error: WorkorderError) -> dict[str, JSON]:
 
 
 def wrong_usage(error: CycloptsError, words: Sequence[str]) -> str:
-    """Return what is wrong with the words of a command line, and where to read on."""
+    """Return a sentence about the mistake in a command line, and the help to read."""
     said = _complaint(error, words)
     see = f"See `{' '.join(('workorder', *(error.command_chain or ())))} --help`"
     if words[0].startswith("-"):

@@ -55,7 +55,7 @@ class Profile:
         return str(self.values.get(key, ""))
 
     def secret(self) -> Secret:
-        """Return the secret, or what its command says; an empty one where there is neither. Raises `ConfigError`."""
+        """Return the secret, or the output of its command; an empty one without both. Raises `ConfigError`."""
         if "secret_command" in self.values:
             return said_by(self.get("secret_command"), f"{self.path}: profiles.{self.name}.secret_command")
         return Secret(self.values.get("secret", ""))

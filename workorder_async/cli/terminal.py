@@ -142,7 +142,7 @@ def ask(what: str, *, optional: bool = False) -> str:
 def ask_secret(what: str) -> Secret:
     """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
     try:
-        # getpass writes the prompt once the echo is off: what is typed at once is neither shown nor lost.
+        # getpass writes the prompt once the echo is off: early keys are neither shown nor lost.
         answer = Secret(getpass(f"{one_line(what)}: ", sys.stderr))
     except EOFError:
         answer = Secret("")
@@ -182,7 +182,7 @@ class Bar:
         return self
 
     def _show(self) -> None:
-        """Show this bar in place of the one that is shown."""
+        """Show this bar in place of the bar on the terminal."""
         if _BARS:
             _BARS[-1].stop()
         _BARS.append(self._progress)

@@ -72,7 +72,7 @@ class Time(Written):
         return self.begun()
 
     def steady(self) -> str:
-        """Return the option with a time that means the same tomorrow; "" where it was written so."""
+        """Return the option with a time that means the same tomorrow; "" where the time means that already."""
         word = self.text.strip().lower()
         if word != "now" and word not in _DAYS and not _AGO.fullmatch(word):
             return ""
@@ -106,7 +106,7 @@ class Time(Written):
         return span
 
     def _seconds(self, word: str) -> int:
-        """Read digits as seconds, and refuse those that rather mean something else."""
+        """Read digits as seconds, and refuse digits that rather mean a date or another unit."""
         number, meant = int(word), _compact(word)
         if number < _EARLIEST:
             problem = "is read as seconds since 1970, a moment before the year 2000"
@@ -150,7 +150,7 @@ def _in_china(seconds: float) -> datetime:
 
 
 def _compact(word: str) -> str:
-    """Return in ISO 8601 what digits mean as a date or time without hyphens and colons; "" where they mean none."""
+    """Return digits in ISO 8601, read as a date or time without hyphens and colons; "" where they are none."""
     pattern = _COMPACT.get(len(word))
     try:
         at = datetime.strptime(word, pattern) if pattern else None

@@ -44,8 +44,13 @@ class Written:
     def __str__(self) -> str:
         return self.text
 
+
+@frozen
+class File(Written):
+    """A file to write, or - for stdout."""
+
     def file_name(self) -> str:
-        """Return it as the name of a file to write, or - for stdout. Raises `ConfigError` where it names none."""
+        """Return its name. Raises `ConfigError` where that names no file."""
         if not self.text.strip() or self.text.endswith("/"):
             raise ConfigError(
                 "names no file", argument=f"{self.option} {self.text!r}", mend="name one, or - for stdout"

@@ -54,7 +54,7 @@ class Task:
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
     finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
-    """Adds to the changes what needs the platform, such as uploads, just before they are sent."""
+    """Adds uploads and the like to the changes, just before they are sent; None for nothing."""
 
 
 def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Connection) -> int:
@@ -100,7 +100,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
 
 
 def print_table(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
-    """Print the first tickets and what would be done to each; without a terminal, separated by tabs."""
+    """Print the first tickets and the change of each; without a terminal, separated by tabs."""
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
     if console.is_terminal:
         # People confirm what they see, so that of long texts the title is cut first.
@@ -122,7 +122,7 @@ def print_table(console: Console, chosen: Sequence[Chosen], change: Callable[[Ch
 
 
 def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
-    """Return the cells of a ticket: its number, status and age, what would be done to it, its title."""
+    """Return the cells of a ticket: its number, status, age, change and title."""
     what = words_of(change(one)) if one.error is None else f"nothing, for it cannot be read: {sentence(one.error)}"
     seconds = max(0, int(time()) - one.created)
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
@@ -135,7 +135,7 @@ def _tickets(number: int) -> str:
 
 
 def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
-    """Print what would be done to each ticket, and return the exit code of a dry run."""
+    """Print the change of each ticket, and return the exit code of a dry run."""
     complaints = Complaints()
     for one in chosen:
         if one.error is not None:
@@ -238,7 +238,7 @@ async def _carry_out(
 
 @contextmanager
 def _told(tally: Tally, rest: Iterator[Change], *, quiet: bool) -> Iterator[None]:
-    """Tell what became of the tickets, however the block ends."""
+    """Report on the tickets, however the block ends."""
     try:
         yield
     except JournalError as error:

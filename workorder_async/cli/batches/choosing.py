@@ -86,7 +86,7 @@ class BatchOptions:
 
 @frozen
 class Chosen:
-    """A ticket to be changed, and what is known of it; with an `error` it cannot be."""
+    """A ticket to be changed, and its known fields; with an `error` it cannot be changed."""
 
     id: int
     title: str = ""
@@ -139,7 +139,7 @@ async def read_matching(client: "WorkorderClient", queries: Sequence[TicketQuery
 
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
-    """Read each ticket; one that cannot be read gets its error. A refused signature ends it all."""
+    """Read each ticket; a ticket that cannot be read gets its error. A refused signature ends it all."""
     found: dict[int, Chosen] = {}
 
     async def read(id: int) -> None:

@@ -1,4 +1,4 @@
-"""What became of a batch's tickets: a line or JSON object for each, counts on the bar, a report, the exit code."""
+"""The outcomes of a batch's tickets: a line or JSON object for each, counts on the bar, a report, the exit code."""
 
 import re
 from collections.abc import Iterable, Iterator

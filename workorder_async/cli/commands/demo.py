@@ -31,7 +31,7 @@ from workorder_async.cli.connection import log_to_stderr
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import Bar, err, note, out, print_fields, print_heading
-from workorder_async.cli.values import AS_WRITTEN, Whole, Written
+from workorder_async.cli.values import AS_WRITTEN, File, Whole
 from workorder_async.document import (
     Attachment,
     CloseTicket,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from workorder_async.walk_report import WalkReport
 
 _LATENCY: Final = 0.05
-_OUTPUT: Final = Written("demo-tickets.jsonl", "--output")
+_OUTPUT: Final = File("demo-tickets.jsonl", "--output")
 _NEXT: Final = """\
 head -2 {output}
 {workorder} sandbox                  # leave it running, copy its four lines into another terminal, and there:
@@ -79,7 +79,7 @@ def demo(
     *,
     tickets: Annotated[Whole, Parameter(help="How many tickets the sandbox has.")] = 5000,
     output: Annotated[
-        Written, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The file to write them to; - for stdout.")
+        File, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The file to write them to; - for stdout.")
     ] = _OUTPUT,
     closes: Annotated[Whole, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
     latency: Annotated[
@@ -111,7 +111,7 @@ def demo(
 
     if not target_of(name, "jsonl").is_stream:
         return show(Path(name), name)
-    # The demo reads what it wrote, which it could not do on stdout or a device: a file is copied there in the end.
+    # The demo reads its file back, which it could not do on stdout or a device: a file is copied there in the end.
     with TemporaryDirectory(prefix="workorder-demo-") as folder:
         file = Path(folder) / "tickets.jsonl"
         with redirect_stdout(sys.stderr):
@@ -180,7 +180,7 @@ class Tour:
             )
 
     async def export(self, tickets: int, output: Path) -> None:
-        """Export all tickets into a file; then count what the file holds."""
+        """Export all tickets into a file; then count its lines."""
         report = await self._exported(output)
         ids: list[int] = [row["id"] for row in await asyncio.to_thread(_rows_in, output)]
         self.facts += [
@@ -196,7 +196,7 @@ class Tour:
         await self._export_parquet(ids, output.with_name(f"{output.name}.parquet"))
 
     async def _export_parquet(self, ids: list[int], output: Path) -> None:
-        """Export the same tickets to Parquet, where pyarrow is there; then read back what that file holds."""
+        """Export the same tickets to Parquet, where pyarrow is there; then read that file back."""
         from workorder_async.exports import export_tickets
         from workorder_async.extras import install_line
 
@@ -279,7 +279,7 @@ class Tour:
         self._require(sizes == [len(_TRACE)], f"the detail of ticket {id} does not show the {len(_TRACE):,} bytes sent")
 
     def conclude(self) -> None:
-        """Add what is known at the end only."""
+        """Add the facts that only the end shows; none here."""
 
     def _require(self, holds: bool, complaint: str) -> None:
         """Note a complaint where something does not hold."""
@@ -389,7 +389,7 @@ def _hostile_client(sandbox: "Sandbox") -> "WorkorderClient":
 
 @define
 class HostileTour(Tour):
-    """The same steps with a hostile sandbox, and an account of what both sides say of each mutation."""
+    """The same steps with a hostile sandbox, and an account of each mutation by both sides."""
 
     said: dict[tuple[str, object], str] = field(factory=dict)
     """The client's word for each mutation, by its operation and by its text or ticket."""
@@ -474,7 +474,7 @@ class HostileTour(Tour):
         return ended
 
     def conclude(self) -> None:
-        """Hold the client's word for each mutation against what the sandbox carried out, and count what struck."""
+        """Hold the client's word for each mutation against the sandbox's, and count the faults."""
         applied = Counter(_key(one.operation, one.request) for one in self.sandbox.applied)
         drifted = self.sandbox.drifted
         by_others = {("close_ticket", id) for one in drifted for id in one.closed}
@@ -515,7 +515,7 @@ class HostileTour(Tour):
 
 
 def _key(operation: str, request: Mapping[str, object]) -> tuple[str, object]:
-    """Return what tells a mutation from others: the text of a creation or a comment, else the ticket."""
+    """Return the key of a mutation: its operation, and the text of a creation or a comment, else the ticket."""
     return operation, request[{"create_ticket": "title", "comment_ticket": "detail"}.get(operation, "id")]
 
 

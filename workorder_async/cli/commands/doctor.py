@@ -129,7 +129,7 @@ class _Unsigned:
 
 
 def _configuration(environ: Environment) -> Iterator[Check]:
-    """Check each variable by itself, the base URL first, also for what looks like a slip."""
+    """Check each variable by itself, the base URL first, also for a likely slip."""
     from workorder_async.client import WorkorderClient
 
     judges: tuple[tuple[str, str, Callable[[str], object]], ...] = (
@@ -247,7 +247,7 @@ async def _signature(environ: Environment, options: "ClientOptions") -> Check:
 
 
 async def _cause(environ: Environment, options: "ClientOptions", refused: ApiError) -> str:
-    """Return what is to be mended where a signed request was refused, as far as asking again shows it."""
+    """Return the mend for a signed request that was refused, as far as asking again shows it."""
     if accepted := await _accepted_neighbour(environ, options):
         return accepted
     made_up = {**environ, SECRET: Secret(token_hex(16))}
@@ -273,7 +273,7 @@ async def _cause(environ: Environment, options: "ClientOptions", refused: ApiErr
 
 
 async def _accepted_neighbour(environ: Environment, options: "ClientOptions") -> str:
-    """Return what to mend where a neighbour of the secret or the scheme is accepted; "" where none is."""
+    """Return the mend where a neighbour of the secret or the scheme is accepted; "" where none is."""
     secret = Secret(environ[SECRET])
     if _is_wrapped(secret):
         bare = Secret(secret.reveal().strip(_QUOTES))

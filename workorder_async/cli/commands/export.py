@@ -13,7 +13,7 @@ from workorder_async.cli import failures
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, note
-from workorder_async.cli.values import AS_WRITTEN, Whole, Written
+from workorder_async.cli.values import AS_WRITTEN, File, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Writing:
     """Leave out tickets that cannot be read, and name them at the end."""
 
     def options(self) -> "ExportOptions":
-        """Return what `export_tickets` takes. Raises `ConfigError` for a folder without a name."""
+        """Return the options of `export_tickets`. Raises `ConfigError` for a folder without a name."""
         if self.attachments is not None and not self.attachments.strip():
             raise ConfigError("names no folder", argument="--attachments", mend="name one, such as --attachments files")
         options = asdict(self)
@@ -81,7 +81,7 @@ def export(
     /,
     *,
     output: Annotated[
-        Written | None, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")
+        File | None, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")
     ] = None,
     how: Writing = Writing(),
     filters: TicketFilters = TicketFilters(),
@@ -117,13 +117,13 @@ def export(
     return failures.OK
 
 
-def _place(target: str | None, output: Written | None) -> str:
+def _place(target: str | None, output: File | None) -> str:
     """Return where to write. Raises `ConfigError`."""
     if target is not None and output is not None:
         raise ConfigError(f"TARGET and {output.option} are the same: write one of them")
     if output is None and target is None:
         raise ConfigError("say where to write: a TARGET such as tickets.csv (or --output), or - for stdout")
-    return (output or Written(str(target), "TARGET")).file_name()
+    return (output or File(str(target), "TARGET")).file_name()
 
 
 async def _export(
@@ -139,7 +139,7 @@ async def _export(
 
 
 def _tell_how_to_go_on(place: str, times: Sequence[str]) -> None:
-    """Say that the same command goes on, if something of the file is there; `times` are those that it began with."""
+    """Say that the same command goes on, if a part of the file is there; `times` replace words such as "yesterday"."""
     if place == "-" or not Path(f"{Path(place).resolve()}.manifest").exists():
         return
     # "yesterday" said tomorrow would be another export.
@@ -173,7 +173,7 @@ class Going:
 
 
 def summarise(report: "ExportReport", going: Going) -> None:
-    """Print on stderr what came of an export: how much, what is not as it came, and whether it is complete."""
+    """Print a summary on stderr: how much was exported, what was changed or left out, whether it is complete."""
     going.tell_resumed(report.resumed_rows)
     place = "" if str(report.target) == "-" else f" to {report.target}"
     rate = (report.rows - report.resumed_rows) / report.seconds
@@ -187,7 +187,7 @@ def summarise(report: "ExportReport", going: Going) -> None:
 
 
 def _remarks(report: "ExportReport") -> Iterator[str]:
-    """Tell what a format could not hold, which tickets are not there, and what became of attachments."""
+    """Yield a line for each change of a text, each missing ticket, and the attachments."""
     for name, what in _CHANGES:
         if count := getattr(report.changes, name):
             yield f"changed in {count:,} cells: {what}"

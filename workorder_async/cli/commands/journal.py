@@ -84,7 +84,7 @@ def _read(file: ExistingFile) -> Records:
 
 
 async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *, as_json: bool) -> int:
-    """Settle what is unknown, print what became of each, and return the exit code."""
+    """Settle the unknown mutations, print the outcome of each, and return the exit code."""
     from workorder_async.batches.batch import settle_journal
 
     report = BatchReport()
@@ -108,7 +108,7 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
 
 
 def _row(record: "Record") -> dict[str, JSON]:
-    """Return what became of a mutation, as the JSON of `close` has it."""
+    """Return a mutation and its outcome, as the JSON of `close` has it."""
     facts = {name: value for name, value in record.facts.items() if name not in ("at", "ticket_id", "error")}
     return {
         "id": record.mutation.get("id") or record.facts.get("ticket_id", 0),

@@ -35,7 +35,7 @@ _VALUED: Final = re.compile(
     "|user(-agent)?|cookie(-jar)?|referer|cacert|max-time|connect-timeout|output|write-out|proxy|resolve|retry|ciphers"
     "|interface|limit-rate)"
 )
-# $'...' of bash, in which a browser writes what holds quotes, line feeds or characters beyond ASCII.
+# $'...' of bash, in which a browser writes texts with quotes, line feeds or characters beyond ASCII.
 _ANSI: Final = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
 _MEANT: Final = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
@@ -113,7 +113,7 @@ def detect(
 
 
 def _request(method: str | None, path: str | None, query: str | None, body_file: Path | None) -> SigningInput:
-    """Return what was given of a request beside its three headers."""
+    """Return the given parts of a request beside its three headers."""
     url = urlsplit(path or "")
     return SigningInput(
         method=method or ("POST" if body_file else "GET"),
@@ -255,7 +255,7 @@ def _of_curl(text: str) -> Iterator[Accepted]:
 
 
 def _unescaped(found: "re.Match[str]") -> str:
-    """Return what an escape of $'...' means."""
+    """Return the character of an escape of $'...'."""
     code = found[1]
     if code[0] in "ux" and len(code) > 1:
         return chr(int(code[1:], 16))
@@ -285,7 +285,7 @@ def _of_line(words: Sequence[str]) -> Accepted:
 
 
 def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str], set[str]]:
-    """Return what has a value, the URLs, and the flags of a curl line."""
+    """Return the options with a value, the URLs, and the flags of a curl line."""
     options, urls, flags = [], [], set()
     left = iter(words)
     for word in left:
