@@ -19,7 +19,7 @@ CLASSES = [
     if isinstance(value := getattr(resolve_name(face), name), type)
 ]
 # A line of a field or member, and the text in quotes under it, however it is indented.
-_SAID = re.compile(r'^    (\w+)(?::| =) .*(?:\n {8}.*|\n    \).*)*\n    """((?:.|\n)+?)"""', re.MULTILINE)
+_SAID = re.compile(r'^    (\w+)(?::| =) .*(?:\n {8}.*|\n    [\])].*)*\n    """((?:.|\n)+?)"""', re.MULTILINE)
 
 
 def plain(text: str) -> str:
