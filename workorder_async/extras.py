@@ -48,4 +48,6 @@ def extra_module(name: str, extra: str, user: str = "this format") -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ConfigError(f"{user} needs {name}, which cannot be imported ({error}): {install_line(extra)}") from None
+        raise ConfigError(
+            f"needs {name}, which cannot be imported ({error}): {install_line(extra)}", argument=user
+        ) from None

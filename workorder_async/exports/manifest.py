@@ -109,7 +109,9 @@ class Manifest:
             ) from None
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
-            raise ConfigError(f"cannot write {str(path)!r}: {why}; choose another place for the target") from None
+            raise ConfigError(
+                f"cannot write {str(path)!r}: {why}", mend="choose another place for the target"
+            ) from None
         try:
             self._read(resume=resume)
         except BaseException:

@@ -105,8 +105,9 @@ class RedisLimits:
         self._where = _server_of(url)
         if not self._where:
             raise ConfigError(
-                "the URL of RedisLimits must be redis://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER], rediss:// for TLS, or "
-                "unix:///PATH, with %2F, %3F, %23 and %40 for /, ?, # and @ in a password; Valkey takes the same"
+                "must be redis://[[USER]:PASSWORD@]HOST[:PORT][/NUMBER], rediss:// for TLS, or unix:///PATH, with %2F, "
+                "%3F, %23 and %40 for /, ?, # and @ in a password; Valkey takes the same",
+                argument="the URL of RedisLimits",
             )
         self._redis = _opened(url, self._where)
         # The braces keep both keys on one node of a cluster behind a proxy.
@@ -273,4 +274,4 @@ def _opened(url: Secret, where: str) -> "Redis":
         return Redis.from_url(url.reveal(), retry=Retry(NoBackoff(), 0), socket_connect_timeout=_SILENCE)
     except ValueError:
         pass
-    raise ConfigError(f"the URL of RedisLimits, of {where}, has an option that redis-py does not take")
+    raise ConfigError(f"has an option that redis-py does not take (of {where})", argument="the URL of RedisLimits")

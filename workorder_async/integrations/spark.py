@@ -112,7 +112,7 @@ class WorkorderDataSource(DataSource):
     def writer(self, schema: "StructType", overwrite: bool) -> DataSourceWriter:
         """Return the writer, which closes tickets. Raises `ConfigError` for options and columns that cannot work."""
         if overwrite:
-            raise ConfigError('tickets cannot be overwritten: write with .mode("append")')
+            raise ConfigError("tickets cannot be overwritten", mend='write with .mode("append")')
         closing = SparkClosing.of(self.options, {one.name: one.dataType.simpleString() for one in schema.fields})
         closing.begin()
         return _Writer(closing, self.connect)
