@@ -274,4 +274,4 @@ def _opened(url: Secret, where: str) -> "Redis":
         return Redis.from_url(url.reveal(), retry=Retry(NoBackoff(), 0), socket_connect_timeout=_SILENCE)
     except ValueError:
         pass
-    raise ConfigError(f"has an option that redis-py does not take (of {where})", argument="the URL of RedisLimits")
+    raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
