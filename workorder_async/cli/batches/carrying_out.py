@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workorder_async.batches.journal import read_records
+from workorder_async.batches.journal import Records, read_records
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.cli.batches.choosing import (
     BatchOptions,
@@ -157,15 +157,19 @@ def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
 # --limit
 
 
+def read_journal(journal: Path) -> Records:
+    """Read a journal. Raises `ConfigError` for a file that is none."""
+    try:
+        return read_records(journal)
+    except JournalError as error:
+        raise ConfigError(str(error)) from None
+
+
 def _counted(journal: Path | None) -> set[str]:
     """Return the changes that a journal says were done, or may have been. Raises `ConfigError` for another file."""
     if journal is None or not journal.is_file() or not journal.stat().st_size:
         return set()
-    try:
-        records = read_records(journal)
-    except JournalError as error:
-        raise ConfigError(str(error)) from None
-    return {key for key, record in records.by_key.items() if record.counts}
+    return {key for key, record in read_journal(journal).by_key.items() if record.counts}
 
 
 def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
@@ -201,7 +205,6 @@ async def _carry_out(
 
     to_terminal = sys.stdout.isatty()
     changes = [task.change(one) for one in chosen if one.error is None]
-    rest = iter(changes)
     bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
     tally = Tally(
         done=task.kind.done,
@@ -213,7 +216,7 @@ async def _carry_out(
     )
     batch = run_batch(
         client,
-        _finished(client, task, changes, rest, tally=tally, options=options),
+        _finished(client, task, changes, tally=tally, options=options),
         concurrency=options.concurrency,
         journal=options.journal,
         name=task.name,
@@ -222,7 +225,7 @@ async def _carry_out(
         patience=PATIENCE,
     )
     try:
-        with _told(tally, rest, quiet=named), bar:
+        with _told(tally, changes, quiet=named), bar:
             for one in chosen:
                 if one.error is not None:
                     tally.note(Outcome(task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
@@ -237,7 +240,7 @@ async def _carry_out(
 
 
 @contextmanager
-def _told(tally: Tally, rest: Iterator[Change], *, quiet: bool) -> Iterator[None]:
+def _told(tally: Tally, changes: Sequence[Change], *, quiet: bool) -> Iterator[None]:
     """Report on the tickets, however the block ends."""
     try:
         yield
@@ -250,7 +253,7 @@ def _told(tally: Tally, rest: Iterator[Change], *, quiet: bool) -> Iterator[None
         raise
     finally:
         if not tally.untouched:
-            tally.take_rest(rest)
+            tally.take_rest(changes[tally.begun :])
             tally.print_report(quiet=quiet)
 
 
@@ -258,12 +261,11 @@ async def _finished(
     client: "WorkorderClient",
     task: Task,
     changes: list[Change],
-    rest: Iterator[Change],
     *,
     tally: Tally,
     options: BatchOptions,
 ) -> AsyncGenerator[Change]:
-    """Finish the changes when the first one is asked for, then yield them; `rest` keeps those not yielded yet."""
+    """Finish the changes when the first one is asked for, then yield them."""
     limit = options.limit
     # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
     counted = set[str]() if limit is None else await asyncio.to_thread(_counted, options.journal)
@@ -271,7 +273,6 @@ async def _finished(
         if limit is not None and not _is_allowed(change, counted, limit):
             tally.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
             return
-        next(rest)
         tally.watch(change)
         yield change
 

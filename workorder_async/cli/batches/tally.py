@@ -80,12 +80,15 @@ class Tally(BatchReport):
     """Whether nobody reads a line for each ticket any more."""
     interrupted: bool = False
     """Whether unknown outcomes are put aside in `cut_short`, to be settled later."""
+    begun: int = 0
+    """How many changes the batch has begun."""
     cut_short: list[Outcome] = field(factory=list, init=False)
     _complaints: Complaints = field(factory=Complaints, init=False)
     _under_way: dict[int, Change] = field(factory=dict, init=False)
 
     def watch(self, change: Change) -> None:
         """Remember a change whose outcome is still to come."""
+        self.begun += 1
         self._under_way[change.id] = change
 
     @property

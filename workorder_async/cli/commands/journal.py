@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
-from workorder_async.batches.journal import Record, Records, read_records
+from workorder_async.batches.journal import Record
 from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.cli.batches.carrying_out import read_journal
 from workorder_async.cli.batches.tally import counted, row as outcome_row
 from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN
@@ -36,7 +37,7 @@ def show(
 
     Also while a batch writes it. What was about to be sent and has no outcome yet is unknown. Nothing is asked.
     """
-    records = _read(file)
+    records = read_journal(file)
     if json:
         write_json(map(_row, records.by_key.values()))
         return OK
@@ -64,7 +65,7 @@ def settle(
     Nothing is sent. A comment or a new ticket that is not there may still come, and stays unknown. Exits with 3 where
     some stay unknown.
     """
-    records = _read(file)
+    records = read_journal(file)
     unknown = sum(record.state is State.UNKNOWN for record in records.by_key.values())
     if not unknown:
         note("nothing in this journal is unknown")
@@ -73,14 +74,6 @@ def settle(
     if platform != client.base_url:
         raise ConfigError(f"this journal is for {platform}, not {client.base_url}", mend=f"add --base-url {platform}")
     return run_with(client, lambda client: _settle(client, file, unknown, as_json=json))
-
-
-def _read(file: ExistingFile) -> Records:
-    """Read a journal. Raises `ConfigError` for a file that is none."""
-    try:
-        return read_records(file)
-    except JournalError as error:
-        raise ConfigError(str(error)) from None
 
 
 async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *, as_json: bool) -> int:
