@@ -413,6 +413,7 @@ async def test_unknown_mutation() -> None:
 @pytest.mark.parametrize("own", [True, False], ids=["own session", "user's session"])
 @pytest.mark.parametrize("limit", ["attempt_timeout", "deadline"])
 @pytest.mark.parametrize("attempts", [1, 4])
+@virtual_time
 async def test_ten_behind_a_pool_of_two(*, own: bool, limit: str, attempts: int) -> None:
     """Of ten comments behind two connections to a server that hangs, each error says truthfully whether it was sent."""
     seen: list[str] = []

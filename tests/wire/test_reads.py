@@ -17,6 +17,7 @@ from attrs import evolve
 from tests.support.clients import NOW, make_client
 from tests.support.observed import Seen, check_pairs, observe
 from tests.support.raw_server import AtOnce, Handler, Wire, drop, half, hang, http, serving, stuck
+from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
     AuthenticationError,
@@ -210,16 +211,17 @@ async def test_signers_that_fail(result: object) -> None:
         assert (caught.value.operation, caught.value.attempts) == ("list_tickets", 1)
 
 
+@virtual_time
 async def test_deadlines() -> None:
     """A read ends at its deadline, in the wire or in the queue, and says where its time went."""
-    async with serving(hang) as wire, make_client(wire.url, deadline=0.2, max_in_flight=1) as client:
+    async with serving(hang) as wire, make_client(wire.url, deadline=20, max_in_flight=1) as client:
         results = await asyncio.gather(*(read_page(client._session) for _ in range(2)), return_exceptions=True)
         assert len(wire.requests) == 1
     first, second = results
     assert isinstance(first, DeadlineExceededError)
     assert isinstance(second, DeadlineExceededError)
-    assert first.spent["request"] == pytest.approx(0.2, abs=0.1)
-    assert second.spent["queue"] == pytest.approx(0.2, abs=0.1)
+    assert first.spent["request"] == pytest.approx(20, abs=0.05)
+    assert second.spent["queue"] == pytest.approx(20, abs=0.05)
     assert (first.attempts, second.attempts) == (1, 0)
 
 
