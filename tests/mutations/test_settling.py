@@ -40,13 +40,6 @@ QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001), "attempt_timeout": 0.
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """Give a sandbox with a few tickets."""
-    async with Sandbox(40) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
 async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
     """Give a client of it that waits for little."""
     async with sandbox.client(**QUICK) as client:
