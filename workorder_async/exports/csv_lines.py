@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Final
 
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import Record, Sink, TextChanges, storable
+from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, storable
 
 #: A spreadsheet takes a cell that begins so for a formula, also if it stands in quotes.
 _FORMULAS: Final = "=+-@\t\r"
@@ -19,6 +19,8 @@ class CsvLines(Sink):
     `bom` puts a byte order mark in front, without which Excel on Chinese Windows reads GBK. `defuse` puts an apostrophe
     in front of texts that a spreadsheet would take for formulas.
     """
+
+    changes: TextChanges = UNCHANGED
 
     def __init__(self, columns: Columns, *, bom: bool = True, defuse: bool = True) -> None:
         self._columns = columns

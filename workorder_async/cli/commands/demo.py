@@ -411,11 +411,13 @@ class HostileTour(Tour):
         first = set(range(FIRST_ID, FIRST_ID + tickets))
         stayed = first - {id for drifted in self.sandbox.drifted for id in drifted.deleted}
         missing, twice, invented = len(stayed - ids.keys()), ids.total() - len(ids), len(ids.keys() - first - new)
-        self.facts += [
-            ("walk", f"{_in_words(report)}; {report.requests:,} requests"),
-            ("lines written", f"{ids.total():,} to {output}"),
-            ("there all along", f"{len(stayed):,}: {missing} missing, {twice} twice, {invented} invented"),
-        ]
+        self.facts.extend(
+            [
+                ("walk", f"{_in_words(report)}; {report.requests:,} requests"),
+                ("lines written", f"{ids.total():,} to {output}"),
+                ("there all along", f"{len(stayed):,}: {missing} missing, {twice} twice, {invented} invented"),
+            ]
+        )
         self._require(not missing, f"{output} lacks {missing} tickets that were there all along")
         self._require(not (missing and report.exact), "the walk says that it was exact, and it was not")
         self._require(not twice, f"{output} has {twice} tickets more than once")
@@ -496,7 +498,7 @@ class HostileTour(Tour):
             or (word in ("rejected", "not sent") and applied[key])
         ]
         false += [f"{of} of {what} was carried out, and nobody asked" for of, what in applied.keys() - self.said.keys()]
-        self.complaints += false
+        self.complaints.extend(false)
         struck = Counter(one.fault.kind for one in self.sandbox.struck)
         requests, refused = self.sandbox.requests.total(), self.sandbox.refused.total()
         moved = (
@@ -504,14 +506,16 @@ class HostileTour(Tour):
             ("created", sum(len(one.created) for one in drifted)),
             ("closed", sum(len(one.closed) for one in drifted)),
         )
-        self.facts += [
-            ("misreported", str(len(false))),
-            ("struck", f"{struck.total():,} of {requests:,} requests: {_listed(struck.most_common())}"),
-            ("beyond the rate", f"{refused:,} requests"),
-            ("throttled", f"{self.client.stats().throttled:,} answers"),
-            ("moved meanwhile", _listed(moved)),
-            ("seconds", f"{perf_counter() - self._began:.1f}"),
-        ]
+        self.facts.extend(
+            [
+                ("misreported", str(len(false))),
+                ("struck", f"{struck.total():,} of {requests:,} requests: {_listed(struck.most_common())}"),
+                ("beyond the rate", f"{refused:,} requests"),
+                ("throttled", f"{self.client.stats().throttled:,} answers"),
+                ("moved meanwhile", _listed(moved)),
+                ("seconds", f"{perf_counter() - self._began:.1f}"),
+            ]
+        )
 
 
 def _key(operation: str, request: Mapping[str, object]) -> tuple[str, object]:
