@@ -75,9 +75,9 @@ async def test_killed_often(suffix: str, seed: int, tmp_path: Path) -> None:
 
 
 async def begun(sandbox: Sandbox, target: Path, parts: int = 2, **options: Any) -> int:
-    """Begin an export, and kill it once so many parts are durable; return how many of its rows are."""
+    """Begin an export, which stops once so many parts are durable, and kill it; return how many of its rows are."""
     manifest = target.with_name(f"{target.name}.manifest")
-    given = {"part": 100, "concurrency": 1, **options}
+    given = {"part": 100, "concurrency": 1, "stop": parts, **options}
     async with child(sandbox, target, **given) as process:
         await said(process, lambda line: len(manifest.read_bytes().splitlines()) > parts)
         process.send_signal(signal.SIGKILL)
