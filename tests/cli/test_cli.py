@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,22 @@ def test_help_costs_no_network_library() -> None:
     assert (loaded, child.err) == ("False", "")
     for word in (*COMMANDS, "sign", "Exit codes:", "130: interrupted", "WORKORDER_APP_SECRET"):
         assert any(word in line for line in page), word
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        *((words, [*COMMANDS, "login", "sign", "journal"]) for words in (["--help"], [], ["help"])),
+        *((words, ["show", "settle"]) for words in (["journal"], ["journal", "--help"])),
+        (["sign", "-h"], ["detect"]),
+    ],
+)
+def test_help_says_what_each_command_is_for(workorder: Workorder, words: list[str], names: list[str]) -> None:
+    """Beside the name of each command stands what it does."""
+    listed = workorder(*words).out.rpartition("─ Commands ")[2]
+    rows = dict(re.findall(r"^│ ([a-z]+)( .*)│$", listed, re.MULTILINE))
+    assert sorted(rows) == sorted(names)
+    assert all(what.strip() for what in rows.values())
 
 
 @pytest.mark.parametrize("words", [*([name] for name in COMMANDS), ["sign", "detect"]])

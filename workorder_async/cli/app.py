@@ -47,7 +47,7 @@ def _version() -> str:
 
 def _default(value: object) -> str | None:
     """Return how help shows a default; None, for nothing, where the option is off, empty or without a value."""
-    return None if value is None or value is False or value == () else str(value)
+    return None if value is None or value is False or value in ((), "") else str(value)
 
 
 def _make_app() -> App:
@@ -92,9 +92,15 @@ def _help(*command: str) -> int:
     return _carry_out([*command, "--help"] if known or not command else command[:1])
 
 
-def load(arguments: Sequence[str]) -> None:
-    """Import the module of a command line's command."""
-    _make_app().parse_commands(arguments)
+def load(arguments: Sequence[str]) -> App:
+    """Return the application, with the module of a command line's command imported.
+
+    Of a group without one, all its commands are: its help says what each of them does.
+    """
+    app = _make_app()
+    _, apps, _ = app.parse_commands([word for word in arguments if not word.startswith("-")])
+    apps[-1].resolved_commands()
+    return app
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -116,7 +122,7 @@ def run(arguments: Sequence[str]) -> int:
 def _carry_out(arguments: Sequence[str]) -> int:
     """Parse the command line, run its command, and turn each failure into a sentence and an exit code."""
     try:
-        command, bound, _ = _make_app().parse_args(_join_dashes(arguments), print_error=False, exit_on_error=False)
+        command, bound, _ = load(arguments).parse_args(_join_dashes(arguments), print_error=False, exit_on_error=False)
         code = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
