@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from traceback import StackSummary, TracebackException
@@ -440,6 +440,32 @@ def input_of(*body: bytes) -> SigningInput:
 async def test_signing(caplog: pytest.LogCaptureFixture, use: Callable[[], Any]) -> None:
     """What cannot be signed, or be found, does not tell with what."""
     await caught(Exception, use, caplog)
+
+
+def unreadable(*pieces: bytes) -> Iterator[bytes]:
+    """Yield some pieces of a body, of which no more can be read."""
+    yield from pieces
+    raise OSError("gone")
+
+
+@pytest.mark.parametrize("pieces", [(), (b"{",)])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "md5:{secret}{body}",
+        "md5:{md5({secret}{body})}",
+        "md5:{sorted(a={secret}&b={body})}",
+        "md5:{glued(a={secret}&{body_pairs})}",
+        "hmac-md5:{secret}{body}",
+        "hmac-md5,key={secret}{body}:{timestamp}",
+    ],
+)
+async def test_a_body_that_cannot_be_read(
+    caplog: pytest.LogCaptureFixture, line: str, pieces: tuple[bytes, ...]
+) -> None:
+    """A body that fails while it is signed, as a file may, tells nothing of the pieces that were signed before."""
+    request = SigningInput("POST", "/x", body=unreadable(*pieces))
+    await caught(OSError, lambda: SchemeSigner("app", SECRET, line).sign(request), caplog)
 
 
 async def test_a_signer_that_raises(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,8 +33,10 @@ import hmac
 import json
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from operator import methodcaller
 from typing import NoReturn, Protocol, TypeAlias
 from urllib.parse import unquote
 
@@ -153,11 +155,19 @@ WRITTEN: Mapping[str, Callable[[bytes], bytes]] = {
 CALLS = (*WRITTEN, "sorted", "glued")
 
 
+def _feed(update: Callable[[bytes], object], pieces: Iterable[bytes]) -> None:
+    """Pass on each piece. No variable holds one: it may be the secret, and a traceback with locals would show it."""
+    deque(map(update, pieces), maxlen=0)
+
+
 def _hashed(digest: str, pieces: Iterable[bytes]) -> bytes:
     hasher = hashlib.new(digest)
-    for piece in pieces:
-        hasher.update(piece)
+    _feed(hasher.update, pieces)
     return hasher.digest()
+
+
+# Not a comprehension, whose variable would hold a pair with the secret.
+_key_and_value = methodcaller("partition", b"=")
 
 
 @frozen
@@ -167,7 +177,7 @@ class _Nested:
 
     def text(self, signed: Signed) -> bytes:
         if self.name in ("sorted", "glued"):
-            pairs = sorted(pair.partition(b"=") for pair in self._pairs(signed))
+            pairs = sorted(map(_key_and_value, self._pairs(signed)))
             between, equals = (b"&", b"=") if self.name == "sorted" else (b"", b"")
             return between.join(key + (equals and sign) + value for key, sign, value in pairs)
         digest = self.name.removesuffix("_base64").lower()
@@ -399,8 +409,7 @@ class Scheme:
             # A body in memory is signed in one go, in half the time.
             return self.written(hmac.digest(b"".join(self.key.render(signed)), b"".join(pieces), self.digest))
         mac = hmac.new(b"".join(self.key.render(signed)), digestmod=self.digest)
-        for piece in pieces:
-            mac.update(piece)
+        _feed(mac.update, pieces)
         return self.written(mac.digest())
 
     def written(self, digest: bytes) -> str:
