@@ -1,4 +1,4 @@
-"""json_text.py: a large body becomes the same values as another parser gives, piece by piece."""
+"""json_text.py: a large body becomes the same values as another parser gives."""
 
 import json
 from typing import Any

@@ -169,15 +169,18 @@ def is_bool(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
         raise _refused(instance, attribute, f"must be True or False, not {kind_of(value)}")
 
 
-def is_code(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    """Accept a member with an integer code, also where the document does not list the code."""
-    kind = {"status": TicketStatus, "type": TicketType, "priority": Priority}[attribute.name]
-    if not isinstance(value, kind):
-        known = ", ".join(f"{member.value} {member.label}" for member in kind)
-        raise _refused(instance, attribute, f"cannot be {kind_of(value)}", f"use a {kind.__name__}: {known}")
-    if not isinstance(value.value, int):
-        raise _refused(instance, attribute, f"is {value.value!r}, which has no code to send")
-    _is_int32(instance, attribute, value.value)
+def _code(kind: type[OpenEnum]) -> Check:
+    """Accept a member with an integer code, also one that the document does not list."""
+
+    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+        if not isinstance(value, kind):
+            known = ", ".join(f"{member.value} {member.label}" for member in kind)
+            raise _refused(instance, attribute, f"cannot be {kind_of(value)}", f"use a {kind.__name__}: {known}")
+        if not isinstance(value.value, int):
+            raise _refused(instance, attribute, f"is {value.value!r}, which has no code to send")
+        _is_int32(instance, attribute, value.value)
+
+    return check
 
 
 def _each(plural: str, complaint: Callable[[Any], tuple[str, str]]) -> Check:
@@ -262,9 +265,9 @@ _CHECKS: Final[Mapping[object, Check]] = {
     str: is_filled_text,
     str | None: optional(is_text),
     bool: is_bool,
-    TicketStatus: is_code,
-    TicketType: is_code,
-    Priority: is_code,
+    TicketStatus: _code(TicketStatus),
+    TicketType: _code(TicketType),
+    Priority: _code(Priority),
     tuple[int, ...]: are_ids,
     tuple[Attachment, ...]: _each("Attachment", _about_attachment),
     tuple[CustomerInfo, ...]: _each("CustomerInfo", _about_customer),
@@ -290,7 +293,7 @@ class Request(Model):
     @classmethod
     def _of(cls, value: Mapping[str, JSON]) -> Self:
         known = fields_of(cls)
-        names = value.keys() - {field.beside for field in known.values()}
+        names = value.keys() - {field.beside for field in known.values() if field.beside}
         if wrong := unknown_name(f"{cls.__name__} has no field", names, known):
             raise ConfigError(wrong)
         fields: dict[str, Any] = picked(cls, value)
