@@ -29,6 +29,12 @@ class Habits:
     filter: Literal["counts", "exclusive", "half", "milliseconds", "shifted", "ignored"] = "counts"
     """Which tickets a range of created time shows; "half": its end does not count, its start does."""
     shift: int = 0
+    late: int = 0
+    """A range begins so many seconds later than it was asked for ..."""
+    early: int = 0
+    """... and ends so many seconds earlier."""
+    unit: int = 1
+    """The ends of a range are rounded to so many seconds, towards its middle."""
     skew: int = 0
     """Times of a list that is nearly sorted are off by so much."""
     size_cap: int = 10**9
@@ -144,6 +150,10 @@ class ListServer:
                 low, high = low + habits.shift, high + habits.shift
             case "ignored":
                 low, high = 0, FAR
+        if start is not None:
+            low = -(-(low + habits.late) // habits.unit) * habits.unit
+        if end is not None:
+            high = (high - habits.early) // habits.unit * habits.unit
         found = rows[bisect_left(rows, (low, 0)) : bisect_right(rows, (high, FAR))]
         return [row for row in found if row[1] not in self._undated] if self._undated and is_asked else found
 

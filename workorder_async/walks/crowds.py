@@ -34,7 +34,7 @@ class Crowd:
         state.crowded_seconds += high - low + 1
         (page,) = yield [self._ask(1)]
         if not self._margin and page is not None and page.seconds:
-            state.end_counts = state.filter.works = True
+            state.end_counts = True
         elif not self._margin:
             # Nothing is shown of a single second where the ends of a range do not count.
             self._margin = 1

@@ -6,7 +6,7 @@ of created time, or counts tickets that no such range shows, it is read by its p
 
 from collections.abc import Callable, Generator
 from math import ceil, inf
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import evolve
 
@@ -22,6 +22,7 @@ DATED: Final = (1, 7_258_118_400)
 # that rise or fall nor answers that are behind in turns look like tickets that no range shows.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(*DATED, 1, 1, for_rows=False)
+_Flaw: TypeAlias = Generator[list[Ask], list[Page | None], str]
 _WITNESSES: Final = (_RANGED, _WHOLE, _WHOLE, _RANGED, _RANGED, _WHOLE, _WHOLE, _RANGED)
 
 
@@ -84,38 +85,44 @@ class Witness(Job):
         self._begin = begin
 
     def steps(self) -> Steps:
-        """Compare totals, or look at the server's filter."""
+        """Look at the server's filter, if it was believed; then compare totals."""
         state = self._state
-        if state.window.span != (None, None):
-            if not state.filter.works and not state.edges:
-                yield from self._look_at_filter()
-        elif state.tickets < state.first_total:
-            yield from self._compare_totals()
+        is_whole = state.window.span == (None, None)
+        flaw = ""
+        if state.believes_filter and not state.filter.works:
+            flaw = yield from self._look_at_filter()
+        if not flaw and is_whole and state.tickets < state.first_total:
+            flaw = yield from self._compare_totals()
+        if flaw:
+            state.flaw(flaw)
+            if is_whole:
+                state.tell_apart()
+                self._begin("numbers")
 
-    def _look_at_filter(self) -> Steps:
-        """Ask for the second of a ticket that was shown.
+    def _look_at_filter(self) -> _Flaw:
+        """Ask for the one second of a ticket that was shown.
 
-        One answer has shown all of a bounded window, or that it is empty. So no two answers share a ticket, and a
-        filter that is off by hours, or wants milliseconds, could hide tickets.
+        A server may take the bounds of a range otherwise: in other units, hours off, rounded to minutes or days. It
+        could hide tickets then at the ends of a range that one answer shows whole, where no row is shared.
         """
         state, flaw = self._state, ""
-        shown = state.shown
+        page = state.shown
         for _ in range(_LOOKS):
-            if shown is None:
+            if page is None:
                 (page,) = yield [Ask(None, None, 1, state.size, for_rows=False)]
-                if page is None or not page.ids:
-                    return
-                shown = page.ids[0], page.seconds[0]
-            id, second = shown
-            (page,) = yield [Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False)]
-            if page is not None and page.ids and (id in page.ids or state.is_cut(page)):
+            if page is None or not page.ids:
+                return ""
+            # In the middle of a minute, where bounds that are rounded hide it for certain.
+            id, second = min(zip(page.ids, page.seconds, strict=True), key=lambda row: abs(row[1] % 60 - 33))
+            (found,) = yield [Ask(max(0, second - 1), second + 1, 1, state.size, for_rows=False)]
+            if found is not None and found.ids and (id in found.ids or state.is_cut(found)):
                 state.filter.works = True
-                return
+                return ""
             # It may have left meanwhile.
-            shown, flaw = None, f"asked for second {second}, the list does not show ticket {id}, which was created then"
-        state.flaw(flaw)
+            page, flaw = None, f"asked for second {second}, the list does not show ticket {id}, which was created then"
+        return flaw
 
-    def _compare_totals(self) -> Steps:
+    def _compare_totals(self) -> _Flaw:
         """Find out whether the list has tickets that no range of created time shows, since fewer came than it counted.
 
         The total of the list and that of all its ranges are compared as often as it takes.
@@ -125,14 +132,12 @@ class Witness(Job):
             (page,) = yield [ask]
             totals[ask].append(0 if page is None else page.total)
             if min(totals[_WHOLE], default=inf) <= max(totals[_RANGED]):
-                return
+                return ""
         counted, shown = min(totals[_WHOLE]), max(totals[_RANGED])
-        self._state.flaw(
+        return (
             f"the list counts {counted} tickets, and {shown} by their created times; the others were looked for by "
             "page numbers"
         )
-        self._state.tell_apart()
-        self._begin("numbers")
 
 
 class NumberedPages(Job):

@@ -40,7 +40,7 @@ class RangeFilter:
     """The server's filter by created time. One object for each client: the proof of one walk serves the next ones."""
 
     works: bool = False
-    """Whether an answer has shown a ticket whose second was asked for because another answer had shown the ticket."""
+    """Whether a ticket was shown when just its second was asked for: then both ends of a range mean what they say."""
 
 
 @define
@@ -78,8 +78,10 @@ class ListState:
     ranges: int = 0
     crowded_seconds: int = 0
     """How many seconds hold more tickets than a page."""
-    shown: tuple[int, int] | None = None
-    """The id and the second of a ticket that was shown lately."""
+    shown: Page | None = None
+    """The latest page with tickets."""
+    believes_filter: bool = False
+    """Whether an answer was believed for the sake of the range that it was asked for, and not for a row it shares."""
     undated: set[int] = Factory(set)
     """The tickets without a created time."""
     flaws: list[str] = Factory(list)
@@ -87,6 +89,9 @@ class ListState:
     asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
     _ledger: "array[int]" = Factory(lambda: array("q"))
     _given: set[int] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.believes_filter = self.window.span != (None, None)
 
     # Ranges
 

@@ -7,8 +7,9 @@
     does not work
 
 If the list proves to be of another kind later on, it is read again from its beginning in the right way. No ticket is
-given out again. At the end the totals are a last witness: rows without a created time are shown by no
-range, so where the list counts more than its ranges do, one pass by page numbers looks for the others.
+given out again. At the end comes a last witness. The server's filter is looked at, if an answer was believed for the
+sake of its range. The totals are compared: no range shows rows without a created time, so where the list counts more
+than its ranges do, one pass by page numbers looks for the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from workorder_async.walks.windows import Window
 _JOBS_AHEAD: Final = 1.25
 _PAGES_HELD: Final = 8
 _RESTARTS: Final = 4
-# That a list is empty nothing but its first page says: it is asked for so often more.
+# Only its first page says that a list is empty, and may say so by accident: it is asked for so many times more.
 _TRIES_AT_FIRST: Final = 2
 # In pages of fewer rows an order may be seen by accident.
 _ROWS_OF_AN_ORDER: Final = 5
@@ -95,7 +96,7 @@ class WalkRules:
                 return
             state.see_size(page)
             if page.ids:
-                state.shown = page.ids[0], page.seconds[0]
+                state.shown = page
             if page.undated and read.ask.for_rows:
                 self._give_undated(page, job)
         if page is not None and not page.is_in_range and self._mode != "numbers":
@@ -118,7 +119,7 @@ class WalkRules:
         if mode == "sections" and first is not None:
             job = Section(self.state, self._jobs.append, first, None)
         elif mode == "ranges":
-            self.state.sign = 1
+            self.state.sign, self.state.believes_filter = 1, True
             job = Range(self.state, self._split, *self.state.window.span, first=first)
         elif mode == "numbers":
             job = NumberedPages(self.state, first)
