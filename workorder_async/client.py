@@ -407,7 +407,7 @@ class WorkorderClient:
         body = await asyncio.to_thread(
             FileBody, source, file_name=file_name, file_type=file_type, on_progress=on_progress
         )
-        return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
+        return codec.decode_uploaded(await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
         return Reads(self._session, self.deadline(deadline), lane)

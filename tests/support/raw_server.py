@@ -62,6 +62,11 @@ def http(body: bytes | str, status: str = "200 OK", **headers: str) -> bytes:
     return head.encode() + b"\r\n\r\n" + content
 
 
+def envelope(data: str) -> bytes:
+    """Return an answer of success whose data is this JSON text."""
+    return http(f'{{"errno":10000,"errmsg":"OK","request_id":"r-1","data":{data}}}')
+
+
 @asynccontextmanager
 async def serving(*script: Handler | bytes) -> AsyncIterator[Wire]:
     """Serve a script; its last step answers every further request."""

@@ -117,9 +117,7 @@ def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[
 def _rows_in(data: JSON) -> list[Row]:
     """Return the rows of a page's data; their fields are not checked."""
     rows = data.get("tickets") if isinstance(data, dict) else None
-    if rows.__class__ is not list:
-        rows = [] if is_absent(rows) else items(rows, _ROW.readers.keys())
-    return cast("list[Row]", rows)
+    return cast("list[Row]", rows if rows.__class__ is list else items(rows, _ROW.readers.keys()))
 
 
 def _plain_ids(rows: list[Row]) -> list[int] | None:
@@ -187,6 +185,15 @@ def _of_answer(answer: Answer, error: DecodeError) -> DecodeError:
     """Let an error tell which answer it is about."""
     error.operation, error.request_id, error.attempts = answer.operation, answer.request_id, answer.attempts
     return error
+
+
+def decode_uploaded(answer: Answer) -> Attachment:
+    """Return the file that `upload_file` answered. Without a part that a ticket needs of it, raises `DecodeError`."""
+    uploaded = decode(Attachment, answer)
+    for name in ("file_name", "file_path", "file_size", "file_type"):
+        if isinstance(answer.data, dict) and is_absent(answer.data.get(name)):
+            raise _of_answer(answer, decode_error(f"$.data.{name}", MisfitError("a value", "missing, null or empty")))
+    return uploaded
 
 
 def decode_created(answer: Answer) -> int:

@@ -1,7 +1,7 @@
 """How a JSON object becomes a model: the meaning of each value, a generated function for each model, and its errors.
 
-Null and a missing field are the field's default. For anything but text, so are "", blanks and "null". Unknown fields
-are ignored. Otherwise the plain meaning of the value counts:
+Null and a missing field are the field's default, and refused where the field must be there. For anything but text, so
+are "", blanks and "null", and {} for a list. Unknown fields are ignored. Otherwise the plain meaning of a value counts:
 
     a field of the kind    reads                                               and holds
     whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
@@ -11,7 +11,7 @@ are ignored. Otherwise the plain meaning of the value counts:
     boolean                true  1  1.0  "1"  yes  y  是, in any case          True, and so for False
     code                   2  2.0  "2"  "2.0"  "处理中"  "processing"          PROCESSING
     text                   7  7.0  true  [1]  {"a": 1}                         "7"  "7"  "true"  '[1]'  '{"a":1}'
-    list of objects        "[...]"  one object  {}                             a list, of one, of none
+    list of objects        "[...]"  one object                                 a list, of one
     `tags` of a detail     ["网络"]                                            [Tag(name="网络")]
     object                 "{...}"  []                                         a dict, {}
 
@@ -239,8 +239,8 @@ def mapping(value: object) -> dict[str, JSON]:
 def items(value: object, names: Set[str]) -> list[JSON]:
     """Read a list of objects with fields of these names, which may be inside a text; one object is a list of one."""
     found = _unwrapped(value)
-    if isinstance(found, dict) and (not found or not names.isdisjoint(found)):
-        return [found] if found else []
+    if isinstance(found, dict) and not names.isdisjoint(found):
+        return [found]
     if not isinstance(found, list):
         raise misfit("a list", value)
     return found
@@ -297,7 +297,7 @@ class Decoder:
             self.readers[name](value)
         except Exception as error:  # noqa: BLE001 - the same
             field, place = fields_of(self.model)[name], (path, error)
-            if not field.is_model:
+            if not field.is_model or value is None:
                 return place
             inner = decoder_of(field.kind)
             if not field.is_list:
@@ -401,7 +401,7 @@ def _reader(field: WireField) -> Read:
         try:
             return read(value)
         except MisfitError:
-            if is_text or not is_absent(value):
+            if is_text or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
                 raise
             return factory()
 

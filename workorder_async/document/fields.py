@@ -4,8 +4,9 @@ A model declares each field once: its name, its type, its default, and a sentenc
 off the class. Everything else is derived from it: the functions that decode (`decoding.py`), `to_dict`, `from_dict` and
 the JSON schema (`model.py`), the columns of exports with their types, the `_at` properties, and their docstrings.
 
-A field's metadata adds two facts that its type cannot tell. `WIRE` is the class of its value in most answers, if that
-is unusual. `ALONE` says that a text in place of the whole object is this field.
+A field's metadata adds what its type cannot tell. `WIRE` is the class of its value in most answers, if that is
+unusual. `ALONE` says that a text in place of the whole object is this field. `NEEDED` says that an answer must have it,
+though the class has a default.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ Plain: TypeAlias = int | str | bool | None
 
 WIRE: Final = "wire"
 ALONE: Final = "alone"
+NEEDED: Final = "needed"
 
 #: The zone of the platform's date-time strings (no summer time since 1991), and of every `_at` property.
 CHINA_STANDARD_TIME = timezone(timedelta(hours=8), "CST")
@@ -132,7 +134,7 @@ def _read_field(model: type, field: "attrs.Attribute[object]", kind: object) -> 
         kind,
         is_list,
         is_optional,
-        is_required=field.default is attrs.NOTHING,
+        is_required=field.default is attrs.NOTHING or NEEDED in field.metadata,
         is_code=is_code,
         is_model=attrs.has(kind),
         is_time=is_time,

@@ -2,7 +2,8 @@
 
 Times stay as the wire's whole seconds since the epoch in fields that end in `_time` (0: has not happened). The property
 that ends in `_at` reads them as aware datetimes in China Standard Time (None: has not happened). A field that an answer
-lacks, or holds as null, has the default written here; only a ticket's `id` must be there.
+lacks, or holds as null, has the default written here. A ticket's `id` must be there, and of a page `tickets` and the
+`total`: an answer without them is no empty list.
 The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
 """
 
@@ -11,7 +12,7 @@ from typing import ClassVar
 from attrs import Factory, define, field, frozen
 
 from workorder_async.document.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
-from workorder_async.document.fields import ALONE, WIRE, Moment
+from workorder_async.document.fields import ALONE, NEEDED, WIRE, Moment
 from workorder_async.document.json_text import JSON, parse
 from workorder_async.document.model import Model
 from workorder_async.errors import DecodeError
@@ -29,7 +30,7 @@ class Pagination(Model):
 
     page_size: int = 0
     """Rows per page as the server counts them (分页大小); 0 if it does not say."""
-    total: int = 0
+    total: int = field(default=0, metadata={NEEDED: True})
     """Rows of the whole list at the moment of the read (总记录数)."""
 
 
@@ -99,9 +100,9 @@ class TicketSummary(Model):
 class TicketPage(Model):
     """One page of `list_tickets` (schema TicketPage)."""
 
-    pagination: Pagination = Factory(Pagination)
+    pagination: Pagination = field(factory=Pagination, metadata={NEEDED: True})
     """Where this page stands (分页相关)."""
-    tickets: list[TicketSummary] = Factory(list)
+    tickets: list[TicketSummary] = field(factory=list, metadata={NEEDED: True})
     """Its rows (列表)."""
 
 
