@@ -2,7 +2,7 @@
 
 A `LockedFile` is added to: an addition is on disk when `append` returns, and whoever opens the file after a crash cuts
 off a torn tail. The lock belongs to the file, whatever its name, and to this process: a child of a fork does not
-inherit it.
+inherit it. Nothing is added to a file that others than its owner may read: such a mode is taken away first.
 
 `written_whole` writes a new file beside the old one and gives it the name at the end; `rename_whole` does the last step
 alone, for a file that took several runs to write. Files that are made here are for their owner alone.
@@ -44,30 +44,30 @@ class LockedFile:
     def __init__(self, path: "str | os.PathLike[str]") -> None:
         # The process may go to another folder while the file is open.
         self._path = os.path.abspath(path)
-        is_new = not os.path.exists(self._path)
         self._file: FileIO | None = open(  # noqa: SIM115 - closed by `close`
             self._path, "a+b", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)
         )
         _OPEN.add(self)
         try:
-            self.size: int = self._checked(self._file, is_new=is_new)
+            self.size: int = self._checked(self._file)
         except BaseException:
             self._file.close()
             raise
 
-    def _checked(self, file: FileIO, *, is_new: bool) -> int:
+    def _checked(self, file: FileIO) -> int:
         """Lock the file, make sure that others see it under its name, and return its size."""
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no file that can be read again")
-        if is_new and sys.platform != "win32":
-            os.fchmod(file.fileno(), 0o600)  # a umask may have taken more
         try:
             _lock(file)
         except OSError as error:
-            raise InUseError(str(error)) from None
+            if isinstance(error, _LOCKED):
+                raise InUseError(str(error)) from None
+            raise OSError(error.errno, f"it cannot be locked: {error.strerror}") from None
         self.check_place()
         size = os.fstat(file.fileno()).st_size
         if size == 0:
+            _take_from_others(file)  # a umask may have taken more
             sync_folder(os.path.dirname(self._path))
         return size
 
@@ -80,7 +80,9 @@ class LockedFile:
 
     def cut(self, size: int) -> None:
         """Cut off what comes after the first `size` bytes."""
-        self._opened().truncate(size)
+        file = self._opened()
+        _take_from_others(file)
+        file.truncate(size)
         self.size = size
 
     def append(self, content: bytes) -> None:
@@ -89,7 +91,7 @@ class LockedFile:
         Raises `MovedError` if the file is longer or shorter than this process left it.
         """
         file = self._opened()
-        if os.fstat(file.fileno()).st_size != self.size:
+        if _take_from_others(file).st_size != self.size:
             raise MovedError("it was written to or emptied by somebody else while it was in use")
         try:
             written = 0
@@ -141,6 +143,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_parent)
 
 
+# What the system says of a file that somebody else has locked; any other error is of the disk.
+_LOCKED = PermissionError if sys.platform == "win32" else BlockingIOError
+
+
 def _lock(file: FileIO) -> None:
     if sys.platform == "win32":
         import msvcrt
@@ -150,6 +156,20 @@ def _lock(file: FileIO) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _take_from_others(file: FileIO) -> os.stat_result:
+    """Leave the file to its owner alone, and return its facts. Raises `OSError` where the system does not allow that."""
+    found = os.fstat(file.fileno())
+    if sys.platform == "win32" or stat.S_IMODE(found.st_mode) == 0o600:
+        return found
+    with suppress(OSError):
+        os.fchmod(file.fileno(), 0o600)
+    found = os.fstat(file.fileno())
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise PermissionError(errno.EPERM, f"others may read it (mode {mode:04o}), and that cannot be changed here")
+    return found
 
 
 @contextmanager
