@@ -59,7 +59,7 @@ class ExportOptions(TypedDict, total=False):
     csv_bom: Annotated[bool, Option(True)]
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
     csv_defuse: Annotated[bool, Option(True)]
-    """Whether CSV has an apostrophe in front of texts that a spreadsheet would take for formulas (True)."""
+    """Whether CSV has an apostrophe in front of texts that a spreadsheet might take for formulas (True)."""
     page_size: Annotated[int, Option(100, whole)]
     """Tickets to ask for per request (100)."""
     concurrency: Annotated[int, Option(8, whole)]

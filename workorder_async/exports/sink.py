@@ -3,7 +3,7 @@
     the value that came                         jsonl   csv       parquet  sqlite   xlsx
     half a surrogate pair                       becomes U+FFFD in all of them           counted as replaced
     a number of more than 64 bits               stays   stays     empty    empty    empty     counted as blanked
-    a text that begins like a formula           stays   ' first   stays    stays    stays     counted as defused
+    a text that may begin like a formula        stays   ' first   stays    stays    stays     counted as defused
     a text of more than 32,767 UTF-16 units     stays   stays     stays    stays    cut       counted as cut
 
 Everything else stays as it came: NUL and other control characters, line feeds, right-to-left marks, texts of megabytes.
@@ -40,7 +40,7 @@ class TextChanges:
     replaced: int = 0
     """Half a surrogate pair, which no UTF-8 has, became U+FFFD."""
     defused: int = 0
-    """A text that a spreadsheet would take for a formula got an apostrophe in front."""
+    """A text that a spreadsheet might take for a formula got an apostrophe in front."""
     cut: int = 0
     """A text was longer than a cell of Excel may be, and its end was cut off."""
     blanked: int = 0

@@ -56,7 +56,7 @@ class Writing:
     no_csv_bom: bool = False
     """Begin CSV without the byte order mark that Excel on Chinese Windows needs."""
     no_csv_defuse: bool = False
-    """Write CSV without an apostrophe before texts that a spreadsheet would take for formulas."""
+    """Write CSV without an apostrophe before texts that a spreadsheet might take for formulas."""
     skip_bad_rows: bool = False
     """Leave out tickets that cannot be read, and name them at the end."""
 
