@@ -293,7 +293,16 @@ class JournalError(WorkorderError):
 
 
 class ExportError(WorkorderError):
-    """An export that cannot be written or continued."""
+    """An export that cannot be written or continued; `problem` and `mend` are the parts of its message."""
+
+    def __init__(
+        self, problem: str, *, mend: str = "", operation: str = "", attempts: int = 0, request_id: str = ""
+    ) -> None:
+        super().__init__(
+            f"{problem}; {mend}" if mend else problem, operation=operation, attempts=attempts, request_id=request_id
+        )
+        self.problem = problem
+        self.mend = mend
 
 
 #: The one errno whose meaning the API document gives (close_ticket's example of a failure).

@@ -13,6 +13,7 @@ from workorder_async.errors import (
     ConfigError,
     DeadlineExceededError,
     DecodeError,
+    ExportError,
     NoAnswerError,
     NotSentError,
     OutcomeUnknownError,
@@ -71,13 +72,8 @@ _MENDS: Final[Mapping[str, str]] = {
     "attachment": "take what `workorder upload --json` prints",
     "handle_attachment": "take what `workorder upload --json` prints",
 }
-# A value of an argument, as the library's mends have it, and its option.
-_SETTINGS: Final[Mapping[str, str]] = {
-    "overwrite=True": "--overwrite",
-    "resume=False": "--no-resume",
-    "strict=False": "the same without --strict",
-    "add format=": "add --format",
-}
+# An argument with a value, as the library's mends have it.
+_SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
 _KINDS: Final[Mapping[object, str]] = {int: "whole number; write one in digits", float: "number"}
 
 
@@ -102,17 +98,18 @@ def sentence(error: WorkorderError) -> str:
 
 def _in_options(error: WorkorderError) -> str:
     """Return an error of the library with options in place of arguments."""
-    text = str(error)
-    if isinstance(error, ConfigError) and error.argument:
-        argument, mend = error.argument, error.mend
-        if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
-            name = found[1]
-            option = f"--{name.replace('_', '-')}"
-            argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, option)), _MENDS.get(name, mend)
-        text = f"{argument} {error.problem}{f'; {mend}' if mend else ''}".lstrip()
-    for setting, option in _SETTINGS.items():
-        text = text.replace(setting, option)
-    return text
+    if not isinstance(error, ConfigError | ExportError):
+        return str(error)
+    argument, mend = getattr(error, "argument", ""), error.mend
+    if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
+        name = found[1]
+        argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, _option(name))), _MENDS.get(name, mend)
+    mend = _SETTING.sub(lambda found: _option(f"no_{found[1]}" if found[2] == "False" else found[1]), mend)
+    return f"{argument} {error.problem}{f'; {mend}' if mend else ''}".lstrip()
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def as_json(error: WorkorderError) -> dict[str, JSON]:

@@ -247,8 +247,8 @@ class _Export:
         self._opened.callback(_let_go, manifest)
         if manifest.head is not None and (differences := manifest.head.differences(self._head)):
             raise ExportError(
-                f"{str(target.manifest)!r} is of another export: {differences}; say the same again to go on with "
-                "it, or begin anew with resume=False"
+                f"{str(target.manifest)!r} is of another export: {differences}",
+                mend="say the same again to go on with it, or begin anew with resume=False",
             )
         if not options["overwrite"] and self._named() is None:
             target.refuse_existing()
@@ -256,8 +256,8 @@ class _Export:
             self._clear()
         elif manifest.head is None and target.part.exists():
             raise ExportError(
-                f"{str(target.part)!r} is there, and no manifest says what it is; move it away, or begin anew with "
-                "resume=False"
+                f"{str(target.part)!r} is there, and no manifest says what it is",
+                mend="move it away, or begin anew with resume=False",
             )
 
     def _named(self) -> Renamed | None:
@@ -348,11 +348,12 @@ class _Export:
         """Return the report. With `strict` raises `ExportError` if it is not exact."""
         if not self._options["strict"] or report.exact:
             return report
-        part = str(self._target.part)
-        kept = f"the rows stay in {part!r}; strict=False takes them as they are, resume=False begins anew"
+        problem = f"the export is not exact: {report.reason}"
         if self._target.is_stream:
-            kept = "its rows are written, and not to be relied on"
-        raise InexactExportError(f"the export is not exact: {report.reason}; {kept}", report=report)
+            raise InexactExportError(f"{problem}; its rows are written, and not to be relied on", report=report)
+        problem += f"; the rows stay in {str(self._target.part)!r}"
+        mend = "the same without strict=True takes them as they are, resume=False begins anew"
+        raise InexactExportError(problem, mend=mend, report=report)
 
 
 def _let_go(manifest: Manifest) -> None:

@@ -219,8 +219,8 @@ class Target:
             return
         if is_late:
             raise ExportError(
-                f"{str(self.path)!r} appeared meanwhile; the rows are kept: run it again with overwrite=True, to "
-                "replace it, or move it away and run it again"
+                f"{str(self.path)!r} appeared meanwhile; the rows are kept",
+                mend="run it again with overwrite=True, to replace it, or move it away and run it again",
             )
         raise ConfigError(f"{str(self.path)!r} exists", argument="target", mend="overwrite=True replaces it")
 

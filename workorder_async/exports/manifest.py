@@ -143,7 +143,8 @@ class Manifest:
             if value["version"] != VERSION:
                 raise ExportError(
                     f"{str(self.path)!r} was written by another version of this library ({value['version']}, not "
-                    f"{VERSION}); end the export with that one, or begin anew with resume=False"
+                    f"{VERSION})",
+                    mend="end the export with that one, or begin anew with resume=False",
                 )
             self.head = _CONVERTER.structure(value, Head)
         elif "named" in value:

@@ -300,8 +300,8 @@ class Reading:
         shown = max(totals[0], totals[2])
         if totals[1] > shown:
             self._doubts.append(
-                f"the list counts {totals[1]} tickets, and {shown} by their created times; an export that is not "
-                "cut short looks for the others: begin anew with resume=False"
+                f"the list counts {totals[1]} tickets, and {shown} by their created times; only an export that is "
+                "begun anew, and not cut short, looks for the others"
             )
 
 

@@ -163,14 +163,15 @@ class InexactExportError(ExportError):
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
+        mend: str = "",
         report: ExportReport | None = None,
         operation: str = "",
         attempts: int = 0,
         request_id: str = "",
     ) -> None:
-        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        super().__init__(problem, mend=mend, operation=operation, attempts=attempts, request_id=request_id)
         self.report = report
 
 
