@@ -8,6 +8,7 @@
 If a call is cut short at any moment, the same call goes on from there.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, nullcontext
@@ -254,7 +255,7 @@ class _Export:
             target.refuse_existing()
         if not options["resume"]:
             self._clear()
-        elif manifest.head is None and target.part.exists():
+        elif manifest.head is None and os.path.lexists(target.part):
             raise ExportError(
                 f"{str(target.part)!r} is there, and no manifest says what it is",
                 mend="move it away, or begin anew with resume=False",
@@ -365,7 +366,7 @@ def _let_go(manifest: Manifest) -> None:
 
 def _remove(path: Path) -> None:
     """Take a file or a folder away, if it is there."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

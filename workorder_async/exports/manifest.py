@@ -102,7 +102,7 @@ class Manifest:
         # The ends of the lines.
         self._ends: list[int] = []
         try:
-            self._file = LockedFile(path)
+            self._file = LockedFile(path, is_ours=True)
         except (InUseError, MovedError):
             raise ExportError(
                 f"{str(path)!r} is in use: another process exports to the same file; wait for its end"

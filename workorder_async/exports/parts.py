@@ -19,7 +19,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
-from workorder_async.durable import sync_folder
+from workorder_async.durable import open_private, sync_folder
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest, note_of, part_of
 from workorder_async.exports.report import Part
@@ -110,7 +110,7 @@ class GrowingFile:
 
     def __init__(self, path: Path, manifest: Manifest, check: Callable[[], None]) -> None:
         self._path = path
-        self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+")
+        self._file = FileIO(open_private(path, os.O_RDWR), "r+")
         try:
             whole = self._count(manifest.parts, check)
             if whole < len(manifest.parts):

@@ -23,6 +23,7 @@ from attrs import astuple, frozen
 
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.document.codec import Row
+from workorder_async.durable import open_private
 from workorder_async.exports.columns import Value
 
 Record: TypeAlias = TicketSummary | TicketDetail | Row
@@ -112,9 +113,10 @@ Told: TypeAlias = Callable[[int], None]
 
 @contextmanager
 def written_through(target: Path) -> Iterator[BinaryIO]:
-    """Open a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
+    """Make a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
+    target.unlink(missing_ok=True)
     try:
-        with open(target, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(target, "xb", opener=open_private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

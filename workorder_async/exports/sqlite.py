@@ -19,6 +19,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from workorder_async.document.fields import fields_of
+from workorder_async.durable import open_private
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value, columns_of
 from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
@@ -44,7 +45,7 @@ class SqliteStore:
         #: The changes in the rows of the newest part.
         self.changes: TextChanges = UNCHANGED
         self._tables = _table("tickets", model, ())
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(open_private(path, os.O_RDWR))
         with _disk(path):
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._path = path
