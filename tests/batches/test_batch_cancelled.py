@@ -17,7 +17,7 @@ from tests.support.mutations import QUICK, close_of
 from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal import Journal, read_records
 from workorder_async.batches.outcomes import State
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
@@ -286,8 +286,7 @@ async def test_cancelled_again_and_again(sandbox: Sandbox, tmp_path: Path, times
 
 
 def _reopened(journal: Path) -> Journal:
-    header = orjson.loads(journal.read_bytes().splitlines()[0])
-    return Journal(journal, {name: value for name, value in header.items() if name not in ("journal", "version")})
+    return Journal(journal, read_records(journal).identity)
 
 
 async def test_cancelled_after_it_was_turned_away(tmp_path: Path) -> None:

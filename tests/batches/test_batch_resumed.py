@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.batches import asked, closes, happened, lines_of, mixed, ran, states
+from tests.support.batches import add_lines, asked, closes, happened, lines_of, mixed, ran, states
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, PENDING, QUICK, creation
 from workorder_async import (
@@ -90,18 +90,21 @@ async def test_left_open_by_a_client_with_a_slow_clock(sandbox: Sandbox, journal
 
 
 @pytest.mark.parametrize(
-    ("operation", "mutation"),
-    [("DeleteTicket", {"id": 1}), ("CommentTicket", {"id": 1}), ("CommentTicket", {"id": 0, "detail": "甲"})],
+    ("operation", "mutation", "said"),
+    [
+        ("DeleteTicket", {"id": 1}, "line 2 of the journal"),
+        ("CommentTicket", {"id": 1}, "intent 0a is no mutation .* changed by hand"),
+        ("CommentTicket", {"id": 0, "detail": "甲"}, "intent 0a is no mutation .* changed by hand"),
+    ],
 )
 async def test_an_intent_that_was_changed_by_hand(
-    client: WorkorderClient, journal: Path, operation: str, mutation: dict[str, Any]
+    client: WorkorderClient, journal: Path, operation: str, mutation: dict[str, Any], said: str
 ) -> None:
     """An intent that no batch can have written is named, by an error of ours."""
     await ran(client, [], journal=journal)
     intent = {"intent": "0a", "operation": operation, "mutation": mutation, "began": 1.0}
-    with journal.open("ab") as file:
-        file.write(orjson.dumps(intent) + b"\n")
-    with pytest.raises(JournalError, match=r"intent 0a is no mutation .* changed by hand"):
+    add_lines(journal, orjson.dumps(intent))
+    with pytest.raises(JournalError, match=said):
         await ran(client, [], journal=journal)
 
 
@@ -145,11 +148,10 @@ async def test_left_open_and_the_iterable_raises(sandbox: Sandbox, client: Worko
 
 
 def leave_open(journal: Path, close: CloseTicket) -> None:
-    """Write the intent of a close, as an older version did."""
+    """Write the intent of a close, as a batch that was killed did."""
     mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": 1}
     intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time(), "mutation": mutation}
-    with journal.open("ab") as file:
-        file.write(orjson.dumps(intent) + b"\n")
+    add_lines(journal, orjson.dumps(intent))
 
 
 async def test_refused_and_tried_again(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:

@@ -8,23 +8,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
+from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from tests.support.slow import slow_but_every
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal, Standing, identity_of
+from workorder_async.batches.journal import _TABLE, Entry, Journal, JournalFile, Standing, identity_of, read_records
+from workorder_async.batches.outcomes import State
 from workorder_async.document import JSON
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}
+#: Lines of an older version: without checksums.
 HEADER = (
     b'{"journal":"workorder_async","version":1,"platform":"http://workorder.test","batch":"\xe4\xb8\x83\xe6\x9c\x88"}\n'
 )
+NEW_HEADER = HEADER.replace(b'"version":1', b'"version":2')
 INTENT = b'{"intent":"a","operation":"CloseTicket","mutation":{"id":1},"began":100.5,"trace":""}\n'
 DONE = b'{"outcome":"a","state":"DONE","at":101.0,"ticket_id":1}\n'
 
@@ -69,9 +73,9 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_intent_is_on_disk_before_begin_returns(path: Path) -> None:
     """A stranger reads the header and the intent as soon as begin has returned."""
     async with Journal(path, IDENTITY) as journal:
-        assert content(path) == HEADER
+        assert content(path) == sealed([NEW_HEADER])
         assert await journal.begin(Entry("a", "CloseTicket", {"id": 1}, 100.5)) == (Standing.NEW, 100.5)
-        assert content(path) == HEADER + INTENT
+        assert content(path) == sealed([NEW_HEADER, INTENT])
 
 
 async def test_intent_is_synced_before_begin_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,18 +174,22 @@ def test_the_identity_of_a_batch_stays() -> None:
 
 # A tail that is torn, and lines that are broken
 
-WHOLE = HEADER + INTENT + DONE
+WHOLE = sealed([NEW_HEADER, INTENT, DONE])
+#: A line that was added to an older version's file.
+CONTINUED = HEADER + INTENT + sealed([DONE])
 
 
-@pytest.mark.parametrize("cut", slow_but_every(5, range(len(WHOLE))))
-async def test_torn_tail(path: Path, cut: int) -> None:
+@pytest.mark.parametrize("whole", [WHOLE, HEADER + INTENT + DONE, CONTINUED], ids=["new", "old", "continued"])
+@pytest.mark.parametrize("cut", slow_but_every(13, range(len(WHOLE))))
+async def test_torn_tail(path: Path, cut: int, whole: bytes) -> None:
     """A file cut off anywhere is good for another run, which knows what the whole lines say, and reads well after."""
-    write(path, WHOLE[:cut])
-    standing = Standing.NEW if cut < len(HEADER + INTENT) else Standing.OPEN
+    write(path, whole[:cut])
+    lines_left = whole[:cut].count(b"\n")
+    standing = Standing.NEW if lines_left < 2 else Standing.OPEN if lines_left < 3 else Standing.DONE
     async with Journal(path, IDENTITY) as journal:
         assert (await journal.begin(entry("a", began=200.0)))[0] is standing
         journal.end("a", "DONE")
-    assert [next(iter(line)) for line in lines(path)] == ["journal", "intent", "outcome"]
+    assert [next(iter(line)) for line in lines(path)][:3] == ["journal", "intent", "outcome"]
     async with Journal(path, IDENTITY) as journal:
         assert (await journal.begin(entry("a")))[0] is Standing.DONE
 
@@ -203,6 +211,11 @@ async def test_torn_tail(path: Path, cut: int) -> None:
         b'{"intent":"b","began":1.0,"mutation":{}}\n',
         b'{"intent":"b","began":1.0,"operation":"CloseTicket"}\n',
         b'{"intent":"b","began":1.0,"operation":7,"mutation":{}}\n',
+        b'{"intent":"b","began":1.0,"operation":"DeleteTicket","mutation":{}}\n',
+        b'{"outcome":"a","state":"UNDONE","at":1.0}\n',
+        b'{"outcome":"a","state":"done","at":1.0}\n',
+        b'{"outcome":"a","state":null,"at":1.0}\n',
+        b'{"outcame":"a","state":"DONE","at":1.0}\n',
         b'{"outcome":"b","state":"UNKNOWN","at":1.0}\n',
         b"[" * 100_000 + b"\n",
         INTENT[:20] + b"\n",
@@ -226,7 +239,11 @@ async def test_broken_line(path: Path, broken: bytes) -> None:
         (b"{}", "line 1"),
         (b'{"journal":"something else","version":1}\n', "another version"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "line 1"),
-        (HEADER.replace(b'"version":1', b'"version":2') + INTENT, "another version"),
+        (HEADER.replace(b'"version":1', b'"version":3') + INTENT, "another version"),
+        (sealed([HEADER.replace(b'"version":1', b'"version":3'), INTENT]), "another version.* go on with that version"),
+        (NEW_HEADER + INTENT, "line 1"),
+        (sealed([NEW_HEADER]) + INTENT, "line 2"),
+        (sealed([NEW_HEADER.replace(b"\xe4\xb8\x83", b"\xe5\x85\xab"), INTENT]), "another batch .*八月.*七月"),
         (HEADER.replace(b"\xe4\xb8\x83", b"\xe5\x85\xab") + INTENT, "another batch .*八月.*七月"),
         (HEADER.replace(b".test", b".example") + INTENT, "another batch .*http://workorder.example"),
         (HEADER.replace(b"}\n", b',"list":"2 mutations, 00"}\n'), "another batch .*2 mutations"),
@@ -238,6 +255,123 @@ async def test_not_this_batchs_journal(path: Path, before: bytes, words: str) ->
     with pytest.raises(JournalError, match=words):
         await Journal(path, IDENTITY).__aenter__()
     assert content(path) == before
+
+
+# Damage
+
+THREE = [NEW_HEADER, INTENT, DONE, INTENT.replace(b'"a"', b'"b"'), DONE.replace(b'"a"', b'"b"')]
+DAMAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "a line is missing": lambda whole: whole[:2] + whole[3:],
+    "a line is there twice": lambda whole: [*whole[:3], *whole[2:]],
+    "two lines have changed places": lambda whole: [whole[0], whole[3], whole[1], whole[2], whole[4]],
+    "a line of another journal": lambda whole: [*whole[:3], *sealed([NEW_HEADER, THREE[3]]).splitlines(True)[1:]],
+    "a line by hand": lambda whole: [*whole, b'{"outcome":"b","state":"NOT_SENT","at":1.0}\n'],
+    "no checksum any more": lambda whole: [*whole[:4], THREE[4]],
+    "no line feed": lambda whole: [*whole[:3], whole[3][:-1], whole[4]],
+    "another line feed": lambda whole: [*whole[:4], whole[4][:-1] + b"\x0b"],
+    "another line feed, and a torn line": lambda whole: [*whole[:3], whole[3][:-1] + b"\x1a", whole[4][:20]],
+    "a block of zeros": lambda whole: [*whole[:3], bytes(len(whole[3])), whole[4]],
+    "a word that this version does not know": lambda whole: sealed(
+        [*THREE[:4], THREE[4].replace(b"DONE", b"DOZE")]
+    ).splitlines(True),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_journal(path: Path, damage: str) -> None:
+    """A journal that does not say what was written is an error, for a run and for people; it stays as it is."""
+    whole = sealed(THREE).splitlines(True)
+    write(path, b"".join(whole))
+    async with Journal(path, IDENTITY) as journal:
+        assert (await journal.begin(entry("b")))[0] is Standing.DONE
+    damaged = b"".join(DAMAGES[damage](whole))
+    write(path, damaged)
+    with pytest.raises(JournalError, match=r"line \d of the journal .* cannot be read.* nothing was sent"):
+        await Journal(path, IDENTITY).__aenter__()
+    with pytest.raises(JournalError, match=r"line \d of the journal"):
+        read_records(path)
+    assert content(path) == damaged
+
+
+@pytest.mark.parametrize("old", [b"", HEADER + INTENT + sealed([DONE])], ids=["new", "continued"])
+@pytest.mark.parametrize("bit", slow_but_every(8, range(8)))
+async def test_a_flipped_bit(path: Path, bit: int, old: bytes) -> None:
+    """Wherever one bit of a line with a checksum is flipped, that is an error; in an old file from the second on."""
+    whole = HEADER + INTENT + sealed([DONE, *THREE[3:]]) if old else sealed(THREE)
+    for place in range(len(old), len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        write(path, bytes(flipped))
+        with closing(JournalFile(path, IDENTITY)) as journal, pytest.raises(JournalError):
+            journal.open()
+
+
+async def test_a_journal_of_an_older_version_goes_on(path: Path) -> None:
+    """What its lines say counts, new lines have checksums, and from there on all must have."""
+    write(path, HEADER + INTENT + DONE)
+    async with Journal(path, IDENTITY) as journal:
+        assert (await journal.begin(entry("a")))[0] is Standing.DONE
+        assert (await journal.begin(entry("b")))[0] is Standing.NEW
+        journal.end("b", "DONE")
+    assert content(path).startswith(HEADER + INTENT + DONE + b'{"intent":"b"')
+    assert [line.get("sum") is not None for line in lines(path)] == [False, False, False, True, True]
+    async with Journal(path, IDENTITY) as journal:
+        assert [(await journal.begin(entry(key)))[0] for key in "ab"] == [Standing.DONE] * 2
+    assert list(read_records(path).by_key) == ["a", "b"]
+    with path.open("ab") as file:
+        file.write(INTENT)
+    with pytest.raises(JournalError, match="line 6"):
+        await Journal(path, IDENTITY).__aenter__()
+
+
+async def test_creations_of_an_older_version(path: Path) -> None:
+    """They are known by other keys: none is begun beside them, and they can be settled; other kinds go on."""
+    write(path, HEADER + INTENT.replace(b"CloseTicket", b"CreateTicket"))
+
+    async def begin(operation: str) -> None:
+        async with Journal(path, IDENTITY) as journal:
+            assert (await journal.left_open())[-1].operation == "CreateTicket"
+            await journal.begin(Entry(operation, operation, {"id": 1}, 1.0))
+
+    await begin("CloseTicket")
+    with pytest.raises(JournalError, match=r"creations of an earlier version.* journal settle.* choose another file"):
+        await begin("CreateTicket")
+    assert b'"intent":"CreateTicket"' not in content(path)
+
+
+# The temporary file
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_no_room_for_temporary_files(
+    path: Path, monkeypatch: pytest.MonkeyPatch, when: str, *, is_kept: bool
+) -> None:
+    """The error names the temporary file, not the journal; what ended is on disk all the same, and nothing begins."""
+    pages = 1 if when == "at once" else 6
+    monkeypatch.setattr(
+        "workorder_async.batches.journal._TABLE", f"PRAGMA page_size = 512; PRAGMA max_page_count = {pages}; {_TABLE}"
+    )
+    begun = []
+
+    async def run() -> None:
+        async with Journal(path if is_kept else None, IDENTITY) as journal:
+            with suppress(JournalError):
+                for number in range(1000):
+                    await journal.begin(entry(str(number)))
+                    begun.append(str(number))
+            for key in begun:
+                journal.end(key, "DONE")
+
+    said = r"the temporary file of the batch.*database or disk is full.*SQLITE_TMPDIR.*nothing (more )?was sent"
+    with pytest.raises(JournalError, match=said):
+        await run()
+    assert bool(begun) is (when == "later")
+    if is_kept and begun:
+        monkeypatch.undo()
+        assert {key: record.state for key, record in read_records(path).by_key.items()} == dict.fromkeys(
+            begun, State.DONE
+        )
 
 
 # Places that cannot be written
@@ -361,6 +495,7 @@ async def test_fsync_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 FULL = """
 import asyncio, resource, signal, sys
+from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from workorder_async import JournalError
 from workorder_async.batches.journal import Journal

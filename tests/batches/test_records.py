@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.batches import closes, happened, lines_of, ran, states
+from tests.support.batches import closes, happened, lines_of, ran, sealed, states
 from tests.support.mutations import QUICK, close_of, creation
 from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch, settle_journal
@@ -38,17 +38,13 @@ async def test_what_became_of_each(sandbox: Sandbox, client: WorkorderClient, jo
     assert all(one.began > 1e9 for one in found)
 
 
-def _write(file: Path, lines: list[bytes], end: bytes = b"\n") -> None:
-    file.write_bytes(b"\n".join(lines) + end)
-
-
 async def test_it_is_read_while_a_batch_writes_it(client: WorkorderClient, journal: Path, tmp_path: Path) -> None:
     """Neither the lock nor a torn last line is in the way."""
     torn = tmp_path / "torn"
     batch = await closes(client, 3)
     async with aclosing(run_batch(client, batch, journal=journal, concurrency=1)) as outcomes:
         assert (await anext(outcomes)).state is State.DONE
-        _write(torn, [*lines_of(journal)[:2], b'{"outcome'], end=b"")
+        torn.write_bytes(sealed(lines_of(journal)[:2]) + b'{"outcome')
         for file in (journal, torn):
             assert next(iter(read_records(file).by_key.values())).mutation["id"] == batch[0].id
 
@@ -91,7 +87,7 @@ async def test_what_was_left_open_is_settled(
     assert f'"id":{left.id}'.encode() in lines[2]
     lines[2] = lines[2].replace(f'"id":{left.id}'.encode(), f'"id":{fresh.id}'.encode())
     lines[3] = lines[3].replace("已处理".encode(), "没有到达".encode())
-    _write(journal, lines)
+    journal.write_bytes(sealed(lines))  # noqa: ASYNC240 - a temporary file
     async with Sandbox(300) as other, other.client(**QUICK) as stranger:
         with pytest.raises(JournalError, match=f"is for {client.base_url}, and this client asks {stranger.base_url}"):
             await _settled(stranger, journal)

@@ -1,9 +1,12 @@
 """What tests of whole batches ask a sandbox for, and what they compare."""
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
 from workorder_async import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket, WorkorderClient
@@ -62,3 +65,20 @@ def states(outcomes: list[Outcome]) -> Counter[State]:
 def lines_of(journal: Path) -> list[bytes]:
     """Return the lines of a journal."""
     return journal.read_bytes().splitlines()
+
+
+def sealed(lines: Iterable[bytes], total: int = 0) -> bytes:
+    """Return the lines of a journal with the checksums that they should have; `total` is that of lines before them."""
+    content = b""
+    for line in lines:
+        body = re.sub(rb',"sum":"[0-9a-f]{8}"', b"", line.removesuffix(b"\n"))[:-1]
+        total = crc32(body, total)
+        content += body + b',"sum":"%08x"}\n' % total
+    return content
+
+
+def add_lines(journal: Path, *lines: bytes) -> None:
+    """Add lines to a journal, as a batch that was killed would have."""
+    *_, last = lines_of(journal)
+    with journal.open("ab") as file:
+        file.write(sealed(lines, int(last[-10:-2], 16)))

@@ -1,8 +1,9 @@
 """A batch's journal: its mutations and their outcomes, so that a killed batch goes on from there.
 
 One JSON object a line. The first line says which batch the journal is for. An intent is a mutation that is about to be
-sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. A torn last line, as a crash
-leaves it, is cut off. Any other line that cannot be read is an error.
+sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. The last member of each line is a
+checksum, of the line and of all lines before it. A torn last line, as a crash leaves it, is cut off. Any other line
+that cannot be read is an error, and so is a word that is not known: neither ever means that something may be sent.
 
 The file is locked against other processes while it is open. Nothing is begun if others no longer find this file under
 its name. Without a file the standings alone remain: they tell that a mutation was already in this batch.
@@ -15,6 +16,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
@@ -22,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
+from zlib import crc32
 
 from attrs import define, field, frozen
 
@@ -30,13 +33,16 @@ from workorder_async.document import JSON, Mutation
 from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
-from workorder_async.mutations.kinds import key_of
+from workorder_async.mutations.kinds import NAMES, key_of
 
 T = TypeVar("T")
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
-VERSION = 1
+VERSION = 2
 _HEAD = b'{"journal":"workorder_async","version":'
 _INTENT = b'{"intent":'
+_SUM = b',"sum":"%08x"}\n'
+_SEALED = re.compile(rb',"sum":"[0-9a-f]{8}"\}.', re.DOTALL)  # in a text of ours the quotes would be escaped
+_SUM_SIZE = len(_SUM % 0)
 
 
 def identity_of(mutations: Mutations, platform: str, name: str) -> dict[str, JSON]:
@@ -128,19 +134,21 @@ class JournalFile:
         self._file: LockedFile | None = None
         # A database without a name is a temporary file, deleted when it is closed.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._lines = _Lines(path)
         self._pending: list[bytes] = []
         self._begins = False  # whether a mutation is sent when the pending lines are on disk
+        self._has_old_creations = False
 
     def open(self) -> None:
         """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
-        self._table.executescript(_TABLE)
-        if self._path is None:
-            return
         try:
+            self._table.executescript(_TABLE)
+            if self._path is None:
+                return
             self._file = LockedFile(self._path)
-            self._file.cut(_read_lines(self._path, self._file.lines(), self.read))
+            self._file.cut(self._lines.read(self._file.lines(), self.read))
             if self._file.size == 0:
-                self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
+                self._append(self._file, [_line({"journal": "workorder_async", "version": VERSION, **self._identity})])
         except InUseError:
             raise JournalError(
                 f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
@@ -149,6 +157,8 @@ class JournalFile:
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
+        except sqlite3.Error as error:
+            raise JournalError(f"{_no_table(error)}; nothing was sent") from None
 
     def close(self) -> None:
         """Close the file; pending lines are lost."""
@@ -166,7 +176,7 @@ class JournalFile:
         A mutation that is open already was begun at its first intent.
         """
         if number == 1:
-            found = _identity_in(self._path, line)
+            found = _identity_of(line)
             if found != self._identity:
                 raise JournalError(
                     f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
@@ -174,12 +184,14 @@ class JournalFile:
                 )
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
-            if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
+            if NAMES[str(line["operation"])].creates and self._lines.version == 1:
+                self._has_old_creations = True
+            if not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
             _, earlier = self._of(key)
             self._set(key, Standing.OPEN, earlier or began, _line(line), str(line.get("trace", "")))
-        elif (state := str(line["state"])) != State.UNKNOWN.name:
-            self._set(str(line["outcome"]), _AFTER.get(state, Standing.NEW))
+        elif (state := State[str(line["state"])]) is not State.UNKNOWN:
+            self._set(str(line["outcome"]), _AFTER.get(state.name, Standing.NEW))
         elif self._of(str(line["outcome"]))[0] is Standing.NEW:
             raise ValueError("an outcome of nothing")
 
@@ -193,9 +205,14 @@ class JournalFile:
         return True
 
     def work(self, orders: Iterable[_Order]) -> list[object]:
-        """Follow all orders; return their results when all lines are on disk, by one fsync."""
+        """Follow all orders; return their results, or errors, when all lines are on disk, by one fsync."""
         self._pending, self._begins = [], False
-        results = [order() for order, _ in orders]
+        results: list[object] = []
+        for order, _ in orders:
+            try:
+                results.append(order())
+            except (sqlite3.Error, JournalError) as error:
+                results.append(error)  # lines of other orders are written all the same
         if self._file is not None and (self._pending or self._begins):
             self._flush(self._file)
         return results
@@ -205,6 +222,12 @@ class JournalFile:
 
         DONE is also returned for a mutation that was BEGUN: either is skipped. The intent of a NEW one is written.
         """
+        if self._has_old_creations and NAMES[entry.operation].creates:
+            raise JournalError(
+                f"the journal {str(self._path)!r} holds creations of an earlier version, which knew them by all their "
+                "fields and not by a key: they could be made twice; see by `workorder journal settle` and `show` what "
+                "became of them, then choose another file for what is left"
+            )
         standing, began = self._of(entry.key)
         if standing in (Standing.BEGUN, Standing.DONE):
             return Standing.DONE, began
@@ -224,8 +247,8 @@ class JournalFile:
 
     def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
         """Write an outcome."""
-        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
         self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
+        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
 
     def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation leaves the same trace."""
@@ -267,17 +290,26 @@ class JournalFile:
 
     def _flush(self, file: LockedFile) -> None:
         """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""
-        before = file.size
+        before, total = file.size, self._lines.total
         try:
             file.check_place()
-            file.append(b"".join(self._pending))
+            self._append(file, self._pending)
             file.check_place()
         except MovedError:
             # The mutations begun here are not sent. A later reader of the file needs the outcomes of the others.
             if file.size != before:
                 file.cut(before)
-            file.append(b"".join(line for line in self._pending if not line.startswith(_INTENT)))
+            self._lines.total = total
+            self._append(file, [line for line in self._pending if not line.startswith(_INTENT)])
             raise
+
+    def _append(self, file: LockedFile, lines: Iterable[bytes]) -> None:
+        total, sealed = self._lines.total, list[bytes]()
+        for line in lines:
+            total = crc32(line[:-2], total)
+            sealed.append(line[:-2] + _SUM % total)
+        file.append(b"".join(sealed))
+        self._lines.total = total
 
 
 class Journal:
@@ -372,19 +404,22 @@ class Journal:
                 work = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
                 results = await asyncio.shield(work)
             except Exception as error:  # noqa: BLE001 - every order must be answered
-                failure = error if isinstance(error, JournalError) else self._told(error)
-                self._failure = failure
-                results = [failure] * len(orders)
+                results = [error] * len(orders)
             for (_, done), result in zip(orders, results, strict=True):
+                if isinstance(result, Exception):
+                    told = result if isinstance(result, JournalError) else self._told(result)
+                    self._failure = self._failure or told  # the first one is the cause of the others
                 if done is None or done.done():
                     continue
-                if isinstance(result, BaseException):
-                    done.set_exception(result)
+                if isinstance(result, Exception) and self._failure is not None:
+                    done.set_exception(self._failure)
                 else:
                     done.set_result(result)
 
     def _told(self, error: Exception) -> JournalError:
         """Return the error for users of an error of the file."""
+        if isinstance(error, sqlite3.Error):
+            return JournalError(f"{_no_table(error)}; nothing more was sent")
         lost = ", and what ended since is not written where it is looked for" if isinstance(error, MovedError) else ""
         return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
 
@@ -447,7 +482,7 @@ class Records:
     def take(self, number: int, line: dict[str, JSON]) -> None:
         """Note a line of the journal."""
         if number == 1:
-            self.identity = _identity_in(self.path, line)
+            self.identity = _identity_of(line)
         elif "intent" in line:
             key, mutation = str(line["intent"]), line["mutation"]
             if not isinstance(mutation, dict):
@@ -467,7 +502,7 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
         if records.path.exists() and not records.path.is_file():
             raise JournalError(f"{str(path)!r} is no file, and no journal")
         with records.path.open("rb") as lines:
-            _read_lines(records.path, lines, records.take)
+            _Lines(records.path).read(lines, records.take)
     except OSError as error:
         raise JournalError(f"cannot read the journal {str(path)!r}: {error.strerror}") from None
     if not records.identity:
@@ -475,39 +510,90 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
     return records
 
 
-def _read_lines(path: Path | None, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> int:
-    """Give `take` the number and the content of every line; return the end of the last whole line.
+class _Lines:
+    """Reads the lines of a journal, and holds each against its checksum; `total` is that of all lines so far.
 
-    Raises `JournalError` for a line that cannot be read.
+    Lines of version 1 have no checksums; those that were added since then have.
     """
-    end = 0
-    for number, line in enumerate(lines, 1):
-        # A first line that is torn is ours only if it begins as ours does.
-        if not line.endswith(b"\n") and (number > 1 or line[: len(_HEAD)] == _HEAD[: len(line)]):
-            break
-        try:
-            take(number, _parsed(line))
-        except (ValueError, KeyError, TypeError, RecursionError):
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.version: int = VERSION
+        self.total: int = 0
+        self._sealed = False
+
+    def read(self, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> int:
+        """Give `take` the number and the content of every line; return the end of the last whole line.
+
+        Raises `JournalError` for a line that cannot be read.
+        """
+        end = 0
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.endswith(b"\n"):
+                    take(number, self._parsed(number, line))
+                elif _is_torn(number, line):
+                    break
+                else:
+                    raise ValueError("its end was changed")
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise JournalError(
+                    f"line {number} of the journal {str(self._path)!r} cannot be read: it was changed or damaged, or "
+                    "the file is no journal; nothing was sent, for what it said may have happened: restore it, or "
+                    "look for its mutations by hand and choose another file"
+                ) from None
+            end += len(line)
+        return end
+
+    def _parsed(self, number: int, line: bytes) -> dict[str, JSON]:
+        body, total = line[:-_SUM_SIZE], crc32(line[:-_SUM_SIZE], self.total)
+        is_sealed = line[-_SUM_SIZE:] == _SUM % total
+        if not is_sealed and (self._sealed or _SEALED.search(line)):
+            raise ValueError("another checksum")
+        value = _loaded(body + b"}" if is_sealed else line)
+        if number == 1:
+            self._check_version(value)
+        if is_sealed:
+            self._sealed, self.total = True, total
+        elif self.version != 1:
+            raise ValueError("no checksum")
+        return value
+
+    def _check_version(self, head: dict[str, JSON]) -> None:
+        """Note the version of a file. Raises `JournalError` for one that this version does not know."""
+        if head["journal"] != "workorder_async" or head["version"] not in (1, VERSION):
             raise JournalError(
-                f"line {number} of the journal {str(path)!r} cannot be read: it is no journal of this library, or was "
-                "changed by hand"
-            ) from None
-        end += len(line)
-    return end
+                f"{str(self._path)!r} is a journal of another version; go on with that version, or choose another file"
+            )
+        self.version = 1 if head["version"] == 1 else VERSION
 
 
-def _identity_in(path: Path | None, head: dict[str, JSON]) -> dict[str, JSON]:
-    """Return which batch the first line says the journal is for. Raises `JournalError` for another version's."""
-    if head["journal"] != "workorder_async" or head["version"] != VERSION:
-        raise JournalError(f"{str(path)!r} is a journal of another version; choose another file")
+def _is_torn(number: int, tail: bytes) -> bool:
+    """Tell whether a tail without a line feed is what a crash left of a line.
+
+    The tail of a first line begins as ours do. What comes after a checksum is no tail: its line feed was damaged.
+    """
+    return tail[: len(_HEAD)] == _HEAD[: len(tail)] if number == 1 else _SEALED.search(tail) is None
+
+
+def _identity_of(head: dict[str, JSON]) -> dict[str, JSON]:
+    """Return which batch the first line says the journal is for."""
     return {name: value for name, value in head.items() if name not in ("journal", "version")}
+
+
+def _no_table(error: sqlite3.Error) -> str:
+    """Say that the temporary file cannot be used."""
+    return (
+        f"the temporary file of the batch, which remembers its mutations, cannot be used: {error}; make room in the "
+        "folder for temporary files, or name another one in the variable SQLITE_TMPDIR"
+    )
 
 
 def _line(value: dict[str, JSON]) -> bytes:
     return to_json(value) + b"\n"
 
 
-def _parsed(line: bytes) -> dict[str, JSON]:
+def _loaded(line: bytes) -> dict[str, JSON]:
     try:
         value = loads(line)
     except ValueError:

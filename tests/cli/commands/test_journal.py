@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.batches import sealed
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder
 from workorder_async.sandbox import Fault, Sandbox
@@ -72,7 +73,7 @@ def test_what_did_not_happen_is_sent_by_the_next_run(
     ids, file = [new_ticket(), new_ticket()], tmp_path / "j"
     assert workorder("close", ids[0], *CLOSER, "--journal", file).code == 0
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join(lines[:2]).replace(f'"id":{ids[0]}'.encode(), f'"id":{ids[1]}'.encode()))
+    file.write_bytes(sealed(line.replace(f'"id":{ids[0]}'.encode(), f'"id":{ids[1]}'.encode()) for line in lines[:2]))
     ran = workorder("journal", "settle", file)
     assert (ran.code, ran.out) == (0, f"{ids[1]} close_ticket: did not happen; the next run sends it\n")
     assert workorder("journal", "show", file).out.splitlines()[2] == "1 not sent"
