@@ -31,7 +31,7 @@ class WalkReport:
     tickets: int
     """Tickets given out, each once."""
     repeats: int
-    """Rows that came again, and were dropped: neighbouring answers share some."""
+    """Rows that came beside these, again or as those of other sections, and were dropped."""
     sections: int
     """Sections that the list was cut into, to be read side by side; 0 where it was not read in sections."""
     edges: int

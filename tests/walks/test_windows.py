@@ -92,6 +92,21 @@ def test_a_plan_costs_one_request_for_some_windows() -> None:
     assert max(sizes) <= 8 * 250
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+def test_windows_are_about_as_large_as_wanted(order: str) -> None:
+    """Whatever the order, tickets that lie evenly lie evenly in the windows, and few requests find the cuts."""
+    rows = evenly(Random(1), 10_000)
+    server = ListServer(Random(1), rows, Habits(order=order))  # type: ignore[arg-type]
+    windows = planned(server, 100)
+    sizes = [sum(window.owns(time) for time, _ in rows) for window in windows]
+    assert 100 <= len(windows) <= 112
+    assert server.requests <= len(windows) / 4 + 3
+    assert 80 <= sorted(sizes)[len(sizes) // 2] <= 100
+    # Where the tickets begin, or end, is guessed: one stretch of windows may lie beyond.
+    assert sum(not 50 <= size <= 130 for size in sizes) <= 9
+    assert max(sizes) <= 500
+
+
 def test_uneven_windows_are_bounded() -> None:
     """Where half of the tickets lie within a minute, no window holds more than eight times as many as wanted."""
     rows: list[Row] = [*evenly(Random(1), 5000, 60), *((END - 100 + id % 60, 5000 + id) for id in range(5000))]
