@@ -1,5 +1,6 @@
 """What somebody else put where a file of ours is to be: it is never written through, read, or left open to others."""
 
+import asyncio
 import os
 import stat
 from collections.abc import Callable
@@ -7,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.attachment_server import TICKET, broken_off, rest, storage
 from tests.support.exports import is_of, truth
-from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery
-from workorder_async.exports import export_tickets, reading
+from tests.support.raw_server import http
+from workorder_async import ConfigError, ExportError, Sandbox, TicketDetail, TicketQuery
+from workorder_async.exports import attachments, export_tickets, reading
+from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Format
 from workorder_async.exports.manifest import Head, Manifest
 from workorder_async.exports.report import Part
@@ -148,3 +152,87 @@ def _once(add: Callable[[Manifest, Part], None]) -> Callable[[Manifest, Part], N
         add(manifest, part)
 
     return adding
+
+
+@pytest.fixture
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "WAITS", ())
+
+
+@pytest.mark.usefixtures("_no_waits")
+class TestAttachments:
+    """The same beneath a folder of attachments, whose names others know."""
+
+    @pytest.mark.parametrize("what", ["link", "second name", "pipe"])
+    async def test_part(self, what: str, victim: Path) -> None:
+        """A part that is a link, a second name or a pipe ends it."""
+        folder = victim.parent.parent / "ours"
+        async with storage() as served, AttachmentFolder(folder, served.client) as files:
+            detail = served.detail(served.attachment("a", b"12345", broken_off(http(b"12345"), 2)))
+            part = await _part_of(files, detail, folder)
+            part.unlink()
+            PLANTED[what](part, victim)
+            served.files["/f0"] = [http(b"12345")]
+            with pytest.raises(ExportError, match=r"cannot write .*(link|second name|no file)"):
+                await files.fetch(detail)
+            assert untouched(victim)
+            part.unlink()
+            assert (await files.fetch(detail)).fetched == 1
+
+    async def test_ticket_folder(self, victim: Path) -> None:
+        """A ticket's folder that is a link ends it; nothing is put where it leads to."""
+        folder = victim.parent.parent / "ours"
+        (folder / str(TICKET)).symlink_to(victim.parent)
+        async with storage() as served, AttachmentFolder(folder, served.client) as files:
+            with pytest.raises(ExportError, match="cannot write "):
+                await files.fetch(served.detail(served.attachment("file", b"12345")))
+        assert untouched(victim)
+
+    @pytest.mark.parametrize("which", ["ticket", "all"])
+    async def test_swapped(self, which: str, victim: Path) -> None:
+        """A folder that becomes a link meanwhile is still the one that was opened."""
+        folder = victim.parent.parent / "ours"
+        place = folder / str(TICKET) if which == "ticket" else folder
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def waiting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            begun.set()
+            await go.wait()
+            writer.write(http(b"12345"))
+
+        async with storage() as served, AttachmentFolder(folder, served.client) as files:
+            first = served.detail(served.attachment("file", b"12345", waiting))
+            second = TicketDetail(TICKET + 1, attachment=[served.attachment("file", b"1")])
+            fetching = asyncio.create_task(files.fetch(first))
+            await begun.wait()
+            place.rename(place.with_name("moved"))
+            place.symlink_to(victim.parent)
+            go.set()
+            assert (await fetching).fetched == 1
+            assert (await files.fetch(second)).fetched == 1
+        assert untouched(victim)
+        moved = place.with_name("moved")
+        assert ((moved if which == "ticket" else moved / str(TICKET)) / "file").read_bytes() == b"12345"
+
+    @pytest.mark.parametrize("umask", [0o000, 0o777])
+    async def test_modes(self, umask: int, tmp_path: Path) -> None:
+        """A part that is gone on with loses the rights of others, and files have the modes that they should have."""
+        folder = tmp_path / "files"
+        async with storage() as served, AttachmentFolder(folder, served.client) as files:
+            detail = served.detail(served.attachment("a", b"12345", broken_off(http(b"12345"), 2)))
+            part = await _part_of(files, detail, folder)
+            part.chmod(0o666)
+            served.files["/f0"] = [rest(b"12345", 2)]
+            before = os.umask(umask)
+            try:
+                assert (await files.fetch(detail)).fetched == 1
+            finally:
+                os.umask(before)
+        assert stat.S_IMODE((folder / str(TICKET) / "a").stat().st_mode) == 0o600
+
+
+async def _part_of(files: AttachmentFolder, detail: TicketDetail, folder: Path) -> Path:
+    """Fetch what breaks off, and return the part that is left."""
+    assert (await files.fetch(detail)).failed == 1
+    (part,) = (folder / str(TICKET)).iterdir()
+    return part

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
 
-from workorder_async.arguments import Option, kind_of, must_be, one_of, or_none, path, whole, with_defaults
+from workorder_async.arguments import Option, flag, kind_of, must_be, one_of, or_none, path, whole, with_defaults
 from workorder_async.client import WorkorderClient
 from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
@@ -47,6 +47,9 @@ class ExportOptions(TypedDict, total=False):
     """Whether the full record of each ticket is read, one request each (False)."""
     attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
     """A folder for the attachments of all tickets; their full records are read then, too (None)."""
+    private_addresses: Annotated[bool, Option(False, flag)]
+    """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
+    port of the platform itself)."""
     resume: Annotated[bool, Option(True)]
     """Whether to go on where the same export stopped (True); False: begin anew."""
     overwrite: Annotated[bool, Option(False)]
@@ -212,9 +215,14 @@ class _Export:
         walk = WalkOptions(
             page_size=options["page_size"], concurrency=options["concurrency"], on_bad_row=options["on_bad_row"]
         )
-        async with (
-            nullcontext() if folder is None else AttachmentFolder(folder, client, proxy=client.proxy, ssl=client.ssl)
-        ) as attachments:
+        fetching = partial(
+            AttachmentFolder,
+            client=client,
+            proxy=client.proxy,
+            ssl=client.ssl,
+            private_addresses=options["private_addresses"],
+        )
+        async with nullcontext() if folder is None else fetching(folder) as attachments:
             if not target.is_stream:
                 await disk.run(self._open_parts)
             details = Details(client, attachments, walk) if options["detail"] else None

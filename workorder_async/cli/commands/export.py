@@ -41,6 +41,8 @@ class Writing:
     """Read the full record of each ticket, by a request each."""
     attachments: str | None = None
     """A folder for the tickets' attachments; their full records are read, too."""
+    private_addresses: bool = False
+    """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
     raw: bool = False
     """Write the platform's own objects, as they came; JSON Lines only."""
     strict: bool = False
