@@ -274,8 +274,9 @@ async def test_an_answer_about_another_ticket(id: int, network: aioresponses, cl
     """An answer about a ticket that was not asked for is no answer."""
     for name in ("base", "detail"):
         network.get(f"{API}/{name}?id=1", body=f'{{"errno":10000,"data":{{"id":{id}}},"request_id":"r"}}')
+    words = f"asked for ticket 1, and answered with ticket {id}" if id > 0 else f"id is {id}, expected a whole number"
     for read in (client.get_ticket, client.get_ticket_detail):
-        with pytest.raises(ResponseError, match=f"asked for ticket 1, and answered with ticket {id}") as caught:
+        with pytest.raises(ResponseError, match=words) as caught:
             await read(1)
         assert (caught.value.operation, caught.value.request_id) == (read.__name__, "r")
 

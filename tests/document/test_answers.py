@@ -1,5 +1,6 @@
 """Answers over a socket that lack a part, or hold one that cannot be read: what the client says of them."""
 
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import envelope, http, serving
-from workorder_async import DecodeError, WorkorderClient
+from workorder_async import ApiError, CommentTicket, DecodeError, WorkorderClient
+from workorder_async.document import JSON
+from workorder_async.document.json_text import parse_slowly
+from workorder_async.wire import session
 
 ROW = '{"id":7,"created_time":1636600271}'
 PAGE = '{"pagination":{"page_size":100,"total":1},"tickets":[%s]}'
@@ -105,3 +109,73 @@ async def test_an_answer_with_its_parts(ask: Ask, data: str, held: list[Any]) ->
     """With them it is read, and where the list says that it has no tickets, it has none."""
     async with serving(envelope(data)) as wire, make_client(wire.url) as client:
         assert await ask(client) == held
+
+
+def rows(*odd: bytes) -> bytes:
+    """Return a page of six tickets, the third to fifth of which have these fields as well."""
+    fields = [b"", b"", *odd, *[b""] * 6][:6]
+    texts = [b'{"id":%d,"created_time":%d%b}' % (id, 1636600271 + id, more) for id, more in enumerate(fields, 1)]
+    return b'{"pagination":{"page_size":100,"total":6},"tickets":[%b]}' % b",".join(texts)
+
+
+ODD: dict[str, bytes] = {
+    "a control character": b',"title":"a\x01b"',
+    "a raw line feed": b',"title":"a\nb"',
+    "a cut character": b',"title":"\xe5\xb7"',
+    "another code": b',"title":"\xb9\xa4\xb5\xa5"',
+    "an escape that is none": b',"title":"\\q"',
+    "in a code": b',"status":"\xe5\xb7"',
+    "in a time": b',"closed_time":"\x02"',
+    "in a list in a text": b',"form_values":["\xff"]',
+    "NaN": b',"handler":NaN',
+    "infinity": b',"closed_time":Infinity',
+    "a huge number": b',"handler":1' + b"0" * 5000,
+    "more than 64 bits": b',"handler":18446744073709551616',
+    "one bit too many": b',"handler":9223372036854775808',
+    "a number too large": b',"closed_time":1e30',
+    "a fraction of a time": b',"closed_time":1.5',
+    "too deep": b',"title":' + b"[" * 1000 + b"]" * 1000,
+    "deeper than is parsed": b',"title":' + b"[" * 5000 + b"]" * 5000,
+    "objects too deep": b',"handler":' + b'{"a":' * 5000 + b"1" + b"}" * 5000,
+}
+
+
+@pytest.mark.parametrize("more", ODD.values(), ids=ODD)
+async def test_what_is_no_json_costs_a_row(more: bytes) -> None:
+    """The other rows of its page are read; where it may not be skipped, the error names ticket, page and field."""
+    name = more.split(b'"')[1].decode()
+    async with serving(envelope(rows(more))) as wire, make_client(wire.url) as client:
+        async with client.walk(on_bad_row="skip") as walk:
+            ids = [ticket.id async for tickets in walk for ticket in tickets]
+        assert ids == [1, 2, 4, 5, 6]
+        assert [(row.id, row.path) for row in walk.report.skipped] == [(3, f"$.data.tickets[2].{name}")]
+        for ask in (paged, walked):
+            with pytest.raises(DecodeError, match=rf"ticket 3 on page 1: \$\.data\.tickets\[2\]\.{name} is "):
+                await ask(client)
+
+
+async def test_an_odd_answer_is_parsed_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that orjson refuses takes twenty times as long, and no other call waits for it."""
+    threads: list[threading.Thread] = []
+
+    def parse(body: bytes) -> JSON:
+        threads.append(threading.current_thread())
+        return parse_slowly(body)
+
+    monkeypatch.setattr(session, "parse_slowly", parse)
+    data = rows(b',"detail":"%b"' % (b"x" * 10_000), b"", b',"title":"\x01"')
+    async with serving(envelope(data)) as wire, make_client(wire.url) as client:
+        ids = [ticket.id async for ticket in client.iter_tickets(on_bad_row="skip")]
+    assert ids == [1, 2, 3, 4, 6]
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+async def test_texts_that_only_people_read() -> None:
+    """A request_id of lists without end hides no success, and no refusal."""
+    deep = b"[" * 1000 + b"]" * 1000
+    done, refused = (http(b'{"errno":%d,"errmsg":"\xff","request_id":%b}' % (errno, deep)) for errno in (10000, 5))
+    async with serving(done, refused) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(CommentTicket(id=7, detail="x"))
+        with pytest.raises(ApiError, match="errno 5"):
+            await client.comment_ticket(CommentTicket(id=7, detail="y"))

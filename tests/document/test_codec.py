@@ -35,6 +35,7 @@ from workorder_async.document import (
 )
 from workorder_async.document.decoding import SECONDS_END, decoder_of
 from workorder_async.document.envelope import Answer
+from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import DecodeError
 
@@ -351,6 +352,8 @@ st.register_type_strategy(int, int64)
 times = st.integers(min_value=-(2**63), max_value=SECONDS_END - 1)
 for made in MODELS:
     parts: dict[str, Any] = {field.name: times if field.name.endswith("_time") else ... for field in attrs.fields(made)}
+    least = {name: field.least for name, field in fields_of(made).items() if field.least is not None}
+    parts |= {name: st.integers(number, 2**63 - 1) for name, number in least.items()}
     if made is TicketDetail:
         parts["form_values"] = st.dictionaries(text, json_values, max_size=3)
     st.register_type_strategy(made, st.builds(made, **parts))

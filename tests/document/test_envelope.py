@@ -49,7 +49,9 @@ def test_failure() -> None:
         (200, b"[]", "JSON, but without an errno"),
         (200, b"null", "JSON, but without an errno"),
         (200, b'{"code":0}', "JSON, but without an errno"),
-        (200, b'"\xff"', "with text instead"),
+        (200, b"\xff", "with text instead"),
+        (200, b'"\xff"', "JSON, but without an errno"),
+        (200, b"[" * 200_000, "broken JSON"),
         (301, b"", "a redirect to nowhere"),
     ],
 )
@@ -58,7 +60,7 @@ def test_not_the_platforms(status: int, body: bytes, words: str) -> None:
     with pytest.raises(ResponseError, match=words) as caught:
         open_envelope(status, body, {})
     assert type(caught.value) is ResponseError
-    assert (caught.value.status, caught.value.body_start) == (status, body)
+    assert (caught.value.status, caught.value.body_start) == (status, body[:200])
 
 
 def test_first_bytes_only() -> None:
@@ -91,7 +93,11 @@ def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -
     assert (caught.value.errno, caught.value.status) == (0, status)
 
 
-@pytest.mark.parametrize("value", [b"[]", b"1.5", b"true", b'"x"', b'""', b"null"])
+@pytest.mark.parametrize(
+    "value",
+    [b"[]", b"1.5", b"true", b'"x"', b'""', b"null", b"NaN", b"1e999", b"9" * 5000, b"[" * 999 + b"]" * 999],
+    ids=lambda value: value[:9],
+)
 def test_an_errno_of_the_wrong_kind(value: bytes) -> None:
     """An errno that is no number is named."""
     with pytest.raises(DecodeError, match="the envelope's errno is not a whole number") as caught:
@@ -112,6 +118,19 @@ def test_texts_of_any_kind(value: bytes, text: str) -> None:
     with pytest.raises(ApiError) as caught:
         open_envelope(200, b'{"errno":5,"request_id":%b,"errmsg":%b}' % (value, value), {})
     assert (caught.value.errmsg, caught.value.request_id) == (text, text)
+
+
+@pytest.mark.parametrize("levels", [65, 1000, 1020, 5000])
+def test_texts_that_are_deep(levels: int) -> None:
+    """So it is with lists inside each other: they hide neither a success nor a refusal."""
+    deep = b"[" * levels + b"]" * levels
+    answer = open_envelope(200, b'{"errno":10000,"request_id":%b,"data":5}' % deep, {})
+    assert answer.data == 5
+    with pytest.raises(ApiError, match="errno 5") as caught:
+        open_envelope(200, b'{"errno":5,"request_id":%b,"errmsg":%b}' % (deep, deep), {})
+    for text in (answer.request_id, caught.value.request_id, caught.value.errmsg):
+        assert type(text) is str
+        assert len(text) < 200
 
 
 def test_a_redirect_hides_credentials() -> None:

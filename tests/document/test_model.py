@@ -90,7 +90,7 @@ def built(model: type[Model]) -> st.SearchStrategy[Any]:
     """Return models with anything in their fields."""
     parts = {}
     for name, field in fields_of(model).items():
-        part = values_of(field.kind, name)
+        part = values_of(field.kind, name) if field.least is None else st.integers(field.least, 2**63 - 1)
         parts[name] = st.lists(part, max_size=2) if field.is_list else part
     return st.builds(model, **parts)
 

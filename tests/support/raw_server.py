@@ -62,9 +62,10 @@ def http(body: bytes | str, status: str = "200 OK", **headers: str) -> bytes:
     return head.encode() + b"\r\n\r\n" + content
 
 
-def envelope(data: str) -> bytes:
+def envelope(data: bytes | str) -> bytes:
     """Return an answer of success whose data is this JSON text."""
-    return http(f'{{"errno":10000,"errmsg":"OK","request_id":"r-1","data":{data}}}')
+    content = data.encode() if isinstance(data, str) else data
+    return http(b'{"errno":10000,"errmsg":"OK","request_id":"r-1","data":%b}' % content)
 
 
 @asynccontextmanager

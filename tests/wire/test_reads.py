@@ -50,7 +50,7 @@ QUERIES = [
     TicketQuery(status=TicketStatus.PENDING, customer_organization_name='甲"\\', product_group_id=(3, 1), type=2),
     TicketQuery(creator_id=40084, created_end=5, sub_type=11, second_subtype=111),
 ]
-ROWS = [{"id": number, "title": "工" * 40} for number in range(20)]
+ROWS = [{"id": number, "title": "工" * 40} for number in range(1, 21)]
 DATA = {"pagination": {"total": 20}, "tickets": ROWS}
 
 

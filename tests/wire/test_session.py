@@ -290,7 +290,7 @@ NULLS = [
     ('{"errno":10000,"data":{"id":null}}', DecodeError),
     ('{"errno":10000,"errmsg":5,"data":{"id":[]}}', DecodeError),
     ('{"errno":10000,"data":{"id":1,"created_time":[]}}', DecodeError),
-    ('{"errno":NaN}', ResponseError),
+    ('{"errno":NaN}', DecodeError),
     ("", ResponseError),
     ("{", ResponseError),
     ("[" * 100_000, ResponseError),

@@ -36,7 +36,7 @@ from workorder_async import (
     TicketStateError,
     WorkorderClient,
 )
-from workorder_async.document.json_text import parse_large
+from workorder_async.document.json_text import parse_slowly
 from workorder_async.wire import session
 from workorder_async.wire.limits import Lane
 
@@ -420,9 +420,9 @@ async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.Monk
 
     def parse(body: bytes) -> object:
         threads.append(threading.current_thread())
-        return parse_large(body)
+        return parse_slowly(body)
 
-    monkeypatch.setattr(session, "parse_large", parse)
+    monkeypatch.setattr(session, "parse_slowly", parse)
     title = "工" * 1_000_000
     large = http('{"errno":10000,"data":{"id":1,"title":"' + title + '"}}')
     async with serving(large) as wire, make_client(wire.url) as client:

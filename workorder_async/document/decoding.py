@@ -4,7 +4,7 @@ Null and a missing field are the field's default, and refused where the field mu
 are "", blanks and "null", and {} for a list. Unknown fields are ignored. Otherwise the plain meaning of a value counts:
 
     a field of the kind    reads                                               and holds
-    whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
+    whole number, 64 bits  7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
     time (`*_time`)        1636600271  1636600271000  "1636600271.9"           1636600271
                            "2021-11-11 11:11:11", with / or 年, T, fraction,   1636600271 (without a zone
                            zone; the date alone; [2021, 11, 11, 11, 11, 11]    it is China Standard Time)
@@ -15,7 +15,8 @@ are "", blanks and "null", and {} for a list. Unknown fields are ignored. Otherw
     `tags` of a detail     ["网络"]                                            [Tag(name="网络")]
     object                 "{...}"  []                                         a dict, {}
 
-Anything else is refused with its JSON path, and so is JSON of more than 64 levels.
+Anything else is refused with its JSON path: JSON of more than 64 levels, a text with broken bytes, a fraction as a time
+before 2001 (Jackson writes later ones with nanoseconds), a ticket's id below 1.
 
 Each model has one generated function, its hook. It checks the exact classes of all values at once. Where they are
 right, the values are taken as they are. Where they are not, each wrong value goes to the reader of its field. This is
@@ -28,16 +29,16 @@ the hook of `Tag`:
      if (v0.__class__ is v4.__class__ is v5.__class__ is int
         and v1.__class__ is str
         and v2.__class__ is v3.__class__ is bool
-        and v4 < 253402387200
-        and v5 < 253402387200):
+        and 0 <= v0 < 2**63
+        and 0 <= v4 | v5 < 253402387200):
       pass
      else:
-      if v0.__class__ is not int: v0 = read0(v0)
+      if v0.__class__ is not int or not -2**63 <= v0 < 2**63: v0 = read0(v0)
       if v1.__class__ is not str: v1 = read1(v1)
       if v2.__class__ is not bool: v2 = read2(v2)
       if v3.__class__ is not bool: v3 = read3(v3)
-      if v4.__class__ is not int or v4 >= 253402387200: v4 = read4(v4)
-      if v5.__class__ is not int or v5 >= 253402387200: v5 = read5(v5)
+      if v4.__class__ is not int or not -2**63 <= v4 < 253402387200: v4 = read4(v4)
+      if v5.__class__ is not int or not -2**63 <= v5 < 253402387200: v5 = read5(v5)
      made = new(model)
      made.id = v0
      made.name = v1
@@ -49,6 +50,7 @@ the hook of `Tag`:
 
 `pick` takes the values of all fields out of an object, and `blank` has a null for each field. `new` makes an instance
 without a call of `__init__`. 253402387200 is the first second after the year 9999: a larger number is milliseconds.
+`v4 | v5` is at least as large as each of them, so one comparison does for all.
 """
 
 import re
@@ -62,7 +64,7 @@ from attrs import define
 
 from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import WireField, fields_of
-from workorder_async.document.json_text import JSON, MAX_DEPTH, as_orjson_keeps, is_sound, parse, write
+from workorder_async.document.json_text import JSON, MAX_DEPTH, Unread, as_orjson_keeps, is_sound, parse, write
 from workorder_async.errors import DecodeError
 
 Read: TypeAlias = Callable[[object], object]
@@ -73,15 +75,27 @@ class MisfitError(TypeError):
     """A value without a plain meaning; its arguments are the expected kind of value, and the kind that came."""
 
 
-_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", float: "a fraction", int: "a number"}
+_KINDS: Final[Mapping[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    float: "a fraction",
+    int: "a number",
+    type(None): "null",
+    Unread: "no JSON",
+}
 
-_INT64: Final = range(-(2**63), 2**63)
+_INT64_END: Final = 2**63
+_INT64: Final = range(-_INT64_END, _INT64_END)
 #: A float from here on may differ from the whole number that was written.
 _INEXACT: Final = 2**53
 _WHOLE: Final = re.compile(r"([+-]?\d{1,19})(?:\.0*)?")
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
 #: The first second after the year 9999, in every zone. A larger number of seconds has no date; milliseconds have.
 SECONDS_END: Final = 253_402_387_200
+#: Jackson writes an `Instant` as seconds with a fraction; this one is of 2001. A smaller fraction is no time.
+_FIRST_INSTANT: Final = 10**9
 #: As milliseconds these numbers are years about 2600; their digits are those of a date: 20211111111111.
 _DIGITS_OF_A_DATE: Final = range(1900_0101_000000, 2100_0101_000000)
 _EPOCH: Final = datetime(1970, 1, 1)
@@ -102,7 +116,10 @@ _BOOLEANS: Final[Mapping[object, bool]] = {
 
 def misfit(expected: str, value: object) -> MisfitError:
     """Return the error for a value of another kind."""
-    return MisfitError(expected, _KINDS.get(type(value), "null"))
+    kind = _KINDS.get(type(value), f"a {type(value).__name__}")
+    if isinstance(value, int | float) and not abs(value) < (_INEXACT if isinstance(value, float) else _INT64_END):
+        kind = "NaN" if value != value else "a number that is too large"  # noqa: PLR0124 - NaN alone
+    return MisfitError(expected, kind)
 
 
 def is_absent(value: object) -> bool:
@@ -111,26 +128,23 @@ def is_absent(value: object) -> bool:
 
 
 def whole_number(value: object) -> int:
-    """Read a whole number: as such, as a float without a fraction that is exact, or as a text of either."""
-    if isinstance(value, str):
-        number = _number(value)
-    else:
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if isinstance(number, float):
-        number = int(number) if abs(number) < _INEXACT and number.is_integer() else None
-    if number is None:
-        raise misfit("a whole number", value)
+    """Read a whole number of 64 bits: as such, as a float without a fraction that is exact, or as a text of either."""
+    number = _number(value) if isinstance(value, str) else value
+    if isinstance(number, float) and abs(number) < _INEXACT and number.is_integer():
+        number = int(number)
+    if not isinstance(number, int) or isinstance(number, bool) or number not in _INT64:
+        raise misfit("a whole number", number)
     return number
 
 
-def _number(text: str) -> int | float | None:
-    """Read a decimal number of at most 64 bits; None where this is none."""
-    text = text.strip()
-    if len(text) < 19 and text.isdecimal():
-        return int(text)
-    if (whole := _WHOLE.fullmatch(text)) is not None:
-        return number if (number := int(whole[1])) in _INT64 else None
-    return float(text) if _DECIMAL.fullmatch(text) else None
+def _number(text: str) -> int | float | str:
+    """Read a decimal number; a text that is none stays as it is."""
+    stripped = text.strip()
+    if len(stripped) < 19 and stripped.isdecimal():
+        return int(stripped)
+    if (whole := _WHOLE.fullmatch(stripped)) is not None:
+        return int(whole[1])
+    return float(stripped) if _DECIMAL.fullmatch(stripped) else text
 
 
 def seconds(value: object) -> int:
@@ -146,17 +160,17 @@ def seconds(value: object) -> int:
         number = _number(value)
     elif isinstance(value, list):
         return _of_parts(value)
-    if isinstance(number, float) and abs(number) < _INEXACT:
+    if isinstance(number, float) and number < _INEXACT and (number >= _FIRST_INSTANT or number.is_integer()):
         number = int(number // 1)
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise misfit("seconds, or a date-time such as 2021-11-11 11:11:11", value)
+    if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
+        raise misfit("seconds, or a date-time such as 2021-11-11 11:11:11", number)
     if number < SECONDS_END:
         return number
     if number in _DIGITS_OF_A_DATE:
         digits = str(number)
         return _moment([int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))])
     if number >= SECONDS_END * 1000:
-        raise MisfitError("seconds or milliseconds", "a number beyond the year 9999")
+        raise MisfitError("seconds or milliseconds until the year 9999", "a number that is too large")
     return number // 1000
 
 
@@ -215,7 +229,7 @@ def code(kind: type[OpenEnum]) -> Callable[[object], OpenEnum]:
     make, known = cast("Callable[[object], OpenEnum]", kind), kind.readings()
 
     def read(value: object) -> OpenEnum:
-        if isinstance(value, float):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             value = whole_number(value)
         if isinstance(value, bool) or not isinstance(value, int | str) or is_absent(value):
             raise misfit("a code or a name", value)
@@ -352,21 +366,29 @@ def _by_text(hook: Read, name: str, value: object) -> object:
 def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
     """Return the lines of a hook; `_make_decoder` explains them."""
     chains: dict[type, list[str]] = {int: [], str: [], bool: []}
-    quick, careful, bounds = list[str](), list[str](), list[str]()
+    quick, careful = list[str](), list[str]()
+    numbers, times, bounds = list[str](), list[str](), list[str]()
     for index, field in enumerate(fields):
         v, read = f"v{index}", f"read{index}(v{index})"
         if field.wire is not None:
             chains[field.wire].append(f"{v}.__class__")
-        if field.is_time:
-            bounds.append(f"{v} < {SECONDS_END}")
         if field.wire is field.kind:
-            late = f" or {v} >= {SECONDS_END}" if field.is_time else ""
-            careful.append(f"if {v}.__class__ is not {field.kind.__name__}{late}: {v} = {read}")
+            beyond = ""
+            if field.kind is int:
+                (times if field.is_time else numbers).append(v)
+                least = "-2**63" if field.least is None else field.least
+                bounds += [f"{v} >= {least}"] if field.least else []
+                beyond = f" or not {least} <= {v} < {SECONDS_END if field.is_time else '2**63'}"
+            careful.append(f"if {v}.__class__ is not {field.kind.__name__}{beyond}: {v} = {read}")
             continue
         careful.append(f"{v} = {read}")
         known = f"table{index}.get({v}) or " if field.is_code else f"{v} == 1 or {v} != 0 and "
         quick.append(f"{v} = {known if field.wire else ''}{read}")
     conditions = [f"{' is '.join(members)} is {kind.__name__}" for kind, members in chains.items() if members]
+    if numbers:
+        bounds.append(f"0 <= {' | '.join(numbers)} < 2**63")
+    if times:
+        bounds.append(f"0 <= {' | '.join(times)} < {SECONDS_END}")
     joined = "\n    and ".join([*conditions, *bounds]) or "True"
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
     # A frozen class refuses plain assignment, and is rarely read.
@@ -393,11 +415,15 @@ def _reader(field: WireField) -> Read:
     def read_required(value: object) -> object:
         if value is None:
             raise MisfitError("a value", "missing or null")
+        if value.__class__ is Unread:
+            raise misfit("a value", value)
         return read(value)
 
     def read_optional(value: object) -> object:
         if value is None:
             return factory()
+        if value.__class__ is Unread:
+            raise misfit("a value", value)
         try:
             return read(value)
         except MisfitError:
@@ -419,7 +445,19 @@ def _reader_of_kind(field: WireField) -> Read:
     if field.is_time:
         return seconds
     readers: dict[type, Read] = {int: whole_number, str: text, bool: boolean, dict: mapping}
-    return readers[field.kind]
+    return readers[field.kind] if field.least is None else _at_least(field.least)
+
+
+def _at_least(least: int) -> Read:
+    """Return the function that reads a whole number from `least`."""
+
+    def read(value: object) -> int:
+        number = whole_number(value)
+        if number < least:
+            raise MisfitError(f"a whole number from {least}", str(number))
+        return number
+
+    return read
 
 
 def _list_reader(inner: Decoder) -> Read:

@@ -8,13 +8,13 @@ was done. Unless the errno has a known meaning, it is a `ResponseError`. A statu
 request was turned away, whoever wrote the page.
 """
 
-import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from attrs import define, field
 
-from workorder_async.document.json_text import JSON, loads, no_constant
+from workorder_async.document.json_text import JSON, loads, parse_slowly, write
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -28,6 +28,8 @@ from workorder_async.secret import without_credentials
 SUCCESS = 10000
 
 _BODY_START = 200
+#: An odd body of this much holds the event loop up for some 20 ms; a longer one is parsed in a thread, or not at all.
+_ODD = 64 << 10
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
     403: AuthenticationError,
@@ -111,23 +113,22 @@ def _whole(errno: object, status: int, body: bytes) -> int:
 def _text(value: JSON) -> str:
     """Read a text that is for people, of whatever kind: an odd one must not hide what the answer says."""
     if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
+        return str(value or "")
+    try:
+        return write(value)
+    except ValueError:
+        return "JSON that is too deep to be shown"
 
 
 def parse_json(status: int, body: bytes) -> JSON:
-    """Parse a body with orjson. If orjson refuses it, as it does a lone surrogate, use the standard library.
-
-    Raises `ResponseError` if the body is not JSON.
-    """
-    try:
+    """Parse a body, by orjson or, where that refuses a short one, slowly. Raises `ResponseError` if it is not JSON."""
+    with suppress(ValueError):
         parsed: JSON = loads(body)
-    except ValueError:
-        try:
-            parsed = json.loads(body, parse_constant=no_constant)
-        except (ValueError, RecursionError):
-            raise not_the_platforms(status, body) from None
-    return parsed
+        return parsed
+    with suppress(ValueError, RecursionError):
+        if len(body) <= _ODD:
+            return parse_slowly(body)
+    raise not_the_platforms(status, body)
 
 
 def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:

@@ -6,7 +6,7 @@ the JSON schema (`model.py`), the columns of exports with their types, the `_at`
 
 A field's metadata adds what its type cannot tell. `WIRE` is the class of its value in most answers, if that is
 unusual. `ALONE` says that a text in place of the whole object is this field. `NEEDED` says that an answer must have it,
-though the class has a default.
+though the class has a default. `LEAST` is the least that a number may be.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +28,7 @@ Plain: TypeAlias = int | str | bool | None
 WIRE: Final = "wire"
 ALONE: Final = "alone"
 NEEDED: Final = "needed"
+LEAST: Final = "least"
 
 #: The zone of the platform's date-time strings (no summer time since 1991), and of every `_at` property.
 CHINA_STANDARD_TIME = timezone(timedelta(hours=8), "CST")
@@ -89,6 +90,8 @@ class WireField:
     """Whether a text in place of the whole object is this field."""
     wire: type | None
     """The class of its value in most answers: int, str or bool; None for a list, an object, or an optional value."""
+    least: int | None
+    """The least that a number may be; None for any."""
     beside: str
     """The name of the second entry that stands beside it in plain values; "" for none."""
     default: object
@@ -140,6 +143,7 @@ def _read_field(model: type, field: "attrs.Attribute[object]", kind: object) -> 
         is_time=is_time,
         is_alone=ALONE in field.metadata,
         wire=None if is_list or is_optional else field.metadata.get(WIRE, usual),
+        least=field.metadata.get(LEAST),
         beside=f"{field.name}_name" if is_code else f"{field.name[:-4]}at" if is_time else "",
         default=field.default,
     )

@@ -12,7 +12,7 @@ from typing import ClassVar
 from attrs import Factory, define, field, frozen
 
 from workorder_async.document.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
-from workorder_async.document.fields import ALONE, NEEDED, WIRE, Moment
+from workorder_async.document.fields import ALONE, LEAST, NEEDED, WIRE, Moment
 from workorder_async.document.json_text import JSON, parse
 from workorder_async.document.model import Model
 from workorder_async.errors import DecodeError
@@ -30,7 +30,7 @@ class Pagination(Model):
 
     page_size: int = 0
     """Rows per page as the server counts them (分页大小); 0 if it does not say."""
-    total: int = field(default=0, metadata={NEEDED: True})
+    total: int = field(default=0, metadata={NEEDED: True, LEAST: 0})
     """Rows of the whole list at the moment of the read (总记录数)."""
 
 
@@ -38,7 +38,7 @@ class Pagination(Model):
 class TicketSummary(Model):
     """One row of `list_tickets` (schema TicketListThirdResponse)."""
 
-    id: int
+    id: int = field(metadata={LEAST: 1})
     """The ticket's id (工单ID)."""
     title: str = ""
     """Title (工单标题)."""
@@ -110,7 +110,7 @@ class TicketPage(Model):
 class Ticket(Model):
     """A ticket's base record, as `get_ticket` reads it (schema Ticket工单表)."""
 
-    id: int
+    id: int = field(metadata={LEAST: 1})
     """The ticket's id (工单ID)."""
     title: str = ""
     """Title (工单标题)."""
@@ -327,7 +327,7 @@ class TicketAssign(Model):
 class TicketDetail(Model):
     """Everything about a ticket, as `get_ticket_detail` reads it (schema TicketDetail)."""
 
-    id: int
+    id: int = field(metadata={LEAST: 1})
     """The ticket's id (工单ID)."""
     title: str = ""
     """Title (工单标题)."""

@@ -94,13 +94,13 @@ class PageReader:
         """Read an answer. Raises `ResponseError` for a row that does not match the query."""
         skipped: list[SkippedRow] = []
         skips = skipped if self._skips else None
-        pagination, shown, ids = read_rows(answer, skips)
+        pagination, shown, ids = read_rows(answer, skips, page=ask.page)
         self._check_fields(shown, ids, answer)
         rows: Sequence[Record] = shown
         if self.raw or not ask.for_rows:
             seconds = _plain_seconds(shown) or [created_time_of(row) or 0 for row in shown]
         else:
-            models = decode_rows(shown, answer, skips)
+            models = decode_rows(shown, answer, skips, page=ask.page)
             rows, ids, seconds = models, list(map(_id_of, models)), list(map(_time_of, models))
         for row in skipped:
             self.skipped.setdefault((row.id, row.path.partition("]")[2], row.expected, row.got), row)

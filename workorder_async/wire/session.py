@@ -17,7 +17,7 @@ from attrs import evolve
 from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
-from workorder_async.document.json_text import LARGE, parse_large
+from workorder_async.document.json_text import LARGE, loads, parse_slowly
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, RateLimitedError, WorkorderError
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
@@ -201,13 +201,16 @@ class SignedSession:
             self.limiter.end(call.lane)
         if call.lane is not None:
             await _two_turns()
-        if len(content) <= LARGE:
-            return self._open(call, started, reply)
         parsed: list[JSON] = []
-        # In a thread, where it does not hold up the event loop. Bytes that are no JSON stay unparsed.
-        with suppress(ValueError, RecursionError):
-            parsed = [await asyncio.to_thread(parse_large, content)]
-        return evolve(self._open(call, started, reply, *parsed), large=True)
+        if len(content) <= LARGE:
+            with suppress(ValueError):
+                parsed = [loads(content)]
+        if not parsed:
+            # In a thread, where it does not hold up the event loop. Bytes that are no JSON stay unparsed.
+            with suppress(ValueError, RecursionError):
+                parsed = [await asyncio.to_thread(parse_slowly, content)]
+        answer = self._open(call, started, reply, *parsed)
+        return evolve(answer, large=True) if len(content) > LARGE else answer
 
     def _open(self, call: Call, started: float, reply: Reply, *parsed: JSON) -> Answer:
         """Return the answer in a reply, or raise the error that it means; note the clock and the load that it shows.
