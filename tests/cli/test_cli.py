@@ -35,6 +35,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError
 from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
+from workorder_async.wire.session import SignedSession
 
 TICKETS = 1500
 
@@ -207,7 +208,7 @@ def test_help_costs_no_network_library() -> None:
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        *((words, [*COMMANDS, "login", "sign", "journal"]) for words in (["--help"], [], ["help"])),
+        *((words, [*COMMANDS, "login", "trust", "sign", "journal"]) for words in (["--help"], [], ["help"])),
         *((words, ["show", "settle"]) for words in (["journal"], ["journal", "--help"])),
         (["sign", "-h"], ["detect"]),
     ],
@@ -388,11 +389,11 @@ def test_a_gateways_refusal_has_no_errno(
 ) -> None:
     """A refusal without the platform's envelope is told by its status and a hint, with no errno."""
 
-    async def refuse(client: WorkorderClient, *arguments: object, **named: object) -> None:
+    async def refuse(self: object, *arguments: object, **named: object) -> None:
         raise error
 
-    for name in ("change", "get_ticket_detail", "list_tickets"):
-        monkeypatch.setattr(WorkorderClient, name, refuse)
+    monkeypatch.setattr(WorkorderClient, "change", refuse)
+    monkeypatch.setattr(SignedSession, "call", refuse)
     one, row = workorder("show", 7), workorder("comment", 7, "--detail", "x", "--json").rows[0]
     listed, asked = workorder("list"), workorder("comment", 7, "--detail", "x")
     for ran in (one, listed, asked):
@@ -426,7 +427,7 @@ from workorder_async.__main__ import main
 main()
 """
     child = python_c(code, {**sandbox.environment, "PYTHONWARNINGS": filters})
-    assert (child.code, child.out.count("\n")) == (0, 1)
+    assert (child.code, child.out.count("\n")) == (0, 2)
     remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
     assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
 
@@ -471,7 +472,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[s
     with start(sandbox.environment, *words) as child:
         assert child.stdout is not None
         assert child.stderr is not None
-        assert child.stdout.read(1) in b"{2"
+        assert child.stdout.read(1) in b"{i"
         child.stdout.close()
         assert child.stderr.read() == b""
     assert child.returncode == 141
@@ -659,3 +660,17 @@ def test_a_hint_is_at_the_cause(error: ApiError, advice: str) -> None:
     """What the platform refuses of one ticket is no case for the doctor; what it refuses of everything is."""
     assert advice in failures.sentence(error)
     assert ("doctor" in failures.sentence(error)) is ("doctor" in advice)
+
+
+@pytest.mark.parametrize("width", ["0", "1", "2", "3", "7", "-1", "100000", "wide"])
+@pytest.mark.parametrize(
+    "words", slow_after(2, [["--help"], ["close", "-h"], ["sign", "detect", "-h"], ["list", "-h"]])
+)
+def test_help_ends_at_any_width(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, width: str, words: list[str]
+) -> None:
+    """However narrow a terminal says that it is, its help is printed."""
+    monkeypatch.setenv("COLUMNS", width)
+    ran = workorder(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert "Usage" in ran.out

@@ -4,11 +4,10 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 from cyclopts import Group, Parameter
 
 from workorder_async import arguments
@@ -16,7 +15,7 @@ from workorder_async.cli import profiles
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
 from workorder_async.errors import ConfigError
-from workorder_async.secret import Secret
+from workorder_async.secret import Secret, without_credentials
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -74,6 +73,10 @@ class Connection:
 
         A variable that is not set is taken from the profile. Asks for the secret where nothing else is missing.
         """
+        return self._found()[0]
+
+    def _found(self) -> tuple[Environment, str]:
+        """Return the four variables, and whose word the base URL is."""
         if self.verbose:
             log_to_stderr()
         given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
@@ -81,23 +84,26 @@ class Connection:
             name: os.environ.get(name, "") if value is None else value for name, value in given.items()
         }
         environ[SECRET] = Secret(os.environ.get(SECRET, ""))
-        absent = missing(environ)
+        absent, source = missing(environ), BASE_URL if self.base_url is None else "--base-url"
         if (self.profile or absent) and (profile := profiles.chosen(self.profile)) is not None:
             if self.profile and (there := [name for name in environ if is_set(os.environ.get(name, ""))]):
                 note(f"workorder: {', '.join(there)} in the environment goes before profile {self.profile!r}")
             environ |= {name: profile.get(KEYS[name]) for name in absent if name in KEYS}
-            if SECRET in absent:
+            if SECRET in absent and profile.tells_secret:
+                _refuse_another_host(profile, str(environ[BASE_URL]), source)
                 environ[SECRET] = profile.secret()
+            if BASE_URL in absent:
+                source = f"profile {profile.name}"
         if missing(environ) == [SECRET] and can_ask():
-            environ[SECRET] = ask_secret(f"Secret of AppId {environ[APP_ID]}")
-        return environ
+            environ[SECRET] = ask_secret(f"Secret of AppId {environ[APP_ID]} ")
+        return environ, source
 
-    def clients(self) -> "Callable[[], WorkorderClient]":
-        """Return a maker of clients, one for each event loop; a missing secret is asked for once.
+    def platform(self) -> "Platform":
+        """Return the platform that these options, the variables and the profile lead to.
 
         Raises `ConfigError` that says which variables are missing, and how to get four to try.
         """
-        environ = self.environment()
+        environ, source = self._found()
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
             raise ConfigError(
@@ -105,11 +111,11 @@ class Connection:
                 mend="`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and "
                 "`workorder sandbox` prints all four to try things out",
             )
-        return partial(make_client, environ, **self.options(environ))
+        return Platform(environ, source, self.options(environ))
 
     def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
         """Make a client, run `act` with it in an event loop, and close it. Raises likewise."""
-        return run_with(self.clients()(), act)
+        return self.platform().run(act)
 
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
@@ -119,6 +125,48 @@ class Connection:
         if self.timeout is not None:
             options["deadline"] = arguments.above_zero("--timeout", self.timeout)
         return options
+
+
+def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) -> None:
+    """Refuse to sign with a profile's secret what goes to a host that does not stand beside it."""
+    beside = profile.get(KEYS[BASE_URL])
+    if is_set(base_url) and _origin(base_url) != _origin(beside):
+        raise ConfigError(
+            f"the secret of profile {profile.name!r} is for {without_credentials(beside) or 'no base URL'}, and "
+            f"{source} names another platform",
+            mend=f"leave {source} out, choose another --profile, or set {SECRET}, too",
+        )
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port, by which two URLs lead to the same server."""
+    try:
+        parts = urlsplit(url.strip())
+        return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:  # the client refuses it
+        return "", "", None
+
+
+@frozen
+class Platform:
+    """A platform that a command acts on: prints as its name and host."""
+
+    environ: Environment = field(repr=False)
+    """The four variables."""
+    name: str
+    """Its profile's name, or which option or variable says where it is."""
+    _options: "ClientOptions" = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({str(self.environ[BASE_URL]).strip().rstrip('/')})"
+
+    def client(self) -> "WorkorderClient":
+        """Make a client, one for each event loop. Raises `ConfigError` for a variable that cannot work."""
+        return make_client(self.environ, **self._options)
+
+    def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
+        """Make a client, run `act` with it in an event loop of its own, and close it."""
+        return run_with(self.client(), act)
 
 
 def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:

@@ -8,6 +8,13 @@ from cyclopts import CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
 
 from workorder_async.document import JSON
+from workorder_async.document.endpoints import (
+    CLOSE_TICKET,
+    COMMENT_TICKET,
+    GET_TICKET,
+    GET_TICKET_DETAIL,
+    REJECT_TICKET,
+)
 from workorder_async.errors import (
     ApiError,
     ConfigError,
@@ -50,7 +57,9 @@ _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
     ApiError: f"if every command is answered so, {_DOCTOR}",
 }
-_ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_ticket", "close_ticket")
+_ABOUT_A_TICKET: Final = tuple(
+    endpoint.operation for endpoint in (GET_TICKET, GET_TICKET_DETAIL, COMMENT_TICKET, REJECT_TICKET, CLOSE_TICKET)
+)
 
 # The words for arguments of the library; each other NAME or CLASS.NAME is the option --name.
 _ARGUMENTS: Final[Mapping[str, str]] = {

@@ -97,11 +97,21 @@ def text_or_stdin(text: str, option: str) -> str:
 
 def text_of(option: str, source: str) -> str:
     """Return the text of a file, or of stdin for `-`. Raises `ConfigError` that names the option."""
+    return decoded(option, source, content_of(option, source))
+
+
+def content_of(option: str, source: str) -> bytes:
+    """Return the bytes of a file, or of stdin for `-`. Raises likewise."""
     try:
-        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        return content.decode("utf-8-sig")
+        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise ConfigError(f"{error.strerror}", argument=f"{option} {source}:") from None
+
+
+def decoded(option: str, source: str, content: bytes) -> str:
+    """Return the text that a file's bytes are. Raises likewise."""
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         what = f"{option}: stdin" if source == "-" else f"{option} {source}"
         raise ConfigError(

@@ -60,6 +60,11 @@ def changed(sandbox: Sandbox, operation: str, ids: Iterable[int]) -> list[int]:
     return sorted(one.ticket_id for one in sandbox.applied if one.operation == operation and one.ticket_id in wanted)
 
 
+def on(sandbox: Sandbox) -> str:
+    """Return how a batch names the platform."""
+    return f"WORKORDER_BASE_URL ({sandbox.url})"
+
+
 def outcomes(rows: Iterable[dict[str, object]]) -> dict[object, object]:
     """Return the outcome of each ticket."""
     return {row["id"]: row["outcome"] for row in rows}
@@ -167,7 +172,8 @@ def test_a_dry_run_changes_nothing(
     before = len(sandbox.applied), dict(sandbox.requests)
     words = ["close", mine, others, "--closer-id", 40084, "--as-creator", "--solved-time", 1706664600, "--dry-run"]
     ran = workorder(*words, *(["--json"] if as_json else []))
-    assert (ran.code, ran.err.splitlines()[-1]) == (0, "a dry run: nothing was changed")
+    place = f"{on(sandbox)}, solved 2024-01-31 09:30:00+08:00"
+    assert (ran.code, ran.err.splitlines()[-1]) == (0, f"a dry run on {place}: nothing was changed")
     asked = {name: count - before[1].get(name, 0) for name, count in sandbox.requests.items()}
     assert {name: count for name, count in asked.items() if count} == {"get_ticket": 2}
     assert len(sandbox.applied) == before[0]
@@ -215,7 +221,7 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         assert f"\n... and {len(pending) - 20} more, {len(pending)} tickets in all\n" in ran.err
         assert changed(sandbox, "close_ticket", range(10**6)) == pending
         assert changed(sandbox, "comment_ticket", range(10**6)) == of_line
-        assert (none.code, none.out, none.err) == (0, "", "no ticket matches\n")
+        assert (none.code, none.out, none.err) == (0, "", f"no ticket matches on {on(sandbox)}\n")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +238,11 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["reject", "--from", "-"], b"7", "nobody is there to be asked"),
         (["reject", "--from", "-", "--yes"], b"7\n\n# 8\nseven\n", "line 4 of stdin is 'seven'"),
         (["reject", "--from", "-", "--yes"], b"7\n0\n", "line 2 of stdin is '0'"),
-        (["reject", "--from", "-", "--yes"], b"7 8\n", "line 1 of stdin is '7 8'"),
+        (
+            ["reject", "--from", "-", "--yes"],
+            b"7 8\n",
+            "line 1 of stdin does not name the column",
+        ),
         (["reject", "--from", "-", "--yes"], b"1" * 5000, "line 1 of stdin is '1111"),
         (["reject", "--from", "-", "--yes"], "工单".encode("gbk"), "stdin is not UTF-8"),
         (["comment", "--from", "-", "--detail", "-", "--yes"], b"7", "--detail - and --from - cannot go together"),

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -26,10 +27,11 @@ from workorder_async.cli.batches.choosing import (
     with_creator,
 )
 from workorder_async.cli.batches.tally import Complaints, Tally
-from workorder_async.cli.connection import Connection, run_with
+from workorder_async.cli.connection import Connection, Platform
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE, each
-from workorder_async.cli.terminal import Bar, ask, can_ask, err, note, one_line, out, write_json
+from workorder_async.cli.terminal import Bar, ask, can_ask, err, moment, note, one_line, out, write_json
+from workorder_async.document import CHINA_STANDARD_TIME, CloseTicket, TicketQuery
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
 from workorder_async.mutations.kinds import MutationKind, key_of, words_of
@@ -68,13 +70,13 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     chosen = [Chosen(id) for id in choice.ids]
     # A mistake in an option is found before anything is read.
     task.change(evolve(chosen[0] if chosen else Chosen(1), creator="?"))
-    new_client = connection.clients()
-    if choice.queries:
-        chosen = run_with(new_client(), lambda client: read_matching(client, choice.queries))
+    platform, queries = connection.platform(), choice.queries
+    if queries:
+        queries, chosen = platform.run(lambda client: read_matching(client, choice))
     elif task.needs_creator:
-        chosen = run_with(new_client(), lambda client: read_each(client, choice.ids, options.concurrency))
+        chosen = platform.run(lambda client: read_each(client, choice.ids, options.concurrency))
     if not chosen:
-        note("no ticket matches" if choice.queries else "--from names no ticket")
+        note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
         return OK
     if task.needs_creator:
         chosen = [with_creator(one) for one in chosen]
@@ -82,18 +84,32 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if not chosen:
         note("the limit is reached; nothing was sent")
         return OK
+    place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
     if options.dry_run:
-        return _show_only(task, chosen, as_json=options.json)
-    if asks and not choice.queries and not task.needs_creator:
+        return _show_only(task, chosen, place, as_json=options.json)
+    if asks and not queries and not task.needs_creator:
         first = [one.id for one in chosen[:_ROWS_SHOWN]]
-        read = run_with(new_client(), lambda client: read_each(client, first, _ROWS_SHOWN))
+        read = platform.run(lambda client: read_each(client, first, _ROWS_SHOWN))
         # A ticket that cannot be read may be changed all the same.
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not choice.named:
         print_table(err(), chosen, task.change)
-    if asks and ask(f"{task.name}: {_tickets(len(chosen))}? [y/N]").strip().lower() not in ("y", "yes"):
+    if asks and ask(f"{task.name}: {_tickets(len(chosen))} on {place}? [y/N]").strip().lower() not in ("y", "yes"):
         raise ConfigError("not confirmed; nothing was sent")
-    return run_with(new_client(), lambda client: _carry_out(client, task, chosen, options, named=choice.named))
+    return platform.run(lambda client: _carry_out(client, task, chosen, options, place, named=choice.named))
+
+
+def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
+    """Say on which platform a batch acts, and the moments that its times came to."""
+    start, end = (queries[0].created_start, queries[0].created_end) if queries else (None, None)
+    solved = change.solved_time if isinstance(change, CloseTicket) else None
+    times = (("created since", start), ("created until", end), ("solved", solved))
+    said = (f", {what} {moment(_in_china(at))}" for what, at in times if at is not None)
+    return f"{platform}{''.join(said)}"
+
+
+def _in_china(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME)
 
 
 # What would happen
@@ -134,7 +150,7 @@ def _tickets(number: int) -> str:
     return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
 
 
-def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
+def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -> int:
     """Print the change of each ticket, and return the exit code of a dry run."""
     complaints = Complaints()
     for one in chosen:
@@ -150,7 +166,7 @@ def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
             note(f"workorder: cannot be read: {line}")
     else:
         print_table(out(), chosen, task.change)
-    note("a dry run: nothing was changed")
+    note(f"a dry run on {place}: nothing was changed")
     return OK if all(one.error is None for one in chosen) else FAILED
 
 
@@ -198,7 +214,7 @@ def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[
 
 
 async def _carry_out(
-    client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, *, named: bool
+    client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, place: str, *, named: bool
 ) -> int:
     """Run the batch, tell each outcome, and return the exit code."""
     from workorder_async.batches.batch import run_batch
@@ -208,6 +224,7 @@ async def _carry_out(
     bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
     tally = Tally(
         done=task.kind.done,
+        place=place,
         bar=bar,
         expected=len(chosen),
         as_json=options.json,

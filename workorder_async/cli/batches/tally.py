@@ -69,6 +69,8 @@ class Tally(BatchReport):
 
     done: str
     """What a ticket is when all went well: "closed"."""
+    place: str
+    """The platform that the batch acts on, for the report."""
     bar: Bar
     expected: int
     """How many tickets there are."""
@@ -145,7 +147,7 @@ class Tally(BatchReport):
             note(f"workorder: {line}")
         if one:
             return
-        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s")
+        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
         if not self.settled and self.journal is not None:
             note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
         elif not self.settled:

@@ -70,7 +70,7 @@ def settle(
     if not unknown:
         note("nothing in this journal is unknown")
         return OK
-    client, platform = connection.clients()(), records.identity.get("platform")
+    client, platform = connection.platform().client(), records.identity.get("platform")
     if platform != client.base_url:
         raise ConfigError(f"this journal is for {platform}, not {client.base_url}", mend=f"add --base-url {platform}")
     return run_with(client, lambda client: _settle(client, file, unknown, as_json=json))

@@ -1,8 +1,7 @@
 """`workorder list`: tickets as a table on a terminal, as lines with tabs elsewhere, or as JSON."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from workorder_async.exports.columns import Column as Exported
 
 _PAGE: Final = 100
+_SHARED: Final = 10
 # A text that has fewer cells than these is no longer read with ease.
 _TEXT_WIDTH: Final = 12
 
@@ -37,19 +37,19 @@ def list_tickets(
         str | None,
         Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them."),
     ] = None,
-    header: Annotated[bool, Parameter(help="Begin with the fields' names, also where stdout is no terminal.")] = False,
     count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
 ) -> int:
     """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON.
 
-    A narrow terminal shows fewer fields. Elsewhere all of them are there, and nothing is cut.
+    A narrow terminal shows fewer fields. Elsewhere all of them are there, nothing is cut, and the first line names
+    them: `close --from -` reads it.
     """
     queries = filters.queries()
     if count:
-        if header or fields is not None:
-            raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields and --header")
+        if fields is not None:
+            raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields")
         return connection.run(lambda client: _count(client, queries))
     layout = _USUAL if fields is None else _layout_of(fields)
 
@@ -57,7 +57,7 @@ def list_tickets(
         if json:
             write_json(map(layout.row, tickets))
         else:
-            layout.print(tickets, first=first, header=header)
+            layout.print(tickets, first=first)
 
     total, shown = connection.run(lambda client: _list(client, queries, limit, show))
     if not json:
@@ -82,39 +82,29 @@ async def _list(
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
     seen: set[int] = set()
     total, first = 0, True
+    # Some rows more than are shown, since neighbouring answers share some: a short list is one request.
+    size = min(limit + _SHARED, _PAGE) if limit else _PAGE
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         for query in queries:
             before = total
-            async with aclosing(_pages(client, query, limit - len(seen) if limit else None)) as pages:
-                async for tickets, matching in pages:
+            async with client.walk(
+                query, page_size=size, concurrency=min(8, ceil((limit or _PAGE * 8) / size))
+            ) as walk:
+                async for tickets in walk:
                     new = [ticket for ticket in tickets if ticket.id not in seen]
+                    new = new[: limit - len(seen)] if limit else new
                     show(new, first)
                     first = False
                     seen.update(ticket.id for ticket in new)
-                    total = before + matching
+                    total = before + walk.report.first_total
                     bar(len(seen), min(total, limit or total))
+                    if limit and len(seen) >= limit:
+                        break
+                if not limit and not walk.report.exact:
+                    note(f"it may not be complete: {walk.report.reason}")
+    if first:
+        show([], True)
     return total, len(seen)
-
-
-async def _pages(
-    client: "WorkorderClient", query: TicketQuery, limit: int | None
-) -> AsyncGenerator[tuple[list[TicketSummary], int]]:
-    """Yield at most `limit` tickets (None: all) page by page, and the total; one request where that is enough."""
-    if limit is not None and limit <= _PAGE:
-        page = await client.list_tickets(query, page_size=max(1, limit))
-        if len(page.tickets) >= min(limit, page.pagination.total):
-            yield page.tickets[:limit], page.pagination.total
-            return
-    left = sys.maxsize if limit is None else limit
-    concurrency = min(8, ceil(left / _PAGE))
-    async with client.walk(query, page_size=_PAGE, concurrency=concurrency) as walk:
-        async for tickets in walk:
-            yield tickets[:left], walk.report.first_total
-            left -= len(tickets)
-            if left <= 0:
-                return
-        if limit is None and not walk.report.exact:
-            note(f"it may not be complete: {walk.report.reason}")
 
 
 # How tickets are laid out
@@ -145,16 +135,13 @@ class _Layout:
     is_chosen: bool = False
     """Whether the columns were asked for, so that none may be left out."""
 
-    def print(self, tickets: Sequence[TicketSummary], *, first: bool, header: bool) -> None:
-        """Print tickets as rows, the `first` ones below the names of the columns.
-
-        Without a terminal nothing is cut, and the names come only where `header` asks for them.
-        """
+    def print(self, tickets: Sequence[TicketSummary], *, first: bool) -> None:
+        """Print tickets as rows, the `first` ones below the names of the columns; without a terminal nothing is cut."""
         rows = [[_text(cell) for cell in self.cells(ticket)] for ticket in tickets]
         head = [column.name for column in self.columns]
         console = out()
         if not console.is_terminal:
-            write_rows([head, *rows] if first and header else rows)
+            write_rows([head, *rows] if first else rows)
         elif rows and self.is_chosen and self._needed > console.width:
             for number, row in enumerate(rows):
                 if number or not first:

@@ -28,13 +28,13 @@ def login(
 ) -> int:
     """Keep a platform as a profile, and see whether it works.
 
-    Asks for what no option gives, on a terminal, and writes it to the file that is read, for its owner alone: the
-    workorder.toml of this folder, or the one in the user's folder for configuration. A command for the secret is run
-    without a shell; the first line that it prints is the secret. Ends as `workorder doctor`.
+    Asks for what no option gives, on a terminal, and writes it to workorder.toml in the user's folder for
+    configuration, for its owner alone. A command for the secret is run without a shell; the first line that it prints
+    is the secret. Ends as `workorder doctor`.
     """
     from workorder_async.environment import checked_url, platform_of, variables
 
-    path = profiles.path_in_use()
+    path = profiles.path()
     profiles.refuse_taken(path, profile)
     values: dict[str, str | Secret] = {"base_url": base_url, "app_id": app_id, "sign_scheme": scheme}
     if not can_ask() and not (all(values.values()) and secret_command):
