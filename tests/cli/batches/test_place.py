@@ -58,7 +58,7 @@ def test_nothing_younger_is_closed(workorder: Workorder, ahead: int) -> None:
     def row(id: int, age: int) -> dict[str, object]:
         return {"id": id, "title": "t", "status": 1, "created_time": end + behind - age}
 
-    rows = [row(1, 60), row(2, 10 * DAY), row(3, -1), row(4, -DAY + DAY // 5), row(5, -31 * DAY)]
+    rows = [row(1, 60), row(2, 10 * DAY), row(3, -60), row(4, -DAY + DAY // 5), row(5, -31 * DAY)]
     page = {"tickets": rows[:2], "pagination": {"page_size": 100, "total": 2}}
     date = formatdate(time() + ahead, usegmt=True)
     answer = http(orjson.dumps({"errno": 10000, "data": page}), Date=date)
