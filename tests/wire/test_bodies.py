@@ -110,13 +110,26 @@ async def test_pipe_is_refused() -> None:
         FileBody(Pipe(), file_name="a")  # type: ignore[arg-type]
 
 
+class Unheard:
+    """Is told, and does nothing."""
+
+    async def begins(self, writer: object) -> None:
+        """Hear it."""
+
+    def took(self) -> None:
+        """Hear it."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear it."""
+
+
 async def test_vanished(tmp_path: Path) -> None:
     """A file that goes away after it was named is a ConfigError when it is to be sent."""
     (tmp_path / "a.txt").write_bytes(b"x")
     body = FileBody(tmp_path / "a.txt")
     (tmp_path / "a.txt").unlink()
     with pytest.raises(ConfigError, match=r"cannot upload '.*a.txt': No such file"):
-        await body.payload(lambda: None)
+        await body.payload(Unheard())
 
 
 async def test_sent_again_from_the_start(tmp_path: Path) -> None:
@@ -247,7 +260,7 @@ def test_iteration_is_what_is_sent(content: bytes) -> None:
     body = FileBody(content, file_name="a")
 
     async def written() -> bytes:
-        payload = await body.payload(lambda: None)
+        payload = await body.payload(Unheard())
         whole = await payload.as_bytes()
         assert len(whole) == payload.size
         return whole

@@ -1,28 +1,37 @@
 """One attempt on the wire: sign, write, read, within its time; a failure says whether anything was sent.
 
-Every attempt is signed afresh. No error leaves here with a frame, a cause or a field that knows the proxy's password.
-The aiohttp session underneath is opened when first needed, used in one event loop, and closed, or found left open.
+Every attempt is signed afresh. Its connection is looked at before the first byte. If bytes or an end lie on it, it is
+closed, and another one is used: what came before a request is never its answer, and an idle connection that the server
+has closed costs nothing. Sent is what the transport has taken, and it takes the body of an attempt once.
+
+No error leaves here with a frame, a cause or a field that knows the proxy's password. The aiohttp session underneath is
+opened when first needed, used in one event loop, and closed, or found left open.
 """
 
 import asyncio
+import select
 import sys
 import warnings
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
-from attrs import define
+from attrs import define, evolve
 
 from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
-from workorder_async.wire.bodies import FileBody, JsonBody, OnWrite
+from workorder_async.wire.bodies import FileBody, JsonBody
 from workorder_async.wire.call import Call, Deadline
 from workorder_async.wire.options import ClientOptions
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.http import StreamWriter
 
 # Within one such pause every socket that has something is read, and the tasks that waited for it run.
 _LOOK = 0.01
@@ -111,7 +120,10 @@ class Pool:
             raise ConfigError("this client belongs to another event loop", mend="make one inside each asyncio.run()")
 
     def opened(self) -> aiohttp.ClientSession:
-        """Return the session to send with. Raises `ConfigError` where it was closed while the call waited."""
+        """Return the session to send with, whose next idle connection is quiet.
+
+        Raises `ConfigError` where it was closed while the call waited.
+        """
         if self._closed:
             raise ConfigError("this client is closed", mend="make another client")
         if self.http is None:
@@ -126,6 +138,7 @@ class Pool:
         elif self.http.closed:
             mend = "make another client with an open one"
             raise ConfigError("the session that was brought along is closed", mend=mend)
+        _close_the_unquiet(self.http)
         return self.http
 
     async def aclose(self) -> None:
@@ -155,6 +168,41 @@ class Pool:
                 connector.close().__await__().send(None)
 
 
+# How many connections are tried where bytes lie on each new one.
+_CONNECTIONS = 3
+
+
+def _is_readable(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether bytes, or an end, lie in the socket and were not read by the event loop yet."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or (number := sock.fileno()) < 0:
+        return False
+    if not hasattr(select, "poll"):
+        return bool(select.select((number,), (), (), 0)[0])
+    poller = select.poll()
+    poller.register(number, select.POLLIN)
+    return any(events & select.POLLIN for _, events in poller.poll(0))
+
+
+def _close_the_unquiet(http: aiohttp.ClientSession) -> None:
+    """Close idle connections on which something lies, up to the first quiet one, which is the next to be used.
+
+    aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections.
+    """
+    idle = getattr(getattr(http, "connector", None), "_conns", {})
+    for connections in tuple(idle.values()):
+        while connections and not _is_quiet(connections[0][0]):
+            connections.popleft()[0].close()
+
+
+def _is_quiet(protocol: "ResponseHandler") -> bool:
+    transport, parser = protocol.transport, protocol._parser
+    if transport is None or transport.is_closing() or protocol.should_close or _is_readable(transport):
+        return False
+    # The parser returns the message of which it holds a first part. The next request gets a new parser.
+    return parser is None or parser.feed_eof() is None
+
+
 def _caller() -> str:
     """Return the file and line of the first frame outside this package."""
     frame = sys._getframe(1)
@@ -179,6 +227,54 @@ class Reply:
     """The body, unpacked; None where it is larger than is read."""
 
 
+class _Writing:
+    """Follows the body of one attempt."""
+
+    def __init__(self, call: Call, limit: AttemptLimit, seconds: float, local: Callable[[], float]) -> None:
+        self.failure: Exception | None = None
+        self.limit = limit
+        #: Whether nothing was written since something lay on the connection.
+        self.unquiet: bool = False
+        self._call = call
+        self._seconds = seconds
+        self._local = local
+        self._began = 0.0
+
+    def __deepcopy__(self, _: object) -> Self:
+        # Sessions that stand in for the network copy what they are given.
+        return self
+
+    async def begins(self, writer: "StreamWriter") -> None:
+        """Look at the connection, and let the time of the attempt begin."""
+        if self._call.sent:
+            raise ConnectionAbortedError("the session sends a request once more by itself; let it send each once")
+        transport, protocol = writer.transport, cast("ResponseHandler", writer.protocol)
+        lies = transport is None or _is_readable(transport)
+        if lies and transport is not None and transport.get_extra_info("ssl_object") is not None:
+            # TLS speaks of itself, too. So the event loop reads it first.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            lies = False
+        if lies or transport is None or transport.is_closing() or protocol.should_close:
+            self.unquiet = True
+            raise ConnectionResetError("something lay on the connection before the request was written")
+        self.limit.set(self._call.deadline, self._seconds)
+        self._began = self._local()
+
+    def took(self) -> None:
+        """Note that it was sent, and when."""
+        call = self._call
+        call.sent, call.began = True, call.began or self._began
+        if isinstance(call.body, FileBody):
+            # A large file may take its time, as long as the server takes it: both limits count from its last byte.
+            call.deadline = call.deadline.begun_anew()
+            self.limit.set(call.deadline, self._seconds)
+
+    def failed(self, error: Exception) -> None:
+        """Keep the error."""
+        self.failure = error
+
+
 class Wire:
     """Sends the attempts of one session to its base URL."""
 
@@ -199,32 +295,48 @@ class Wire:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect if pool.is_own else None, sock_connect=connect
         )
+        # Without a body nobody tells when a request gets its place.
+        self._timeout_without_body = evolve(self._timeout, sock_read=None if pool.is_own else self._attempt_timeout)
 
     async def exchange(self, call: Call) -> Reply:
         """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
-        limit, body = AttemptLimit(), call.body
+        for _ in range(_CONNECTIONS - 1):
+            writing = self._writing(call)
+            try:
+                return await self._exchange(call, writing)
+            except NotSentError:
+                if not writing.unquiet:
+                    raise
+        return await self._exchange(call, self._writing(call))
+
+    def _writing(self, call: Call) -> _Writing:
+        return _Writing(call, AttemptLimit(), self._attempt_timeout, self._clock.local)
+
+    async def _exchange(self, call: Call, writing: _Writing) -> Reply:
+        """Make an attempt over one connection."""
+        limit, body = writing.limit, call.body
         try:
             with limit:
+                limit.set(call.deadline)
                 if isinstance(body, FileBody):
-                    payload: aiohttp.Payload | None = await self._file(call, body, limit)
+                    payload: aiohttp.Payload | None = await body.payload(writing)
                     in_thread = getattr(self._signer, "signs_body", True)
                     signed = await asyncio.to_thread(self._signed, call) if in_thread else self._signed(call)
                 else:
-                    payload = None if body is None else body.payload(_noting(call))
+                    payload = None if body is None else body.payload(writing)
                     signed = self._signed(call)
                 sent_at = self._clock.local()
-                call.began = call.began or sent_at
-                # Once it is signed, the limit of an attempt counts as well.
-                limit.set(call.deadline, self._attempt_timeout)
+                if body is None:
+                    # Nobody is told when it is written, so assume that it is sent.
+                    call.sent, call.began = True, call.began or sent_at
+                    if self._pool.is_own:
+                        limit.set(call.deadline, self._attempt_timeout)
                 failure: BaseException
                 try:
                     # Where the client was closed meanwhile, this raises, and nothing is sent.
-                    http = self._pool.opened()
-                    # Without a body there is no write callback, so assume it was sent.
-                    call.sent = body is None
-                    reply = await self._transfer(http, call, payload, signed, limit)
+                    reply = await self._transfer(self._pool.opened(), call, payload, signed, writing)
                 except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
-                    failure = self._told(call, error)
+                    failure = self._told(call, writing, error)
                 else:
                     call.status = reply.status
                     call.seen = self._clock.observe(reply.headers.get("Date"), sent_at, self._clock.local())
@@ -240,18 +352,6 @@ class Wire:
             nothing = f"nothing for {self._attempt_timeout:g} s"
             late = call.too_late() if limit.ends_call else self._lost(call, nothing)
             raise late from late.__cause__ or error
-
-    async def _file(self, call: Call, body: FileBody, limit: AttemptLimit) -> aiohttp.Payload:
-        """Return the payload that writes a file, and notes that it does."""
-        limit.set(call.deadline)
-
-        def note_write() -> None:
-            call.sent = True
-            # A large file may take its time, as long as the server takes it: both limits count from its last byte.
-            call.deadline = call.deadline.begun_anew()
-            limit.set(call.deadline, self._attempt_timeout)
-
-        return await body.payload(note_write)
 
     def _signed(self, call: Call) -> Mapping[str, str]:
         """Return the headers that sign an attempt, by our clock and the seconds that the call adds to it."""
@@ -275,9 +375,14 @@ class Wire:
         call: Call,
         payload: aiohttp.Payload | None,
         signed: Mapping[str, str],
-        limit: AttemptLimit,
+        writing: _Writing,
     ) -> Reply:
-        """Write a request and read its answer. No error may keep the frames from here on: they know the proxy."""
+        """Write a request and read its answer. No error may keep the frames from here on: they know the proxy.
+
+        Every option that a session may have a default for is given here, so that a session that was brought along
+        neither repeats a request, nor reads its answer, nor raises for it.
+        """
+        limit = writing.limit
         response = await http.request(
             call.endpoint.method,
             self._base_url + call.endpoint.path,
@@ -287,9 +392,26 @@ class Wire:
             allow_redirects=False,
             proxy=None if self._proxy is None else self._proxy.reveal(),
             ssl=self._ssl,
-            timeout=self._timeout,
+            timeout=self._timeout_without_body if payload is None else self._timeout,
+            raise_for_status=False,
+            auto_decompress=True,
+            middlewares=(),
         )
-        # Read and unpacked piece by piece, so that no more than is allowed is ever held.
+        if not call.sent and isinstance(getattr(response, "_writer", None), asyncio.Task):
+            # It came before the request was written.
+            response.close()
+            writing.unquiet = True
+            raise ConnectionResetError("an answer lay on the connection before the request was written")
+        if payload is None and not self._pool.is_own:
+            limit.set(call.deadline, self._attempt_timeout)
+        content = await self._read(response, limit)
+        headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
+        if "Location" in headers:
+            headers["Location"] = without_credentials(headers["Location"])
+        return Reply(response.status, headers, content)
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
+        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None if it is larger."""
         content, pieces, size = None, list[bytes](), response.content_length or 0
         try:
             while size <= self._max_body:
@@ -303,30 +425,29 @@ class Wire:
             # It is closed once it was read to its end, and its connection is free.
             if not response.closed:
                 response.close()
-        headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
-        if "Location" in headers:
-            headers["Location"] = without_credentials(headers["Location"])
-        return Reply(response.status, headers, content)
+        return content
 
-    def _told(self, call: Call, error: BaseException) -> BaseException:
+    def _told(self, call: Call, writing: _Writing, error: BaseException) -> BaseException:
         """Return the error to raise for a failure on the wire: without the frames, which hold the proxy's password.
 
         Where a proxy may be known, without its cause as well: aiohttp's errors have the proxy's URL in their fields.
         """
         causes = not self._may_know_proxy
-        if not isinstance(error, aiohttp.ClientError | OSError):
+        if isinstance(error, Exception) and writing.failure is not None:
+            error = writing.failure
+        if isinstance(error, WorkorderError) or not isinstance(error, Exception):
             return without_frames(error, causes=causes)
-        if isinstance(call.body, FileBody) and call.body.failure is not None:
-            return without_frames(call.body.failure, causes=causes)
-        lost = self._lost(call, str(error) or type(error).__name__, error)
-        if causes:
-            lost.__cause__ = without_frames(error, causes=True)
+        if isinstance(error, aiohttp.ClientError | OSError):
+            lost = self._lost(call, str(error) or type(error).__name__, error)
+        else:
+            lost = call.interrupted(error)
+        lost.__cause__ = without_frames(error, causes=True) if causes else None
         return lost
 
     def _lost(self, call: Call, why: str, error: BaseException | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
         why = without_credentials(" ".join(why.replace(" ssl:default", "").split())).rstrip(":")
-        if isinstance(error, _NOT_CONNECTED):
+        if call.body is None and isinstance(error, _NOT_CONNECTED):
             call.sent = False
         if not call.sent:
             secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
@@ -348,12 +469,3 @@ def retry_after(header: str | None, date: str | None, now: float) -> float | Non
         return float(text)
     moment, sent = http_date(text), http_date(date)
     return None if moment is None else max(0.0, moment - (now if sent is None else sent))
-
-
-def _noting(call: Call) -> OnWrite:
-    """Return a function that notes a write. Not a method of the call: a copy of the payload would copy its loop."""
-
-    def note_write() -> None:
-        call.sent = True
-
-    return note_write

@@ -28,6 +28,7 @@ from workorder_async.errors import (
     ResponseError,
     WorkorderError,
 )
+from workorder_async.secret import without_credentials
 from workorder_async.signing.clock import ServerClock
 from workorder_async.wire.limits import Lane
 from workorder_async.wire.retry import RetryPolicy
@@ -161,6 +162,16 @@ class Call:
         if blamed:
             self._refusal = error
             self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
+
+    def interrupted(self, error: Exception) -> WorkorderError:
+        """Return the error for an attempt that foreign code ended, with its error as the cause."""
+        why = without_credentials(f"{type(error).__name__}: {error}")
+        if self.sent:
+            wrapped: WorkorderError = NoAnswerError(f"the answer was not taken in: {why}")
+        else:
+            wrapped = NotSentError(f"nothing was sent: {why}")
+        wrapped.__cause__ = error
+        return wrapped
 
     def final(self, error: WorkorderError) -> WorkorderError:
         """Return the error to raise: for a mutation, it says whether the mutation may have happened."""

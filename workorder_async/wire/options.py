@@ -92,8 +92,8 @@ class ClientOptions(TypedDict, total=False):
     connect_timeout: Annotated[float, Option(10.0, above_zero)]
     """Seconds to reach the server, with TLS and a proxy (10)."""
     attempt_timeout: Annotated[float, Option(30.0, above_zero)]
-    """Seconds for one attempt, from its slot to the last byte of the answer (30). For `upload_file` they begin again
-    with each piece that the server takes."""
+    """Seconds for one attempt, from when it has its connection to the last byte of the answer (30). For `upload_file`
+    they begin again with each piece that the server takes."""
     deadline: Annotated[float, Option(90.0, above_zero)]
     """Seconds for a whole call, with its waits and all its attempts (90). Each call may set its own. For `upload_file`
     they begin again with each piece that the server takes."""

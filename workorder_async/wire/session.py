@@ -1,8 +1,8 @@
 """One call: attempts until one is answered, or until another could do harm or would be of no use.
 
 A call is encoded once and signed afresh for every attempt. The session knows endpoints, bytes and JSON values, never a
-model. Every failure leaves it as a `WorkorderError` with the operation, the attempts and the request_id;
-`CancelledError` passes.
+model. Every failure leaves it as a `WorkorderError` with the operation, the attempts and the request_id, an error of
+foreign code (a signer, a clock, a callback) as its cause; `CancelledError` passes.
 """
 
 import asyncio
@@ -126,6 +126,8 @@ class SignedSession:
                     break
                 except WorkorderError as error:
                     await self._wait_for_next(call, watch, error)
+                except Exception as error:  # noqa: BLE001 - foreign code: no error of it hides what is known
+                    await self._wait_for_next(call, watch, call.interrupted(error))
         except BaseException as error:
             if watch is not None:
                 watch.call_ended(error)
