@@ -8,7 +8,7 @@
     ├── ResponseError                       an answer, but not the platform's
     │   └── DecodeError                     the platform's envelope around data that does not fit the API document
     ├── ApiError                            the platform answered: no (errno is not 10000)
-    │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it
+    │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it; to a mutation no page
     │   ├── NotFoundError                   HTTP 404, or an errno that you map to it
     │   ├── TicketStateError                errno 23000 工单状态不允许关闭
     │   └── RateLimitedError                HTTP 429, or an errno that you map to it
@@ -226,7 +226,10 @@ class ApiError(WorkorderError):
 
 
 class AuthenticationError(ApiError):
-    """The platform does not accept who is asking: AppId, secret, scheme, clock or permission."""
+    """The platform does not accept who is asking: AppId, secret, scheme, clock or permission.
+
+    A page without the platform's envelope says so of a read only: a mutation may have happened behind a gateway.
+    """
 
     hint = "run `workorder doctor`; it compares AppId, scheme and clock with the host"
 

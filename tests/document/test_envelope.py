@@ -20,9 +20,18 @@ def test_success() -> None:
     assert open_envelope(200, b'{"data":{},"errmsg":"","errno":10000,"request_id":""}', {}) == Answer({}, "")
 
 
-def test_success_whatever_the_status() -> None:
-    """Errno decides, as the document says: a success with an odd HTTP status is a success."""
-    assert open_envelope(500, b'{"errno":10000,"data":1}', {}).data == 1
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 599])
+def test_success_with_a_status_of_failure(status: int) -> None:
+    """The status is judged before the errno: a success that comes with a failure's status is none, nor a refusal."""
+    with pytest.raises(ResponseError, match=f"HTTP {status} with errno 10000") as caught:
+        open_envelope(status, b'{"errno":10000,"data":1}', {})
+    assert type(caught.value) is ResponseError
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_success_with_a_status_of_success(status: int) -> None:
+    """Control: whatever success the status says."""
+    assert open_envelope(status, b'{"errno":10000,"data":1}', {}).data == 1
 
 
 def test_zero_is_a_failure() -> None:
@@ -72,14 +81,16 @@ def test_first_bytes_only() -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
-    """A failure that comes with a 5xx does not say what was done, unless its errno has a known meaning."""
+    """A failure that comes with a 5xx does not say what was done, whatever its errno means elsewhere."""
     body = b'{"errno":50000,"errmsg":"gateway","request_id":"r"}'
     with pytest.raises(ResponseError, match=rf"HTTP {status} with errno 50000 gateway.*does not say") as caught:
         open_envelope(status, body, {23000: TicketStateError})
     assert type(caught.value) is ResponseError
     assert (caught.value.status, caught.value.request_id) == (status, "r")
-    with pytest.raises(TicketStateError):
+    with pytest.raises(ResponseError):
         open_envelope(status, b'{"errno":23000}', {23000: TicketStateError})
+    with pytest.raises(TicketStateError):
+        open_envelope(499, b'{"errno":23000}', {23000: TicketStateError})
 
 
 @pytest.mark.parametrize(
@@ -87,7 +98,7 @@ def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
 )
 @pytest.mark.parametrize("body", [b"<html>", b"", b"slow down", b"{}"])
 def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -> None:
-    """These statuses say that the request was turned away, whoever wrote the page."""
+    """These statuses have their class on a page, too, with the errno 0: what that proves depends on the operation."""
     with pytest.raises(kind, match=f"HTTP {status} with .* instead of the platform's answer") as caught:
         open_envelope(status, body, {})
     assert (caught.value.errno, caught.value.status) == (0, status)

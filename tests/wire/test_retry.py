@@ -11,13 +11,14 @@ from workorder_async.errors import (
     ConfigError,
     DecodeError,
     NoAnswerError,
+    NotFoundError,
     NotSentError,
     RateLimitedError,
     ResponseError,
     TicketStateError,
     WorkorderError,
 )
-from workorder_async.wire.retry import RetryPolicy, may_repeat, says_nothing_happened
+from workorder_async.wire.retry import RetryPolicy, is_answered, may_repeat, says_nothing_happened
 
 READ_ONLY = [
     *(NoAnswerError("x"), ApiError("x", status=500), TicketStateError("x", status=502)),
@@ -53,14 +54,25 @@ def test_never(error: WorkorderError, safety: Safety) -> None:
 
 
 def test_what_says_that_nothing_happened() -> None:
-    """Throttled and wrongly signed requests were turned away; a 503 proves nothing, whatever it asks for."""
+    """Throttled and wrongly signed requests were turned away; a 503 or a page proves nothing, whatever it asks for."""
     busy = ResponseError("x", status=503)
     busy.retry_after = 3.0
+    page = AuthenticationError("x", status=403)
     assert says_nothing_happened(RateLimitedError("x", status=429))
     assert says_nothing_happened(AuthenticationError("x", errno=90001))
-    assert not says_nothing_happened(busy)
-    assert not may_repeat(busy, Safety.CREATE)
-    assert not may_repeat(busy, Safety.CONVERGENT)
+    for error in (busy, page):
+        assert not says_nothing_happened(error)
+        assert not is_answered(error)
+        assert not may_repeat(error, Safety.CREATE)
+        assert not may_repeat(error, Safety.CONVERGENT)
+
+
+@pytest.mark.parametrize("kind", [ApiError, AuthenticationError, NotFoundError, TicketStateError])
+def test_what_is_an_answer(kind: type[ApiError]) -> None:
+    """An errno of the platform's says no; a page has none."""
+    assert is_answered(kind("x", errno=5))
+    assert not is_answered(kind("x", errno=0, status=403))
+    assert is_answered(RateLimitedError("x", errno=0, status=429))
 
 
 def test_waits() -> None:

@@ -22,7 +22,6 @@ from tests.support.clients import make_client
 from tests.support.raw_server import Handler, hang, http, late, serving
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
-    AuthenticationError,
     CloseTicket,
     CommentTicket,
     CreateTicket,
@@ -33,7 +32,6 @@ from workorder_async import (
     RateLimitedError,
     ResponseError,
     RetryPolicy,
-    TicketStateError,
     WorkorderClient,
 )
 from workorder_async.document.json_text import parse_slowly
@@ -89,11 +87,12 @@ async def test_a_close_looks_after_a_5xx(status: str) -> None:
         ]
 
 
-async def test_a_5xx_with_a_known_errno_is_an_answer() -> None:
-    """An errno that the document or the user's table names is an answer whatever the status."""
+async def test_a_5xx_with_a_known_errno_is_no_answer() -> None:
+    """An errno that the document or the user's table names proves nothing with a 5xx: the status is judged first."""
     async with serving(http('{"errno":23000}', "500 No")) as wire, make_client(wire.url) as client:
-        with pytest.raises(TicketStateError):
+        with pytest.raises(OutcomeUnknownError, match="errno 23000"):
             await client.comment_ticket(COMMENT)
+        assert len(wire.requests) == 1
 
 
 # Throttled
@@ -444,14 +443,15 @@ async def test_a_large_page_that_throttles(call: Callable[[WorkorderClient], Awa
         assert 4 <= len(wire.requests) <= 5
 
 
-async def test_a_large_page_that_turns_a_mutation_away_is_told() -> None:
-    """Who waits to hear that nothing happened hears it, however large the page is."""
+@pytest.mark.parametrize(("status", "told"), [("429 Slow", [1]), ("401 No", [])])
+async def test_a_large_page_that_turns_a_mutation_away_is_told(status: str, told: list[int]) -> None:
+    """Who waits to hear that nothing happened hears it of a 429, however large the page is; of no other page."""
     turned_away: list[int] = []
-    page = http("<html>" + "x" * (9 << 20), "401 No")
+    page = http("<html>" + "x" * (9 << 20), status, Retry_After="100")
     async with serving(page) as wire, make_client(wire.url, max_body=8 << 20) as client:
-        with pytest.raises(AuthenticationError, match="more than 8,388,608 bytes"):
+        with pytest.raises((RateLimitedError, OutcomeUnknownError)):
             await client.change(COMMENT, on_turned_away=lambda: turned_away.append(1))
-    assert turned_away == [1]
+    assert turned_away == told
 
 
 # Lanes

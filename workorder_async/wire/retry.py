@@ -65,10 +65,15 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     return isinstance(error, NoAnswerError) or (isinstance(error, ApiError) and error.status >= 500)
 
 
-def says_nothing_happened(error: WorkorderError) -> bool:
-    """Tell whether the server answered that it turned the request away: throttled, or wrongly signed.
+def is_answered(error: WorkorderError) -> bool:
+    """Tell whether the platform answered that the request changed nothing: by its envelope, or by a 429.
 
-    A 503 says nothing of the kind, with `Retry-After` or without: a gateway says it of a server behind it, which may
-    have done the work.
+    A page says nothing of the kind: a gateway sends it for a server behind it, which may have done the work. It has
+    the errno 0. A 429 is taken to turn the request away, whoever wrote it.
     """
-    return isinstance(error, RateLimitedError | AuthenticationError)
+    return isinstance(error, RateLimitedError) or (isinstance(error, ApiError) and error.errno != 0)
+
+
+def says_nothing_happened(error: WorkorderError) -> bool:
+    """Tell whether it was answered that the request was not even looked at: throttled, or wrongly signed."""
+    return isinstance(error, RateLimitedError | AuthenticationError) and is_answered(error)
