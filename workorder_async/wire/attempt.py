@@ -49,13 +49,15 @@ class AttemptLimit:
     few turns more, and goes on getting them while bytes come in, up to a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         #: How many bytes of the answer were read.
         self.received: int = 0
         #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
         self.ends_call: bool = False
         #: Whether the time was up.
         self.expired: bool = False
+        self._seconds = seconds
+        self._at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -72,24 +74,37 @@ class AttemptLimit:
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def set(self, deadline: Deadline, seconds: float | None = None) -> None:
-        """Let the time be up at the call's deadline, or after so many seconds from now where that is sooner."""
-        loop = asyncio.get_running_loop()
-        own = None if seconds is None else loop.time() + seconds
-        self.ends_call = own is None or deadline.until <= own
-        if self._timer is not None:
-            self._timer.cancel()
-        when = deadline.until if own is None or self.ends_call else own
-        self._timer = loop.call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
+    def wait(self, deadline: Deadline) -> None:
+        """Let the time be up at the call's deadline."""
+        self._set(deadline.until, ends_call=True)
 
-    def _look(self, looks: int, left: int, received: int) -> None:
+    def begin(self, deadline: Deadline) -> None:
+        """Let it be up when the attempt has taken its seconds from now on, or at the deadline if that is sooner."""
+        own = asyncio.get_running_loop().time() + self._seconds
+        self._set(min(own, deadline.until), ends_call=deadline.until <= own)
+
+    def _set(self, at: float, *, ends_call: bool) -> None:
+        self._at, self.ends_call = at, ends_call
+        if self._timer is None or at < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            loop = asyncio.get_running_loop()
+            # One timer is enough: where a later time was set meanwhile, it is set again when it fires.
+            at = min(at, loop.time() + self._seconds)
+            self._timer = loop.call_at(at, self._look, at, 0, _LOOKS_IN_VAIN, self.received)
+
+    def _look(self, at: float, looks: int, left: int, received: int) -> None:
+        loop = asyncio.get_running_loop()
+        if at < self._at:
+            self._timer = loop.call_at(self._at, self._look, self._at, 0, _LOOKS_IN_VAIN, self.received)
+            return
         left = _LOOKS_IN_VAIN if self.received != received else left - 1
         if left < 0 or looks >= _LOOKS:
             self._timer = None
             self.expired = True
             self._task.cancel()
         else:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look, looks + 1, left, self.received)
+            self._timer = loop.call_later(_LOOK, self._look, at, looks + 1, left, self.received)
 
 
 # A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
@@ -170,6 +185,7 @@ class Pool:
 
 # How many connections are tried where bytes lie on each new one.
 _CONNECTIONS = 3
+_POLL = getattr(select, "poll", None)
 
 
 def _is_readable(transport: asyncio.BaseTransport) -> bool:
@@ -177,11 +193,12 @@ def _is_readable(transport: asyncio.BaseTransport) -> bool:
     sock = transport.get_extra_info("socket")
     if sock is None or (number := sock.fileno()) < 0:
         return False
-    if not hasattr(select, "poll"):
+    if _POLL is None:
         return bool(select.select((number,), (), (), 0)[0])
-    poller = select.poll()
+    poller = _POLL()
     poller.register(number, select.POLLIN)
-    return any(events & select.POLLIN for _, events in poller.poll(0))
+    # Others than these it tells unasked.
+    return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
 
 
 def _close_the_unquiet(http: aiohttp.ClientSession) -> None:
@@ -230,13 +247,12 @@ class Reply:
 class _Writing:
     """Follows the body of one attempt."""
 
-    def __init__(self, call: Call, limit: AttemptLimit, seconds: float, local: Callable[[], float]) -> None:
-        self.failure: Exception | None = None
+    def __init__(self, call: Call, limit: AttemptLimit, local: Callable[[], float]) -> None:
         self.limit = limit
+        self.failure: Exception | None = None
         #: Whether nothing was written since something lay on the connection.
         self.unquiet: bool = False
         self._call = call
-        self._seconds = seconds
         self._local = local
         self._began = 0.0
 
@@ -258,7 +274,7 @@ class _Writing:
         if lies or transport is None or transport.is_closing() or protocol.should_close:
             self.unquiet = True
             raise ConnectionResetError("something lay on the connection before the request was written")
-        self.limit.set(self._call.deadline, self._seconds)
+        self.limit.begin(self._call.deadline)
         self._began = self._local()
 
     def took(self) -> None:
@@ -268,7 +284,7 @@ class _Writing:
         if isinstance(call.body, FileBody):
             # A large file may take its time, as long as the server takes it: both limits count from its last byte.
             call.deadline = call.deadline.begun_anew()
-            self.limit.set(call.deadline, self._seconds)
+            self.limit.begin(call.deadline)
 
     def failed(self, error: Exception) -> None:
         """Keep the error."""
@@ -310,14 +326,14 @@ class Wire:
         return await self._exchange(call, self._writing(call))
 
     def _writing(self, call: Call) -> _Writing:
-        return _Writing(call, AttemptLimit(), self._attempt_timeout, self._clock.local)
+        return _Writing(call, AttemptLimit(self._attempt_timeout), self._clock.local)
 
     async def _exchange(self, call: Call, writing: _Writing) -> Reply:
         """Make an attempt over one connection."""
         limit, body = writing.limit, call.body
         try:
             with limit:
-                limit.set(call.deadline)
+                limit.wait(call.deadline)
                 if isinstance(body, FileBody):
                     payload: aiohttp.Payload | None = await body.payload(writing)
                     in_thread = getattr(self._signer, "signs_body", True)
@@ -330,7 +346,7 @@ class Wire:
                     # Nobody is told when it is written, so assume that it is sent.
                     call.sent, call.began = True, call.began or sent_at
                     if self._pool.is_own:
-                        limit.set(call.deadline, self._attempt_timeout)
+                        limit.begin(call.deadline)
                 failure: BaseException
                 try:
                     # Where the client was closed meanwhile, this raises, and nothing is sent.
@@ -403,7 +419,7 @@ class Wire:
             writing.unquiet = True
             raise ConnectionResetError("an answer lay on the connection before the request was written")
         if payload is None and not self._pool.is_own:
-            limit.set(call.deadline, self._attempt_timeout)
+            limit.begin(call.deadline)
         content = await self._read(response, limit)
         headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
         if "Location" in headers:
