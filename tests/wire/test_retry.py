@@ -76,14 +76,28 @@ def test_what_is_an_answer(kind: type[ApiError]) -> None:
 
 
 def test_waits() -> None:
-    """Waits are drawn evenly below a bound that doubles up to the longest; the last attempt is the last."""
+    """Waits are drawn from the upper half of a bound that doubles up to the longest; the last attempt is the last."""
     policy, random = RetryPolicy(attempts=6, first=1.0, longest=4.0), Random(1)
     for attempt, bound in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 4)):
         waits = [policy.wait(NotSentError("x"), Safety.READ, attempt, random) or 0 for _ in range(500)]
-        assert 0 <= min(waits) < bound * 0.05
-        assert bound * 0.95 < max(waits) <= bound
+        assert bound * 0.5 <= min(waits) < bound * 0.53
+        assert bound * 0.97 < max(waits) <= bound
     assert policy.wait(NotSentError("x"), Safety.READ, 6, random) is None
     assert policy.wait(TicketStateError("x"), Safety.READ, 1, random) is None
+
+
+def test_patience_by_default() -> None:
+    """Four attempts outlast an outage of more than a second."""
+    policy, random = RetryPolicy(), Random(1)
+    waits = [policy.wait(NotSentError("x"), Safety.CREATE, attempt, random) or 0.0 for attempt in (1, 2, 3)]
+    assert [0.25 <= waits[0] <= 0.5, 0.5 <= waits[1] <= 1, 1 <= waits[2] <= 2] == [True] * 3
+    assert policy.wait(NotSentError("x"), Safety.CREATE, 4, random) is None
+
+
+def test_a_large_attempt() -> None:
+    """However many attempts there may be, the wait has a bound, and can be computed."""
+    wait = RetryPolicy(attempts=5000).wait(NotSentError("x"), Safety.READ, 4000, Random(1))
+    assert wait == pytest.approx(3.75, abs=1.25)
 
 
 def test_retry_after_is_the_least() -> None:

@@ -185,7 +185,7 @@ class Call:
             attempts=error.attempts,
             request_id=error.request_id,
         )
-        unknown.__cause__ = error
+        unknown.__cause__, unknown.retry_after = error, error.retry_after
         return unknown
 
     def _is_open(self, error: WorkorderError) -> bool:

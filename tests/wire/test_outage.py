@@ -1,0 +1,98 @@
+"""retry.py in virtual time: an outage is outlasted, a server that asks for time gets it, and nobody is hurried."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+
+import pytest
+
+from tests.support.clients import make_client
+from tests.support.raw_server import Wire, data, drop, http, serving
+from tests.support.virtual_loop import running_loop, taking, virtual_time
+from workorder_async import (
+    CommentTicket,
+    CreateTicket,
+    NotSentError,
+    OutcomeUnknownError,
+    ResponseError,
+    RetryPolicy,
+    WorkorderClient,
+)
+
+CREATION = CreateTicket(
+    title="t", detail="d", reported_time=1, type=1, priority=1, customer_organization_id=1,
+    customer_organization_name="n", repository_product_id=1, creator_id=1, creator_name="c",
+)  # fmt: skip
+DONE = data({"id": 1})
+
+
+async def read(client: WorkorderClient) -> object:
+    """Read a ticket."""
+    return await client.get_ticket(1)
+
+
+async def comment(client: WorkorderClient) -> object:
+    """Comment on a ticket."""
+    await client.comment_ticket(CommentTicket(id=1, detail="已处理"))
+    return None
+
+
+async def create(client: WorkorderClient) -> object:
+    """Create a ticket."""
+    return await client.create_ticket(CREATION)
+
+
+Use = Callable[[WorkorderClient], Awaitable[object]]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1, 1.7])
+@pytest.mark.parametrize("use", [read, comment, create])
+@virtual_time
+async def test_an_outage(use: Use, seconds: float) -> None:
+    """While nobody listens nothing is sent: after less than two seconds of it, everything is done, once."""
+    wire = Wire(script=[DONE])
+    server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    async with make_client(f"http://127.0.0.1:{port}", retry=RetryPolicy()) as client:
+        using = asyncio.ensure_future(use(client))
+        await asyncio.sleep(seconds)
+        server = await asyncio.start_server(wire.serve, "127.0.0.1", port)
+        await using
+        assert len(wire.requests) == 1
+    server.close()
+
+
+@virtual_time
+async def test_an_outage_that_lasts() -> None:
+    """Four attempts take two seconds or three, and say that nothing was sent."""
+    server = await asyncio.start_server(drop, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    async with make_client(f"http://127.0.0.1:{port}", retry=RetryPolicy()) as client, taking(2.625, within=0.875):
+        with pytest.raises(NotSentError) as caught:
+            await comment(client)
+        assert caught.value.attempts == 4
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+@virtual_time
+async def test_a_busy_server_gets_its_time(asked: int) -> None:
+    """A read is never repeated sooner than a 503 asks for, nor sooner than it would be without."""
+    times: list[float] = []
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        times.append(running_loop().time())
+        writer.write(http("busy", "503 Busy", Retry_After=f"{asked}"))
+
+    async with serving(busy) as wire, make_client(wire.url, retry=RetryPolicy()) as client:
+        with pytest.raises(ResponseError) as caught:
+            await read(client)
+        assert caught.value.attempts == len(times) == 4
+        gaps = [later - sooner for sooner, later in pairwise(times)]
+        assert all(gap >= max(asked, least) for gap, least in zip(gaps, (0.25, 0.5, 1), strict=True))
+        assert all(gap <= max(asked, most) + 0.001 for gap, most in zip(gaps, (0.5, 1, 2), strict=True))
+        with pytest.raises(OutcomeUnknownError) as lost:
+            await comment(client)
+        assert lost.value.retry_after == asked
+        assert len(times) == 5
