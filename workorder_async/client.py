@@ -28,11 +28,11 @@ from workorder_async.document import (
     endpoints,
 )
 from workorder_async.environment import checked_url, platform_of, variables, warn_of_plain_http
-from workorder_async.errors import ConfigError, Settlement
+from workorder_async.errors import ConfigError, NotSentError, Settlement
 from workorder_async.mutations.kinds import Prepared, kind_of, only, prepare
 from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
-from workorder_async.signing.scheme import Signer
+from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
 from workorder_async.walks.pages import Ask, Page, PageReader
@@ -91,6 +91,7 @@ class WorkorderClient:
                 mend="for example SchemeSigner(app_id, app_secret, scheme)",
             )
         self._session = SignedSession(checked_url(hidden_url), signer, client_options(**options))
+        self._signer = signer
         warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
@@ -114,6 +115,21 @@ class WorkorderClient:
     def base_url(self) -> str:
         """The base URL, without a slash at its end."""
         return self._session.base_url
+
+    @property
+    def app_id(self) -> str:
+        """The AppId of the requests: the signer's `app_id`, or if it has none, that of the headers that it makes.
+
+        Raises `NotSentError` if the signer fails.
+        """
+        known = getattr(self._signer, "app_id", None)
+        if isinstance(known, str):
+            return known
+        try:
+            headers = self._signer.sign(SigningInput("GET", "/", timestamp_ms=int(self.now() * 1000)))
+            return next((value for name, value in headers.items() if name.lower() == "appid"), "")
+        except Exception as error:
+            raise NotSentError(f"the signer failed: {type(error).__name__}: {error}") from error
 
     @property
     def proxy(self) -> Secret | None:

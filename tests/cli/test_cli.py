@@ -510,6 +510,8 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
         [
             (">&-", ["list", "--limit", "1"], 0),
             (">&-", ["export", "--output", "FILE"], 0),
+            (">&-", ["export", "-"], 2),
+            ("<&- >&- 2>&-", ["export", "-", "--format", "csv"], 2),
             ("2>&-", ["list", "--limit", "1"], 0),
             ("2>&-", ["show", "abc"], 2),
             ("<&-", ["comment", "6000", "--detail", "-"], 2),

@@ -1,12 +1,16 @@
 """JSON Lines: what a line is, byte for byte, of columns and of the server's own objects."""
 
 import json
+from pathlib import Path
 
 import orjson
 import pytest
 
-from workorder_async import DecodeError
+from tests.support.clients import make_client
+from tests.support.raw_server import envelope, serving
+from workorder_async import DecodeError, TicketQuery
 from workorder_async.document import JSON, Priority, TicketStatus, TicketSummary, TicketType
+from workorder_async.exports import export_tickets
 from workorder_async.exports.columns import TICKET_COLUMNS
 from workorder_async.exports.jsonl import JsonLines, RawLines
 from workorder_async.exports.sink import TextChanges
@@ -82,3 +86,31 @@ def test_raw_of_too_many_levels() -> None:
         deep = [deep]
     with pytest.raises(DecodeError, match="too many lists and objects"):
         RawLines().encode([{"id": 1, "deep": deep}])
+
+
+@pytest.mark.parametrize(
+    ("text", "rounded"),
+    [
+        *(
+            ("123456789012345678901234567890", 1),
+            ("18446744073709551616", 1),
+            ("-9223372036854775809", 1),
+            ("1.5e30", 1),
+        ),
+        *(("18446744073709551615", 0), ("-9223372036854775808", 0), ("9007199254740993", 0), ("1e16", 0), ("1e-30", 0)),
+        *(('"1.5e30"', 0), ("12345678901234567890.5", 1), ('[[[-1e300,1e300]],{"a":[1e20]}]', 3)),
+    ],
+)
+@pytest.mark.parametrize("large", [False, True])
+async def test_numbers_of_a_server(text: str, rounded: int, large: bool, tmp_path: Path) -> None:
+    """A raw number of more than 64 bits stays as it came, or its change is counted, however large the answer is."""
+    row = f'{{"id":1,"created_time":1700000000,"strange":{{"x":{text},"pad":"{"x" * (3 << 20) if large else ""}"}}}}'
+    page = f'{{"pagination":{{"page":1,"page_size":100,"total":1}},"tickets":[{row}]}}'
+    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
+        report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", raw=True)
+    written = (tmp_path / "t.jsonl").read_bytes()
+    kept = f'"x":{text},'.encode() in written
+    assert kept or report.changes == TextChanges(rounded=rounded) or not rounded
+    assert report.changes in (TextChanges(rounded=rounded), TextChanges())
+    if not rounded:
+        assert json.loads(written)["strange"]["x"] == json.loads(text)

@@ -27,6 +27,7 @@ from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream, Tables
+from workorder_async.exports.queries import doubts_of
 from workorder_async.exports.reading import Details, Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
@@ -109,17 +110,19 @@ async def export_tickets(
     `kill -9`: the same call again reads the rest, and ends in the file, row for row, that an undisturbed call would
     have made. If the list comes newest first, the second call asks for older tickets only, so tickets that were created
     meanwhile stay out; if it comes oldest first, they are at its end. A call that differs from the first one (query,
-    host, format, options that change the file) is refused, and so is a file that another process is writing.
+    host, AppId, format, options that change the file) is refused if rows are on disk, and so is a file that another
+    process is writing.
 
     The same call begins anew, and `ExportProgress.resumed_rows` is 0, if the list cannot be asked by created time, if
     it proved to have another order than assumed, and if the rows go to stdout, a pipe or a device.
 
-    **Exact.** As for `client.walk`: `report.exact` is true only if the walks of all calls are exact. A call that goes
-    on cannot see tickets without a created time: if fewer rows came than the list counted at first, it asks for totals,
-    and says so if there are such tickets. With `detail=True` a ticket that is refused when its full record is asked for
-    is left out, told in `report.gone`, and the result is not exact. With `strict=True` an inexact result is an
-    `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without a request;
-    with `strict=False` it takes them as they are, with `resume=False` it begins anew.
+    **Exact.** As for `client.walk`: `report.exact` is true only if the walks of all calls are exact, and no ticket can
+    have passed from one of several queries to another, unseen by both. The list is as of `report.read_from`. A call
+    that goes on cannot see tickets without a created time: if fewer rows came than the list counted at first, it asks
+    for totals, and says so if there are such tickets. With `detail=True` a ticket that is refused when its full record
+    is asked for is left out, told in `report.gone`, and the result is not exact. With `strict=True` an inexact result
+    is an `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without a
+    request; with `strict=False` it takes them as they are, with `resume=False` it begins anew.
 
     Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` if the disk does not
     do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except
@@ -172,6 +175,7 @@ class _Export:
         folder = options["attachments"]
         return Head(
             platform=self._client.base_url,
+            app_id=self._client.app_id,
             queries=tuple(map(said_of, self._queries)),
             format=format.name,
             columns=() if options["raw"] else format.columns(detail=options["detail"]).names,
@@ -254,20 +258,23 @@ class _Export:
             target.refuse_existing()
         manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
         self._opened.callback(_let_go, manifest)
-        if manifest.head is not None and (differences := manifest.head.differences(self._head)):
+        differences = "" if manifest.head is None else manifest.head.differences(self._head)
+        if differences and manifest.parts:
             raise ExportError(
                 f"{str(target.manifest)!r} is of another export: {differences}",
                 mend="say the same again to go on with it, or begin anew with resume=False",
             )
         if not options["overwrite"] and self._named() is None:
             target.refuse_existing()
-        if not options["resume"]:
-            self._clear()
+        if differences or not options["resume"]:
+            self._clear()  # of another export that has nothing on disk, nothing is lost
         elif manifest.head is None and os.path.lexists(target.part):
             raise ExportError(
                 f"{str(target.part)!r} is there, and no manifest says what it is",
                 mend="move it away, or begin anew with resume=False",
             )
+        elif manifest.head is None:
+            target.free_sides(target.part)
 
     def _named(self) -> Renamed | None:
         """Return the line of the file that has its name already; None if it has not."""
@@ -321,6 +328,7 @@ class _Export:
         if not self._options["overwrite"]:
             target.refuse_existing(is_late=True)
         self._manifest.name(named)
+        target.free_sides(target.path)
         rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
         return self._end(named)
 
@@ -351,7 +359,8 @@ class _Export:
 
     def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:
         seconds = perf_counter() - self._began
-        return report_of(parts, self._target.path, size, changes, resumed=self._resumed, seconds=seconds)
+        doubts, resumed = doubts_of(self._queries), self._resumed
+        return report_of(parts, self._target.path, size, changes, doubts, resumed=resumed, seconds=seconds)
 
     def _checked(self, report: ExportReport) -> ExportReport:
         """Return the report. With `strict` raises `ExportError` if it is not exact."""

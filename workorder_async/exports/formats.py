@@ -88,6 +88,11 @@ class Format:
         """Open the database of this name; made if need be. Raises `OSError` if that cannot be done."""
         return SqliteStore(path, self.columns(detail=detail).model)
 
+    def names(self, path: Path) -> list[Path]:
+        """Return the names that a file takes: its own, then those that SQLite believes to be of the same database."""
+        sides = ("", "-journal", "-wal", "-shm") if self.name == "sqlite" else ("",)
+        return [path.with_name(f"{path.name}{side}") for side in sides]
+
     def beside(self, path: Path) -> Path | None:
         """Return the file or folder that a killed `convert` or `store` of this file may leave beside it; None: nothing.
 
@@ -210,19 +215,25 @@ class Target:
 
     def leftovers(self) -> list[Path]:
         """Return the files that may lie beside it, but for the manifest."""
-        made = [self.part, self.converted]
-        return [*made, *(beside for one in made if (beside := self.format.beside(one)) is not None)]
+        beside = self.format.beside(self.converted)
+        return [*self.format.names(self.part), self.converted, *([] if beside is None else [beside])]
+
+    def free_sides(self, path: Path) -> None:
+        """Take away what SQLite would believe to be of a new database of this name."""
+        for beside in self.format.names(path)[1:]:
+            beside.unlink(missing_ok=True)
 
     def refuse_existing(self, *, is_late: bool = False) -> None:
-        """Raise an error if a file of this name is there."""
-        if not self.path.exists():
+        """Raise an error if one of its names is taken."""
+        taken = next((one for one in self.format.names(self.path) if os.path.lexists(one)), None)
+        if taken is None:
             return
         if is_late:
             raise ExportError(
-                f"{str(self.path)!r} appeared meanwhile; the rows are kept",
+                f"{str(taken)!r} appeared meanwhile; the rows are kept",
                 mend="run it again with overwrite=True, to replace it, or move it away and run it again",
             )
-        raise ConfigError(f"{str(self.path)!r} exists", argument="target", mend="overwrite=True replaces it")
+        raise ConfigError(f"{str(taken)!r} exists", argument="target", mend="overwrite=True replaces it")
 
 
 def target_of(target: object, format: str | None) -> Target:

@@ -7,10 +7,12 @@ from typing import Final, cast
 from workorder_async.document import JSON
 from workorder_async.document.json_text import LINE_FEED, dumps, to_json
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, storable
+from workorder_async.exports.sink import INT64, UNCHANGED, Record, Sink, TextChanges, storable
 
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
+# A float from 1e16 on, as it is written.
+_LARGE: Final = re.compile(rb"[0-9]e\+?[0-9]")
 
 
 class JsonLines(Sink):
@@ -46,14 +48,29 @@ class JsonLines(Sink):
 
 
 class RawLines(Sink):
-    """The server's objects as lines of JSON, with the fields that no model knows."""
+    """The server's objects as lines of JSON, with the fields that no model knows.
+
+    A number of more than 64 bits has become a float when the answer was parsed; it is counted.
+    """
+
+    changes: TextChanges = UNCHANGED
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
         lines = bytearray()
         for row in rows:
-            lines += to_json(cast("JSON", row)) + b"\n"
+            line = to_json(cast("JSON", row)) + b"\n"
+            if _LARGE.search(line):
+                self.changes += TextChanges(rounded=_rounded(row))
+            lines += line
         return bytes(lines)
+
+
+def _rounded(value: object) -> int:
+    """Return how many floats in a JSON value are beyond 64 bits."""
+    if isinstance(value, dict | list):
+        return sum(map(_rounded, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and abs(value) >= INT64.stop
 
 
 class Escaped(Sink):

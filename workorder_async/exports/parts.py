@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -170,9 +171,7 @@ class Stream:
         self._path = path
         self._check = check
         self._is_own = str(path) != "-"
-        if not self._is_own:
-            sys.stdout.flush()
-        self._descriptor = self._opened() if self._is_own else sys.stdout.fileno()
+        self._descriptor = self._opened() if self._is_own else _stdout()
         self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
 
     def _opened(self) -> int:
@@ -214,6 +213,16 @@ class Stream:
         if self._is_own:
             self._is_own = False
             os.close(self._descriptor)
+
+
+def _stdout() -> int:
+    """Return the descriptor of stdout. Raises `OSError` if there is none."""
+    with suppress(ValueError):  # it was closed, or is no file
+        # Both are None in `program >&-`, but for what somebody put in its place since, which leads nowhere.
+        if None not in (sys.stdout, sys.__stdout__):
+            sys.stdout.flush()
+            return sys.stdout.fileno()
+    raise OSError(errno.EBADF, "stdout is closed, or is no file")
 
 
 class Lines:

@@ -252,6 +252,7 @@ class Reading:
             await self._disk.submit(work)
 
     def _begin_part(self, part: Part) -> None:
+        part.read_from = int(self._client.now())
         self._part = part
         self._part_began = monotonic()
 

@@ -2,13 +2,13 @@
 
     the value that came                         jsonl   csv       parquet  sqlite   xlsx
     half a surrogate pair                       becomes U+FFFD in all of them           counted as replaced
-    a number of more than 64 bits               stays   stays     empty    empty    empty     counted as blanked
+    a number of more than 64 bits               stays*  stays     empty    empty    empty     counted as blanked
     a text that may begin like a formula        stays   ' first   stays    stays    stays     counted as defused
     a text of more than 32,767 UTF-16 units     stays   stays     stays    stays    cut       counted as cut
 
 Everything else stays as it came: NUL and other control characters, line feeds, right-to-left marks, texts of megabytes.
 XLSX has numbers of more than 15 digits as texts, since Excel would round them. Raw lines keep half a surrogate pair as
-the escape that JSON has for it.
+the escape that JSON has for it. * In raw lines it becomes a float, counted as rounded.
 """
 
 import os
@@ -46,6 +46,8 @@ class TextChanges:
     """A text was longer than a cell of Excel may be, and its end was cut off."""
     blanked: int = 0
     """A number had more than 64 bits, and its cell was left empty."""
+    rounded: int = 0
+    """A number of a raw line had more than 64 bits, and became the nearest one that a float can hold."""
 
     def __add__(self, other: "TextChanges") -> "TextChanges":
         return TextChanges(*map(add, astuple(self), astuple(other)))

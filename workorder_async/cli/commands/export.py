@@ -27,6 +27,7 @@ _CHANGES: Final = (
     ("defused", "a text that begins like a formula got an apostrophe in front"),
     ("cut", "a text was cut to the 32,767 characters of a cell of Excel"),
     ("blanked", "a number of more than 64 bits was left empty"),
+    ("rounded", "a number of more than 64 bits was rounded"),
 )
 
 
