@@ -365,7 +365,7 @@ def test_it_asks_on_a_terminal(
     id = new_ticket()
     file = listed([id])
     with on_terminal(sandbox.environment, "comment", "--from", file, "--detail", "已处理") as terminal:
-        terminal.read_until("comment: 已处理: 1 ticket? [y/N]")
+        terminal.read_until("comment: 已处理: 1 ticket on WORKORDER_BASE_URL (")
         assert str(id).encode() in terminal.seen
         assert changed(sandbox, "comment_ticket", [id]) == []
         terminal.type(typed)

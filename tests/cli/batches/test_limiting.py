@@ -83,7 +83,7 @@ def test_a_limit_holds_though_another_run_went_on_meanwhile(
     (tmp_path / "ids").write_text("".join(f"{id}\n" for id in ids[:2]))
     words = ["comment", "--detail", "已处理", "--journal", tmp_path / "j", "--limit", 3, "--concurrency", 1]
     with on_terminal(sandbox.environment, *words, "--from", tmp_path / "ids") as terminal:
-        terminal.read_until("2 tickets? [y/N]")
+        terminal.read_until("2 tickets on WORKORDER_BASE_URL (")
         assert workorder(*words, *ids[2:]).code == 0
         terminal.type("y\n")
         assert terminal.finish() == 1

@@ -89,7 +89,7 @@ def test_tickets_of_a_file_are_read_to_be_shown(
     before = dict(sandbox.requests)
     environment = {**sandbox.environment, "COLUMNS": "60"}
     with on_terminal(environment, "comment", "--detail", "已处理", "--from", tmp_path / "ids") as terminal:
-        terminal.read_until("31 tickets? [y/N]")
+        terminal.read_until("31 tickets on WORKORDER_BASE_URL")
         terminal.type("n\n")
         assert terminal.finish() == 2
     asked = {name: count - before.get(name, 0) for name, count in sandbox.requests.items()}
