@@ -107,11 +107,10 @@ def test_fields_are_chosen(workorder: Workorder) -> None:
         ("assigns", "'assigns' is no field of the list"),
     ],
 )
-def test_an_unknown_field_is_named(workorder: Workorder, sandbox: Sandbox, fields: str, said: str) -> None:
+def test_an_unknown_field_is_named(workorder: Workorder, fields: str, said: str) -> None:
     """What is no field is named with the one that is meant, before anything is asked."""
-    before = sandbox.requests
-    ran = workorder("list", "--fields", fields)
-    assert (ran.code, ran.out, sandbox.requests) == (2, "", before)
+    ran = workorder("list", "--fields", fields, "--base-url", "http://127.0.0.1:1")
+    assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
 
 

@@ -113,12 +113,9 @@ def demo(
     if verbose:
         log_to_stderr()
     if hostile and latency:
-        mend = "the hostile one has delays of its own"
-        raise ConfigError("is for the plain demo", argument="--latency", mend=mend)
-    name = output.file_name()
-    habits: dict[str, Any] = {"latency": _LATENCY if latency is None else latency}
-    if hostile:
-        habits = _hostile_habits(tickets, seed)
+        raise ConfigError("is for the plain demo", argument="--latency", mend="the hostile one has its own delays")
+    name, waits = output.file_name(), _LATENCY if latency is None else latency
+    habits = _hostile_habits(tickets, seed) if hostile else {"latency": waits}
 
     def show(file: Path, called: str) -> int:
         return run(_demo(tickets, file, called, closes=closes, seed=seed, habits=habits, hostile=hostile))
