@@ -67,7 +67,7 @@ def test_formulas(start: str) -> None:
         assert sink.changes == TextChanges(defused=2 if defuse else 0)
 
 
-@pytest.mark.parametrize("start", [*"aÉß工의あع۱7①【「《（([{<#_*./\\!?'\"“‘", "😀", "🔥", "℃", "\ud83d"])
+@pytest.mark.parametrize("start", [*"aÉß工의あع۱7①【「《（([{<#_*./\\!?！？…'\"“‘", "😀", "🔥", "℃", "\ud83d"])
 def test_plain_texts(start: str) -> None:
     """What people begin a text with stays as it is."""
     sink = CsvLines(TICKET_COLUMNS)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.attachment_server import TICKET, broken_off, rest, storage
 from tests.support.exports import is_of, truth
 from tests.support.raw_server import http
-from workorder_async import ConfigError, ExportError, Sandbox, TicketDetail, TicketQuery
+from workorder_async import ConfigError, ExportError, Sandbox, TicketDetail, TicketQuery, durable
 from workorder_async.exports import attachments, export_tickets, reading
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Format
@@ -143,6 +143,18 @@ async def test_modes(suffix: str, umask: int, tmp_path: Path, monkeypatch: pytes
     assert {mode for name, mode in modes.items() if not name.endswith(".parts")} == {0o600}
 
 
+def test_new_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file is nobody else's from its first moment on, not only once its mode was looked at."""
+    modes = []
+    monkeypatch.setattr(durable, "_take_from_others", lambda file: modes.append(os.fstat(file).st_mode & 0o777))
+    before = os.umask(0)
+    try:
+        os.close(durable.open_private(tmp_path / "new", os.O_RDWR))
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+
+
 def _once(add: Callable[[Manifest, Part], None]) -> Callable[[Manifest, Part], None]:
     """Return what adds one part, and ends the call with the next."""
 
@@ -216,19 +228,19 @@ class TestAttachments:
 
     @pytest.mark.parametrize("umask", [0o000, 0o777])
     async def test_modes(self, umask: int, tmp_path: Path) -> None:
-        """A part that is gone on with loses the rights of others, and files have the modes that they should have."""
-        folder = tmp_path / "files"
-        async with storage() as served, AttachmentFolder(folder, served.client) as files:
-            detail = served.detail(served.attachment("a", b"12345", broken_off(http(b"12345"), 2)))
-            part = await _part_of(files, detail, folder)
-            part.chmod(0o666)
-            served.files["/f0"] = [rest(b"12345", 2)]
-            before = os.umask(umask)
-            try:
+        """A part that is gone on with loses the rights of others, and everything has the mode that it should have."""
+        folder, before = tmp_path / "files", os.umask(umask)
+        try:
+            async with storage() as served, AttachmentFolder(folder, served.client) as files:
+                detail = served.detail(served.attachment("a", b"12345", broken_off(http(b"12345"), 2)))
+                part = await _part_of(files, detail, folder)
+                part.chmod(0o666)
+                served.files["/f0"] = [rest(b"12345", 2)]
                 assert (await files.fetch(detail)).fetched == 1
-            finally:
-                os.umask(before)
-        assert stat.S_IMODE((folder / str(TICKET) / "a").stat().st_mode) == 0o600
+        finally:
+            os.umask(before)
+        made = (folder, folder / str(TICKET), folder / str(TICKET) / "a")
+        assert [stat.S_IMODE(one.stat().st_mode) for one in made] == [0o700, 0o700, 0o600]
 
 
 async def _part_of(files: AttachmentFolder, detail: TicketDetail, folder: Path) -> Path:

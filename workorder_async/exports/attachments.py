@@ -117,18 +117,13 @@ class _Folder:
             if self.descriptor is None:
                 above = None if self._above is None else self._above.open()
                 path = self.path if above is None else Path(self.path.name)
-                try:
+                with suppress(FileExistsError):
                     os.mkdir(path, 0o700, dir_fd=above)
-                except FileExistsError:
-                    is_new = False
-                else:
-                    is_new = True
+                    os.chmod(path, 0o700, dir_fd=above)  # a umask may have taken more
                 if os.open not in os.supports_dir_fd:
                     return None
                 flags = os.O_RDONLY | os.O_DIRECTORY | (0 if self._above is None else os.O_NOFOLLOW)
                 self.descriptor = os.open(path, flags, dir_fd=above)
-                if is_new:
-                    os.fchmod(self.descriptor, 0o700)  # a umask may have taken more
             return self.descriptor
 
     def named(self, name: str) -> Path:

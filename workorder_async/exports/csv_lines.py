@@ -6,13 +6,13 @@ from csv import writer
 from functools import cache
 from io import StringIO
 from typing import Final
-from unicodedata import category, normalize
+from unicodedata import category
 
 from workorder_async.exports.columns import Columns, Value
 from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, storable
 
 # Beside letters, digits, opening brackets and quotes, pictures, and half a pair, which becomes U+FFFD.
-_PLAIN: Final = "\"'#*_<./\\!?"
+_PLAIN: Final = "\"'#*_<./\\!?！？…"
 _PLAIN_KINDS: Final = ("L", "N", "Ps", "Pi", "So", "Cs")
 
 
@@ -62,8 +62,8 @@ class CsvLines(Sink):
 
 @cache
 def _is_plain(first: str) -> bool:
-    """Tell whether no spreadsheet takes a text that begins so for a formula; a full-width sign is the sign itself."""
-    return all(one in _PLAIN or category(one).startswith(_PLAIN_KINDS) for one in normalize("NFKC", first))
+    """Tell whether no spreadsheet takes a text that begins so for a formula."""
+    return first in _PLAIN or category(first).startswith(_PLAIN_KINDS)
 
 
 def _records(rows: Iterable[Sequence[Value]]) -> bytes:

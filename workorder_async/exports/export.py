@@ -273,8 +273,6 @@ class _Export:
                 f"{str(target.part)!r} is there, and no manifest says what it is",
                 mend="move it away, or begin anew with resume=False",
             )
-        elif manifest.head is None:
-            target.free_sides(target.part)
 
     def _named(self) -> Renamed | None:
         """Return the line of the file that has its name already; None if it has not."""
@@ -328,7 +326,8 @@ class _Export:
         if not self._options["overwrite"]:
             target.refuse_existing(is_late=True)
         self._manifest.name(named)
-        target.free_sides(target.path)
+        for beside in target.format.names(target.path)[1:]:
+            beside.unlink(missing_ok=True)
         rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
         return self._end(named)
 

@@ -218,11 +218,6 @@ class Target:
         beside = self.format.beside(self.converted)
         return [*self.format.names(self.part), self.converted, *([] if beside is None else [beside])]
 
-    def free_sides(self, path: Path) -> None:
-        """Take away what SQLite would believe to be of a new database of this name."""
-        for beside in self.format.names(path)[1:]:
-            beside.unlink(missing_ok=True)
-
     def refuse_existing(self, *, is_late: bool = False) -> None:
         """Raise an error if one of its names is taken."""
         taken = next((one for one in self.format.names(self.path) if os.path.lexists(one)), None)
