@@ -530,7 +530,7 @@ async def test_unknown_outcomes_in_a_batch(tmp_path: Path, caplog: pytest.LogCap
     batch = [COMMENT, CommentTicket(id=2, detail="备注")]
     journal = tmp_path / "batch.journal"
     async with serving(drop) as proxy, client_of("https://workorder.test", proxy=with_password(proxy.url)) as client:
-        outcomes = [one async for one in run_batch(client, batch, journal=journal, patience=0)]
+        outcomes = [one async for one in run_batch(client, batch, journal=journal, patience=0, outage=0)]
     assert len(outcomes) == 2
     for outcome in outcomes:
         assert outcome.error is not None

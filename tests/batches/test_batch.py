@@ -35,6 +35,7 @@ from workorder_async import (
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Mutations
 from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
 # All went well
@@ -164,10 +165,10 @@ async def test_already_rejected(client: WorkorderClient) -> None:
 
 
 async def test_turned_away(sandbox: Sandbox) -> None:
-    """What a busy server turned away until the deadline is NOT_SENT."""
+    """What a busy server turned away until the deadline, and the batch's patience with that, is NOT_SENT."""
     sandbox.faults = [Fault("429", operation="close_ticket", retry_after=0)]
     async with sandbox.client(deadline=1.0) as client:
-        (outcome,) = await ran(client, await closes(client, 1))
+        (outcome,) = await ran(client, await closes(client, 1), outage=0)
     assert outcome.state is State.NOT_SENT
     assert isinstance(outcome.error, RateLimitedError)
     assert outcome.attempts > 1
@@ -191,10 +192,11 @@ async def test_nobody_there(unused_tcp_port: int) -> None:
     """Where nobody listens, everything is NOT_SENT, and the report keeps the first of them."""
     report = BatchReport()
     async with make_client(f"http://127.0.0.1:{unused_tcp_port}", retry=RetryPolicy(attempts=1)) as client:
-        source = (close_of(id, "姜程") for id in range(1, 1101))
-        outcomes = await ran(client, source, report=report)
+        source = [close_of(id, "姜程") for id in range(1, 1101)]
+        outcomes = await ran(client, source, report=report, outage=0)
     assert states(outcomes) == {State.NOT_SENT: 1100}
-    assert all(isinstance(outcome.error, NotSentError) for outcome in outcomes)
+    assert report.stopped.startswith("nothing got through for 0 s: close_ticket: could not send to")
+    assert all(isinstance(outcome.error, NotSentError | None) for outcome in outcomes)
     assert report.unsettled == outcomes[:1000]
     assert not report.settled
 
@@ -221,7 +223,7 @@ async def test_every_answer_is_lost(sandbox: Sandbox, client: WorkorderClient, j
         )
     ]
     sandbox.faults = [Fault("reset_after", operation=operation) for operation in OPERATIONS.values()]
-    outcomes = await ran(client, batch, journal=journal)
+    outcomes = await ran(client, batch, journal=journal, key=key_of)
     assert states(outcomes) == {State.DONE: 200}
     ids = {one.ticket_id: one.request["title"] for one in sandbox.applied if one.operation == "create_ticket"}
     assert {o.ticket_id: o.mutation.title for o in outcomes if isinstance(o.mutation, CreateTicket)} == ids
@@ -256,7 +258,7 @@ async def test_lost_beside_one_that_looks_the_same(
     for mutations in [batch] if runs == 1 else [[one] for one in batch]:
         # The client of a later run has sent nothing itself.
         async with sandbox.client(**QUICK) as fresh:
-            async for outcome in run_batch(fresh, iter(mutations), concurrency=1, journal=journal):
+            async for outcome in run_batch(fresh, iter(mutations), concurrency=1, journal=journal, key=key_of):
                 outcomes.append(outcome)
                 sandbox.faults = [Fault("reset", operation=operation) for operation in OPERATIONS.values()]
     assert [(outcome.state, outcome.ticket_id != 0) for outcome in outcomes] == [

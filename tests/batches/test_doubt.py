@@ -1,7 +1,8 @@
 """The doubt of outcomes.py, over sockets: how many requests a batch makes that is all refused, and when it goes on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -10,9 +11,16 @@ import pytest
 
 from tests.support.batches import states
 from tests.support.clients import make_client
-from tests.support.mutations import creation
-from tests.support.raw_server import Wire, data, serving
-from workorder_async import ApiError, AuthenticationError, CloseTicket, CommentTicket, Mutation, TicketStateError
+from tests.support.raw_server import Wire, data, http, serving
+from workorder_async import (
+    ApiError,
+    AuthenticationError,
+    CloseTicket,
+    CommentTicket,
+    Mutation,
+    RetryPolicy,
+    TicketStateError,
+)
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 
@@ -186,13 +194,71 @@ async def test_errnos_with_a_meaning_are_not_counted(errno: int, errnos: dict[in
 
 
 async def test_an_errno_that_means_authentication_stops_at_once() -> None:
-    """As the message says: mapped, it takes no read."""
+    """As the message says: mapped, the first refusal stops it, where reading is refused as well."""
     outcomes, report, counts = await ran(
         comments(60), lambda *_: NOT_ALLOWED, errnos={40001: AuthenticationError}, concurrency=1
     )
-    assert counts == (1, 0)
+    assert counts == (1, 1)
     assert states(outcomes) == {State.REJECTED: 1, State.NOT_SENT: 59}
     assert report.stopped.startswith("authentication failed")
+
+
+@pytest.mark.parametrize("make", [closes, comments])
+@pytest.mark.parametrize("which", [[0], [50], [99], range(20), range(0, 100, 2), range(100)], ids=str)
+async def test_a_signature_that_is_refused_for_some(
+    make: Callable[[int], list[Mutation]], which: Sequence[int]
+) -> None:
+    """What a firewall dislikes of some mutations stops nothing: reading is not refused. All others are made."""
+    outcomes, report, _ = await ran(
+        make(100),
+        lambda endpoint, before: PENDING if is_read(endpoint) else data(None, 40001 if before in which else 10000),
+        errnos={40001: AuthenticationError},
+        concurrency=1,
+    )
+    assert states(outcomes) == Counter({State.REJECTED: len(which), State.DONE: 100 - len(which)}) + Counter()
+    assert report.stopped == ""
+
+
+async def test_a_page_of_a_firewall_for_one_comment() -> None:
+    """A page with 403, which is not the platform's, stops nothing either; 94 of 100 were never made."""
+    page = http("<html>blocked</html>", "403 Forbidden")
+
+    def answer(endpoint: str, before: int) -> bytes:
+        return PENDING if is_read(endpoint) else page if before == 5 else data(None)
+
+    for _ in range(5):
+        outcomes, report, _ = await ran(comments(100), answer)
+        assert states(outcomes)[State.DONE] == 99
+        assert report.stopped == ""
+
+
+@pytest.mark.parametrize("refusal", [data(None, 40002), data(None, 40001)], ids=["another errno", "the same"])
+@pytest.mark.parametrize("after", [0, 30])
+async def test_a_signature_that_is_refused_for_all(refusal: bytes, after: int) -> None:
+    """A secret that is changed at any time stops the batch after those under way, for reading is refused as well."""
+    outcomes, report, (mutations, reads) = await ran(
+        comments(100),
+        lambda endpoint, before: refusal if is_read(endpoint) else data(None, 40001 if before >= after else 10000),
+        errnos={40001: AuthenticationError, 40002: AuthenticationError},
+        concurrency=1,
+    )
+    assert (mutations, reads) == (after + 1, 1)
+    assert report.stopped.startswith("authentication failed: ")
+    assert states(outcomes)[State.NOT_SENT] == 99 - after
+
+
+@pytest.mark.parametrize("answer", [None, http("", "502 Bad Gateway"), data(None, 40009)])
+async def test_reading_that_tells_nothing(answer: bytes | None) -> None:
+    """Neither a lost answer to the read nor another refusal than of the signature stops a batch."""
+    outcomes, report, _ = await ran(
+        comments(30),
+        lambda endpoint, before: answer if is_read(endpoint) else data(None, 40001 if before == 3 else 10000),
+        errnos={40001: AuthenticationError},
+        concurrency=1,
+        retry=RetryPolicy(attempts=1),
+    )
+    assert states(outcomes) == {State.REJECTED: 1, State.DONE: 29}
+    assert report.stopped == ""
 
 
 async def test_lost_answers_keep_nobody_waiting() -> None:
@@ -217,7 +283,7 @@ async def test_what_the_journal_skips_keeps_nobody_waiting(tmp_path: Path) -> No
             assert [one.state async for one in running] == [State.DONE] * 60
         answer = NOT_ALLOWED
         report = BatchReport()
-        more = iter([*batch, *(creation(f"工单 {number}") for number in range(60))])
+        more = iter([*batch, *(CommentTicket(id=2, detail=f"工单 {number}") for number in range(60))])
         async with aclosing(run_batch(client, more, journal=journal, report=report)) as running:
             outcomes = [one async for one in running]
     assert states(outcomes)[State.SKIPPED] == 60

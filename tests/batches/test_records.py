@@ -11,6 +11,7 @@ from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClie
 from workorder_async.batches.batch import run_batch, settle_journal
 from workorder_async.batches.journal import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
 
@@ -24,7 +25,7 @@ async def test_what_became_of_each(sandbox: Sandbox, client: WorkorderClient, jo
         CommentTicket(id=first.id, detail="已处理"),
     ]
     sandbox.faults = [Fault("reset", operation="comment_ticket")]
-    await ran(client, batch, journal=journal, name="夜班", concurrency=1)
+    await ran(client, batch, journal=journal, key=key_of, name="夜班", concurrency=1)
     records = read_records(journal)
     assert records.identity["platform"] == client.base_url
     assert records.identity["batch"] == "夜班"
@@ -56,7 +57,7 @@ async def test_it_is_read_while_a_batch_writes_it(client: WorkorderClient, journ
         (b"", "is empty: it is no journal"),
         (b"1473\n", "line 1 of the journal .* cannot be read"),
         (b'{"journal":"workorder_async","version":9}\n', "is a journal of another version"),
-        (b'{"journal":"workorder_async","version":1,"platform":"x","batch":""}\n{"outcome":"k"}\n', "line 2 of"),
+        (sealed([b'{"journal":"workorder_async","version":2}', b'{"outcome":"k"}']), "line 2 of"),
     ],
 )
 def test_what_is_no_journal(journal: Path, content: bytes | None, said: str) -> None:

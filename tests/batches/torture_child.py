@@ -30,7 +30,7 @@ async def main(journal: str, mutations: str) -> None:
         attempt_timeout=2,
         deadline=20,
     ) as client:
-        async for outcome in run_batch(client, batch, concurrency=16, journal=journal):
+        async for outcome in run_batch(client, batch, concurrency=16, journal=journal, key=key_of):
             sys.stdout.write(f"{key_of(outcome.mutation)} {outcome.state.name}\n")
             sys.stdout.flush()
 

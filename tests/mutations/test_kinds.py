@@ -48,7 +48,8 @@ async def test_a_batch_encodes_each_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
     file = tmp_path / "j"
     async with Sandbox(40) as sandbox, sandbox.client() as client:
         mutations = [await mutation_of(client, kind) for kind in KINDS if kind != "close"]
-        async with aclosing(run_batch(client, iter(mutations), journal=file, concurrency=1)) as outcomes:
+        batch = run_batch(client, iter(mutations), journal=file, key=str, concurrency=1)
+        async with aclosing(batch) as outcomes:
             assert len([outcome async for outcome in outcomes]) == len(mutations)
         sent = [one.request for one in sandbox.applied]
     lines = map(orjson.loads, file.read_bytes().splitlines())

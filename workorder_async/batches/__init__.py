@@ -2,6 +2,7 @@
 
 batch     the functions that a user calls
 workers   pull mutations, carry them out several at a time, and stop
+hold      what holds for all, and holds a batch back
 once      one mutation: begun, sent or settled, and its outcome written
 outcomes  the outcomes of mutations, their report, and the doubt whether the platform accepts anything
 journal   the memory of a batch

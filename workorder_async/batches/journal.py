@@ -16,13 +16,15 @@ import asyncio
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import time
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from enum import Enum
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, TypeAlias, TypeVar
 from zlib import crc32
 
@@ -32,26 +34,58 @@ from workorder_async.batches.outcomes import State
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
-from workorder_async.errors import JournalError
-from workorder_async.mutations.kinds import NAMES, key_of
+from workorder_async.errors import ConfigError, JournalError
+from workorder_async.mutations.kinds import NAMES, Prepared, key_of, kind_of
 
 T = TypeVar("T")
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
 VERSION = 2
 _HEAD = b'{"journal":"workorder_async","version":'
 _INTENT = b'{"intent":'
-_SUM = b',"sum":"%08x"}\n'
-_SEALED = re.compile(rb',"sum":"[0-9a-f]{8}"\}.', re.DOTALL)  # in a text of ours the quotes would be escaped
+_MARK = b',"sum":"'
+_SUM = _MARK + b'%08x"}\n'
 _SUM_SIZE = len(_SUM % 0)
 
 
-def identity_of(mutations: Mutations, platform: str, name: str) -> dict[str, JSON]:
-    """Return the identity of a batch, for the head of its journal; a list or tuple has a digest of its mutations."""
+Key: TypeAlias = Callable[[Mutation], str]
+
+
+def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], str]:
+    """Return what tells mutations apart: their kind and `key`, or without it the fields that the kind's row names.
+
+    Raises `ConfigError` for a `key` that returns no text, and for a creation without one in a journal: from run to run
+    its time and texts may differ, and it would be made again.
+    """
+
+    def told(mutation: Mutation | Prepared) -> str:
+        plain = mutation.mutation if isinstance(mutation, Prepared) else mutation
+        kind = kind_of(plain)
+        if key is None:
+            if kept and kind.creates:
+                raise ConfigError(
+                    "is needed for creations with a journal",
+                    argument="key",
+                    mend="give a function that returns the same text in each run for what is to be created once, as in "
+                    "key=lambda ticket: ticket.title",
+                )
+            return key_of(mutation)
+        if not isinstance(said := key(plain), str) or not said:
+            mend = "it must return a text that tells mutations apart, the same in each run"
+            raise ConfigError(f"returned {said!r}", argument="key", mend=mend)
+        return hashlib.sha256(to_json([kind.verb, {"key": said}])).hexdigest()[:32]
+
+    return told
+
+
+def identity_of(
+    mutations: Mutations, platform: str, name: str, key: Callable[[Mutation], str] = key_of
+) -> dict[str, JSON]:
+    """Return the identity of a batch, for the head of its journal; a list or tuple has a digest of its keys."""
     identity: dict[str, JSON] = {"platform": platform, "batch": name}
     if isinstance(mutations, Sequence):
         digest = hashlib.sha256()
         for mutation in mutations:
-            digest.update(key_of(mutation).encode())
+            digest.update(key(mutation).encode())
         identity["list"] = f"{len(mutations)} mutations, {digest.hexdigest()[:16]}"
     return identity
 
@@ -134,10 +168,9 @@ class JournalFile:
         self._file: LockedFile | None = None
         # A database without a name is a temporary file, deleted when it is closed.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._lines = _Lines(path)
+        self._total = 0  # the checksum of all lines in the file
         self._pending: list[bytes] = []
         self._begins = False  # whether a mutation is sent when the pending lines are on disk
-        self._has_old_creations = False
 
     def open(self) -> None:
         """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
@@ -146,7 +179,8 @@ class JournalFile:
             if self._path is None:
                 return
             self._file = LockedFile(self._path)
-            self._file.cut(self._lines.read(self._file.lines(), self.read))
+            end, self._total = _read_lines(self._path, self._file.lines(), self.read)
+            self._file.cut(end)
             if self._file.size == 0:
                 self._append(self._file, [_line({"journal": "workorder_async", "version": VERSION, **self._identity})])
         except InUseError:
@@ -184,9 +218,7 @@ class JournalFile:
                 )
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
-            if NAMES[str(line["operation"])].creates and self._lines.version == 1:
-                self._has_old_creations = True
-            if not isinstance(line["mutation"], dict):
+            if line["operation"] not in NAMES or not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
             _, earlier = self._of(key)
             self._set(key, Standing.OPEN, earlier or began, _line(line), str(line.get("trace", "")))
@@ -217,26 +249,23 @@ class JournalFile:
             self._flush(self._file)
         return results
 
-    def begin(self, entry: Entry) -> tuple[Standing, float]:
-        """Begin a mutation; return the standing that it was found in, and when it was first begun.
+    def begin(self, entry: Entry) -> tuple[Standing, Entry]:
+        """Begin a mutation; return the standing that it was found in, and its first intent if that is OPEN.
 
         DONE is also returned for a mutation that was BEGUN: either is skipped. The intent of a NEW one is written.
         """
-        if self._has_old_creations and NAMES[entry.operation].creates:
-            raise JournalError(
-                f"the journal {str(self._path)!r} holds creations of an earlier version, which knew them by all their "
-                "fields and not by a key: they could be made twice; see by `workorder journal settle` and `show` what "
-                "became of them, then choose another file for what is left"
-            )
-        standing, began = self._of(entry.key)
+        standing, _ = self._of(entry.key)
         if standing in (Standing.BEGUN, Standing.DONE):
-            return Standing.DONE, began
-        self._begins, began = True, began or entry.began
-        self._set(entry.key, Standing.BEGUN, began, trace=entry.trace)
-        if standing is Standing.NEW:
-            facts = {"operation": entry.operation, "mutation": entry.mutation, "began": began, "trace": entry.trace}
-            self._write({"intent": entry.key, **facts})
-        return standing, began
+            return Standing.DONE, entry
+        self._begins = True
+        if standing is Standing.OPEN:
+            (first,) = self._open_ones("key = ?", entry.key)
+            self._set(entry.key, Standing.BEGUN)
+            return standing, first
+        self._set(entry.key, Standing.BEGUN, entry.began, trace=entry.trace)
+        facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
+        self._write({"intent": entry.key, **facts})
+        return standing, entry
 
     def take_back(self, key: str, found: Standing | None) -> None:
         """Undo a beginning that was cancelled; `found` is its standing before, None if that was not read."""
@@ -259,7 +288,10 @@ class JournalFile:
 
     def left_open(self) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
-        found = self._table.execute("SELECT key, began, line FROM entries WHERE standing = ?", (Standing.OPEN.value,))
+        return self._open_ones("standing = ?", Standing.OPEN.value)
+
+    def _open_ones(self, which: str, value: str) -> list[Entry]:
+        found = self._table.execute(f"SELECT key, began, line FROM entries WHERE {which}", (value,))  # noqa: S608
         intents = ((key, began, json.loads(line)) for key, began, line in found)
         return [
             Entry(key, intent["operation"], intent["mutation"], began, intent.get("trace", ""))
@@ -290,7 +322,7 @@ class JournalFile:
 
     def _flush(self, file: LockedFile) -> None:
         """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""
-        before, total = file.size, self._lines.total
+        before, total = file.size, self._total
         try:
             file.check_place()
             self._append(file, self._pending)
@@ -299,17 +331,17 @@ class JournalFile:
             # The mutations begun here are not sent. A later reader of the file needs the outcomes of the others.
             if file.size != before:
                 file.cut(before)
-            self._lines.total = total
+            self._total = total
             self._append(file, [line for line in self._pending if not line.startswith(_INTENT)])
             raise
 
     def _append(self, file: LockedFile, lines: Iterable[bytes]) -> None:
-        total, sealed = self._lines.total, list[bytes]()
+        total, sealed = self._total, list[bytes]()
         for line in lines:
             total = crc32(line[:-2], total)
             sealed.append(line[:-2] + _SUM % total)
         file.append(b"".join(sealed))
-        self._lines.total = total
+        self._total = total
 
 
 class Journal:
@@ -317,15 +349,22 @@ class Journal:
 
     `identity` says which batch this is; a file that says otherwise is refused. Raises `JournalError` if the file cannot
     be read, written or locked. Orders gather while the thread is busy; then it follows all of them with one fsync.
+
+    A disk that hangs is left: an order is waited for until the time that the caller gives, and the end for `patience`
+    seconds. What was ordered is still written if the disk comes back, and the lock is kept until then.
     """
 
-    def __init__(self, path: "str | os.PathLike[str] | None", identity: dict[str, JSON]) -> None:
+    def __init__(
+        self, path: "str | os.PathLike[str] | None", identity: dict[str, JSON], patience: float = 10.0
+    ) -> None:
         self._path = None if path is None else Path(path)
         self._file = JournalFile(self._path, identity)
-        self._thread = ThreadPoolExecutor(1, "workorder-journal")
+        self._patience = patience
+        self._thread = _DiskThread()
         self._process = os.getpid()
         self._orders: list[_Order] = []
         self._busy: asyncio.Task[None] | None = None
+        self._handed: asyncio.Future[list[object]] | None = None
         self._failure: JournalError | None = None
 
     async def __aenter__(self) -> "Journal":
@@ -341,21 +380,22 @@ class Journal:
         if self._failure is not None and kind is not asyncio.CancelledError:
             raise self._failure
 
-    async def begin(self, entry: Entry) -> tuple[Standing, float]:
-        """Return the standing of a mutation, and when it was first begun; the intent of a NEW one is on disk then.
+    async def begin(self, entry: Entry, until: float | None = None) -> tuple[Standing, Entry]:
+        """Return the standing of a mutation, and its first intent if it is OPEN; that of a NEW one is on disk then.
 
-        If this is cancelled, the mutation is left as it was found: a NEW one is written down as not sent.
+        If this is cancelled, or not on disk `until` that time of the loop's clock, the mutation is left as it was
+        found: a NEW one is written down as not sent.
         """
         found: Standing | None = None
 
-        def begin() -> tuple[Standing, float]:
+        def begin() -> tuple[Standing, Entry]:
             nonlocal found
-            found, began = self._file.begin(entry)
-            return found, began
+            found, first = self._file.begin(entry)
+            return found, first
 
         try:
-            return await self._order(begin)
-        except asyncio.CancelledError:
+            return await self._order(begin, until)
+        except (asyncio.CancelledError, _HangingError):
             self._order_soon(lambda: self._file.take_back(entry.key, found))
             raise
 
@@ -371,15 +411,15 @@ class Journal:
         """Tell whether others find this file under the journal's name; true if there is no file."""
         return self._file.is_in_place()
 
-    async def has_twin(self, entry: Entry) -> bool:
+    async def has_twin(self, entry: Entry, until: float | None = None) -> bool:
         """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
-        return await self._order(lambda: self._file.has_twin(entry))
+        return await self._order(lambda: self._file.has_twin(entry), until)
 
-    async def left_open(self) -> list[Entry]:
+    async def left_open(self, until: float | None = None) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
-        return await self._order(self._file.left_open)
+        return await self._order(self._file.left_open, until)
 
-    async def _order(self, work: Callable[[], T]) -> T:
+    async def _order(self, work: Callable[[], T], until: float | None) -> T:
         """Let the thread do this; return its result when all that it wrote is on disk."""
         if self._failure is not None:
             raise self._failure
@@ -387,7 +427,15 @@ class Journal:
             raise self._told(MovedError("it belongs to the process that this one was forked from"))
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._order_soon(work, done)
-        return await done
+        try:
+            async with asyncio.timeout_at(until):
+                return await done
+        except TimeoutError:
+            self._failure = self._failure or self._hanging("nothing more was sent")
+            raise self._failure from None
+
+    def _hanging(self, so: str) -> "_HangingError":
+        return _HangingError(f"the disk of the journal {str(self._path)!r} does not answer, so {so}")
 
     def _order_soon(self, work: Callable[[], object], done: "asyncio.Future[Any] | None" = None) -> None:
         """Let the thread do this too, and do not wait for it."""
@@ -401,8 +449,8 @@ class Journal:
             orders, self._orders = self._orders, []
             try:
                 # A loop that is shut down cancels this task too; the orders are written all the same.
-                work = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
-                results = await asyncio.shield(work)
+                self._handed = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
+                results = await asyncio.shield(self._handed)
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 results = [error] * len(orders)
             for (_, done), result in zip(orders, results, strict=True):
@@ -427,12 +475,62 @@ class Journal:
         """Follow all orders, even if the task that did so was cancelled, and close the file."""
         if os.getpid() != self._process:
             return  # the thread stayed with the parent
-        while self._orders or (self._busy is not None and not self._busy.done()):
-            if self._busy is None or self._busy.done():
-                self._busy = asyncio.create_task(self._carry_out())
-            await asyncio.wait({self._busy})
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        try:
+            async with asyncio.timeout(self._patience):
+                while self._orders or (self._busy is not None and not self._busy.done()):
+                    if self._busy is None or self._busy.done():
+                        self._busy = asyncio.create_task(self._carry_out())
+                    await asyncio.wait({self._busy})
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        except TimeoutError:
+            self._failure = self._hanging(
+                "the latest outcomes may not be written: what they end is settled by a later run"
+            )
+            if self._busy is not None and self._handed is not None:
+                self._busy.cancel()
+                self._handed.cancel()  # the thread goes on, and nobody asks for its result
+                await asyncio.wait({self._busy})
+            self._thread.submit(self._file.work, self._orders)
+            self._thread.submit(self._file.close)
         self._thread.shutdown(wait=False)
+
+
+class _HangingError(JournalError):
+    """The disk of a journal does not answer."""
+
+
+class _DiskThread(Executor):
+    """One thread that nobody waits for: neither the end of the program, if a disk hangs, nor whoever left it."""
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._thread = Thread(target=_work_off, args=(self._work,), name="workorder-journal", daemon=True)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        """Let the thread call a function."""
+        if self._thread.ident is None:
+            self._thread.start()
+        future: Future[T] = Future()
+        self._work.put((future, partial(fn, *args, **kwargs)))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the thread end when its work is done."""
+        self._work.put(None)
+
+    def __del__(self) -> None:
+        self._work.put(None)
+
+
+def _work_off(work: "SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]") -> None:
+    while (one := work.get()) is not None:
+        future, call = one
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised for whoever asks for the result
+                future.set_exception(error)
+        del one, future, call  # which hold what they work on
 
 
 async def to_its_end(work: Coroutine[object, object, T]) -> T:
@@ -502,7 +600,7 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
         if records.path.exists() and not records.path.is_file():
             raise JournalError(f"{str(path)!r} is no file, and no journal")
         with records.path.open("rb") as lines:
-            _Lines(records.path).read(lines, records.take)
+            _read_lines(records.path, lines, records.take)
     except OSError as error:
         raise JournalError(f"cannot read the journal {str(path)!r}: {error.strerror}") from None
     if not records.identity:
@@ -510,70 +608,54 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
     return records
 
 
-class _Lines:
-    """Reads the lines of a journal, and holds each against its checksum; `total` is that of all lines so far.
+def _read_lines(
+    path: Path | None, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]
+) -> tuple[int, int]:
+    """Give `take` the number and the content of every line; return the end of the last whole line, and its checksum.
 
-    Lines of version 1 have no checksums; those that were added since then have.
+    Raises `JournalError` for a line that cannot be read, or is not as it was written.
     """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self.version: int = VERSION
-        self.total: int = 0
-        self._sealed = False
-
-    def read(self, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> int:
-        """Give `take` the number and the content of every line; return the end of the last whole line.
-
-        Raises `JournalError` for a line that cannot be read.
-        """
-        end = 0
-        for number, line in enumerate(lines, 1):
-            try:
-                if line.endswith(b"\n"):
-                    take(number, self._parsed(number, line))
-                elif _is_torn(number, line):
-                    break
-                else:
-                    raise ValueError("its end was changed")
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise JournalError(
-                    f"line {number} of the journal {str(self._path)!r} cannot be read: it was changed or damaged, or "
-                    "the file is no journal; nothing was sent, for what it said may have happened: restore it, or "
-                    "look for its mutations by hand and choose another file"
-                ) from None
-            end += len(line)
-        return end
-
-    def _parsed(self, number: int, line: bytes) -> dict[str, JSON]:
-        body, total = line[:-_SUM_SIZE], crc32(line[:-_SUM_SIZE], self.total)
-        is_sealed = line[-_SUM_SIZE:] == _SUM % total
-        if not is_sealed and (self._sealed or _SEALED.search(line)):
-            raise ValueError("another checksum")
-        value = _loaded(body + b"}" if is_sealed else line)
-        if number == 1:
-            self._check_version(value)
-        if is_sealed:
-            self._sealed, self.total = True, total
-        elif self.version != 1:
-            raise ValueError("no checksum")
-        return value
-
-    def _check_version(self, head: dict[str, JSON]) -> None:
-        """Note the version of a file. Raises `JournalError` for one that this version does not know."""
-        if head["journal"] != "workorder_async" or head["version"] not in (1, VERSION):
+    end = total = 0
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n") and _is_torn(number, line):
+            break
+        body, found = line[:-_SUM_SIZE], line[-_SUM_SIZE:]
+        try:
+            if number == 1:
+                _check_version(path, line)
+            total = crc32(body, total)
+            if found != _SUM % total:
+                raise ValueError("another checksum")
+            take(number, _parsed(body + b"}"))
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise JournalError(
-                f"{str(self._path)!r} is a journal of another version; go on with that version, or choose another file"
-            )
-        self.version = 1 if head["version"] == 1 else VERSION
+                f"line {number} of the journal {str(path)!r} cannot be read: it was changed or damaged, or the file is "
+                "no journal; nothing was sent, for what it said may have happened: restore it, or look for its "
+                "mutations by hand and choose another file"
+            ) from None
+        end += len(line)
+    return end, total
 
 
 def _is_torn(number: int, tail: bytes) -> bool:
     """Tell whether a tail without a line feed is what a crash left of a line.
 
-    The tail of a first line begins as ours do. What comes after a checksum is no tail: its line feed was damaged.
+    The tail of a first line begins as ours do. What goes on after a checksum is no tail: its line feed was damaged. (In
+    a text of ours the quotes would be escaped.)
     """
-    return tail[: len(_HEAD)] == _HEAD[: len(tail)] if number == 1 else _SEALED.search(tail) is None
+    if number == 1 and tail[: len(_HEAD)] != _HEAD[: len(tail)]:
+        return False
+    return _MARK not in tail[: len(_MARK) - _SUM_SIZE]
+
+
+def _check_version(path: Path | None, line: bytes) -> None:
+    """Raise `JournalError` if the first line is of another version's journal."""
+    head = _parsed(line)
+    if head["journal"] != "workorder_async" or head["version"] != VERSION:
+        raise JournalError(
+            f"{str(path)!r} is a journal of another version; go on with that version, or look what became of its "
+            "mutations and choose another file for the rest"
+        )
 
 
 def _identity_of(head: dict[str, JSON]) -> dict[str, JSON]:
@@ -593,7 +675,7 @@ def _line(value: dict[str, JSON]) -> bytes:
     return to_json(value) + b"\n"
 
 
-def _loaded(line: bytes) -> dict[str, JSON]:
+def _parsed(line: bytes) -> dict[str, JSON]:
     try:
         value = loads(line)
     except ValueError:

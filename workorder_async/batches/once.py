@@ -30,16 +30,30 @@ from workorder_async.wire.retry import says_nothing_happened
 class Once:
     """Carries out the mutations of one batch, each in the worker that asks for it."""
 
-    def __init__(self, client: WorkorderClient, journal: Journal, doubt: Doubt, lane: Lane, *, verify: bool) -> None:
+    def __init__(
+        self,
+        client: WorkorderClient,
+        journal: Journal,
+        doubt: Doubt,
+        lane: Lane,
+        *,
+        verify: bool,
+        deadline: float | None = None,
+    ) -> None:
         self._client = client
         self._journal = journal
         self._doubt = doubt
         self._lane = lane
         self._verify = verify
+        self._deadline = deadline
         # The mutations that may have been sent and have no outcome yet, by their keys.
         self._in_doubt: dict[str, Outcome] = {}
         #: Whether the batch has stopped: then nothing more is sent, nor looked for.
         self.stopped: bool = False
+
+    def deadline(self) -> Deadline:
+        """Return the deadline of a mutation that begins now."""
+        return self._client.deadline(self._deadline)
 
     def cut_short(self, key: str, mutation: Mutation) -> Outcome:
         """Return the outcome of a mutation whose `carry_out` was cancelled; unknown only if it may have been sent."""
@@ -51,33 +65,33 @@ class Once:
         If this is cancelled, the journal knows whether it was sent.
         """
         started, mutation = perf_counter(), prepared.mutation
+        until = self.deadline()
         entry = Entry(key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.trace)
-        standing, began = await self._journal.begin(entry)
+        standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)
         outcome = None
         if standing is Standing.OPEN:
-            outcome = await self._settle_earlier(entry, mutation, began, looks=not self.stopped)
+            outcome = await self._settle_earlier(begun, until, looks=not self.stopped)
+            if outcome is None and not self.stopped:
+                # What is sent now may have other texts than what was sent then.
+                self._journal.end(key, State.NOT_SENT.name)
+                await self._journal.begin(entry, until.until)
         if outcome is None and self.stopped:
             outcome = Outcome(mutation, State.NOT_SENT)
         elif outcome is None:
-            outcome = await self._send(entry, prepared, began)
-        return self._record(key, outcome, perf_counter() - started)
+            outcome = await self._send(entry, prepared, until)
+        return self._record(key, evolve(outcome, mutation=mutation, elapsed=perf_counter() - started))
 
     async def settle_left(self, entry: Entry) -> Outcome:
         """Settle a mutation that an earlier run left open and that is not among this batch's own."""
         started = perf_counter()
-        try:
-            mutation = decode_mutation(entry.operation, entry.mutation)
-        except Exception:  # noqa: BLE001 - somebody may have written anything there
-            raise JournalError(
-                f"the journal's intent {entry.key} is no mutation that can have been sent: the file was changed by hand"
-            ) from None
-        outcome = await self._settle_earlier(entry, mutation, entry.began) or Outcome(mutation, State.NOT_SENT)
-        return self._record(entry.key, outcome, perf_counter() - started)
+        outcome = await self._settle_earlier(entry, self.deadline())
+        outcome = outcome or Outcome(_sent_then(entry), State.NOT_SENT)
+        return self._record(entry.key, evolve(outcome, elapsed=perf_counter() - started))
 
-    def _record(self, key: str, outcome: Outcome, elapsed: float = 0.0) -> Outcome:
-        """Write an outcome into the journal, and return it with its time."""
+    def _record(self, key: str, outcome: Outcome) -> Outcome:
+        """Write an outcome into the journal, and return it."""
         facts: dict[str, JSON] = {
             "ticket_id": outcome.ticket_id,
             "attempts": outcome.attempts,
@@ -86,42 +100,40 @@ class Once:
         }
         self._journal.end(key, outcome.state.name, **{name: fact for name, fact in facts.items() if fact})
         self._in_doubt.pop(key, None)
-        return evolve(outcome, elapsed=elapsed)
+        return outcome
 
-    async def _settle_earlier(
-        self, entry: Entry, mutation: Mutation, began: float, *, looks: bool = True
-    ) -> Outcome | None:
+    async def _settle_earlier(self, entry: Entry, until: Deadline, *, looks: bool = True) -> Outcome | None:
         """Settle a mutation that an earlier run left open; None if it certainly did not happen."""
-        unknown = _unknown(mutation, began, "an earlier run may have sent it and did not learn its outcome")
+        mutation = _sent_then(entry)
+        unknown = _unknown(mutation, entry.began, "an earlier run may have sent it and did not learn its outcome")
         self._in_doubt[entry.key] = unknown
         looks = looks and (self._verify or kind_of(mutation).converges)
-        found = await self._settle(entry, mutation, began) if looks else Settlement(None)
+        found = await self._settle(entry, mutation, entry.began, until) if looks else Settlement(None)
         if found.happened is None:
             return unknown
         del self._in_doubt[entry.key]
         return _done(mutation, found) if found.happened else None
 
-    async def _settle(
-        self, entry: Entry, mutation: Mutation, began: float, until: Deadline | None = None
-    ) -> Settlement:
+    async def _settle(self, entry: Entry, mutation: Mutation, began: float, until: Deadline) -> Settlement:
         """Find out whether a mutation happened. The trace of another mutation in this journal is no sign of it.
 
         The client knows the mutations that it sent itself. The journal knows those of earlier runs, too.
         """
         try:
-            if not kind_of(mutation).converges and await self._journal.has_twin(entry):
+            if not kind_of(mutation).converges and await self._journal.has_twin(entry, until.until):
                 return Settlement(None)
         except JournalError:
             return Settlement(None)
         return await self._client.settle(mutation, began, lane=self._lane, until=until)
 
-    async def _send(self, entry: Entry, prepared: Prepared, began: float) -> Outcome:
-        mutation, sent = prepared.mutation, False
+    async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
+        mutation, began, sent, moved = prepared.mutation, entry.began, False, False
 
         def note_send() -> None:
-            nonlocal sent
+            nonlocal sent, moved
             # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
-            if not self._journal.is_in_place():
+            moved = not self._journal.is_in_place()
+            if moved:
                 raise NotSentError("the journal was removed or replaced while this waited for its turn")
             sent = True
 
@@ -129,27 +141,25 @@ class Once:
             nonlocal sent
             sent = False
 
-        # One deadline for the mutation and for the reads that settle it.
-        until = self._client.deadline()
         try:
             changed = await self._client.change(
                 prepared, on_send=note_send, on_turned_away=note_turned_away, began=began, lane=self._lane, until=until
             )
-        except asyncio.CancelledError:
+        except DecodeError as error:
+            # The platform said yes to a creation, and not which ticket it is.
+            return ended(mutation, State.DONE, error)
+        except (NotSentError, ConfigError) as error:
+            return ended(mutation, State.NOT_SENT, JournalError(error.message) if moved else error)
+        except OutcomeUnknownError as error:
+            return await self._lost(entry, mutation, error, until)
+        except WorkorderError as error:
+            return await self._refused(entry, mutation, error, until)
+        except BaseException:
             if sent:
                 self._in_doubt[entry.key] = _unknown(mutation, began, "cut short before an answer came")
             else:
                 self._journal.end(entry.key, State.NOT_SENT.name)
             raise
-        except DecodeError as error:
-            # The platform said yes to a creation, and not which ticket it is.
-            return ended(mutation, State.DONE, error)
-        except (NotSentError, ConfigError) as error:
-            return ended(mutation, State.NOT_SENT, error)
-        except OutcomeUnknownError as error:
-            return await self._lost(entry, mutation, error, until)
-        except WorkorderError as error:
-            return await self._refused(entry, mutation, error, until)
         return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
 
     async def _lost(self, entry: Entry, mutation: Mutation, error: OutcomeUnknownError, until: Deadline) -> Outcome:
@@ -171,7 +181,7 @@ class Once:
             raise
 
     async def _state_after(self, mutation: Mutation, error: WorkorderError, until: Deadline) -> State:
-        if isinstance(error, AuthenticationError) or await self._doubt.is_founded(error):
+        if await self._doubt.is_founded(error) or isinstance(error, AuthenticationError):
             return State.REJECTED
         if says_nothing_happened(error):
             return State.NOT_SENT
@@ -188,3 +198,13 @@ def _done(mutation: Mutation, found: Settlement) -> Outcome:
 
 def _unknown(mutation: Mutation, began: float, why: str) -> Outcome:
     return ended(mutation, State.UNKNOWN, OutcomeUnknownError(why, mutation=mutation, began=began))
+
+
+def _sent_then(entry: Entry) -> Mutation:
+    """Return the mutation of an earlier run's intent. Raises `JournalError` for one that cannot have been sent."""
+    try:
+        return decode_mutation(entry.operation, entry.mutation)
+    except Exception:  # noqa: BLE001 - somebody may have written anything there
+        raise JournalError(
+            f"the journal's intent {entry.key} is no mutation that can have been sent: the file was changed by hand"
+        ) from None

@@ -105,9 +105,12 @@ _FIRST = 16
 class Doubt:
     """The doubt of one batch: whether the platform accepts anything of it.
 
+    A refused signature may be a firewall's that dislikes one text. So a READ tells each time whether reading is refused
+    too: then the batch should stop.
+
     A platform may answer a wrong secret with an errno that nobody gave a meaning. So only sixteen mutations are under
-    way until one gets another answer. After the first refusal, one read tells whether reading is refused too. If it is,
-    or if the first sixteen mutations are all refused, the batch should stop: the tickets are not the cause.
+    way until one gets another answer, and after the first refusal a READ is asked as well. Here the batch should also
+    stop if the first sixteen mutations are all refused: the tickets are not the cause.
 
     `read` makes a cheap request. `reason` says why the batch should stop; it is empty if it should not.
     """
@@ -116,7 +119,7 @@ class Doubt:
         self._read = read
         self._turns = asyncio.Semaphore(_FIRST)
         self._reading = asyncio.Lock()
-        self._was_read = self._is_over = False
+        self._is_over = False
         self._errno: int | None = None
         self._refused = 0
         self.reason: str = ""
@@ -148,24 +151,28 @@ class Doubt:
 
     async def is_founded(self, error: WorkorderError) -> bool:
         """Tell whether reading is refused like this mutation was; then nothing can be settled."""
-        if not isinstance(error, ApiError) or type(error) is not ApiError or self._is_meaningful(error):
-            return False
         async with self._reading:
-            if not self._was_read and not self._is_over:
+            if isinstance(error, AuthenticationError):
+                if not self.reason and await self._is_refused(error):
+                    self.reason = f"authentication failed: {error}"
+                return bool(self.reason)
+            if type(error) is not ApiError or self._is_meaningful(error):
+                return False
+            if self._errno is None and not self._is_over:
                 self._errno = error.errno
-                try:
-                    await self._read()
-                except ApiError as refusal:
-                    if refusal.errno == error.errno and not self._is_over:
-                        self.reason = (
-                            f"every request is refused with {_named(error)}, reading too: the AppId, the secret, the "
-                            f"scheme or a permission is probably wrong; map it with WorkorderClient(errnos="
-                            f"{{{error.errno}: AuthenticationError}}), and such a batch stops at once"
-                        )
-                except WorkorderError:
-                    pass  # this tells nothing
-                self._was_read = True
-        return bool(self.reason) and error.errno == self._errno
+                if await self._is_refused(error) and not self._is_over:
+                    self.reason = _everything(error)
+            return bool(self.reason) and error.errno == self._errno
+
+    async def _is_refused(self, error: ApiError) -> bool:
+        """Tell whether reading is refused as well."""
+        try:
+            await self._read()
+        except ApiError as refusal:
+            return refusal.errno == error.errno or isinstance(refusal, AuthenticationError)
+        except WorkorderError:
+            pass  # this tells nothing
+        return False
 
     def end(self) -> None:
         """Let all enter: something was accepted, or the batch stops."""
@@ -178,6 +185,14 @@ class Doubt:
         if type(error) is ApiError:
             return self._errno not in (None, error.errno)
         return isinstance(error, ApiError) and not isinstance(error, AuthenticationError | RateLimitedError)
+
+
+def _everything(error: ApiError) -> str:
+    return (
+        f"every request is refused with {_named(error)}, reading too: the AppId, the secret, the scheme or a "
+        f"permission is probably wrong; map it with WorkorderClient(errnos={{{error.errno}: AuthenticationError}}), "
+        "and such a batch stops at once"
+    )
 
 
 def _named(error: ApiError) -> str:

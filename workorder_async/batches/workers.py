@@ -2,65 +2,81 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from time import perf_counter
 
+from attrs import evolve, field, frozen
+from attrs.validators import optional
+
+from workorder_async.arguments import above_zero, as_validator, seconds, whole
+from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Entry, Journal, Mutations, to_its_end
 from workorder_async.batches.once import Once
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Doubt, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
-from workorder_async.errors import AuthenticationError, JournalError
+from workorder_async.errors import WorkorderError
 from workorder_async.mutations.kinds import Prepared, key_of, prepare
 from workorder_async.wire.limits import Lane
+
+# So often a mutation is tried that is not sent where others are.
+_TRIES = 3
+
+
+@frozen
+class Terms:
+    """How a batch goes about its mutations: arguments of `run_batch`. Raises `ConfigError` for what cannot work."""
+
+    concurrency: int = field(validator=as_validator(whole))
+    patience: float = field(validator=as_validator(seconds))
+    key: Callable[[Prepared], str] = key_of
+    verify: bool = True
+    stop_after: int | None = field(default=None, validator=optional(as_validator(whole)))
+    deadline: float | None = field(default=None, validator=optional(as_validator(above_zero)))
+    outage: float = field(default=0.0, validator=as_validator(seconds))
 
 
 class Workers:
     """The workers of one batch and their common state. They work inside of `at_work`."""
 
     def __init__(
-        self,
-        client: WorkorderClient,
-        mutations: Mutations,
-        journal: Journal,
-        report: BatchReport,
-        *,
-        concurrency: int,
-        verify: bool,
-        stop_after: int | None,
+        self, client: WorkorderClient, mutations: Mutations, journal: Journal, report: BatchReport, terms: Terms
     ) -> None:
         self._doubt = Doubt(lambda: client.list_tickets(page_size=1))
-        self._once = Once(client, journal, self._doubt, Lane(concurrency), verify=verify)
-        self._list = mutations if isinstance(mutations, Sequence) else None
+        self._hold = Hold(lambda: client.list_tickets(page_size=1), lambda: client.stats().paused, terms.outage)
+        lane = Lane(terms.concurrency)
+        self._once = Once(client, journal, self._doubt, lane, verify=terms.verify, deadline=terms.deadline)
+        self._terms = terms
+        self._list = mutations if isinstance(mutations, tuple) else ()
         self._source: AsyncIterator[Mutation] = (
             aiter(mutations) if isinstance(mutations, AsyncIterable) else _each(mutations)
         )
         self._waiting: asyncio.Timeout | None = None  # for the source; a stop ends it
         self._journal = journal
         self._report = report
-        self._began = perf_counter() - report.elapsed
-        self._stop_after = stop_after
+        self._began = 0.0
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
         self._ended: deque[Outcome] = deque()
         self._changed = asyncio.Condition()
-        self._room = self._working = concurrency
+        self._room = self._working = terms.concurrency
         self._pulled = 0
         self._exhausted = False
         self._failure: BaseException | None = None
         self._left: deque[Entry] | None = None
 
     @asynccontextmanager
-    async def at_work(self, patience: float) -> AsyncIterator[None]:
+    async def at_work(self) -> AsyncIterator[None]:
         """Open the journal and start the workers; end them after the block, and raise the failure of the batch."""
+        self._began = perf_counter() - self._report.elapsed
         async with self._journal:
             tasks = [asyncio.create_task(self._work()) for _ in range(self._working)]
             try:
                 yield
             finally:
-                await self._finish(tasks, patience)
+                await self._finish(tasks)
         if self._failure is not None:
             raise self._failure
 
@@ -73,7 +89,7 @@ class Workers:
                 await self._hand_over(await self._outcome_of(*pulled))
             while (entry := await self._pull_left()) is not None:
                 await self._hand_over(await self._once.settle_left(entry))
-        except Exception as error:  # noqa: BLE001 - run_batch raises it when the others have ended
+        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
             await self._fail(error)
         finally:
             self._working -= 1
@@ -91,20 +107,46 @@ class Workers:
             try:
                 async with waiting:
                     mutation = await anext(self._source)
-                prepared = prepare(mutation)
             except StopAsyncIteration:
                 self._exhausted = True
                 return None
-            except Exception as error:  # noqa: BLE001 - the iterable may raise anything; mutations under way go on
+            except BaseException as error:  # noqa: BLE001 - the iterable may raise anything; mutations under way go on
                 self._exhausted = True
                 if not waiting.expired():
-                    self._failure = self._failure or error
-                    self._report.stopped = self._report.stopped or f"{type(error).__name__}: {error}"
+                    self._note_failure(error)
                 return None
             finally:
                 self._waiting = None
+            try:
+                prepared = prepare(mutation)
+                key = self._terms.key(prepared)
+            except BaseException as error:  # noqa: BLE001 - so may `key`
+                self._exhausted = True
+                self._note_failure(error)
+                return None
             self._pulled += 1
-            return key_of(prepared), prepared
+            await self._hold.over()  # nothing is pulled meanwhile
+            return key, prepared
+
+    def _note_failure(self, error: BaseException) -> None:
+        """Keep the failure of the batch, unless it is the cancellation of this task, or the end of the program.
+
+        A `CancelledError` that somebody else raised would look like a cancellation of whoever runs the batch.
+        """
+        task, said = asyncio.current_task(), f"{type(error).__name__}: {error}"
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
+        self._report.stopped = self._report.stopped or said
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+        if not isinstance(error, Exception):
+            cause, error = error, WorkorderError(f"the iterable or other code of yours ended with {said}")
+            error.__cause__ = cause
+        self._failure = self._failure or error
+
+    async def _fail(self, error: BaseException) -> None:
+        self._note_failure(error)
+        await self._stop("failed")
 
     async def _pull_left(self) -> Entry | None:
         """Return a mutation that an earlier run left open and that was not among this batch's own."""
@@ -114,7 +156,7 @@ class Workers:
             if self._once.stopped or self._failure is not None:
                 return None
             if self._left is None:
-                self._left = deque(await self._journal.left_open())
+                self._left = deque(await self._journal.left_open(self._once.deadline().until))
             return self._left.popleft() if self._left else None
 
     async def _wait_for_room(self) -> None:
@@ -123,34 +165,43 @@ class Workers:
             await self._changed.wait_for(lambda: len(self._ended) < self._room or self._once.stopped)
 
     async def _outcome_of(self, key: str, prepared: Prepared) -> Outcome:
-        """Carry out a mutation, and return its outcome."""
-        try:
-            await self._doubt.enter()
-            outcome = await self._once.carry_out(key, prepared)
-        except JournalError as error:
-            await self._fail(error)
-            outcome = Outcome(prepared.mutation, State.NOT_SENT, error)
-        except asyncio.CancelledError:
-            self._note(self._once.cut_short(key, prepared.mutation))
-            raise
-        self._doubt.leave(outcome)
-        return outcome
+        """Carry out a mutation, and return its outcome. What holds for all is waited out, and it is tried again."""
+        time, own = asyncio.get_running_loop().time, 0
+        while True:
+            began = time()
+            try:
+                await self._doubt.enter()
+                outcome = await self._once.carry_out(key, prepared)
+                self._doubt.leave(outcome)
+                if not self._hold.note(outcome, began):
+                    return outcome
+                await self._hold.over()
+            except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
+                outcome = self._once.cut_short(key, prepared.mutation)
+                try:
+                    await self._fail(error)
+                except BaseException:
+                    self._note(outcome)
+                    raise
+                told = outcome.error or (error if isinstance(error, WorkorderError) else None)
+                return evolve(outcome, error=told)
+            own += self._hold.is_own(outcome, began)
+            if own == _TRIES or self._once.stopped or self._hold.reason:
+                return outcome
 
     async def _hand_over(self, outcome: Outcome) -> None:
         """Give an outcome to the consumer, and stop the batch if it is a reason to."""
-        self._note(outcome)
         if outcome.state in SETTLED:
             self._failures_in_a_row = 0
         else:
             self._failures_in_a_row += 1
+        self._ended.append(outcome)
+        self._note(outcome)  # which may raise anything
         async with self._changed:
-            self._ended.append(outcome)
             self._changed.notify_all()
-        if isinstance(outcome.error, AuthenticationError):
-            await self._stop(f"authentication failed: {outcome.error}")
-        elif self._doubt.reason:
-            await self._stop(self._doubt.reason)
-        elif self._stop_after is not None and self._failures_in_a_row >= self._stop_after:
+        if reason := self._doubt.reason or self._hold.reason:
+            await self._stop(reason)
+        elif self._terms.stop_after is not None and self._failures_in_a_row >= self._terms.stop_after:
             await self._stop(f"{self._failures_in_a_row} failures in a row")
 
     def _note(self, outcome: Outcome) -> None:
@@ -162,15 +213,12 @@ class Workers:
         self._report.stopped = self._report.stopped or why
         self._once.stopped = True
         self._doubt.end()
+        self._hold.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.reschedule(0)
         async with self._changed:
             self._changed.notify_all()
-
-    async def _fail(self, error: Exception) -> None:
-        self._failure = self._failure or error
-        await self._stop(f"{type(error).__name__}: {error}")
 
     # The side of the consumer
 
@@ -183,13 +231,12 @@ class Workers:
 
     def rest(self) -> Iterator[Outcome]:
         """Yield an outcome for each mutation that a list still held when the batch stopped."""
-        if self._once.stopped and self._list is not None:
-            for mutation in islice(self._list, self._pulled, None):
-                outcome = Outcome(mutation, State.NOT_SENT)
-                self._note(outcome)
-                yield outcome
+        for mutation in islice(self._list, self._pulled, None):
+            outcome = Outcome(mutation, State.NOT_SENT)
+            self._note(outcome)
+            yield outcome
 
-    async def _finish(self, tasks: "list[asyncio.Task[None]]", patience: float) -> None:
+    async def _finish(self, tasks: "list[asyncio.Task[None]]") -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
 
         The intents of cancelled mutations stay in the journal.
@@ -197,7 +244,7 @@ class Workers:
         try:
             if self._working:
                 await self._stop("left before its end")
-            await asyncio.wait(tasks, timeout=patience)
+            await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
             for task in tasks:
                 task.cancel()

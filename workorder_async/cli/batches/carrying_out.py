@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 _ROWS_SHOWN: Final = 20
+_OUTAGE: Final = 300.0
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
 
@@ -239,6 +240,8 @@ async def _carry_out(
         name=task.name,
         stop_after=options.stop_after or None,
         report=tally,
+        # Who named tickets sits and waits.
+        outage=0.0 if named else _OUTAGE,
         patience=PATIENCE,
     )
     try:

@@ -44,7 +44,7 @@ from workorder_async.document import (
 )
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
-from workorder_async.mutations.kinds import kind_of
+from workorder_async.mutations.kinds import key_of, kind_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -346,7 +346,9 @@ class Tour:
             for _ in range(_RUNS if self.hostile else 1):
                 report = BatchReport()
                 journal = Path(folder) / "demo.journal"
-                batch = run_batch(self.client, mutations, concurrency=_AT_ONCE, journal=journal, report=report)
+                batch = run_batch(
+                    self.client, mutations, concurrency=_AT_ONCE, journal=journal, key=key_of, report=report
+                )
                 async with aclosing(batch) as outcomes:
                     async for outcome in outcomes:
                         operation = kind_of(outcome.mutation).endpoint.operation

@@ -1,0 +1,110 @@
+"""What holds for all mutations of a batch: a pause, a platform that is away or that turns everything away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from math import inf
+from random import Random
+
+from workorder_async.batches.outcomes import Outcome, State
+from workorder_async.errors import (
+    ApiError,
+    DeadlineExceededError,
+    DecodeError,
+    NotSentError,
+    RateLimitedError,
+    WorkorderError,
+)
+
+# Seconds between two reads that ask whether the platform is there again: twice as long each time, up to the second.
+_FIRST, _LONGEST = 0.5, 30.0
+
+
+class Hold:
+    """Holds a batch back while nothing gets through. All times are of the event loop's clock.
+
+    A mutation that was not sent, was turned away or whose answer was lost means trouble. A READ tells whether it holds
+    for all: until one is served that began after the trouble, nothing more is pulled or sent.
+
+    `read` makes a cheap request, `paused` tells for how many seconds the server wants to be left alone. After `most`
+    seconds in which mutations were not sent, such pauses left out, `reason` says why the batch should stop.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[object]], paused: Callable[[], float], most: float) -> None:
+        self.reason: str = ""
+        self._read, self._paused, self._most = read, paused, most
+        self._random = Random()  # noqa: S311 - jitter, no secret
+        self._asking = asyncio.Lock()
+        self._waiting: asyncio.Timeout | None = None
+        self._is_over = False
+        self._trouble = -inf  # when the last trouble came
+        self._held_for_all = -inf  # when it was last seen to hold for all
+        self._answered = -inf  # when the latest request began that the platform answered
+        self._changed = -inf  # when the platform last answered a mutation
+        self._lasted, self._counted = 0.0, -inf  # seconds in a row, and until when they are counted
+
+    def note(self, outcome: Outcome, began: float) -> bool:
+        """Learn from the outcome of a try that began then; whether nothing was sent, and it may be tried again."""
+        now, error = asyncio.get_running_loop().time(), outcome.error
+        held = outcome.state is State.NOT_SENT and isinstance(error, NotSentError | RateLimitedError)
+        if held or (outcome.state is State.UNKNOWN and outcome.attempts):
+            self._trouble = now
+        elif outcome.attempts:
+            self._answered, self._changed, self._lasted = max(self._answered, began), now, 0.0
+        if held:
+            self._count(began, error)
+        return held and not self._is_over and not self.reason
+
+    def is_own(self, outcome: Outcome, began: float) -> bool:
+        """Tell whether a try that began then failed by itself: the others get through, and it had its turn."""
+        error = outcome.error
+        if self._held_for_all >= began or (error and isinstance(error.__cause__, DeadlineExceededError)):
+            return False
+        return self._changed >= began or not isinstance(error, RateLimitedError)
+
+    async def over(self) -> None:
+        """Return when requests get through again, the batch stops, or it should."""
+        if self._is_over or not (self._paused() or self._trouble > self._answered):
+            return
+        async with self._asking:
+            try:
+                async with asyncio.timeout(0 if self._is_over else None) as self._waiting:
+                    await self._wait()
+            except TimeoutError:
+                pass  # the batch stops
+            finally:
+                self._waiting = None
+
+    def end(self) -> None:
+        """Wait no more: the batch stops."""
+        self._is_over = True
+        if self._waiting is not None:
+            self._waiting.reschedule(0)
+
+    async def _wait(self) -> None:
+        pause, time = _FIRST, asyncio.get_running_loop().time
+        while not self.reason:
+            began, asked_for = time(), self._paused()
+            if asked_for:
+                self._held_for_all = began
+                await asyncio.sleep(asked_for)
+                self._counted = time()
+                continue
+            if self._trouble <= self._answered:
+                return
+            try:
+                await self._read()
+            except WorkorderError as error:
+                if isinstance(error, RateLimitedError) or not isinstance(error, ApiError | DecodeError):
+                    self._held_for_all = began
+                    await asyncio.sleep(pause * self._random.uniform(0.5, 1))
+                    self._count(began, error)
+                    pause = min(2 * pause, _LONGEST)
+                    continue
+            self._answered = began
+
+    def _count(self, began: float, error: WorkorderError | None) -> None:
+        now = asyncio.get_running_loop().time()
+        self._lasted += now - max(began, self._counted)
+        self._counted = now
+        if self._lasted >= self._most:
+            self.reason = f"nothing got through for {self._lasted:,.0f} s: {error}"
