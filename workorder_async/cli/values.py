@@ -104,8 +104,9 @@ def content_of(option: str, source: str) -> bytes:
     """Return the bytes of a file, or of stdin for `-`. Raises likewise."""
     try:
         return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{error.strerror}", argument=f"{option} {source}:") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "cannot be the name of a file"
+        raise ConfigError(f"{why}", argument=f"{option} {ascii(source)[1:-1]}:") from None
 
 
 def decoded(option: str, source: str, content: bytes) -> str:
