@@ -247,6 +247,16 @@ async def test_a_signature_that_is_refused_for_all(refusal: bytes, after: int) -
     assert states(outcomes)[State.NOT_SENT] == 99 - after
 
 
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+@pytest.mark.parametrize("make", [closes, comments])
+async def test_pages_for_all(make: Callable[[int], list[Mutation]], status: str) -> None:
+    """Where a gateway refuses all by a page, reading too, no more is sent into it than was under way."""
+    page = http("<html>who are you?</html>", status)
+    outcomes, report, _ = await ran(make(100), lambda *_: page, concurrency=4)
+    assert states(outcomes) == {State.UNKNOWN: 4, State.NOT_SENT: 96}
+    assert report.stopped.startswith("authentication failed: ")
+
+
 @pytest.mark.parametrize("answer", [None, http("", "502 Bad Gateway"), data(None, 40009)])
 async def test_reading_that_tells_nothing(answer: bytes | None) -> None:
     """Neither a lost answer to the read nor another refusal than of the signature stops a batch."""

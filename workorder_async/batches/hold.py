@@ -8,6 +8,7 @@ from random import Random
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.errors import (
     ApiError,
+    AuthenticationError,
     DeadlineExceededError,
     DecodeError,
     NotSentError,
@@ -94,6 +95,9 @@ class Hold:
             try:
                 await self._read()
             except WorkorderError as error:
+                if isinstance(error, AuthenticationError):
+                    self.reason = f"authentication failed: {error}"
+                    return
                 if isinstance(error, RateLimitedError) or not isinstance(error, ApiError | DecodeError):
                     self._held_for_all = began
                     await asyncio.sleep(pause * self._random.uniform(0.5, 1))

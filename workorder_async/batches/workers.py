@@ -126,6 +126,8 @@ class Workers:
                 return None
             self._pulled += 1
             await self._hold.over()  # nothing is pulled meanwhile
+            if self._hold.reason:
+                await self._stop(self._hold.reason)
             return key, prepared
 
     def _note_failure(self, error: BaseException) -> None:
