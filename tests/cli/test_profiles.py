@@ -416,7 +416,7 @@ def test_an_odd_file(bare: Workorder, write: Write, sandbox: Sandbox, here: bool
         assert os.path.realpath(path) in ran.err or str(path) in ran.err
 
 
-@pytest.mark.parametrize("home", ["", None])
+@pytest.mark.parametrize("home", ["", None, ".", "home", "~"])
 def test_no_home(
     bare: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str | None
 ) -> None:
@@ -426,6 +426,10 @@ def test_no_home(
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     if home is not None:
         monkeypatch.setenv("HOME", home)
+    for place in (Path(), Path("home"), Path("~")):
+        (place / ".config" / "workorder").mkdir(parents=True)
+        (place / ".config" / "workorder" / HERE).write_text(f'default = "stage"\n{of(sandbox)}')
+        (place / ".config" / "workorder" / HERE).chmod(0o600)
     for words in (["list"], ["list", "--profile", "x"], ["trust"]):
         ran = bare(*words)
         assert (ran.code, ran.out) == (2, "")

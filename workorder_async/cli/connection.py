@@ -95,7 +95,9 @@ class Connection:
             if BASE_URL in absent:
                 source = f"profile {profile.name}"
         if missing(environ) == [SECRET] and can_ask():
-            environ[SECRET] = ask_secret(f"Secret of AppId {environ[APP_ID]}")
+            environ[SECRET] = ask_secret(
+                f"Secret for {without_credentials(str(environ[BASE_URL]))} of AppId {environ[APP_ID]}"
+            )
         return environ, source
 
     def platform(self) -> "Platform":

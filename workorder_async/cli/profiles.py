@@ -92,11 +92,13 @@ class Profile:
 def path() -> Path:
     """Return where the user's file is, or would be. Raises `ConfigError` where there is no home."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    try:
-        return (Path(folder) if os.path.isabs(folder) else Path.home() / ".config") / "workorder" / _FILE
-    except RuntimeError:
+    if not os.path.isabs(folder):
+        folder = os.path.join(os.path.expanduser("~"), ".config")
+    # Where there is no home, "~" stays; a relative one would be a place in the folder of somebody else.
+    if not os.path.isabs(folder):
         mend = "set HOME, or XDG_CONFIG_HOME, to a whole path"
-        raise ConfigError("there is no home folder to look for profiles in", mend=mend) from None
+        raise ConfigError("there is no home folder to look for profiles in", mend=mend)
+    return Path(folder) / "workorder" / _FILE
 
 
 def chosen(asked: str | None) -> Profile | None:

@@ -227,6 +227,25 @@ def test_a_workbook_declares_itself(tmp_path: Path, sheets: list[list[list[objec
         assert numbers_from(str(tmp_path / "book.xlsx")) == numbers
 
 
+@pytest.mark.parametrize("what", ["row 2 of sheet 'Sheet'", "sheet 'Sheet1'"])
+def test_what_is_hidden_is_not_meant(tmp_path: Path, what: str) -> None:
+    """Rows that a filter of Excel hides, and hidden sheets, are an error: who looked at the file did not see them."""
+    book = import_module("openpyxl").Workbook()
+    other = book.create_sheet()
+    for sheet in (book.active, other):
+        for cells in (["id"], [7], [8]):
+            sheet.append(cells)
+    book.save(tmp_path / "book.xlsx")
+    assert numbers_from(str(tmp_path / "book.xlsx")) == [7, 8]
+    if "row" in what:
+        book.active.row_dimensions[2].hidden = True
+    else:
+        other.sheet_state = "hidden"
+    book.save(tmp_path / "book.xlsx")
+    with pytest.raises(ConfigError, match=f"^--from: {what} of .*is hidden; show it"):
+        numbers_from(str(tmp_path / "book.xlsx"))
+
+
 def test_what_is_no_workbook(stdin: Stdin) -> None:
     """Another archive, or half a workbook, is told in one sentence."""
     for content in (b"PK\x03\x04", b"PK\x03\x04" + b"x" * 1000):

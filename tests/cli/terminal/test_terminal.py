@@ -213,7 +213,7 @@ def test_no_answer_is_no_secret(sandbox: Sandbox, typed: str) -> None:
         terminal.read_until("sandbox-app: ")
         terminal.type(typed)
         assert terminal.finish() == 2
-    assert b"workorder: no answer to 'Secret of AppId sandbox-app'" in terminal.seen
+    assert b"workorder: no answer to 'Secret for http://127.0.0.1:" in terminal.seen
 
 
 @pytest.mark.slow

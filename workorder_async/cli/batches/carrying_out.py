@@ -245,7 +245,7 @@ async def _carry_out(
         patience=PATIENCE,
     )
     try:
-        with _told(tally, changes, quiet=named), bar:
+        with _told(tally, changes, quiet=named and len(chosen) == 1), bar:
             for one in chosen:
                 if one.error is not None:
                     tally.note(Outcome(task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))

@@ -275,12 +275,17 @@ def _in_table(name: str, text: str) -> Iterator[tuple[str, object]]:
 def _in_workbook(name: str, content: bytes) -> Iterator[tuple[str, object]]:
     """Yield the number of each row of each sheet, and where it stands."""
     try:
-        book = extra_module("openpyxl", "xlsx").load_workbook(BytesIO(content), read_only=True, data_only=True)
-        sheets = [(sheet.title, list(sheet.iter_rows(values_only=True))) for sheet in book.worksheets]
+        book = extra_module("openpyxl", "xlsx").load_workbook(BytesIO(content), data_only=True)
     except (OSError, ValueError, LookupError, TypeError, SyntaxError, BadZipFile) as error:
         raise ConfigError(f"{name} is no workbook that can be read: {error}", argument="--from:") from None
-    for title, rows in sheets:
-        yield from _in_column(name, ((f"row {number} of sheet {title!r}", row) for number, row in enumerate(rows, 1)))
+    for sheet in book.worksheets:
+        hidden = [number for number, row in sheet.row_dimensions.items() if row.hidden]
+        if hidden or sheet.sheet_state != "visible":
+            # A filter of Excel hides rows, and who looks at the sheet does not mean them.
+            where = f"row {hidden[0]} of sheet {sheet.title!r}" if hidden else f"sheet {sheet.title!r}"
+            raise _refused(name, where, "is hidden", "show it, or copy what is meant to a file of its own")
+        rows = enumerate(sheet.iter_rows(values_only=True), 1)
+        yield from _in_column(name, ((f"row {number} of sheet {sheet.title!r}", row) for number, row in rows))
 
 
 def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]]) -> Iterator[tuple[str, object]]:
