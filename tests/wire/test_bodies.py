@@ -7,6 +7,8 @@ import tempfile
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -14,7 +16,7 @@ from hypothesis import given, strategies as st
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from tests.support.virtual_loop import taking, virtual_time
-from workorder_async import ConfigError, RetryPolicy, SchemeSigner, SigningInput
+from workorder_async import ConfigError, DeadlineExceededError, NoAnswerError, RetryPolicy, SchemeSigner, SigningInput
 from workorder_async.wire.bodies import FileBody
 
 UPLOADED = http('{"errno":10000,"data":{"file_name":"a","file_path":"k","file_size":1,"file_type":"t","author":1}}')
@@ -108,6 +110,77 @@ async def test_pipe_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="cannot seek"):
         FileBody(Pipe(), file_name="a")  # type: ignore[arg-type]
+
+
+async def test_a_closed_file_is_refused(tmp_path: Path) -> None:
+    """So is a file that was closed before it was handed over, by its name."""
+    (tmp_path / "a.txt").write_bytes(b"x")
+    for source in ((tmp_path / "a.txt").open("rb"), io.BytesIO(b"x")):
+        source.close()
+        with pytest.raises(ConfigError, match="this file is closed; pass its bytes or a path"):
+            FileBody(source, file_name="a")
+
+
+class Odd(io.RawIOBase):
+    """A file that reads what no file should."""
+
+    def __init__(self, read: object) -> None:
+        self._read = read
+
+    def tell(self) -> int:
+        """Stand at the start."""
+        return 0
+
+    def seek(self, *_: int) -> int:
+        """Have ten bytes."""
+        return 10
+
+    def read(self, _: int = -1) -> Any:
+        """Fail, or read something else."""
+        if isinstance(self._read, Exception):
+            raise self._read
+        return self._read
+
+
+@pytest.mark.parametrize("read", [RuntimeError("mine"), RecursionError("mine"), "text", None, b""])
+async def test_a_file_object_that_fails(read: object) -> None:
+    """Whatever a file object of the caller's does, the error is one of ours."""
+    once = RetryPolicy(attempts=1)
+    async with serving(UPLOADED) as wire, make_client(wire.url, retry=once) as client:
+        with pytest.raises((ConfigError, NoAnswerError)):
+            await client.upload_file(Odd(read), file_name="a")  # type: ignore[arg-type]
+        assert client.stats().in_flight == 0
+
+
+async def test_a_disk_that_hangs() -> None:
+    """A file that cannot be read for now is left at the deadline."""
+    goes_on = Event()
+
+    class Hanging(Odd):
+        def read(self, _: int = -1) -> Any:
+            goes_on.wait()
+            return b"x" * 10
+
+    async with serving(UPLOADED) as wire, make_client(wire.url, deadline=0.1) as client:
+        try:
+            with pytest.raises(DeadlineExceededError):
+                await client.upload_file(Hanging(b""), file_name="a")  # type: ignore[arg-type]
+        finally:
+            goes_on.set()
+        assert client.stats().in_flight == 0
+
+
+async def test_progress_that_fails() -> None:
+    """An error of the caller's callback is the cause."""
+
+    def fail(sent: int, size: int) -> None:
+        raise LookupError("mine")
+
+    once = RetryPolicy(attempts=1)
+    async with serving(UPLOADED) as wire, make_client(wire.url, retry=once) as client:
+        with pytest.raises(NoAnswerError, match="LookupError: mine") as caught:
+            await client.upload_file(b"x", file_name="a", on_progress=fail)
+        assert isinstance(caught.value.__cause__, LookupError)
 
 
 class Unheard:

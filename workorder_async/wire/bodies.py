@@ -191,10 +191,10 @@ def _start_of(source: object) -> int:
         raise _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
     try:
         return cast("BinaryIO", source).tell()
-    except (AttributeError, OSError):
-        raise ConfigError(
-            "this file cannot seek, so it could not be sent again", mend="pass its bytes or a path"
-        ) from None
+    except (AttributeError, OSError, ValueError):
+        closed = bool(getattr(source, "closed", False))
+        problem = "this file is closed" if closed else "this file cannot seek, so it could not be sent again"
+        raise ConfigError(problem, mend="pass its bytes or a path") from None
 
 
 def _name_of(source: object) -> str:

@@ -167,7 +167,7 @@ class Call:
         """Return the error for an attempt that foreign code ended, with its error as the cause."""
         why = without_credentials(f"{type(error).__name__}: {error}")
         if self.sent:
-            wrapped: WorkorderError = NoAnswerError(f"the answer was not taken in: {why}")
+            wrapped: WorkorderError = NoAnswerError(f"it ended amid the request: {why}")
         else:
             wrapped = NotSentError(f"nothing was sent: {why}")
         wrapped.__cause__ = error
