@@ -27,7 +27,7 @@ from workorder_async.document import (
     codec,
     endpoints,
 )
-from workorder_async.environment import checked_url, platform_of, variables, warn_of_plain_http
+from workorder_async.environment import checked_url, errnos_of, platform_of, variables, warn_of_plain_http
 from workorder_async.errors import ConfigError, NotSentError, Settlement
 from workorder_async.mutations.kinds import Prepared, kind_of, only, prepare
 from workorder_async.mutations.sending import Changed, MutationSender
@@ -101,11 +101,15 @@ class WorkorderClient:
     def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
         """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
 
-        They are taken from `environ`; None is the process's environment. `options` are those of the class itself.
+        They are taken from `environ`; None is the process's environment. WORKORDER_ERRNOS may say what the platform's
+        own errnos mean: 90001=AuthenticationError,90005=NotFoundError. `options` are those of the class itself.
         Raises `ConfigError` that names each variable that is missing.
         """
         hide_passwords(options)
         found = variables(environ)
+        known, given = errnos_of(environ), options.get("errnos")
+        if given is None or isinstance(given, Mapping):
+            options["errnos"] = {**known, **(given or {})}
         # Else a traceback with locals would show the secret.
         del environ
         base_url, signer = platform_of(found)

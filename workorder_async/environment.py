@@ -4,11 +4,13 @@ Every value is hidden until it is known that it holds no password: a traceback w
 """
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from workorder_async.errors import ConfigError
+from workorder_async import errors
+from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
 
@@ -21,6 +23,8 @@ VARIABLES = {
         "document, and `workorder sign detect` finds it from one request known to be accepted"
     ),
 }
+#: May be set beside the four: what the platform's own errnos mean, such as "90001=AuthenticationError,404=ApiError".
+ERRNOS = "WORKORDER_ERRNOS"
 _DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.ksyun.com")
 _warned_of: set[str] = set()
 
@@ -43,6 +47,20 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
     base_url, app_id, secret, scheme = found
     signer = SchemeSigner(app_id.reveal().strip(), secret, scheme.reveal().strip())
     return Secret(base_url.reveal().strip()), signer
+
+
+def errnos_of(environ: "Mapping[str, str | Secret] | None") -> dict[int, type[ApiError]]:
+    """Return the errors that errnos mean, as `WORKORDER_ERRNOS` says. Raises `ConfigError` where it cannot be read."""
+    said = (os.environ if environ is None else environ).get(ERRNOS)
+    meanings = {}
+    for item in said.split(",") if isinstance(said, str) and said.strip() else ():
+        errno, _, name = item.strip().partition("=")
+        kind = getattr(errors, name, None)
+        if not re.fullmatch("-?[0-9]{1,10}", errno) or not isinstance(kind, type) or not issubclass(kind, ApiError):
+            mend = "write ERRNO=ERROR with commas between, such as 90001=AuthenticationError,90005=NotFoundError"
+            raise ConfigError(f"has {item!r}", argument=ERRNOS, mend=mend)
+        meanings[int(errno)] = kind
+    return meanings
 
 
 def checked_url(base_url: Secret) -> str:

@@ -1,6 +1,7 @@
-"""payloads.py: a file goes out as one part of a form, a piece at a time, and again from its start."""
+"""bodies.py: a file goes out as one part of a form, a piece at a time, and again from its start."""
 
 import asyncio
+import gzip
 import io
 import re
 import tempfile
@@ -99,6 +100,52 @@ async def test_refused(source: object, options: dict[str, str], words: str) -> N
         with pytest.raises(ConfigError, match=re.escape(words)):
             await client.upload_file(source, **options)  # type: ignore[arg-type]
         assert not wire.requests
+
+
+class Failing(io.BytesIO):
+    """A file object of which one thing fails in an unusual way."""
+
+    def __init__(self, failing: str) -> None:
+        super().__init__(b"x")
+        self._failing = failing
+
+    def tell(self) -> int:
+        """Fail, or tell."""
+        if self._failing == "tell":
+            raise RuntimeError("no place")
+        return super().tell()
+
+    @property
+    def name(self) -> str:
+        """Fail, or be none."""
+        if self._failing == "name":
+            raise ValueError("closed")
+        return ""
+
+
+async def test_a_file_that_tells_nothing(tmp_path: Path) -> None:
+    """A file that is detached, or cannot say where it stands or what it is called, is refused in words of ours."""
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(b"x"))
+    detached, packed, spooled = path.open("rb"), gzip.open(path), tempfile.SpooledTemporaryFile()  # noqa: SIM115
+    detached.detach().close()
+    packed.close()
+    spooled.close()
+    for source in (detached, packed, spooled, Failing("tell")):
+        with pytest.raises(ConfigError, match=r"this file (is closed|cannot seek, so .*); pass its bytes or a path"):
+            FileBody(source, file_name="a")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="this file has no name"):
+        FileBody(Failing("name"))
+
+
+async def test_a_file_that_is_closed_while_it_waits() -> None:
+    """A file that is closed between its check and its turn is refused, too."""
+    source = io.BytesIO(b"x")
+    body = FileBody(source, file_name="a")
+    source.close()
+    for use in (lambda: list(body), body._size):
+        with pytest.raises(ConfigError, match="cannot upload 'a': I/O operation on closed file"):
+            use()
 
 
 async def test_pipe_is_refused() -> None:

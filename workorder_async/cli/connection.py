@@ -14,6 +14,7 @@ from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
+from workorder_async.environment import errnos_of
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
 
@@ -184,15 +185,17 @@ def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaita
 def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for a variable that is missing or cannot work.
 
-    It knows the errnos of a sandbox by its AppId, which no real platform gives to anybody.
+    It knows the errnos that the environment says of the platform that it names, and those of a sandbox by its AppId,
+    which no real platform gives to anybody.
     """
     from workorder_async.client import WorkorderClient
 
-    options["errnos"] = {}
+    is_there = all(environ[name] == os.environ.get(name) for name in (BASE_URL, APP_ID))
+    options["errnos"] = errnos = errnos_of(None if is_there else {})
     if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:
         from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
 
-        options["errnos"] = SANDBOX_ERRNOS
+        options["errnos"] = {**SANDBOX_ERRNOS, **errnos}
     return WorkorderClient.from_env(environ, **options)
 
 

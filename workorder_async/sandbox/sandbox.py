@@ -199,12 +199,13 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The four environment variables that point `WorkorderClient.from_env()` here, secret included."""
+        """The environment variables that point `WorkorderClient.from_env()` here, secret and errnos included."""
         return {
             "WORKORDER_BASE_URL": self.url,
             "WORKORDER_APP_ID": self._signer.app_id,
             "WORKORDER_APP_SECRET": self._secret.reveal(),
             "WORKORDER_SIGN_SCHEME": str(self._signer.scheme),
+            "WORKORDER_ERRNOS": ",".join(f"{errno:d}={kind.__name__}" for errno, kind in SANDBOX_ERRNOS.items()),
         }
 
     def client(self, **options: Unpack[ClientOptions]) -> "WorkorderClient":

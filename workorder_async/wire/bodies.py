@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
@@ -191,14 +191,19 @@ def _start_of(source: object) -> int:
         raise _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
     try:
         return cast("BinaryIO", source).tell()
-    except (AttributeError, OSError, ValueError):
-        closed = bool(getattr(source, "closed", False))
+    except Exception as error:
+        # It is somebody else's file, and may be detached, or worse.
+        closed = False
+        with suppress(Exception):
+            closed = bool(getattr(source, "closed", False))
         problem = "this file is closed" if closed else "this file cannot seek, so it could not be sent again"
-        raise ConfigError(problem, mend="pass its bytes or a path") from None
+        raise ConfigError(problem, mend="pass its bytes or a path") from error
 
 
 def _name_of(source: object) -> str:
-    name = source.name if isinstance(source, Path) else getattr(source, "name", None)
+    name = None
+    with suppress(Exception):  # of a file that is closed, it may raise
+        name = source.name if isinstance(source, Path) else getattr(source, "name", None)
     if not isinstance(name, str) or not name:
         raise ConfigError("this file has no name", mend="pass file_name=, for example file_name='trace.png'")
     return os.path.basename(name)

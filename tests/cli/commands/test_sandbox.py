@@ -18,21 +18,21 @@ FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKO
 
 @pytest.mark.parametrize("number", slow_after(1, [signal.SIGINT, signal.SIGTERM]))
 def test_the_sandbox_prints_what_to_copy_and_ends_well(number: signal.Signals, tmp_path: Path) -> None:
-    """`workorder sandbox` prints four lines for a shell, serves what they say, and ends with 0 on Ctrl-C or SIGTERM."""
+    """`workorder sandbox` prints lines for a shell, serves what they say, and ends with 0 on Ctrl-C or SIGTERM."""
     with start({}, "sandbox", "--port", 0, "--tickets", 3, "--db", tmp_path / "sandbox.db") as child:
         assert child.stdout is not None
         assert child.stderr is not None
         lines = b""
-        while lines.count(b"\n") < 4:
+        while lines.count(b"\n") < 5:
             lines += child.stdout.read(65536)
         exports = dict(line.removeprefix("export ").split("=", 1) for line in lines.decode().splitlines())
-        assert list(exports) == FOUR
+        assert list(exports) == [*FOUR, "WORKORDER_ERRNOS"]
         assert all(value[0] == value[-1] == "'" for value in exports.values())
         listed = in_child({name: value[1:-1] for name, value in exports.items()}, "list", "--json")
         child.send_signal(number)
         remarks = child.stderr.read().decode() if child.wait(30) == 0 else ""
     assert len(listed.rows) == 3
-    assert "copy the four lines above into another terminal" in remarks
+    assert "copy the lines above into another terminal" in remarks
     assert remarks.endswith("the sandbox has stopped\n")
     assert "Traceback" not in remarks
 
@@ -71,7 +71,7 @@ def test_its_tickets_reach_up_to_now(tmp_path: Path) -> None:
     with start({}, "sandbox", "--port", 0, "--tickets", 5000) as child:
         assert child.stdout is not None
         lines = b""
-        while lines.count(b"\n") < 4:
+        while lines.count(b"\n") < 5:
             lines += child.stdout.read(65536)
         four = dict(line.removeprefix("export ").split("=", 1) for line in lines.decode().splitlines())
         listed = in_child({name: value[1:-1] for name, value in four.items()}, "list", "--since", "yesterday", "--json")

@@ -56,7 +56,7 @@ _LATENCY: Final = 0.05
 _OUTPUT: Final = File("demo-tickets.jsonl", "--output")
 _NEXT: Final = """\
 head -2 {output}
-{workorder} sandbox                  # leave it running, copy its four lines into another terminal, and there:
+{workorder} sandbox                  # leave it running, copy its lines into another terminal, and there:
 {workorder} list --status pending
 {workorder} show {id}
 {workorder} doctor"""

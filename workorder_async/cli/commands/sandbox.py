@@ -36,7 +36,7 @@ def sandbox(
 ) -> int:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 
-    Prints the four lines to copy into another terminal, where every other command then works against it. The secret is
+    Prints the lines to copy into another terminal, where every other command then works against it. The secret is
     a new one each time, unless WORKORDER_SANDBOX_SECRET gives one, which is for sandboxes alone: for a --db that is
     used again, for example. It answers to localhost, to IP addresses, to --host and to each --name. The tickets were
     created in the two years until now.
@@ -65,7 +65,7 @@ def sandbox(
 
 
 async def _serve(platform: "Sandbox", tickets: int) -> int:
-    """Run the sandbox until it is interrupted; print four lines for a shell on stdout, and what to do with them."""
+    """Run the sandbox until it is interrupted; print lines for a shell on stdout, and what to do with them."""
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
             await stack.enter_async_context(platform)
@@ -74,7 +74,7 @@ async def _serve(platform: "Sandbox", tickets: int) -> int:
             sys.stdout.write(f"export {name}='{quoted}'\n")
         sys.stdout.flush()
         note(
-            f"a sandbox runs at {platform.url}; copy the four lines above into another terminal and try "
+            f"a sandbox runs at {platform.url}; copy the lines above into another terminal and try "
             "`workorder list` there; Ctrl-C ends it"
         )
         # Ctrl-C and SIGTERM are how it is meant to end.
