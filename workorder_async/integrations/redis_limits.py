@@ -2,8 +2,7 @@
 
 1. A client that wants to start a request reserves the next turn, by one script and on the server's clock, and sleeps
    until it comes (GCRA: a turn comes a fixed time after the turn before, or up to `burst` at once after a rest). Where
-   turns are wanted sooner than Redis answers, several are reserved at once, and the next ones ahead. What nobody wants
-   when it comes is given up.
+   turns are wanted sooner than Redis answers, several are reserved at once. One that nobody wants is given up.
 2. A throttled answer to one client sets a pause for all, in a key that expires. A client that reserved a turn before
    it starts at most one request within the pause, or for a quarter of a second; a client that has slept for long looks
    again first.
@@ -17,7 +16,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
@@ -146,7 +144,6 @@ class RedisLimits:
         self._longest_pause = min(above_zero("longest_pause", longest_pause), _MOST / 1e6)
         self._bounds = (round(self._longest_pause * 1000), _LONGEST_QUEUE * apart)
         self._kept = deque[float]()  # turns that are reserved, by the loop's clock
-        self._ahead: asyncio.Task[None] | None = None
         self._script = self._redis.register_script(_TURN)
         self._own_interval = None if fallback is None else 1 / (rate * fallback)
         self._next_own = 0.0
@@ -183,10 +180,9 @@ class RedisLimits:
     async def aclose(self) -> None:
         """Close the connections to Redis."""
         self._closed = True
-        if tasks := [task for task in (self._looking, self._ahead) if task is not None]:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         await asyncio.gather(*self._telling)
         await self._redis.aclose()
 
@@ -211,66 +207,39 @@ class RedisLimits:
         """Take a turn that is kept, or reserve one in Redis, and sleep until it comes."""
         loop = asyncio.get_running_loop()
         while True:
-            while (at := self._next_kept()) is None and self._ahead is not None:
-                await asyncio.wait([self._ahead])
-            if at is None or at > until:
-                at = await self._reserve(until)
-            self._reserve_ahead(until)
-            wait = max(0.0, at - loop.time())
+            while self._kept and self._kept[0] < loop.time() - _LATE:
+                # More were reserved than were wanted.
+                self._kept.popleft()
+                self._at_once = 1
+            if not self._kept or self._kept[0] > until:
+                await self._reserve(until)
+            wait = max(0.0, self._kept.popleft() - loop.time())
             if loop.time() + wait > until:
                 raise TurnTimeoutError
             await asyncio.sleep(wait)
             self._last_turn = loop.time()
             if (
-                wait < max(_LONG_SLEEP, 3 * self._round_trip)
+                wait < max(_LONG_SLEEP, self._round_trip)
                 or await self._answer(lambda: self._redis.pttl(self._keys[1])) <= 0
             ):
                 return
 
-    def _next_kept(self) -> float | None:
-        while self._kept:
-            at = self._kept.popleft()
-            if at >= asyncio.get_running_loop().time() - _LATE:
-                return at
-            # More were reserved than were wanted.
-            self._at_once = 1
-        return None
-
-    async def _reserve(self, until: float) -> float:
-        """Reserve turns in Redis: return the first, and keep the others. Raises `TurnTimeoutError` if there is none."""
-        loop = asyncio.get_running_loop()
+    async def _reserve(self, until: float) -> None:
+        """Reserve one turn in Redis, or several while calls wait for them. Raises `TurnTimeoutError` for none."""
+        loop, pauses = asyncio.get_running_loop(), self._pauses
         if self._telling:
             # Else it would overtake the pause.
             await asyncio.wait(self._telling)
-        # Calls wait for turns as soon as there are any: then there are enough of them only if some are reserved ahead.
-        is_busy = loop.time() - self._last_turn <= self._round_trip
-        most = ceil(min(3 * self._round_trip, _LONG_SLEEP) / self._apart)
-        self._at_once = min(2 * self._at_once, most) if is_busy and 2 * self._round_trip > self._apart else 1
-        pauses = self._pauses
+        is_busy = loop.time() - self._last_turn <= self._round_trip and 2 * self._round_trip > self._apart
+        most = ceil(min(8 * self._round_trip, _LONG_SLEEP) / self._apart)
+        self._at_once = min(2 * self._at_once, most) if is_busy else 1
         # Computed for each try: the tries before it took their time.
         pause, *turns = await self._answer(lambda: self._ask(until - loop.time(), self._at_once))
         if not turns:
             raise TurnTimeoutError(pause)
         if self._pauses != pauses:
             del turns[1:]
-        now = loop.time()
-        self._kept = deque(sorted([*self._kept, *(now + away for away in turns)]))
-        return self._kept.popleft()
-
-    def _reserve_ahead(self, until: float) -> None:
-        """Reserve the next turns while those that are kept last about as long as Redis takes."""
-        is_low = len(self._kept) * self._apart <= 2 * self._round_trip
-        if self._at_once > 1 and self._ahead is None and is_low:
-            self._ahead = asyncio.get_running_loop().create_task(self._keep_more(until))
-
-    async def _keep_more(self, until: float) -> None:
-        try:
-            # A call that finds none asks by itself, and is told why there is none.
-            with suppress(TurnTimeoutError, NotSentError):
-                first = await self._reserve(until)
-                self._kept.appendleft(first)
-        finally:
-            self._ahead = None
+        self._kept = deque(sorted([*self._kept, *(loop.time() + away for away in turns)]))
 
     async def _ask(self, longest: float, turns: int = 1) -> list[float]:
         """Run the script: return the rest of the pause, and how far away each turn is that was reserved, in seconds."""
