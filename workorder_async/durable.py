@@ -15,7 +15,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -204,6 +204,20 @@ def open_private(path: "str | os.PathLike[str]", flags: int, *, folder: int | No
 
 
 @contextmanager
+def written_through(path: Path) -> Iterator[BinaryIO]:
+    """Make a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
+    path.unlink(missing_ok=True)
+    try:
+        with open(path, "xb", opener=open_private) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name when the block ends well. Otherwise the file is removed.
 
@@ -215,22 +229,17 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     # If /dev/stdout is a pipe, its target is no path that could be opened.
     target = path if special else Path(os.path.realpath(path))
     part = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    opened = ExitStack()
     try:
         if target.is_dir():
             raise IsADirectoryError(0, "it is a folder")
-        if not special:
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL, 0o600))
-            part.chmod(0o600)  # a umask may have taken rights from its owner too
-        file = part.open("wb")
+        file = opened.enter_context(path.open("wb") if special else written_through(part))
     except OSError as error:
         place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}{place}") from None
     try:
-        with file:
+        with opened:
             yield file
-            file.flush()
-            if not special:
-                os.fsync(file.fileno())
         if not special:
             rename_whole(part, target)
     except BaseException as error:

@@ -18,7 +18,7 @@ from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told
-from workorder_async.exports.sqlite import SqliteStore, journal_of
+from workorder_async.exports.sqlite import SqliteStore
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
 
@@ -98,8 +98,7 @@ class Format:
 
         The same call again removes it. A caller that gives the file up removes it, too.
         """
-        found = {"xlsx": parts_of, "sqlite": journal_of}.get(self.name)
-        return None if found is None else found(path)
+        return parts_of(path) if self.name == "xlsx" else self.names(path)[1] if self.name == "sqlite" else None
 
 
 def format_of(target: "str | PathLike[str]", format: str | None = None) -> Format:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import inf
 from typing import Final
 
 from workorder_async.document import TicketQuery
@@ -26,33 +27,29 @@ def doubts_of(queries: Sequence[TicketQuery]) -> list[str]:
 
 def _is_wider(wide: TicketQuery, narrow: TicketQuery, names: Sequence[str] = _CHANGING) -> bool:
     """Tell whether these filters of the one let through all that those of the other do."""
-    for name in names:
-        wanted, given = (
-            {*value} if isinstance(value, tuple) else {value} - {None}
-            for value in (getattr(wide, name), getattr(narrow, name))
-        )
-        if wanted and not (given and given <= wanted):
-            return False
-    return True
+    pairs = [(_wanted(wide, name), _wanted(narrow, name)) for name in names]
+    return all(not wanted or (given and given <= wanted) for wanted, given in pairs)
+
+
+def _wanted(query: TicketQuery, name: str) -> set[object]:
+    """Return the values that a filter lets through; an empty set: all."""
+    value = getattr(query, name)
+    return {*value} if isinstance(value, tuple) else {value} - {None}
+
+
+def _span(query: TicketQuery) -> tuple[float, float]:
+    end = query.created_end
+    return query.created_start or 0, inf if end is None else end
 
 
 def _covers(wide: TicketQuery, narrow: TicketQuery) -> bool:
     """Tell whether all that matches the one query matches the other."""
-    start, end = wide.created_start, wide.created_end
-    return (
-        _is_wider(wide, narrow, (*_CHANGING, "creator_id"))
-        and (start is None or (narrow.created_start is not None and narrow.created_start >= start))
-        and (end is None or (narrow.created_end is not None and narrow.created_end <= end))
-    )
+    (start, end), (first, last) = _span(wide), _span(narrow)
+    return start <= first and last <= end and _is_wider(wide, narrow, (*_CHANGING, "creator_id"))
 
 
 def _are_apart(one: TicketQuery, other: TicketQuery) -> bool:
     """Tell whether no ticket can ever match both: its creator or its created time is another one."""
-    if None not in (one.creator_id, other.creator_id) and one.creator_id != other.creator_id:
-        return True
-    return any(
-        early.created_end is not None
-        and late.created_start is not None
-        and early.created_end + _BLUR < late.created_start
-        for early, late in ((one, other), (other, one))
-    )
+    (start, end), (first, last) = _span(one), _span(other)
+    creators = {one.creator_id, other.creator_id}
+    return end + _BLUR < first or last + _BLUR < start or (len(creators) == 2 and None not in creators)

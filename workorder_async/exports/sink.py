@@ -11,19 +11,15 @@ XLSX has numbers of more than 15 digits as texts, since Excel would round them. 
 the escape that JSON has for it. * In raw lines it becomes a float, counted as rounded.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from operator import add
-from pathlib import Path
-from typing import BinaryIO, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from attrs import astuple, frozen
 
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.document.codec import Row
-from workorder_async.durable import open_private
 from workorder_async.exports.columns import Value
 
 Record: TypeAlias = TicketSummary | TicketDetail | Row
@@ -111,17 +107,3 @@ BATCH_BYTES: Final = 4 << 20
 
 Told: TypeAlias = Callable[[int], None]
 """Is told how many rows are converted by now; an exception that it raises ends the conversion, and is passed on."""
-
-
-@contextmanager
-def written_through(target: Path) -> Iterator[BinaryIO]:
-    """Make a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
-    target.unlink(missing_ok=True)
-    try:
-        with open(target, "xb", opener=open_private) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise

@@ -29,11 +29,6 @@ _PARTS: Final = "workorder_parts"
 _INDEXES: Final = ("created_time", "status")
 
 
-def journal_of(path: Path) -> Path:
-    """Return the file that SQLite keeps beside a database while it writes."""
-    return path.with_name(f"{path.name}-journal")
-
-
 class SqliteStore:
     """A database with the tickets of an export, and the parts that they came in; made if need be, for its owner alone.
 

@@ -76,7 +76,8 @@ class ArrowOptions:
     @property
     def walk(self) -> WalkOptions:
         """How the list is walked."""
-        return WalkOptions(page_size=self.page_size, concurrency=self.concurrency, on_bad_row=self.on_bad_row)
+        size = min(self.page_size, DETAILS_AT_ONCE) if self.detail else self.page_size
+        return WalkOptions(page_size=size, concurrency=self.concurrency, on_bad_row=self.on_bad_row)
 
 
 _DEFAULTS: Final = ArrowOptions()
@@ -161,12 +162,7 @@ async def _pages(
     for window in _merged(windows):
         async with client.walk(window, **options.walk) as walk:
             async for tickets in walk:
-                if details is None:
-                    yield tickets
-                    continue
-                ids = [ticket.id for ticket in tickets]
-                for start in range(0, len(ids), DETAILS_AT_ONCE):
-                    yield await details.read(ids[start : start + DETAILS_AT_ONCE], part)
+                yield tickets if details is None else await details.read([ticket.id for ticket in tickets], part)
         if options.exact:
             _check(walk.report, window, part)
 
