@@ -12,7 +12,16 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, data, serving
 from tests.support.tls import server_context
-from workorder_async import ApiError, CommentTicket, CreateTicket, NotSentError, RetryPolicy, WorkorderClient
+from tests.support.virtual_loop import virtual_time
+from workorder_async import (
+    ApiError,
+    CommentTicket,
+    CreateTicket,
+    NotSentError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    WorkorderClient,
+)
 from workorder_async.wire.attempt import Pool
 
 COMMENT = CommentTicket(id=1, detail="已处理")
@@ -159,6 +168,38 @@ async def test_a_server_that_closes_idle_connections(end: str, read: bool, bring
             assert len(wire.requests) == number + 1
 
 
+@pytest.mark.parametrize("brings", [False, True])
+@pytest.mark.parametrize("together", [1, 4])
+@virtual_time
+async def test_a_server_that_closes_a_moment_later(together: int, brings: bool) -> None:
+    """It loses the one that was written meanwhile, and then none: mutations get new connections for a minute."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(DONE)
+        await asyncio.sleep(0.005)
+        writer.close()
+
+    async with serving(answer) as wire, AsyncExitStack() as stack:
+        client = await opened(stack, wire.url, brings)
+        results = await asyncio.gather(
+            *(comment_often(client, 20) for _ in range(together)),
+        )
+        assert sum(results) == together
+        await asyncio.sleep(60)
+        assert await comment_often(client, 10) == 1
+
+
+async def comment_often(client: WorkorderClient, times: int) -> int:
+    """Comment, one after the other; return how many are unknown."""
+    unknown = 0
+    for _ in range(times):
+        try:
+            await client.comment_ticket(COMMENT)
+        except OutcomeUnknownError:
+            unknown += 1
+    return unknown
+
+
 async def test_many_idle_connections_that_are_closed() -> None:
     """All connections of a pool that end while they are idle cost nothing, however many there are."""
     writers: list[asyncio.StreamWriter] = []
@@ -246,8 +287,8 @@ async def test_the_last_look(monkeypatch: pytest.MonkeyPatch, stray: str) -> Non
     choose: Callable[..., aiohttp.ClientSession] = Pool.opened
     writers: list[asyncio.StreamWriter] = []
 
-    def opened_too_early(pool: Pool) -> aiohttp.ClientSession:
-        session = choose(pool)
+    def opened_too_early(pool: Pool, **how: bool) -> aiohttp.ClientSession:
+        session = choose(pool, **how)
         for writer in writers:
             writer.write(STRAY[stray])
         writers.clear()

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from attrs import define, evolve
 
+from workorder_async.document.endpoints import Safety
 from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
@@ -122,6 +123,7 @@ class Pool:
         self._trust_env = options["trust_env"]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._fresh_until = 0.0
         self._made_at = _caller()
 
     def check_usable(self) -> None:
@@ -134,8 +136,12 @@ class Pool:
         elif self._loop is not loop:
             raise ConfigError("this client belongs to another event loop", mend="make one inside each asyncio.run()")
 
-    def opened(self) -> aiohttp.ClientSession:
-        """Return the session to send with, whose next idle connection is quiet.
+    def distrust(self) -> None:
+        """Let mutations have new connections for a minute: one was lost on its way."""
+        self._fresh_until = asyncio.get_running_loop().time() + _DISTRUST
+
+    def opened(self, *, mutates: bool = False) -> aiohttp.ClientSession:
+        """Return the session to send with, whose next idle connection is quiet, or which has none.
 
         Raises `ConfigError` where it was closed while the call waited.
         """
@@ -153,7 +159,7 @@ class Pool:
         elif self.http.closed:
             mend = "make another client with an open one"
             raise ConfigError("the session that was brought along is closed", mend=mend)
-        _close_the_unquiet(self.http)
+        _close_idle(self.http, all=mutates and asyncio.get_running_loop().time() < self._fresh_until)
         return self.http
 
     async def aclose(self) -> None:
@@ -185,6 +191,8 @@ class Pool:
 
 # How many connections are tried where bytes lie on each new one.
 _CONNECTIONS = 3
+# A server that closes connections without a word a moment after its answer would lose every second mutation.
+_DISTRUST = 60.0
 _POLL = getattr(select, "poll", None)
 
 
@@ -201,14 +209,14 @@ def _is_readable(transport: asyncio.BaseTransport) -> bool:
     return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
 
 
-def _close_the_unquiet(http: aiohttp.ClientSession) -> None:
-    """Close idle connections on which something lies, up to the first quiet one, which is the next to be used.
+def _close_idle(http: aiohttp.ClientSession, *, all: bool) -> None:
+    """Close idle connections on which something lies, up to the first quiet one, which is the next to be used; or all.
 
     aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections.
     """
     idle = getattr(getattr(http, "connector", None), "_conns", {})
     for connections in tuple(idle.values()):
-        while connections and not _is_quiet(connections[0][0]):
+        while connections and (all or not _is_quiet(connections[0][0])):
             connections.popleft()[0].close()
 
 
@@ -349,8 +357,7 @@ class Wire:
                         limit.begin(call.deadline)
                 failure: BaseException
                 try:
-                    # Where the client was closed meanwhile, this raises, and nothing is sent.
-                    reply = await self._transfer(self._pool.opened(), call, payload, signed, writing)
+                    reply = await self._transfer(call, payload, signed, writing)
                 except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
                     failure = self._told(call, writing, error)
                 else:
@@ -387,7 +394,6 @@ class Wire:
 
     async def _transfer(
         self,
-        http: aiohttp.ClientSession,
         call: Call,
         payload: aiohttp.Payload | None,
         signed: Mapping[str, str],
@@ -398,8 +404,9 @@ class Wire:
         Every option that a session may have a default for is given here, so that a session that was brought along
         neither repeats a request, nor reads its answer, nor raises for it.
         """
-        limit = writing.limit
-        response = await http.request(
+        limit, mutates = writing.limit, call.endpoint.safety is not Safety.READ
+        # Where the client was closed meanwhile, this raises, and nothing is sent.
+        response = await self._pool.opened(mutates=mutates).request(
             call.endpoint.method,
             self._base_url + call.endpoint.path,
             params=call.query or None,
@@ -469,6 +476,8 @@ class Wire:
             secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
             mend = f"check the host, the network and the proxy{secured}"
             return NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
+        if call.endpoint.safety is not Safety.READ:
+            self._pool.distrust()
         return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
 
 
