@@ -1,12 +1,11 @@
-"""The doubt of outcomes.py, over sockets: how many requests a batch makes that is all refused, and when it goes on."""
+"""hold.py, over sockets: how many requests a batch makes that is all refused, and what it goes on after."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-import orjson
 import pytest
 
 from tests.support.batches import states
@@ -88,9 +87,9 @@ def closed(endpoint: str) -> bytes:
 @pytest.mark.parametrize("make", [closes, comments])
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
 async def test_everything_is_refused(make: Callable[[int], list[Mutation]], concurrency: int) -> None:
-    """A wrong secret stops a batch of 500 after one mutation and one read, or those that were under way already."""
+    """A wrong secret stops a batch of 500 after those that are under way, and one read (and a look for each close)."""
     outcomes, report, (mutations, reads) = await ran(make(500), lambda *_: NOT_ALLOWED, concurrency=concurrency)
-    assert (mutations, reads) == (min(concurrency, 16), 1)
+    assert (mutations, reads) == (concurrency, 1 + (concurrency if make is closes else 0))
     assert states(outcomes) == {State.REJECTED: mutations, State.NOT_SENT: 500 - mutations}
     assert "every request is refused with errno 40001" in report.stopped
     assert "errnos={40001: AuthenticationError}" in report.stopped
@@ -99,20 +98,17 @@ async def test_everything_is_refused(make: Callable[[int], list[Mutation]], conc
 
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
 @pytest.mark.parametrize("read", [PENDING, data(None, 40002), None], ids=["served", "another errno", "lost"])
-@pytest.mark.parametrize("make", [closes, comments])
-async def test_every_mutation_is_refused(
-    make: Callable[[int], list[Mutation]], read: bytes | None, concurrency: int
-) -> None:
-    """Where reading tells nothing, sixteen refusals alike are an end; each is looked at once at the most."""
-    outcomes, report, (mutations, reads) = await ran(
-        make(500), lambda endpoint, _: read if is_read(endpoint) else NOT_ALLOWED, concurrency=concurrency
+async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -> None:
+    """Where reading is not refused in the same way, the mutations are the cause: all are sent."""
+    outcomes, report, (mutations, _) = await ran(
+        comments(60),
+        lambda endpoint, _: read if is_read(endpoint) else NOT_ALLOWED,
+        concurrency=concurrency,
+        retry=RetryPolicy(attempts=1),
     )
-    assert mutations == 16
-    if read is not None:
-        assert reads == 1 + (16 if make is closes else 0)
-    assert states(outcomes) == {State.REJECTED: 16, State.NOT_SENT: 484}
-    assert "the first 16 mutations were all refused with errno 40001" in report.stopped
-    assert "errnos={40001: AuthenticationError}" in report.stopped
+    assert mutations == 60
+    assert states(outcomes) == {State.REJECTED: 60}
+    assert report.stopped == ""
 
 
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
@@ -299,49 +295,3 @@ async def test_what_the_journal_skips_keeps_nobody_waiting(tmp_path: Path) -> No
     assert states(outcomes)[State.SKIPPED] == 60
     assert "errno 40001" in report.stopped
     assert len(wire.requests) <= 60 + 16 + 1
-
-
-async def test_few_are_under_way_before_the_first_success() -> None:
-    """Sixteen at the most; then as many as were asked for."""
-    under_way = most = 0
-    open_gate = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal under_way, most
-        body = orjson.loads(wire.requests[-1].rpartition(b"\r\n\r\n")[2])
-        under_way += 1
-        most = max(most, under_way)
-        if body["detail"] != "备注 0":
-            await open_gate.wait()
-        under_way -= 1
-        writer.write(data(None))
-
-    async def run() -> list[Outcome]:
-        async with aclosing(run_batch(client, comments(80), concurrency=30)) as running:
-            return [outcome async for outcome in running]
-
-    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
-        task = asyncio.create_task(run())
-        while under_way < 30:  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.005)
-        open_gate.set()
-        assert states(await task) == {State.DONE: 80}
-    assert most == 30
-
-    under_way = most = 0
-    open_gate.clear()
-    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
-        batch = comments(81)[1:]
-        task = asyncio.create_task(_all(run_batch(client, batch, concurrency=30)))
-        while under_way < 16:  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.005)
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert under_way == 16
-        open_gate.set()
-        assert states(await task) == {State.DONE: 80}
-
-
-async def _all(running: AsyncGenerator[Outcome, None]) -> list[Outcome]:
-    async with aclosing(running):
-        return [outcome async for outcome in running]

@@ -32,7 +32,6 @@ from workorder_async import (
 )
 from workorder_async.batches.journal import Entry, Journal
 from workorder_async.batches.once import Once
-from workorder_async.batches.outcomes import Doubt
 from workorder_async.mutations.kinds import prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.wire.limits import Lane
@@ -67,7 +66,7 @@ def file(tmp_path: Path) -> Path:
 async def once_of(client: WorkorderClient, file: Path, *, verify: bool = True) -> AsyncIterator[Once]:
     """Open the journal, and give what carries out single mutations with it."""
     async with Journal(file, {"batch": "once"}) as journal:
-        yield Once(client, journal, Doubt(lambda: client.list_tickets(page_size=1)), Lane(1), verify=verify)
+        yield Once(client, journal, Lane(1), verify=verify)
 
 
 def states(file: Path) -> list[str]:
@@ -353,7 +352,7 @@ async def test_an_earlier_run_did_not_do_it(
 async def settled(client: WorkorderClient, file: Path, mutation: Mutation, *, asked_for: bool) -> Any:
     """Go on with a journal: with the mutation itself, or with what the journal holds of it."""
     async with Journal(file, {"batch": "once"}) as journal:
-        once = Once(client, journal, Doubt(lambda: client.list_tickets(page_size=1)), Lane(1), verify=True)
+        once = Once(client, journal, Lane(1), verify=True)
         if asked_for:
             return await once.carry_out(KEY, prepare(mutation))
         (entry,) = await journal.left_open()

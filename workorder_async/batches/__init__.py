@@ -2,8 +2,8 @@
 
 batch     the functions that a user calls
 workers   pull mutations, carry them out several at a time, and stop
-hold      what holds for all, and holds a batch back
+hold      what holds for all: it holds a batch back, or stops it
 once      one mutation: begun, sent or settled, and its outcome written
-outcomes  the outcomes of mutations, their report, and the doubt whether the platform accepts anything
+outcomes  the outcomes of mutations, and their report
 journal   the memory of a batch
 """

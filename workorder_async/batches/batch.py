@@ -49,8 +49,8 @@ def run_batch(
     * `key`: returns a text for a mutation; of one kind and text one is done. By default these are closes of one ticket,
       and equal rejections, comments and creations. Creations with a journal need it.
     * `verify`: whether to settle lost comments and creations, and refused closes and rejections.
-    * `stop_after`: failures in a row after which to stop. A refused signature stops if reading is refused as well; so
-      does an errno without a meaning, or if the first sixteen have it. Then what is left of a list is `NOT_SENT`.
+    * `stop_after`: failures in a row after which to stop. A refused signature, or an errno without a meaning, stops if
+      reading is refused as well. Then what is left of a list is `NOT_SENT`.
     * `deadline`: seconds for each mutation, the looks for it and the journal's disk; by default the client's.
     * `outage`: a pause that the server asks for, a server that is away or turns all away holds the batch back. Stop if
       nothing gets through for so many seconds, such pauses left out.

@@ -1,4 +1,4 @@
-"""What holds for all mutations of a batch: a pause, a platform that is away or that turns everything away."""
+"""What holds for all mutations of a batch: a pause, a platform that is away, or one that refuses whoever asks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,10 +24,12 @@ class Hold:
     """Holds a batch back while nothing gets through. All times are of the event loop's clock.
 
     A mutation that was not sent, was turned away or whose answer was lost means trouble. A READ tells whether it holds
-    for all: until one is served that began after the trouble, nothing more is pulled or sent.
+    for all: until one is served that began after the trouble, nothing more is pulled or sent. If `read` is refused, as
+    the mutation was or for its signature, the batch should stop. This is also asked after a refused signature, and
+    after an errno without a meaning while nothing was accepted: a platform may answer a wrong secret with it.
 
-    `read` makes a cheap request, `paused` tells for how many seconds the server wants to be left alone. After `most`
-    seconds in which mutations were not sent, such pauses left out, `reason` says why the batch should stop.
+    `paused` tells for how many seconds the server wants to be left alone. `reason` says why the batch should stop; also
+    after `most` seconds in which nothing was sent, such pauses left out.
     """
 
     def __init__(self, read: Callable[[], Awaitable[object]], paused: Callable[[], float], most: float) -> None:
@@ -37,6 +39,9 @@ class Hold:
         self._asking = asyncio.Lock()
         self._waiting: asyncio.Timeout | None = None
         self._is_over = False
+        self._refusal: ApiError | None = None  # the last one that may be of whoever asks
+        self._meant: set[int] = set()  # errnos without a meaning that are about mutations
+        self._is_accepted = False  # whether a mutation was
         self._trouble = -inf  # when the last trouble came
         self._held_for_all = -inf  # when it was last seen to hold for all
         self._answered = -inf  # when the latest request began that the platform answered
@@ -51,9 +56,19 @@ class Hold:
             self._trouble = now
         elif outcome.attempts:
             self._answered, self._changed, self._lasted = max(self._answered, began), now, 0.0
+            self._consider(error, now)
         if held:
             self._count(began, error)
         return held and not self._is_over and not self.reason
+
+    def _consider(self, error: WorkorderError | None, now: float) -> None:
+        """Note whether a refusal may be of whoever asks."""
+        if isinstance(error, AuthenticationError):
+            self._refusal, self._trouble = error, now
+        elif type(error) is not ApiError:
+            self._is_accepted, self._refusal = True, None
+        elif not self._is_accepted and error.errno not in self._meant:
+            self._refusal, self._trouble = error, now
 
     def is_own(self, outcome: Outcome, began: float) -> bool:
         """Tell whether a try that began then failed by itself: the others get through, and it had its turn."""
@@ -89,22 +104,32 @@ class Hold:
                 self._held_for_all = began
                 await asyncio.sleep(asked_for)
                 self._counted = time()
-                continue
-            if self._trouble <= self._answered:
+            elif self._trouble <= self._answered:
                 return
-            try:
-                await self._read()
-            except WorkorderError as error:
-                if isinstance(error, AuthenticationError):
-                    self.reason = f"authentication failed: {error}"
-                    return
-                if isinstance(error, RateLimitedError) or not isinstance(error, ApiError | DecodeError):
-                    self._held_for_all = began
-                    await asyncio.sleep(pause * self._random.uniform(0.5, 1))
-                    self._count(began, error)
-                    pause = min(2 * pause, _LONGEST)
-                    continue
-            self._answered = began
+            elif (error := await self._ask()) is None or self._changed >= self._trouble:
+                self._answered = began  # a platform that has answered a mutation is there
+            else:
+                self._held_for_all = began
+                await asyncio.sleep(pause * self._random.uniform(0.5, 1))
+                self._count(began, error)
+                pause = min(2 * pause, _LONGEST)
+
+    async def _ask(self) -> WorkorderError | None:
+        """Ask for something that changes nothing. Returns the error if that gets no answer; a refusal is one."""
+        try:
+            await self._read()
+        except AuthenticationError as error:
+            self.reason = f"authentication failed: {error}"
+        except RateLimitedError as error:
+            return error
+        except (ApiError, DecodeError) as error:
+            if isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno:
+                self.reason = _everything(error)
+        except WorkorderError as error:
+            return error
+        if self._refusal is not None:
+            self._meant.add(self._refusal.errno)
+        return None
 
     def _count(self, began: float, error: WorkorderError | None) -> None:
         now = asyncio.get_running_loop().time()
@@ -112,3 +137,12 @@ class Hold:
         self._counted = now
         if self._lasted >= self._most:
             self.reason = f"nothing got through for {self._lasted:,.0f} s: {error}"
+
+
+def _everything(error: ApiError) -> str:
+    words = " ".join(error.errmsg.split())[:100]
+    return (
+        f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: the AppId, "
+        "the secret, the scheme or a permission is probably wrong; if it means that, map it with "
+        f"WorkorderClient(errnos={{{error.errno}: AuthenticationError}})"
+    )

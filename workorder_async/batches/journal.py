@@ -21,10 +21,8 @@ import time
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from enum import Enum
-from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
 from zlib import crc32
 
@@ -194,6 +192,13 @@ class JournalFile:
         except sqlite3.Error as error:
             raise JournalError(f"{_no_table(error)}; nothing was sent") from None
 
+    def close_after(self, orders: Iterable[_Order]) -> None:
+        """Follow the last orders, and close the file."""
+        try:
+            self.work(orders)
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Close the file; pending lines are lost."""
         self._table.close()
@@ -360,7 +365,7 @@ class Journal:
         self._path = None if path is None else Path(path)
         self._file = JournalFile(self._path, identity)
         self._patience = patience
-        self._thread = _DiskThread()
+        self._thread = _Disk()
         self._process = os.getpid()
         self._orders: list[_Order] = []
         self._busy: asyncio.Task[None] | None = None
@@ -490,47 +495,33 @@ class Journal:
                 self._busy.cancel()
                 self._handed.cancel()  # the thread goes on, and nobody asks for its result
                 await asyncio.wait({self._busy})
-            self._thread.submit(self._file.work, self._orders)
-            self._thread.submit(self._file.close)
-        self._thread.shutdown(wait=False)
+            self._thread.submit(self._file.close_after, self._orders)
 
 
 class _HangingError(JournalError):
     """The disk of a journal does not answer."""
 
 
-class _DiskThread(Executor):
-    """One thread that nobody waits for: neither the end of the program, if a disk hangs, nor whoever left it."""
+class _Disk(Executor):
+    """Works in threads, one at a time, that not even the end of the program waits for: a disk may hang for ever."""
 
     def __init__(self) -> None:
-        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self._thread = Thread(target=_work_off, args=(self._work,), name="workorder-journal", daemon=True)
+        self._turn = Lock()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
-        """Let the thread call a function."""
-        if self._thread.ident is None:
-            self._thread.start()
+        """Let a thread call a function."""
         future: Future[T] = Future()
-        self._work.put((future, partial(fn, *args, **kwargs)))
+        future.set_running_or_notify_cancel()
+
+        def work() -> None:
+            with self._turn:
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - raised for whoever asks for the result
+                    future.set_exception(error)
+
+        Thread(target=work, name="workorder-journal", daemon=True).start()
         return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the thread end when its work is done."""
-        self._work.put(None)
-
-    def __del__(self) -> None:
-        self._work.put(None)
-
-
-def _work_off(work: "SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]") -> None:
-    while (one := work.get()) is not None:
-        future, call = one
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - raised for whoever asks for the result
-                future.set_exception(error)
-        del one, future, call  # which hold what they work on
 
 
 async def to_its_end(work: Coroutine[object, object, T]) -> T:

@@ -6,7 +6,7 @@ from time import perf_counter
 from attrs import evolve
 
 from workorder_async.batches.journal import Entry, Journal, Standing
-from workorder_async.batches.outcomes import Doubt, Outcome, State, ended
+from workorder_async.batches.outcomes import Outcome, State, ended
 from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation
@@ -18,13 +18,13 @@ from workorder_async.errors import (
     JournalError,
     NotSentError,
     OutcomeUnknownError,
+    RateLimitedError,
     Settlement,
     WorkorderError,
 )
 from workorder_async.mutations.kinds import Prepared, kind_of, ticket_id_of
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
-from workorder_async.wire.retry import says_nothing_happened
 
 
 class Once:
@@ -34,7 +34,6 @@ class Once:
         self,
         client: WorkorderClient,
         journal: Journal,
-        doubt: Doubt,
         lane: Lane,
         *,
         verify: bool,
@@ -42,7 +41,6 @@ class Once:
     ) -> None:
         self._client = client
         self._journal = journal
-        self._doubt = doubt
         self._lane = lane
         self._verify = verify
         self._deadline = deadline
@@ -181,10 +179,10 @@ class Once:
             raise
 
     async def _state_after(self, mutation: Mutation, error: WorkorderError, until: Deadline) -> State:
-        if await self._doubt.is_founded(error) or isinstance(error, AuthenticationError):
-            return State.REJECTED
-        if says_nothing_happened(error):
+        if isinstance(error, RateLimitedError):
             return State.NOT_SENT
+        if isinstance(error, AuthenticationError):
+            return State.REJECTED
         if self._verify and kind_of(mutation).converges and isinstance(error, ApiError):
             found = await self._client.settle(mutation, self._client.now(), lane=self._lane, until=until)
             if found.happened:

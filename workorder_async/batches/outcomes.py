@@ -1,14 +1,12 @@
-"""The outcomes of a batch's mutations, their report, and the doubt that a batch begins with."""
+"""The outcomes of a batch's mutations, and their report."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from attrs import Factory, define, field, frozen
 
 from workorder_async.document import Mutation
-from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError, WorkorderError
+from workorder_async.errors import WorkorderError
 from workorder_async.mutations.kinds import ticket_id_of
 
 
@@ -96,106 +94,3 @@ class BatchReport:
 def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
     """Return the outcome of a mutation that ended with this error."""
     return Outcome(mutation, state, error, ticket_id_of(mutation), error.attempts, error.request_id)
-
-
-#: So many mutations are under way at the most while the doubt lasts.
-_FIRST = 16
-
-
-class Doubt:
-    """The doubt of one batch: whether the platform accepts anything of it.
-
-    A refused signature may be a firewall's that dislikes one text. So a READ tells each time whether reading is refused
-    too: then the batch should stop.
-
-    A platform may answer a wrong secret with an errno that nobody gave a meaning. So only sixteen mutations are under
-    way until one gets another answer, and after the first refusal a READ is asked as well. Here the batch should also
-    stop if the first sixteen mutations are all refused: the tickets are not the cause.
-
-    `read` makes a cheap request. `reason` says why the batch should stop; it is empty if it should not.
-    """
-
-    def __init__(self, read: Callable[[], Awaitable[object]]) -> None:
-        self._read = read
-        self._turns = asyncio.Semaphore(_FIRST)
-        self._reading = asyncio.Lock()
-        self._is_over = False
-        self._errno: int | None = None
-        self._refused = 0
-        self.reason: str = ""
-
-    async def enter(self) -> None:
-        """Wait until one more mutation may be sent."""
-        await self._turns.acquire()
-        if self._is_over:
-            self._turns.release()
-
-    def leave(self, outcome: Outcome) -> None:
-        """Learn from the outcome of a mutation that has entered."""
-        if self._is_over:
-            return
-        error = outcome.error
-        if outcome.state in (State.DONE, State.ALREADY) or self._is_meaningful(error):
-            self.end()
-        elif isinstance(error, ApiError) and type(error) is ApiError:
-            # Its turn is not given back: after so many refusals none may enter.
-            self._refused += 1
-            if self._refused == _FIRST and not self.reason:
-                self.reason = (
-                    f"the first {_FIRST} mutations were all refused with {_named(error)}, which has no meaning: if it "
-                    f"is about the signature or a permission, map it with WorkorderClient(errnos={{{error.errno}: "
-                    "AuthenticationError}), else to a subclass of ApiError of your own, and the batch goes on"
-                )
-        else:
-            self._turns.release()
-
-    async def is_founded(self, error: WorkorderError) -> bool:
-        """Tell whether reading is refused like this mutation was; then nothing can be settled."""
-        async with self._reading:
-            if isinstance(error, AuthenticationError):
-                if not self.reason and await self._is_refused(error):
-                    self.reason = f"authentication failed: {error}"
-                return bool(self.reason)
-            if type(error) is not ApiError or self._is_meaningful(error):
-                return False
-            if self._errno is None and not self._is_over:
-                self._errno = error.errno
-                if await self._is_refused(error) and not self._is_over:
-                    self.reason = _everything(error)
-            return bool(self.reason) and error.errno == self._errno
-
-    async def _is_refused(self, error: ApiError) -> bool:
-        """Tell whether reading is refused as well."""
-        try:
-            await self._read()
-        except ApiError as refusal:
-            return refusal.errno == error.errno or isinstance(refusal, AuthenticationError)
-        except WorkorderError:
-            pass  # this tells nothing
-        return False
-
-    def end(self) -> None:
-        """Let all enter: something was accepted, or the batch stops."""
-        if not self._is_over:
-            self._is_over = True
-            self._turns.release()
-
-    def _is_meaningful(self, error: WorkorderError | None) -> bool:
-        """Tell whether a refusal shows that the signature was accepted: it has a meaning, or is unlike the others."""
-        if type(error) is ApiError:
-            return self._errno not in (None, error.errno)
-        return isinstance(error, ApiError) and not isinstance(error, AuthenticationError | RateLimitedError)
-
-
-def _everything(error: ApiError) -> str:
-    return (
-        f"every request is refused with {_named(error)}, reading too: the AppId, the secret, the scheme or a "
-        f"permission is probably wrong; map it with WorkorderClient(errnos={{{error.errno}: AuthenticationError}}), "
-        "and such a batch stops at once"
-    )
-
-
-def _named(error: ApiError) -> str:
-    """Return the errno with the platform's words for it."""
-    words = " ".join(error.errmsg.split())[:100]
-    return f"errno {error.errno}{f' ({words})' if words else ''}"

@@ -14,10 +14,10 @@ from workorder_async.arguments import above_zero, as_validator, seconds, whole
 from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Entry, Journal, Mutations, to_its_end
 from workorder_async.batches.once import Once
-from workorder_async.batches.outcomes import SETTLED, BatchReport, Doubt, Outcome, State
+from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
-from workorder_async.errors import WorkorderError
+from workorder_async.errors import ApiError, WorkorderError
 from workorder_async.mutations.kinds import Prepared, key_of, prepare
 from workorder_async.wire.limits import Lane
 
@@ -44,10 +44,9 @@ class Workers:
     def __init__(
         self, client: WorkorderClient, mutations: Mutations, journal: Journal, report: BatchReport, terms: Terms
     ) -> None:
-        self._doubt = Doubt(lambda: client.list_tickets(page_size=1))
         self._hold = Hold(lambda: client.list_tickets(page_size=1), lambda: client.stats().paused, terms.outage)
         lane = Lane(terms.concurrency)
-        self._once = Once(client, journal, self._doubt, lane, verify=terms.verify, deadline=terms.deadline)
+        self._once = Once(client, journal, lane, verify=terms.verify, deadline=terms.deadline)
         self._terms = terms
         self._list = mutations if isinstance(mutations, tuple) else ()
         self._source: AsyncIterator[Mutation] = (
@@ -172,9 +171,7 @@ class Workers:
         while True:
             began = time()
             try:
-                await self._doubt.enter()
                 outcome = await self._once.carry_out(key, prepared)
-                self._doubt.leave(outcome)
                 if not self._hold.note(outcome, began):
                     return outcome
                 await self._hold.over()
@@ -201,8 +198,10 @@ class Workers:
         self._note(outcome)  # which may raise anything
         async with self._changed:
             self._changed.notify_all()
-        if reason := self._doubt.reason or self._hold.reason:
-            await self._stop(reason)
+        if isinstance(outcome.error, ApiError):
+            await self._hold.over()  # it may be a refusal of whoever asks
+        if self._hold.reason:
+            await self._stop(self._hold.reason)
         elif self._terms.stop_after is not None and self._failures_in_a_row >= self._terms.stop_after:
             await self._stop(f"{self._failures_in_a_row} failures in a row")
 
@@ -214,7 +213,6 @@ class Workers:
         """Pull no more, even while a worker waits for the source; mutations under way go on."""
         self._report.stopped = self._report.stopped or why
         self._once.stopped = True
-        self._doubt.end()
         self._hold.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
