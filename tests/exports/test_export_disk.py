@@ -110,6 +110,20 @@ async def test_no_stdout(how: str, format: str, tmp_path: Path, monkeypatch: pyt
         assert not sandbox.requests
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+async def test_every_name_of_stdout(name: str) -> None:
+    """Whatever stdout is called, on the command line a closed one is an error, and one that is open gets all rows."""
+    command = [sys.executable, "-m", "workorder_async", "export", name, "--format", "jsonl"]
+    async with Sandbox(tickets=20) as sandbox:
+        environment = os.environ | sandbox.environment
+        for redirected, code, rows in (("", 0, 20), (">&-", 2, 0)):
+            shell = ["/bin/sh", "-c", f'"$@" {redirected}', "-", *command]
+            ran = await asyncio.create_subprocess_exec(*shell, stdout=-1, stderr=-1, env=environment)
+            out, err = await ran.communicate()
+            assert (ran.returncode, len(out.splitlines())) == (code, rows), err
+
+
 async def test_named_pipe(tmp_path: Path) -> None:
     """A named pipe is written to once somebody reads from it."""
     pipe, content = tmp_path / "pipe", bytearray()

@@ -113,6 +113,19 @@ async def test_leftovers(name: str, victim: Path) -> None:
     assert os.listdir(target.parent) == [target.name]
 
 
+@pytest.mark.parametrize("place", ["part", "converted"])
+async def test_a_folder_of_theirs(place: str, tmp_path: Path) -> None:
+    """A folder at a name of ours is not emptied, not even to begin anew."""
+    folder = tmp_path / f"t.xlsx.{place}"
+    folder.mkdir()
+    (folder / "file").write_text("precious")
+    async with Sandbox(tickets=20) as sandbox, sandbox.client() as client:
+        for resume in (True, False):
+            with pytest.raises(ExportError):
+                await export_tickets(client, TicketQuery(), tmp_path / "t.xlsx", resume=resume)
+            assert (folder / "file").read_text() == "precious"
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o777])
 @pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".xlsx", ".parquet"])
 async def test_modes(suffix: str, umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -381,8 +381,8 @@ def _let_go(manifest: Manifest) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Take a file or a folder away, if it is there."""
-    if path.is_dir() and not path.is_symlink():
+    """Take a file away, if it is there, or the folder that a workbook's parts are in: no folder of another name."""
+    if path.suffix == ".parts" and path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -33,6 +33,7 @@ T = TypeVar("T")
 _BYTES_AT_ONCE: Final = 1 << 20
 _ROWS_AT_ONCE: Final = 1000
 _BYTES_CHECKED: Final = 1 << 20
+_STDOUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 #: How often a stream that waits asks whether to stop, in seconds.
 _NAP: Final = 0.05
 
@@ -170,7 +171,7 @@ class Stream:
     def __init__(self, path: Path, check: Callable[[], None]) -> None:
         self._path = path
         self._check = check
-        self._is_own = str(path) != "-"
+        self._is_own = str(path) not in _STDOUT
         self._descriptor = self._opened() if self._is_own else _stdout()
         self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
 
