@@ -10,9 +10,8 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from workorder_async.batches.journal import Records, read_records
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 _ROWS_SHOWN: Final = 20
+_TITLE_WIDTH: Final = 12
 _OUTAGE: Final = 300.0
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
@@ -121,15 +121,11 @@ def print_table(console: Console, chosen: Sequence[Chosen], change: Callable[[Ch
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
     if console.is_terminal:
         # People confirm what they see, so that of long texts the title is cut first.
-        widths = [max(cell_len(cell) for cell in column) for column in zip(_HEADER, *rows, strict=True)]
-        room = console.width - sum(widths[:3]) - len(_HEADER)
-        table = Table(box=None, expand=True, padding=(0, 1, 0, 0))
-        for name, fixed in zip(_HEADER[:3], widths, strict=False):
-            table.add_column(name, width=fixed, no_wrap=True)
-        table.add_column(_HEADER[3], width=max(1, min(widths[3], room - min(widths[4], room // 3))), no_wrap=True)
-        table.add_column(_HEADER[4], ratio=1, no_wrap=True)
+        columns = (*(Column(name, no_wrap=True) for name in _HEADER[:3]), Column(_HEADER[3]))
+        title = Column(_HEADER[4], width=_TITLE_WIDTH, ratio=1)
+        table = Table(*columns, title, box=None, expand=True, padding=(0, 1, 0, 0))
         for row in rows:
-            table.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
+            table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in row))
         console.print(table)
     else:
         console.file.writelines("\t".join(row) + "\n" for row in rows)
