@@ -161,7 +161,7 @@ class Platform:
     _options: "ClientOptions" = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.name} ({str(self.environ[BASE_URL]).strip().rstrip('/')})"
+        return f"{self.name} ({without_credentials(str(self.environ[BASE_URL])).strip().rstrip('/')})"
 
     def client(self) -> "WorkorderClient":
         """Make a client, one for each event loop. Raises `ConfigError` for a variable that cannot work."""

@@ -9,7 +9,8 @@
     1793500200  now                                                  a second
 
 `--since` begins with the first second of it, `--until` ends with the last one: `--since yesterday --until yesterday`
-is all of yesterday, from 00:00:00 to 23:59:59. Where one moment is asked for, a day is its 00:00, and a month is
+is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` takes what is 29 days and some hours old; an age, as
+in `--older-than 30d`, is to the second. Where one moment is asked for, a day is its 00:00, and a month is
 refused.
 
 Digits alone are seconds since 1970, or a date if there are eight. Those that look like a year, a month, a date-time or

@@ -122,3 +122,10 @@ def test_a_refusal_has_the_same_hint(workorder: Workorder, command: list[str]) -
     with elsewhere(serving(http(orjson.dumps({"errno": 4711, "errmsg": "no", "request_id": "r"})))) as wire:
         ran = workorder(*command, 7, "--base-url", wire.url, "--app-id", "another")
     assert (ran.code, "check the ticket's number, and that you may do this to it" in ran.err) == (1, True)
+
+
+def test_no_password_is_shown(workorder: Workorder) -> None:
+    """A URL with a password, which every request refuses, is not shown with it where nothing is asked."""
+    ran = workorder("reject", 7, "--dry-run", "--base-url", "http://me:hunter-2@host")
+    assert "on --base-url (http://host): nothing was changed" in ran.err
+    assert "hunter-2" not in ran.err + ran.out
