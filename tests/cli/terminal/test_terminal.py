@@ -198,7 +198,7 @@ def _without_secret(sandbox: Sandbox) -> dict[str, str]:
 def test_the_secret_is_asked_for_and_not_shown(sandbox: Sandbox) -> None:
     """Where the secret alone is missing, it is asked for, and what is typed is not echoed."""
     with on_terminal(_without_secret(sandbox), "list", "--limit", 1) as terminal:
-        terminal.read_until("Secret of AppId sandbox-app: ")
+        terminal.read_until(f"Secret for {sandbox.url} of AppId sandbox-app: ")
         terminal.type(f"{SECRET}\n")
         assert terminal.finish() == 0
     assert b"1 of 300 tickets" in terminal.seen
