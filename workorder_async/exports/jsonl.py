@@ -11,8 +11,9 @@ from workorder_async.exports.sink import INT64, UNCHANGED, Record, Sink, TextCha
 
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
-# A float from 1e16 on, as it is written.
+# A float from 1e16 on, as it is written, and the part of it that is quickly found to be missing.
 _LARGE: Final = re.compile(rb"[0-9]e\+?[0-9]")
+_EXPONENT: Final = dumps(1e30)[1:-2]
 
 
 class JsonLines(Sink):
@@ -60,7 +61,7 @@ class RawLines(Sink):
         lines = bytearray()
         for row in rows:
             line = to_json(cast("JSON", row)) + b"\n"
-            if _LARGE.search(line):
+            if _EXPONENT in line and _LARGE.search(line):
                 self.changes += TextChanges(rounded=_rounded(row))
             lines += line
         return bytes(lines)
