@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from textwrap import indent
 from typing import Any, cast, get_args
 
 import attrs
@@ -31,7 +30,6 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
     codec,
-    decoding,
 )
 from workorder_async.document.decoding import SECONDS_END, decoder_of
 from workorder_async.document.envelope import Answer
@@ -433,12 +431,6 @@ def test_the_quick_way_is_the_careful_way(model: type, data: st.DataObject) -> N
     found = decoder_of(model).locate(value, "$")
     assert (found is None) == (quick is not None)
     assert found is None or any(found[0].startswith(f"$.{name}") for name in decoder_of(model).readers)
-
-
-def test_the_code_that_is_shown_is_the_code_that_runs() -> None:
-    """The docstring of decoding.py shows the hook that is generated for a tag, to the letter."""
-    assert decoding.__doc__ is not None
-    assert indent(decoder_of(Tag).source, "    ") in decoding.__doc__
 
 
 def test_encode_of_a_query() -> None:

@@ -1,7 +1,8 @@
 """How a JSON object becomes a model: the meaning of each value, a generated function for each model, and its errors.
 
 Null and a missing field are the field's default, and refused where the field must be there. For anything but text, so
-are "", blanks and "null", and {} for a list. Unknown fields are ignored. Otherwise the plain meaning of a value counts:
+are "", blanks and "null", and {} for a list. A null in a list is left out, but among the tickets of a page. Unknown
+fields are ignored. Otherwise the plain meaning of a value counts:
 
     a field of the kind    reads                                               and holds
     whole number, 64 bits  7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
@@ -18,39 +19,9 @@ are "", blanks and "null", and {} for a list. Unknown fields are ignored. Otherw
 Anything else is refused with its JSON path: JSON of more than 64 levels, a text with broken bytes, a fraction as a time
 before 2001 (Jackson writes later ones with nanoseconds), a ticket's id below 1.
 
-Each model has one generated function, its hook. It checks the exact classes of all values at once. Where they are
-right, the values are taken as they are. Where they are not, each wrong value goes to the reader of its field. This is
-the hook of `Tag`:
-
-    def structure(value):
-     if value.__class__ is not dict: raise misfit('an object', value)
-     try: v0, v1, v2, v3, v4, v5 = pick(value)
-     except KeyError: v0, v1, v2, v3, v4, v5 = pick(blank | value)
-     if (v0.__class__ is v4.__class__ is v5.__class__ is int
-        and v1.__class__ is str
-        and v2.__class__ is v3.__class__ is bool
-        and 0 <= v0 < 2**63
-        and 0 <= v4 | v5 < 253402387200):
-      pass
-     else:
-      if v0.__class__ is not int or not -2**63 <= v0 < 2**63: v0 = read0(v0)
-      if v1.__class__ is not str: v1 = read1(v1)
-      if v2.__class__ is not bool: v2 = read2(v2)
-      if v3.__class__ is not bool: v3 = read3(v3)
-      if v4.__class__ is not int or not -2**63 <= v4 < 253402387200: v4 = read4(v4)
-      if v5.__class__ is not int or not -2**63 <= v5 < 253402387200: v5 = read5(v5)
-     made = new(model)
-     made.id = v0
-     made.name = v1
-     made.is_enabled = v2
-     made.is_deleted = v3
-     made.created_time = v4
-     made.updated_time = v5
-     return made
-
-`pick` takes the values of all fields out of an object, and `blank` has a null for each field. `new` makes an instance
-without a call of `__init__`. 253402387200 is the first second after the year 9999: a larger number is milliseconds.
-`v4 | v5` is at least as large as each of them, so one comparison does for all.
+Each model has one generated function, its hook: `decoder_of(Tag).source` shows that of `Tag`. It checks the exact
+classes of all values at once. Where they are right, the values are taken as they are. Where they are not, each wrong
+value goes to the reader of its field. `v4 | v5` is at least as large as each of them: one comparison does for all.
 """
 
 import re
@@ -320,7 +291,11 @@ class Decoder:
                 rows = items(value, inner.readers.keys())
             except MisfitError:
                 return place
-            found = (inner.locate(row, f"{path}[{index}]") for index, row in enumerate(rows))
+            found = (
+                inner.locate(row, f"{path}[{index}]")
+                for index, row in enumerate(rows)
+                if row is not None or field.is_required
+            )
             return next(filter(None, found), place)
         return None
 
@@ -437,7 +412,7 @@ def _reader(field: WireField) -> Read:
 def _reader_of_kind(field: WireField) -> Read:
     """Return the function that reads a value of this kind, other than null."""
     if field.is_list:
-        return _list_reader(decoder_of(field.kind))
+        return _list_reader(decoder_of(field.kind), keeps_nulls=field.is_required)
     if field.is_model:
         return decoder_of(field.kind).hook
     if field.is_code:
@@ -460,12 +435,12 @@ def _at_least(least: int) -> Read:
     return read
 
 
-def _list_reader(inner: Decoder) -> Read:
+def _list_reader(inner: Decoder, *, keeps_nulls: bool) -> Read:
     """Return the function that reads a list of models."""
     hook, names = inner.hook, inner.readers.keys()
 
     def read(value: object) -> list[object]:
         rows = cast("list[JSON]", value) if value.__class__ is list else items(value, names)
-        return [hook(row) for row in rows]
+        return [hook(row) for row in rows if row is not None or keeps_nulls]
 
     return read

@@ -99,8 +99,8 @@ class WireField:
 
     @property
     def says(self) -> str:
-        """The sentence under it in the source; "" without a source."""
-        return fields_said(self.model).get(self.name, "")
+        """The sentence under it in the source, of the class that declares it; "" without a source."""
+        return next((said for kind in self.model.__mro__ if (said := fields_said(kind).get(self.name))), "")
 
     @property
     def says_of_moment(self) -> str:

@@ -29,7 +29,7 @@ from workorder_async.wire.session import SignedSession
 
 # No honest server has more pages than these of one creator's tickets since a mutation began.
 _PAGES_OF_CREATED = 100
-T = TypeVar("T", Ticket, TicketDetail)
+T = TypeVar("T", bound=Ticket)
 D = TypeVar("D")
 
 
