@@ -131,9 +131,11 @@ class WorkorderClient:
             return known
         try:
             headers = self._signer.sign(SigningInput("GET", "/", timestamp_ms=int(self.now() * 1000)))
-            return next((value for name, value in headers.items() if name.lower() == "appid"), "")
         except Exception as error:
             raise NotSentError(f"the signer failed: {type(error).__name__}: {error}") from error
+        if not isinstance(headers, Mapping):
+            return ""  # every request is refused for that
+        return next((value for name, value in headers.items() if name.lower() == "appid"), "")
 
     @property
     def proxy(self) -> Secret | None:
