@@ -29,9 +29,10 @@ from workorder_async.document import (
 )
 from workorder_async.environment import checked_url, errnos_of, platform_of, variables, warn_of_plain_http
 from workorder_async.errors import ConfigError, NotSentError, Settlement
-from workorder_async.mutations.kinds import Prepared, kind_of, only, prepare
+from workorder_async.mutations.kinds import Prepared, only, prepare
 from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
+from workorder_async.signing.clock import Ahead
 from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
@@ -163,6 +164,10 @@ class WorkorderClient:
     def now(self) -> float:
         """Return our own time, in seconds since the epoch, by the clock that the client was made with."""
         return self._session.clock.local()
+
+    def ahead(self) -> Ahead | None:
+        """Return how far the server's clock is ahead of `now()`; None where that is not known."""
+        return self._session.clock.ahead()
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return the deadline of calls that begin now: after so many seconds, or after those of the client.
@@ -310,43 +315,44 @@ class WorkorderClient:
         return await self._reads(deadline, lane).detail(id)
 
     async def create_ticket(
-        self, ticket: CreateTicket, *, on_unknown: OnUnknown = "raise", deadline: float | None = None
+        self, ticket: CreateTicket, *, on_unknown: OnUnknown = "raise", mark: str = "", deadline: float | None = None
     ) -> int:
         """Create a ticket and return its id (endpoint create 创建工单).
 
         Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the new ticket in vain. Limit its time by `deadline`: in an
-        `asyncio.timeout` its outcome is not told.
+        `on_unknown="verify"` after looking for the new ticket in vain. `mark` is as for `change`. Limit its time by
+        `deadline`: in an `asyncio.timeout` its outcome is not told.
         """
-        change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, deadline=deadline)
+        change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, mark=mark, deadline=deadline)
         return change.ticket_id
 
     async def comment_ticket(
-        self, comment: CommentTicket, *, on_unknown: OnUnknown = "raise", deadline: float | None = None
+        self, comment: CommentTicket, *, on_unknown: OnUnknown = "raise", mark: str = "", deadline: float | None = None
     ) -> None:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
 
         Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the comment in vain. Limit its time by `deadline`: in an
-        `asyncio.timeout` its outcome is not told.
+        `on_unknown="verify"` after looking for the comment in vain. `mark` is as for `change`. Limit its time by
+        `deadline`: in an `asyncio.timeout` its outcome is not told.
         """
-        await self.change(only(CommentTicket, comment), on_unknown=on_unknown, deadline=deadline)
+        await self.change(only(CommentTicket, comment), on_unknown=on_unknown, mark=mark, deadline=deadline)
 
     async def reject_ticket(self, rejection: RejectTicket, *, deadline: float | None = None) -> None:
         """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
 
-        Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises
-        `OutcomeUnknownError` where that cannot be known. Limit its time by `deadline`: in an `asyncio.timeout` its
-        outcome is not told.
+        Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
+        not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where it cannot be known. Limit
+        its time by `deadline`: in an `asyncio.timeout` its outcome is not told.
         """
         await self.change(only(RejectTicket, rejection), deadline=deadline)
 
     async def close_ticket(self, close: CloseTicket, *, deadline: float | None = None) -> None:
         """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
 
-        Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises `TicketStateError`
-        (errno 23000) where its status does not allow it, `OutcomeUnknownError` where the outcome cannot be known. Limit
-        its time by `deadline`: in an `asyncio.timeout` its outcome is not told.
+        Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
+        not happen: that takes as long as an attempt may. Raises `TicketStateError` (errno 23000) where its status does
+        not allow it, `OutcomeUnknownError` where the outcome cannot be known. Limit its time by `deadline`: in an
+        `asyncio.timeout` its outcome is not told.
         """
         await self.change(only(CloseTicket, close), deadline=deadline)
 
@@ -355,6 +361,8 @@ class WorkorderClient:
         mutation: Mutation | Prepared,
         *,
         on_unknown: OnUnknown = "raise",
+        mark: str = "",
+        patient: bool = True,
         on_send: Callable[[], None] | None = None,
         on_turned_away: Callable[[], None] | None = None,
         began: float | None = None,
@@ -364,8 +372,11 @@ class WorkorderClient:
     ) -> Changed:
         """Send any of the four mutations, as its own coroutine does, and return its result.
 
-        Calls of one `lane` give way to calls without one. `until` goes before `deadline`: several calls can share one
-        that `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
+        `mark` is a short reference of yours, a new one for each comment or creation. It is sent on a line of its own
+        below the text, where people see it, and decides where nothing else can: a lost mutation whose mark is found
+        happened, one whose mark is not there once an attempt's longest time is over did not. Calls of one `lane` give
+        way to calls without one. `until` goes before `deadline`: several calls can share one that
+        `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
 
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
           call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.
@@ -373,15 +384,17 @@ class WorkorderClient:
           signature: it changed nothing, and may be written again.
         * `began` is when you wrote down that you would send it, by `client.now()`: `settle(mutation, began)` asks about
           this very call then.
+        * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.
         """
-        prepared = prepare(mutation)
+        prepared = prepare(mutation, mark)
         if on_unknown not in ("raise", "verify"):
             raise ConfigError(f"is {on_unknown!r}", argument="on_unknown", mend="it must be 'raise' or 'verify'")
         return await self._mutations.send(
             prepared,
             on_send,
             on_turned_away,
-            verify=on_unknown == "verify",
+            settles=on_unknown == "verify" or prepared.kind.converges,
+            patient=patient,
             until=self.deadline(deadline) if until is None else until,
             began=began,
             lane=lane,
@@ -389,26 +402,34 @@ class WorkorderClient:
 
     async def settle(
         self,
-        mutation: Mutation,
+        mutation: Mutation | Prepared,
         began: float,
         *,
+        mark: str = "",
+        ahead: Ahead | None = None,
+        patient: bool = False,
         lane: Lane | None = None,
         deadline: float | None = None,
         until: Deadline | None = None,
     ) -> Settlement:
         """Find out by reading whether a mutation happened that was sent at `began`, by `client.now()`.
 
-        A close or a rejection is told by the ticket's state, a comment by its text in the ticket's history, a creation
-        by a ticket of its creator with its texts. Where a comment or a new ticket is not there, that proves nothing: it
-        may appear later; the answer is then None, never False. What another mutation of this client left, or may have
-        left, is no sign of this one. A read that fails leaves it unknown. `lane` and `until` are as for `change`.
+        It happened where its sign is found: a close by its time and solution, a rejection or comment by its text in
+        the ticket's history, a creation by a ticket of its creator with its texts; each in the time in which it was
+        under way, by the server's clock. What another mutation of this client left, or may have left, is no sign. It
+        did not happen where a look after the longest time of an attempt shows nothing new on the ticket; this is proven
+        of closes and rejections, and of what has a `mark`. Until then it is not known yet, and `again` says when to
+        ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
+
+        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `lane` and
+        `until` are as for `change`.
         """
-        kind_of(mutation)
+        prepared = prepare(mutation, mark)
         if not arguments.is_number(began):
             mend = "it must be seconds since the epoch, as client.now() gives them"
             raise ConfigError(f"is {began!r}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until
-        return await self._mutations.settle(mutation, began, until=until, lane=lane)
+        return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, lane=lane)
 
     async def upload_file(
         self,

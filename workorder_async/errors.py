@@ -24,7 +24,7 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from workorder_async.walk_report import WalkReport
 
@@ -34,16 +34,20 @@ class Settlement:
     """What is known of a mutation whose answer was lost."""
 
     happened: bool | None
-    """Whether it happened; None where that cannot be known."""
+    """Whether it happened; None where that is not known, or not known yet."""
     ticket_id: int = 0
     """The ticket that a creation made, where it was found; else 0."""
+    holds: bool = field(default=False, eq=False)
+    """Whether the ticket is closed, or the product line's share rejected, whoever did it."""
+    again: float | None = field(default=None, eq=False)
+    """In how many seconds another look can prove that it did not happen; None where no later look can."""
 
 
 class Settles(Protocol):
     """What can find out whether a mutation happened: a `WorkorderClient`."""
 
     # The mutations lie on a floor above this one.
-    async def settle(self, mutation: Any, began: float) -> Settlement:
+    async def settle(self, mutation: Any, began: float, *, mark: str = "", ahead: Any = None) -> Settlement:
         """Find out whether this mutation happened, which was sent at `began`."""
         ...
 
@@ -119,8 +123,8 @@ class OutcomeUnknownError(NoAnswerError):
     """A mutation was sent, and no answer of the platform came back: it may or may not have happened.
 
     The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer, `mutation`
-    is what was sent and `began` when, in seconds since the epoch by our own clock. `ticket_id` is the new ticket's id,
-    once `verify` has found it.
+    is what was sent, `mark` the mark below its text, and `began` when, in seconds since the epoch by our own clock;
+    `ahead` is how far the server's was ahead then. `ticket_id` is the new ticket's id, once `verify` has found it.
     """
 
     def __init__(
@@ -136,18 +140,20 @@ class OutcomeUnknownError(NoAnswerError):
     ) -> None:
         super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
         self.mutation = mutation
+        self.mark = ""
         self.began = began
+        self.ahead: object = None
         self.ticket_id: int = ticket_id
 
     async def verify(self, client: Settles) -> bool | None:
-        """Find out whether it happened: True, False, or None where that still cannot be known.
+        """Find out whether it happened: True, False, or None where that is not known, or not known yet.
 
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
         `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown.
         """
         if self.mutation is None:
             return None
-        settlement = await client.settle(self.mutation, self.began)
+        settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead)
         self.ticket_id = settlement.ticket_id or self.ticket_id
         return settlement.happened
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.batches import add_lines, asked, closes, happened, lines_of, mixed, ran, states
+from tests.support.batches import add_lines, asked, begun_long_ago, closes, happened, lines_of, mixed, ran, states
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, PENDING, QUICK
 from workorder_async import (
@@ -62,6 +62,7 @@ async def test_left_open_before_it_happened(
         await asyncio.wait([first])
         await running.aclose()
     sandbox.faults = []
+    begun_long_ago(journal)
     outcomes: list[Outcome] = []
     for _ in range(2):  # what is UNKNOWN stays so
         outcomes = await ran(client, batch, journal=journal, key=key_of, verify=verify)
@@ -117,9 +118,10 @@ async def test_left_open_and_not_brought_up(sandbox: Sandbox, client: WorkorderC
 
     await run([other])
     header, *_ = lines_of(journal)
-    for close in (done, not_done):
-        leave_open(journal, close)
-    await client.close_ticket(done)
+    leave_open(journal, done)
+    leave_open(journal, not_done, ago=600)
+    async with sandbox.client() as earlier:
+        await earlier.close_ticket(done)
     outcomes = await run([])
     assert {(one.mutation.id, one.state) for one in outcomes if isinstance(one.mutation, CloseTicket)} == {
         (done.id, State.DONE),
@@ -140,7 +142,7 @@ async def test_left_open_and_the_iterable_raises(sandbox: Sandbox, client: Worko
         raise ValueError("kaputt")
 
     await ran(client, iter([]), journal=journal)
-    leave_open(journal, close)
+    leave_open(journal, close, ago=600)
     with pytest.raises(ValueError, match="kaputt"):
         await ran(client, breaking(), journal=journal)
     assert [next(iter(orjson.loads(line))) for line in lines_of(journal)] == ["journal", "intent", "intent", "outcome"]
@@ -148,10 +150,10 @@ async def test_left_open_and_the_iterable_raises(sandbox: Sandbox, client: Worko
     assert happened(sandbox) == Counter([asked(comment), asked(close)])
 
 
-def leave_open(journal: Path, close: CloseTicket) -> None:
-    """Write the intent of a close, as a batch that was killed did."""
-    mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": 1}
-    intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time(), "mutation": mutation}
+def leave_open(journal: Path, close: CloseTicket, ago: float = 0) -> None:
+    """Write the intent of a close, as a batch that was killed so many seconds ago did."""
+    mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": close.solved_time}
+    intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time() - ago, "mutation": mutation}
     add_lines(journal, orjson.dumps(intent))
 
 

@@ -223,7 +223,7 @@ async def test_a_page_of_a_firewall_for_one_comment() -> None:
         return PENDING if is_read(endpoint) else page if before == 5 else data(None)
 
     for _ in range(5):
-        outcomes, report, _ = await ran(comments(100), answer)
+        outcomes, report, _ = await ran(comments(100), answer, attempt_timeout=0.1)
         assert states(outcomes)[State.DONE] == 99
         assert report.stopped == ""
 
@@ -270,7 +270,7 @@ async def test_reading_that_tells_nothing(answer: bytes | None) -> None:
 async def test_lost_answers_keep_nobody_waiting() -> None:
     """What is lost says nothing of the signature, and its turn goes to the next."""
     outcomes, report, _ = await ran(
-        comments(60), lambda endpoint, _: PENDING if is_read(endpoint) else None, concurrency=32
+        comments(60), lambda endpoint, _: PENDING if is_read(endpoint) else None, concurrency=32, attempt_timeout=0.5
     )
     assert states(outcomes) == {State.UNKNOWN: 60}
     assert report.stopped == ""

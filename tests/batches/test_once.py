@@ -80,6 +80,10 @@ def move(here: Path, there: Path) -> None:
     here.rename(there)
 
 
+#: Seconds after which no request of an earlier run can be under way any more.
+LONG_AGO = 600
+
+
 async def begun_earlier(file: Path, mutation: Mutation, began: float) -> None:
     """Leave a journal as a killed run leaves it: an intent without an outcome."""
     ready = prepare(mutation)
@@ -142,13 +146,14 @@ async def test_refused(sandbox: Sandbox, client: WorkorderClient, file: Path) ->
 
 
 async def test_created_without_a_number(file: Path) -> None:
-    """A creation whose answer does not tell which ticket it made is DONE, with the error, and not sent again."""
-    async with serving(data({"id": None})) as wire, make_client(wire.url) as client:
+    """A creation whose answer does not tell which ticket it made is UNKNOWN, with the error, and not sent again."""
+    async with serving(data({"id": None})) as wire, make_client(wire.url, attempt_timeout=0.5) as client:
         async with once_of(client, file) as once:
             outcome = await once.carry_out(KEY, prepare(creation()))
-        assert (outcome.state, outcome.ticket_id, len(wire.requests)) == (State.DONE, 0, 1)
+        assert (outcome.state, outcome.ticket_id) == (State.UNKNOWN, 0)
+        assert sum(b"/create " in request for request in wire.requests) == 1
         assert "do not create it again" in str(outcome.error)
-    assert states(file) == ["INTENT", "DONE"]
+    assert states(file) == ["INTENT", "UNKNOWN"]
 
 
 # Not sent
@@ -339,7 +344,7 @@ async def test_an_earlier_run_did_not_do_it(
 ) -> None:
     """A close or rejection that did not happen is sent, if it is asked for; of the others that cannot be known."""
     mutation = await mutation_of(client, kind)
-    await begun_earlier(file, mutation, client.now())
+    await begun_earlier(file, mutation, client.now() - LONG_AGO)
     outcome = await settled(client, file, mutation, asked_for=asked_for)
     if kind in ("comment", "create"):
         assert (outcome.state, type(outcome.error)) == (State.UNKNOWN, OutcomeUnknownError)
@@ -364,7 +369,7 @@ async def test_an_earlier_run_and_a_batch_that_has_stopped(
 ) -> None:
     """Nothing is read for it; it stays unknown, and the next run looks."""
     mutation = await mutation_of(client, "close")
-    await begun_earlier(file, mutation, client.now())
+    await begun_earlier(file, mutation, client.now() - LONG_AGO)
     before = sandbox.requests.total()
     async with once_of(client, file) as once:
         once.stopped = True

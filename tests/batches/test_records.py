@@ -1,5 +1,6 @@
 """Records of journal.py, and `settle_journal` of batch.py: what a journal tells, and what is found out afterwards."""
 
+import re
 from contextlib import aclosing
 from pathlib import Path
 
@@ -88,6 +89,7 @@ async def test_what_was_left_open_is_settled(
     assert f'"id":{left.id}'.encode() in lines[2]
     lines[2] = lines[2].replace(f'"id":{left.id}'.encode(), f'"id":{fresh.id}'.encode())
     lines[3] = lines[3].replace("已处理".encode(), "没有到达".encode())
+    lines[2] = re.sub(rb'"began":([0-9.]+)', lambda found: b'"began":%f' % (float(found[1]) - 600), lines[2])
     journal.write_bytes(sealed(lines))  # noqa: ASYNC240 - a temporary file
     async with Sandbox(300) as other, other.client(**QUICK) as stranger:
         with pytest.raises(JournalError, match=f"is for {client.base_url}, and this client asks {stranger.base_url}"):

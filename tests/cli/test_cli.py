@@ -439,7 +439,7 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
     """A change that was sent and not answered exits with 3 and says to look before repeating it."""
     with elsewhere(serving(_hang_up)) as wire:
-        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url)
+        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url, "--timeout", 1)
         assert [b"/comment_ticket" in request for request in wire.requests].count(True) == 1
     assert ran.code == 3
     assert "may or may not have happened" in ran.err

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from email.utils import formatdate
 from pathlib import Path
 
 import orjson
@@ -15,7 +16,7 @@ import pytest
 from attrs import define, field
 
 from tests.support.cli_runs import elsewhere, runner, start
-from tests.support.clients import make_client
+from tests.support.clients import NOW, make_client
 from tests.support.raw_server import Handler, Wire, http, serving
 from tests.support.slow import slow_after
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
@@ -59,15 +60,19 @@ TICKET = CreateTicket(
 WAITING = b"workorder: waiting up to 10 s for the answer; Ctrl-C again does not wait\n"
 
 
-def page(*rows: dict[str, JSON]) -> bytes:
-    """Return the answer to a list of these tickets."""
+def page(*rows: dict[str, JSON], now: float | None = None) -> bytes:
+    """Return the answer to a list of these tickets, which were created now."""
+    now = time.time() if now is None else now
     pagination: dict[str, JSON] = {"page": 1, "page_size": 100, "total": len(rows)}
-    return http(orjson.dumps({"errno": 10000, "data": {"tickets": rows, "pagination": pagination}}))
+    tickets = [row | {"created_time": int(now)} for row in rows]
+    said = orjson.dumps({"errno": 10000, "data": {"tickets": tickets, "pagination": pagination}})
+    return http(said, Date=formatdate(now, usegmt=True))
 
 
 def answer(data: JSON = None, errno: int = 10000) -> bytes:
     """Return the platform's answer."""
-    return http(orjson.dumps({"errno": errno, "errmsg": "不行", "data": data, "request_id": "r-1"}))
+    said = orjson.dumps({"errno": errno, "errmsg": "不行", "data": data, "request_id": "r-1"})
+    return http(said, Date=formatdate(usegmt=True))
 
 
 @define
@@ -222,7 +227,7 @@ async def test_what_is_never_answered_is_looked_for(monkeypatch: pytest.MonkeyPa
     """Where no answer comes in time after an interruption, the ticket is looked for, and told or said to be unknown."""
     monkeypatch.setattr(creating, "PATIENCE", 0.5)
     held, told = Held(), list[int]()
-    async with serving(held, *([page(ROW)] if there else [held])) as wire, make_client(wire.url) as client:
+    async with serving(held, *([page(ROW, now=NOW)] if there else [held])) as wire, make_client(wire.url) as client:
         running = asyncio.create_task(creating._create(client, TICKET, told.append))
         await wire.arrived.wait()
         running.cancel()

@@ -14,7 +14,6 @@ from workorder_async.errors import (
     ApiError,
     AuthenticationError,
     ConfigError,
-    DecodeError,
     JournalError,
     NotSentError,
     OutcomeUnknownError,
@@ -112,7 +111,9 @@ class Once:
         del self._in_doubt[entry.key]
         return _done(mutation, found) if found.happened else None
 
-    async def _settle(self, entry: Entry, mutation: Mutation, began: float, until: Deadline) -> Settlement:
+    async def _settle(
+        self, entry: Entry, mutation: Mutation, began: float, until: Deadline, *, patient: bool = False
+    ) -> Settlement:
         """Find out whether a mutation happened. The trace of another mutation in this journal is no sign of it.
 
         The client knows the mutations that it sent itself. The journal knows those of earlier runs, too.
@@ -122,7 +123,7 @@ class Once:
                 return Settlement(None)
         except JournalError:
             return Settlement(None)
-        return await self._client.settle(mutation, began, lane=self._lane, until=until)
+        return await self._client.settle(mutation, began, patient=patient, lane=self._lane, until=until)
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
         mutation, began, sent, moved = prepared.mutation, entry.began, False, False
@@ -143,9 +144,6 @@ class Once:
             changed = await self._client.change(
                 prepared, on_send=note_send, on_turned_away=note_turned_away, began=began, lane=self._lane, until=until
             )
-        except DecodeError as error:
-            # The platform said yes to a creation, and not which ticket it is.
-            return ended(mutation, State.DONE, error)
         except (NotSentError, ConfigError) as error:
             return ended(mutation, State.NOT_SENT, JournalError(error.message) if moved else error)
         except OutcomeUnknownError as error:
@@ -164,7 +162,7 @@ class Once:
         """Settle a mutation whose answer was lost, if the client has not done so itself."""
         unknown = self._in_doubt[entry.key] = ended(mutation, State.UNKNOWN, error)
         if self._verify and not kind_of(mutation).converges:
-            found = await self._settle(entry, mutation, error.began, until)
+            found = await self._settle(entry, mutation, error.began, until, patient=True)
             if found.happened:
                 return evolve(_done(mutation, found), attempts=error.attempts, request_id=error.request_id)
         return unknown
@@ -185,7 +183,7 @@ class Once:
             return State.REJECTED
         if self._verify and kind_of(mutation).converges and isinstance(error, ApiError):
             found = await self._client.settle(mutation, self._client.now(), lane=self._lane, until=until)
-            if found.happened:
+            if found.holds:
                 return State.ALREADY
         return State.REJECTED
 

@@ -37,7 +37,7 @@ DATE_AHEAD: Final = web.RequestKey("date ahead", float)
 
 _Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
 _Unanswered: TypeAlias = Literal["reset_after", "hang_after", "html_after", "portal_after", "errno_after"]
-_Failed: TypeAlias = Literal["500_after", "502_after", "503_after", "504_after"]
+_Failed: TypeAlias = Literal["500_after", "502_after", "503_after", "504_after", "504_before"]
 _Slow: TypeAlias = Literal["truncate", "slow_headers", "slow_body", "date"]
 _Large: TypeAlias = Literal["bomb", "deep", "endless", "drip", "many_headers", "long_header"]
 _PageLie: TypeAlias = Literal["total", "page_size", "first_page", "bad_row"]
@@ -65,6 +65,7 @@ hang_after    nothing is heard, as above
 html_after    HTTP 502 with a proxy's page
 portal_after  HTTP 200 with the page of a login
 errno_after   HTTP 200 with an envelope that has `Fault.errno`
+504_before    HTTP 504 at once, and the request is handled only `Fault.seconds` later
 truncate      half of the body is sent, and the connection is closed
 slow_headers  the answer begins after `Fault.seconds`
 slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
@@ -122,7 +123,7 @@ class Fault:
     times: int | None = field(default=None, kw_only=True, validator=optional(as_validator(whole, names_class=True)))
     """How often it strikes at the most; None: without an end."""
     seconds: float = field(default=1.0, kw_only=True)
-    """How long slow_headers, slow_body and a byte of drip take; how far date is ahead (below 0: behind)."""
+    """How long slow_headers, slow_body, a byte of drip and 504_before take; how far date is ahead (below 0: behind)."""
     retry_after: int | None = field(default=1, kw_only=True)
     """`Retry-After` of 429, 503 and 503_after, in seconds; None: there is none."""
     errno: int | None = field(
@@ -153,6 +154,18 @@ class Fault:
     def meets(self, operation: str) -> bool:
         """Tell whether requests of this operation are counted."""
         return self.operation in (None, operation) and (self.kind not in LIES or operation in LIES[self.kind])
+
+
+@define
+class Later:
+    """The wait of a request that is handled so many seconds after its answer."""
+
+    seconds: float
+    begun: asyncio.Event = field(factory=asyncio.Event)
+
+
+#: Under this key a request keeps that it is handled later.
+LATER: Final = web.RequestKey("later", Later)
 
 
 @frozen
@@ -193,6 +206,7 @@ class Faults:
         self.struck: list[Struck] = []
         self.pauses: Pauses = Pauses()
         self._clock = clock
+        self._later: set[asyncio.Task[bytes]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.script = faults
 
@@ -223,10 +237,35 @@ class Faults:
         if fault.kind in get_args(_Instead):
             await request.release()  # which reads it to its end
             return await self._broken(fault, request)
+        if fault.kind == "504_before":
+            return await self._answered_before(fault, request, answer)
         body = await answer()
         if fault.kind.endswith("_after"):
             return await self._broken(fault, request)
         return await self._distorted(fault, request, body)
+
+    async def _answered_before(
+        self, fault: Fault, request: web.Request, answer: Callable[[], Awaitable[bytes]]
+    ) -> web.StreamResponse:
+        """Answer when the request was read, and handle it later."""
+        read = request[LATER] = Later(fault.seconds)
+
+        async def handle() -> bytes:
+            try:
+                return await answer()
+            finally:
+                read.begun.set()
+
+        task = asyncio.create_task(handle())
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+        await read.begun.wait()
+        return refusal(Errno.FAULT, 504)
+
+    async def end(self) -> None:
+        """Let every pause be over, and wait for what is handled later."""
+        self.pauses.end()
+        await asyncio.gather(*self._later, return_exceptions=True)
 
     async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
         """Answer with nothing of the right answer, whether or not something was applied."""

@@ -70,11 +70,10 @@ class Reads:
                 return list(rows.values())
         raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
-    async def offset(self) -> float:
-        """Return how many seconds the server's clock is ahead of ours; reads a page first where that is not known."""
+    async def learn_time(self) -> None:
+        """Read a page where no answer has told the server's time yet."""
         if not self.session.clock.is_known:
             await self.answer(PageRequest(page_size=1))
-        return self.session.clock.safe_offset
 
     async def _get(self, endpoint: Endpoint, model: type[T], id: int) -> T:
         if not is_whole(id) or not 1 <= id < 2**63:

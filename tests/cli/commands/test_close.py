@@ -69,7 +69,7 @@ def test_an_unknown_outcome_goes_before_a_failure(workorder: Workorder, as_json:
     """Where the outcome of one close is unknown and later ones fail, the exit code is 3."""
     refused = http(orjson.dumps({"errno": 23000, "errmsg": "工单状态不允许关闭", "request_id": "r-1"}))
     with elsewhere(serving(_hang_up, refused)) as wire:
-        words = ["close", *range(1, 41), *CLOSER, "--base-url", wire.url, "--stop-after", 0]
+        words = ["close", *range(1, 41), *CLOSER, "--base-url", wire.url, "--stop-after", 0, "--timeout", 1]
         ran = workorder(*words, *(["--json"] if as_json else []))
     assert ran.code == 3
     if as_json:

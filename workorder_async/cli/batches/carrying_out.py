@@ -30,10 +30,10 @@ from workorder_async.cli.connection import Connection, Platform
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE, each
 from workorder_async.cli.terminal import Bar, ask, can_ask, err, moment, note, one_line, out, write_json
-from workorder_async.document import CHINA_STANDARD_TIME, CloseTicket, TicketQuery
+from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
-from workorder_async.mutations.kinds import MutationKind, key_of, words_of
+from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, words_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -103,7 +103,8 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
 def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
     """Say on which platform a batch acts, and the moments that its times came to."""
     start, end = (queries[0].created_start, queries[0].created_end) if queries else (None, None)
-    solved = change.solved_time if isinstance(change, CloseTicket) else None
+    solution = None if change is None else kind_of(change).solution(change)
+    solved = None if solution is None else solution[0]
     times = (("created since", start), ("created until", end), ("solved", solved))
     said = (f", {what} {moment(_in_china(at))}" for what, at in times if at is not None)
     return f"{platform}{''.join(said)}"
