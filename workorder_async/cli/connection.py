@@ -74,10 +74,10 @@ class Connection:
 
         A variable that is not set is taken from the profile. Asks for the secret where nothing else is missing.
         """
-        return self._found()[0]
+        return self.found()[0]
 
-    def _found(self) -> tuple[Environment, str]:
-        """Return the four variables, and whose word the base URL is."""
+    def found(self) -> tuple[Environment, str]:
+        """Return the same, and whose word the base URL is."""
         if self.verbose:
             log_to_stderr()
         given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
@@ -106,7 +106,7 @@ class Connection:
 
         Raises `ConfigError` that says which variables are missing, and how to get four to try.
         """
-        environ, source = self._found()
+        environ, source = self.found()
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
             raise ConfigError(

@@ -131,6 +131,7 @@ def test_the_demo_goes_to_stdout(words: list[str]) -> None:
     assert "/tmp" not in ran.err
     assert f"30 to {words[1].replace('-', 'stdout')}" in ran.err or hostile
     assert "head -2" not in ran.err
+    assert "parquet" not in ran.err
 
 
 @pytest.mark.slow

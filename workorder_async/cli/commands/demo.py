@@ -187,9 +187,8 @@ async def _demo(
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
             sandbox = await stack.enter_async_context(Sandbox(tickets, seed=seed, until=int(time()), **habits))
-        kind, how = (
-            ("hostile sandbox", f"by seed {seed}") if hostile else ("sandbox", f"{habits['latency']:g} s per answer")
-        )
+        how = f"by seed {seed}" if hostile else f"{habits['latency']:g} s per answer"
+        kind = "hostile sandbox" if hostile else "sandbox"
         note(f"a {kind} with {tickets:,} invented tickets runs at {sandbox.url}, {how}")
         client = await stack.enter_async_context(sandbox.client(**(_patience() if hostile else {})))
         tour = Tour(client, sandbox, hostile=hostile)
@@ -201,7 +200,9 @@ async def _demo(
         tour.conclude()
     print_heading("what happened")
     is_copied = str(output) != called
-    print_fields((name, text.replace(str(output), called)) for name, text in tour.facts if text)
+    # Beside a file that is copied, the Parquet file is gone by then.
+    facts = [(name, text.replace(str(output), called)) for name, text in tour.facts]
+    print_fields([fact for fact in facts if fact[0] != "parquet"] if is_copied else facts)
     for complaint in tour.complaints:
         note(f"workorder: {complaint.replace(str(output), called)}")
     if not hostile:
