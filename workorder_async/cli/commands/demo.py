@@ -161,11 +161,13 @@ def _hostile_habits(tickets: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _patience() -> dict[str, Any]:
-    """Return the options of a client that waits as long as a hostile demo may take."""
+def _patience(*, hostile: bool) -> dict[str, Any]:
+    """Return the options of a client that waits as long as a hostile demo may take; none for the plain one."""
     from workorder_async.sandbox import Errno
     from workorder_async.wire.retry import RetryPolicy
 
+    if not hostile:
+        return {}
     return {
         # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
         "errnos": {Errno.PAGE_DEPTH: NotFoundError},
@@ -190,7 +192,7 @@ async def _demo(
         how = f"by seed {seed}" if hostile else f"{habits['latency']:g} s per answer"
         kind = "hostile sandbox" if hostile else "sandbox"
         note(f"a {kind} with {tickets:,} invented tickets runs at {sandbox.url}, {how}")
-        client = await stack.enter_async_context(sandbox.client(**(_patience() if hostile else {})))
+        client = await stack.enter_async_context(sandbox.client(**_patience(hostile=hostile)))
         tour = Tour(client, sandbox, hostile=hostile)
         await tour.export(tickets, output)
         await tour.close_pending(closes)
@@ -342,7 +344,7 @@ class Tour:
         from workorder_async.batches.batch import run_batch
 
         ended: dict[tuple[str, object], Outcome] = {}
-        began = perf_counter()
+        report, began = BatchReport(), perf_counter()
         with TemporaryDirectory() as folder, Bar(name, delay=0) as bar:
             for _ in range(_RUNS if self.hostile else 1):
                 report = BatchReport()
