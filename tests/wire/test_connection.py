@@ -280,6 +280,43 @@ async def test_a_stray_answer_to_whoever_waits_for_a_place() -> None:
         assert comment.errno == 5
 
 
+@pytest.mark.parametrize("brings", [False, True])
+@pytest.mark.parametrize("first_part", [1, 9, 25])
+async def test_a_stray_answer_in_two_parts(first_part: int, brings: bool) -> None:
+    """A parser holds the first part while the connection is idle; the rest would come after the next request."""
+    parted: list[asyncio.StreamWriter] = []
+
+    async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parted.append(writer)
+        writer.write(TICKET + DONE[:first_part])
+
+    async def second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if writer in parted:
+            writer.write(DONE[first_part:])
+        writer.write(REFUSED)
+
+    async with serving(first, second) as wire, AsyncExitStack() as stack:
+        client = await opened(stack, wire.url, brings)
+        await client.get_ticket(1)
+        with pytest.raises(ApiError) as caught:
+            await client.comment_ticket(COMMENT)
+        assert (caught.value.errno, len(wire.requests)) == (5, 2)
+
+
+async def test_an_answer_before_the_request_is_written() -> None:
+    """Who waits for the only connection gets it before its stray answer is seen, and reads that before it writes."""
+
+    async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await says(TICKET[:-5], TICKET[-5:] + DONE, turns=9)(reader, writer)
+
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+    async with serving(first, REFUSED) as wire, session, make_client(wire.url, session=session) as one:
+        read, comment = await asyncio.gather(one.get_ticket(1), one.comment_ticket(COMMENT), return_exceptions=True)
+    assert getattr(read, "id", None) == 1
+    assert isinstance(comment, ApiError)
+    assert (comment.errno, len(wire.requests)) == (5, 2)
+
+
 # A parser may hold a first part by then, and tells nobody; what follows it is no whole answer.
 @pytest.mark.parametrize("stray", ["an answer", "two answers", "an answer to a GET", "half of its body", "no HTTP"])
 async def test_the_last_look(monkeypatch: pytest.MonkeyPatch, stray: str) -> None:

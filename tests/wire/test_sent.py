@@ -1,6 +1,7 @@
 """attempt.py: what was sent is what the transport has taken; whose session it is does not matter."""
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, data, drop, half, hang, http, late, serving
-from tests.support.virtual_loop import taking, virtual_time
+from tests.support.virtual_loop import EPOCH, running_loop, taking, virtual_time
 from workorder_async import (
     ApiError,
     CommentTicket,
@@ -21,7 +22,9 @@ from workorder_async import (
     SigningInput,
     WorkorderError,
 )
+from workorder_async.document.endpoints import COMMENT_TICKET
 from workorder_async.wire.attempt import _Writing
+from workorder_async.wire.bodies import JsonBody
 
 COMMENT = CommentTicket(id=1, detail="已处理")
 DONE = data({"id": 1})
@@ -119,6 +122,29 @@ async def test_a_session_that_raises_for_a_status(raises: Any) -> None:
     async with serving(slow, DONE) as wire, session, make_client(wire.url, session=session) as client:
         await client.comment_ticket(COMMENT)
         assert (client.stats().throttled, len(wire.requests)) == (1, 2)
+
+
+async def test_a_session_that_leaves_answers_packed() -> None:
+    """An answer is unpacked, whatever the session does with those of its owner."""
+    content = gzip.compress(b'{"errno":10000,"data":{"id":1}}')
+    session = aiohttp.ClientSession(auto_decompress=False)
+    packed = http(content, Content_Encoding="gzip")
+    async with serving(packed) as wire, session, make_client(wire.url, session=session) as client:
+        assert (await client.get_ticket(1)).id == 1
+
+
+@virtual_time
+async def test_when_it_was_sent() -> None:
+    """An unknown outcome says when its first byte was taken, however long it waited for a connection before."""
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+    now = running_loop().wall_clock
+    async with serving(late(DONE, 7), drop) as wire, session, make_client(wire.url, session=session, now=now) as client:
+        reading = asyncio.create_task(client.get_ticket(1))
+        await wire.arrived.wait()
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client._session.call(COMMENT_TICKET, body=JsonBody(b"{}"))
+        await reading
+    assert caught.value.began == EPOCH + 7
 
 
 @pytest.mark.parametrize("limit", [1, 2])
