@@ -125,7 +125,7 @@ class PageReader:
 
     def _check_fields(self, rows: list[Row], ids: list[int], answer: Answer) -> None:
         for name, fits in self._checks:
-            for value in {cast("int | str", row[name]) for row in rows if type(row.get(name)) in (int, str)}:
+            for value in {cast("int | str", row[name]) for row in rows if type(row.get(name)) in (int, str, float)}:
                 if not fits(value):
                     id = next(id for id, row in zip(ids, rows, strict=True) if row.get(name) == value)
                     self._refuse(name, value, id, answer)
