@@ -96,6 +96,12 @@ def test_other_encodings(encoding: str) -> None:
     assert parse_slowly('{"a":"工"}'.encode(encoding)) == {"a": "工"}
 
 
+def test_long_numbers() -> None:
+    """A number is a number however many digits it has behind the point, or before it while it has an end."""
+    body = b"[0." + b"1" * 5000 + b",1" + b"0" * 300 + b",1e-999]"
+    assert parse_slowly(body) == [1 / 9, 10**300, 0.0]
+
+
 def test_duplicate_keys() -> None:
     """Of a key that comes twice both parsers take the last."""
     body = b'{"id":1,"id":2,"a":{"b":1},"a":{}}'

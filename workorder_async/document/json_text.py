@@ -9,6 +9,7 @@ import json
 import json.scanner
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 from math import isfinite
 from typing import Any, Final, NoReturn, TypeAlias
@@ -39,7 +40,6 @@ _DEEPEST: Final = MAX_DEPTH + 6
 _BROKEN: Final = re.compile("[\x00-\x1f\udc80-\udcff]")
 _REST_OF_TEXT: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKET: Final = re.compile(rf'"{_REST_OF_TEXT.pattern}|[\[{{]|([\]}}])', re.DOTALL)
-_LONGEST_NUMBER: Final = 1000
 
 
 class Unread(str):
@@ -121,7 +121,8 @@ def parse_slowly(body: bytes) -> JSON:
     decoder = codecs.getincrementaldecoder(json.detect_encoding(body))("surrogateescape")
     pieces = [decoder.decode(body[start : start + _PIECE]) for start in range(0, len(body), _PIECE)]
     # Any: typeshed lacks the parts of a decoder.
-    parser: Any = json.JSONDecoder(parse_constant=Unread, parse_int=_whole, parse_float=_float, strict=False)
+    parser: Any = json.JSONDecoder(parse_constant=Unread, strict=False)
+    parser.parse_int, parser.parse_float = partial(_number, int), partial(_number, float)
     parser.parse_string = _text
     depth = 0
 
@@ -154,12 +155,9 @@ def _text(text: str, start: int, strict: bool) -> tuple[str, int]:
     return (found if _BROKEN.search(text, start, end) is None else Unread(found)), end
 
 
-def _whole(digits: str) -> int | Unread:
-    return int(digits) if len(digits) <= _LONGEST_NUMBER else Unread(digits)
-
-
-def _float(digits: str) -> float | Unread:
-    return number if isfinite(number := float(digits)) else Unread(digits)
+def _number(kind: type[int | float], digits: str) -> int | float | Unread:
+    # `float` first: Python makes no whole number of thousands of digits.
+    return kind(digits) if isfinite(float(digits)) else Unread(digits)
 
 
 def _skipped(text: str, start: int) -> tuple[Unread, int]:
