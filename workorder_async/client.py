@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from math import inf
 from ssl import SSLContext
 from time import perf_counter
 from types import TracebackType
@@ -421,11 +422,11 @@ class WorkorderClient:
         of closes and rejections, and of what has a `mark`. Until then it is not known yet, and `again` says when to
         ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
 
-        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `lane` and
-        `until` are as for `change`.
+        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. Of a close
+        or rejection that was not sent, `began=inf`, it tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
-        if not arguments.is_number(began):
+        if began != inf and not arguments.is_number(began):
             mend = "it must be seconds since the epoch, as client.now() gives them"
             raise ConfigError(f"is {began!r}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until

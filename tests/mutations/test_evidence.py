@@ -3,6 +3,7 @@
 import asyncio
 import unicodedata
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import orjson
@@ -229,6 +230,38 @@ async def test_own_comments_do_not_hide_that_a_close_did_not_happen() -> None:
         await sandbox.act(comment.id, "comment", "请尽快处理")  # type: ignore[union-attr]
         await asyncio.sleep(LATER)
         assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("happens", [False, True])
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_a_call_that_was_cancelled(kind: str, *, happens: bool) -> None:
+    """What becomes of it is told as of any other, once its time is over."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        began = client.now()
+        sandbox.faults = [Fault("hang_after" if happens else "hang", operation=OPERATIONS[kind])]
+        call = asyncio.create_task(client.change(mutation, began=began))
+        await asyncio.sleep(5)
+        call.cancel()
+        await asyncio.wait([call])
+        assert (await client.settle(mutation, began)).happened is (True if happens else None)
+        await asyncio.sleep(LONGEST)
+        assert (await client.settle(mutation, began)).happened is happens
+
+
+@virtual_time
+async def test_what_was_refused_is_told_by_its_state_and_leaves_nothing() -> None:
+    """That a refused close's ticket is closed is told, and the question stands in the way of nothing."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close, comment = await mutation_of(client, "close"), await mutation_of(client, "comment")
+        assert not (await client.settle(close, inf)).holds
+        await sandbox.act(close.id, "close")  # type: ignore[union-attr]
+        found = await client.settle(close, inf)
+        assert (found.happened, found.holds, found.again) == (None, True, None)
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
+        error = await lost(client, comment)
+        assert await error.verify(client) is True
 
 
 # Refusals after a lost answer

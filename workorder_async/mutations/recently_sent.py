@@ -161,16 +161,19 @@ class Sendings:
     def find(self, wanted: Sending) -> Sending:
         """Return the mutation of this place and trace that was sent when `wanted` says that it began.
 
-        A mutation that this client does not know was sent by somebody else, and is kept from now on.
+        A mutation that this client does not know was sent by somebody else, and is kept from now on, unless it was not
+        sent at all: then it began at no time, which is `inf`.
         """
         alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
         found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
             return found[0]
-        wanted.is_own = False
-        wanted.start = self.steady() - (self._clock.local() - wanted.began)
-        wanted.end = wanted.start + self._longest
-        self._keep(wanted)
+        wanted.start = self.steady()
+        if wanted.began < inf:
+            wanted.is_own = False
+            wanted.start -= self._clock.local() - wanted.began
+            wanted.end = wanted.start + self._longest
+            self._keep(wanted)
         return wanted
 
     def note(self, sending: Sending, ticket_id: int = 0) -> None:

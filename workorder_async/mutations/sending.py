@@ -68,10 +68,7 @@ class MutationSender:
         began: float | None = None,
         lane: Lane | None = None,
     ) -> Changed:
-        """Send a mutation; with `settles` look for it after a lost answer. The rest is as in `WorkorderClient.change`.
-
-        Raises the session's errors; after a lost answer `OutcomeUnknownError`, unless the mutation did not happen.
-        """
+        """Send a mutation; with `settles` look for it after a lost answer. The rest is as in `WorkorderClient.change`."""
         kind, sending = prepared.kind, prepared.sending(began)
         body = self._body(prepared.content, sending, on_send, on_turned_away)
         reads, made, lost = Reads(self._session, until, lane), 0, None
@@ -79,6 +76,9 @@ class MutationSender:
             try:
                 answer = await self._session.call(kind.endpoint, body=body, lane=lane, until=until, attempts=made)
                 return self._answered(prepared, sending, answer)
+            except asyncio.CancelledError:
+                self._sendings.ended(sending, self._longest)
+                raise
             except WorkorderError as error:
                 made = error.attempts
                 if isinstance(error, OutcomeUnknownError):
@@ -86,13 +86,11 @@ class MutationSender:
                 if lost is None:
                     self._note_refused(sending, error)
                     raise
-                # After a lost answer a refusal may be caused by the lost request, and a request that was not sent this
-                # time may have been sent before. Only a look tells. As long as it contradicts a refusal, one of them
-                # may be of the past.
+                # After a lost answer a refusal may be caused by the lost request, and what was not sent this time may
+                # have been sent before. Only a look tells; as long as it contradicts a refusal, it may be of the past.
                 self._sendings.ended(sending, self._longest)
-                found = Settlement(None)
-                if settles:
-                    found = await self._look(prepared.mutation, sending, reads, until, patient=patient)
+                look = settles and await self._look(prepared.mutation, sending, reads, until, patient=patient)
+                found = look or Settlement(None)
                 if found.happened:
                     return Changed(found.ticket_id or kind.ticket_id(prepared.mutation), error.request_id, made)
                 if found.happened is False and error is not lost and _agrees(error, found):
