@@ -106,7 +106,8 @@ class _Folder:
         self.path = path
         self.descriptor: int | None = None
         self._above = above
-        self._lock = threading.Lock()
+        # Of all folders together: none is closed while another one is made in it.
+        self._lock: threading.RLock = threading.RLock() if above is None else above._lock
         self._is_closed = False
 
     def open(self) -> int | None:
@@ -493,7 +494,7 @@ class AttachmentFolder:
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         finally:
-            place.close()
+            await on_disk(place.path, place.close)
         return sum(became, NO_ATTACHMENTS)
 
     async def _bring(self, wanted: _Wanted, links: _Links) -> AttachmentCounts:
