@@ -26,7 +26,7 @@ async def test_what_became_of_each(sandbox: Sandbox, client: WorkorderClient, jo
         CommentTicket(id=first.id, detail="已处理"),
     ]
     sandbox.faults = [Fault("reset", operation="comment_ticket")]
-    await ran(client, batch, journal=journal, key=key_of, name="夜班", concurrency=1)
+    await ran(client, batch, journal=journal, key=key_of, name="夜班", concurrency=1, deadline=0.5)
     records = read_records(journal)
     assert records.identity["platform"] == client.base_url
     assert records.identity["batch"] == "夜班"

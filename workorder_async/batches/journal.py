@@ -34,6 +34,7 @@ from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import ConfigError, JournalError
 from workorder_async.mutations.kinds import NAMES, Prepared, key_of, kind_of
+from workorder_async.signing.clock import Ahead
 
 T = TypeVar("T")
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
@@ -105,7 +106,8 @@ class Standing(Enum):
 class Entry:
     """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
 
-    `trace` is a digest of its traces, "" for none.
+    `trace` is a digest of its traces, "" for none; `mark` the mark below its text; `ahead` how far the server's clock
+    was ahead then, None if that was not known.
     """
 
     key: str
@@ -113,6 +115,8 @@ class Entry:
     mutation: JSON
     began: float
     trace: str = ""
+    mark: str = ""
+    ahead: Ahead | None = None
 
 
 # The standing after an outcome; NEW after any other but UNKNOWN.
@@ -269,6 +273,8 @@ class JournalFile:
             return standing, first
         self._set(entry.key, Standing.BEGUN, entry.began, trace=entry.trace)
         facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
+        facts |= {"mark": entry.mark} if entry.mark else {}
+        facts |= {"ahead": [entry.ahead.least, entry.ahead.most]} if entry.ahead else {}
         self._write({"intent": entry.key, **facts})
         return standing, entry
 
@@ -299,7 +305,15 @@ class JournalFile:
         found = self._table.execute(f"SELECT key, began, line FROM entries WHERE {which}", (value,))  # noqa: S608
         intents = ((key, began, json.loads(line)) for key, began, line in found)
         return [
-            Entry(key, intent["operation"], intent["mutation"], began, intent.get("trace", ""))
+            Entry(
+                key,
+                intent["operation"],
+                intent["mutation"],
+                began,
+                intent.get("trace", ""),
+                intent.get("mark", ""),
+                Ahead(*intent["ahead"]) if "ahead" in intent else None,
+            )
             for key, began, intent in intents
         ]
 
@@ -400,7 +414,9 @@ class Journal:
 
         try:
             return await self._order(begin, until)
-        except (asyncio.CancelledError, _HangingError):
+        except (asyncio.CancelledError, _HangingError) as error:
+            if isinstance(error, _HangingError):
+                self._failure = self._failure or error
             self._order_soon(lambda: self._file.take_back(entry.key, found))
             raise
 
@@ -436,8 +452,7 @@ class Journal:
             async with asyncio.timeout_at(until):
                 return await done
         except TimeoutError:
-            self._failure = self._failure or self._hanging("nothing more was sent")
-            raise self._failure from None
+            raise self._hanging("nothing more was sent") from None
 
     def _hanging(self, so: str) -> "_HangingError":
         return _HangingError(f"the disk of the journal {str(self._path)!r} does not answer, so {so}")

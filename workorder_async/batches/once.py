@@ -1,10 +1,12 @@
 """One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down."""
 
 import asyncio
+from contextlib import suppress
 from math import inf
+from random import Random
 from time import perf_counter
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from workorder_async.batches.journal import Entry, Journal, Standing
 from workorder_async.batches.outcomes import Outcome, State, ended
@@ -22,9 +24,30 @@ from workorder_async.errors import (
     Settlement,
     WorkorderError,
 )
-from workorder_async.mutations.kinds import Prepared, kind_of, ticket_id_of
+from workorder_async.mutations.kinds import Prepared, kind_of
+from workorder_async.signing.clock import Ahead
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
+
+# Seconds before the first look at a lost close or rejection, which the client has looked at once, and before the second
+# look at any other. Each further pause is twice as long.
+_FIRST_PAUSE = 0.5
+
+
+@frozen
+class Parked:
+    """A mutation that was sent, by this run or an earlier one, and whose outcome is not known yet."""
+
+    key: str
+    prepared: Prepared | None
+    """What the caller handed over; None for what an earlier run left open and nobody handed over."""
+    sent: Entry
+    """The intent that was sent."""
+    outcome: Outcome
+    """How it ends if no look tells."""
+    until: Deadline
+    started: float
+    """When this run began with it."""
 
 
 class Once:
@@ -48,6 +71,8 @@ class Once:
         self._in_doubt: dict[str, Outcome] = {}
         #: Whether the batch has stopped: then nothing more is sent, nor looked for.
         self.stopped: bool = False
+        self._stopping = asyncio.Event()
+        self._random = Random()  # noqa: S311 - jitter, no secret
 
     def deadline(self) -> Deadline:
         """Return the deadline of a mutation that begins now."""
@@ -57,36 +82,74 @@ class Once:
         """Return the outcome of a mutation whose `carry_out` was cancelled; unknown only if it may have been sent."""
         return self._in_doubt.pop(key, Outcome(mutation, State.NOT_SENT))
 
-    async def carry_out(self, key: str, prepared: Prepared) -> Outcome:
-        """Send a mutation, or settle an earlier run's. Raises `JournalError` if nothing was begun.
+    async def carry_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
+        """Send a mutation. Raises `JournalError` if nothing was begun.
 
-        If this is cancelled, the journal knows whether it was sent.
+        It is parked if its answer was lost, or an earlier run may have sent it: `look` tells what became of it. If this
+        is cancelled, the journal knows whether it was sent.
         """
-        started, mutation = perf_counter(), prepared.mutation
-        until = self.deadline()
-        entry = Entry(key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.trace)
+        started, mutation, until, ahead = perf_counter(), prepared.mutation, self.deadline(), self._client.ahead()
+        entry = Entry(
+            key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.trace, prepared.mark, ahead
+        )
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)
-        outcome = None
         if standing is Standing.OPEN:
-            outcome = await self._settle_earlier(begun, until, looks=not self.stopped)
-            if outcome is None and not self.stopped:
-                # What is sent now may have other texts than what was sent then.
-                self._journal.end(key, State.NOT_SENT.name)
-                await self._journal.begin(entry, until.until)
-        if outcome is None and self.stopped:
+            return self._left_open(begun, mutation, prepared, until)
+        if self.stopped:
             outcome = Outcome(mutation, State.NOT_SENT)
-        elif outcome is None:
+        else:
             outcome = await self._send(entry, prepared, until)
-        return self._record(key, evolve(outcome, mutation=mutation, elapsed=perf_counter() - started))
+        outcome = evolve(outcome, elapsed=perf_counter() - started)
+        if outcome.state is not State.UNKNOWN or not (self._verify or prepared.kind.converges):
+            return self._record(key, outcome)
+        self._in_doubt[key] = outcome
+        if isinstance(outcome.error, OutcomeUnknownError):
+            found = outcome.error.ahead
+            entry = evolve(entry, began=outcome.error.began, ahead=found if isinstance(found, Ahead) else None)
+        return Parked(key, prepared, entry, outcome, until, started)
 
-    async def settle_left(self, entry: Entry) -> Outcome:
-        """Settle a mutation that an earlier run left open and that is not among this batch's own."""
-        started = perf_counter()
-        outcome = await self._settle_earlier(entry, self.deadline())
-        outcome = outcome or Outcome(_sent_then(entry), State.NOT_SENT)
-        return self._record(entry.key, evolve(outcome, elapsed=perf_counter() - started))
+    def settle_left(self, entry: Entry) -> Parked:
+        """Park a mutation that an earlier run left open and that is not among this batch's own."""
+        return self._left_open(entry, _sent_then(entry), None, self.deadline())
+
+    def _left_open(self, entry: Entry, mutation: Mutation, prepared: Prepared | None, until: Deadline) -> Parked:
+        unknown = _unknown(mutation, entry.began, "an earlier run may have sent it and did not learn its outcome")
+        self._in_doubt[entry.key] = unknown
+        return Parked(entry.key, prepared, entry, unknown, until, perf_counter())
+
+    async def look(self, parked: Parked) -> Outcome:
+        """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.
+
+        What nobody handed over is looked for once. NOT_SENT is what certainly did not happen: it may be sent again.
+        """
+        sent, mutation = parked.sent, _sent_then(parked.sent)
+        earlier, looks = not parked.outcome.attempts, self._verify or kind_of(mutation).converges
+        pause = 0.0 if earlier or not kind_of(mutation).converges else _FIRST_PAUSE
+        found, again = Settlement(None), inf
+        while looks and not self.stopped and found.happened is None:
+            wait = min(pause * self._random.uniform(0.5, 1), again)
+            if wait >= parked.until.left():
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._stopping.wait()
+            if not self.stopped:
+                found = await self._settle(sent, mutation, parked.until)
+                pause, again = 2 * pause or _FIRST_PAUSE, found.again or inf
+                looks = found.again is not None and parked.prepared is not None
+        outcome = parked.outcome
+        if found.happened:
+            outcome = evolve(outcome, state=State.DONE, error=None, ticket_id=found.ticket_id or outcome.ticket_id)
+        elif found.happened is False:
+            outcome = Outcome(outcome.mutation, State.NOT_SENT)
+        return self._record(parked.key, evolve(outcome, elapsed=perf_counter() - parked.started))
+
+    def stop(self) -> None:
+        """Send nothing more, and look for nothing."""
+        self.stopped = True
+        self._stopping.set()
 
     def _record(self, key: str, outcome: Outcome) -> Outcome:
         """Write an outcome into the journal, and return it."""
@@ -100,31 +163,19 @@ class Once:
         self._in_doubt.pop(key, None)
         return outcome
 
-    async def _settle_earlier(self, entry: Entry, until: Deadline, *, looks: bool = True) -> Outcome | None:
-        """Settle a mutation that an earlier run left open; None if it certainly did not happen."""
-        mutation = _sent_then(entry)
-        unknown = _unknown(mutation, entry.began, "an earlier run may have sent it and did not learn its outcome")
-        self._in_doubt[entry.key] = unknown
-        looks = looks and (self._verify or kind_of(mutation).converges)
-        found = await self._settle(entry, mutation, entry.began, until) if looks else Settlement(None)
-        if found.happened is None:
-            return unknown
-        del self._in_doubt[entry.key]
-        return _done(mutation, found) if found.happened else None
-
-    async def _settle(
-        self, entry: Entry, mutation: Mutation, began: float, until: Deadline, *, patient: bool = False
-    ) -> Settlement:
+    async def _settle(self, sent: Entry, mutation: Mutation, until: Deadline) -> Settlement:
         """Find out whether a mutation happened. The trace of another mutation in this journal is no sign of it.
 
         The client knows the mutations that it sent itself. The journal knows those of earlier runs, too.
         """
         try:
-            if not kind_of(mutation).converges and await self._journal.has_twin(entry, until.until):
+            if not kind_of(mutation).converges and await self._journal.has_twin(sent, until.until):
                 return Settlement(None)
         except JournalError:
             return Settlement(None)
-        return await self._client.settle(mutation, began, patient=patient, lane=self._lane, until=until)
+        return await self._client.settle(
+            mutation, sent.began, mark=sent.mark, ahead=sent.ahead, lane=self._lane, until=until
+        )
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
         mutation, began, sent, moved = prepared.mutation, entry.began, False, False
@@ -143,12 +194,18 @@ class Once:
 
         try:
             changed = await self._client.change(
-                prepared, on_send=note_send, on_turned_away=note_turned_away, began=began, lane=self._lane, until=until
+                prepared,
+                patient=False,
+                on_send=note_send,
+                on_turned_away=note_turned_away,
+                began=began,
+                lane=self._lane,
+                until=until,
             )
         except (NotSentError, ConfigError) as error:
             return ended(mutation, State.NOT_SENT, JournalError(error.message) if moved else error)
         except OutcomeUnknownError as error:
-            return await self._lost(entry, mutation, error, until)
+            return ended(mutation, State.UNKNOWN, error)
         except WorkorderError as error:
             return await self._refused(entry, mutation, error, until)
         except BaseException:
@@ -158,15 +215,6 @@ class Once:
                 self._journal.end(entry.key, State.NOT_SENT.name)
             raise
         return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
-
-    async def _lost(self, entry: Entry, mutation: Mutation, error: OutcomeUnknownError, until: Deadline) -> Outcome:
-        """Settle a mutation whose answer was lost, if the client has not done so itself."""
-        unknown = self._in_doubt[entry.key] = ended(mutation, State.UNKNOWN, error)
-        if self._verify and not kind_of(mutation).converges:
-            found = await self._settle(entry, mutation, error.began, until, patient=True)
-            if found.happened:
-                return evolve(_done(mutation, found), attempts=error.attempts, request_id=error.request_id)
-        return unknown
 
     async def _refused(self, entry: Entry, mutation: Mutation, error: WorkorderError, until: Deadline) -> Outcome:
         """Return the outcome of a refused mutation. If this is cancelled, it is written down as refused."""
@@ -187,10 +235,6 @@ class Once:
             if found.holds:
                 return State.ALREADY
         return State.REJECTED
-
-
-def _done(mutation: Mutation, found: Settlement) -> Outcome:
-    return Outcome(mutation, State.DONE, None, found.ticket_id or ticket_id_of(mutation))
 
 
 def _unknown(mutation: Mutation, began: float, why: str) -> Outcome:

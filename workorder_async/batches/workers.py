@@ -13,7 +13,7 @@ from attrs.validators import optional
 from workorder_async.arguments import above_zero, as_validator, seconds, whole
 from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Entry, Journal, Mutations, to_its_end
-from workorder_async.batches.once import Once
+from workorder_async.batches.once import Once, Parked
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
@@ -21,8 +21,10 @@ from workorder_async.errors import ApiError, WorkorderError
 from workorder_async.mutations.kinds import Prepared, key_of, prepare
 from workorder_async.wire.limits import Lane
 
-# So often a mutation is tried that is not sent where others are.
+# So often a mutation is tried that is not sent where others are, or that certainly did not happen.
 _TRIES = 3
+# So many mutations for each worker are parked at the most.
+_PARKED = 16
 
 
 @frozen
@@ -58,6 +60,7 @@ class Workers:
         self._began = 0.0
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()  # the workers, and one for each parked mutation
         self._ended: deque[Outcome] = deque()
         self._changed = asyncio.Condition()
         self._room = self._working = terms.concurrency
@@ -71,11 +74,11 @@ class Workers:
         """Open the journal and start the workers; end them after the block, and raise the failure of the batch."""
         self._began = perf_counter() - self._report.elapsed
         async with self._journal:
-            tasks = [asyncio.create_task(self._work()) for _ in range(self._working)]
+            self._tasks = {asyncio.create_task(self._work()) for _ in range(self._working)}
             try:
                 yield
             finally:
-                await self._finish(tasks)
+                await self._finish(list(self._tasks))
         if self._failure is not None:
             raise self._failure
 
@@ -85,15 +88,50 @@ class Workers:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
         try:
             while (pulled := await self._pull()) is not None:
-                await self._hand_over(await self._outcome_of(*pulled))
+                await self._end(await self._carried_out(*pulled))
             while (entry := await self._pull_left()) is not None:
-                await self._hand_over(await self._once.settle_left(entry))
+                await self._end(self._once.settle_left(entry))
         except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
             await self._fail(error)
         finally:
             self._working -= 1
             async with self._changed:
                 self._changed.notify_all()
+
+    async def _end(self, end: Outcome | Parked) -> None:
+        """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
+        if isinstance(end, Outcome):
+            await self._hand_over(end)
+        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._once.stopped:
+            self._working += 1
+            self._tasks.add(asyncio.create_task(self._follow(end)))
+        else:
+            await self._look(end)
+
+    async def _follow(self, parked: Parked) -> None:
+        """Look for a parked mutation, in a task of its own."""
+        try:
+            await self._look(parked)
+        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
+            await self._fail(error)
+        finally:
+            self._tasks.difference_update({asyncio.current_task()})
+            self._working -= 1
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _look(self, end: Outcome | Parked) -> None:
+        """Look for a parked mutation, and send it again if it certainly did not happen."""
+        left = _TRIES
+        while isinstance(end, Parked):
+            key, prepared, mutation = end.key, end.prepared, end.outcome.mutation
+            try:
+                end = await self._once.look(end)
+            except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
+                end = await self._cut_short(key, mutation, error)
+            if prepared is not None and end.state is State.NOT_SENT and not self._once.stopped and left:
+                end, left = await self._carried_out(key, prepared), left - 1
+        await self._hand_over(end)
 
     async def _pull(self) -> tuple[str, Prepared] | None:
         """Return the key and the next mutation; None if there is none, or the batch stops."""
@@ -165,28 +203,32 @@ class Workers:
         async with self._changed:
             await self._changed.wait_for(lambda: len(self._ended) < self._room or self._once.stopped)
 
-    async def _outcome_of(self, key: str, prepared: Prepared) -> Outcome:
-        """Carry out a mutation, and return its outcome. What holds for all is waited out, and it is tried again."""
+    async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
+        """Carry out a mutation. What holds for all is waited out, and it is tried again."""
         time, own = asyncio.get_running_loop().time, 0
         while True:
             began = time()
             try:
-                outcome = await self._once.carry_out(key, prepared)
+                end = await self._once.carry_out(key, prepared)
+                outcome = end.outcome if isinstance(end, Parked) else end
                 if not self._hold.note(outcome, began):
-                    return outcome
+                    return end
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
-                outcome = self._once.cut_short(key, prepared.mutation)
-                try:
-                    await self._fail(error)
-                except BaseException:
-                    self._note(outcome)
-                    raise
-                told = outcome.error or (error if isinstance(error, WorkorderError) else None)
-                return evolve(outcome, error=told)
+                return await self._cut_short(key, prepared.mutation, error)
             own += self._hold.is_own(outcome, began)
             if own == _TRIES or self._once.stopped or self._hold.reason:
                 return outcome
+
+    async def _cut_short(self, key: str, mutation: Mutation, error: BaseException) -> Outcome:
+        """Return the outcome of a mutation that an error cut short, and stop. A cancellation passes."""
+        outcome = self._once.cut_short(key, mutation)
+        try:
+            await self._fail(error)
+        except BaseException:
+            self._note(outcome)
+            raise
+        return evolve(outcome, error=outcome.error or (error if isinstance(error, WorkorderError) else None))
 
     async def _hand_over(self, outcome: Outcome) -> None:
         """Give an outcome to the consumer, and stop the batch if it is a reason to."""
@@ -212,7 +254,7 @@ class Workers:
     async def _stop(self, why: str) -> None:
         """Pull no more, even while a worker waits for the source; mutations under way go on."""
         self._report.stopped = self._report.stopped or why
-        self._once.stopped = True
+        self._once.stop()
         self._hold.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
