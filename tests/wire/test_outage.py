@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.support.clients import make_client
 from tests.support.raw_server import Wire, data, drop, http, serving
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
+    CloseTicket,
     CommentTicket,
     CreateTicket,
     NotSentError,
@@ -23,6 +25,7 @@ CREATION = CreateTicket(
     title="t", detail="d", reported_time=1, type=1, priority=1, customer_organization_id=1,
     customer_organization_name="n", repository_product_id=1, creator_id=1, creator_name="c",
 )  # fmt: skip
+CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580)
 DONE = data({"id": 1})
 
 
@@ -73,6 +76,38 @@ async def test_an_outage_that_lasts() -> None:
         with pytest.raises(NotSentError) as caught:
             await comment(client)
         assert caught.value.attempts == 4
+
+
+@pytest.mark.parametrize("asked", [0, 1, 45, 100])
+@virtual_time
+async def test_a_close_against_a_busy_server(asked: int) -> None:
+    """A close is sent again once it is proved that it did not happen, and never sooner than the server asks for."""
+    times: list[float] = []
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"/close_ticket" in wire.requests[-1]:
+            times.append(running_loop().time())
+            writer.write(http("busy", "503 Busy", Retry_After=f"{asked}"))
+        else:
+            writer.write(data({"id": 1, "status": 2}))
+
+    options: dict[str, Any] = {"retry": RetryPolicy(attempts=3), "attempt_timeout": 30, "deadline": 1000}
+    async with serving(busy) as wire, make_client(wire.url, **options) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.close_ticket(CLOSE)
+        assert caught.value.attempts == len(times) == 3
+    assert [later - sooner for sooner, later in pairwise(times)] == pytest.approx([max(30, asked)] * 2, abs=0.1)
+
+
+@virtual_time
+async def test_a_close_whose_server_asks_for_too_much() -> None:
+    """Where the pause is longer than the time that is left, the close is unknown."""
+    busy, ticket = http("busy", "503 Busy", Retry_After="250"), data({"id": 1, "status": 2})
+    async with serving(busy, ticket) as wire, make_client(wire.url, deadline=100, attempt_timeout=30) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.close_ticket(CLOSE)
+        assert (caught.value.attempts, caught.value.retry_after) == (1, 250)
+        assert running_loop().time() <= 31
 
 
 @pytest.mark.parametrize("asked", [1, 3])

@@ -68,10 +68,10 @@ class MutationSender:
         began: float | None = None,
         lane: Lane | None = None,
     ) -> Changed:
-        """Send a mutation; with `settles` look for it after a lost answer. The rest is as in `WorkorderClient.change`."""
+        """Send a mutation; with `settles` look for it after a lost answer. The rest: see `WorkorderClient.change`."""
         kind, sending = prepared.kind, prepared.sending(began)
         body = self._body(prepared.content, sending, on_send, on_turned_away)
-        reads, made, lost = Reads(self._session, until, lane), 0, None
+        reads, made, lost, time = Reads(self._session, until, lane), 0, None, asyncio.get_running_loop().time
         while True:
             try:
                 answer = await self._session.call(kind.endpoint, body=body, lane=lane, until=until, attempts=made)
@@ -80,7 +80,7 @@ class MutationSender:
                 self._sendings.ended(sending, self._longest)
                 raise
             except WorkorderError as error:
-                made = error.attempts
+                made, rests = error.attempts, time() + (error.retry_after or 0.0)
                 if isinstance(error, OutcomeUnknownError):
                     lost = self._note_lost(prepared, sending, error)
                 if lost is None:
@@ -95,10 +95,11 @@ class MutationSender:
                     return Changed(found.ticket_id or kind.ticket_id(prepared.mutation), error.request_id, made)
                 if found.happened is False and error is not lost and _agrees(error, found):
                     raise
-                repeats = found.happened is False and error is lost and kind.converges
+                repeats = found.happened is False and error is lost and kind.converges and rests < until.until
                 if not repeats or not self._session.may_repeat(made):
                     lost.attempts = made
                     raise lost from lost.__cause__ if error is lost else error
+                await asyncio.sleep(max(0.0, rests - time()))  # longer than the looks took
 
     async def settle(
         self,
