@@ -64,6 +64,7 @@ UNREAD = {
     "a control character": (b'"a\x01"', "a\x01"),
     "a line feed": (b'"a\nb"', "a\nb"),
     "a zero": (b'"\0"', "\0"),
+    "the last control character": (b'"\x1f"', "\x1f"),
     "a cut character": (b'"\xe5\xb7"', "\udce5\udcb7"),
     "a byte of another code": (b'"\xb9\xa4"', "\udcb9\udca4"),
     "a surrogate in UTF-8": (b'"\xed\xa0\x80"', "\udced\udca0\udc80"),
@@ -94,6 +95,11 @@ def test_what_is_left_unread(body: bytes, left: str | None) -> None:
 def test_other_encodings(encoding: str) -> None:
     """A mark of the order of bytes, and the encodings that JSON may have."""
     assert parse_slowly('{"a":"工"}'.encode(encoding)) == {"a": "工"}
+
+
+def test_what_is_a_blank() -> None:
+    """A blank, DEL and what lies beyond are no control characters to JSON."""
+    assert parse_slowly('["a b\x7f\x80\u2028"]'.encode()) == ["a b\x7f\x80\u2028"]
 
 
 def test_long_numbers() -> None:

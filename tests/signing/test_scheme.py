@@ -436,3 +436,10 @@ def test_signer_is_not_pickled(act: Callable[[SchemeSigner], object]) -> None:
     """A signer refuses every way of being written out, and says what to do instead."""
     with pytest.raises(ConfigError, match="not pickled; make it anew"):
         act(SchemeSigner("demo", SECRET, "md5:{secret}"))
+
+
+def test_escapes_are_one_character_each() -> None:
+    """A backslash, a tab, a line feed and both braces, each written as two characters, are signed as one."""
+    scheme = Scheme.parse(r"md5:\\a\tb\nc{{d}}{secret}")
+    made = scheme.signature(SigningInput("GET", "/"), app_id="a", secret="s", timestamp="1700000000")
+    assert made == hashlib.md5(b"\\a\tb\nc{d}s").hexdigest()

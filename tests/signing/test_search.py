@@ -347,6 +347,25 @@ def test_all_requests_count(line: str, order: list[SigningInput]) -> None:
     assert line in map(str, found.alone)
 
 
+def test_what_one_request_shows_is_there() -> None:
+    """A part is empty only if no request shows it, and two kinds of body are alike only if they are so in each."""
+    search = Search(_accepted("md5:{secret}", PAIR), Secret(SECRET))
+    search._look()
+    assert search._seen.empty == set()
+    assert {"{body}", "{body_sorted}", "{query}{body}"} <= {*search._seen.bodies}
+    alone = Search(_accepted("md5:{secret}", PAIR[:1]), Secret(SECRET))
+    alone._look()
+    assert {"{body}", "{body_sorted}"} <= alone._seen.empty
+    assert "{query}{body}" in alone._seen.bodies
+
+
+@pytest.mark.usefixtures("few")
+def test_each_signature_is_counted_once() -> None:
+    """What was tried is the number of candidates, of each digest of that length."""
+    found = _ended(detecting([Accepted("demo", "1700000000", "0" * 40, PAIR[1])], Secret(SECRET)))
+    assert (found.schemes, found.alone, found.tried) == ((), (), sum(some.size for some in FEW))
+
+
 @pytest.mark.usefixtures("few")
 def test_another_signature_tells_which_base64_it_is() -> None:
     """A base64 without characters of its own takes the kind of another one."""
