@@ -191,6 +191,33 @@ async def test_a_pause_amid_turns_that_are_kept() -> None:
 
 
 @virtual_time
+async def test_a_pause_while_turns_are_asked_for() -> None:
+    """Of turns that were reserved just before a pause, one is used."""
+    server = Server(0.04)
+    async with server.limits(rate=200) as limits:
+        while limits._at_once < 8:
+            await limits.acquire(FAR)
+        limits._kept.clear()
+        taking_turns = asyncio.create_task(take(limits, 50))
+        # The script has run, and its answer is on its way.
+        await asyncio.sleep(0.03)
+        limits.pause(5)
+        times = await taking_turns
+    assert sum(at < server.pause_until for at in times) == 1
+
+
+@virtual_time
+async def test_a_loop_that_is_busy_now_and_then() -> None:
+    """An answer that seems to take long, now and then, does not let more be reserved than is wanted."""
+    server = Server(0.0005)
+    async with server.limits(rate=100) as limits:
+        for number in range(100):
+            server.round_trip = 0.2 if number % 10 == 9 else 0.0005
+            await take(limits, 1)
+    assert server.reserved == 100
+
+
+@virtual_time
 async def test_late_callers() -> None:
     """A caller that is late by less than a hundredth of a second, again and again, has its rate; without burst not."""
 

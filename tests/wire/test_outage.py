@@ -78,6 +78,31 @@ async def test_an_outage_that_lasts() -> None:
         assert caught.value.attempts == 4
 
 
+@virtual_time
+async def test_an_outage_does_not_multiply_the_load() -> None:
+    """Fifty further attempts are made, and one more for two answers that come: then what fails is not repeated."""
+    answers, retry = [http("", "502 Bad")], RetryPolicy(attempts=3)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers[-1])
+
+    async with serving(answer) as wire, make_client(wire.url, retry=retry) as client:
+
+        async def fail(times: int) -> int:
+            before = len(wire.requests)
+            for _ in range(times):
+                with pytest.raises(ResponseError):
+                    await read(client)
+            return len(wire.requests) - before
+
+        assert await fail(40) == 40 + 50
+        answers.append(DONE)
+        for _ in range(6):
+            await read(client)
+        answers.pop()
+        assert await fail(5) == 5 + 3
+
+
 @pytest.mark.parametrize("asked", [0, 1, 45, 100])
 @virtual_time
 async def test_a_close_against_a_busy_server(asked: int) -> None:
