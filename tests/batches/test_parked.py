@@ -4,9 +4,11 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.support.batches import asked, closes, happened, ran, states
+from tests.support.mutations import creation
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, JournalError, Mutation
@@ -14,8 +16,8 @@ from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Entry, Journal
 from workorder_async.batches.once import Once
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.mutations.kinds import prepare
-from workorder_async.sandbox import ClientOptions, Fault
+from workorder_async.mutations.kinds import key_of, prepare
+from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.wire.limits import Lane
 
 MINUTE: ClientOptions = {"deadline": 60.0, "attempt_timeout": 20.0}
@@ -80,6 +82,54 @@ async def test_many_of_them() -> None:
     assert most <= 2 * 16 + 2
     assert took <= 3 * 60
     assert sandbox.applied == []
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@pytest.mark.parametrize("fault", ["reset", "504_before", "reset_after"])
+@virtual_time
+async def test_marked_ones(tmp_path: Path, kind: str, fault: Kind) -> None:
+    """With marks no comment or creation stays unknown: what is found happened, and what is not did not, and is sent."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        row, other = await closes(client, 2)
+        batch: list[Mutation] = [CommentTicket(id=row.id, detail=f"备注 {number}") for number in range(10)]
+        if kind == "create":
+            batch = [creation(f"工单 {number}") for number in range(10)]
+        sandbox.faults = [Fault(fault, operation=f"{kind}_ticket", times=3, seconds=5)]
+        mixture: list[Mutation] = [*batch, other]
+        outcomes = await ran(client, mixture, journal=tmp_path / "j", key=key_of, mark=True, deadline=60)
+        requests = [one.request for one in sandbox.applied]
+    assert states(outcomes) == {State.DONE: 11}
+    assert len(requests) == 11
+    marks = [str(request["detail"]).rpartition("\n")[2] for request in requests if "detail" in request]
+    assert len(set(marks)) == 10
+    assert {len(mark) for mark in marks} == {10}
+    intents = [line for line in map(orjson.loads, (tmp_path / "j").read_bytes().splitlines()) if "intent" in line]
+    assert {line["mark"] for line in intents if "mark" in line} == set(marks)
+    assert all("\n" not in line["mutation"]["detail"] for line in intents if "mark" in line)
+
+
+@pytest.mark.parametrize("how", ["killed", "killed before it was sent"])
+@virtual_time
+async def test_a_marked_one_of_an_earlier_run(tmp_path: Path, how: str) -> None:
+    """The journal knows its mark: the next run finds it, or sends it once it is sure that it did not happen."""
+    path = tmp_path / "j"
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
+        fault: Kind = "hang_after" if how == "killed" else "hang"
+        sandbox.faults = [Fault(fault, operation="comment_ticket", times=1)]
+        running = run_batch(client, iter([comment]), journal=path, mark=True, patience=0)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        if how == "killed":
+            await client.comment_ticket(comment)  # somebody says the same
+        async with sandbox.client(now=running_loop().wall_clock, deadline=60.0, attempt_timeout=20.0) as another:
+            outcomes = await ran(another, iter([comment]), journal=path, mark=True, deadline=200)
+    assert states(outcomes) == {State.DONE: 1}
+    assert len(sandbox.applied) == (2 if how == "killed" else 1)
+    assert sandbox.requests["comment_ticket"] == 2
 
 
 @pytest.mark.parametrize("how", ["cancelled", "stopped"])

@@ -31,6 +31,7 @@ def run_batch(
     concurrency: int = 8,
     journal: str | os.PathLike[str] | None = None,
     key: Key | None = None,
+    mark: bool = False,
     name: str = "",
     verify: bool = True,
     stop_after: int | None = None,
@@ -44,10 +45,11 @@ def run_batch(
     * `mutations`: any mix of the four. What has a length, as a list, is done as it is now, whatever you do to it
       meanwhile. Any other iterable or async iterable, endless too, is pulled as far as mutations can be sent.
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost
-      mutations, skips those that are done, and goes on. Platform, `name` and (of a list) mutations must be the same. If
-      others remove, replace or write to the file meanwhile, nothing more is sent.
+      mutations, skips those that are done, and goes on. Platform, `name` and (of a list) mutations must be the same.
     * `key`: returns a text for a mutation; of one kind and text one is done. By default these are closes of one ticket,
       and equal rejections, comments and creations. Creations with a journal need it.
+    * `mark`: put a short reference below the text of each comment and creation. People see it, and where nothing else
+      can, it tells whether a lost one happened.
     * `verify`: whether to settle lost comments and creations, and refused closes and rejections.
     * `stop_after`: failures in a row after which to stop. A refused signature, or an errno without a meaning, stops if
       reading is refused as well. Then what is left of a list is `NOT_SENT`.
@@ -60,7 +62,7 @@ def run_batch(
     """
     _check(mutations, journal)
     told = keys_by(key, kept=journal is not None)
-    terms = Terms(concurrency, patience, told, verify, stop_after, deadline, outage)
+    terms = Terms(concurrency, patience, told, mark, verify, stop_after, deadline, outage)
     held = tuple(mutations) if isinstance(mutations, Collection) else mutations
     identity = identity_of(held if isinstance(mutations, Sequence) else iter(()), client.base_url, name, told)
     return _outcomes(client, held, Journal(journal, identity, max(patience, _DISK)), report, terms)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
+from secrets import token_hex
 from time import perf_counter
 
 from attrs import evolve, field, frozen
@@ -34,6 +35,7 @@ class Terms:
     concurrency: int = field(validator=as_validator(whole))
     patience: float = field(validator=as_validator(seconds))
     key: Callable[[Prepared], str] = key_of
+    mark: bool = False
     verify: bool = True
     stop_after: int | None = field(default=None, validator=optional(as_validator(whole)))
     deadline: float | None = field(default=None, validator=optional(as_validator(above_zero)))
@@ -156,6 +158,8 @@ class Workers:
                 self._waiting = None
             try:
                 prepared = prepare(mutation)
+                if self._terms.mark and not prepared.kind.converges:
+                    prepared = prepare(mutation, token_hex(5))
                 key = self._terms.key(prepared)
             except BaseException as error:  # noqa: BLE001 - so may `key`
                 self._exhausted = True
