@@ -1,6 +1,7 @@
 """settling.py, in virtual time against the sandbox: what proves that a mutation happened, and what that it did not."""
 
 import asyncio
+import pickle
 import unicodedata
 from collections.abc import Callable
 from math import inf
@@ -146,14 +147,15 @@ async def closed_by_another_call(sandbox: Sandbox, client: WorkorderClient, clos
     return close
 
 
+@pytest.mark.parametrize("detail", ["已确认", None])
 @pytest.mark.parametrize("before", [closed_before, closed_by_a_colleague, closed_otherwise, closed_by_another_call])
 @virtual_time
-async def test_somebody_elses_close(before: Callable[..., Any]) -> None:
+async def test_somebody_elses_close(before: Callable[..., Any], detail: str | None) -> None:
     """A close of an hour before, a colleague's, or another call's, is not ours; that the ticket is closed is told."""
     async with virtual_sandbox(40) as (sandbox, client):
         close = await mutation_of(client, "close")
         assert isinstance(close, CloseTicket)
-        close = await before(sandbox, client, evolve(close, detail="已确认"))
+        close = await before(sandbox, client, evolve(close, detail=detail))
         sandbox.faults = [Fault("reset", operation="close_ticket")]
         error = await lost(client, close)
         found = await client.settle(close, error.began)
@@ -414,6 +416,35 @@ async def test_found_where_all_clocks_are_right(kind: str) -> None:
         await asyncio.sleep(3600)
         async with sandbox.client(now=client.now) as stranger:
             assert await error.verify(stranger) is True
+        assert await error.verify(client) is True
+
+
+@pytest.mark.parametrize("kind", ["close", "reject", "comment", "create"])
+@virtual_time
+async def test_the_servers_time_of_sending_is_kept(kind: str) -> None:
+    """An error knows when it was by the server's clock, so that clocks of other processes do not matter."""
+    wall = running_loop().wall_clock
+    async with virtual_sandbox(40) as (sandbox, client), sandbox.client(now=lambda: wall() - 3600) as stranger:
+        mutation = await mutation_of(client, kind)
+        await client.ping()
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind]), BLIND]
+        error = await lost(client, mutation)
+        sandbox.faults = []
+        began = error.began
+        assert await pickle.loads(pickle.dumps(error)).verify(stranger) is True
+        # The control: without it, our clock must not have been set.
+        assert (await stranger.settle(mutation, began + 1)).happened is None
+
+
+@virtual_time
+async def test_what_did_not_happen_is_no_rival() -> None:
+    """A close of an earlier run that is proven not to have happened does not stand in the way of the next one."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        assert (await client.settle(close, client.now() - LATER)).happened is False
+        sandbox.faults = [Fault("reset_after", operation="close_ticket"), BLIND]
+        error = await lost(client, close)
+        sandbox.faults = []
         assert await error.verify(client) is True
 
 

@@ -32,7 +32,7 @@ from workorder_async.mutations.recently_sent import Sending, Sendings
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.signing.clock import ServerClock
 
-QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001, attempts=1), "attempt_timeout": 5}
+QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001, attempts=1), "attempt_timeout": 1}
 KINDS = ("comment", "create")
 
 
