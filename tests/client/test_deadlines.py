@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver
 
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, mutation_of
@@ -114,7 +115,7 @@ async def test_not_sent() -> None:
         assert len(wire.requests) == 1
 
 
-class Nowhere(aiohttp.abc.AbstractResolver):
+class Nowhere(AbstractResolver):
     """Never finds a host."""
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:

@@ -199,10 +199,9 @@ _POLL = getattr(select, "poll", None)
 def _is_readable(transport: asyncio.BaseTransport) -> bool:
     """Tell whether bytes, or an end, lie in the socket and were not read by the event loop yet."""
     sock = transport.get_extra_info("socket")
-    if sock is None or (number := sock.fileno()) < 0:
+    # Windows has no `poll`.
+    if _POLL is None or sock is None or (number := sock.fileno()) < 0:
         return False
-    if _POLL is None:
-        return bool(select.select((number,), (), (), 0)[0])
     poller = _POLL()
     poller.register(number, select.POLLIN)
     # Others than these it tells unasked.

@@ -84,7 +84,8 @@ class ClientOptions(TypedDict, total=False):
     """
 
     session: Annotated["ClientSession | None", Option(None, or_none(_SESSION))]
-    """An aiohttp session to use; the client does not close it. None (the default): the client has its own."""
+    """An aiohttp session to use; the client does not close it, and leaves its middlewares and `raise_for_status` aside.
+    None (the default): the client has its own."""
     max_in_flight: Annotated[int, Option(32, whole)]
     """Requests under way at once, at the most (32)."""
     rate: Annotated[float | None, Option(None, or_none(above_zero))]
