@@ -144,6 +144,14 @@ def test_texts_that_are_deep(levels: int) -> None:
         assert len(text) < 200
 
 
+def test_texts_with_broken_bytes() -> None:
+    """Broken bytes in a text for people are shown as such, in a plain text."""
+    with pytest.raises(ApiError, match="errno 5 ") as caught:
+        open_envelope(200, b'{"errno":5,"request_id":"r\x01","errmsg":"\xe5\xb7"}', {})
+    assert (caught.value.request_id, caught.value.errmsg) == ("r\x01", "\udce5\udcb7")
+    assert {type(caught.value.request_id), type(caught.value.errmsg)} == {str}
+
+
 def test_a_redirect_hides_credentials() -> None:
     """Where a redirect leads is said without user and password."""
     with pytest.raises(ResponseError, match=r"a redirect to http://elsewhere/x, which"):

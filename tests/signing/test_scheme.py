@@ -443,3 +443,13 @@ def test_escapes_are_one_character_each() -> None:
     scheme = Scheme.parse(r"md5:\\a\tb\nc{{d}}{secret}")
     made = scheme.signature(SigningInput("GET", "/"), app_id="a", secret="s", timestamp="1700000000")
     assert made == hashlib.md5(b"\\a\tb\nc{d}s").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"b":NaN,"a":1}', b'{"b":1,"a":' + b"[" * 100 + b"]" * 100 + b"}", b'{"b":1e999,"a":1}']
+)
+def test_a_body_that_is_no_json(body: bytes) -> None:
+    """A body that only Python reads as JSON, or that is deeper than any, is signed as it is."""
+    request = SigningInput("POST", "/", body=(body,))
+    made = Scheme.parse("md5:{body_sorted}{secret}").signature(request, app_id="a", secret="s", timestamp="1700000000")
+    assert made == hashlib.md5(body + b"s").hexdigest()

@@ -243,8 +243,8 @@ class Search:
         requests = [(_signed(one, secret), one.sign) for one in accepted]
         first, *others = sorted(requests, key=_shows, reverse=True)
         self._signed, self._sign = first
-        #: The others, and the digests that their signatures may be; the shortest first, which soonest tells.
-        self._others = [(signed, sign, {one.digest for one in readings(sign)}) for signed, sign in others[::-1]]
+        #: The others, and the digests that their signatures may be.
+        self._others = [(signed, sign, {one.digest for one in readings(sign)}) for signed, sign in others]
         self._whole = all(one.request is not None for one in accepted)
         self._unit = ["ms"] if len(self._signed.timestamp) > _SECONDS else []
         #: The long parts of the request, each by the text that stands for it.
@@ -468,10 +468,10 @@ def _size(signed: Signed) -> int:
     return sum(map(len, signed.request.body))
 
 
-def _shows(one: tuple[Signed, str]) -> tuple[int, int]:
-    """Return how many parts of a request are there; of two that show as many, the shorter body shows more."""
+def _shows(one: tuple[Signed, str]) -> tuple[int, bool]:
+    """Return how many parts of a request are there; of two that show as many, one without a long body shows more."""
     asked, size = one[0].request, _size(one[0])
-    return sum(map(bool, (asked.method, asked.path, asked.query, size))), -size
+    return sum(map(bool, (asked.method, asked.path, asked.query, size))), size <= _LONG
 
 
 def _digest(line: str, signed: Signed) -> bytes:
