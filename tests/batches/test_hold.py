@@ -90,9 +90,11 @@ async def platform(**options: Any) -> AsyncIterator[tuple[Platform, WorkorderCli
     server = Platform()
     await server.come()
     async with make_client(f"http://127.0.0.1:{server.port}", **{"retry": RetryPolicy(), **options}) as client:
-        yield server, client
-    server.go()
-    await asyncio.sleep(1)  # the connections end
+        try:
+            yield server, client
+        finally:
+            server.go()
+            await asyncio.sleep(1)  # the connections end
 
 
 def comments(count: int) -> list[Mutation]:
@@ -250,10 +252,10 @@ async def test_one_that_the_signer_refuses(place: int) -> None:
 
 @virtual_time
 async def test_one_that_is_always_turned_away() -> None:
-    """So is one that is turned away where others are not."""
-    async with platform(deadline=1.0) as (server, client), taking(40, within=40):
+    """One that is turned away where others are not ends as well, at the latest after `outage` seconds alone."""
+    async with platform(deadline=1.0) as (server, client):
         server.refuse = lambda ticket, _: http("", "429 Too Many Requests") if ticket == 7 else None
-        outcomes = await ran(client, comments(300), concurrency=2)
+        outcomes = await ran(client, comments(300), concurrency=2, outage=30)
     assert states(outcomes) == {State.DONE: 299, State.NOT_SENT: 1}
     (one,) = [one for one in outcomes if one.state is State.NOT_SENT]
     assert isinstance(one.error, RateLimitedError)

@@ -70,12 +70,17 @@ class Hold:
         elif not self._is_accepted and error.errno not in self._meant:
             self._refusal, self._trouble = error, now
 
-    def is_own(self, outcome: Outcome, began: float) -> bool:
-        """Tell whether a try that began then failed by itself: the others get through, and it had its turn."""
+    def own_fault(self, outcome: Outcome, began: float) -> float:
+        """Tell, from 0 to 1, how much a try that began then failed by itself, since others get through.
+
+        Who had no turn is not at fault. Who was turned away may have had bad luck, but not each time.
+        """
         error = outcome.error
-        if self._held_for_all >= began or (error and isinstance(error.__cause__, DeadlineExceededError)):
-            return False
-        return self._changed >= began or not isinstance(error, RateLimitedError)
+        if error is None or isinstance(error.__cause__, DeadlineExceededError):
+            return 0.0
+        if isinstance(error, RateLimitedError):
+            return 0.3 if self._changed >= began else 0.0
+        return float(self._held_for_all < began)
 
     async def over(self) -> None:
         """Return when requests get through again, the batch stops, or it should."""

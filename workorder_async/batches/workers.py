@@ -209,7 +209,7 @@ class Workers:
 
     async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
         """Carry out a mutation. What holds for all is waited out, and it is tried again."""
-        time, own = asyncio.get_running_loop().time, 0
+        time, own = asyncio.get_running_loop().time, 0.0
         while True:
             began = time()
             try:
@@ -220,8 +220,8 @@ class Workers:
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
                 return await self._cut_short(key, prepared.mutation, error)
-            own += self._hold.is_own(outcome, began)
-            if own == _TRIES or self._once.stopped or self._hold.reason:
+            own += self._hold.own_fault(outcome, began)
+            if own >= _TRIES or self._once.stopped or self._hold.reason:
                 return outcome
 
     async def _cut_short(self, key: str, mutation: Mutation, error: BaseException) -> Outcome:
