@@ -99,7 +99,7 @@ async def begun_earlier(file: Path, mutation: Mutation, began: float) -> None:
     """Leave a journal as a killed run leaves it: an intent without an outcome."""
     ready = prepare(mutation)
     async with Journal(file, {"batch": "once"}) as journal:
-        await journal.begin(Entry(KEY, type(mutation).__name__, ready.value, began, ready.trace))
+        await journal.begin(Entry(KEY, type(mutation).__name__, ready.value, began, ready.place))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -165,7 +165,7 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path) -> N
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         await client.comment_ticket(comment)
         prepared = prepare(comment)
-        entry = Entry("k", "CommentTicket", prepared.value, client.now() - 5, prepared.trace)
+        entry = Entry("k", "CommentTicket", prepared.value, client.now() - 5, prepared.place)
 
         async def look() -> None:
             async with Journal(tmp_path / "j", {}) as journal:

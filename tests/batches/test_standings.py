@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
+from attrs import evolve
 
 from workorder_async.batches.journal import Entry, JournalFile, Standing
 from workorder_async.document import JSON
@@ -141,14 +142,25 @@ def test_a_done_one_whose_intent_nobody_wrote() -> None:
 
 
 def test_twins() -> None:
-    """Another mutation with the same trace is a twin, whatever became of it; one without a trace has none."""
-    with closing(JournalFile(None, {})) as known:
-        known.open()
-        begin(known)
-        assert not known.has_twin(ENTRY)
-        other = Entry("b", "CommentTicket", {"id": 1}, 1.0, "t")
-        assert known.has_twin(other)
-        known.end("a", "REJECTED", {})
-        assert known.has_twin(other)
-        known.begin(Entry("c", "CloseTicket", {"id": 1}, 1.0))
-        assert not known.has_twin(Entry("d", "CloseTicket", {"id": 2}, 1.0))
+    """Another mutation of an earlier run at the same place is a twin, if it may have happened at about this time."""
+    other = Entry("b", "CommentTicket", {"id": 1}, 150.0, "t")
+    cases: list[tuple[list[Step], bool]] = [
+        ([intent], True),
+        ([intent, begin], True),
+        ([intent, read("UNKNOWN")], True),
+        ([intent, read("DONE")], True),
+        ([intent, read("REJECTED")], False),
+        # The client knows those of this run.
+        ([begin], False),
+        ([begin, ends("UNKNOWN")], False),
+    ]
+    for steps, twin in cases:
+        with closing(JournalFile(None, {})) as known:
+            known.open()
+            for step in steps:
+                step(known)
+            assert not known.has_twin(ENTRY)
+            assert known.has_twin(other) == twin
+            assert not known.has_twin(evolve(other, began=701.0))
+            assert not known.has_twin(evolve(other, trace="u"))
+            assert not known.has_twin(evolve(other, trace=""))

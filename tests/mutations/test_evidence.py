@@ -559,6 +559,18 @@ async def test_a_mark_that_the_platform_may_cut_off(texts: str, kind: str) -> No
         assert await error.verify(client) is (None if texts == "cut" else True)
 
 
+@pytest.mark.parametrize("kind", MARKED)
+@virtual_time
+async def test_a_mark_where_the_date_is_wrong(kind: str) -> None:
+    """What has the mark, at a time at which it cannot have been, is never said not to have happened."""
+    async with virtual_sandbox(40, date_offset=3000) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation, mark="ref-1")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
+
+
 @virtual_time
 async def test_a_colleague_cites_the_mark_elsewhere() -> None:
     """A mark counts at the end of a text, and in its time; where it is found elsewhere nothing is proven."""

@@ -477,6 +477,50 @@ async def test_whose_comment(line: int | None, shares: list[tuple[int, int, str]
         assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("mutation", "shown", "happened"),
+    [
+        # The control: an open ticket on which nothing has happened.
+        (CLOSE, {"status": 2}, False),
+        (RejectTicket(id=1), {"assigns": [{"product_group_id": 3, "status": 1}]}, False),
+        (CLOSE, {"status": 2, "updated_time": int(NOW) - 2000}, False),
+        # Closed and rejected, and nobody knows since when; closed and opened again, or changed, since then.
+        (CLOSE, {"status": 3}, None),
+        (RejectTicket(id=1), {"assigns": [{"product_group_id": 3, "status": 4}]}, None),
+        (CLOSE, {"status": 2, "closed_time": int(NOW) - 950}, None),
+        (CLOSE, {"status": 2, "updated_time": int(NOW) - 10}, None),
+        (CLOSE, {"status": 2, "updated_progress_time": int(NOW) - 950}, None),
+        (CLOSE, {"status": 2, "assigns": [{"product_group_id": 3, "history": [{"action": 6}]}]}, None),
+    ],
+)
+async def test_what_shows_that_nothing_happened(
+    mutation: CloseTicket | RejectTicket, shown: dict[str, Any], happened: bool | None
+) -> None:
+    """Only a ticket on which nothing has changed since, long after it was sent."""
+    answer = data({"id": 1} | shown).replace(b"\r\n", _DATE, 1)
+    async with serving(answer) as wire, make_client(wire.url) as client:
+        assert (await client.settle(mutation, NOW - 1000)).happened is happened
+        assert (await client.settle(mutation, NOW - 10)).happened is None
+
+
+async def test_two_who_say_the_same() -> None:
+    """Where more say the same than is accounted for, somebody else does, and may be the only one."""
+    for texts, happened in ((["已处理"], True), (["已处理"] * 2, None)):
+        shares = data(
+            {
+                "id": 1,
+                "assigns": [
+                    {
+                        "product_group_id": 3,
+                        "history": [{"created_time": int(NOW), "detail": text} for text in texts],
+                    }
+                ],
+            }
+        ).replace(b"\r\n", _DATE, 1)
+        async with serving(shares) as wire, make_client(wire.url) as client:
+            assert (await client.settle(CommentTicket(id=1, detail="已处理"), NOW)).happened is happened
+
+
 async def test_unknown_mutation() -> None:
     """An error that is about nothing that can be looked for stays unknown, and asks nothing."""
     async with serving(OPEN) as wire, make_client(wire.url) as client:

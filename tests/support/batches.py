@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from attrs import evolve
+
 from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
 from workorder_async import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket, WorkorderClient
 from workorder_async.batches.batch import run_batch
@@ -31,7 +33,7 @@ async def mixed(client: WorkorderClient, count: int) -> list[Mutation]:
             close,
             RejectTicket(id=close.id, detail=f"不属于本产品线 {number}"),
             CommentTicket(id=close.id, detail=f"已联系客户 {number}"),
-            creation(f"新工单 {number}"),
+            evolve(creation(f"新工单 {number}"), reported_time=1660298580 + number),
         ]
         batch.append(kinds[number % 4])
     return batch

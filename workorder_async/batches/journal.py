@@ -106,8 +106,8 @@ class Standing(Enum):
 class Entry:
     """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
 
-    `trace` is a digest of its traces, "" for none; `mark` the mark below its text; `ahead` how far the server's clock
-    was ahead then, None if that was not known.
+    `trace` is the place where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
+    server's clock was ahead then, None if that was not known.
     """
 
     key: str
@@ -119,6 +119,8 @@ class Entry:
     ahead: Ahead | None = None
 
 
+# Mutations that began further apart, in seconds, cannot be under way at the same time.
+_NEAR = 600.0
 # The standing after an outcome; NEW after any other but UNKNOWN.
 _AFTER = {State.DONE.name: Standing.DONE, State.ALREADY.name: Standing.DONE}
 _TABLE = """
@@ -271,7 +273,7 @@ class JournalFile:
             (first,) = self._open_ones("key = ?", entry.key)
             self._set(entry.key, Standing.BEGUN)
             return standing, first
-        self._set(entry.key, Standing.BEGUN, entry.began, trace=entry.trace)
+        self._set(entry.key, Standing.BEGUN, entry.began, trace="")
         facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
         facts |= {"mark": entry.mark} if entry.mark else {}
         facts |= {"ahead": [entry.ahead.least, entry.ahead.most]} if entry.ahead else {}
@@ -291,9 +293,14 @@ class JournalFile:
         self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
 
     def has_twin(self, entry: Entry) -> bool:
-        """Tell whether another mutation leaves the same trace."""
+        """Tell whether another mutation of an earlier run, at the same place and near in time, may look like this one.
+
+        A platform may store texts otherwise, so equal texts are not asked for. The client knows those of this run.
+        """
         found = self._table.execute(
-            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? LIMIT 1", (entry.trace, entry.key)
+            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? AND standing != ? "
+            "AND abs(began - ?) < ? LIMIT 1",
+            (entry.trace, entry.key, Standing.NEW.value, entry.began, _NEAR),
         )
         return found.fetchone() is not None
 
@@ -433,7 +440,7 @@ class Journal:
         return self._file.is_in_place()
 
     async def has_twin(self, entry: Entry, until: float | None = None) -> bool:
-        """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
+        """Tell whether another mutation that an earlier run began may look like this one."""
         return await self._order(lambda: self._file.has_twin(entry), until)
 
     async def left_open(self, until: float | None = None) -> list[Entry]:

@@ -90,7 +90,7 @@ class Once:
         """
         started, mutation, until, ahead = perf_counter(), prepared.mutation, self.deadline(), self._client.ahead()
         entry = Entry(
-            key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.trace, prepared.mark, ahead
+            key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.place, prepared.mark, ahead
         )
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
@@ -164,12 +164,13 @@ class Once:
         return outcome
 
     async def _settle(self, sent: Entry, mutation: Mutation, until: Deadline) -> Settlement:
-        """Find out whether a mutation happened. The trace of another mutation in this journal is no sign of it.
+        """Find out whether a mutation happened. The sign of another mutation in this journal is no sign of it.
 
         The client knows the mutations that it sent itself. The journal knows those of earlier runs, too.
         """
         try:
-            if not kind_of(mutation).converges and await self._journal.has_twin(sent, until.until):
+            told = kind_of(mutation).converges or sent.mark
+            if not told and await self._journal.has_twin(sent, until.until):
                 return Settlement(None)
         except JournalError:
             return Settlement(None)
