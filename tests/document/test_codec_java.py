@@ -273,7 +273,7 @@ def test_code(value: JSON, status: TicketStatus) -> None:
         assert codec.decode(model, answer({"id": 1, "status": value})).status == status
 
 
-@pytest.mark.parametrize("value", [True, 2.5, float("nan"), [], [2], {}, {"code": 2}])
+@pytest.mark.parametrize("value", [True, 2.5, float("nan"), [], [2], {}, {"code": 2}, 2**63, -(2**63) - 1, 1e30])
 def test_no_code(value: JSON) -> None:
     """What is neither a number nor a name is no code."""
     for model in (TicketSummary, Ticket, TicketDetail):
