@@ -109,6 +109,17 @@ async def test_what_did_not_happen_is_sent_again_once_that_is_proven(kind: str) 
 
 
 @pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_what_is_seen_later_than_an_attempt_may_take(kind: str) -> None:
+    """Where the server is slower, and its replicas are behind as well, the refusal of the second is no refusal."""
+    async with virtual_sandbox(40, lag=20) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("504_before", operation=OPERATIONS[kind], seconds=25, times=1)]
+        await client.change(mutation)
+        assert (sent(sandbox, kind), len(sandbox.applied)) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", CONVERGENT)
 @pytest.mark.parametrize("wait", [0, LONGEST - 2, LONGEST + 1])
 @virtual_time
 async def test_not_known_yet(kind: str, wait: float) -> None:

@@ -148,14 +148,16 @@ class Sendings:
         self._forgotten = -inf  # a forgotten mutation cannot have happened later
 
     def enter(self, sending: Sending) -> None:
-        """Keep a mutation that is being sent; a second call changes nothing but that it may happen again."""
+        """Keep a mutation that is being sent. Each further call says that it is sent again, and may happen later."""
         sending.end = inf
         if sending in self._kept:
             return
-        sending.began, sending.start, sending.ahead = self._clock.local(), self.steady(), self._clock.ahead()
-        latest = next(reversed(self._at.get(sending.place, {})), None)
-        if latest is not None and 0 <= latest.began - sending.began < _MOMENT:
-            sending.began = nextafter(latest.began, inf)
+        # What was forgotten, since it seemed not to have happened, still began when it was sent first.
+        if not sending.began:
+            sending.began, sending.start, sending.ahead = self._clock.local(), self.steady(), self._clock.ahead()
+            latest = next(reversed(self._at.get(sending.place, {})), None)
+            if latest is not None and 0 <= latest.began - sending.began < _MOMENT:
+                sending.began = nextafter(latest.began, inf)
         self._keep(sending)
 
     def find(self, wanted: Sending) -> Sending:
