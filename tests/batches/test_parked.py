@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import orjson
@@ -158,12 +159,14 @@ async def test_left_while_some_are_parked(tmp_path: Path, how: str) -> None:
     assert happened(sandbox) == Counter(map(asked, batch))
 
 
+@pytest.mark.parametrize(("fails", "state"), [(True, State.UNKNOWN), (False, State.DONE)])
 @virtual_time
-async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path) -> None:
+async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, state: State, *, fails: bool) -> None:
     """It could tell of another one with the same text: without it what is found is no sign, and the outcome unknown."""
     async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
-        await client.comment_ticket(comment)
+        async with sandbox.client(now=running_loop().wall_clock) as killed:
+            await killed.comment_ticket(comment)
         prepared = prepare(comment)
         entry = Entry("k", "CommentTicket", prepared.value, client.now() - 5, prepared.place)
 
@@ -172,14 +175,35 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path) -> N
                 await journal.begin(entry)
                 once = Once(client, journal, Lane(1), verify=True)
                 parked = once.settle_left(entry)
-                (tmp_path / "j").unlink()
+                if fails:
+                    (tmp_path / "j").unlink()
                 journal.end("other", "DONE")
                 await asyncio.sleep(1)
-                assert (await once.look(parked)).state is State.UNKNOWN
+                assert (await once.look(parked)).state is state
 
-        with pytest.raises(JournalError, match="no longer see it"):
+        with pytest.raises(JournalError, match="no longer see it") if fails else nullcontext():
             await look()
         assert sandbox.requests["comment_ticket"] == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 3600, -3600])
+@virtual_time
+async def test_a_clock_that_was_set_between_two_runs(tmp_path: Path, seconds: int) -> None:
+    """The intent says what the server's clock was then, so that the sign is looked for at the right time."""
+    clock = running_loop().wall_clock
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
+        sandbox.faults = [Fault("hang_after", operation="comment_ticket", times=1)]
+        running = run_batch(client, iter([comment]), journal=tmp_path / "j", patience=0)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        async with sandbox.client(now=lambda: clock() + seconds) as another:
+            outcomes = await ran(another, iter([comment]), journal=tmp_path / "j")
+    assert states(outcomes) == {State.DONE: 1}
+    assert len(sandbox.applied) == 1
 
 
 @virtual_time
