@@ -341,6 +341,32 @@ async def test_which_id_is_left(first: Handler | bytes, ids: list[int], found: i
             assert caught.value.ticket_id == found
 
 
+@pytest.mark.parametrize(("name", "found"), [("姜程", 7), ("", 7), ("别人", 0)])
+async def test_somebody_elses_ticket_that_a_careless_server_lists(name: str, found: int) -> None:
+    """A row that names another creator is no sign, whatever the server was asked for."""
+    page = dated(
+        data(
+            {"pagination": {"total": 1, "page_size": 100}, "tickets": [row_of(creation(), 7) | {"creator_name": name}]}
+        )
+    )
+    async with serving(drop, page) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation())
+        assert await caught.value.verify(client) is (True if found else None)
+        assert caught.value.ticket_id == found
+
+
+@pytest.mark.parametrize(("other", "known"), [(4, True), (3, None), (9, None), (None, None)])
+async def test_what_another_line_says_stands_in_its_share(other: int | None, known: bool | None) -> None:
+    """An equal comment is no rival where its line has a share of its own; a line without one speaks in any share."""
+    shown = dated(shares(("已联系客户",), ("已联系客户",)))
+    async with serving(dated(data(None)), drop, shown) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(evolve(COMMENT, productGroupId=other))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(evolve(COMMENT, productGroupId=3))
+        assert await caught.value.verify(client) is known
+
+
 async def test_an_id_of_another_that_looks_the_same_by_now() -> None:
     """An id that was given to any other creation is no sign, though that one was sent with other words."""
     async with serving(dated(data({"id": 7})), drop, listed(7)) as wire, make_client(wire.url) as client:
