@@ -13,11 +13,15 @@ from tests.support.raw_server import Handler, data, drop, half, hang, http, late
 from tests.support.virtual_loop import EPOCH, running_loop, taking, virtual_time
 from workorder_async import (
     ApiError,
+    AuthenticationError,
     CommentTicket,
+    DeadlineExceededError,
     JournalError,
     NoAnswerError,
     NotSentError,
     OutcomeUnknownError,
+    RateLimitedError,
+    ResponseError,
     RetryPolicy,
     SigningInput,
     WorkorderError,
@@ -271,6 +275,32 @@ async def test_a_signer_that_fails(error: Exception) -> None:
         assert wire.requests == []
         assert error in (caught.value.__cause__, getattr(caught.value.__cause__, "__cause__", None))
         assert client.stats().in_flight == 0
+
+
+OF_OTHER_CALLS = [
+    RateLimitedError("slow", status=429),
+    AuthenticationError("no", errno=5, status=401),
+    OutcomeUnknownError("lost"),
+    ResponseError("page", status=502),
+    DeadlineExceededError("late"),
+]
+
+
+@pytest.mark.parametrize("error", OF_OTHER_CALLS, ids=repr)
+@pytest.mark.parametrize("where", ["signer", "callback"])
+async def test_errors_of_other_calls(error: WorkorderError, where: str) -> None:
+    """What a signer or a callback was told by a call of its own says nothing of this one: nothing was sent."""
+
+    def on_send() -> None:
+        if where == "callback":
+            raise error
+
+    options: dict[str, Any] = {"signer": Refusing(error, 9)} if where == "signer" else {}
+    async with serving(DONE) as wire, make_client(wire.url, retry=ONCE, **options) as client:
+        with pytest.raises(NotSentError) as caught:
+            await client.change(COMMENT, on_send=on_send)
+        assert caught.value.__cause__ is error
+        assert (wire.requests, client.stats().throttled, caught.value.attempts) == ([], 0, 1)
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyboardInterrupt()], ids=repr)

@@ -22,7 +22,15 @@ import aiohttp
 from attrs import define, evolve
 
 from workorder_async.document.endpoints import Safety
-from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
+from workorder_async.errors import (
+    ApiError,
+    ConfigError,
+    DeadlineExceededError,
+    NoAnswerError,
+    NotSentError,
+    ResponseError,
+    WorkorderError,
+)
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
@@ -237,6 +245,8 @@ def _caller() -> str:
 
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")
+# A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
+_OF_AN_ANSWER = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
@@ -381,7 +391,10 @@ class Wire:
         endpoint, body = call.endpoint, call.body
         pieces: Iterable[bytes] = () if body is None else (body.content,) if isinstance(body, JsonBody) else body
         path, now = self._base_path + endpoint.path, int((self._clock.local() + call.used) * 1000)
-        signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
+        try:
+            signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
+        except _OF_AN_ANSWER as error:
+            raise call.interrupted(error) from error
         if type(signed) is not dict and not isinstance(signed, Mapping):
             if isinstance(signed, Coroutine):
                 signed.close()
@@ -457,9 +470,10 @@ class Wire:
         causes = not self._may_know_proxy
         if isinstance(error, Exception) and writing.failure is not None:
             error = writing.failure
-        if isinstance(error, WorkorderError) or not isinstance(error, Exception):
+        is_ours = isinstance(error, WorkorderError) and not isinstance(error, _OF_AN_ANSWER)
+        if is_ours or not isinstance(error, Exception):
             return without_frames(error, causes=causes)
-        if isinstance(error, aiohttp.ClientError | OSError):
+        if isinstance(error, aiohttp.ClientError | (OSError if writing.failure is None else ConnectionError)):
             lost = self._lost(call, str(error) or type(error).__name__, error)
         else:
             lost = call.interrupted(error)
