@@ -8,7 +8,7 @@
 4  mutations/ | environment            a mutation that happens once | where a platform is, and who asks
 5  client                              the face: a coroutine for each endpoint
 6  batches/ | exports/ | sandbox/      jobs, which know nothing of each other
-7  cli/ | integrations/                doors, each by itself
+7  cli/ | integrations/ | testing/     doors, each by itself
 8  __init__ __main__                   the way in, which nothing imports
 """
 
@@ -35,7 +35,7 @@ FLOORS: list[set[str]] = [
     {"mutations", "environment"},
     {"client"},
     {"batches", "exports", "sandbox"},
-    {"cli", "integrations"},
+    {"cli", "integrations", "testing"},
     {"", "__main__"},
 ]
 # Where the rooms of a floor know each other; elsewhere they do not.

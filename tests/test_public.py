@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 FACES = (
     "workorder_async",
     "workorder_async.sandbox",
+    "workorder_async.testing",
     "workorder_async.exports",
     "workorder_async.integrations.redis_limits",
 )

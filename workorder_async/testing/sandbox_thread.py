@@ -1,0 +1,169 @@
+"""A sandbox in a thread of its own, and a client that ends with the event loop that it was used in."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from threading import Thread
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+
+from aiohttp import web
+
+from workorder_async.client import WorkorderClient
+from workorder_async.document import JSON, TicketStatus
+from workorder_async.document.endpoints import Endpoint
+from workorder_async.errors import ConfigError
+from workorder_async.sandbox import Drifted, Fault, Pick, Sandbox
+from workorder_async.wire.observing import Event
+
+Moment: TypeAlias = Literal["received", "applied", "answered"]
+"""How far a request has come; see `Kill.moment`."""
+Witness: TypeAlias = Callable[[Moment, str], Awaitable[bool]]
+"""Is told how far a request of an operation has come; whether one that was received is dropped."""
+_T = TypeVar("_T")
+
+
+class SandboxThread(Sandbox):
+    """A `Sandbox` in a thread of its own, with an event loop of its own: for any test, with an event loop or without.
+
+        with SandboxThread(tickets=50) as sandbox:
+
+    The arguments are those of `Sandbox`. Everything may be used from any thread, and nothing has to be awaited.
+    """
+
+    _loop: asyncio.AbstractEventLoop
+    #: Is told of every request.
+    witness: Witness | None = None
+
+    def __enter__(self) -> Self:
+        made: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = Thread(target=_turn, args=(made,), name="workorder-sandbox-loop", daemon=True)
+        self._thread.start()
+        self._loop = made.result()
+        self._under_way = set[asyncio.Future[None]]()
+        try:
+            self._ask(super().__aenter__())
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._ask(super().__aexit__(None, None, None))
+        finally:
+            self._end()
+
+    async def __aenter__(self) -> Self:
+        raise ConfigError("a SandboxThread has a loop of its own", mend="use `with`, without `async`")
+
+    def change(  # type: ignore[override]  # a `Sandbox` is awaited in its own loop; here any thread waits
+        self,
+        *,
+        close: int = 0,
+        reopen: int = 0,
+        create: int = 0,
+        delete: int = 0,
+        pick: Pick = "random",
+        status: TicketStatus = TicketStatus.PENDING,
+    ) -> Drifted:
+        """Change so many tickets now, at once, and return which; the arguments are those of `Drift`."""
+        self._running()
+        changed = super().change(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
+        return self._ask(changed)
+
+    def settle(self) -> None:
+        """Wait until all that was sent before is carried out, of callers that are gone, too."""
+        self._ask(self._settle())
+
+    async def _settle(self) -> None:
+        # Connections are accepted in order: by the answer to this one, all that lay there before has been read.
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        await reader.read()
+        writer.close()
+        await asyncio.gather(*self._under_way)
+
+    def _ask(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _handler(
+        self, endpoint: Endpoint, answer: Callable[[web.Request, Fault | None], Awaitable[JSON]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        operation = endpoint.operation
+
+        async def carry_out(request: web.Request, lie: Fault | None) -> JSON:
+            done = self._loop.create_future()
+            self._under_way.add(done)
+            try:
+                data = await answer(request, lie)
+            finally:
+                self._under_way.remove(done)
+                done.set_result(None)
+            if self.witness is not None:
+                await self.witness("applied", operation)
+            return data
+
+        handle = super()._handler(endpoint, carry_out)
+
+        async def watched(request: web.Request) -> web.StreamResponse:
+            if (witness := self.witness) is None:
+                return await handle(request)
+            if await witness("received", operation):
+                self._requests[operation] += 1
+                return web.Response(status=503)
+            response = await handle(request)
+            with suppress(ConnectionError):
+                await response.prepare(request)
+                await response.write_eof()
+                await witness("answered", operation)
+            return response
+
+        return watched
+
+
+def _turn(made: "Future[asyncio.AbstractEventLoop]") -> None:
+    # No policy decides about this loop: a test may have set one for its own.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        made.set_result(runner.get_loop())
+        runner.get_loop().run_forever()
+
+
+class _End:
+    """Closes a client when the loop that it is used in ends: a loop ends the generators that were begun in it."""
+
+    client: WorkorderClient
+    closing: AsyncGenerator[None, None]
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def on_event(self, event: Event) -> None:
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+            self.closing = self._close()
+            # Nothing is awaited before its `yield`.
+            with suppress(StopIteration):
+                self.closing.asend(None).send(None)
+
+    async def _close(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.client.aclose()
+
+
+@contextmanager
+def client_of_a_test(sandbox: Sandbox) -> Iterator[WorkorderClient]:
+    """Make a client for one test: it is closed with the event loop that it is used in, and here at the latest.
+
+    Whoever runs the test ends its loop before this ends, or after: nobody else knows.
+    """
+    end = _End()
+    end.client = sandbox.client(observers=[end])
+    yield end.client
+    if end.loop is not None and not end.loop.is_closed():
+        end.loop.run_until_complete(end.closing.aclose())
