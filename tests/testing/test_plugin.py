@@ -1,5 +1,7 @@
 """The pytest plugin in other people's projects: with pytest alone, pytest-asyncio and anyio, and what it imports."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import coverage
@@ -7,7 +9,7 @@ import pytest
 
 import workorder_async
 from tests.support.cli_runs import python_c
-from tests.support.projects import ANYIO, ASYNCIO, run_project
+from tests.support.projects import ANYIO, ASYNCIO, ROOT, Ending, run_project
 from tests.support.slow import slow_after
 
 KIT = "pytest_workorder"
@@ -114,6 +116,16 @@ MODES = {
 }
 
 
+def in_mode(mode: str, folder: Path, *words: str, path: str = ROOT, autoload: bool = False) -> Ending:
+    """Run the async tests with the plugin of a mode, and with all that are installed where that is wanted."""
+    plugin, ini, begin, fixture = MODES[mode]
+    if "scope" not in ini and (autoload or plugin == ASYNCIO):
+        ini += "\nasyncio_default_fixture_loop_scope = function"
+    source = ASYNC.replace("MODE", begin).replace("ASYNC_FIXTURE", fixture).replace("PACKAGE", plugin.split(".")[0])
+    env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""} if autoload else {}
+    return run_project(folder, source, *words, plugins=[] if autoload else [KIT, plugin], ini=ini, path=path, **env)
+
+
 def test_plain_tests(tmp_path: Path) -> None:
     """With pytest alone: a client for `asyncio.run`, the environment, and a new sandbox for each test."""
     ran = run_project(tmp_path, PLAIN, plugins=[KIT])
@@ -123,12 +135,21 @@ def test_plain_tests(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", slow_after(1, MODES))
 def test_tests_with_an_event_loop(mode: str, tmp_path: Path) -> None:
     """With each plugin for async tests the client works, also in fixtures that end later, and leaves no warning."""
-    plugin, ini, begin, fixture = MODES[mode]
-    if plugin == ASYNCIO and "scope" not in ini:
-        ini += "\nasyncio_default_fixture_loop_scope = function"
-    source = ASYNC.replace("MODE", begin).replace("ASYNC_FIXTURE", fixture).replace("PACKAGE", plugin.split(".")[0])
-    ran = run_project(tmp_path, source, plugins=[KIT, plugin], ini=ini)
+    ran = in_mode(mode, tmp_path)
     assert ran.counts() == {"passed": 5, "xfailed": 1}, ran.out
+
+
+def test_a_backend_that_is_not_asyncio(tmp_path: Path) -> None:
+    """A test that anyio runs for trio, too, is skipped there, with the reason."""
+    tests = """
+        import pytest
+
+        @pytest.mark.parametrize("anyio_backend", ["trio", ("trio", {}), "asyncio", ("asyncio", {"debug": True})])
+        def test_it(anyio_backend, workorder_client): pass
+    """
+    ran = run_project(tmp_path, tests, "-rs", plugins=[KIT, ANYIO])
+    assert ran.counts() == {"passed": 2, "skipped": 2}, ran.out
+    assert "workorder_client is for asyncio; let the fixture anyio_backend return 'asyncio'" in ran.out
 
 
 def test_what_is_nearer_goes_before(tmp_path: Path) -> None:
@@ -261,3 +282,35 @@ def test_coverage_is_the_same_without_the_plugin(how: str, tmp_path: Path) -> No
     for file in (str(tmp_path / "shop.py"), workorder_async.__file__):
         assert covered[0][file]
     assert covered[0] == covered[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Build the wheel, and return a folder that it is installed in."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    for words in (["wheel", "--no-deps", "--wheel-dir", folder, ROOT], ["install", "--no-deps", "--target", folder]):
+        subprocess.run([*pip, *words, *folder.glob("*.whl")], check=True, cwd=folder, timeout=50)
+    return str(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plugins", [[], [KIT]])
+def test_from_the_wheel(plugins: list[str], installed: str, tmp_path: Path) -> None:
+    """An installed package is enough: pytest finds the plugin, once, and who names it as well has it once, too."""
+    others = ["asyncio", "anyio", "randomly", "xdist", "timeout", "hypothesispytest"]
+    without = [word for name in others for word in ("-p", f"no:{name}")]
+    ran = run_project(tmp_path, PLAIN, *without, plugins=plugins, path=installed, PYTEST_DISABLE_PLUGIN_AUTOLOAD="")
+    assert ran.counts() == {"passed": 4}, ran.out
+    ran = run_project(
+        tmp_path, PLAIN, *without, "-p", "no:workorder", path=installed, PYTEST_DISABLE_PLUGIN_AUTOLOAD=""
+    )
+    assert "fixture 'workorder_client' not found" in ran.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["strict", "anyio"])
+def test_from_the_wheel_with_an_event_loop(mode: str, installed: str, tmp_path: Path) -> None:
+    """The same beside the plugins for async tests, where the order of their loading is nobody's choice."""
+    ran = in_mode(mode, tmp_path, "-p", "no:randomly", "-p", "no:xdist", path=installed, autoload=True)
+    assert ran.counts() == {"passed": 5, "xfailed": 1}, ran.out
