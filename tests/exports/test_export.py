@@ -72,7 +72,20 @@ async def test_full_records(suffix: str, tmp_path: Path) -> None:
     if suffix == ".sqlite":
         assert [row["id"] for row in read_back(target)] == sorted(ids)
     else:
-        assert read_back(target) == [as_read(target, cells(detail)) for detail in details]
+        shown = [as_read(target, cells(detail)) for detail in details]
+        assert without_tokens(read_back(target)) == without_tokens(shown)
+
+
+def without_tokens(value: Any) -> Any:
+    """Return what was read without the ends of the files' URLs, which are new ones each time."""
+    match value:
+        case str():
+            return re.sub(r"\?expires=\w+&token=\w+", "", value)
+        case list():
+            return [without_tokens(one) for one in value]
+        case dict():
+            return {name: without_tokens(one) for name, one in value.items()}
+    return value
 
 
 async def test_raw(tmp_path: Path) -> None:

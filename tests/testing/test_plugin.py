@@ -288,9 +288,10 @@ def test_coverage_is_the_same_without_the_plugin(how: str, tmp_path: Path) -> No
 def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Build the wheel, and return a folder that it is installed in."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    for words in (["wheel", "--no-deps", "--wheel-dir", folder, ROOT], ["install", "--no-deps", "--target", folder]):
-        subprocess.run([*pip, *words, *folder.glob("*.whl")], check=True, cwd=folder, timeout=50)
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True, cwd=folder, timeout=50)
+    wheel = next(folder.glob("*.whl"))
+    subprocess.run([*pip, "install", "--no-deps", "--target", folder, wheel], check=True, cwd=folder, timeout=50)
     return str(folder)
 
 

@@ -42,52 +42,7 @@ _Slow: TypeAlias = Literal["truncate", "slow_headers", "slow_body", "date"]
 _Large: TypeAlias = Literal["bomb", "deep", "endless", "drip", "many_headers", "long_header"]
 _PageLie: TypeAlias = Literal["total", "page_size", "first_page", "bad_row"]
 Kind: TypeAlias = Literal["refuse", _Instead, _Unanswered, _Failed, _Slow, _Large, _PageLie, "other_ticket"]
-"""What goes wrong.
-
-Nothing is applied, nor is the signature looked at:
-
-refuse        the connection is closed when the head of the request has come, its body unread
-reset         the whole request is read, and the connection is reset
-hang          the whole request is read, and nothing more is heard, until the caller goes away or the sandbox ends
-401, 403      HTTP 401 Unauthorized, HTTP 403 Forbidden, as a page; with `Fault.errno` as an envelope
-429, 503      HTTP 429 Too Many Requests, HTTP 503 Service Unavailable, with `Retry-After`
-500           HTTP 500 with an envelope that has `Fault.errno`, or `Errno.FAULT` if there is none
-html          HTTP 502 with a proxy's page
-portal        HTTP 200 with the page of a login, as a captive portal answers
-errno         HTTP 200 with an envelope that has `Fault.errno`
-
-The request is handled as always, so that a mutation is applied if it may be, and then:
-
-reset_after   the connection is reset, without an answer
-hang_after    nothing is heard, as above
-500_after, 502_after, 504_after   HTTP 500, 502 or 504 with an envelope that has `Fault.errno`, or `Errno.FAULT`
-503_after     HTTP 503 with `Retry-After`, as if nothing had happened
-html_after    HTTP 502 with a proxy's page
-portal_after  HTTP 200 with the page of a login
-errno_after   HTTP 200 with an envelope that has `Fault.errno`
-504_before    HTTP 504 at once, and the request is handled only `Fault.seconds` later
-truncate      half of the body is sent, and the connection is closed
-slow_headers  the answer begins after `Fault.seconds`
-slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
-date          the answer is right, but its `Date` is `Fault.seconds` ahead of the server's clock, or behind it
-
-The request is handled as always, and the answer is more than anybody should read:
-
-bomb          a small body of gzip that unpacks to `Fault.size` bytes of JSON
-deep          JSON nested 100,000 deep
-endless       a body that begins well and has no end, as fast as it is read
-drip          the same, one byte every `Fault.seconds`
-many_headers  the right body, after `Fault.size` bytes of headers, a thousand to a line
-long_header   the right body, after one header of `Fault.size` bytes
-
-The answer to a read is an envelope like any other, and it is not true:
-
-total         a page of list_tickets says that there are `Fault.number` tickets; its rows are right
-page_size     a page of list_tickets says that it has `Fault.number` rows; its rows are right
-first_page    list_tickets answers with the first page, whichever was asked for
-bad_row       the middle row of a page of list_tickets has a list for its `created_time`
-other_ticket  get_ticket and get_ticket_detail answer with another ticket: the next one, or after the last the first
-"""
+"""What goes wrong: see `Fault.kind`."""
 
 #: The kinds that only some operations can meet, and these operations.
 LIES: Mapping[Kind, tuple[str, ...]] = {
@@ -111,7 +66,52 @@ class Fault:
     """
 
     kind: Kind = field(validator=as_validator(one_of, get_args(Kind), names_class=True))
-    """What goes wrong."""
+    """What goes wrong.
+
+    Nothing is applied, nor is the signature looked at:
+
+    refuse        the connection is closed when the head of the request has come, its body unread
+    reset         the whole request is read, and the connection is reset
+    hang          the whole request is read, and nothing more is heard, until the caller goes away or the sandbox ends
+    401, 403      HTTP 401 Unauthorized, HTTP 403 Forbidden, as a page; with `Fault.errno` as an envelope
+    429, 503      HTTP 429 Too Many Requests, HTTP 503 Service Unavailable, with `Retry-After`
+    500           HTTP 500 with an envelope that has `Fault.errno`, or `Errno.FAULT` if there is none
+    html          HTTP 502 with a proxy's page
+    portal        HTTP 200 with the page of a login, as a captive portal answers
+    errno         HTTP 200 with an envelope that has `Fault.errno`
+
+    The request is handled as always, so that a mutation is applied if it may be, and then:
+
+    reset_after   the connection is reset, without an answer
+    hang_after    nothing is heard, as above
+    500_after, 502_after, 504_after   HTTP 500, 502 or 504 with an envelope that has `Fault.errno`, or `Errno.FAULT`
+    503_after     HTTP 503 with `Retry-After`, as if nothing had happened
+    html_after    HTTP 502 with a proxy's page
+    portal_after  HTTP 200 with the page of a login
+    errno_after   HTTP 200 with an envelope that has `Fault.errno`
+    504_before    HTTP 504 at once, and the request is handled only `Fault.seconds` later
+    truncate      half of the body is sent, and the connection is closed
+    slow_headers  the answer begins after `Fault.seconds`
+    slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
+    date          the answer is right, but its `Date` is `Fault.seconds` ahead of the server's clock, or behind it
+
+    The request is handled as always, and the answer is more than anybody should read:
+
+    bomb          a small body of gzip that unpacks to `Fault.size` bytes of JSON
+    deep          JSON nested 100,000 deep
+    endless       a body that begins well and has no end, as fast as it is read
+    drip          the same, one byte every `Fault.seconds`
+    many_headers  the right body, after `Fault.size` bytes of headers, a thousand to a line
+    long_header   the right body, after one header of `Fault.size` bytes
+
+    The answer to a read is an envelope like any other, and it is not true:
+
+    total         a page of list_tickets says that there are `Fault.number` tickets; its rows are right
+    page_size     a page of list_tickets says that it has `Fault.number` rows; its rows are right
+    first_page    list_tickets answers with the first page, whichever was asked for
+    bad_row       the middle row of a page of list_tickets has a list for its `created_time`
+    other_ticket  get_ticket and get_ticket_detail answer with another ticket: the next one, or after the last the first
+    """
     operation: str | None = field(default=None, kw_only=True)
     """The endpoint, by its coroutine's name: "close_ticket"; None: every one. Only its requests are counted."""
     after: int = field(default=0, kw_only=True, validator=as_validator(whole, 0, names_class=True))

@@ -29,7 +29,7 @@ from workorder_async.sandbox import rules
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
 from workorder_async.sandbox.faults import FAR, LATER, LIES, Fault, Faults, Struck, envelope
-from workorder_async.sandbox.files import Files, Pieces, download_headers
+from workorder_async.sandbox.files import Files, Pieces, download_headers, invented
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
 from workorder_async.sandbox.rules import Texts
 from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
@@ -376,7 +376,11 @@ class Sandbox:
         if not self._files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
             raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
         names = await self._in_store(partial(self._store.file, file_path))
-        return web.FileResponse(self._files.path(file_path), headers=download_headers(*names or ("", "")))
+        headers = download_headers(*names or ("", ""))
+        _, content = invented(file_path)
+        if names is not None and content:
+            return web.Response(body=content, headers=headers)
+        return web.FileResponse(self._files.path(file_path), headers=headers)
 
     async def _signed_body(self, request: web.Request) -> bytes:
         body = bytearray()

@@ -17,7 +17,7 @@ from workorder_async.document import JSON
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.files import close_to_others, create_file
+from workorder_async.sandbox.files import close_to_others, create_file, invented
 
 Record: TypeAlias = dict[str, Any]
 """One row of `tickets` by column, or another object that is kept."""
@@ -350,9 +350,16 @@ class Store:
         self._db.execute("INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)", attachment)
 
     def file(self, file_path: str) -> tuple[str, str] | None:
-        """Return the name and the MIME type of an uploaded file, or None if there is no such storage key."""
+        """Return the name and the MIME type of a file, uploaded or invented, or None for an unknown storage key."""
         row = self._db.execute("SELECT file_name, file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
-        return None if row is None else (str(row[0]), str(row[1]))
+        if row is not None:
+            return str(row[0]), str(row[1])
+        ticket_id, _ = invented(file_path)
+        ticket = self._db.execute("SELECT attachment FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
+        for one in loads(ticket[0]) if ticket is not None else ():
+            if one["file_path"] == file_path:
+                return one["file_name"], one["file_type"]
+        return None
 
 
 Change: TypeAlias = Callable[[Store, Fields, int], int]
