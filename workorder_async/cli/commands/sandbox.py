@@ -2,20 +2,28 @@
 
 import asyncio
 import os
+import re
 import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
+from attrs import fields
 from cyclopts import Parameter
 
+from workorder_async.arguments import unknown_name
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import err, note
-from workorder_async.cli.values import Whole
+from workorder_async.cli.values import Whole, member, near
+from workorder_async.document import TicketStatus
+from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
-    from workorder_async.sandbox import Sandbox
+    from workorder_async.sandbox import Fault, Sandbox
+
+_T = TypeVar("_T")
 
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
@@ -33,15 +41,25 @@ def sandbox(
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
     name: Annotated[tuple[str, ...], Parameter(help="A further name that it is called by; may be repeated.")] = (),
+    fault: Annotated[
+        tuple[str, ...],
+        Parameter(help="Let requests go wrong: KIND:CHANCE,NAME=VALUE,... such as reset_after:0.1; may be repeated."),
+    ] = (),
+    drift: Annotated[
+        tuple[str, ...],
+        Parameter(help="Change the list between reads: NAME=VALUE,... such as close=10,every=1; may be repeated."),
+    ] = (),
+    rate: Annotated[Whole | None, Parameter(help="Requests to let through in a second, at most.")] = None,
 ) -> int:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 
     Prints the lines to copy into another terminal, where every other command then works against it. The secret is
     a new one each time, unless WORKORDER_SANDBOX_SECRET gives one, which is for sandboxes alone: for a --db that is
     used again, for example. It answers to localhost, to IP addresses, to --host and to each --name. The tickets were
-    created in the two years until now.
+    created in the two years until now. `python -c "from workorder_async.sandbox import *; help(Fault); help(Drift)"`
+    explains the kinds of --fault, and the names for it and for --drift.
     """
-    from workorder_async.sandbox import Sandbox
+    from workorder_async.sandbox import Drift, Sandbox
 
     for_new = {"--tickets": tickets, "--seed": seed}
     given = [f"{option} {value}" for option, value in for_new.items() if value is not None]
@@ -60,8 +78,49 @@ def sandbox(
         page_size_cap=page_size_cap,
         app_secret=os.environ.get(_SECRET) or None,
         names=name,
+        faults=[_fault(text) for text in fault],
+        drift=[_made(Drift, "--drift", text, text) for text in drift],
+        rate=rate,
     )
     return run(_serve(platform, tickets))
+
+
+def _fault(text: str) -> "Fault":
+    """Read a --fault. Raises `ConfigError` that names what is wrong in it."""
+    from workorder_async.sandbox import Fault, Kind
+
+    head, _, rest = text.partition(",")
+    kind, colon, chance = head.partition(":")
+    if kind not in (kinds := get_args(Kind)):
+        mend = near(kind, kinds).strip(" ()") or f"use one of {', '.join(kinds)}"
+        raise ConfigError(f"there is no kind {kind!r}", argument=f"--fault {text}:", mend=mend)
+    return _made(Fault, "--fault", text, ",".join(filter(None, [f"chance={chance}" if colon else "", rest])), kind=kind)
+
+
+def _made(cls: type[_T], option: str, text: str, settings: str, **given: str) -> _T:
+    """Make a fault or a drift of its settings, NAME=VALUE with commas between them."""
+    argument = f"{option} {text}"
+    values: dict[str, Any] = {**given, **dict(_settings(argument, settings))}
+    if wrong := unknown_name("there is no", values, [one.name for one in fields(cls)]):  # type: ignore[arg-type]
+        raise ConfigError(wrong, argument=f"{argument}:")
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        problem = f"{(error.argument or '').rpartition('.')[2]} {error.problem}".strip()
+        raise ConfigError(problem, argument=f"{argument}:", mend=error.mend) from None
+
+
+def _settings(argument: str, settings: str) -> "Iterator[tuple[str, Any]]":
+    for setting in filter(None, settings.split(",")):
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if not equals:
+            raise ConfigError(f"{setting!r} is no NAME=VALUE", argument=f"{argument}:", mend="write it as times=3")
+        if name == "status":
+            yield name, member(TicketStatus, value, argument)
+        elif re.fullmatch("-?[0-9]{1,18}", value):
+            yield name, int(value)
+        else:
+            yield name, float(value) if re.fullmatch(r"-?[0-9]*\.[0-9]+", value) else value
 
 
 async def _serve(platform: "Sandbox", tickets: int) -> int:
