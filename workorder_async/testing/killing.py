@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from subprocess import DEVNULL, PIPE, CompletedProcess, Popen, TimeoutExpired
 from typing import get_args
 
@@ -61,35 +62,48 @@ def run_killed(
     if isinstance(command, str):
         mend = "it must be a list of words, such as [sys.executable, 'bot.py']"
         raise ConfigError(f"is {command!r:.60}", argument="command", mend=mend)
-    environment = {**os.environ, **sandbox.environment, **(env or {})}
-    __tracebackhide__ = True
-    runs = []
-    for kill in [*items("kills", kills, Kill), None]:
-        killing = _Killing(kill)
-        sandbox.witness = killing.see
-        try:
-            process = killing.begin(command, environment, cwd)
-            runs.append(_finished(process, timeout))
-            sandbox.settle()
-        finally:
-            sandbox.witness = None
-        if not killing.is_done:
-            said = f"it ended with exit code {process.returncode}, and stderr ends {runs[-1].stderr[-_TAIL:]!r}"
-            raise AssertionError(f"the program was not killed at {kill}, for {killing.count} came; {said}")
-    return runs
+    start = partial(
+        Popen[str],
+        [*command],
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, **sandbox.environment, **(env or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
+    return [_run(sandbox, start, kill, timeout) for kill in [*items("kills", kills, Kill), None]]
 
 
-def _finished(process: Popen[str], timeout: float) -> CompletedProcess[str]:
-    """Wait for the end of a program, and of all processes of its group."""
+def _run(
+    sandbox: SandboxThread, start: Callable[[], Popen[str]], kill: Kill | None, timeout: float
+) -> CompletedProcess[str]:
+    """Run a program until it ends, is killed, or takes too long, and let all that it sent be carried out."""
     __tracebackhide__ = True
+    killing = _Killing(kill)
+    sandbox.witness = killing.see
+    wrong = ""
     try:
-        out, err = process.communicate(timeout=timeout)
-    except TimeoutExpired:
-        _kill(process)
-        _, err = process.communicate()
-        raise AssertionError(f"the program ran for more than {timeout:g} s; stderr ends {err[-_TAIL:]!r}") from None
+        with start() as process:
+            # Its first request may be here already.
+            killing.process.set_result(process)
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except TimeoutExpired:
+                _kill(process)
+                out, err = process.communicate()
+                wrong = f"the program ran for more than {timeout:g} s"
+            finally:
+                _kill(process)
+        sandbox.settle()
     finally:
-        _kill(process)
+        sandbox.witness = None
+    if not killing.is_done:
+        wrong = wrong or f"the program was not killed at {kill}, for {killing.count} came"
+    if wrong:
+        raise AssertionError(f"{wrong}; it ended with exit code {process.returncode}, and stderr ends {err[-_TAIL:]!r}")
     return CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -104,30 +118,9 @@ class _Killing:
     def __init__(self, kill: Kill | None) -> None:
         self.count = 0
         self.is_done = kill is None
-        self._process: Future[Popen[str]] = Future()
+        self.process: Future[Popen[str]] = Future()
         self._kill = kill
         self._is_answered = False
-
-    def begin(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        environment: Mapping[str, str],
-        cwd: str | os.PathLike[str] | None,
-    ) -> Popen[str]:
-        """Start the program; its first request may be here before this ends."""
-        process = Popen(  # noqa: S603 - what the test wants to run
-            [*command],
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            cwd=cwd,
-            start_new_session=True,
-        )
-        self._process.set_result(process)
-        return process
 
     async def see(self, moment: Moment, operation: str) -> bool:
         """Be told of a request; kill the program if this is the moment. Whether it did."""
@@ -141,7 +134,7 @@ class _Killing:
             is_now = is_now or (moment != "answered" and self.count == kill.request)
         if is_now:
             self.is_done = True
-            process = await asyncio.wrap_future(self._process)
+            process = await asyncio.wrap_future(self.process)
             _kill(process)
             await asyncio.to_thread(process.wait)
         return is_now

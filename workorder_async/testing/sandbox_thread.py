@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from aiohttp import web
+from attrs import define
 
 from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, TicketStatus
@@ -40,7 +41,6 @@ class SandboxThread(Sandbox):
         self._thread = Thread(target=_turn, args=(made,), name="workorder-sandbox-loop", daemon=True)
         self._thread.start()
         self._loop = made.result()
-        self._under_way = set[asyncio.Future[None]]()
         try:
             self._ask(super().__aenter__())
         except BaseException:
@@ -73,7 +73,7 @@ class SandboxThread(Sandbox):
         return self._ask(changed)
 
     def settle(self) -> None:
-        """Wait until all that was sent before is carried out, of callers that are gone, too."""
+        """Wait until every mutation that was sent before is carried out, also of callers that are gone."""
         self._ask(self._settle())
 
     async def _settle(self) -> None:
@@ -83,7 +83,8 @@ class SandboxThread(Sandbox):
         writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
         await reader.read()
         writer.close()
-        await asyncio.gather(*self._under_way)
+        # And the store, which has been asked by then, answers in order.
+        await self._in_store(lambda: None)
 
     def _ask(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -92,36 +93,31 @@ class SandboxThread(Sandbox):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
+    async def _see(self, moment: Moment, operation: str) -> bool:
+        return self.witness is not None and await self.witness(moment, operation)
+
     def _handler(
         self, endpoint: Endpoint, answer: Callable[[web.Request, Fault | None], Awaitable[JSON]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         operation = endpoint.operation
 
         async def carry_out(request: web.Request, lie: Fault | None) -> JSON:
-            done = self._loop.create_future()
-            self._under_way.add(done)
-            try:
-                data = await answer(request, lie)
-            finally:
-                self._under_way.remove(done)
-                done.set_result(None)
-            if self.witness is not None:
-                await self.witness("applied", operation)
+            data = await answer(request, lie)
+            await self._see("applied", operation)
             return data
 
         handle = super()._handler(endpoint, carry_out)
 
         async def watched(request: web.Request) -> web.StreamResponse:
-            if (witness := self.witness) is None:
-                return await handle(request)
-            if await witness("received", operation):
+            if await self._see("received", operation):
                 self._requests[operation] += 1
                 return web.Response(status=503)
             response = await handle(request)
-            with suppress(ConnectionError):
-                await response.prepare(request)
-                await response.write_eof()
-                await witness("answered", operation)
+            if self.witness is not None:
+                with suppress(ConnectionError):
+                    await response.prepare(request)
+                    await response.write_eof()
+                    await self._see("answered", operation)
             return response
 
         return watched
@@ -134,26 +130,19 @@ def _turn(made: "Future[asyncio.AbstractEventLoop]") -> None:
         runner.get_loop().run_forever()
 
 
+@define
 class _End:
     """Closes a client when the loop that it is used in ends: a loop ends the generators that were begun in it."""
 
-    client: WorkorderClient
     closing: AsyncGenerator[None, None]
     loop: asyncio.AbstractEventLoop | None = None
 
     def on_event(self, event: Event) -> None:
         if self.loop is None:
             self.loop = asyncio.get_running_loop()
-            self.closing = self._close()
             # Nothing is awaited before its `yield`.
             with suppress(StopIteration):
                 self.closing.asend(None).send(None)
-
-    async def _close(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await self.client.aclose()
 
 
 @contextmanager
@@ -162,8 +151,15 @@ def client_of_a_test(sandbox: Sandbox) -> Iterator[WorkorderClient]:
 
     Whoever runs the test ends its loop before this ends, or after: nobody else knows.
     """
-    end = _End()
-    end.client = sandbox.client(observers=[end])
-    yield end.client
+
+    async def close() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await client.aclose()
+
+    end = _End(close())
+    client = sandbox.client(observers=[end])
+    yield client
     if end.loop is not None and not end.loop.is_closed():
         end.loop.run_until_complete(end.closing.aclose())
