@@ -145,7 +145,10 @@ def test_a_moment_that_never_comes(tmp_path: Path) -> None:
 def test_a_program_that_does_not_end(tmp_path: Path) -> None:
     """It is killed after its time, and fails the test."""
     source = "import sys, time\nprint('waits', file=sys.stderr, flush=True)\ntime.sleep(3600)\n"
-    with SandboxThread(1) as sandbox, pytest.raises(AssertionError, match=r"more than 0\.5 s; it ended with exit code -9, and"):
+    with (
+        SandboxThread(1) as sandbox,
+        pytest.raises(AssertionError, match=r"more than 0\.5 s; it ended with exit code -9, and"),
+    ):
         run_killed(sandbox, program(tmp_path, source), timeout=0.5)
 
 

@@ -136,5 +136,6 @@ class _Killing:
             self.is_done = True
             process = await asyncio.wrap_future(self.process)
             _kill(process)
+            # Before it is dead it might still read an answer.
             await asyncio.to_thread(process.wait)
         return is_now

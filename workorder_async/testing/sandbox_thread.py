@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -37,10 +36,11 @@ class SandboxThread(Sandbox):
     witness: Witness | None = None
 
     def __enter__(self) -> Self:
-        made: Future[asyncio.AbstractEventLoop] = Future()
-        self._thread = Thread(target=_turn, args=(made,), name="workorder-sandbox-loop", daemon=True)
+        # No policy decides about this loop: a test may have set one for its own.
+        runner = asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)
+        self._loop = runner.get_loop()
+        self._thread = Thread(target=_turn, args=(runner,), name="workorder-sandbox-loop", daemon=True)
         self._thread.start()
-        self._loop = made.result()
         try:
             self._ask(super().__aenter__())
         except BaseException:
@@ -123,10 +123,8 @@ class SandboxThread(Sandbox):
         return watched
 
 
-def _turn(made: "Future[asyncio.AbstractEventLoop]") -> None:
-    # No policy decides about this loop: a test may have set one for its own.
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        made.set_result(runner.get_loop())
+def _turn(runner: asyncio.Runner) -> None:
+    with runner:
         runner.get_loop().run_forever()
 
 
