@@ -10,7 +10,7 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
-from attrs import fields
+from attrs import fields, frozen
 from cyclopts import Parameter
 
 from workorder_async.arguments import unknown_name
@@ -29,6 +29,29 @@ _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
 
 
+@Parameter(name="*")
+@frozen(kw_only=True)
+class Trouble:
+    """What goes wrong in a sandbox."""
+
+    fault: tuple[str, ...] = ()
+    """Let requests go wrong: KIND:CHANCE,NAME=VALUE,... such as reset_after:0.1; may be repeated."""
+    drift: tuple[str, ...] = ()
+    """Change the list between reads: NAME=VALUE,... such as close=10,every=1; may be repeated."""
+    rate: Whole | None = None
+    """Requests to let through in a second, at most."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of `Sandbox`. Raises `ConfigError` that names what is wrong in them."""
+        from workorder_async.sandbox import Drift
+
+        drift = [_made(Drift, "--drift", text, text) for text in self.drift]
+        return {"faults": [_fault(text) for text in self.fault], "drift": drift, "rate": self.rate}
+
+
+_NO_TROUBLE: Final = Trouble()
+
+
 def sandbox(
     *,
     port: Annotated[Whole, Parameter(help="Where to listen; 0 for any free port.")] = 8011,
@@ -41,25 +64,17 @@ def sandbox(
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
     name: Annotated[tuple[str, ...], Parameter(help="A further name that it is called by; may be repeated.")] = (),
-    fault: Annotated[
-        tuple[str, ...],
-        Parameter(help="Let requests go wrong: KIND:CHANCE,NAME=VALUE,... such as reset_after:0.1; may be repeated."),
-    ] = (),
-    drift: Annotated[
-        tuple[str, ...],
-        Parameter(help="Change the list between reads: NAME=VALUE,... such as close=10,every=1; may be repeated."),
-    ] = (),
-    rate: Annotated[Whole | None, Parameter(help="Requests to let through in a second, at most.")] = None,
+    trouble: Trouble = _NO_TROUBLE,
 ) -> int:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 
     Prints the lines to copy into another terminal, where every other command then works against it. The secret is
     a new one each time, unless WORKORDER_SANDBOX_SECRET gives one, which is for sandboxes alone: for a --db that is
     used again, for example. It answers to localhost, to IP addresses, to --host and to each --name. The tickets were
-    created in the two years until now. `python -c "from workorder_async.sandbox import *; help(Fault); help(Drift)"`
-    explains the kinds of --fault, and the names for it and for --drift.
+    created in the two years until now. What --fault and --drift take is in help(Fault) and help(Drift) of
+    workorder_async.sandbox.
     """
-    from workorder_async.sandbox import Drift, Sandbox
+    from workorder_async.sandbox import Sandbox
 
     for_new = {"--tickets": tickets, "--seed": seed}
     given = [f"{option} {value}" for option, value in for_new.items() if value is not None]
@@ -78,15 +93,13 @@ def sandbox(
         page_size_cap=page_size_cap,
         app_secret=os.environ.get(_SECRET) or None,
         names=name,
-        faults=[_fault(text) for text in fault],
-        drift=[_made(Drift, "--drift", text, text) for text in drift],
-        rate=rate,
+        **trouble.options(),
     )
     return run(_serve(platform, tickets))
 
 
 def _fault(text: str) -> "Fault":
-    """Read a --fault. Raises `ConfigError` that names what is wrong in it."""
+    """Read a --fault."""
     from workorder_async.sandbox import Fault, Kind
 
     head, _, rest = text.partition(",")
