@@ -78,7 +78,7 @@ def workorder_client(workorder_sandbox: SandboxThread, request: pytest.FixtureRe
 
 @pytest.fixture
 def workorder_env(workorder_sandbox: SandboxThread, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set the four environment variables to `workorder_sandbox`, and return them, for `WorkorderClient.from_env()`."""
+    """Point the environment variables to `workorder_sandbox`, and return them, for `WorkorderClient.from_env()`."""
     monkeypatch.delenv("WORKORDER_PROFILE", raising=False)
     for name, value in workorder_sandbox.environment.items():
         monkeypatch.setenv(name, value)

@@ -220,7 +220,7 @@ def test_the_marker_is_known(tmp_path: Path) -> None:
     ran = run_project(tmp_path, "", "--markers", "--fixtures", plugins=[KIT])
     assert "@pytest.mark.workorder(tickets=100, faults=[], drift=[], seed=1, ...): options of" in ran.out
     fixtures = run_project(tmp_path, "", "--fixtures", plugins=[KIT]).out
-    for text in ("Give this test a work-order platform", "Give a client of", "Set the four environment variables"):
+    for text in ("Give this test a work-order platform", "Give a client of", "Point the environment variables"):
         assert text in fixtures
 
 

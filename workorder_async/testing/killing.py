@@ -50,7 +50,7 @@ def run_killed(
         assert last.returncode == 0
 
     Returns what each run printed, and its exit code: -9 for one that was killed. The program's environment is that of
-    this process, with the four variables that point to the sandbox, and with `env`. All processes of its group are
+    this process, with the variables that point to the sandbox, and with `env`. All processes of its group are
     killed with it; what they had sent is carried out before the next run begins. Raises `AssertionError` where a
     program ends by itself before its moment, or runs for more than `timeout` seconds. It waits: a test with an event
     loop that the program needs calls it by `asyncio.to_thread`. Not for Windows.
