@@ -4,11 +4,10 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from attrs import fields, frozen
 from cyclopts import Parameter
@@ -16,14 +15,16 @@ from cyclopts import Parameter
 from workorder_async.arguments import unknown_name
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import err, note
-from workorder_async.cli.values import Whole, member, near
+from workorder_async.cli.values import Whole, member
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
-    from workorder_async.sandbox import Fault, Sandbox
+    from workorder_async.sandbox import Sandbox
 
 _T = TypeVar("_T")
+# The kind of a --fault, and its chance.
+_KIND: Final = re.compile(r"^([^,:=]*)(?::([^,]*))?")
 
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
@@ -43,10 +44,11 @@ class Trouble:
 
     def options(self) -> dict[str, Any]:
         """Return the options of `Sandbox`. Raises `ConfigError` that names what is wrong in them."""
-        from workorder_async.sandbox import Drift
+        from workorder_async.sandbox import Drift, Fault
 
+        faults = [_made(Fault, "--fault", text, _KIND.sub(_named, text)) for text in self.fault]
         drift = [_made(Drift, "--drift", text, text) for text in self.drift]
-        return {"faults": [_fault(text) for text in self.fault], "drift": drift, "rate": self.rate}
+        return {"faults": faults, "drift": drift, "rate": self.rate}
 
 
 _NO_TROUBLE: Final = Trouble()
@@ -98,42 +100,32 @@ def sandbox(
     return run(_serve(platform, tickets))
 
 
-def _fault(text: str) -> "Fault":
-    """Read a --fault."""
-    from workorder_async.sandbox import Fault, Kind
-
-    head, _, rest = text.partition(",")
-    kind, colon, chance = head.partition(":")
-    if kind not in (kinds := get_args(Kind)):
-        mend = near(kind, kinds).strip(" ()") or f"use one of {', '.join(kinds)}"
-        raise ConfigError(f"there is no kind {kind!r}", argument=f"--fault {text}:", mend=mend)
-    return _made(Fault, "--fault", text, ",".join(filter(None, [f"chance={chance}" if colon else "", rest])), kind=kind)
+def _named(kind: re.Match[str]) -> str:
+    return f"kind={kind[1]}" if kind[2] is None else f"kind={kind[1]},chance={kind[2]}"
 
 
-def _made(cls: type[_T], option: str, text: str, settings: str, **given: str) -> _T:
+def _made(cls: type[_T], option: str, text: str, settings: str) -> _T:
     """Make a fault or a drift of its settings, NAME=VALUE with commas between them."""
-    argument = f"{option} {text}"
-    values: dict[str, Any] = {**given, **dict(_settings(argument, settings))}
+    where = f"{option} {text}"
+    values: dict[str, Any] = {}
+    for setting in settings.split(","):
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if not equals:
+            raise ConfigError(f"{setting!r} is no NAME=VALUE", argument=f"{where}:", mend="write it as times=3")
+        values[name] = member(TicketStatus, value, where) if name == "status" else _value(name, value)
     if wrong := unknown_name("there is no", values, [one.name for one in fields(cls)]):  # type: ignore[arg-type]
-        raise ConfigError(wrong, argument=f"{argument}:")
+        raise ConfigError(wrong, argument=f"{where}:")
     try:
         return cls(**values)
     except ConfigError as error:
         problem = f"{(error.argument or '').rpartition('.')[2]} {error.problem}".strip()
-        raise ConfigError(problem, argument=f"{argument}:", mend=error.mend) from None
+        raise ConfigError(problem, argument=f"{where}:", mend=error.mend) from None
 
 
-def _settings(argument: str, settings: str) -> "Iterator[tuple[str, Any]]":
-    for setting in filter(None, settings.split(",")):
-        name, equals, value = (part.strip() for part in setting.partition("="))
-        if not equals:
-            raise ConfigError(f"{setting!r} is no NAME=VALUE", argument=f"{argument}:", mend="write it as times=3")
-        if name == "status":
-            yield name, member(TicketStatus, value, argument)
-        elif re.fullmatch("-?[0-9]{1,18}", value):
-            yield name, int(value)
-        else:
-            yield name, float(value) if re.fullmatch(r"-?[0-9]*\.[0-9]+", value) else value
+def _value(name: str, value: str) -> int | float | str:
+    if name == "kind" or not re.fullmatch(r"-?[0-9]{0,18}\.?[0-9]{1,18}", value):
+        return value
+    return float(value) if "." in value else int(value)
 
 
 async def _serve(platform: "Sandbox", tickets: int) -> int:
