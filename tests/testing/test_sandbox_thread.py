@@ -4,12 +4,23 @@ import asyncio
 import socket
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import get_args
+from unittest.mock import Mock
 
 import pytest
 
 from tests.support.sandbox_wire import PREFIX, Wire
-from workorder_async import CommentTicket, ConfigError, NoAnswerError, OutcomeUnknownError, RetryPolicy, Sandbox
-from workorder_async.sandbox import Drift, Fault
+from workorder_async import (
+    CommentTicket,
+    ConfigError,
+    NoAnswerError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    Sandbox,
+    WorkorderError,
+)
+from workorder_async.sandbox import Drift, Fault, Kind
 from workorder_async.testing import Moment, SandboxThread
 
 
@@ -102,20 +113,39 @@ async def test_its_end() -> None:
         pass
 
 
-def test_its_loop_is_no_policys() -> None:
-    """A test may set a policy with a loop of another kind: the sandbox has its own."""
+def test_its_loop_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test may have loops of another kind made, by a policy for example: the sandbox makes its own."""
+    monkeypatch.setattr("asyncio.events.new_event_loop", Mock(side_effect=AssertionError))
+    with SandboxThread(5) as sandbox:
+        assert sandbox.change(create=1).created == (1006,)
 
-    class Policy(asyncio.DefaultEventLoopPolicy):
-        def new_event_loop(self) -> asyncio.AbstractEventLoop:
-            raise AssertionError
 
-    before = asyncio.get_event_loop_policy()
-    asyncio.set_event_loop_policy(Policy())
-    try:
-        with SandboxThread(5) as sandbox:
-            assert sandbox.change(create=1).created == (1006,)
-    finally:
-        asyncio.set_event_loop_policy(before)
+@pytest.mark.parametrize("kind", sorted({*get_args(Kind)} - {"endless", "drip"}))
+async def test_what_a_witness_sees(kind: Kind) -> None:
+    """A request is seen when it came, when it was carried out, and when its answer was sent, as far as it gets."""
+    seen: list[Moment] = []
+
+    async def see(moment: Moment, operation: str) -> bool:
+        seen.append(moment)
+        return False
+
+    is_read = kind in ("total", "page_size", "first_page", "bad_row", "other_ticket")
+    needs = {"errno": 90011} if kind in ("errno", "errno_after") else {}
+    fault = Fault(kind, size=2000, seconds=0, times=1, retry_after=0, **needs)  # type: ignore[arg-type]
+    with SandboxThread(5, faults=[fault]) as sandbox:
+        sandbox.witness = see
+        async with sandbox.client(retry=RetryPolicy(attempts=1), attempt_timeout=0.3) as client:
+            with suppress(WorkorderError):
+                if is_read:
+                    await client.get_ticket(1001) if kind == "other_ticket" else await client.list_tickets()
+                else:
+                    await client.comment_ticket(CommentTicket(id=1001, detail="收到"))
+        applied = len(sandbox.applied)
+    assert seen[0] == "received"
+    assert ("applied" in seen) == (is_read or applied == 1)
+    # Of the last two the head is too long for any caller: they end the connection with their answer.
+    unanswered = ("refuse", "reset", "hang", "reset_after", "hang_after", "many_headers", "long_header")
+    assert ("answered" in seen) == (kind not in unanswered), seen
 
 
 async def test_wrong_use_is_told() -> None:
