@@ -115,6 +115,9 @@ if __name__ == "":
     from workorder_async.wire.retry import (
         RetryPolicy as RetryPolicy,
     )
+    from workorder_async.words import (
+        explain as explain,
+    )
 
 # The same for the interpreter: each module with its names.
 _NAMES = {
@@ -143,6 +146,7 @@ _NAMES = {
     "wire.observing": "AttemptEnded AttemptStarted CallEnded CallStarted Event Observer Seconds",
     "wire.options": "ClientOptions",
     "wire.retry": "RetryPolicy",
+    "words": "explain",
 }
 _LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
 _ALL = sorted(_LATER, key=lambda name: (not name.isupper(), name))

@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from workorder_async.cli import failures
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
 from workorder_async.cli.terminal import note, out
-from workorder_async.errors import WorkorderError
+from workorder_async.errors import ConfigError, WorkorderError
 
 _HELP = f"""\
 Kingsoft Cloud's work orders (工单) on the command line; each command has its own --help.
@@ -126,21 +126,30 @@ def _carry_out(arguments: Sequence[str]) -> int:
         code = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
-        note(f"workorder: {failures.wrong_usage(error, arguments)}")
+        _complain(failures.wrong_usage(error, arguments), ConfigError(""))
         return failures.USAGE
     except WorkorderError as error:
-        note(f"workorder: {failures.sentence(error)}")
+        _complain(failures.sentence(error), error)
         return failures.exit_code(error)
     except BrokenPipeError:
         raise
     except OSError as error:
-        note(f"workorder: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", error)
         return failures.FAILED
     except Exception as error:
         logging.getLogger("workorder_async").debug("the failure", exc_info=True)
-        note(f"workorder: a defect of this program, please report it with what --verbose says: {error!r}")
+        _complain(f"a defect of this program, please report it with what --verbose says: {error!r}", error)
         return failures.FAILED
     return code if isinstance(code, int) else failures.OK
+
+
+def _complain(said: str, error: Exception) -> None:
+    """Say what failed; to people who speak Chinese, in a last line of Chinese as well."""
+    note(f"workorder: {said}")
+    from workorder_async.words import explain, spoken
+
+    if spoken() == "zh":
+        note(f"workorder: {explain(error, 'zh')}")
 
 
 def _show_warnings() -> None:
