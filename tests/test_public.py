@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 # Where users import from.
 FACES = (
     "workorder_async",
+    "workorder_async.blocking",
     "workorder_async.sandbox",
     "workorder_async.testing",
     "workorder_async.exports",

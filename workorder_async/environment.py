@@ -5,6 +5,7 @@ Every value is hidden until it is known that it holds no password: a traceback w
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -27,6 +28,11 @@ VARIABLES = {
 ERRNOS = "WORKORDER_ERRNOS"
 _DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.ksyun.com")
 _warned_of: set[str] = set()
+
+
+def hidden(environ: "Mapping[str, str | Secret] | None") -> dict[str, Secret]:
+    """Return the variables that `from_env` reads, each hidden; None is the process's environment."""
+    return dict(zip(VARIABLES, variables(environ), strict=True))
 
 
 def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
@@ -108,5 +114,13 @@ def warn_of_plain_http(base_url: str) -> None:
         f"plain HTTP to {host}: everybody on the way can read and repeat signed requests; use https:// where it is "
         "spoken, or a tunnel",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=_frames_of_ours() + 1,
     )
+
+
+def _frames_of_ours() -> int:
+    """Return how many frames of this package lie above the first one that is not of it."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
+        frame, count = frame.f_back, count + 1
+    return count - 1

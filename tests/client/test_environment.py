@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Callable
 
 import pytest
 from aioresponses import aioresponses
@@ -13,10 +14,12 @@ from workorder_async import (
     AuthenticationError,
     ConfigError,
     NotFoundError,
+    SchemeSigner,
     TicketStateError,
     WorkorderClient,
     environment,
 )
+from workorder_async.blocking import WorkorderClient as BlockingClient
 from workorder_async.sandbox import Sandbox
 
 
@@ -63,6 +66,20 @@ def test_plain_http(monkeypatch: pytest.MonkeyPatch, url: str, warned: bool) -> 
         make_client(url)
     assert [(one.category, "plain HTTP" in str(one.message)) for one in caught] == [(RuntimeWarning, True)] * warned
     assert all(one.filename.endswith("clients.py") for one in caught)
+
+
+@pytest.mark.parametrize("make", [WorkorderClient, BlockingClient, WorkorderClient.from_env, BlockingClient.from_env])
+def test_the_warning_is_about_the_users_line(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[..., WorkorderClient | BlockingClient]
+) -> None:
+    """However the client is made, the warning of plain HTTP points at the line that made it, outside of the package."""
+    monkeypatch.setattr(environment, "_warned_of", set())
+    url, given = "http://platform.test", {**ENVIRONMENT, "WORKORDER_BASE_URL": "http://platform.test"}
+    with pytest.warns(RuntimeWarning, match="plain HTTP") as caught:
+        made = make(given) if make.__name__ == "from_env" else make(url, signer=SchemeSigner("a", "b", "md5:{secret}"))
+    assert [one.filename for one in caught] == [__file__]
+    if isinstance(made, BlockingClient):
+        made.close()
 
 
 async def test_from_env(network: aioresponses) -> None:
