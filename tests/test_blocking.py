@@ -428,6 +428,9 @@ def test_secrets_are_in_no_frame() -> None:
     makes: list[Callable[[], object]] = [
         lambda: WorkorderClient.from_env(bad),
         lambda: WorkorderClient.from_env({**bad, **ENVIRONMENT}, **wrong),  # type: ignore[arg-type]
+        lambda: WorkorderClient.from_env({**bad, "WORKORDER_ERRNOS": "x"}),
+        lambda: WorkorderClient.from_env({**bad, "WORKORDER_CA_BUNDLE": "/nowhere"}),
+        lambda: WorkorderClient.from_env(bad, session=5),  # type: ignore[arg-type]  # pyright: ignore
         lambda: WorkorderClient("http://user:pa55@localhost", signer=SIGNER),
         lambda: WorkorderClient("http://localhost", signer=SIGNER, **wrong),  # type: ignore[arg-type]
     ]

@@ -21,7 +21,6 @@ from weakref import WeakSet
 
 from workorder_async.client import WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
-from workorder_async.environment import hidden
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
@@ -187,18 +186,17 @@ class WorkorderClient:
         hide_passwords(options)
         hidden_url = Secret(base_url)
         del base_url
-        _refuse_session(options)
-        self._loop = _Loop(_Client(hidden_url.reveal(), signer=signer, **options))
+        self._loop = _Loop(_Client(hidden_url.reveal(), signer=signer, **_without_session(options)))
 
     @classmethod
     def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
         """Make a client from the variables WORKORDER_..., as `from_env` of the other client does."""
         hide_passwords(options)
-        found = hidden(environ)
+        # No frame of ours may hold the secret once something can fail.
+        given = [environ]
         del environ
-        _refuse_session(options)
         made = cls.__new__(cls)
-        made._loop = _Loop(_Client.from_env(found, **options))
+        made._loop = _Loop(_Client.from_env(given.pop(), **_without_session(options)))
         return made
 
     ping: Final = _blocking(_Client.ping)
@@ -323,7 +321,9 @@ class Walk:
             self._client.run(lambda _: self._walk.aclose())
 
 
-def _refuse_session(options: ClientOptions) -> None:
+def _without_session(options: ClientOptions) -> ClientOptions:
+    """Return the options. Raises `ConfigError` for a session, which could not be used in another loop."""
     if options.get("session") is not None:
         mend = "leave it out, or use the client with coroutines"
         raise ConfigError("belongs to an event loop, and this client has one of its own", argument="session", mend=mend)
+    return options

@@ -28,7 +28,15 @@ from workorder_async.document import (
     codec,
     endpoints,
 )
-from workorder_async.environment import checked_url, errnos_of, platform_of, variables, warn_of_plain_http
+from workorder_async.environment import (
+    CA_BUNDLE,
+    ca_bundle,
+    checked_url,
+    errnos_of,
+    platform_of,
+    variables,
+    warn_of_plain_http,
+)
 from workorder_async.errors import ConfigError, NotSentError, Settlement
 from workorder_async.mutations.kinds import Prepared, only, prepare
 from workorder_async.mutations.sending import Changed, MutationSender
@@ -43,7 +51,7 @@ from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, wind
 from workorder_async.wire.bodies import FileBody, FileSource, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
-from workorder_async.wire.options import ClientOptions, client_options, hide_passwords
+from workorder_async.wire.options import ClientOptions, client_options, hide_passwords, tls_of, trusting
 from workorder_async.wire.reads import ListReads, Reads
 from workorder_async.wire.session import SignedSession
 
@@ -104,14 +112,16 @@ class WorkorderClient:
         """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
 
         They are taken from `environ`; None is the process's environment. WORKORDER_ERRNOS may say what the platform's
-        own errnos mean: 90001=AuthenticationError,90005=NotFoundError. `options` are those of the class itself.
-        Raises `ConfigError` that names each variable that is missing.
+        own errnos mean: 90001=AuthenticationError,90005=NotFoundError. WORKORDER_CA_BUNDLE may name a file for `ssl`.
+        `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
         """
         hide_passwords(options)
         found = variables(environ)
         known, given = errnos_of(environ), options.get("errnos")
         if given is None or isinstance(given, Mapping):
             options["errnos"] = {**known, **(given or {})}
+        if "ssl" not in options and (bundle := ca_bundle(environ)):
+            options["ssl"] = trusting(CA_BUNDLE, bundle)
         # Else a traceback with locals would show the secret.
         del environ
         base_url, signer = platform_of(found)
@@ -148,7 +158,7 @@ class WorkorderClient:
     @property
     def ssl(self) -> SSLContext | bool:
         """The certificates that the client was made with; True for the usual checks, False for any certificate."""
-        return self._session.options["ssl"]
+        return tls_of(self._session.options)
 
     @property
     def clock_offset(self) -> float:

@@ -26,19 +26,22 @@ VARIABLES = {
 }
 #: May be set beside the four: what the platform's own errnos mean, such as "90001=AuthenticationError,404=ApiError".
 ERRNOS = "WORKORDER_ERRNOS"
+#: May be set, too: a file with the certificates of the issuers to trust, as where a proxy opens TLS.
+CA_BUNDLE = "WORKORDER_CA_BUNDLE"
 _DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.ksyun.com")
 _warned_of: set[str] = set()
-
-
-def hidden(environ: "Mapping[str, str | Secret] | None") -> dict[str, Secret]:
-    """Return the variables that `from_env` reads, each hidden; None is the process's environment."""
-    return dict(zip(VARIABLES, variables(environ), strict=True))
 
 
 def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
     """Pick the four variables, each hidden; None is the process's environment. A value that is no text is missing."""
     picked = ((os.environ if environ is None else environ).get(name) for name in VARIABLES)
     return [Secret(value if isinstance(value, str | Secret) else "") for value in picked]
+
+
+def ca_bundle(environ: "Mapping[str, str | Secret] | None") -> str:
+    """Return the file that WORKORDER_CA_BUNDLE names; "" for none."""
+    value = (os.environ if environ is None else environ).get(CA_BUNDLE)
+    return Secret(value).reveal().strip() if isinstance(value, str | Secret) else ""
 
 
 def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:

@@ -14,7 +14,7 @@ from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
-from workorder_async.environment import errnos_of
+from workorder_async.environment import CA_BUNDLE, ca_bundle, errnos_of
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
 
@@ -62,6 +62,9 @@ class Connection:
     """A profile of workorder.toml, instead of WORKORDER_PROFILE; the variables win."""
     proxy: str | None = None
     """An HTTP proxy's URL, or '' for none; by default HTTPS_PROXY or HTTP_PROXY, but for hosts of NO_PROXY."""
+    cacert: str | None = None
+    """A file with the certificates (PEM) of the issuers to trust, instead of WORKORDER_CA_BUNDLE, as where a proxy
+    opens TLS; '' for those that this machine trusts."""
     rate: float | None = None
     """Requests started in a second, at most."""
     timeout: float | None = None
@@ -123,6 +126,11 @@ class Connection:
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
         options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
+        bundle = ca_bundle(None) if self.cacert is None else self.cacert
+        if bundle:
+            from workorder_async.wire.options import trusting
+
+            options["ssl"] = trusting(CA_BUNDLE if self.cacert is None else "--cacert", bundle)
         if self.rate is not None:
             options["rate"] = arguments.above_zero("--rate", self.rate)
         if self.timeout is not None:

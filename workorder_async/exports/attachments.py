@@ -35,7 +35,7 @@ from workorder_async.durable import LockedFile, rename_whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import Secret, without_credentials
-from workorder_async.wire.options import client_options
+from workorder_async.wire.options import client_options, tls_of
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0
@@ -599,7 +599,7 @@ class AttachmentFolder:
                 headers={"Range": f"bytes={start}-"} if start else None,
                 allow_redirects=False,
                 proxy=None if proxy is None else Secret(proxy).reveal(),
-                ssl=self._connection["ssl"],
+                ssl=tls_of(self._connection),
             ) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
