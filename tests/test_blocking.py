@@ -116,7 +116,7 @@ def test_each_endpoint(client: WorkorderClient, sandbox: Sandbox, tmp_path: Path
     assert client.settle(close, client.now()).happened is not True
     assert client.change(close, until=client.deadline(30)).ticket_id == pending.id
     assert client.settle(close, client.now() - 5).happened is True
-    assert client.base_url == sandbox.url
+    assert (client.base_url, client.app_id) == (sandbox.url, "sandbox-app")
     assert (client.proxy, client.ssl, abs(client.clock_offset) < 2) == (None, True, True)
     assert client.stats().in_flight == 0
 

@@ -221,6 +221,11 @@ class WorkorderClient:
         return self._loop.client.base_url
 
     @property
+    def app_id(self) -> str:
+        """The AppId of the requests. Raises `NotSentError` if the signer fails."""
+        return self._loop.client.app_id
+
+    @property
     def proxy(self) -> Secret | None:
         """The URL of the proxy that the client was made with; None for none."""
         return self._loop.client.proxy

@@ -30,10 +30,11 @@ from workorder_async.document import (
 )
 from workorder_async.environment import (
     CA_BUNDLE,
-    ca_bundle,
+    ERRNOS,
     checked_url,
     errnos_of,
     platform_of,
+    setting,
     variables,
     warn_of_plain_http,
 )
@@ -116,14 +117,14 @@ class WorkorderClient:
         `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
         """
         hide_passwords(options)
-        found = variables(environ)
-        known, given = errnos_of(environ), options.get("errnos")
-        if given is None or isinstance(given, Mapping):
-            options["errnos"] = {**known, **(given or {})}
-        if "ssl" not in options and (bundle := ca_bundle(environ)):
-            options["ssl"] = trusting(CA_BUNDLE, bundle)
+        found, errnos, bundle = variables(environ), setting(ERRNOS, environ), setting(CA_BUNDLE, environ)
         # Else a traceback with locals would show the secret.
         del environ
+        known, given = errnos_of(errnos), options.get("errnos")
+        if given is None or isinstance(given, Mapping):
+            options["errnos"] = {**known, **(given or {})}
+        if bundle and "ssl" not in options:
+            options["ssl"] = trusting(CA_BUNDLE, bundle)
         base_url, signer = platform_of(found)
         return cls(base_url.reveal(), signer=signer, **options)
 

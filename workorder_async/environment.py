@@ -38,9 +38,9 @@ def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
     return [Secret(value if isinstance(value, str | Secret) else "") for value in picked]
 
 
-def ca_bundle(environ: "Mapping[str, str | Secret] | None") -> str:
-    """Return the file that WORKORDER_CA_BUNDLE names; "" for none."""
-    value = (os.environ if environ is None else environ).get(CA_BUNDLE)
+def setting(name: str, environ: "Mapping[str, str | Secret] | None" = None) -> str:
+    """Return one of the variables that may be set, too; "" where it is not set."""
+    value = (os.environ if environ is None else environ).get(name)
     return Secret(value).reveal().strip() if isinstance(value, str | Secret) else ""
 
 
@@ -58,11 +58,10 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
     return Secret(base_url.reveal().strip()), signer
 
 
-def errnos_of(environ: "Mapping[str, str | Secret] | None") -> dict[int, type[ApiError]]:
+def errnos_of(said: str) -> dict[int, type[ApiError]]:
     """Return the errors that errnos mean, as `WORKORDER_ERRNOS` says. Raises `ConfigError` where it cannot be read."""
-    said = (os.environ if environ is None else environ).get(ERRNOS)
     meanings = {}
-    for item in said.split(",") if isinstance(said, str) and said.strip() else ():
+    for item in said.split(",") if said else ():
         errno, _, name = item.strip().partition("=")
         kind = getattr(errors, name, None)
         if not re.fullmatch("-?[0-9]{1,10}", errno) or not isinstance(kind, type) or not issubclass(kind, ApiError):

@@ -14,7 +14,7 @@ from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
-from workorder_async.environment import CA_BUNDLE, ca_bundle, errnos_of
+from workorder_async.environment import CA_BUNDLE, ERRNOS, errnos_of, setting
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
 
@@ -126,7 +126,7 @@ class Connection:
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
         options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
-        bundle = ca_bundle(None) if self.cacert is None else self.cacert
+        bundle = setting(CA_BUNDLE) if self.cacert is None else self.cacert
         if bundle:
             from workorder_async.wire.options import trusting
 
@@ -199,7 +199,7 @@ def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "Wo
     from workorder_async.client import WorkorderClient
 
     is_there = all(environ[name] == os.environ.get(name) for name in (BASE_URL, APP_ID))
-    options["errnos"] = errnos = errnos_of(None if is_there else {})
+    options["errnos"] = errnos = errnos_of(setting(ERRNOS) if is_there else "")
     if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:
         from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
 
