@@ -79,7 +79,7 @@ class SignedSession:
         self._random = Random()  # noqa: S311 - jitter, no secret
         self._pool = Pool(options)
         self._wire = Wire(base_url, signer, options, self.clock, self._pool)
-        self._watches = Watches(options["observers"])
+        self._watches = Watches(options["observers"], base_url)
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return when a call that begins now must have ended: after so many seconds, or after those of the client.
