@@ -27,7 +27,7 @@ from workorder_async import (
 )
 from workorder_async.blocking import WorkorderClient as BlockingClient
 from workorder_async.integrations.opentelemetry import OpenTelemetryObserver
-from workorder_async.wire.observing import CallStarted
+from workorder_async.wire.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Seconds
 
 COMMENT = CommentTicket(id=7, detail="密语 pa55")
 REFUSED = data(None, 23000)
@@ -242,6 +242,20 @@ async def test_nothing_secret_is_told(told: Telemetry) -> None:
     text = "".join(span.to_json() for span in told.spans("INTERNAL") + told.spans("CLIENT")) + repr(told.points())
     for secret in ("s3cret", "pa55", "密语", "demo-app", "1473", "Sign=", *signs):
         assert secret not in text
+
+
+async def test_an_attempt_ends_with_its_answer(told: Telemetry) -> None:
+    """The end of an attempt is told later, once the wait for the next one is known; its span ends with its answer."""
+    facts: Any = {"call_id": 1, "operation": "get_ticket"}
+    ended: Any = {"status": 200, "errno": 10000, "request_id": "", "sent": True, "seconds": Seconds(request=5.0)}
+    told.observer.on_event(CallStarted(base_url="https://platform.test/prefix", **facts))
+    told.observer.on_event(AttemptStarted(attempt=1, **facts))
+    told.observer.on_event(AttemptEnded(attempt=1, wait=None, error=None, **facts, **ended))
+    told.observer.on_event(CallEnded(attempts=1, error=None, **facts, **ended))
+    [attempt] = told.spans("CLIENT")
+    assert attempt.end_time - attempt.start_time == 5_000_000_000
+    assert attempt.attributes["url.full"] == "https://platform.test/prefix/workorder/api/ticket/base"
+    assert (attempt.attributes["server.address"], attempt.attributes["server.port"]) == ("platform.test", 443)
 
 
 async def test_an_event_tells_the_base_url() -> None:
