@@ -113,9 +113,9 @@ def test_each_endpoint(client: WorkorderClient, sandbox: Sandbox, tmp_path: Path
     creator = client.get_ticket(pending.id)
     close = evolve(CLOSE, id=pending.id, closer_id=creator.creator_id, closer_name=creator.creator_name)
     close = evolve(close, handle_attachment=[])
-    assert client.settle(close, client.now()).happened is not True
+    assert not client.settle(close, client.now()).holds
     assert client.change(close, until=client.deadline(30)).ticket_id == pending.id
-    assert client.settle(close, client.now() - 5).happened is True
+    assert client.settle(close, client.now() - 5).holds
     assert (client.base_url, client.app_id) == (sandbox.url, "sandbox-app")
     assert (client.proxy, client.ssl, abs(client.clock_offset) < 2) == (None, True, True)
     assert client.stats().in_flight == 0

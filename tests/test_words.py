@@ -118,6 +118,16 @@ def test_every_settlement_has_words(happened: bool | None, said: dict[str, str],
     assert "1500" in text
 
 
+def test_a_ticket_that_is_as_wanted() -> None:
+    """Where the ticket is closed, whoever did it, nothing is left to be done, though it stays unknown who."""
+    for language in LANGUAGES:
+        text = explain(Settlement(None, holds=True), language)
+        check(text, language)
+        assert PERHAPS[language] in text
+    assert explain(Settlement(None, holds=True), "zh").endswith("不用再做什么。")
+    assert explain(Settlement(True, holds=True), "zh") == explain(Settlement(True), "zh")
+
+
 def test_each_operation_has_words() -> None:
     """Each endpoint's operation is named to people, and so is each kind of mutation, with its ticket."""
     operations = {one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint)}

@@ -213,6 +213,7 @@ class WorkorderClient:
     upload_file: Final = _blocking(_Client.upload_file)
     stats: Final = _inside(_Client.stats)
     now: Final = _inside(_Client.now)
+    ahead: Final = _inside(_Client.ahead)
     deadline: Final = _inside(_Client.deadline)
 
     @property

@@ -124,6 +124,8 @@ _SETTLEMENTS: Final[Mapping[bool | None, tuple[_Both, _Both, _Both]]] = {
     False: (("查过了", "this was looked up"), _NOTHING, ("可以再试一次", "You can try again")),
     None: (("查过了", "this was looked up"), _PERHAPS, _LOOK),
 }
+# Whoever did it.
+_AS_WANTED: Final = (("工单已经是想要的状态", "the ticket is as it was to be"), _PERHAPS, _REST)
 _OPERATIONS: Final[Mapping[str, _Both]] = {
     "list_tickets": ("查询工单", "reading the list of tickets"),
     "get_ticket": ("读取工单", "reading the ticket"),
@@ -152,7 +154,7 @@ def explain(what: BaseException | Outcome | Settlement, language: Language | Non
     match what:
         case Settlement():
             operation, ticket_id = "", what.ticket_id
-            said = _SETTLEMENTS[what.happened]
+            said = _AS_WANTED if what.happened is None and what.holds else _SETTLEMENTS[what.happened]
         case Outcome():
             operation, ticket_id = _operation_of(what.mutation), what.ticket_id
             said = _of_outcome(what)

@@ -10,7 +10,7 @@ import pytest
 from tests.support.cli_runs import Ran, Workorder, elsewhere
 from tests.support.raw_server import hang, http, serving
 from tests.support.slow import slow_after
-from tests.support.tls import CA, CERTIFICATES, ISSUER, proxy, tls_in_front
+from tests.support.tls_servers import CA, CERTIFICATES, ISSUER, proxy, tls_in_front
 from workorder_async.cli.certificates import read
 from workorder_async.cli.commands import doctor
 from workorder_async.sandbox import Sandbox

@@ -9,7 +9,7 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from tests.support.samples import BASE, ENVIRONMENT
-from tests.support.tls import CA, CERTIFICATES, proxy, tls_in_front
+from tests.support.tls_servers import CA, CERTIFICATES, proxy, tls_in_front
 from workorder_async import ConfigError, NotSentError, RetryPolicy, Secret, WorkorderClient
 from workorder_async.blocking import WorkorderClient as BlockingClient
 
