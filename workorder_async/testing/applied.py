@@ -145,7 +145,8 @@ def _shown(value: object) -> str:
 def _shown_apart(was: object, should: object) -> tuple[str, str]:
     """Show two values that differ; of long texts, what begins a little before the difference."""
     if isinstance(was, str) and isinstance(should, str):
-        same = next((at for at, (one, other) in enumerate(zip(was, should, strict=False)) if one != other), 0)
-        if (start := same - _BEFORE) > 0:
+        shorter = min(len(was), len(should))
+        start = next((at for at in range(shorter) if was[at] != should[at]), shorter) - _BEFORE
+        if start > 0:
             return f"…{_shown(was[start:])}", f"…{_shown(should[start:])}"
     return _shown(was), _shown(should)
