@@ -9,9 +9,8 @@
 5  client                              the face: a coroutine for each endpoint
 6  batches/ | exports/ | sandbox/      jobs, which know nothing of each other
 7  words                               what became of it all, in words for people
-7  words                               what became of it all, in words for people
-8  cli/ | integrations/ | testing/ | blocking     doors, each by itself
-9  __init__ __main__                   the way in, which nothing imports
+8  cli/ | integrations/ | testing/ |
+   blocking                            doors, each by itself
 9  __init__ __main__                   the way in, which nothing imports
 """
 
