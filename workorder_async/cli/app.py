@@ -50,7 +50,7 @@ def _default(value: object) -> str | None:
     return None if value is None or value is False or value in ((), "") else str(value)
 
 
-def _make_app() -> App:
+def make_app() -> App:
     """Return the application with all its commands."""
     app = App(
         name="workorder",
@@ -82,13 +82,13 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
     For bash, write `eval "$(workorder completion bash)"` into ~/.bashrc. For zsh, lead the script to a file _workorder
     in a folder of $fpath. For fish, lead it to ~/.config/fish/completions/workorder.fish.
     """
-    sys.stdout.write(_make_app().generate_completion(prog_name="workorder", shell=shell))
+    sys.stdout.write(make_app().generate_completion(prog_name="workorder", shell=shell))
     return failures.OK
 
 
 def _help(*command: str) -> int:
     """Print the help of a command: `workorder help close` is `workorder close --help`."""
-    known, _, _ = _make_app().parse_commands(command)
+    known, _, _ = make_app().parse_commands(command)
     return _carry_out([*command, "--help"] if known or not command else command[:1])
 
 
@@ -97,7 +97,7 @@ def load(arguments: Sequence[str]) -> App:
 
     Of a group without one, all its commands are: its help says what each of them does.
     """
-    app = _make_app()
+    app = make_app()
     _, apps, _ = app.parse_commands([word for word in arguments if not word.startswith("-")])
     apps[-1].resolved_commands()
     return app
