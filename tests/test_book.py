@@ -112,8 +112,10 @@ async def test_samples(page: Path, tmp_path: Path, shell: dict[str, str], monkey
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
         async with WorkorderClient.from_env(errnos=workorder_async.sandbox.SANDBOX_ERRNOS) as client:
-            names: dict[str, object] = {"client": client, "sandbox": sandbox, "__name__": "page", "__builtins__": builtins}
+            names: dict[str, object] = {"sandbox": sandbox, "__name__": "page", "__builtins__": builtins}
             for sample in samples:
+                # A sample may have made, and closed, one of its own.
+                names["client"] = client
                 is_whole = sample.language == "sh" or "asyncio.run(" in sample.code
                 printed = await (
                     run_program(sample, folder, shell) if is_whole else run_here(sample, page, names)
