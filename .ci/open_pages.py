@@ -43,7 +43,9 @@ class Elsewhere(BaseHTTPRequestHandler):
         self.asked.append(self.path)
         self.send_error(403)
 
-    do_CONNECT = do_POST = do_HEAD = do_GET
+    def do_CONNECT(self) -> None:
+        """Refuse."""
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -82,7 +84,8 @@ def main(browser: str, sites: list[str]) -> int:
                 found += said
         server.shutdown()
         print(f"{site}: {len(pages)} pages opened, {len(WIDTHS)} widths")
-    found += [f"a page asked another host for {path}" for path in Elsewhere.asked if not any(host in path for host in OWN)]
+    asked = [path for path in Elsewhere.asked if not any(host in path for host in OWN)]
+    found += [f"a page asked another host for {path}" for path in asked]
     print("\n".join(found))
     return 1 if found else 0
 

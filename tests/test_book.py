@@ -1,8 +1,8 @@
 """docs/ and docs-zh/: every sample of the book runs against the sandbox, and prints what the book says it prints.
 
 A page is one story: its samples run one after the other, and a name that one makes is there for the next. A whole
-program (`asyncio.run`) and shell commands run in a folder of the page's own. A block of `text` under a sample is what it
-prints; `...` stands for anything. What is not run has a comment above it that says why.
+program (`asyncio.run`) and shell commands run in a folder of the page's own. A block of `text` under a sample is what
+it prints; `...` stands for anything. What is not run has a comment above it that says why.
 """
 
 import ast
@@ -25,7 +25,9 @@ from workorder_async import Sandbox, WorkorderClient
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("docs-zh/*.md")])
-_BLOCK = re.compile(r"(?P<why><!-- not run: [^>]+ -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"(?P<why><!-- not run: [^>]+ -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*?)(?: \{ ?#(\S+) ?\})?$", re.MULTILINE)
 _RUN = ("python", "sh")
@@ -49,7 +51,9 @@ def samples_of(page: Path) -> list[Sample]:
     samples = []
     for block, after in zip_longest(blocks, blocks[1:]):
         if block["language"] in _RUN and not block["why"]:
-            is_output = after is not None and after["language"] == "text" and not text[block.end() : after.start()].strip()
+            is_output = (
+                after is not None and after["language"] == "text" and not text[block.end() : after.start()].strip()
+            )
             line = text.count("\n", 0, block.start("code"))
             printed = after["code"] if after is not None and is_output else None
             samples.append(Sample(block["language"], block["code"], line, printed))
@@ -117,9 +121,7 @@ async def test_samples(page: Path, tmp_path: Path, shell: dict[str, str], monkey
                 # A sample may have made, and closed, one of its own.
                 names["client"] = client
                 is_whole = sample.language == "sh" or "asyncio.run(" in sample.code
-                printed = await (
-                    run_program(sample, folder, shell) if is_whole else run_here(sample, page, names)
-                )
+                printed = await (run_program(sample, folder, shell) if is_whole else run_here(sample, page, names))
                 if sample.printed is not None:
                     wanted = re.escape(sample.printed.strip()).replace(r"\.\.\.", "(?s:.*?)")
                     assert re.fullmatch(wanted, printed.strip()), (page.name, sample.line, printed)

@@ -46,7 +46,9 @@ def picture() -> str:
             "next run",
             [("reads: begun", "disk"), ("looks for it", "sent"), ("on disk: ended", "disk"), ("goes on", "sent")],
         ),
-        _text(158, 238, "found: DONE.  Proved that it is not there: sent.  Neither: UNKNOWN, and never sent again", "good"),
+        _text(
+            158, 238, "Found: DONE. Proved that it is not there: sent. Neither: UNKNOWN, and never sent again", "good"
+        ),
         _text(158, 270, "What ended before the kill is read from the disk, and skipped.", "note"),
     ]
     title = "A batch that is killed, and goes on"
