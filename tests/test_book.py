@@ -2,7 +2,8 @@
 
 A page is one story: its samples run one after the other, and a name that one makes is there for the next. A whole
 program (`asyncio.run`) and shell commands run in a folder of the page's own. A block of `text` under a sample is what
-it prints; `...` stands for anything. What is not run has a comment above it that says why.
+it prints; `...` stands for anything. A sample that begins with the name of a file is written there. What is not run has
+a comment above it that says why.
 """
 
 import ast
@@ -99,6 +100,8 @@ def shell(tmp_path: Path) -> dict[str, str]:
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "PYTHONUTF8": "1",
+        # Where the package is not installed, nothing tells pytest of its plugin.
+        "PYTEST_ADDOPTS": "-p pytest_workorder -p no:randomly -p no:cacheprovider",
         "HOME": str(tmp_path),
         "XDG_CONFIG_HOME": str(tmp_path),
     }
@@ -120,6 +123,9 @@ async def test_samples(page: Path, tmp_path: Path, shell: dict[str, str], monkey
             for sample in samples:
                 # A sample may have made, and closed, one of its own.
                 names["client"] = client
+                if named := re.match(r"# (\w+\.py)\n", sample.code):
+                    (folder / named[1]).write_text(sample.code, "utf-8")
+                    continue
                 is_whole = sample.language == "sh" or "asyncio.run(" in sample.code
                 printed = await (run_program(sample, folder, shell) if is_whole else run_here(sample, page, names))
                 if sample.printed is not None:
