@@ -72,7 +72,7 @@ async def run_program(sample: Sample, folder: Path, environment: dict[str, str])
         stderr=asyncio.subprocess.PIPE,
     )
     out, errors = await child.communicate()
-    assert child.returncode == 0, errors.decode()
+    assert child.returncode == 0, (out + errors).decode()
     return out.decode()
 
 
