@@ -13,10 +13,10 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
-from functools import partial, update_wrapper
+from functools import update_wrapper
 from ssl import SSLContext
 from types import TracebackType
-from typing import Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
 from weakref import WeakSet
 
 from workorder_async.client import WorkorderClient as _Client
@@ -38,31 +38,6 @@ _EVERYTHING = TicketQuery()
 # How often a thread that waits looks whether the loop still runs. On Windows Ctrl-C waits as long, too.
 _LOOK: Final = 0.5
 _PATIENCE_AT_EXIT: Final = 5.0
-
-
-class _Call(Generic[_T]):
-    """One call: a task in the loop, and the thread that waits for its end."""
-
-    def __init__(self, act: Callable[[_Client], Awaitable[_T]]) -> None:
-        self.ended = threading.Event()
-        self.task: asyncio.Task[_T] | None = None
-        self._act = act
-
-    def begin(self, client: _Client) -> None:
-        """Begin the task; inside the loop."""
-
-        async def act() -> _T:
-            return await self._act(client)
-
-        self.task = asyncio.get_running_loop().create_task(act())
-        self.task.add_done_callback(lambda _: self.ended.set())
-
-    def cancel(self) -> None:
-        """Cancel the task; inside the loop. One that has not begun will not begin."""
-        if self.task is None:
-            self.ended.set()
-        else:
-            self.task.cancel()
 
 
 class _Loop:
@@ -87,21 +62,34 @@ class _Loop:
         if threading.current_thread() is self._thread:
             mend = "return from the callback first, or use the client's coroutines"
             raise ConfigError("this client was called inside its own event loop, as by a callback", mend=mend)
-        call = _Call(act)
+        ended, tasks = threading.Event(), list[asyncio.Task[_T]]()
+
+        async def awaited() -> _T:
+            return await act(self.client)
+
+        def begin() -> None:
+            tasks.append(asyncio.get_running_loop().create_task(awaited()))
+            tasks[0].add_done_callback(lambda _: ended.set())
+
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:
+                ended.set()
+
         try:
             try:
-                self._tell(partial(call.begin, self.client))
-                self._wait(call)
+                self._tell(begin)
+                self._wait(ended)
             except BaseException:
                 with suppress(ConfigError):
-                    self._tell(call.cancel)
-                    self._wait(call)
+                    self._tell(cancel)
+                    self._wait(ended)
                 raise
-            assert call.task is not None  # noqa: S101 - for the type checkers: it has ended
-            return call.task.result()
+            return tasks[0].result()
         finally:
-            # Its error would else be in a cycle with this frame.
-            del call
+            # The error of the task would else be in a cycle with this frame.
+            tasks.clear()
 
     def close(self, patience: float | None = None) -> None:
         """Close the client and end the thread, and wait for that so many seconds; 0 for not at all."""
@@ -132,9 +120,9 @@ class _Loop:
                 return
         raise ConfigError("this client is closed", mend="make another one")
 
-    def _wait(self, call: _Call[_T]) -> None:
-        while not call.ended.wait(_LOOK):
-            if not self._thread.is_alive() and not call.ended.is_set():
+    def _wait(self, ended: threading.Event) -> None:
+        while not ended.wait(_LOOK):
+            if not self._thread.is_alive() and not ended.is_set():
                 # Whatever had begun was cancelled, and has ended: this one never began.
                 raise ConfigError("this client is closed", mend="make another one")
 

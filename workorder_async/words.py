@@ -10,99 +10,67 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
+from workorder_async import errors
 from workorder_async.arguments import kind_of, one_of
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.document.endpoints import GET_TICKET, GET_TICKET_DETAIL, LIST_TICKETS, UPLOAD_FILE
-from workorder_async.errors import (
-    ApiError,
-    AuthenticationError,
-    ConfigError,
-    DeadlineExceededError,
-    DecodeError,
-    ExportError,
-    JournalError,
-    NoAnswerError,
-    NotFoundError,
-    NotSentError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    ResponseError,
-    Settlement,
-    TicketStateError,
-    WalkDriftError,
-    WorkorderError,
-)
+from workorder_async.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import KINDS
 
 Language: TypeAlias = Literal["zh", "en"]
 _Both: TypeAlias = tuple[str, str]
 """The same in Chinese and in English."""
 
-_LATER: Final = ("请稍后再试；如果总是这样，请联系管理员", "Try again later; if it stays so, tell the administrator")
-_ADMIN: Final = ("请联系管理员", "Tell the administrator")
 _LOOK: Final = (
     "请先查看工单，确认没有生效再重做",
     "Look at the ticket first, and repeat this only if it did not happen",
 )
 _REST: Final = ("不用再做什么", "You need not do anything")
-
 _NOTHING: Final = ("这次没有改动任何内容", "nothing was changed this time")
 _PERHAPS: Final = ("现在还不知道是否已经生效", "it is not known whether anything was changed")
 _NO_MORE: Final = ("之后没有再改动任何内容", "nothing more was changed after that")
 _CHANGED: Final = ("改动已经生效", "the change was made")
 
+_MENDS: Final[Mapping[str, _Both]] = {
+    "later": ("请稍后再试；如果总是这样，请联系管理员", "Try again later; if it stays so, tell the administrator"),
+    "admin": ("请联系管理员", "Tell the administrator"),
+    "entry": (
+        "请检查填写的内容；如果没有错，请联系管理员",
+        "Check what you entered; if it is right, tell the administrator",
+    ),
+    "right": ("请检查填写的内容和权限", "Check what you entered, and your permission"),
+    "number": ("请检查工单号", "Check the ticket's number"),
+    "state": ("请看一下工单，它可能已经关闭", "Look at the ticket; it may be closed already"),
+    "wait": ("请稍等一会儿再试", "Wait a little, then try again"),
+    "less": ("请缩小查询的范围再试", "Ask for fewer tickets, and try again"),
+    "again": ("请再导出一次；如果总是这样，请联系管理员", "Export again; if it stays so, tell the administrator"),
+    "look": _LOOK,
+}
+_TABLE: Final = """\
+BaseException|程序出了意外的错误|this program failed unexpectedly|admin
+WorkorderError|操作没有完成|this was not completed|later
+ConfigError|填写的内容或程序的设置不对|an entry, or a setting of this program, is not valid|entry
+NotSentError|没能把请求送到工单平台|the request could not be sent to the ticket platform|later
+NoAnswerError|工单平台没有完整地答复|the ticket platform gave no complete answer|later
+OutcomeUnknownError|请求已经发出，但没有收到工单平台的答复|it was sent, but the ticket platform did not answer|look
+ResponseError|收到的答复不是工单平台的|the answer did not come from the ticket platform|later
+DecodeError|工单平台的答复无法读懂|the answer of the ticket platform cannot be read|admin
+ApiError|工单平台拒绝了这个请求|the ticket platform refused the request|right
+AuthenticationError|工单平台不认可这个程序的身份或权限|the ticket platform does not admit this program|admin
+NotFoundError|没有找到这个工单|there is no such ticket|number
+TicketStateError|工单现在的状态不允许这样做|the ticket's present state does not allow this|state
+RateLimitedError|请求太多，工单平台暂时不受理|there were too many requests for the ticket platform|wait
+DeadlineExceededError|没能在限定的时间内完成|this was not completed in the time allowed|later
+WalkDriftError|工单列表一直在变，没能完整读出|the list kept changing and could not be read completely|less
+JournalError|程序的操作记录无法使用|this program's record of its work cannot be used|admin
+ExportError|导出没有完成|the export was not completed|again"""
 #: What happened, and what to do. A class that is not here has the words of the class that it derives from.
 _ERRORS: Final[Mapping[type[BaseException], tuple[_Both, _Both]]] = {
-    BaseException: (("程序出了意外的错误", "this program failed unexpectedly"), _ADMIN),
-    WorkorderError: (("操作没有完成", "this was not completed"), _LATER),
-    ConfigError: (
-        ("填写的内容或程序的设置不对", "an entry, or a setting of this program, is not valid"),
-        (
-            "请检查填写的内容；如果没有错，请联系管理员",
-            "Check what you entered; if it is right, tell the administrator",
-        ),
-    ),
-    NotSentError: (("没能把请求送到工单平台", "the request could not be sent to the ticket platform"), _LATER),
-    NoAnswerError: (("工单平台没有完整地答复", "the ticket platform gave no complete answer"), _LATER),
-    OutcomeUnknownError: (
-        ("请求已经发出，但没有收到工单平台的答复", "the request was sent, but the ticket platform did not answer"),
-        _LOOK,
-    ),
-    ResponseError: (("收到的答复不是工单平台的", "the answer did not come from the ticket platform"), _LATER),
-    DecodeError: (("工单平台的答复无法读懂", "the answer of the ticket platform cannot be read"), _ADMIN),
-    ApiError: (
-        ("工单平台拒绝了这个请求", "the ticket platform refused the request"),
-        ("请检查填写的内容和权限", "Check what you entered, and your permission"),
-    ),
-    AuthenticationError: (
-        (
-            "工单平台不认可这个程序的身份或权限",
-            "the ticket platform does not accept this program's identity or permission",
-        ),
-        _ADMIN,
-    ),
-    NotFoundError: (("没有找到这个工单", "there is no such ticket"), ("请检查工单号", "Check the ticket's number")),
-    TicketStateError: (
-        ("工单现在的状态不允许这样做", "the ticket's present state does not allow this"),
-        ("请看一下工单，它可能已经关闭", "Look at the ticket; it may be closed already"),
-    ),
-    RateLimitedError: (
-        ("请求太多，工单平台暂时不受理", "there were too many requests, and the ticket platform takes no more for now"),
-        ("请稍等一会儿再试", "Wait a little, then try again"),
-    ),
-    DeadlineExceededError: (("没能在限定的时间内完成", "this was not completed in the time allowed"), _LATER),
-    WalkDriftError: (
-        ("工单列表一直在变，没能完整读出", "the list of tickets kept changing and could not be read completely"),
-        ("请缩小查询的范围再试", "Ask for fewer tickets, and try again"),
-    ),
-    JournalError: (("程序的操作记录无法使用", "this program's record of its work cannot be used"), _ADMIN),
-    ExportError: (
-        ("导出没有完成", "the export was not completed"),
-        ("请再导出一次；如果总是这样，请联系管理员", "Export again; if it stays so, tell the administrator"),
-    ),
+    getattr(errors, name, BaseException): ((chinese, english), _MENDS[mend])
+    for name, chinese, english, mend in (row.split("|") for row in _TABLE.splitlines())
 }
 #: Errors after which nothing was changed, whatever was to be done.
-_HARMLESS: Final = (ConfigError, NotSentError, ApiError, WalkDriftError, ExportError)
+_HARMLESS: Final = (errors.ConfigError, NotSentError, ApiError, errors.WalkDriftError, errors.ExportError)
 _SERVER_ERROR: Final = 500
 
 #: What happened, whether anything was changed, and what to do. A None is the error's.
@@ -119,10 +87,11 @@ _WITHOUT_ERROR: Final[Mapping[State, type[WorkorderError]]] = {
     State.NOT_SENT: NotSentError,
     State.UNKNOWN: OutcomeUnknownError,
 }
+_LOOKED: Final = ("查过了", "this was looked up")
 _SETTLEMENTS: Final[Mapping[bool | None, tuple[_Both, _Both, _Both]]] = {
-    True: (("查过了", "this was looked up"), _CHANGED, _REST),
-    False: (("查过了", "this was looked up"), _NOTHING, ("可以再试一次", "You can try again")),
-    None: (("查过了", "this was looked up"), _PERHAPS, _LOOK),
+    True: (_LOOKED, _CHANGED, _REST),
+    False: (_LOOKED, _NOTHING, ("可以再试一次", "You can try again")),
+    None: (_LOOKED, _PERHAPS, _LOOK),
 }
 # Whoever did it.
 _AS_WANTED: Final = (("工单已经是想要的状态", "the ticket is as it was to be"), _PERHAPS, _REST)
@@ -171,7 +140,7 @@ def explain(what: BaseException | Outcome | Settlement, language: Language | Non
             facts = _facts(what, "", chinese)
         case _:
             mend = "it must be an error, an Outcome or a Settlement"
-            raise ConfigError(f"is {kind_of(what)}", argument="what", mend=mend)
+            raise errors.ConfigError(f"is {kind_of(what)}", argument="what", mend=mend)
     about = _OPERATIONS.get(operation, ("工单", "the ticket") if ticket_id else ("", ""))
     head, happened, changed, mend = (both[not chinese] for both in (about, *said))
     if chinese:

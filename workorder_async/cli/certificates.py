@@ -38,10 +38,11 @@ async def examine(client: "WorkorderClient", patience: float) -> Verdict:
     """Look at the certificate of a client's host, through its proxy if it has one, and say what it is worth."""
     url = urlsplit(client.base_url)
     where = f"{url.hostname}:{url.port or 443}"
+    given = client.ssl if isinstance(client.ssl, ssl.SSLContext) else ssl.create_default_context()
     try:
         async with asyncio.timeout(patience):
             try:
-                shown = await _shown(client, _context(client.ssl))
+                shown = await _shown(client, given)
             except ssl.SSLCertVerificationError as refused:
                 anything = ssl.create_default_context()
                 anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
@@ -58,10 +59,6 @@ async def examine(client: "WorkorderClient", patience: float) -> Verdict:
             "check https:// and the port in the base URL, and the proxy",
         )
     return True, f"its certificate was issued by {shown.issuer}, and is good until {shown.ends}", ""
-
-
-def _context(given: ssl.SSLContext | bool) -> ssl.SSLContext:
-    return given if isinstance(given, ssl.SSLContext) else ssl.create_default_context()
 
 
 def _why(refused: ssl.SSLCertVerificationError, shown: "Certificate", host: str, *, given: bool) -> tuple[str, str]:
@@ -123,7 +120,7 @@ class Certificate:
     """Whether it is its own issuer."""
     begins: str
     ends: str
-    names: tuple[str, ...]
+    names: list[str]
     """The hosts that it is for."""
     digest: str
 
@@ -133,11 +130,13 @@ def read(der: bytes) -> Certificate:
     body = next(_parts(next(_parts(der))[1]))[1]
     _, _, issuer, validity, subject = [value for tag, value in _parts(body) if tag != _VERSION][:5]
     begins, ends = (_date(*part) for part in _parts(validity))
-    names: tuple[str, ...] = ()
+    names: list[str] = []
     if _NAMES in body:
-        # The extension: its name, perhaps whether it is critical, and its value in an octet string.
-        *_, (_, value) = _parts(_extension(body))
-        names = tuple(one.decode("latin-1") for tag, one in _parts(next(_parts(value))[1]) if tag == _DNS_NAME)
+        # The last part is the extensions; each has its name, perhaps whether it is critical, and its value.
+        *_, (_, extensions) = _parts(body)
+        wanted = next(one for _, one in _parts(next(_parts(extensions))[1]) if one.startswith(_NAMES))
+        *_, (_, value) = _parts(wanted)
+        names = [one.decode("latin-1") for tag, one in _parts(next(_parts(value))[1]) if tag == _DNS_NAME]
     return Certificate(_named(issuer), issuer == subject, begins, ends, names, hashlib.sha256(der).hexdigest())
 
 
@@ -150,12 +149,6 @@ def _parts(der: bytes) -> Iterator[tuple[int, bytes]]:
             size = int.from_bytes(der[2:head])
         yield tag, der[head : head + size]
         der = der[head + size :]
-
-
-def _extension(body: bytes) -> bytes:
-    """Return the extension that lists the hosts."""
-    *_, (_, extensions) = _parts(body)
-    return next(one for _, one in _parts(next(_parts(extensions))[1]) if one.startswith(_NAMES))
 
 
 def _named(name: bytes) -> str:
