@@ -210,14 +210,16 @@ async def torture(seed: int, count: int, kills: int, folder: Path) -> dict[str, 
             assert not [mutation for mutation in batch if key_of(mutation) in refused and done[wanted(mutation)]]
             for key, state in last:
                 said[key].append(state)
-            if after is None and not any(state in ("NOT_SENT", "REJECTED") for _, state in last):
+            # What people have closed is refused again and again.
+            refused -= {key_of(mutation) for mutation in batch if m_id(mutation) in touched}
+            if after is None and not refused and not any(state == "NOT_SENT" for _, state in last):
                 break
             if runs <= kills:
-                carried_out = len(sandbox.applied)
+                asked = left["connections"]
                 before = await asyncio.to_thread(flip_a_bit, Path(words[0]), random)
                 assert await run_and_kill(environment, [*words, "0"], None, is_damaged=True) == []
                 await asyncio.to_thread(Path(words[0]).write_bytes, before)
-                assert len(sandbox.applied) == carried_out
+                assert left["connections"] == asked
         final = dict(last)
         figures = {"runs": runs, "struck": len(sandbox.struck), "throttled": sandbox.refused.total()}
         figures |= {"requests": sandbox.requests.total(), "touched": len(touched), **left}
@@ -231,7 +233,8 @@ async def torture(seed: int, count: int, kills: int, folder: Path) -> dict[str, 
     misreported = [m for m in batch if "DONE" in said[key_of(m)] and done[wanted(m)] != 1]
     assert not misreported
     unknown = [mutation for mutation in batch if final[key_of(mutation)] == "UNKNOWN"]
-    assert len(unknown) < count * 0.25
+    # Where the clocks of the servers disagree, no time proves anything.
+    assert len(unknown) < count * (0.6 if habits["backends"] else 0.25)
     assert sum(done.values()) == len(sandbox.applied)
     return {**figures, "unknown": len(unknown)}
 

@@ -27,6 +27,7 @@ async def relay(
     seen, tasks = Counter[str](), set[asyncio.Task[None]]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen["connections"] += 1
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
