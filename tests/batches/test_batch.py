@@ -18,6 +18,7 @@ from tests.support.raw_server import http, serving
 from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import (
     ApiError,
+    ClientOptions,
     CloseTicket,
     CommentTicket,
     ConfigError,
@@ -34,7 +35,7 @@ from workorder_async import (
 )
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Mutations
-from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
@@ -255,10 +256,10 @@ async def test_lost_beside_one_that_looks_the_same(
         evolve(one, productGroupId=line) if isinstance(one, CommentTicket) and one.productGroupId else one
         for one in batch
     ]
-    outcomes = []
+    outcomes, options = list[Outcome](), ClientOptions({**QUICK, "attempt_timeout": 1.0})
     for mutations in [batch] if runs == 1 else [[one] for one in batch]:
         # The client of a later run has sent nothing itself.
-        async with sandbox.client(**QUICK) as fresh:
+        async with sandbox.client(**options) as fresh:
             async for outcome in run_batch(fresh, iter(mutations), concurrency=1, journal=journal, key=key_of):
                 outcomes.append(outcome)
                 sandbox.faults = [Fault("reset", operation=operation) for operation in OPERATIONS.values()]
