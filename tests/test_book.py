@@ -12,6 +12,7 @@ import builtins
 import inspect
 import os
 import re
+import runpy
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
@@ -107,6 +108,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}")
 async def test_samples(page: Path, tmp_path: Path, shell: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every sample of a page runs, and prints what it is said to print."""
@@ -131,6 +133,12 @@ async def test_samples(page: Path, tmp_path: Path, shell: dict[str, str], monkey
                 if sample.printed is not None:
                     wanted = re.escape(sample.printed.strip()).replace(r"\.\.\.", "(?s:.*?)")
                     assert re.fullmatch(wanted, printed.strip()), (page.name, sample.line, printed)
+
+
+def test_speed_is_made_of_figures() -> None:
+    """The page on speed is what its script makes of what was measured."""
+    made = runpy.run_path(str(ROOT / "docs" / "speed.py"))["page"]()
+    assert made == (ROOT / "docs" / "speed.md").read_text("utf-8")
 
 
 def anchors_of(page: Path) -> set[str]:

@@ -128,6 +128,7 @@ def typed_samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", ["mypy --strict --cache-dir .cache .", "pyright --pythonpath {python}"])
 def test_samples_are_typed(command: str, typed_samples: Path) -> None:

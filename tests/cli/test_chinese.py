@@ -20,7 +20,12 @@ def plain(text: str) -> str:
         (("show", "99999"), 1, "workorder: 读取工单：没有找到这个工单，这次没有改动任何内容。"),
         (("show", "0"), 2, "workorder: 读取工单：填写的内容或程序的设置不对，这次没有改动任何内容。"),
         (("shwo",), 2, "workorder: 填写的内容或程序的设置不对，这次没有改动任何内容。"),
-        (("list", "--base-url", "http://127.0.0.1:9"), 1, "workorder: 查询工单：没能把请求送到工单平台，"),
+        pytest.param(
+            ("list", "--base-url", "http://127.0.0.1:9"),
+            1,
+            "workorder: 查询工单：没能把请求送到工单平台，",
+            marks=pytest.mark.slow,
+        ),
         (("upload", "/nowhere/trace.png"), 2, "workorder: 填写的内容或程序的设置不对，这次没有改动任何内容。"),
     ],
 )

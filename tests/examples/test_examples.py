@@ -65,6 +65,7 @@ async def test_chat_bot() -> None:
 @pytest.mark.parametrize(
     ("operation", "words"), [("get_ticket", "did not work"), ("close_ticket", "may be closed or not")]
 )
+@pytest.mark.slow
 async def test_chat_bot_in_time(operation: str, words: str) -> None:
     """A platform that does not answer is told about within three seconds, and a bit for the start of Python."""
     slow = [Fault("slow_headers", operation=operation, seconds=30)]

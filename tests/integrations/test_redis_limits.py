@@ -356,6 +356,7 @@ def told_by(error: BaseException) -> str:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["redis://user:{}@127.0.0.1:{}/0", "redis://127.0.0.1:{1}/0?password={0}"])
 @pytest.mark.parametrize("runs", [True, False])
 async def test_no_password_is_said(tmp_path: Path, given: str, runs: bool, caplog: pytest.LogCaptureFixture) -> None:
@@ -401,6 +402,7 @@ async def test_a_server_that_says_nothing() -> None:
     server.close()
 
 
+@pytest.mark.slow
 async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     """While the server is gone a share of the rate is used, pauses are kept, and then all is as before."""
     apart = APART * 4

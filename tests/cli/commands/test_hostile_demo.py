@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from tests.support.cli_runs import SECRET, start
-from tests.support.slow import slow_after
 from workorder_async import CommentTicket, Sandbox, TicketQuery, WorkorderClient, exports
 from workorder_async.cli.app import run
 from workorder_async.cli.commands import demo
@@ -23,7 +22,8 @@ _PATIENCE = 240
 
 
 @pytest.mark.timeout(_PATIENCE + 20)
-@pytest.mark.parametrize("seed", slow_after(1, [1, 2, 3]))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nothing_is_lost_doubled_or_misreported(seed: int, tmp_path: Path) -> None:
     """The hostile demo ends well, and its summary says what struck and that nothing came of it."""
     output = tmp_path / "tickets.jsonl"
