@@ -348,6 +348,7 @@ def test_a_refusal_is_told_with_its_request_id_and_a_hint(workorder: Workorder) 
     assert "hint: " in ran.err
 
 
+@pytest.mark.slow
 def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
     """A refused connection exits with 1 and points to the doctor."""
     ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1")
@@ -369,6 +370,7 @@ def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch:
     assert "ZeroDivisionError('by nothing')" in ran.err
 
 
+@pytest.mark.slow
 def test_a_proxys_page_is_told(workorder: Workorder) -> None:
     """An answer that is not the platform's exits with 1 and says what it looks like."""
     with elsewhere(serving(http("<html>login</html>"))) as wire:

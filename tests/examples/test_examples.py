@@ -78,6 +78,7 @@ async def test_chat_bot_in_time(operation: str, words: str) -> None:
     assert (code, words in out) == (0, True)
 
 
+@pytest.mark.slow
 async def test_nightly_export(tmp_path: Path) -> None:
     """A night that ends in an error is gone on with; the table then holds each ticket once, after another run too."""
     database = tmp_path / "tickets.duckdb"

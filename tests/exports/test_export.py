@@ -381,6 +381,7 @@ async def test_attachments(tmp_path: Path) -> None:
     assert "attachment" in read_back(target)[0]
 
 
+@pytest.mark.slow
 async def test_a_person_goes_before_full_records(tmp_path: Path) -> None:
     """A single call waits for the next free slot, not behind the full records that an export asks for."""
     async with Sandbox(tickets=60, latency=0.05) as sandbox, sandbox.client(max_in_flight=2) as client:

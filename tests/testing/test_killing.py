@@ -94,6 +94,7 @@ def test_a_batch_that_is_killed_twice(moment: Moment, tmp_path: Path) -> None:
     assert len(came) + len(unknown) >= 60
 
 
+@pytest.mark.slow
 def test_reads_are_counted_as_well(tmp_path: Path) -> None:
     """A page of a list is a moment like any other; a struck request is received, and not carried out."""
     source = COMMENTS.replace(

@@ -139,6 +139,7 @@ def test_tests_with_an_event_loop(mode: str, tmp_path: Path) -> None:
     assert ran.counts() == {"passed": 5, "xfailed": 1}, ran.out
 
 
+@pytest.mark.slow
 def test_a_backend_that_is_not_asyncio(tmp_path: Path) -> None:
     """A test that anyio runs for trio, too, is skipped there, with the reason."""
     tests = """
@@ -152,6 +153,7 @@ def test_a_backend_that_is_not_asyncio(tmp_path: Path) -> None:
     assert "workorder_client is for asyncio; let the fixture anyio_backend return 'asyncio'" in ran.out
 
 
+@pytest.mark.slow
 def test_what_is_nearer_goes_before(tmp_path: Path) -> None:
     """A row goes before its function, that before its class, and that before its module; other options stay."""
     tests = """
@@ -201,6 +203,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_wrong_options_are_named(tmp_path: Path) -> None:
     """What is wrong in a marker is said in one sentence that names it, without a traceback."""
     tests = "import pytest\n" + "".join(
@@ -264,6 +267,7 @@ def pytest_unconfigure():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", slow_after(1, ["as pytest-cov", "coverage run"]))
 def test_coverage_is_the_same_without_the_plugin(how: str, tmp_path: Path) -> None:
     """What is covered of a project, and of the package itself, does not depend on the plugin."""

@@ -200,6 +200,7 @@ def test_a_proxy_of_the_environment(workorder: Workorder, monkeypatch: pytest.Mo
     assert "hunter-2" not in ran.out + ran.err
 
 
+@pytest.mark.slow
 def test_an_answer_that_fails_later(workorder: Workorder) -> None:
     """A signed request that ends otherwise fails the signature with its own words."""
     with elsewhere(serving(http('{"errno": 1}'), http("<html>"))) as wire:
