@@ -167,3 +167,5 @@ def test_every_page_is_in_the_book() -> None:
     for config, folder in (("mkdocs.yml", "docs"), ("mkdocs.zh.yml", "docs-zh")):
         listed = re.findall(r"^  - .*: (\S+\.md)$", (ROOT / config).read_text("utf-8"), re.MULTILINE)
         assert sorted(listed) == sorted(page.name for page in (ROOT / folder).glob("*.md"))
+    told = re.findall(r"\]\((\w+)/?\)", (ROOT / "docs" / "llms.txt").read_text("utf-8"))
+    assert sorted(told) == sorted(page.stem for page in (ROOT / "docs").glob("*.md") if page.stem != "index")
