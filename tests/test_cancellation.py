@@ -258,7 +258,8 @@ async def test_mutations(kind: str, fault: Any, cut: Cut) -> None:
                 elif not isinstance(result, asyncio.CancelledError | OutcomeUnknownError):
                     assert count == 1, result
 
-            async with sandbox.client(retry=RetryPolicy(first=0.001)) as client:
+            # A lost mutation is looked for as long as an attempt may take.
+            async with sandbox.client(retry=RetryPolicy(first=0.001), attempt_timeout=0.3) as client:
                 yield client, lambda client: client.change(mutation, on_unknown="verify"), check
 
     assert await at_every_step(cut, make) > 3

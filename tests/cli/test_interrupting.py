@@ -139,7 +139,7 @@ def count(wire: Wire, operation: bytes) -> int:
     [
         (Held(answer({"id": 4711})), page(), 130, b"4711 created\n", b"workorder: interrupted\n"),
         (Held(), page(ROW), 130, b"4711 created\n", b"workorder: interrupted\n"),
-        (Held(), page(), 3, b"", b"may or may not have happened"),
+        (Held(), page(), 3, b"", b"a ticket may exist"),
         (Held(answer(errno=777)), page(), 1, b"", b"errno 777"),
     ],
 )
