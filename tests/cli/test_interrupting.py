@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from email.utils import formatdate
 from pathlib import Path
@@ -137,15 +137,17 @@ def count(wire: Wire, operation: bytes) -> int:
 @pytest.mark.parametrize(
     ("held", "then", "code", "out", "said"),
     [
-        (Held(answer({"id": 4711})), page(), 130, b"4711 created\n", b"workorder: interrupted\n"),
-        (Held(), page(ROW), 130, b"4711 created\n", b"workorder: interrupted\n"),
-        (Held(), page(), 3, b"", b"a ticket may exist"),
-        (Held(answer(errno=777)), page(), 1, b"", b"errno 777"),
+        (Held(answer({"id": 4711})), page, 130, b"4711 created\n", b"workorder: interrupted\n"),
+        (Held(), lambda: page(ROW), 130, b"4711 created\n", b"workorder: interrupted\n"),
+        (Held(), page, 3, b"", b"a ticket may exist"),
+        (Held(answer(errno=777)), page, 1, b"", b"errno 777"),
     ],
 )
-def test_an_interrupted_creation_is_waited_for(held: Held, then: bytes, code: int, out: bytes, said: bytes) -> None:
+def test_an_interrupted_creation_is_waited_for(
+    held: Held, then: Callable[[], bytes], code: int, out: bytes, said: bytes
+) -> None:
     """After Ctrl-C the answer is waited for, or the ticket looked for; its number is printed where it exists."""
-    with interrupted(held, then, words=CREATE) as (child, wire):
+    with interrupted(held, then(), words=CREATE) as (child, wire):
         assert child.stderr is not None
         assert child.stderr.readline() == WAITING
         held.let_go.set()
