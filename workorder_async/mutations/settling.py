@@ -61,7 +61,7 @@ async def look_for_close(close: CloseTicket, sending: Sending, reads: "Reads", s
     ):
         sendings.note(sending)
         return Settlement(True, holds=holds)
-    return _by_what_changed(detail, known, sendings, holds=holds)
+    return _by_what_changed(detail, known, sendings, holds=holds, like=holds and solution == sending.solution)
 
 
 async def look_for_rejection(
@@ -79,7 +79,8 @@ async def look_for_rejection(
     if happened:
         sendings.note(sending)
         return Settlement(True, holds=holds)
-    return _by_what_changed(detail, known, sendings, holds=holds)
+    traces = {trace_of_text(detail.id, step.detail) for step in _steps(detail)}
+    return _by_what_changed(detail, known, sendings, holds=holds, like=holds and sending.trace in traces)
 
 
 async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
@@ -170,10 +171,14 @@ def _missing(rivals: Iterable[Sending], shown: Counter[str]) -> bool:
     return bool(Counter(one.trace for one in rivals) - shown)
 
 
-def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, holds: bool) -> Settlement:
-    """Tell that it did not happen, where nothing has changed since but by mutations that are known to have happened."""
+def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, holds: bool, like: bool) -> Settlement:
+    """Tell that it did not happen, where nothing has changed since but by mutations that are known to have happened.
+
+    What looks `like` ours and seems to be of before leaves it unknown: the clock of the server's `Date` may be another
+    than the one of its tickets.
+    """
     span, times = known.span, (detail.closed_time, detail.updated_time, detail.updated_progress_time)
-    if not known.is_late or known.rivals is None:
+    if not known.is_late or known.rivals is None or like:
         return Settlement(None, holds=holds)
     # Nobody knows since when it is so.
     undated = holds and not any(map(span.follows, times))
