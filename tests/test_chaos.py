@@ -155,7 +155,7 @@ class World:
             return
         row = self.rows[self.mine.pop()]
         self.closed[row.id] = "cancelled"
-        close = CloseTicket(id=row.id, closer_id=1, closer_name=row.creator_name, solved_time=1)
+        close = CloseTicket(id=row.id, closer_id=1, closer_name=row.creator_name, solved_time=1_700_000_000)
         await self._mutate(self.closed, row.id, lambda: self.client.close_ticket(close))
 
     async def reject(self) -> None:
@@ -205,7 +205,7 @@ class World:
         """Close and comment in a batch, with a journal or without."""
         texts = [self.text() for _ in range(6)]
         batch: list[CommentTicket | CloseTicket] = [CommentTicket(id=self.id, detail=text) for text in texts]
-        batch.append(CloseTicket(id=self.id, closer_id=1, closer_name=ANYBODY, solved_time=1))
+        batch.append(CloseTicket(id=self.id, closer_id=1, closer_name=ANYBODY, solved_time=1_700_000_000))
         self.said.update(dict.fromkeys(texts, "cancelled"))
         journal = self.folder / f"{self.number}.journal" if self.random.random() < 0.5 else None
         if journal is not None:
