@@ -305,7 +305,7 @@ def alive() -> Counter[str]:
     gc.collect()
     ours = (type(one) for one in gc.get_objects() if str(type(one).__module__).startswith("workorder_async"))
     names = Counter(kind.__name__ for kind in ours)
-    short = ("Call", "Walk", "WindowWalk", "Journal", "Workers", "Once", "_Waiter", "SignedSession")
+    short = ("Call", "Walk", "WindowWalk", "Journal", "Workers", "Carrier", "_Waiter", "SignedSession")
     return Counter({name: names[name] for name in short})
 
 

@@ -22,8 +22,8 @@ from workorder_async.batches.outcomes import State
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
-# What is lost is looked for as long as an attempt may take.
-_SOON = ClientOptions({**QUICK, "attempt_timeout": 0.3})
+# What is lost is looked for as long as an attempt may take; what an earlier run sent, until the deadline.
+_SOON = ClientOptions({**QUICK, "attempt_timeout": 0.3, "deadline": 3})
 BATCH = [CommentTicket(id=1001, detail=f"备注 {number}") for number in range(5)]
 
 

@@ -1,4 +1,4 @@
-"""workers.py and once.py, in virtual time: what is not known yet holds nobody up, and is looked at again later."""
+"""workers.py and carrier.py, in virtual time: what is not known yet holds nobody up, and is looked at again later."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, JournalError, Mutation
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.journal import Entry, Journal
-from workorder_async.batches.once import Once
+from workorder_async.batches.carrier import Carrier
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.mutations.kinds import key_of, prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
@@ -173,13 +173,13 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, stat
         async def look() -> None:
             async with Journal(tmp_path / "j", {}) as journal:
                 await journal.begin(entry)
-                once = Once(client, journal, Lane(1), verify=True)
-                parked = once.settle_left(entry)
+                carrier = Carrier(client, journal, Lane(1), verify=True)
+                parked = carrier.settle_left(entry)
                 if fails:
                     (tmp_path / "j").unlink()
                 journal.end("other", "DONE")
                 await asyncio.sleep(1)
-                found.append((await once.look(parked)).state)
+                found.append((await carrier.look(parked)).state)
 
         found: list[State] = []
         with pytest.raises(JournalError, match="no longer see it") if fails else nullcontext():

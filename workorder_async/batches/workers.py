@@ -14,7 +14,7 @@ from attrs.validators import optional
 from workorder_async.arguments import above_zero, as_validator, seconds, whole
 from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Entry, Journal, Mutations, to_its_end
-from workorder_async.batches.once import Once, Parked
+from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
@@ -50,7 +50,7 @@ class Workers:
     ) -> None:
         self._hold = Hold(lambda: client.list_tickets(page_size=1), lambda: client.stats().paused, terms.outage)
         lane = Lane(terms.concurrency)
-        self._once = Once(client, journal, lane, verify=terms.verify, deadline=terms.deadline)
+        self._carrier = Carrier(client, journal, lane, verify=terms.verify, deadline=terms.deadline)
         self._terms = terms
         self._list = mutations if isinstance(mutations, tuple) else ()
         self._source: AsyncIterator[Mutation] = (
@@ -92,7 +92,7 @@ class Workers:
             while (pulled := await self._pull()) is not None:
                 await self._end(await self._carried_out(*pulled))
             while (entry := await self._pull_left()) is not None:
-                await self._end(self._once.settle_left(entry))
+                await self._end(self._carrier.settle_left(entry))
         except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
             await self._fail(error)
         finally:
@@ -104,7 +104,7 @@ class Workers:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
         if isinstance(end, Outcome):
             await self._hand_over(end)
-        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._once.stopped:
+        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
             self._working += 1
             self._tasks.add(asyncio.create_task(self._follow(end)))
         else:
@@ -128,10 +128,10 @@ class Workers:
         while isinstance(end, Parked):
             key, prepared, mutation = end.key, end.prepared, end.outcome.mutation
             try:
-                end = await self._once.look(end)
+                end = await self._carrier.look(end)
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
                 end = await self._cut_short(key, mutation, error)
-            if prepared is not None and end.state is State.NOT_SENT and not self._once.stopped and left:
+            if prepared is not None and end.state is State.NOT_SENT and not self._carrier.stopped and left:
                 end, left = await self._carried_out(key, prepared), left - 1
         await self._hand_over(end)
 
@@ -140,7 +140,7 @@ class Workers:
         async with self._pulling:
             if len(self._ended) >= self._room:
                 await self._wait_for_room()
-            if self._once.stopped or self._exhausted:
+            if self._carrier.stopped or self._exhausted:
                 return None
             self._waiting = waiting = asyncio.timeout(None)
             try:
@@ -196,16 +196,16 @@ class Workers:
         async with self._pulling:
             if len(self._ended) >= self._room:
                 await self._wait_for_room()
-            if self._once.stopped or self._failure is not None:
+            if self._carrier.stopped or self._failure is not None:
                 return None
             if self._left is None:
-                self._left = deque(await self._journal.left_open(self._once.deadline().until))
+                self._left = deque(await self._journal.left_open(self._carrier.deadline().until))
             return self._left.popleft() if self._left else None
 
     async def _wait_for_room(self) -> None:
         """Wait until the consumer has taken enough outcomes."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._once.stopped)
+            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._carrier.stopped)
 
     async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
         """Carry out a mutation. What holds for all is waited out, and it is tried again."""
@@ -213,7 +213,7 @@ class Workers:
         while True:
             began = time()
             try:
-                end = await self._once.carry_out(key, prepared)
+                end = await self._carrier.carry_out(key, prepared)
                 outcome = end.outcome if isinstance(end, Parked) else end
                 if not self._hold.note(outcome, began):
                     return end
@@ -221,12 +221,12 @@ class Workers:
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
                 return await self._cut_short(key, prepared.mutation, error)
             own += self._hold.own_fault(outcome, began)
-            if own >= _TRIES or self._once.stopped or self._hold.reason:
+            if own >= _TRIES or self._carrier.stopped or self._hold.reason:
                 return outcome
 
     async def _cut_short(self, key: str, mutation: Mutation, error: BaseException) -> Outcome:
         """Return the outcome of a mutation that an error cut short, and stop. A cancellation passes."""
-        outcome = self._once.cut_short(key, mutation)
+        outcome = self._carrier.cut_short(key, mutation)
         try:
             await self._fail(error)
         except BaseException:
@@ -258,7 +258,7 @@ class Workers:
     async def _stop(self, why: str) -> None:
         """Pull no more, even while a worker waits for the source; mutations under way go on."""
         self._report.stopped = self._report.stopped or why
-        self._once.stop()
+        self._carrier.stop()
         self._hold.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:

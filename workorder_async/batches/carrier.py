@@ -50,7 +50,7 @@ class Parked:
     """When this run began with it."""
 
 
-class Once:
+class Carrier:
     """Carries out the mutations of one batch, each in the worker that asks for it."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""once.py: one mutation at a time, by a real client and a real journal, without workers."""
+"""carrier.py: one mutation at a time, by a real client and a real journal, without workers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.batches.journal import Entry, Journal
-from workorder_async.batches.once import Once, Parked
+from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.mutations.kinds import Prepared, prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.wire.limits import Lane
@@ -63,19 +63,19 @@ def file(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def once_of(
+async def carrier_of(
     client: WorkorderClient, file: Path, *, verify: bool = True, deadline: float | None = None
-) -> AsyncIterator[Once]:
+) -> AsyncIterator[Carrier]:
     """Open the journal, and give what carries out single mutations with it."""
     async with Journal(file, {"batch": "once"}) as journal:
-        yield Once(client, journal, Lane(1), verify=verify, deadline=deadline)
+        yield Carrier(client, journal, Lane(1), verify=verify, deadline=deadline)
 
 
-async def carried_out(once: Once, key: str, prepared: Prepared) -> Outcome:
+async def carried_out(carrier: Carrier, key: str, prepared: Prepared) -> Outcome:
     """Carry out a mutation, look for it if it is parked, and carry it out again if it did not happen."""
-    while isinstance(end := await once.carry_out(key, prepared), Parked):
-        outcome = await once.look(end)
-        if outcome.state is not State.NOT_SENT or once.stopped:
+    while isinstance(end := await carrier.carry_out(key, prepared), Parked):
+        outcome = await carrier.look(end)
+        if outcome.state is not State.NOT_SENT or carrier.stopped:
             return outcome
     return end
 
@@ -116,9 +116,9 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_done(sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str) -> None:
     """It is begun in the journal, sent, and its outcome written down; the next time it is skipped."""
     mutation = await mutation_of(client, kind)
-    async with once_of(client, file) as once:
-        outcome = await carried_out(once, KEY, prepare(mutation))
-        again = await carried_out(once, KEY, prepare(mutation))
+    async with carrier_of(client, file) as carrier:
+        outcome = await carried_out(carrier, KEY, prepare(mutation))
+        again = await carried_out(carrier, KEY, prepare(mutation))
     (applied,) = sandbox.applied
     assert (outcome.state, outcome.error, outcome.attempts) == (State.DONE, None, 1)
     assert (outcome.mutation, outcome.ticket_id) == (mutation, applied.ticket_id)
@@ -126,8 +126,8 @@ async def test_done(sandbox: Sandbox, client: WorkorderClient, file: Path, kind:
     assert outcome.elapsed > 0
     assert again.state is State.SKIPPED
     assert states(file) == ["INTENT", "DONE"]
-    async with once_of(client, file) as once:
-        assert (await carried_out(once, KEY, prepare(mutation))).state is State.SKIPPED
+    async with carrier_of(client, file) as carrier:
+        assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.SKIPPED
     assert len(sandbox.applied) == 1
 
 
@@ -136,8 +136,8 @@ async def test_already(sandbox: Sandbox, client: WorkorderClient, file: Path, *,
     """A close that is refused because the ticket is closed is ALREADY, if the ticket may be looked at."""
     close = await mutation_of(client, "close")
     await client.change(close)
-    async with once_of(client, file, verify=verify) as once:
-        outcome = await carried_out(once, KEY, prepare(close))
+    async with carrier_of(client, file, verify=verify) as carrier:
+        outcome = await carried_out(carrier, KEY, prepare(close))
     assert (outcome.state, type(outcome.error)) == (state, TicketStateError)
     assert states(file) == ["INTENT", state.name]
     assert len(sandbox.applied) == 1
@@ -147,20 +147,20 @@ async def test_refused(sandbox: Sandbox, client: WorkorderClient, file: Path) ->
     """A refusal is REJECTED, and the next run sends it again."""
     comment = await mutation_of(client, "comment")
     sandbox.faults = [Fault("errno", errno=90005, operation="comment_ticket", times=1)]
-    async with once_of(client, file) as once:
-        outcome = await carried_out(once, KEY, prepare(comment))
+    async with carrier_of(client, file) as carrier:
+        outcome = await carried_out(carrier, KEY, prepare(comment))
     assert outcome.state is State.REJECTED
     assert isinstance(outcome.error, ApiError)
-    async with once_of(client, file) as once:
-        assert (await carried_out(once, KEY, prepare(comment))).state is State.DONE
+    async with carrier_of(client, file) as carrier:
+        assert (await carried_out(carrier, KEY, prepare(comment))).state is State.DONE
     assert states(file) == ["INTENT", "REJECTED", "INTENT", "DONE"]
 
 
 async def test_created_without_a_number(file: Path) -> None:
     """A creation whose answer does not tell which ticket it made is UNKNOWN, with the error, and not sent again."""
     async with serving(data({"id": None})) as wire, make_client(wire.url, attempt_timeout=0.5) as client:
-        async with once_of(client, file) as once:
-            outcome = await carried_out(once, KEY, prepare(creation()))
+        async with carrier_of(client, file) as carrier:
+            outcome = await carried_out(carrier, KEY, prepare(creation()))
         assert (outcome.state, outcome.ticket_id) == (State.UNKNOWN, 0)
         assert sum(b"/create " in request for request in wire.requests) == 1
         assert "do not create it again" in str(outcome.error)
@@ -174,13 +174,13 @@ async def test_stopped_before(sandbox: Sandbox, client: WorkorderClient, file: P
     """What is begun when the batch stops is not sent, and free to be sent by the next run."""
     comment = await mutation_of(client, "comment")
     before = sandbox.requests.total()
-    async with once_of(client, file) as once:
-        once.stopped = True
-        outcome = await carried_out(once, KEY, prepare(comment))
+    async with carrier_of(client, file) as carrier:
+        carrier.stopped = True
+        outcome = await carried_out(carrier, KEY, prepare(comment))
         assert (outcome.state, outcome.error) == (State.NOT_SENT, None)
         assert sandbox.requests.total() == before
-        once.stopped = False
-        assert (await carried_out(once, KEY, prepare(comment))).state is State.DONE
+        carrier.stopped = False
+        assert (await carried_out(carrier, KEY, prepare(comment))).state is State.DONE
     assert states(file) == ["INTENT", "NOT_SENT", "INTENT", "DONE"]
 
 
@@ -188,8 +188,8 @@ async def test_nobody_there(file: Path) -> None:
     """Where nothing listens, nothing was sent."""
     async with serving(drop) as gone:
         pass
-    async with make_client(gone.url, retry=RetryPolicy(attempts=1)) as client, once_of(client, file) as once:
-        outcome = await carried_out(once, KEY, prepare(COMMENT))
+    async with make_client(gone.url, retry=RetryPolicy(attempts=1)) as client, carrier_of(client, file) as carrier:
+        outcome = await carried_out(carrier, KEY, prepare(COMMENT))
     assert (outcome.state, type(outcome.error)) == (State.NOT_SENT, NotSentError)
     assert states(file) == ["INTENT", "NOT_SENT"]
 
@@ -199,8 +199,8 @@ async def test_the_journal_is_removed_while_it_waits_for_its_turn(file: Path) ->
     outcomes, elsewhere = list[Outcome](), file.with_name("elsewhere")
 
     async def run(client: WorkorderClient, first: "asyncio.Task[Ticket]") -> None:
-        async with once_of(client, file) as once:
-            second = asyncio.create_task(carried_out(once, KEY, prepare(COMMENT)))
+        async with carrier_of(client, file) as carrier:
+            second = asyncio.create_task(carried_out(carrier, KEY, prepare(COMMENT)))
             await until(lambda: client.stats().waiting == 1)
             move(file, elsewhere)
             first.cancel()
@@ -225,8 +225,8 @@ async def test_lost_and_found(sandbox: Sandbox, client: WorkorderClient, file: P
     """It happened, its answer was lost, and it is found."""
     mutation = await mutation_of(client, kind)
     sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
-    async with once_of(client, file) as once:
-        outcome = await carried_out(once, KEY, prepare(mutation))
+    async with carrier_of(client, file) as carrier:
+        outcome = await carried_out(carrier, KEY, prepare(mutation))
     (applied,) = sandbox.applied
     assert (outcome.state, outcome.error, outcome.attempts) == (State.DONE, None, 1)
     assert outcome.ticket_id == applied.ticket_id
@@ -248,10 +248,10 @@ async def test_lost_and_unknown(
     """It is not there, or nobody looks: that proves nothing, and it is not sent again."""
     mutation = await mutation_of(client, kind)
     sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
-    async with once_of(client, file, verify=verify, deadline=0.5) as once:
-        outcome = await carried_out(once, KEY, prepare(mutation))
+    async with carrier_of(client, file, verify=verify, deadline=0.5) as carrier:
+        outcome = await carried_out(carrier, KEY, prepare(mutation))
         sandbox.faults = []
-        assert (await carried_out(once, KEY, prepare(mutation))).state is State.SKIPPED
+        assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.SKIPPED
     assert outcome.state is State.UNKNOWN
     assert isinstance(outcome.error, OutcomeUnknownError)
     assert await outcome.error.verify(client) is (None if verify else True)
@@ -266,8 +266,8 @@ async def test_lost_among_others_alike(sandbox: Sandbox, client: WorkorderClient
     twin = evolve(comment, detail=f" {comment.detail}")
     await begun_earlier(file, twin, client.now())
     sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
-    async with once_of(client, file) as once:
-        assert (await carried_out(once, "k2", prepare(comment))).state is State.UNKNOWN
+    async with carrier_of(client, file) as carrier:
+        assert (await carried_out(carrier, "k2", prepare(comment))).state is State.UNKNOWN
     assert len(sandbox.applied) == 1
 
 
@@ -279,14 +279,14 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     await reader.read()
 
 
-async def cancelled(once: Once, mutation: Mutation, ready: Callable[[], bool]) -> Any:
+async def cancelled(carrier: Carrier, mutation: Mutation, ready: Callable[[], bool]) -> Any:
     """Cancel what carries out a mutation as soon as something is so; return what it says of the mutation then."""
-    task = asyncio.create_task(carried_out(once, KEY, prepare(mutation)))
+    task = asyncio.create_task(carried_out(carrier, KEY, prepare(mutation)))
     await until(ready)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    return once.cut_short(KEY, mutation)
+    return carrier.cut_short(KEY, mutation)
 
 
 async def test_cancelled_before_it_was_sent(file: Path) -> None:
@@ -294,8 +294,8 @@ async def test_cancelled_before_it_was_sent(file: Path) -> None:
     async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
         first = asyncio.create_task(client.get_ticket(1))
         await wire.arrived.wait()
-        async with once_of(client, file) as once:
-            outcome = await cancelled(once, COMMENT, lambda: client.stats().waiting == 1)
+        async with carrier_of(client, file) as carrier:
+            outcome = await cancelled(carrier, COMMENT, lambda: client.stats().waiting == 1)
         first.cancel()
         await asyncio.wait([first])
         assert (outcome.state, outcome.error, len(wire.requests)) == (State.NOT_SENT, None, 1)
@@ -312,8 +312,8 @@ async def test_cancelled_after_it_was_sent(
     file: Path, mutation: Mutation, script: list[Handler | bytes], number: int
 ) -> None:
     """It may have happened, and is left open in the journal for the next run to settle."""
-    async with serving(*script) as wire, make_client(wire.url) as client, once_of(client, file) as once:
-        outcome = await cancelled(once, mutation, lambda: len(wire.requests) == number)
+    async with serving(*script) as wire, make_client(wire.url) as client, carrier_of(client, file) as carrier:
+        outcome = await cancelled(carrier, mutation, lambda: len(wire.requests) == number)
     assert outcome.state is State.UNKNOWN
     assert isinstance(outcome.error, OutcomeUnknownError)
     assert (outcome.error.mutation, outcome.error.began > 0) == (mutation, True)
@@ -324,8 +324,8 @@ async def test_cancelled_after_it_was_sent(
 async def test_cancelled_after_it_was_refused(file: Path) -> None:
     """It did not happen: while somebody looks why, it is written down as refused."""
     refused = data(None, 23000)
-    async with serving(refused, hang) as wire, make_client(wire.url) as client, once_of(client, file) as once:
-        outcome = await cancelled(once, CLOSE, lambda: len(wire.requests) == 2)
+    async with serving(refused, hang) as wire, make_client(wire.url) as client, carrier_of(client, file) as carrier:
+        outcome = await cancelled(carrier, CLOSE, lambda: len(wire.requests) == 2)
     assert (outcome.state, type(outcome.error)) == (State.REJECTED, TicketStateError)
     assert states(file) == ["INTENT", "REJECTED"]
 
@@ -368,11 +368,11 @@ async def test_an_earlier_run_did_not_do_it(
 async def settled(client: WorkorderClient, file: Path, mutation: Mutation, *, asked_for: bool) -> Any:
     """Go on with a journal: with the mutation itself, or with what the journal holds of it."""
     async with Journal(file, {"batch": "once"}) as journal:
-        once = Once(client, journal, Lane(1), verify=True)
+        carrier = Carrier(client, journal, Lane(1), verify=True)
         if asked_for:
-            return await carried_out(once, KEY, prepare(mutation))
+            return await carried_out(carrier, KEY, prepare(mutation))
         (entry,) = await journal.left_open()
-        return await once.look(once.settle_left(entry))
+        return await carrier.look(carrier.settle_left(entry))
 
 
 async def test_an_earlier_run_and_a_batch_that_has_stopped(
@@ -382,25 +382,25 @@ async def test_an_earlier_run_and_a_batch_that_has_stopped(
     mutation = await mutation_of(client, "close")
     await begun_earlier(file, mutation, client.now() - LONG_AGO)
     before = sandbox.requests.total()
-    async with once_of(client, file) as once:
-        once.stopped = True
-        assert (await carried_out(once, KEY, prepare(mutation))).state is State.UNKNOWN
+    async with carrier_of(client, file) as carrier:
+        carrier.stopped = True
+        assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.UNKNOWN
     assert sandbox.requests.total() == before
-    async with once_of(client, file) as once:
-        assert (await carried_out(once, KEY, prepare(mutation))).state is State.DONE
+    async with carrier_of(client, file) as carrier:
+        assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.DONE
 
 
 async def test_cancelled_while_an_earlier_run_is_looked_for(file: Path) -> None:
     """It is as unknown as before."""
     await begun_earlier(file, CLOSE, 1_700_000_000.0)
-    async with serving(hang) as wire, make_client(wire.url) as client, once_of(client, file) as once:
-        outcome = await cancelled(once, CLOSE, lambda: len(wire.requests) == 1)
+    async with serving(hang) as wire, make_client(wire.url) as client, carrier_of(client, file) as carrier:
+        outcome = await cancelled(carrier, CLOSE, lambda: len(wire.requests) == 1)
     assert (outcome.state, type(outcome.error)) == (State.UNKNOWN, OutcomeUnknownError)
     assert states(file) == ["INTENT"]
 
 
 async def test_a_journal_that_was_changed_by_hand(client: WorkorderClient, file: Path) -> None:
     """An intent that is no mutation is told, and nothing is sent for it."""
-    async with once_of(client, file) as once:
+    async with carrier_of(client, file) as carrier:
         with pytest.raises(JournalError, match="the journal's intent k1 is no mutation that can have been sent"):
-            await once.look(once.settle_left(Entry(KEY, "CloseTicket", {"id": 0}, 1.0)))
+            await carrier.look(carrier.settle_left(Entry(KEY, "CloseTicket", {"id": 0}, 1.0)))
