@@ -68,6 +68,8 @@ class _Loop:
             return await act(self.client)
 
         def begin() -> None:
+            if self._is_closed:
+                return  # a task that begins when the others have been cancelled would never end
             tasks.append(asyncio.get_running_loop().create_task(awaited()))
             tasks[0].add_done_callback(lambda _: ended.set())
 
@@ -103,7 +105,10 @@ class _Loop:
 
     def _serve(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._until_stopped())
+            try:
+                runner.run(self._until_stopped())
+            finally:
+                self._is_closed = True
 
     async def _until_stopped(self) -> None:
         try:
