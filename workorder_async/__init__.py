@@ -15,6 +15,9 @@ if __name__ == "":
     from workorder_async.batches.batch import (
         run_batch as run_batch,
     )
+    from workorder_async.batches.once import (
+        Once as Once,
+    )
     from workorder_async.batches.outcomes import (
         BatchReport as BatchReport,
         Outcome as Outcome,
@@ -122,6 +125,7 @@ if __name__ == "":
 # The same for the interpreter: each module with its names.
 _NAMES = {
     "batches.batch": "run_batch",
+    "batches.once": "Once",
     "batches.outcomes": "BatchReport Outcome State",
     "client": "Ping WorkorderClient",
     "document": (

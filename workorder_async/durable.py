@@ -110,6 +110,12 @@ class LockedFile:
             raise
         self.size += len(content)
 
+    def rename(self, target: str) -> None:
+        """Give the file another name, in place of any file that has it; it stays open and locked."""
+        self.check_place()
+        rename_whole(Path(self._path), Path(target))
+        self._path = os.path.abspath(target)
+
     def check_place(self) -> None:
         """Raise `MovedError` if the name leads to another file by now, or to none."""
         opened = os.fstat(self._opened().fileno())

@@ -30,8 +30,8 @@ from workorder_async import (
     TicketStateError,
     WorkorderClient,
 )
-from workorder_async.batches.journal import Entry, Journal
 from workorder_async.batches.carrier import Carrier, Parked
+from workorder_async.batches.journal import Entry, Journal
 from workorder_async.mutations.kinds import Prepared, prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.wire.limits import Lane

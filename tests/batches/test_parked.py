@@ -14,8 +14,8 @@ from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, JournalError, Mutation
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.journal import Entry, Journal
 from workorder_async.batches.carrier import Carrier
+from workorder_async.batches.journal import Entry, Journal
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.mutations.kinds import key_of, prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind

@@ -9,9 +9,9 @@ from time import perf_counter
 from attrs import evolve, frozen
 
 from workorder_async.batches.journal import Entry, Journal, Standing
-from workorder_async.batches.outcomes import Outcome, State, ended
+from workorder_async.batches.outcomes import Outcome, State, ended, facts_of
 from workorder_async.client import WorkorderClient
-from workorder_async.document import JSON, Mutation
+from workorder_async.document import Mutation
 from workorder_async.document.codec import decode_mutation
 from workorder_async.errors import (
     ApiError,
@@ -57,7 +57,7 @@ class Carrier:
         self,
         client: WorkorderClient,
         journal: Journal,
-        lane: Lane,
+        lane: Lane | None,
         *,
         verify: bool,
         deadline: float | None = None,
@@ -82,13 +82,14 @@ class Carrier:
         """Return the outcome of a mutation whose `carry_out` was cancelled; unknown only if it may have been sent."""
         return self._in_doubt.pop(key, Outcome(mutation, State.NOT_SENT))
 
-    async def carry_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
-        """Send a mutation. Raises `JournalError` if nothing was begun.
+    async def carry_out(self, key: str, prepared: Prepared, until: Deadline | None = None) -> Outcome | Parked:
+        """Send a mutation, by default within a deadline of its own. Raises `JournalError` if nothing was begun.
 
         It is parked if its answer was lost, or an earlier run may have sent it: `look` tells what became of it. If this
         is cancelled, the journal knows whether it was sent.
         """
-        started, mutation, until, ahead = perf_counter(), prepared.mutation, self.deadline(), self._client.ahead()
+        started, mutation, ahead = perf_counter(), prepared.mutation, self._client.ahead()
+        until = until or self.deadline()
         entry = Entry(
             key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.place, prepared.mark, ahead
         )
@@ -153,13 +154,7 @@ class Carrier:
 
     def _record(self, key: str, outcome: Outcome) -> Outcome:
         """Write an outcome into the journal, and return it."""
-        facts: dict[str, JSON] = {
-            "ticket_id": outcome.ticket_id,
-            "attempts": outcome.attempts,
-            "request_id": outcome.request_id,
-            "error": None if outcome.error is None else str(outcome.error),
-        }
-        self._journal.end(key, outcome.state.name, **{name: fact for name, fact in facts.items() if fact})
+        self._journal.end(key, outcome.state.name, at=round(self._client.now(), 3), **facts_of(outcome))
         self._in_doubt.pop(key, None)
         return outcome
 

@@ -18,7 +18,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from enum import Enum
 from pathlib import Path
@@ -304,6 +304,12 @@ class JournalFile:
         )
         return found.fetchone() is not None
 
+    def forget(self, keys: Collection[str], *, rewrites: bool) -> None:
+        """Forget mutations that are over, in the file only if that `rewrites` it: before anything is begun."""
+        self._table.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in keys))
+        if rewrites and self._file is not None and self._path is not None:
+            self._file, self._total = _rewritten(self._file, self._path, frozenset(keys))
+
     def left_open(self) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
         return self._open_ones("standing = ?", Standing.OPEN.value)
@@ -442,6 +448,13 @@ class Journal:
     async def has_twin(self, entry: Entry, until: float | None = None) -> bool:
         """Tell whether another mutation that an earlier run began may look like this one."""
         return await self._order(lambda: self._file.has_twin(entry), until)
+
+    async def forget(self, keys: Collection[str], *, rewrites: bool = False) -> None:
+        """Forget mutations that are over: they would be sent again.
+
+        Their lines stay in the file, unless that `rewrites` it; this is for when nothing has been begun yet.
+        """
+        await self._order(lambda: self._file.forget(keys, rewrites=rewrites), None)
 
     async def left_open(self, until: float | None = None) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
@@ -648,6 +661,28 @@ def _read_lines(
             ) from None
         end += len(line)
     return end, total
+
+
+def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tuple[LockedFile, int]:
+    """Put a journal without the lines of these keys in the place of the old one; return it, and its checksum."""
+    part = Path(f"{os.path.realpath(path)}.part")
+    part.unlink(missing_ok=True)
+    fresh, total, kept = LockedFile(part, is_ours=True), 0, list[bytes]()
+    try:
+        for number, line in enumerate(file.lines(), 1):
+            body = line[:-_SUM_SIZE]
+            content = _parsed(body + b"}")
+            if number == 1 or str(content.get("intent") or content.get("outcome")) not in forgotten:
+                total = crc32(body, total)
+                kept.append(body + _SUM % total)
+        fresh.append(b"".join(kept))
+        fresh.rename(os.path.realpath(path))
+    except BaseException:
+        fresh.close()
+        part.unlink(missing_ok=True)
+        raise
+    file.close()
+    return fresh, total
 
 
 def _is_torn(number: int, tail: bytes) -> bool:

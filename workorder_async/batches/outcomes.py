@@ -5,7 +5,8 @@ from enum import Enum
 
 from attrs import Factory, define, field, frozen
 
-from workorder_async.document import Mutation
+from workorder_async import errors
+from workorder_async.document import JSON, Mutation
 from workorder_async.errors import WorkorderError
 from workorder_async.mutations.kinds import ticket_id_of
 
@@ -94,3 +95,40 @@ class BatchReport:
 def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
     """Return the outcome of a mutation that ended with this error."""
     return Outcome(mutation, state, error, ticket_id_of(mutation), error.attempts, error.request_id)
+
+
+def facts_of(outcome: Outcome) -> dict[str, JSON]:
+    """Return what a journal keeps of an outcome besides its state; `error` is for people, `raised` its parts."""
+    facts: dict[str, JSON] = {
+        "ticket_id": outcome.ticket_id,
+        "attempts": outcome.attempts,
+        "request_id": outcome.request_id,
+        "elapsed": outcome.elapsed,
+    }
+    if (error := outcome.error) is not None:
+        facts["error"] = str(error)
+        if outcome.state is not State.UNKNOWN:
+            kind = next(kind for kind in type(error).mro() if vars(errors).get(kind.__name__) is kind)
+            parts = {name: part for name, part in vars(error).items() if part and isinstance(part, str | int | float)}
+            facts["raised"] = {"kind": kind.__name__, "message": error.message, **parts}
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def outcome_of(mutation: Mutation, state: State, facts: dict[str, JSON]) -> Outcome:
+    """Return the outcome whose facts a journal has kept."""
+    error = None
+    if isinstance(raised := facts.get("raised"), dict):
+        parts = dict(raised)
+        error = getattr(errors, str(parts.pop("kind")))(parts.pop("message"))
+        vars(error).update(parts)
+        if isinstance(error, errors.OutcomeUnknownError):
+            error.mutation = mutation
+    return Outcome(
+        mutation,
+        state,
+        error,
+        int(str(facts.get("ticket_id", 0))),
+        int(str(facts.get("attempts", 0))),
+        str(facts.get("request_id", "")),
+        float(str(facts.get("elapsed", 0))),
+    )

@@ -1,0 +1,461 @@
+"""once.py: an event that is delivered several times has one mutation, and one outcome."""
+# ruff: noqa: ASYNC240 - the files are temporary
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+from attrs import evolve
+
+from tests.support.clients import make_client
+from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import (
+    AuthenticationError,
+    CloseTicket,
+    CommentTicket,
+    ConfigError,
+    JournalError,
+    NotSentError,
+    Once,
+    TicketStateError,
+    run_batch,
+)
+from workorder_async.batches.journal import read_records
+from workorder_async.batches.outcomes import State
+from workorder_async.sandbox import ClientOptions, Fault, Kind
+from workorder_async.testing import Kill, Moment, SandboxThread, run_killed
+
+HOUR = 3600.0
+#: A lost mutation is settled soon.
+SHORT: ClientOptions = {"attempt_timeout": 2.0, "deadline": 5.0}
+BOT = Path(__file__).with_name("delivered.py")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Give a journal that does not exist yet."""
+    return tmp_path / "bot.journal"
+
+
+# The same event
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@virtual_time
+async def test_ten_at_once_four_times_over(file: Path, kind: str) -> None:
+    """All forty deliveries have the same outcome, whole, and it happened once."""
+    async with virtual_sandbox(40, latency=0.5) as (sandbox, client):
+        mutation, told = await mutation_of(client, kind), []
+        for _ in range(4):
+            async with Once(client, file) as once:
+                began = running_loop().time()
+                told += await asyncio.gather(*(once("om_1", mutation, deadline=2.5) for _ in range(10)))
+                assert running_loop().time() - began < 2.5
+        assert told == [told[0]] * 40
+        assert (told[0].state, told[0].mutation) == (State.DONE, mutation)
+        assert told[0].ticket_id == sandbox.applied[0].ticket_id
+        assert told[0].request_id
+        assert told[0].attempts == 1
+        assert told[0].elapsed > 0
+        assert len(sandbox.applied) == 1
+        assert sandbox.requests[OPERATIONS[kind]] == 1
+
+
+@virtual_time
+async def test_keys_tell_events_apart(file: Path) -> None:
+    """Equal mutations under two keys are two; in another scope a key is another."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        for scope in ("bot-a", "bot-b"):
+            async with Once(client, file, scope=scope) as once:
+                for key in ("om_1", "om_2", "om_1"):
+                    assert (await once(key, comment)).state is State.DONE
+        assert len(sandbox.applied) == 4
+
+
+@virtual_time
+async def test_another_mutation_under_a_used_key(file: Path) -> None:
+    """It is refused, while the first is under way, after it, and in the next run; another time in it is the same."""
+    async with virtual_sandbox(40, latency=0.5) as (sandbox, client):
+        first, other = creation(), creation("磁盘满了")
+        later = evolve(first, reported_time=first.reported_time + 60)
+        async with Once(client, file) as once:
+            under_way = asyncio.create_task(once("om_1", first))
+            await asyncio.sleep(0.1)
+            with pytest.raises(ConfigError, match="key 'om_1' was used for another mutation before; each event"):
+                await once("om_1", other)
+            assert await once("om_1", later) == await under_way
+            with pytest.raises(ConfigError, match="used for another mutation"):
+                await once("om_1", CommentTicket(id=1001, detail="重启之后依旧"))
+        async with Once(client, file) as once:
+            assert (await once("om_1", later)).mutation == first
+            with pytest.raises(ConfigError, match="used for another mutation"):
+                await once("om_1", other)
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_another_mutation_while_the_first_is_unknown(file: Path) -> None:
+    """What may have happened is not replaced by something else, in this run or the next one."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        for _ in range(2):
+            async with Once(client, file) as once:
+                assert (await once("om_1", CommentTicket(id=1001, detail="一"))).state is State.UNKNOWN
+                with pytest.raises(ConfigError, match="used for another mutation"):
+                    await once("om_1", CommentTicket(id=1001, detail="二"))
+        assert sandbox.requests["comment_ticket"] == 1
+
+
+# What is kept, and what is not
+
+
+@virtual_time
+async def test_a_refusal_is_kept(file: Path) -> None:
+    """The first refusal is the answer to each later delivery, with its error, also when the ticket is open again."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        assert isinstance(close, CloseTicket)
+        await client.change(close)
+        wrong = evolve(close, closer_name="另一个人")
+        async with Once(client, file) as once:
+            first = await once("om_1", wrong)
+        await sandbox.act(close.id, "reopen")
+        async with Once(client, file) as once:
+            again = await once("om_1", wrong)
+        assert first.state is again.state
+        for error in (first.error, again.error):
+            assert isinstance(error, TicketStateError)
+            assert (error.errno, error.errmsg, error.attempts) == (23000, "工单状态不允许关闭", 1)
+            assert (error.operation, error.request_id) == ("close_ticket", first.request_id)
+        assert str(first.error) == str(again.error)
+        assert sandbox.requests["close_ticket"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("refuse", NotSentError), ("429", None), ("401", AuthenticationError)], ids=str
+)
+@virtual_time
+async def test_what_frees_the_key(file: Path, kind: Kind, error: type[Exception] | None) -> None:
+    """What reached nobody, was turned away unread, or was signed wrongly: the next delivery sends it."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [
+            Fault(kind, operation="comment_ticket", errno=None if error is not AuthenticationError else 40100)
+        ]
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        if kind == "refuse":
+            await sandbox.__aexit__(None, None, None)
+        async with Once(client, file) as once:
+            outcome = await once("om_1", comment, deadline=1)
+            assert outcome.state is (State.REJECTED if kind == "401" else State.NOT_SENT)
+            assert error is None or isinstance(outcome.error, error)
+            if kind == "refuse":
+                return
+            sandbox.faults = []
+            assert (await once("om_1", comment)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_refused_signature_frees_the_key_in_the_next_run(file: Path) -> None:
+    """The secret is put right, the program started again, and the event delivered again."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        sandbox.faults = [Fault("401", operation="comment_ticket", times=1, errno=40100)]
+        for state in (State.REJECTED, State.DONE):
+            async with Once(client, file) as once:
+                assert (await once("om_1", CommentTicket(id=1001, detail="已联系客户"))).state is state
+
+
+@virtual_time
+async def test_old_outcomes_are_forgotten(file: Path) -> None:
+    """After `keep` seconds a key is free, and the file is short again; until then it is not, whatever came between."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        old, new = CommentTicket(id=1001, detail="旧"), CommentTicket(id=1001, detail="新")
+        async with Once(client, file, keep=9 * HOUR) as once:
+            for number in range(5):
+                await once(f"old {number}", old)
+            await asyncio.sleep(8.9 * HOUR)
+            await once("new", new)
+            await once("old 1", old)
+            assert len(sandbox.applied) == 6
+            await asyncio.sleep(0.2 * HOUR)
+            await once("another", new)
+            await once("old 1", old)
+            assert len(sandbox.applied) == 8
+        size = file.stat().st_size
+        async with Once(client, file, keep=9 * HOUR) as once:
+            await once("new", new)
+            await once("old 1", old)
+            await once("another", new)
+            assert len(sandbox.applied) == 8
+            await once("old 2", old)
+            assert len(sandbox.applied) == 9
+        assert file.stat().st_size < size
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
+        assert len(read_records(file).by_key) == 4
+
+
+@virtual_time
+async def test_an_unknown_outcome_is_never_forgotten(file: Path) -> None:
+    """A year later it is still not sent again."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            assert (await once("om_1", comment)).state is State.UNKNOWN
+            for number in range(3):
+                await once(f"old {number}", creation())
+        sandbox.faults = []
+        await asyncio.sleep(365 * 24 * HOUR)
+        for _ in range(2):
+            async with Once(client, file) as once:
+                assert (await once("om_1", comment)).state is State.UNKNOWN
+        assert sandbox.requests["comment_ticket"] == 1
+        assert len(read_records(file).by_key) == 1
+
+
+# Lost answers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@virtual_time
+async def test_a_lost_answer(file: Path, kind: str) -> None:
+    """While reading fails it is unknown; the next delivery, or `settle`, finds it, in this run or the next one."""
+    for settles in (False, True):
+        for restarts in (False, True):
+            journal = file.with_name(f"{settles} {restarts}")
+            async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+                mutation = await mutation_of(client, kind)
+                names = ("get_ticket_detail", "list_tickets")
+                blind = [Fault("403", operation=name) for name in names]
+                sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind]), *blind]
+                once = await Once(client, journal).__aenter__()
+                told = await asyncio.gather(*(once("om_1", mutation, deadline=1) for _ in range(3)))
+                assert {one.state for one in told} == {State.UNKNOWN}
+                sandbox.faults = []
+                if restarts:
+                    await once.__aexit__(None, None, None)
+                    once = await Once(client, journal).__aenter__()
+                if settles:
+                    settled = await once.settle()
+                    assert {key: one.state for key, one in settled.items()} == {"om_1": State.DONE}
+                    assert await once.settle() == {}
+                outcome = await once("om_1", mutation)
+                await once.__aexit__(None, None, None)
+                assert outcome.state is State.DONE
+                assert [outcome.ticket_id] == [one.ticket_id for one in sandbox.applied]
+
+
+@pytest.mark.parametrize("settles", [False, True])
+@virtual_time
+async def test_one_that_certainly_did_not_happen(file: Path, *, settles: bool) -> None:
+    """It is sent again by the next delivery, also by one that comes while `settle` looks."""
+    async with virtual_sandbox(40, client=SHORT, latency=0.2) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        sandbox.faults = [
+            Fault("reset", operation="comment_ticket", times=1),
+            Fault("403", operation="get_ticket_detail"),
+        ]
+        async with Once(client, file, mark=True) as once:
+            assert (await once("om_1", comment, deadline=1)).state is State.UNKNOWN
+            sandbox.faults = []
+            await asyncio.sleep(60)
+            looks = asyncio.create_task(once.settle()) if settles else None
+            await asyncio.sleep(0.1)
+            outcome = await once("om_1", comment)
+            assert outcome.state is State.DONE
+            if looks is not None:
+                assert (await looks)["om_1"].state is State.NOT_SENT
+            assert await once("om_1", comment) == outcome
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_settle_looks_in_its_own_scope(file: Path) -> None:
+    """What another scope left unknown is left to it."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket"), Fault("403", operation="get_ticket_detail")]
+        for scope in ("a", "b"):
+            async with Once(client, file, scope=scope) as once:
+                await once("om_1", CommentTicket(id=1001, detail=scope))
+        sandbox.faults = []
+        async with Once(client, file, scope="b") as once:
+            (outcome,) = (await once.settle()).values()
+            assert outcome.mutation == CommentTicket(id=1001, detail="b")
+        async with Once(client, file, scope="a") as once:
+            (outcome,) = (await once.settle()).values()
+            assert outcome.mutation == CommentTicket(id=1001, detail="a")
+
+
+# Calls that end before their time
+
+
+@virtual_time
+async def test_a_call_that_is_over_or_cancelled_leaves_it_going_on(file: Path) -> None:
+    """The first call is cancelled, the second has a short deadline: the third has the outcome, and it happened once."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            first = asyncio.create_task(once("om_1", comment, deadline=9))
+            await asyncio.sleep(0.1)
+            first.cancel()
+            short = await once("om_1", comment, deadline=0.2)
+            assert short.state is State.UNKNOWN
+            assert "being carried out" in str(short.error)
+            assert (await once("om_1", comment)).state is State.DONE
+            assert first.cancelled()
+        assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("patience", [0.0, 5.0])
+@virtual_time
+async def test_left_amid_a_mutation(file: Path, patience: float) -> None:
+    """What is under way may end; what does not end is cut short, unknown, and found by the next run."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        once = await Once(client, file, patience=patience).__aenter__()
+        calls = [asyncio.create_task(once("om_1", comment)) for _ in range(2)]
+        await asyncio.sleep(0.5)
+        await once.__aexit__(None, None, None)
+        told = [await call for call in calls]
+        assert {one.state for one in told} == {State.DONE if patience else State.UNKNOWN}
+        with pytest.raises(ConfigError, match="Once is not open; use it inside of `async with Once"):
+            await once("om_1", comment)
+        with pytest.raises(ConfigError, match="not open"):
+            await once.settle()
+        await asyncio.sleep(2)
+        async with Once(client, file) as once:
+            assert (await once("om_1", comment)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_journal_that_fails(file: Path) -> None:
+    """Nothing is sent that is not written down, and each call says why."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        once = await Once(client, file).__aenter__()
+        file.unlink()
+        for _ in range(2):
+            with pytest.raises(JournalError, match="removed or replaced"):
+                await once("om_1", CommentTicket(id=1001, detail="已联系客户"))
+        with pytest.raises(JournalError, match="removed or replaced"):
+            await once.__aexit__(None, None, None)
+        assert sandbox.applied == []
+
+
+# What cannot work
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"scope": 7}, "scope is 7; it must be a text"),
+        ({"keep": 3600}, r"keep is 3600; it must be 28,800 seconds \(8 hours\) or more"),
+        ({"keep": "1d"}, "keep is '1d'; it must be 28,800 seconds"),
+        ({"patience": -1}, "patience is -1; it must be"),
+        ({"journal": 7}, "journal is int 7; it must be a path"),
+    ],
+    ids=lambda value: "",
+)
+async def test_bad_arguments(file: Path, options: dict[str, Any], said: str) -> None:
+    """Each is refused by name, before anything is opened."""
+    async with make_client() as client:
+        with pytest.raises(ConfigError, match=said):
+            Once(client, **{"journal": file, **options})
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("key", ["", None, 7, b"om_1"])
+@virtual_time
+async def test_bad_keys(file: Path, key: Any) -> None:
+    """A key is a text, and nothing is sent under another."""
+    async with virtual_sandbox(40) as (sandbox, client), Once(client, file) as once:
+        with pytest.raises(ConfigError, match=r"key is .*; it must be a text that is the same each time"):
+            await once(key, CommentTicket(id=1001, detail="已联系客户"))
+        with pytest.raises(ConfigError, match="no mutation"):
+            await once("om_1", key)
+        assert sum(sandbox.requests.values()) == 0
+
+
+@virtual_time
+async def test_whose_journal(file: Path) -> None:
+    """It is open once at a time, and no batch's; a batch does not take it either."""
+    async with virtual_sandbox(40) as (_, client):
+        async with Once(client, file) as once:
+            with pytest.raises(JournalError, match="in use"):
+                await Once(client, file).__aenter__()
+            with pytest.raises(ConfigError, match="Once is open already"):
+                await once.__aenter__()
+        with pytest.raises(JournalError, match="belongs to another batch"):
+            await anext(run_batch(client, [CommentTicket(id=1001, detail="一")], journal=file))
+        other = file.with_name("batch.journal")
+        assert [one async for one in run_batch(client, [CommentTicket(id=1001, detail="一")], journal=other)]
+        with pytest.raises(JournalError, match="belongs to another batch"):
+            await Once(client, other).__aenter__()
+
+
+# Killed
+
+
+def judge(sandbox: SandboxThread, printed: str, events: int) -> list[float]:
+    """Compare what the last run said of each event with what happened; return the seconds that its calls took."""
+    made = Counter(
+        one.request.get("title") or str(one.request.get("detail")).partition("\n")[0] for one in sandbox.applied
+    )
+    told = [orjson.loads(line) for line in printed.splitlines()]
+    assert len(told) == events
+    for event in told:
+        assert event["states"] == ["DONE"] * 10, event
+        assert len(set(event["outcomes"])) == 1
+        assert made.pop(event["text"]) == 1, event
+    assert made == {}
+    return [event["seconds"] for event in told]
+
+
+@pytest.mark.slow
+def test_the_same_message_ten_times_at_once_and_killed(file: Path) -> None:
+    """Four times over: killed before and after the creation and the comment; one of each, ten equal answers."""
+    moments: tuple[Moment, ...] = ("received", "applied")
+    kills = [Kill(name, moment=moment) for name in ("create_ticket", "comment_ticket") for moment in moments]
+    with SandboxThread(tickets=40, latency=0.5) as sandbox:
+        *_, last = run_killed(sandbox, [sys.executable, BOT, file, "1", "1"], *kills)
+        assert last.returncode == 0, last.stderr
+        assert max(judge(sandbox, last.stdout, 2)) < 3
+
+
+async def killed(seed: int, file: Path, messages: int, kills: int) -> None:
+    """Deliver all messages to a bot that is killed so often, over a network on which everything may happen."""
+    random, kinds = Random(seed), ("reset", "reset_after", "hang_after", "503_after", "502_after", "429", "truncate")
+    moments: tuple[Moment, ...] = ("received", "applied", "answered")
+    planned = [
+        Kill(random.choice(["create_ticket", "comment_ticket"]), random.randint(1, 2), moment=random.choice(moments))
+        for _ in range(kills)
+    ]
+    with SandboxThread(tickets=40, latency=0.02, seed=seed) as sandbox:
+        sandbox.faults = [Fault(kind, chance=0.02, seconds=0.5) for kind in kinds]
+        command = [sys.executable, BOT, file, str(messages), "3"]
+        *_, last = await asyncio.to_thread(run_killed, sandbox, command, *planned)
+        assert last.returncode == 0, last.stderr
+        judge(sandbox, last.stdout, 2 * messages)
+
+
+@pytest.mark.slow
+async def test_killed_at_random(file: Path) -> None:
+    """Whatever the network does, and whenever it is killed: each event once, and it is known in the end."""
+    await killed(0, file, 12, 5)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(6))
+async def test_sixty_events_and_twenty_kills(file: Path, seed: int) -> None:
+    """The same, with sixty events and twenty kills."""
+    await killed(seed, file, 30, 20)

@@ -1,0 +1,328 @@
+"""One mutation for each event, however often the event is delivered.
+
+    async with Once(client, "bot.journal") as once:
+        outcome = await once(message_id, ticket, deadline=2.5)
+
+The journal is that of a batch, and so is the way of each mutation. What is added here is the memory of events: which
+key had which mutation, and how it ended.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Coroutine
+from contextlib import suppress
+from itertools import takewhile
+from secrets import token_hex
+
+from attrs import define, evolve, frozen
+
+from workorder_async import arguments
+from workorder_async.batches.carrier import Carrier, Parked
+from workorder_async.batches.journal import Journal, read_records, to_its_end
+from workorder_async.batches.outcomes import SETTLED, Outcome, State, ended, outcome_of
+from workorder_async.client import WorkorderClient
+from workorder_async.document import JSON, Mutation
+from workorder_async.document.codec import decode_mutation
+from workorder_async.document.json_text import to_json
+from workorder_async.errors import AuthenticationError, ConfigError, JournalError, OutcomeUnknownError
+from workorder_async.mutations.kinds import Prepared, prepare
+from workorder_async.wire.call import Deadline
+
+# Feishu delivers an event for the last time after seven hours.
+_SHORTEST = 8 * 3600.0
+# A program writes the time of writing into these, and two deliveries of one event may differ in them.
+_TIMES = ("reported_time", "solved_time")
+# So often a mutation is sent that certainly did not happen.
+_TRIES = 3
+# So many are settled at a time.
+_SIDE_BY_SIDE = 8
+
+
+@define
+class _Event:
+    """What is known of a key that is not free."""
+
+    told: JSON
+    """Its mutation: the class, and the fields without times."""
+    outcome: Outcome | None = None
+    """How that ended; None while it is under way or unknown."""
+    at: float = 0.0
+    """When it ended, by our own clock."""
+
+
+@frozen
+class _Running:
+    """What is being done about a key. All that ask for it meanwhile wait for this."""
+
+    task: "asyncio.Task[Outcome]"
+    settles: bool
+    """Whether it only looks for what was sent before."""
+
+
+class Once:
+    """Carries out one mutation for each key, whatever happens: a key is an event that may be delivered several times.
+
+    Call it with a key and a mutation, as often as the event comes. The first call sends the mutation; all others, at
+    the same time or later, in this program or after `kill -9` in the next one, get the outcome of the first: its state,
+    the ticket that it created, its error. What was not sent, or was turned away unread, frees the key. Where the answer
+    was lost, the outcome is `State.UNKNOWN`: each later call looks again, and so does `settle`; only once it is certain
+    that nothing happened is it sent again. An unknown outcome is never forgotten.
+
+    The key must be what the platform that delivers keeps the same from delivery to delivery:
+
+    * Feishu, messages: `message_id`. Its page on message events says not to rely on `event_id`.
+    * Feishu, cards: a text of the card's `open_message_id`, the button, and the status that the ticket had when it was
+      shown. A second click is a new event, and delivered under new ids.
+    * DingTalk: `messageId`. WeCom: `MsgId`.
+
+    * `journal`: a file of this object's own, locked while it is open.
+    * `scope`: which bot or purpose the keys are of; a key of one scope is none of another.
+    * `keep`: seconds for which ended outcomes are kept, at least 8 hours, by default a day. What is older leaves the
+      file when it is opened and more than half of it is older.
+    * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
+      it, each unknown outcome is known in the end.
+    * `patience`: seconds that mutations under way have to end when this is left. They are settled by the next run.
+
+    Raises `ConfigError`; entering it raises `JournalError` for a file that is in use, unreadable, or another's.
+    """
+
+    def __init__(
+        self,
+        client: WorkorderClient,
+        journal: str | os.PathLike[str],
+        *,
+        scope: str = "",
+        keep: float = 86_400.0,
+        mark: bool = False,
+        patience: float = 10.0,
+    ) -> None:
+        arguments.path("journal", journal)
+        if not isinstance(scope, str):
+            raise ConfigError(f"is {scope!r}", argument="scope", mend="it must be a text")
+        if not arguments.is_number(keep) or keep < _SHORTEST:
+            mend = "it must be 28,800 seconds (8 hours) or more: so long a platform may deliver an event again"
+            raise ConfigError(f"is {keep!r}", argument="keep", mend=mend)
+        arguments.seconds("patience", patience)
+        self._client = client
+        self._path = os.path.abspath(journal)
+        self._scope = scope
+        self._keep = keep
+        self._mark = mark
+        self._patience = patience
+        self._work: tuple[Journal, Carrier] | None = None
+        self._closing = False
+        self._events: dict[str, _Event] = {}  # those that ended in the order in which they did
+        self._parked: dict[str, Parked] = {}  # what this run sent, and nothing has told of yet
+        self._running: dict[str, _Running] = {}
+
+    async def __aenter__(self) -> "Once":
+        if self._work is not None:
+            raise ConfigError("is open already", argument="Once", mend="share it, or make another with its own journal")
+        identity: dict[str, JSON] = {"platform": self._client.base_url, "batch": "", "for": "events"}
+        journal = Journal(self._path, identity, max(self._patience, 10.0))
+        await journal.__aenter__()
+        try:
+            oldest = self._client.now() - self._keep
+            self._events, old = await asyncio.to_thread(_events_of, self._path, oldest)
+            await journal.forget(old, rewrites=len(old) > len(self._events))
+        except BaseException as error:
+            await to_its_end(journal.__aexit__(type(error)))
+            raise
+        self._work, self._closing = (journal, Carrier(self._client, journal, None, verify=True)), False
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        journal, carrier = self._at_work()
+        self._closing = True
+        tasks = [running.task for running in self._running.values()]
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._patience)
+        finally:
+            carrier.stop()
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await to_its_end(asyncio.wait(tasks))
+            self._work = None
+            self._parked.clear()
+            await journal.__aexit__(kind)
+
+    async def __call__(self, key: str, mutation: Mutation, *, deadline: float | None = None) -> Outcome:
+        """Return the outcome of the mutation of this key, and send it if the key is new or free.
+
+        `deadline` is in seconds, by default the client's. A call whose time is over gets UNKNOWN, while what was begun
+        goes on; the next call has the outcome. A call that is cancelled leaves it going on, too.
+
+        Raises `ConfigError` for a key that is no text or was used for another mutation (the times in it may differ),
+        and `JournalError` if the journal cannot be written: then nothing was sent.
+        """
+        self._at_work(begins=True)
+        name, prepared, until = self._named(key), prepare(mutation), self._client.deadline(deadline)
+        told = _told(prepared.kind.model.__name__, prepared.value)
+        while True:
+            event = self._events.get(name)
+            if event is not None and event.told != told:
+                problem = f"{key!r} was used for another mutation before"
+                raise ConfigError(problem, argument="key", mend="each event has a key of its own, and one mutation")
+            if event is not None and event.outcome is not None:
+                return event.outcome
+            running = self._running.get(name)
+            if running is None:
+                self._events[name] = event or _Event(told)
+                if self._mark and not prepared.kind.converges:
+                    prepared = prepare(prepared, token_hex(5))
+                running = self._run(name, self._carried_out(name, prepared, until))
+            outcome = await self._joined(running, mutation, until)
+            if not (running.settles and outcome.state is State.NOT_SENT and until.left() > 0):
+                return outcome
+
+    async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
+        """Look once for each mutation of this scope whose outcome is unknown; return what is known now, by its key.
+
+        Nothing is sent. NOT_SENT is what certainly did not happen: its key is free again. Call it after a start, and
+        from time to time, for events that are not delivered again. `deadline` is for all of them together.
+        """
+        journal, carrier = self._at_work(begins=True)
+        until = self._client.deadline(deadline)
+        entries = await journal.left_open(until.until)
+        left = {entry.key: carrier.settle_left(entry) for entry in entries}
+        left |= {name: evolve(parked, prepared=None) for name, parked in self._parked.items()}
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def settled(name: str, parked: Parked) -> Outcome:
+            async with gate:
+                running = self._running.get(name) or self._run(name, self._looked(name, parked), settles=True)
+                return await self._joined(running, parked.outcome.mutation, until)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                key: group.create_task(settled(name, evolve(parked, until=until)))
+                for name, parked in left.items()
+                if (key := self._key_of(name))
+            }
+        return {key: task.result() for key, task in tasks.items()}
+
+    def _run(self, name: str, work: Coroutine[object, object, Outcome], *, settles: bool = False) -> _Running:
+        """Begin what is to be done about a key; it goes on when nobody waits for it any more."""
+
+        async def noted() -> Outcome:
+            try:
+                outcome = await work
+            except BaseException:
+                if name not in self._parked and self._work is not None:
+                    self._events.pop(name, None)  # nothing was begun, or its outcome is in the journal alone
+                raise
+            finally:
+                del self._running[name]
+            await self._note(name, outcome)
+            return outcome
+
+        running = self._running[name] = _Running(asyncio.create_task(noted()), settles)
+        return running
+
+    async def _joined(self, running: _Running, mutation: Mutation, until: Deadline) -> Outcome:
+        """Wait for what is being done about a key, as long as there is time."""
+        await asyncio.wait({running.task}, timeout=max(0.0, until.left()))
+        if not running.task.done():
+            return _unknown(mutation, "it is being carried out, and the time of this call is over")
+        if running.task.cancelled():
+            return _unknown(mutation, "it was cut short by the end of the program")
+        return running.task.result()
+
+    async def _carried_out(self, name: str, prepared: Prepared, until: Deadline) -> Outcome:
+        """Carry a mutation out. One that certainly did not happen is sent again."""
+        _, carrier = self._at_work()
+        parked, tries = self._parked.get(name), _TRIES
+        end: Outcome | Parked = (
+            await carrier.carry_out(name, prepared, until)
+            if parked is None
+            else evolve(parked, prepared=prepared, until=until)
+        )
+        while isinstance(end, Parked):
+            end = await self._looked(name, end)
+            if end.state is State.NOT_SENT and tries and until.left() > 0 and not carrier.stopped:
+                end, tries = await carrier.carry_out(name, prepared, until), tries - 1
+        if end.state is State.SKIPPED:
+            return _unknown(
+                prepared.mutation, "it was cut short by an error; the next run with this journal settles it"
+            )
+        return end
+
+    async def _looked(self, name: str, parked: Parked) -> Outcome:
+        """Look for what was sent; while it is unknown, it stays parked."""
+        _, carrier = self._at_work()
+        self._parked[name] = parked
+        outcome = await carrier.look(parked)
+        if outcome.state is not State.UNKNOWN:
+            del self._parked[name]
+        return outcome
+
+    async def _note(self, name: str, outcome: Outcome) -> None:
+        """Keep an outcome, or free its key; forget those that are old."""
+        if outcome.state is State.UNKNOWN:
+            return
+        now, event = self._client.now(), self._events.pop(name, None)
+        if event is None or not _is_kept(outcome):
+            return
+        self._events[name] = _Event(event.told, outcome, now)
+        ended = takewhile(lambda one: not one[1].outcome or one[1].at < now - self._keep, self._events.items())
+        old = [known for known, event in ended if event.outcome]
+        if old:
+            for known in old:
+                del self._events[known]
+            journal, _ = self._at_work()
+            with suppress(JournalError):  # the next call raises it
+                await journal.forget(old)
+
+    def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
+        if self._work is None or (begins and self._closing):
+            raise ConfigError("is not open", argument="Once", mend="use it inside of `async with Once(...) as once:`")
+        return self._work
+
+    def _named(self, key: str) -> str:
+        """Return the name of a key in the journal."""
+        if not isinstance(key, str) or not key:
+            mend = "it must be a text that is the same each time the event is delivered"
+            raise ConfigError(f"is {key!r}", argument="key", mend=mend)
+        return to_json([self._scope, key]).decode()
+
+    def _key_of(self, name: str) -> str:
+        """Return the key of a name in the journal; "" for one of another scope."""
+        scope, key = json.loads(name)
+        return str(key) if scope == self._scope else ""
+
+
+def _events_of(path: str, oldest: float) -> tuple[dict[str, _Event], list[str]]:
+    """Read what a journal knows: the events that are kept, and the names of those that ended before this time."""
+    events, old = dict[str, _Event](), list[str]()
+    for name, record in read_records(path).by_key.items():
+        event = _Event(_told(record.operation, record.mutation))
+        if record.state is not State.UNKNOWN:
+            outcome = outcome_of(decode_mutation(record.operation, record.mutation), record.state, record.facts)
+            event = evolve(event, outcome=outcome, at=float(str(record.facts.get("at", 0))))
+            if event.at < oldest or not _is_kept(outcome):
+                old.append(name)
+                continue
+        events[name] = event
+    return dict(sorted(events.items(), key=lambda one: one[1].at)), old
+
+
+def _is_kept(outcome: Outcome) -> bool:
+    """Tell whether an outcome is the answer to each later delivery; else the key is free.
+
+    A refused signature says nothing of the mutation: it is sent again when the secret was put right.
+    """
+    refused = outcome.state is State.REJECTED and not isinstance(outcome.error, AuthenticationError)
+    return outcome.state in SETTLED or refused
+
+
+def _told(operation: str, value: JSON) -> JSON:
+    """Return what must be the same in each delivery."""
+    fields = value if isinstance(value, dict) else {}
+    return {"operation": operation, **{name: fields[name] for name in fields if name not in _TIMES}}
+
+
+def _unknown(mutation: Mutation, why: str) -> Outcome:
+    return ended(mutation, State.UNKNOWN, OutcomeUnknownError(why, mutation=mutation))
