@@ -433,7 +433,8 @@ def test_the_same_message_ten_times_at_once_and_killed(file: Path) -> None:
 
 async def killed(seed: int, file: Path, messages: int, kills: int) -> None:
     """Deliver all messages to a bot that is killed so often, over a network on which everything may happen."""
-    random, kinds = Random(seed), ("reset", "reset_after", "hang_after", "503_after", "502_after", "429", "truncate")
+    random = Random(seed)
+    kinds: tuple[Kind, ...] = ("reset", "reset_after", "hang_after", "503_after", "502_after", "429", "truncate")
     moments: tuple[Moment, ...] = ("received", "applied", "answered")
     planned = [
         Kill(random.choice(["create_ticket", "comment_ticket"]), random.randint(1, 2), moment=random.choice(moments))
@@ -441,7 +442,7 @@ async def killed(seed: int, file: Path, messages: int, kills: int) -> None:
     ]
     with SandboxThread(tickets=40, latency=0.02, seed=seed) as sandbox:
         sandbox.faults = [Fault(kind, chance=0.02, seconds=0.5) for kind in kinds]
-        command = [sys.executable, BOT, file, str(messages), "3"]
+        command = [sys.executable, str(BOT), str(file), str(messages), "3"]
         *_, last = await asyncio.to_thread(run_killed, sandbox, command, *planned)
         assert last.returncode == 0, last.stderr
         judge(sandbox, last.stdout, 2 * messages)
