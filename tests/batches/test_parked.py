@@ -208,6 +208,31 @@ async def test_a_clock_that_was_set_between_two_runs(tmp_path: Path, seconds: in
     assert len(sandbox.applied) == 1
 
 
+@pytest.mark.parametrize("seconds", [0, 3600, -3600])
+@virtual_time
+async def test_what_a_killed_run_sent_is_over_soon(tmp_path: Path, seconds: int) -> None:
+    """Who has the journal's lock knows that earlier runs send nothing more: one attempt later a close is sent again."""
+    clock = running_loop().wall_clock
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 1)
+        sandbox.faults = [Fault("hang", operation="close_ticket", times=1)]
+        running = run_batch(client, batch, journal=tmp_path / "j", patience=0)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        options: ClientOptions = {**MINUTE, "now": lambda: clock() + seconds}
+        async with sandbox.client(**options) as another:
+            began = running_loop().time()
+            outcomes = await ran(another, batch, journal=tmp_path / "j")
+            took = running_loop().time() - began
+    assert states(outcomes) == {State.DONE: 1}
+    assert len(sandbox.applied) == 1
+    # The longest attempt, what two clocks may differ by, and the pause between two looks.
+    assert 20 <= took <= 45
+
+
 @virtual_time
 async def test_the_journal_says_what_is_so(tmp_path: Path) -> None:
     """An intent stands alone until the answer came: the outcome of a parked one is written when it is known."""

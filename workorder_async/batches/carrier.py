@@ -170,7 +170,13 @@ class Carrier:
         except JournalError:
             return Settlement(None)
         return await self._client.settle(
-            mutation, sent.began, mark=sent.mark, ahead=sent.ahead, lane=self._lane, until=until
+            mutation,
+            sent.began,
+            mark=sent.mark,
+            ahead=sent.ahead,
+            ended=self._journal.opened,  # earlier runs had its lock
+            lane=self._lane,
+            until=until,
         )
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:

@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from enum import Enum
+from math import inf
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
@@ -398,10 +399,14 @@ class Journal:
         self._busy: asyncio.Task[None] | None = None
         self._handed: asyncio.Future[list[object]] | None = None
         self._failure: JournalError | None = None
+        #: When its lock was had, by the loop's clock: no earlier run sends anything from then on.
+        self.opened: float = inf
 
     async def __aenter__(self) -> "Journal":
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.open)
+            await loop.run_in_executor(self._thread, self._file.open)
+            self.opened = loop.time()
         except BaseException:
             await to_its_end(self._finish())
             raise

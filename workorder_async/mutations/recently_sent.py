@@ -106,6 +106,8 @@ class Sending:
     """When it was sent, by the clock that is never set."""
     end: float = inf
     """When it has happened or never will, by that clock."""
+    over: float = inf
+    """Of another client's: when no request of it can be under way any more, by that clock, whenever it began."""
     happened: bool = False
     """Whether it is known to have happened."""
     ticket_id: int = 0
@@ -231,7 +233,13 @@ class Sendings:
             moment = self._clock.local() - (self.steady() - sending.start)
             if now is None or moment + now.least - latest > _STEP or since - (moment + now.most) > _STEP:
                 return Span()
-        return Span(since - _TOLERANCE, latest + (sending.end - sending.start) + _TOLERANCE)
+        until = latest + (sending.end - sending.start)
+        if not sending.is_own and now is not None:
+            # By the server's clock alone: ours may have been set since it began.
+            until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
+            if until < since:
+                return Span()
+        return Span(since - _TOLERANCE, until + _TOLERANCE)
 
     def left(self, sending: Sending) -> float:
         """Return the seconds until it has happened or never will; not above 0 once that is so.
