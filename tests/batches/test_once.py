@@ -315,6 +315,46 @@ async def test_a_call_that_is_over_or_cancelled_leaves_it_going_on(file: Path) -
         assert len(sandbox.applied) == 1
 
 
+@pytest.mark.parametrize("sent", [False, True])
+@virtual_time
+async def test_one_that_joins_has_its_own_time(file: Path, *, sent: bool) -> None:
+    """The first call gave up soon, before or after it was sent; one that joined it has more time, and uses it."""
+    async with virtual_sandbox(40, latency=1.0, client={"max_in_flight": 1}) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        busy = None if sent else asyncio.create_task(client.get_ticket(1001))
+        async with Once(client, file) as once:
+            await asyncio.sleep(0.1)
+            first = asyncio.create_task(once("om_1", comment, deadline=0.5))
+            await asyncio.sleep(0.1)
+            assert (await once("om_1", comment, deadline=9)).state is State.DONE
+            assert (await first).state is (State.UNKNOWN if sent else State.NOT_SENT)
+        if busy is not None:
+            await busy
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_cancelled_while_it_is_left(file: Path) -> None:
+    """The journal is closed and free all the same, and the next run finds what was cut short."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+
+        async def use() -> None:
+            async with Once(client, file) as once:
+                call = asyncio.create_task(once("om_1", comment))
+                await asyncio.sleep(0.5)
+                call.cancel()
+
+        using = asyncio.create_task(use())
+        await asyncio.sleep(0.7)
+        using.cancel()
+        await asyncio.wait([using])
+        assert using.cancelled()
+        async with Once(client, file) as once:
+            assert (await once("om_1", comment)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
 @pytest.mark.parametrize("patience", [0.0, 5.0])
 @virtual_time
 async def test_left_amid_a_mutation(file: Path, patience: float) -> None:

@@ -31,8 +31,8 @@ from workorder_async.wire.call import Deadline
 
 # Feishu delivers an event for the last time after seven hours.
 _SHORTEST = 8 * 3600.0
-# A program writes the time of writing into these, and two deliveries of one event may differ in them.
-_TIMES = ("reported_time", "solved_time")
+# Two deliveries of one event may differ in these: a program writes the time of writing there, and uploads files again.
+_VARY = ("reported_time", "solved_time", "attachment", "handle_attachment")
 # So often a mutation is sent that certainly did not happen.
 _TRIES = 3
 # So many are settled at a time.
@@ -44,7 +44,7 @@ class _Event:
     """What is known of a key that is not free."""
 
     told: JSON
-    """Its mutation: the class, and the fields without times."""
+    """Its mutation: the class, and the fields that are the same in each delivery."""
     outcome: Outcome | None = None
     """How that ended; None while it is under way or unknown."""
     at: float = 0.0
@@ -56,6 +56,7 @@ class _Running:
     """What is being done about a key. All that ask for it meanwhile wait for this."""
 
     task: "asyncio.Task[Outcome]"
+    until: Deadline
     settles: bool
     """Whether it only looks for what was sent before."""
 
@@ -136,18 +137,21 @@ class Once:
         journal, carrier = self._at_work()
         self._closing = True
         tasks = [running.task for running in self._running.values()]
+
+        async def cut_short() -> None:
+            carrier.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._work = None
+            self._parked.clear()
+            await journal.__aexit__(kind)
+
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=self._patience)
         finally:
-            carrier.stop()
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await to_its_end(asyncio.wait(tasks))
-            self._work = None
-            self._parked.clear()
-            await journal.__aexit__(kind)
+            await to_its_end(cut_short())
 
     async def __call__(self, key: str, mutation: Mutation, *, deadline: float | None = None) -> Outcome:
         """Return the outcome of the mutation of this key, and send it if the key is new or free.
@@ -155,8 +159,8 @@ class Once:
         `deadline` is in seconds, by default the client's. A call whose time is over gets UNKNOWN, while what was begun
         goes on; the next call has the outcome. A call that is cancelled leaves it going on, too.
 
-        Raises `ConfigError` for a key that is no text or was used for another mutation (the times in it may differ),
-        and `JournalError` if the journal cannot be written: then nothing was sent.
+        Raises `ConfigError` for a key that is no text, or was used for another mutation (times and attachments may
+        differ), and `JournalError` if the journal cannot be written: then nothing was sent.
         """
         self._at_work(begins=True)
         name, prepared, until = self._named(key), prepare(mutation), self._client.deadline(deadline)
@@ -173,9 +177,11 @@ class Once:
                 self._events[name] = event or _Event(told)
                 if self._mark and not prepared.kind.converges:
                     prepared = prepare(prepared, token_hex(5))
-                running = self._run(name, self._carried_out(name, prepared, until))
+                running = self._run(name, self._carried_out(name, prepared, until), until)
             outcome = await self._joined(running, mutation, until)
-            if not (running.settles and outcome.state is State.NOT_SENT and until.left() > 0):
+            # What was joined may have had less time, or no order to send.
+            ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
+            if _is_kept(outcome) or not ends_early or until.left() <= 0:
                 return outcome
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
@@ -193,7 +199,7 @@ class Once:
 
         async def settled(name: str, parked: Parked) -> Outcome:
             async with gate:
-                running = self._running.get(name) or self._run(name, self._looked(name, parked), settles=True)
+                running = self._running.get(name) or self._run(name, self._looked(name, parked), until, settles=True)
                 return await self._joined(running, parked.outcome.mutation, until)
 
         async with asyncio.TaskGroup() as group:
@@ -204,7 +210,9 @@ class Once:
             }
         return {key: task.result() for key, task in tasks.items()}
 
-    def _run(self, name: str, work: Coroutine[object, object, Outcome], *, settles: bool = False) -> _Running:
+    def _run(
+        self, name: str, work: Coroutine[object, object, Outcome], until: Deadline, *, settles: bool = False
+    ) -> _Running:
         """Begin what is to be done about a key; it goes on when nobody waits for it any more."""
 
         async def noted() -> Outcome:
@@ -219,12 +227,15 @@ class Once:
             await self._note(name, outcome)
             return outcome
 
-        running = self._running[name] = _Running(asyncio.create_task(noted()), settles)
+        running = self._running[name] = _Running(asyncio.create_task(noted()), until, settles)
+        # Where every caller was cancelled nobody asks for its error, which the journal raises again.
+        running.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return running
 
     async def _joined(self, running: _Running, mutation: Mutation, until: Deadline) -> Outcome:
         """Wait for what is being done about a key, as long as there is time."""
-        await asyncio.wait({running.task}, timeout=max(0.0, until.left()))
+        ends_by_itself = running.until.until <= until.until
+        await asyncio.wait({running.task}, timeout=None if ends_by_itself else max(0.0, until.left()))
         if not running.task.done():
             return _unknown(mutation, "it is being carried out, and the time of this call is over")
         if running.task.cancelled():
@@ -298,6 +309,9 @@ def _events_of(path: str, oldest: float) -> tuple[dict[str, _Event], list[str]]:
     """Read what a journal knows: the events that are kept, and the names of those that ended before this time."""
     events, old = dict[str, _Event](), list[str]()
     for name, record in read_records(path).by_key.items():
+        if not record.operation:  # it was begun in a file that others had replaced, and was not sent
+            old.append(name)
+            continue
         event = _Event(_told(record.operation, record.mutation))
         if record.state is not State.UNKNOWN:
             outcome = outcome_of(decode_mutation(record.operation, record.mutation), record.state, record.facts)
@@ -321,7 +335,7 @@ def _is_kept(outcome: Outcome) -> bool:
 def _told(operation: str, value: JSON) -> JSON:
     """Return what must be the same in each delivery."""
     fields = value if isinstance(value, dict) else {}
-    return {"operation": operation, **{name: fields[name] for name in fields if name not in _TIMES}}
+    return {"operation": operation, **{name: fields[name] for name in fields if name not in _VARY}}
 
 
 def _unknown(mutation: Mutation, why: str) -> Outcome:
