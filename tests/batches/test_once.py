@@ -364,7 +364,11 @@ async def test_left_amid_a_mutation(file: Path, patience: float) -> None:
         once = await Once(client, file, patience=patience).__aenter__()
         calls = [asyncio.create_task(once("om_1", comment)) for _ in range(2)]
         await asyncio.sleep(0.5)
-        await once.__aexit__(None, None, None)
+        leaving = asyncio.create_task(once.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        with pytest.raises(ConfigError, match="Once is not open"):
+            await once("om_2", comment)
+        await leaving
         told = [await call for call in calls]
         assert {one.state for one in told} == {State.DONE if patience else State.UNKNOWN}
         with pytest.raises(ConfigError, match="Once is not open; use it inside of `async with Once"):
