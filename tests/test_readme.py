@@ -61,7 +61,7 @@ async def test_bot_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault
         for name, value in sandbox.environment.items():
             monkeypatch.setenv(name, value)
         for _ in range(3):
-            await run(BOT, message_id="om_1", print=lambda *words: printed.append(words))
+            await run(BOT, print=lambda *words: printed.append(words))
         (commented,) = sandbox.applied
     assert (commented.operation, commented.ticket_id) == ("comment_ticket", 1473)
     assert printed == [printed[0]] * 3
