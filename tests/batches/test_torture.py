@@ -110,7 +110,8 @@ def identity(applied: Applied) -> tuple[object, ...]:
     request = applied.request
     if applied.operation == "create_ticket":
         return (applied.operation, request["title"])
-    return (applied.operation, applied.ticket_id, request.get("detail"))
+    # A mark stands on a line of its own.
+    return (applied.operation, applied.ticket_id, (request.get("detail") or "").partition("\n")[0] or None)
 
 
 def wanted(mutation: Mutation) -> tuple[object, ...]:
@@ -176,7 +177,7 @@ async def meddle(sandbox: Sandbox, batch: list[Mutation], random: Random, touche
         await sandbox.act(mutation.id, action, mutation.detail or "")
 
 
-async def torture(seed: int, count: int, kills: int, folder: Path) -> dict[str, int]:
+async def torture(seed: int, count: int, kills: int, folder: Path, *, marked: bool = False) -> dict[str, int]:
     """Run a batch that is killed so often, then to its end, and compare what was asked, said and done."""
     random, runs = Random(seed), 0
     habits: dict[str, Any] = {
@@ -203,7 +204,7 @@ async def torture(seed: int, count: int, kills: int, folder: Path) -> dict[str, 
         done = Counter[tuple[object, ...]]()
         deaths: list[int | None] = [random.randrange(1, count // kills) for _ in range(kills)]
         for after in [*deaths, *[None] * MOST_RUNS]:
-            last = await run_and_kill(environment, [*words, str(seed * 100 + runs + 1)], after)
+            last = await run_and_kill(environment, [*words, str(seed * 100 + runs + 1), "mark" * marked], after)
             runs += 1
             refused = {key for key, state in last if state == "REJECTED"}
             done = Counter(identity(applied) for applied in sandbox.applied)
@@ -249,14 +250,17 @@ def m_id(mutation: Mutation) -> int:
 @pytest.mark.parametrize("seed", range(2))
 async def test_killed_twice(seed: int, tmp_path: Path) -> None:
     """A short batch, killed twice: each mutation is applied once, but for those that are said to be unknown."""
-    await torture(seed, count=150, kills=2, folder=tmp_path)
+    await torture(seed, count=150, kills=2, folder=tmp_path, marked=bool(seed))
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("marked", [False, True], ids=["plain", "marked"])
 @pytest.mark.parametrize("seed", range(20))
-async def test_killed_until_done(seed: int, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+async def test_killed_until_done(
+    seed: int, tmp_path: Path, record_property: Callable[[str, object], None], *, marked: bool
+) -> None:
     """The same with 2,000 mutations and five deaths, for twenty seeds."""
     # Told by `-o junit_family=legacy --junitxml=FILE`.
-    for name, figure in (await torture(seed, count=2000, kills=5, folder=tmp_path)).items():
+    for name, figure in (await torture(seed, count=2000, kills=5, folder=tmp_path, marked=marked)).items():
         record_property(name, figure)

@@ -1,7 +1,8 @@
 """A batch in a process of its own, to be killed: reads mutations from a file and prints what became of each.
 
-Arguments: the journal, the file of mutations, a JSON line each, and a seed: where it is not 0, our clock is set now and
-then, and the disk hangs. The sandbox comes from the environment. A journal that is refused is exit code 3.
+Arguments: the journal, the file of mutations, a JSON line each, a seed: where it is not 0, our clock is set now and
+then, and the disk hangs; and "mark" where comments and creations carry a mark. The sandbox comes from the environment.
+A journal that is refused is exit code 3.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ def let_the_disk_hang(random: Random) -> None:
     os.fsync = slow  # type: ignore[assignment]
 
 
-async def main(journal: str, mutations: str, seed: str) -> None:
+async def main(journal: str, mutations: str, seed: str, mark: str = "") -> None:
     """Run the batch, as a user's bot would."""
     random = Random(int(seed))
     if int(seed):
@@ -63,7 +64,7 @@ async def main(journal: str, mutations: str, seed: str) -> None:
         deadline=20,
         now=SetClock(random) if int(seed) else time.time,
     ) as client:
-        async for outcome in run_batch(client, batch, concurrency=16, journal=journal, key=key_of):
+        async for outcome in run_batch(client, batch, concurrency=16, journal=journal, key=key_of, mark=bool(mark)):
             sys.stdout.write(f"{key_of(outcome.mutation)} {outcome.state.name}\n")
             sys.stdout.flush()
 
