@@ -111,7 +111,7 @@ def identity(applied: Applied) -> tuple[object, ...]:
     if applied.operation == "create_ticket":
         return (applied.operation, request["title"])
     # A mark stands on a line of its own.
-    return (applied.operation, applied.ticket_id, (request.get("detail") or "").partition("\n")[0] or None)
+    return (applied.operation, applied.ticket_id, str(request.get("detail") or "").partition("\n")[0] or None)
 
 
 def wanted(mutation: Mutation) -> tuple[object, ...]:
