@@ -203,6 +203,26 @@ async def test_old_outcomes_are_forgotten(file: Path) -> None:
         assert len(read_records(file).by_key) == 4
 
 
+@pytest.mark.parametrize("seconds", [365 * 24 * HOUR, -365 * 24 * HOUR])
+@virtual_time
+async def test_a_clock_that_was_set_forgets_nothing(file: Path, seconds: float) -> None:
+    """Between two runs, or amid one: what was done an hour ago is not done again."""
+    clock, offset = running_loop().wall_clock, 0.0
+    async with virtual_sandbox(40, client={"now": lambda: clock() + offset}) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            await once("om_1", comment)
+            offset = seconds
+            await once("om_2", comment)
+            await once("om_1", comment)
+        offset = 0.0
+        for offset in (0.0, seconds):  # noqa: B007 - the clock reads it
+            await asyncio.sleep(HOUR)
+            async with Once(client, file) as once:
+                await once("om_1", comment)
+        assert len(sandbox.applied) == 2
+
+
 @virtual_time
 async def test_an_unknown_outcome_is_never_forgotten(file: Path) -> None:
     """A year later it is still not sent again."""

@@ -67,6 +67,9 @@ class Carrier:
         self._lane = lane
         self._verify = verify
         self._deadline = deadline
+        # What ends is dated by our clock as it was at the begin: one that is set meanwhile moves nothing.
+        self._time = asyncio.get_running_loop().time
+        self._offset = client.now() - self._time()
         # The mutations that may have been sent and have no outcome yet, by their keys.
         self._in_doubt: dict[str, Outcome] = {}
         #: Whether the batch has stopped: then nothing more is sent, nor looked for.
@@ -154,7 +157,7 @@ class Carrier:
 
     def _record(self, key: str, outcome: Outcome) -> Outcome:
         """Write an outcome into the journal, and return it."""
-        self._journal.end(key, outcome.state.name, at=round(self._client.now(), 3), **facts_of(outcome))
+        self._journal.end(key, outcome.state.name, at=round(self._offset + self._time(), 3), **facts_of(outcome))
         self._in_doubt.pop(key, None)
         return outcome
 

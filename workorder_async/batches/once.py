@@ -48,7 +48,7 @@ class _Event:
     outcome: Outcome | None = None
     """How that ended; None while it is under way or unknown."""
     at: float = 0.0
-    """When it ended, by our own clock."""
+    """When it ended, or was read from the journal, by the clock that is never set."""
 
 
 @frozen
@@ -124,8 +124,9 @@ class Once:
         journal = Journal(self._path, identity, max(self._patience, 10.0))
         await journal.__aenter__()
         try:
-            oldest = self._client.now() - self._keep
-            self._events, old = await asyncio.to_thread(_events_of, self._path, oldest)
+            self._events, old = await asyncio.to_thread(_events_of, self._path, self._client.now(), self._keep)
+            for event in self._events.values():
+                event.at = journal.opened
             await journal.forget(old, rewrites=len(old) > len(self._events))
         except BaseException as error:
             await to_its_end(journal.__aexit__(type(error)))
@@ -274,7 +275,7 @@ class Once:
         """Keep an outcome, or free its key; forget those that are old."""
         if outcome.state is State.UNKNOWN:
             return
-        now, event = self._client.now(), self._events.pop(name, None)
+        now, event = asyncio.get_running_loop().time(), self._events.pop(name, None)
         if event is None or not _is_kept(outcome):
             return
         self._events[name] = _Event(event.told, outcome, now)
@@ -305,22 +306,29 @@ class Once:
         return str(key) if scope == self._scope else ""
 
 
-def _events_of(path: str, oldest: float) -> tuple[dict[str, _Event], list[str]]:
-    """Read what a journal knows: the events that are kept, and the names of those that ended before this time."""
+def _events_of(path: str, now: float, keep: float) -> tuple[dict[str, _Event], list[str]]:
+    """Read what a journal knows: the events that are kept, and the names of those that are over for so long, or free.
+
+    Their age is that before the latest of them: our clock may have been set far ahead.
+    """
+    records = read_records(path).by_key
+    ends = {name: float(str(record.facts.get("at", 0))) for name, record in records.items()}
+    oldest = min(now, max(ends.values(), default=now)) - keep
     events, old = dict[str, _Event](), list[str]()
-    for name, record in read_records(path).by_key.items():
-        if not record.operation:  # it was begun in a file that others had replaced, and was not sent
-            old.append(name)
+    for name in sorted(records, key=lambda name: ends[name]):
+        record = records[name]
+        if record.state is State.UNKNOWN:
+            events[name] = _Event(_told(record.operation, record.mutation))
             continue
-        event = _Event(_told(record.operation, record.mutation))
-        if record.state is not State.UNKNOWN:
-            outcome = outcome_of(decode_mutation(record.operation, record.mutation), record.state, record.facts)
-            event = evolve(event, outcome=outcome, at=float(str(record.facts.get("at", 0))))
-            if event.at < oldest or not _is_kept(outcome):
-                old.append(name)
-                continue
-        events[name] = event
-    return dict(sorted(events.items(), key=lambda one: one[1].at)), old
+        # One without a mutation was begun in a file that others had replaced, and was not sent.
+        outcome = record.operation and outcome_of(
+            decode_mutation(record.operation, record.mutation), record.state, record.facts
+        )
+        if outcome and _is_kept(outcome) and ends[name] >= oldest:
+            events[name] = _Event(_told(record.operation, record.mutation), outcome)
+        else:
+            old.append(name)
+    return events, old
 
 
 def _is_kept(outcome: Outcome) -> bool:
