@@ -2,6 +2,9 @@
 # ruff: noqa: ASYNC240 - the files are temporary
 
 import asyncio
+import os
+import signal
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -495,32 +498,51 @@ def test_the_same_message_ten_times_at_once_and_killed(file: Path) -> None:
         assert max(judge(sandbox, last.stdout, 2)) < 3
 
 
-async def killed(seed: int, file: Path, messages: int, kills: int) -> None:
+def killed(seed: int, file: Path, messages: int, kills: int) -> None:
     """Deliver all messages to a bot that is killed so often, over a network on which everything may happen."""
     random = Random(seed)
     kinds: tuple[Kind, ...] = ("reset", "reset_after", "hang_after", "503_after", "502_after", "429", "truncate")
-    moments: tuple[Moment, ...] = ("received", "applied", "answered")
-    planned = [
-        Kill(random.choice(["create_ticket", "comment_ticket"]), random.randint(1, 2), moment=random.choice(moments))
-        for _ in range(kills)
-    ]
+    # It is killed when so many changes have happened.
+    deaths = sorted(random.sample(range(1, 2 * messages - 2 * kills // 3), kills))
+    program: subprocess.Popen[str]
+
+    async def see(moment: Moment, operation: str) -> bool:
+        if moment != "applied" or operation not in OPERATIONS.values() or not deaths or made() < deaths[0]:
+            return False
+        deaths.pop(0)
+        program.kill()
+        await asyncio.to_thread(program.wait)
+        return True
+
+    def made() -> int:
+        return len(sandbox.applied)
+
     with SandboxThread(tickets=40, latency=0.02, seed=seed) as sandbox:
         sandbox.faults = [Fault(kind, chance=0.02, seconds=0.5) for kind in kinds]
-        command = [sys.executable, str(BOT), str(file), str(messages), "3"]
-        *_, last = await asyncio.to_thread(run_killed, sandbox, command, *planned)
-        assert last.returncode == 0, last.stderr
-        judge(sandbox, last.stdout, 2 * messages)
+        sandbox.witness = see
+        command, environment = [sys.executable, str(BOT), str(file), str(messages), "2"], sandbox.environment
+        while True:
+            program = subprocess.Popen(
+                command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
+            )
+            printed, errors = program.communicate()
+            sandbox.settle()
+            if program.returncode != -signal.SIGKILL:
+                break
+        assert program.returncode == 0, errors
+        assert deaths == []
+        judge(sandbox, printed, 2 * messages)
 
 
 @pytest.mark.slow
-async def test_killed_at_random(file: Path) -> None:
+def test_killed_at_random(file: Path) -> None:
     """Whatever the network does, and whenever it is killed: each event once, and it is known in the end."""
-    await killed(0, file, 12, 5)
+    killed(0, file, 8, 4)
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(6))
-async def test_sixty_events_and_twenty_kills(file: Path, seed: int) -> None:
+def test_sixty_events_and_twenty_kills(file: Path, seed: int) -> None:
     """The same, with sixty events and twenty kills."""
-    await killed(seed, file, 30, 20)
+    killed(seed, file, 30, 20)
