@@ -624,9 +624,14 @@ class Records:
             record.facts = {name: value for name, value in line.items() if name not in ("outcome", "state")}
 
 
-def read_records(path: "str | os.PathLike[str]") -> Records:
-    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none."""
+def read_records(path: "str | os.PathLike[str]", *, may_be_new: bool = False) -> Records:
+    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none.
+
+    With `may_be_new` there need be no file yet, and no first line in it: then the records have no identity.
+    """
     records = Records(Path(path))
+    if may_be_new and not records.path.is_file():
+        return records
     try:
         if records.path.exists() and not records.path.is_file():
             raise JournalError(f"{str(path)!r} is no file, and no journal")
@@ -634,7 +639,7 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
             _read_lines(records.path, lines, records.take)
     except OSError as error:
         raise JournalError(f"cannot read the journal {str(path)!r}: {error.strerror}") from None
-    if not records.identity:
+    if not records.identity and not may_be_new:
         raise JournalError(f"{str(path)!r} is empty: it is no journal of a batch that has begun")
     return records
 
