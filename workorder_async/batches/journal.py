@@ -591,7 +591,7 @@ class Record:
     state: State = State.UNKNOWN
     """Its last outcome."""
     facts: dict[str, JSON] = field(factory=dict)
-    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`."""
+    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`, `mark`."""
 
     @property
     def counts(self) -> bool:
@@ -617,7 +617,8 @@ class Records:
             if not isinstance(mutation, dict):
                 raise TypeError("no mutation")
             began = self.by_key[key].began if key in self.by_key else float(str(line["began"]))
-            self.by_key[key] = Record(str(line["operation"]), mutation, began)
+            facts = {"mark": line["mark"]} if "mark" in line else {}
+            self.by_key[key] = Record(str(line["operation"]), mutation, began, facts=facts)
         else:
             record = self.by_key.setdefault(str(line["outcome"]), Record())
             record.state = State[str(line["state"])]

@@ -56,6 +56,8 @@ class Task:
     """Makes the change of a ticket."""
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
+    mark: bool = False
+    """Whether each text gets a mark below it."""
     finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
     """Adds uploads and the like to the changes, just before they are sent; None for nothing."""
 
@@ -86,6 +88,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         note("the limit is reached; nothing was sent")
         return OK
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
+    place += ", each with a mark below its text" if task.mark else ""
     if options.dry_run:
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
@@ -251,6 +254,7 @@ async def _carry_out(
         _finished(client, task, changes, tally=tally, options=options),
         concurrency=options.concurrency,
         journal=options.journal,
+        mark=task.mark,
         name=task.name,
         stop_after=options.stop_after or None,
         report=tally,

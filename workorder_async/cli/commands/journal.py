@@ -118,8 +118,8 @@ def _row(record: "Record") -> dict[str, JSON]:
 def _cells(record: "Record") -> tuple[str, ...]:
     """Return a mutation as the cells of a line: ticket, operation, outcome, when it began, and why."""
     row = _row(record)
-    why = row["message"] or record.mutation.get("title")
-    return str(row["id"] or ""), str(row["operation"]), record.state.value, str(row["began"]), str(why or "")
+    why = str(row["message"] or record.mutation.get("title") or "") + (f"; mark {row['mark']}" if "mark" in row else "")
+    return str(row["id"] or ""), str(row["operation"]), record.state.value, str(row["began"]), why.removeprefix("; ")
 
 
 def _time(seconds: JSON) -> str:
