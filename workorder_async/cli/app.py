@@ -72,6 +72,7 @@ def make_app() -> App:
     journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
     for name in ("show", "settle"):
         journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)
+    journal.command("workorder_async.cli.commands.journal_report:report", name="report")
     app.command(journal)
     return app
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cyclopts import Parameter
 
-from workorder_async.batches.journal import Record
+from workorder_async.batches.journal import Record, Records
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.cli.batches.carrying_out import read_journal
 from workorder_async.cli.batches.tally import counted, row as outcome_row
@@ -39,7 +39,7 @@ def show(
     """
     records = read_journal(file)
     if json:
-        write_json(map(_row, records.by_key.values()))
+        write_json(map(row_of, records.by_key.values()))
         return OK
     report = BatchReport()
     for record in records.by_key.values():
@@ -70,10 +70,16 @@ def settle(
     if not unknown:
         note("nothing in this journal is unknown")
         return OK
+    client = client_of(records, connection)
+    return run_with(client, lambda client: _settle(client, file, unknown, as_json=json))
+
+
+def client_of(records: Records, connection: Connection) -> "WorkorderClient":
+    """Make a client of a journal's platform. Raises `ConfigError` where another one is configured, or none."""
     client, platform = connection.platform().client(), records.identity.get("platform")
     if platform != client.base_url:
         raise ConfigError(f"this journal is for {platform}, not {client.base_url}", mend=f"add --base-url {platform}")
-    return run_with(client, lambda client: _settle(client, file, unknown, as_json=json))
+    return client
 
 
 async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *, as_json: bool) -> int:
@@ -100,7 +106,7 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
     return UNKNOWN if report.counts[State.UNKNOWN] else OK
 
 
-def _row(record: "Record") -> dict[str, JSON]:
+def row_of(record: "Record") -> dict[str, JSON]:
     """Return a mutation and its outcome, as the JSON of `close` has it."""
     facts = {name: value for name, value in record.facts.items() if name not in ("at", "ticket_id", "error")}
     return {
@@ -117,7 +123,7 @@ def _row(record: "Record") -> dict[str, JSON]:
 
 def _cells(record: "Record") -> tuple[str, ...]:
     """Return a mutation as the cells of a line: ticket, operation, outcome, when it began, and why."""
-    row = _row(record)
+    row = row_of(record)
     why = str(row["message"] or record.mutation.get("title") or "") + (f"; mark {row['mark']}" if "mark" in row else "")
     return str(row["id"] or ""), str(row["operation"]), record.state.value, str(row["began"]), why.removeprefix("; ")
 
