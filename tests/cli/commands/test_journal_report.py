@@ -491,3 +491,17 @@ def test_on_a_terminal(sandbox: Sandbox, closes: tuple[Path, list[int]], width: 
     assert all(character in shown for character in TITLE)
     assert ("…" in shown, "event" in shown) == (False, False)
     assert all(str(id) in shown for id in closes[1])
+
+
+@pytest.mark.slow
+def test_events_on_a_narrow_terminal(tmp_path: Path) -> None:
+    """Numbers and outcomes stay whole; the texts are broken, and each event is named."""
+    rows = [("REJECTED", {"id": 1234567890, "title": TITLE}, 1706700001.5)]
+    file = written(tmp_path / "j", *rows, key='["bot-a","om_', **{"for": "events", "batch": ""})
+    file.write_bytes(sealed(file.read_bytes().replace(b"om_0", b'om_0\\"]').splitlines(keepends=True)))
+    with on_terminal({"COLUMNS": "60"}, "journal", "report", file) as terminal:
+        assert terminal.finish() == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.seen.decode().replace("\r\n", "\n"))
+    assert "19:20:01 rejected create 1234567890 " in shown
+    assert re.search(r"^time +outcome +what +id +title +event ", shown, re.MULTILINE)
+    assert all(character in shown for character in TITLE)
