@@ -27,10 +27,8 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
 """An option that says yes, with another one, --no-OPTION, that says no."""
 
-Mark: TypeAlias = Annotated[
-    bool, Parameter(help="Put a short reference, which is printed, below the text: by it a lost one is known.")
-]
-"""An option that gives what is sent a mark."""
+MARK: Final = Parameter(help="Put a short reference, which is printed, below the text: by it a lost one is known.")
+"""Says of a bool that what is sent gets a mark."""
 
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""

@@ -8,7 +8,7 @@ from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import OtherTicketFilters
-from workorder_async.cli.values import Mark, Whole
+from workorder_async.cli.values import MARK, Whole
 from workorder_async.document import CommentTicket
 from workorder_async.mutations.kinds import KINDS, words_of
 
@@ -19,7 +19,7 @@ def comment(
     *,
     detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
     product_group_id: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
-    mark: Mark = False,
+    mark: Annotated[bool, MARK] = False,
     batch: BatchOptions = BatchOptions(),
     filters: OtherTicketFilters = OtherTicketFilters(),
     connection: Connection = Connection(),

@@ -15,7 +15,7 @@ from workorder_async.cli.connection import Connection
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import note, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import Mark, Whole, YesNo, member, near, text_of, text_or_stdin
+from workorder_async.cli.values import MARK, Whole, YesNo, member, near, text_of, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
 from workorder_async.document.codec import make_converter
 from workorder_async.document.json_text import dumps, loads
@@ -172,7 +172,7 @@ def _customer(value: JSON, where: str) -> CustomerInfo:
 def create(
     *,
     new: NewTicket = NewTicket(),
-    mark: Mark = False,
+    mark: Annotated[bool, MARK] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = Connection(),
 ) -> int:
