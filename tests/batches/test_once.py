@@ -299,6 +299,9 @@ async def test_one_that_certainly_did_not_happen(file: Path, *, settles: bool) -
                 assert (await looks)["om_1"].state is State.NOT_SENT
             assert await once("om_1", comment) == outcome
         assert len(sandbox.applied) == 1
+        assert sandbox.applied[0].request["detail"] == f"已联系客户\n{outcome.mark}"
+        async with Once(client, file) as once:
+            assert await once("om_1", comment) == outcome
 
 
 @virtual_time

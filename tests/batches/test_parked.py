@@ -12,7 +12,7 @@ from tests.support.batches import asked, closes, happened, ran, states
 from tests.support.mutations import creation
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import CommentTicket, JournalError, Mutation
+from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.carrier import Carrier
 from workorder_async.batches.journal import Entry, Journal
@@ -109,6 +109,11 @@ async def test_marked_ones(tmp_path: Path, kind: str, fault: Kind) -> None:
     assert all("\n" not in line["mutation"]["detail"] for line in intents if "mark" in line)
 
 
+def mark_in(journal: Path) -> str:
+    """Return the mark of the first intent."""
+    return str(orjson.loads(journal.read_bytes().splitlines()[1])["mark"])
+
+
 @pytest.mark.parametrize("how", ["killed", "killed before it was sent"])
 @virtual_time
 async def test_a_marked_one_of_an_earlier_run(tmp_path: Path, how: str) -> None:
@@ -124,6 +129,10 @@ async def test_a_marked_one_of_an_earlier_run(tmp_path: Path, how: str) -> None:
         first.cancel()
         await asyncio.wait([first])
         await running.aclose()
+        async with sandbox.client(now=running_loop().wall_clock, deadline=5.0) as blind:
+            (unknown,) = await ran(blind, iter([comment]), journal=path, mark=True, verify=False)
+        assert isinstance(unknown.error, OutcomeUnknownError)
+        assert unknown.mark == unknown.error.mark == mark_in(path)
         if how == "killed":
             await client.comment_ticket(comment)  # somebody says the same
         async with sandbox.client(now=running_loop().wall_clock, deadline=60.0, attempt_timeout=20.0) as another:

@@ -224,13 +224,16 @@ def test_a_creation_without_an_answer_is_looked_for() -> None:
         assert count(wire, b"/create") == 1
 
 
+@pytest.mark.parametrize("mark", ["", "ref-1"])
 @pytest.mark.parametrize("there", [True, False])
-async def test_what_is_never_answered_is_looked_for(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+async def test_what_is_never_answered_is_looked_for(monkeypatch: pytest.MonkeyPatch, there: bool, mark: str) -> None:
     """Where no answer comes in time after an interruption, the ticket is looked for, and told or said to be unknown."""
     monkeypatch.setattr(creating, "PATIENCE", 0.5)
     held, told = Held(), list[int]()
-    async with serving(held, *([page(ROW, now=NOW)] if there else [held])) as wire, make_client(wire.url) as client:
-        running = asyncio.create_task(creating._create(client, TICKET, told.append))
+    # The server that knows a marked ticket has no other sign of it.
+    row = ROW | {"detail": f"{ROW['detail']}\n{mark}"} if mark else ROW
+    async with serving(held, *([page(row, now=NOW)] if there else [held])) as wire, make_client(wire.url) as client:
+        running = asyncio.create_task(creating._create(client, TICKET, told.append, mark))
         await wire.arrived.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError if there else OutcomeUnknownError):

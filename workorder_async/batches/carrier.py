@@ -105,7 +105,8 @@ class Carrier:
             outcome = Outcome(mutation, State.NOT_SENT)
         else:
             outcome = await self._send(entry, prepared, until)
-        outcome = evolve(outcome, elapsed=perf_counter() - started)
+        mark = "" if outcome.state is State.NOT_SENT else prepared.mark
+        outcome = evolve(outcome, elapsed=perf_counter() - started, mark=mark)
         if outcome.state is not State.UNKNOWN or not (self._verify or prepared.kind.converges):
             return self._record(key, outcome)
         self._in_doubt[key] = outcome
@@ -119,7 +120,7 @@ class Carrier:
         return self._left_open(entry, _sent_then(entry), None, self.deadline())
 
     def _left_open(self, entry: Entry, mutation: Mutation, prepared: Prepared | None, until: Deadline) -> Parked:
-        unknown = _unknown(mutation, entry.began, "an earlier run may have sent it and did not learn its outcome")
+        unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
         self._in_doubt[entry.key] = unknown
         return Parked(entry.key, prepared, entry, unknown, until, perf_counter())
 
@@ -215,7 +216,7 @@ class Carrier:
             return await self._refused(entry, mutation, error, until)
         except BaseException:
             if sent:
-                self._in_doubt[entry.key] = _unknown(mutation, began, "cut short before an answer came")
+                self._in_doubt[entry.key] = _unknown(mutation, entry, "cut short before an answer came")
             else:
                 self._journal.end(entry.key, State.NOT_SENT.name)
             raise
@@ -242,8 +243,10 @@ class Carrier:
         return State.REJECTED
 
 
-def _unknown(mutation: Mutation, began: float, why: str) -> Outcome:
-    return ended(mutation, State.UNKNOWN, OutcomeUnknownError(why, mutation=mutation, began=began))
+def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
+    error = OutcomeUnknownError(why, mutation=mutation, began=sent.began)
+    error.mark, error.ahead = sent.mark, sent.ahead
+    return evolve(ended(mutation, State.UNKNOWN, error), mark=sent.mark)
 
 
 def _sent_then(entry: Entry) -> Mutation:

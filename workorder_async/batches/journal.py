@@ -591,7 +591,7 @@ class Record:
     state: State = State.UNKNOWN
     """Its last outcome."""
     facts: dict[str, JSON] = field(factory=dict)
-    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`."""
+    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`, `mark`."""
 
     @property
     def counts(self) -> bool:
@@ -617,16 +617,22 @@ class Records:
             if not isinstance(mutation, dict):
                 raise TypeError("no mutation")
             began = self.by_key[key].began if key in self.by_key else float(str(line["began"]))
-            self.by_key[key] = Record(str(line["operation"]), mutation, began)
+            facts = {"mark": line["mark"]} if "mark" in line else {}
+            self.by_key[key] = Record(str(line["operation"]), mutation, began, facts=facts)
         else:
             record = self.by_key.setdefault(str(line["outcome"]), Record())
             record.state = State[str(line["state"])]
             record.facts = {name: value for name, value in line.items() if name not in ("outcome", "state")}
 
 
-def read_records(path: "str | os.PathLike[str]") -> Records:
-    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none."""
+def read_records(path: "str | os.PathLike[str]", *, may_be_new: bool = False) -> Records:
+    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none.
+
+    With `may_be_new` there need be no file yet, and no first line in it: then the records have no identity.
+    """
     records = Records(Path(path))
+    if may_be_new and not records.path.is_file():
+        return records
     try:
         if records.path.exists() and not records.path.is_file():
             raise JournalError(f"{str(path)!r} is no file, and no journal")
@@ -634,7 +640,7 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
             _read_lines(records.path, lines, records.take)
     except OSError as error:
         raise JournalError(f"cannot read the journal {str(path)!r}: {error.strerror}") from None
-    if not records.identity:
+    if not records.identity and not may_be_new:
         raise JournalError(f"{str(path)!r} is empty: it is no journal of a batch that has begun")
     return records
 

@@ -13,7 +13,6 @@ import os
 from collections.abc import Coroutine
 from contextlib import suppress
 from itertools import takewhile
-from secrets import token_hex
 
 from attrs import define, evolve, frozen
 
@@ -26,7 +25,7 @@ from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import AuthenticationError, ConfigError, JournalError, OutcomeUnknownError
-from workorder_async.mutations.kinds import Prepared, prepare
+from workorder_async.mutations.kinds import Prepared, new_mark, prepare
 from workorder_async.wire.call import Deadline
 
 # Feishu delivers an event for the last time after seven hours.
@@ -177,7 +176,7 @@ class Once:
             if running is None:
                 self._events[name] = event or _Event(told)
                 if self._mark and not prepared.kind.converges:
-                    prepared = prepare(prepared, token_hex(5))
+                    prepared = prepare(prepared, new_mark())
                 running = self._run(name, self._carried_out(name, prepared, until), until)
             outcome = await self._joined(running, mutation, until)
             # What was joined may have had less time, or no order to send.

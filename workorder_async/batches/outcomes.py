@@ -49,6 +49,8 @@ class Outcome:
     """The platform's id of the last answer."""
     elapsed: float = 0.0
     """Seconds it took."""
+    mark: str = ""
+    """The mark below its text, by which it can be found; "" for none, and for what was not sent."""
 
 
 #: Outcomes that leave nothing to be done.
@@ -104,6 +106,7 @@ def facts_of(outcome: Outcome) -> dict[str, JSON]:
         "attempts": outcome.attempts,
         "request_id": outcome.request_id,
         "elapsed": outcome.elapsed,
+        "mark": outcome.mark,
     }
     if (error := outcome.error) is not None:
         facts["error"] = str(error)
@@ -131,4 +134,5 @@ def outcome_of(mutation: Mutation, state: State, facts: dict[str, JSON]) -> Outc
         int(str(facts.get("attempts", 0))),
         str(facts.get("request_id", "")),
         float(str(facts.get("elapsed", 0))),
+        str(facts.get("mark", "")),
     )

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
-from secrets import token_hex
 from time import perf_counter
 
 from attrs import evolve, field, frozen
@@ -19,7 +18,7 @@ from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, Stat
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
 from workorder_async.errors import ApiError, WorkorderError
-from workorder_async.mutations.kinds import Prepared, key_of, prepare
+from workorder_async.mutations.kinds import Prepared, key_of, new_mark, prepare
 from workorder_async.wire.limits import Lane
 
 # So often a mutation is tried that is not sent where others are, or that certainly did not happen.
@@ -159,7 +158,7 @@ class Workers:
             try:
                 prepared = prepare(mutation)
                 if self._terms.mark and not prepared.kind.converges:
-                    prepared = prepare(mutation, token_hex(5))
+                    prepared = prepare(mutation, new_mark())
                 key = self._terms.key(prepared)
             except BaseException as error:  # noqa: BLE001 - so may `key`
                 self._exhausted = True

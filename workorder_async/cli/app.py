@@ -70,7 +70,7 @@ def make_app() -> App:
     sign.command("workorder_async.cli.commands.sign_detect:detect", name="detect")
     app.command(sign)
     journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
-    for name in ("show", "settle"):
+    for name in ("show", "settle", "report"):
         journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)
     app.command(journal)
     return app

@@ -27,6 +27,9 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
 """An option that says yes, with another one, --no-OPTION, that says no."""
 
+MARK: Final = Parameter(help="Put a short reference, which is printed, below the text: by it a lost one is known.")
+"""Says of a bool that what is sent gets a mark."""
+
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from operator import attrgetter
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import Factory, evolve, field, frozen
@@ -215,6 +216,11 @@ def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
         sent = evolve(mutation, detail=f"{mutation.detail}\n{_checked_mark(kind, mark)}")
     content = to_json(encode(sent) if mark else value)
     return Prepared(mutation, kind, value, content, mark, kind.place(sent), kind.trace(sent))
+
+
+def new_mark() -> str:
+    """Return a mark that nothing else has."""
+    return token_hex(5)
 
 
 def _checked_mark(kind: MutationKind[Any], mark: str) -> str:

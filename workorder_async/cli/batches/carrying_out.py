@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.batches.journal import Records, read_records
+from workorder_async.batches.journal import Records, identity_of, read_records
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.cli.batches.choosing import (
     BatchOptions,
@@ -56,6 +56,8 @@ class Task:
     """Makes the change of a ticket."""
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
+    mark: bool = False
+    """Whether each text gets a mark below it."""
     finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
     """Adds uploads and the like to the changes, just before they are sent; None for nothing."""
 
@@ -75,7 +77,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if queries:
         queries, chosen = platform.run(lambda client: read_matching(client, choice))
     elif task.needs_creator:
-        chosen = platform.run(lambda client: read_each(client, choice.ids, options.concurrency))
+        chosen = platform.run(lambda client: _read_creators(client, task, choice.ids, options))
     if not chosen:
         note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
         return OK
@@ -86,6 +88,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         note("the limit is reached; nothing was sent")
         return OK
     place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
+    place += ", each with a mark below its text" if task.mark else ""
     if options.dry_run:
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
@@ -98,6 +101,24 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if asks and ask(f"{task.name}: {_tickets(len(chosen))} on {place}? [y/N]").strip().lower() not in ("y", "yes"):
         raise ConfigError("not confirmed; nothing was sent")
     return platform.run(lambda client: _carry_out(client, task, chosen, options, place, named=choice.named))
+
+
+async def _read_creators(
+    client: "WorkorderClient", task: Task, ids: Sequence[int], options: BatchOptions
+) -> list[Chosen]:
+    """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
+    known: dict[int, Chosen] = {}
+    if options.journal is not None:
+        records = await asyncio.to_thread(read_journal, options.journal, may_be_new=True)
+        if records.identity == identity_of(iter(()), client.base_url, task.name):
+            for id in ids:
+                record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
+                if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
+                    creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
+                    known[id] = Chosen(id, creator=creator, status=said)
+    read = await read_each(client, [id for id in ids if id not in known], options.concurrency)
+    known |= {one.id: one for one in read}
+    return [known[id] for id in ids]
 
 
 def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
@@ -171,19 +192,18 @@ def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -
 # --limit
 
 
-def read_journal(journal: Path) -> Records:
+def read_journal(journal: Path, *, may_be_new: bool = False) -> Records:
     """Read a journal. Raises `ConfigError` for a file that is none."""
     try:
-        return read_records(journal)
+        return read_records(journal, may_be_new=may_be_new)
     except JournalError as error:
         raise ConfigError(str(error)) from None
 
 
 def _counted(journal: Path | None) -> set[str]:
     """Return the changes that a journal says were done, or may have been. Raises `ConfigError` for another file."""
-    if journal is None or not journal.is_file() or not journal.stat().st_size:
-        return set()
-    return {key for key, record in read_journal(journal).by_key.items() if record.counts}
+    by_key = {} if journal is None else read_journal(journal, may_be_new=True).by_key
+    return {key for key, record in by_key.items() if record.counts}
 
 
 def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
@@ -234,6 +254,7 @@ async def _carry_out(
         _finished(client, task, changes, tally=tally, options=options),
         concurrency=options.concurrency,
         journal=options.journal,
+        mark=task.mark,
         name=task.name,
         stop_after=options.stop_after or None,
         report=tally,

@@ -108,12 +108,15 @@ class Tally(BatchReport):
         if outcome.error is not None and outcome.state not in _SUFFIXES:
             self._complaints.add(id, outcome.error)
         self._under_way.pop(id, None)
+        if outcome.mark and outcome.state is State.UNKNOWN and not self.as_json:
+            note(f"workorder: ticket {id} may be {self.done}: look for the mark {outcome.mark}")
         if self.silent:
             pass
         elif self.as_json:
             write_json([row(outcome)])
         elif self.lines and outcome.state in _SUFFIXES:
-            tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}")
+            mark = f", mark {outcome.mark}" if outcome.mark else ""
+            tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}{mark}")
         self.bar(self.total, max(self.total, self.expected), counted(self))
 
     def take_rest(self, changes: Iterable[Change]) -> None:
@@ -172,4 +175,5 @@ def row(outcome: Outcome) -> dict[str, JSON]:
         "seconds": round(outcome.elapsed, 3),
         **facts,
         "request_id": outcome.request_id or facts.get("request_id", ""),
+        **({"mark": outcome.mark} if outcome.mark else {}),
     }
