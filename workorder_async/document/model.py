@@ -10,11 +10,14 @@ Every field is there under its own name. Some have a second entry, by the same n
 `from_dict` reads the first of the two, and the name of a code where the code is None.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import cache
 from typing import Any, Final, Self, cast
+
+import attrs
 
 from workorder_async.arguments import unknown_name
 from workorder_async.document.decoding import decoder_of
@@ -23,15 +26,36 @@ from workorder_async.document.json_text import JSON
 from workorder_async.errors import ConfigError, WorkorderError
 
 
+class _DataclassFields:
+    """The protocol of dataclasses, for what does not know attrs: FastAPI takes a dataclass for a body of JSON."""
+
+    def __get__(self, instance: object, model: type) -> dict[str, dataclasses.Field[object]]:
+        if not attrs.has(model):
+            raise AttributeError(f"{model.__name__} has no fields")
+        return _dataclass_fields(model)
+
+
+@cache
+def _dataclass_fields(model: type) -> dict[str, dataclasses.Field[object]]:
+    parts = []
+    for field in attrs.fields(model):
+        options: dict[str, Any] = {} if field.default is attrs.NOTHING else {"default": field.default}
+        if factory := getattr(field.default, "factory", None):
+            options = {"default_factory": factory}
+        parts.append((field.name, field.type, dataclasses.field(kw_only=field.kw_only, **options)))
+    return {field.name: field for field in dataclasses.fields(dataclasses.make_dataclass(model.__name__, parts))}
+
+
 class Model:
     """What every model can: `to_dict`, `to_json` and `from_dict`.
 
-    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic and in FastAPI's
-    answers a model stands as it is, `-> list[TicketSummary]`. As what FastAPI receives, in a body, it is
-    `Annotated[CloseTicket, Body()]`: without the `Body()`, FastAPI looks for it in the query string.
+    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic, in FastAPI's
+    answers (`-> list[TicketSummary]`) and as what FastAPI receives (`body: CloseTicket`) a model stands as it is.
+    `dataclasses.fields` knows its fields, too.
     """
 
     __slots__ = ()
+    __dataclass_fields__ = _DataclassFields()
 
     def __new__(cls, *_values: object, **named: object) -> Self:
         """Refuse a name that no field has, by a `TypeError` that names the nearest field."""
@@ -81,6 +105,7 @@ class Model:
 
         return core_schema.no_info_plain_validator_function(
             read,
+            ref=f"{cls.__module__}.{cls.__qualname__}",
             serialization=core_schema.plain_serializer_function_ser_schema(
                 cls.to_dict, return_schema=core_schema.dict_schema()
             ),
