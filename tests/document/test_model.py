@@ -274,7 +274,9 @@ def test_no_fields_without_a_table() -> None:
 def test_pydantic_writes_it_anywhere() -> None:
     """Where a model stands in a field of any type its fields are written, not an empty object."""
     pydantic = pytest.importorskip("pydantic")
-    written = json.loads(pydantic.TypeAdapter(Any).dump_json({"ticket": TicketSummary(id=7, title="甲", status=3)}))
+    written = json.loads(
+        pydantic.TypeAdapter(Any).dump_json({"ticket": TicketSummary(id=7, title="甲", status=TicketStatus.CLOSED)})
+    )
     assert (written["ticket"]["id"], written["ticket"]["title"], written["ticket"]["status"]) == (7, "甲", 3)
 
 
@@ -288,9 +290,9 @@ BODIES: list[tuple[Any, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "names"), BODIES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("kind", "names"), BODIES, ids=str)
 def test_body_of_fastapi(kind: Any, names: list[str]) -> None:
-    """FastAPI reads a model from the body as it stands, and describes it by its name; a text it takes from the query."""
+    """FastAPI reads a model from the body as it stands, and describes it by its name; a text is of the query."""
     fastapi = pytest.importorskip("fastapi")
     app = fastapi.FastAPI()
 
