@@ -187,17 +187,13 @@ class Once:
                 return outcome
 
     async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
-        """Return what became of the mutation of this key, without the mutation; None for a key that is new or free.
-
-        Nothing is sent: one that is under way is waited for, and for one that is unknown `settle` looks once more.
-        """
+        """Return what became of the mutation of a key; None if the key is free. An unknown one is looked for again."""
         self._at_work(begins=True)
         name = self._named(key)
         if running := self._running.get(name):
             return await self._joined(running, self._client.deadline(deadline))
-        event = self._events.get(name)
-        if event is None or event.outcome is not None:
-            return None if event is None else event.outcome
+        if (event := self._events.get(name)) is None or event.outcome is not None:
+            return event.outcome if event else None
         return (await self.settle(deadline=deadline)).get(key)
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:

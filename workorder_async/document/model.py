@@ -10,40 +10,17 @@ Every field is there under its own name. Some have a second entry, by the same n
 `from_dict` reads the first of the two, and the name of a code where the code is None.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import cache
 from typing import Any, Final, Self, cast
 
-import attrs
-
 from workorder_async.arguments import unknown_name
 from workorder_async.document.decoding import decoder_of
-from workorder_async.document.fields import WireField, expressions, fields_of
+from workorder_async.document.fields import DataclassFields, WireField, expressions, fields_of
 from workorder_async.document.json_text import JSON
 from workorder_async.errors import ConfigError, WorkorderError
-
-
-class _DataclassFields:
-    """The protocol of dataclasses, for what does not know attrs: FastAPI takes a dataclass for a body of JSON."""
-
-    def __get__(self, instance: object, model: type) -> dict[str, dataclasses.Field[object]]:
-        if not attrs.has(model):
-            raise AttributeError(f"{model.__name__} has no fields")
-        return _dataclass_fields(model)
-
-
-@cache
-def _dataclass_fields(model: type) -> dict[str, dataclasses.Field[object]]:
-    parts = []
-    for field in attrs.fields(model):
-        options: dict[str, Any] = {} if field.default is attrs.NOTHING else {"default": field.default}
-        if factory := getattr(field.default, "factory", None):
-            options = {"default_factory": factory}
-        parts.append((field.name, field.type, dataclasses.field(kw_only=field.kw_only, **options)))
-    return {field.name: field for field in dataclasses.fields(dataclasses.make_dataclass(model.__name__, parts))}
 
 
 class Model:
@@ -51,11 +28,10 @@ class Model:
 
     `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic, in FastAPI's
     answers (`-> list[TicketSummary]`) and as what FastAPI receives (`body: CloseTicket`) a model stands as it is.
-    `dataclasses.fields` knows its fields, too.
     """
 
     __slots__ = ()
-    __dataclass_fields__ = _DataclassFields()
+    __dataclass_fields__ = DataclassFields()
 
     def __new__(cls, *_values: object, **named: object) -> Self:
         """Refuse a name that no field has, by a `TypeError` that names the nearest field."""
@@ -130,15 +106,20 @@ def _json_schema(model: type, *, is_read: bool) -> dict[str, object]:
         else:
             # `from_dict` takes the name in place of the code; `to_dict` writes None for the code of an unknown name.
             kinds = ["integer", "string" if is_read else "null"] if field.is_code else [_KINDS[field.kind]]
-            kinds = [*dict.fromkeys([*kinds, "null"] if field.is_optional else kinds)]
-            shape = {"type": kinds if len(kinds) > 1 else kinds[0]}
+            shape = _any_of([*kinds, "null"] if field.is_optional else kinds)
         if field.is_list:
             shape = {"type": "array", "items": shape}
         properties[field.name] = shape | ({"description": field.says} if field.says else {})
         if field.beside and not is_read:
-            properties[field.beside] = {"type": ["string", "null"]}
+            properties[field.beside] = _any_of(["string", "null"])
     required = [field.name for field in fields if field.is_required] if is_read else [*properties]
     return {"type": "object", "title": model.__name__, "properties": properties, "required": required}
+
+
+def _any_of(kinds: list[str]) -> dict[str, object]:
+    """Return the JSON schema of a value of any of these kinds; OpenAPI before 3.1 knows no list of types."""
+    shapes: list[dict[str, object]] = [{"type": kind} for kind in dict.fromkeys(kinds)]
+    return {"anyOf": shapes} if len(shapes) > 1 else shapes[0]
 
 
 def _make_writer(model: type) -> Callable[[object], dict[str, JSON]]:
