@@ -321,6 +321,77 @@ async def test_settle_looks_in_its_own_scope(file: Path) -> None:
             assert outcome.mutation == CommentTicket(id=1001, detail="a")
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@virtual_time
+async def test_the_outcome_of_a_key(file: Path, *, restarts: bool) -> None:
+    """Who has the key alone is told the same, in the next run too; nothing is sent for it."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        comment, blind = CommentTicket(id=1001, detail="已联系客户"), Fault("403", operation="get_ticket_detail")
+        once = await Once(client, file).__aenter__()
+        assert await once.outcome("om_1") is None
+        done = await once("om_1", comment)
+        assert await once.outcome("om_1") == done
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket"), blind]
+        lost = await once("om_2", evolve(comment, id=1002), deadline=1)
+        sandbox.faults = [Fault("errno", operation="comment_ticket", errno=23000)]
+        refused = await once("om_3", evolve(comment, id=1003))
+        sandbox.faults = [blind]
+        if restarts:
+            await once.__aexit__(None, None, None)
+            once = await Once(client, file).__aenter__()
+        assert await once.outcome("om_1") == done
+        assert repr(await once.outcome("om_3")) == repr(refused)
+        unknown = await once.outcome("om_2")
+        assert lost.state is State.UNKNOWN
+        assert unknown is not None
+        assert unknown.state is State.UNKNOWN
+        sandbox.faults = []
+        found = await once.outcome("om_2")
+        assert found is not None
+        assert found.state is State.DONE
+        assert await once.outcome("om_2") == found == await once("om_2", evolve(comment, id=1002))
+        await once.__aexit__(None, None, None)
+        assert sandbox.requests["comment_ticket"] == 3
+
+
+@virtual_time
+async def test_the_outcome_of_what_is_under_way(file: Path) -> None:
+    """It is waited for as long as there is time."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            first = asyncio.create_task(once("om_1", comment))
+            await asyncio.sleep(0.1)
+            short = await once.outcome("om_1", deadline=0.2)
+            assert short is not None
+            assert (short.state, short.mutation) == (State.UNKNOWN, comment)
+            assert await once.outcome("om_1") == await first
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_the_outcome_of_a_key_that_is_free_again(file: Path) -> None:
+    """What certainly did not happen is told once; then the key is free, as it is after what was not sent."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        blind = Fault("403", operation="get_ticket_detail")
+        async with Once(client, file, mark=True) as once:
+            sandbox.faults = [Fault("reset", operation="comment_ticket", times=1), blind]
+            await once("om_1", comment, deadline=1)
+            sandbox.faults = [Fault("429", operation="comment_ticket")]
+            await asyncio.sleep(60)
+            told = await once.outcome("om_1")
+            assert told is not None
+            assert told.state is State.NOT_SENT
+            assert await once.outcome("om_1") is None
+            assert (await once("om_2", comment, deadline=1)).state is State.NOT_SENT
+            assert await once.outcome("om_2") is None
+            with pytest.raises(ConfigError, match="key is ''"):
+                await once.outcome("")
+        with pytest.raises(ConfigError, match="Once is not open"):
+            await once.outcome("om_1")
+
+
 # Calls that end before their time
 
 

@@ -10,7 +10,7 @@ key had which mutation, and how it ended.
 import asyncio
 import json
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from contextlib import suppress
 from itertools import takewhile
 
@@ -55,6 +55,7 @@ class _Running:
     """What is being done about a key. All that ask for it meanwhile wait for this."""
 
     task: "asyncio.Task[Outcome]"
+    mutation: Mutation
     until: Deadline
     settles: bool
     """Whether it only looks for what was sent before."""
@@ -177,12 +178,22 @@ class Once:
                 self._events[name] = event or _Event(told)
                 if self._mark and not prepared.kind.converges:
                     prepared = prepare(prepared, new_mark())
-                running = self._run(name, self._carried_out(name, prepared, until), until)
-            outcome = await self._joined(running, mutation, until)
+                running = self._run(name, mutation, self._carried_out(name, prepared, until), until)
+            outcome = await self._joined(running, until)
             # What was joined may have had less time, or no order to send.
             ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
             if _is_kept(outcome) or not ends_early or until.left() <= 0:
                 return outcome
+
+    async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
+        """Return what became of the mutation of a key; None if the key is free. An unknown one is looked for again."""
+        self._at_work(begins=True)
+        name = self._named(key)
+        if running := self._running.get(name):
+            return await self._joined(running, self._client.deadline(deadline))
+        if (event := self._events.get(name)) is None or event.outcome is not None:
+            return event.outcome if event else None
+        return (await self.settle(deadline=deadline)).get(key)
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
         """Look once for each mutation of this scope whose outcome is unknown; return what is known now, by its key.
@@ -199,8 +210,10 @@ class Once:
 
         async def settled(name: str, parked: Parked) -> Outcome:
             async with gate:
-                running = self._running.get(name) or self._run(name, self._looked(name, parked), until, settles=True)
-                return await self._joined(running, parked.outcome.mutation, until)
+                running = self._running.get(name) or self._run(
+                    name, parked.outcome.mutation, self._looked(name, parked), until, settles=True
+                )
+                return await self._joined(running, until)
 
         async with asyncio.TaskGroup() as group:
             tasks = {
@@ -211,7 +224,7 @@ class Once:
         return {key: task.result() for key, task in tasks.items()}
 
     def _run(
-        self, name: str, work: Coroutine[object, object, Outcome], until: Deadline, *, settles: bool = False
+        self, name: str, mutation: Mutation, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False
     ) -> _Running:
         """Begin what is to be done about a key; it goes on when nobody waits for it any more."""
 
@@ -227,19 +240,19 @@ class Once:
             await self._note(name, outcome)
             return outcome
 
-        running = self._running[name] = _Running(asyncio.create_task(noted()), until, settles)
+        running = self._running[name] = _Running(asyncio.create_task(noted()), mutation, until, settles)
         # Where every caller was cancelled nobody asks for its error, which the journal raises again.
         running.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return running
 
-    async def _joined(self, running: _Running, mutation: Mutation, until: Deadline) -> Outcome:
+    async def _joined(self, running: _Running, until: Deadline) -> Outcome:
         """Wait for what is being done about a key, as long as there is time."""
         ends_by_itself = running.until.until <= until.until
         await asyncio.wait({running.task}, timeout=None if ends_by_itself else max(0.0, until.left()))
         if not running.task.done():
-            return _unknown(mutation, "it is being carried out, and the time of this call is over")
+            return _unknown(running.mutation, "it is being carried out, and the time of this call is over")
         if running.task.cancelled():
-            return _unknown(mutation, "it was cut short by the end of the program")
+            return _unknown(running.mutation, "it was cut short by the end of the program")
         return running.task.result()
 
     async def _carried_out(self, name: str, prepared: Prepared, until: Deadline) -> Outcome:

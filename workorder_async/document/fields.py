@@ -9,11 +9,12 @@ unusual. `ALONE` says that a text in place of the whole object is this field. `N
 though the class has a default. `LEAST` is the least that a number may be.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache, lru_cache
 from types import UnionType
-from typing import Final, Self, TypeAlias, cast, get_args, get_origin, get_type_hints, overload
+from typing import Any, Final, Self, TypeAlias, cast, get_args, get_origin, get_type_hints, overload
 
 import attrs
 from attrs import frozen
@@ -211,6 +212,26 @@ def iso(seconds: object) -> str | None:
 @lru_cache(maxsize=4096)
 def _day(number: int) -> str:
     return f"{(_EPOCH + timedelta(number)).date().isoformat()}T"
+
+
+class DataclassFields:
+    """The fields as dataclasses have them, for what does not know attrs: FastAPI takes a dataclass for a body."""
+
+    def __get__(self, instance: object, model: type) -> dict[str, dataclasses.Field[object]]:
+        if not attrs.has(model):
+            raise AttributeError(f"{model.__name__} has no fields")
+        return _dataclass_fields(model)
+
+
+@cache
+def _dataclass_fields(model: type) -> dict[str, dataclasses.Field[object]]:
+    parts = []
+    for field in attrs.fields(model):
+        options: dict[str, Any] = {} if field.default is attrs.NOTHING else {"default": field.default}
+        if factory := getattr(field.default, "factory", None):
+            options = {"default_factory": factory}
+        parts.append((field.name, field.type, dataclasses.field(kw_only=field.kw_only, **options)))
+    return {field.name: field for field in dataclasses.fields(dataclasses.make_dataclass(model.__name__, parts))}
 
 
 class Moment:
