@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from attrs import define, evolve
+from yarl import URL
 
 from workorder_async.document.endpoints import Safety
 from workorder_async.errors import (
@@ -124,8 +125,10 @@ _KEPT: set[aiohttp.ClientSession] = set()
 class Pool:
     """The pooled connections of one client: in its own aiohttp session, or in a session of the user's."""
 
-    def __init__(self, options: ClientOptions) -> None:
+    def __init__(self, base_url: str, options: ClientOptions) -> None:
         self.http = options["session"]
+        url = URL(base_url)
+        self._place = (url.raw_host, url.port)
         self.is_own: bool = self.http is None
         self._size = options["max_in_flight"]
         self._trust_env = options["trust_env"]
@@ -167,8 +170,19 @@ class Pool:
         elif self.http.closed:
             mend = "make another client with an open one"
             raise ConfigError("the session that was brought along is closed", mend=mend)
-        _close_idle(self.http, all=mutates and asyncio.get_running_loop().time() < self._fresh_until)
+        self._close_idle(self.http, all=mutates and asyncio.get_running_loop().time() < self._fresh_until)
         return self.http
+
+    def _close_idle(self, http: aiohttp.ClientSession, *, all: bool) -> None:
+        """Close the platform's idle connections on which something lies, up to the first quiet one, the next; or all.
+
+        aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections. Those
+        to other hosts, in a session that was brought along, are no business of ours.
+        """
+        idle = getattr(getattr(http, "connector", None), "_conns", {})
+        for connections in [idle[key] for key in idle if (key.host, key.port) == self._place]:
+            while connections and (all or not _is_quiet(connections[0][0])):
+                connections.popleft()[0].close()
 
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""
@@ -214,17 +228,6 @@ def _is_readable(transport: asyncio.BaseTransport) -> bool:
     poller.register(number, select.POLLIN)
     # Others than these it tells unasked.
     return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
-
-
-def _close_idle(http: aiohttp.ClientSession, *, all: bool) -> None:
-    """Close idle connections on which something lies, up to the first quiet one, which is the next to be used; or all.
-
-    aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections.
-    """
-    idle = getattr(getattr(http, "connector", None), "_conns", {})
-    for connections in tuple(idle.values()):
-        while connections and (all or not _is_quiet(connections[0][0])):
-            connections.popleft()[0].close()
 
 
 def _is_quiet(protocol: "ResponseHandler") -> bool:
