@@ -131,7 +131,9 @@ class Hold:
             if isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno:
                 self.reason = _everything(error)
         except WorkorderError as error:
-            return error
+            if not (isinstance(error, NotSentError) and error.lasting):
+                return error
+            self.reason = str(error)
         if self._refusal is not None:
             self._meant.add(self._refusal.errno)
         return None

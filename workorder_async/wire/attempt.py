@@ -10,6 +10,7 @@ opened when first needed, used in one event loop, and closed, or found left open
 
 import asyncio
 import select
+import ssl
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -489,12 +490,23 @@ class Wire:
         if call.body is None and isinstance(error, _NOT_CONNECTED):
             call.sent = False
         if not call.sent:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                return self._not_trusted(getattr(error, "certificate_error", error))
             secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
             mend = f"check the host, the network and the proxy{secured}"
             return NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
         if call.endpoint.safety is not Safety.READ:
             self._pool.distrust()
         return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
+
+    def _not_trusted(self, refused: ssl.SSLCertVerificationError) -> NotSentError:
+        """Return the error for a certificate that is refused: it would be refused again."""
+        error = NotSentError(
+            f"could not send to {self._base_url}: its certificate is refused: {refused.verify_message}; check the host, the "
+            "clock of this machine, and whether a proxy opens TLS, whose issuer must be trusted then"
+        )
+        error.lasting = True
+        return error
 
 
 def retry_after(header: str | None, date: str | None, now: float) -> float | None:
