@@ -76,11 +76,12 @@ class Workers:
         """Open the journal and start the workers; end them after the block, and raise the failure of the batch."""
         self._began = perf_counter() - self._report.elapsed
         async with self._journal:
+            telling = asyncio.create_task(self._hold.tell(self._report))
             self._tasks = {asyncio.create_task(self._work()) for _ in range(self._working)}
             try:
                 yield
             finally:
-                await self._finish(list(self._tasks))
+                await self._finish(list(self._tasks), telling)
         if self._failure is not None:
             raise self._failure
 
@@ -282,7 +283,7 @@ class Workers:
             self._note(outcome)
             yield outcome
 
-    async def _finish(self, tasks: "list[asyncio.Task[None]]") -> None:
+    async def _finish(self, tasks: "list[asyncio.Task[None]]", telling: "asyncio.Task[None]") -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
 
         The intents of cancelled mutations stay in the journal.
@@ -292,11 +293,12 @@ class Workers:
                 await self._stop("left before its end")
             await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
-            for task in tasks:
+            for task in (*tasks, telling):
                 task.cancel()
             try:
-                await to_its_end(asyncio.wait(tasks))
+                await to_its_end(asyncio.wait((*tasks, telling)))
             finally:
+                self._report.held = ""
                 if isinstance(self._source, AsyncGenerator):
                     await self._source.aclose()
                 self._report.elapsed = perf_counter() - self._began

@@ -501,10 +501,9 @@ class Wire:
 
     def _not_trusted(self, refused: ssl.SSLCertVerificationError) -> NotSentError:
         """Return the error for a certificate that is refused: it would be refused again."""
-        error = NotSentError(
-            f"could not send to {self._base_url}: its certificate is refused: {refused.verify_message}; check the host, the "
-            "clock of this machine, and whether a proxy opens TLS, whose issuer must be trusted then"
-        )
+        why = f"its certificate is refused: {refused.verify_message}"
+        mend = "check the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
+        error = NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
         error.lasting = True
         return error
 

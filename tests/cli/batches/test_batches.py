@@ -17,6 +17,8 @@ import pytest
 from tests.support.cli_runs import SECRET, Workorder, child_environment, elsewhere, on_terminal, runner, start
 from tests.support.raw_server import http, serving
 from tests.support.slow import slow_after
+from workorder_async.batches import hold
+from workorder_async.cli.batches import carrying_out
 from workorder_async.sandbox import Fault, Sandbox
 
 CREATE = [
@@ -432,6 +434,29 @@ def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:
             assert terminal.finish() == 1
     assert b"10 done, 10 rejected in " in terminal.seen
     assert b"1001 commented" not in terminal.seen
+
+
+@pytest.mark.parametrize("form", slow_after(1, ["from", "named", "json"]))
+@pytest.mark.parametrize("pauses", [True, False])
+def test_what_holds_a_batch_back_is_told(
+    workorder: Workorder,
+    sandbox: Sandbox,
+    new_ticket: Callable[..., int],
+    listed: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    pauses: bool,
+) -> None:
+    """While the server wants a pause a line says so, once, in every form; control: without a pause no line does."""
+    monkeypatch.setattr(carrying_out, "_LOOK", 0.02)
+    monkeypatch.setattr(hold, "_TOLD_EVERY", 0.02)
+    ids = [new_ticket() for _ in range(3)]
+    words = [ids[0]] if form == "named" else ["--from", listed(ids), "--yes", *["--json"] * (form == "json")]
+    sandbox.faults = [Fault("429", operation="close_ticket", retry_after=1, times=1)] if pauses else []
+    ran = workorder("close", *CLOSER, *words)
+    assert ran.code == 0
+    said = [line for line in ran.err.splitlines() if "held back" in line]
+    assert said == ["workorder: held back: the server asks for a pause of 1 s more"] * pauses
 
 
 @pytest.mark.parametrize("journal", slow_after(1, [False, True]))
