@@ -27,7 +27,7 @@ async def read(client: WorkorderClient) -> object:
 
 async def comment(client: WorkorderClient) -> object:
     """Comment on a ticket."""
-    return await client.comment_ticket(COMMENT)
+    return await client.change(COMMENT)
 
 
 async def upload(client: WorkorderClient) -> object:

@@ -501,7 +501,7 @@ class Wire:
 
     def _not_trusted(self, refused: ssl.SSLCertVerificationError) -> NotSentError:
         """Return the error for a certificate that is refused: it would be refused again."""
-        why = f"its certificate is refused: {refused.verify_message}"
+        why = f"its certificate is refused: {refused}"
         mend = "check the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
         error = NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
         error.lasting = True
