@@ -232,11 +232,17 @@ def _is_readable(transport: asyncio.BaseTransport) -> bool:
 
 
 def _is_quiet(protocol: "ResponseHandler") -> bool:
+    transport = protocol.transport
+    return not (transport is None or _is_readable(transport) or _is_spoilt(protocol))
+
+
+def _is_spoilt(protocol: "ResponseHandler") -> bool:
+    """Tell whether a connection ends, or the event loop has read something on it that nobody has asked for."""
     transport, parser = protocol.transport, protocol._parser
-    if transport is None or transport.is_closing() or protocol.should_close or _is_readable(transport):
-        return False
+    if transport is None or transport.is_closing() or protocol.should_close:
+        return True
     # The parser returns the message of which it holds a first part. The next request gets a new parser.
-    return parser is None or parser.feed_eof() is None
+    return parser is not None and parser.feed_eof() is not None
 
 
 def _caller() -> str:
@@ -292,7 +298,7 @@ class _Writing:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             lies = False
-        if lies or transport is None or transport.is_closing() or protocol.should_close:
+        if lies or _is_spoilt(protocol):
             self.unquiet = True
             raise ConnectionResetError("something lay on the connection before the request was written")
         self.limit.begin(self._call.deadline)
