@@ -8,11 +8,14 @@ from itertools import combinations
 from math import inf
 from typing import Final
 
+from attrs import fields
+
 from workorder_async.document import TicketQuery
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 
 # A ticket's creator and created time stay; what these filters look at may change.
 _CHANGING: Final = ("status", "type", "sub_type", "second_subtype", "product_group_id", "customer_organization_name")
+_ADDED: Final = tuple(field.name for field in fields(WalkReport) if field.type is int)
 # A filter of time and the time that is shown may differ by so many seconds.
 _BLUR: Final = 1
 
@@ -23,19 +26,12 @@ def together(queries: Sequence[TicketQuery], reports: Sequence[WalkReport]) -> W
     It is exact where each of them is, and no ticket can have passed from one to another; else the first doubt counts.
     """
     doubt = next((report.reason for report in reports if not report.exact), "") or "".join(doubts_of(queries))
+    added = {name: sum(max(0, getattr(report, name)) for report in reports) for name in _ADDED}
     return WalkReport(
-        requests=sum(report.requests for report in reports),
-        tickets=sum(report.tickets for report in reports),
-        repeats=sum(report.repeats for report in reports),
-        sections=sum(report.sections for report in reports),
-        edges=sum(report.edges for report in reports),
-        crowded_seconds=sum(report.crowded_seconds for report in reports),
-        first_total=sum(max(0, report.first_total) for report in reports),
-        last_total=sum(max(0, report.last_total) for report in reports),
+        **added,
         exact=not doubt,
         reason=doubt or f"each of {len(reports)} walks is exact",
         skipped=tuple(row for report in reports for row in report.skipped)[:SKIPPED_ROWS_NAMED],
-        skipped_rows=sum(report.skipped_rows for report in reports),
     )
 
 
