@@ -7,21 +7,17 @@
 Each method is made of the coroutine of the same name, with its arguments, its result and its errors.
 """
 
-import asyncio
-import atexit
-import os
-import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from functools import update_wrapper
 from ssl import SSLContext
 from types import TracebackType
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
-from weakref import WeakSet
 
 from workorder_async.client import WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.errors import ConfigError
+from workorder_async.loop_thread import LoopThread
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import Signer
 from workorder_async.walk_report import WalkReport
@@ -35,110 +31,14 @@ __all__ = ["Walk", "WorkorderClient"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _EVERYTHING = TicketQuery()
-# How often a thread that waits looks whether the loop still runs. On Windows Ctrl-C waits as long, too.
-_LOOK: Final = 0.5
-_PATIENCE_AT_EXIT: Final = 5.0
 
 
-class _Loop:
+class _Loop(LoopThread):
     """A client in an event loop, in a thread of its own."""
 
     def __init__(self, client: _Client) -> None:
+        super().__init__("workorder_async", "client", at_end=client.aclose)
         self.client = client
-        self._pid = os.getpid()
-        self._is_closed = False
-        self._stop = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        # A daemon: a client that is left open does not keep the process from its end, and is closed there.
-        self._thread = threading.Thread(target=self._serve, name="workorder_async", daemon=True)
-        self._thread.start()
-        _OPEN.add(self)
-
-    def run(self, act: Callable[[_Client], Awaitable[_T]]) -> _T:
-        """Run a call in the loop, and wait until it has ended. What interrupts the wait cancels the call."""
-        if os.getpid() != self._pid:
-            mend = "make a client of its own in each process, after the fork"
-            raise ConfigError("this client was made in the process that this one was forked from", mend=mend)
-        if threading.current_thread() is self._thread:
-            mend = "return from the callback first, or use the client's coroutines"
-            raise ConfigError("this client was called inside its own event loop, as by a callback", mend=mend)
-        ended, tasks = threading.Event(), list[asyncio.Task[_T]]()
-
-        async def awaited() -> _T:
-            return await act(self.client)
-
-        def begin() -> None:
-            if self._is_closed:
-                return  # a task that begins when the others have been cancelled would never end
-            tasks.append(asyncio.get_running_loop().create_task(awaited()))
-            tasks[0].add_done_callback(lambda _: ended.set())
-
-        def cancel() -> None:
-            if tasks:
-                tasks[0].cancel()
-            else:
-                ended.set()
-
-        try:
-            try:
-                self._tell(begin)
-                self._wait(ended)
-            except BaseException:
-                with suppress(ConfigError):
-                    self._tell(cancel)
-                    self._wait(ended)
-                raise
-            return tasks[0].result()
-        finally:
-            # The error of the task would else be in a cycle with this frame.
-            tasks.clear()
-
-    def close(self, patience: float | None = None) -> None:
-        """Close the client and end the thread, and wait for that so many seconds; 0 for not at all."""
-        if os.getpid() != self._pid or threading.current_thread() is self._thread:
-            return
-        with suppress(ConfigError):
-            self._tell(self._stop.set)
-        self._is_closed = True
-        if patience != 0:
-            self._thread.join(patience)
-
-    def _serve(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            try:
-                runner.run(self._until_stopped())
-            finally:
-                self._is_closed = True
-
-    async def _until_stopped(self) -> None:
-        try:
-            await self._stop.wait()
-        finally:
-            # The runner cancels what is left, and waits for it.
-            await self.client.aclose()
-
-    def _tell(self, act: Callable[[], object]) -> None:
-        """Let the loop do something. Raises `ConfigError` where it has ended."""
-        if not self._is_closed:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(act)
-                return
-        raise ConfigError("this client is closed", mend="make another one")
-
-    def _wait(self, ended: threading.Event) -> None:
-        while not ended.wait(_LOOK):
-            if not self._thread.is_alive() and not ended.is_set():
-                # Whatever had begun was cancelled, and has ended: this one never began.
-                raise ConfigError("this client is closed", mend="make another one")
-
-
-_OPEN: WeakSet[_Loop] = WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    for loop in list(_OPEN):
-        loop.close(_PATIENCE_AT_EXIT)
 
 
 def _blocking(
@@ -240,7 +140,11 @@ class WorkorderClient:
         `act` is such as an `async def` of yours with one argument. It must not call this client: that would wait for
         itself, and is a `ConfigError`.
         """
-        return self._loop.run(act)
+
+        async def acted() -> _T:
+            return await act(self._loop.client)
+
+        return self._loop.run(acted())
 
     def walk(self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]) -> "Walk":
         """Return a walk over the tickets that match, for `with`; it iterates over lists of tickets, page by page.

@@ -49,7 +49,7 @@ from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_opti
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
-from workorder_async.wire.bodies import FileBody, FileSource, OnProgress
+from workorder_async.wire.bodies import FileBody, FileSource, MayWrite, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
 from workorder_async.wire.options import ClientOptions, client_options, hide_passwords, tls_of, trusting
@@ -377,6 +377,7 @@ class WorkorderClient:
         patient: bool = True,
         on_send: Callable[[], None] | None = None,
         on_turned_away: Callable[[], None] | None = None,
+        may_send: MayWrite | None = None,
         began: float | None = None,
         lane: Lane | None = None,
         deadline: float | None = None,
@@ -391,7 +392,7 @@ class WorkorderClient:
         `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
 
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
-          call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.
+          call that was cancelled has changed nothing. Before it `may_send` is awaited. What these raise stops the call.
         * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
           signature: it changed nothing, and may be written again.
         * `began` is when you wrote down that you would send it, by `client.now()`: `settle(mutation, began)` asks about
@@ -410,6 +411,7 @@ class WorkorderClient:
             until=self.deadline(deadline) if until is None else until,
             began=began,
             lane=lane,
+            may_send=may_send,
         )
 
     async def settle(

@@ -112,7 +112,12 @@ class ConfigError(WorkorderError):
 
 
 class NotSentError(WorkorderError):
-    """No byte of the request was written: name look-up, connection, TLS or a free slot failed. Nothing happened."""
+    """No byte of the request was written: name look-up, connection, TLS or a free slot failed. Nothing happened.
+
+    It is `lasting` where no other attempt would do better, as with a certificate that is refused.
+    """
+
+    lasting: bool = False
 
 
 class NoAnswerError(WorkorderError):

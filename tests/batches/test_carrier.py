@@ -1,6 +1,7 @@
 """carrier.py: one mutation at a time, by a real client and a real journal, without workers."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.batches.carrier import Carrier, Parked
-from workorder_async.batches.journal import Entry, Journal
+from workorder_async.batches.journal import Entry, Journal, JournalFile
 from workorder_async.mutations.kinds import Prepared, prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.wire.limits import Lane
@@ -213,8 +214,85 @@ async def test_the_journal_is_removed_while_it_waits_for_its_turn(file: Path) ->
         with pytest.raises(JournalError, match="removed or replaced"):
             await run(client, first)
         assert (outcomes[0].state, len(wire.requests)) == (State.NOT_SENT, 1)
-        assert "the journal was removed or replaced" in str(outcomes[0].error)
+        assert "it was removed or replaced" in str(outcomes[0].error)
     assert states(elsewhere) == ["INTENT", "NOT_SENT"]
+
+
+class SlowLook:
+    """Lets the last look at a journal's place hang in its thread until it is let go."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.begun, self.goes_on = threading.Event(), threading.Event()
+        look = JournalFile.check_place
+
+        def hang(file: JournalFile) -> None:
+            self.begun.set()
+            assert self.goes_on.wait(20)
+            look(file)
+
+        patch.setattr(JournalFile, "check_place", hang)
+
+
+@pytest.mark.parametrize("end", ["it comes back", "it is moved", "its time is over", "it is cancelled"])
+async def test_a_disk_that_hangs_before_the_first_byte(file: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """The loop goes on meanwhile; the mutation is sent once its journal was seen, and never where that is not known."""
+    look, elsewhere = SlowLook(monkeypatch), file.with_name("elsewhere")
+    outcomes: list[Outcome] = []
+
+    async def run(client: WorkorderClient) -> None:
+        deadline = 0.3 if end == "its time is over" else None
+        async with carrier_of(client, file, deadline=deadline) as carrier:
+            task = asyncio.create_task(carried_out(carrier, KEY, prepare(COMMENT)))
+            await until(look.begun.is_set)
+            assert (await client.get_ticket(1)).id == 1  # the loop is free
+            if end == "it is moved":
+                move(file, elsewhere)
+            elif end == "it is cancelled":
+                task.cancel()
+            if end in ("it is cancelled", "its time is over"):
+                await asyncio.wait([task])
+            look.goes_on.set()
+            await asyncio.wait([task])
+            outcomes.append(carrier.cut_short(KEY, COMMENT) if task.cancelled() else task.result())
+            await asyncio.sleep(0.05)  # whatever would still be written would be by now
+
+    async with serving(data({"id": 1})) as wire, make_client(wire.url) as client:
+        if end == "it is moved":
+            with pytest.raises(JournalError, match="removed or replaced"):
+                await run(client)
+        else:
+            await run(client)
+        sent = sum(request.startswith(b"POST") for request in wire.requests)
+    assert (outcomes[0].state, sent) == ((State.DONE, 1) if end == "it comes back" else (State.NOT_SENT, 0))
+    assert states(elsewhere if end == "it is moved" else file) == ["INTENT", outcomes[0].state.name]
+
+
+@pytest.mark.parametrize("comes", ["a stray answer", "half of one", "its first byte", "the end"])
+async def test_what_comes_while_the_journal_is_looked_at(
+    file: Path, monkeypatch: pytest.MonkeyPatch, comes: str
+) -> None:
+    """The connection is looked at after the journal: what came meanwhile is no answer, and costs no mutation."""
+    look, writers = SlowLook(monkeypatch), list[asyncio.StreamWriter]()
+
+    async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(data({"id": 1}))
+
+    async with serving(first, data(None, errno=5)) as wire, make_client(wire.url) as client:
+        await client.get_ticket(1)
+        async with carrier_of(client, file) as carrier:
+            task = asyncio.create_task(carried_out(carrier, KEY, prepare(COMMENT)))
+            await until(look.begun.is_set)
+            if comes == "the end":
+                writers[0].close()
+            else:
+                writers[0].write(data({"id": 1})[: {"half of one": 25, "its first byte": 1}.get(comes)])
+            for _ in range(20):
+                await asyncio.sleep(0)
+            look.goes_on.set()
+            outcome = await task
+    assert isinstance(outcome.error, ApiError)
+    assert (outcome.state, outcome.error.errno, len(wire.requests)) == (State.REJECTED, 5, 2)
 
 
 # Lost

@@ -40,6 +40,7 @@ class Platform:
         self.reads = 0
         self.refuse: Refusal = lambda _id, _before: None
         self.refuse_reads: Callable[[int], bytes | None] = lambda _before: None
+        self.wait: Callable[[], float] = lambda: 0.02
         self.port = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -63,7 +64,7 @@ class Platform:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-len"))
                 body = orjson.loads(await reader.readexactly(length))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(self.wait())
                 if writer.transport.is_closing():
                     return
                 writer.write(self._answer(head, body))
@@ -227,6 +228,110 @@ async def test_a_signer_that_cannot_sign_for_a_while() -> None:
     async with platform(signer=Signer()) as (_, client):
         outcomes = await ran(client, comments(300))
     assert states(outcomes) == {State.DONE: 300}
+
+
+# Why it is held back
+
+
+async def seen_by(report: BatchReport, tasks: "set[asyncio.Task[None]]") -> list[str]:
+    """Note what a report says, whenever that changes; the task ends with the loop of the test."""
+    said = [""]
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            if report.held != said[-1]:
+                said.append(report.held)
+
+    tasks.add(asyncio.create_task(look()))
+    return said
+
+
+@pytest.mark.parametrize("count", [1, 8, 100])
+@pytest.mark.parametrize("asked", [20, 60, 200], ids=["shorter than a call", "longer", "longer than two"])
+@virtual_time
+async def test_a_pause_is_told(count: int, asked: float) -> None:
+    """While the server wants a pause the report says so and how long, wherever the mutations wait for its end."""
+    report = BatchReport()
+    async with platform(deadline=50) as (server, client):
+        server.refuse = lambda _, before: slow_down(asked) if before == 0 else None
+        task = asyncio.create_task(ran(client, comments(count), report=report))
+        await asyncio.sleep(2)
+        assert report.held == f"the server asks for a pause of {asked - 1:.0f} s more"
+        await asyncio.sleep(asked - 10)
+        assert report.held == "the server asks for a pause of 9 s more"
+        assert states(await task) == {State.DONE: count}
+    assert report.held == ""
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@virtual_time
+async def test_an_outage_is_told(hangs: bool) -> None:
+    """While the server is away, or takes requests and says nothing, the report tells the error; later nothing."""
+    report = BatchReport()
+    async with platform(**IMPATIENT) as (server, client):
+        tasks: set[asyncio.Task[None]] = set()
+        said = await seen_by(report, tasks)
+        time = asyncio.get_running_loop().time
+        if hangs:
+            server.wait = lambda: 3600.0 if 0.5 < time() < 30 else 0.02
+        else:
+            asyncio.get_running_loop().call_later(0.5, server.go)
+            asyncio.get_running_loop().call_later(30, lambda: tasks.add(asyncio.create_task(server.come())))
+        outcomes = await ran(client, slowly(comments(60)), report=report, verify=False)
+        assert set(states(outcomes)) <= {State.DONE, State.UNKNOWN}
+        why = "no answer within 1 s" if hangs else "could not send to"
+        assert [one for one in said if one and why in one]
+        assert all(not one or one.startswith("waiting for the platform: ") for one in said)
+        assert (report.held, report.stopped) == ("", "")
+        for one in tasks:
+            one.cancel()
+
+
+async def slowly(mutations: list[Mutation]) -> AsyncIterator[Mutation]:
+    """Yield mutations, one in a second."""
+    for mutation in mutations:
+        await asyncio.sleep(1)
+        yield mutation
+
+
+@pytest.mark.parametrize("end", ["stopped", "cancelled", "failed"])
+@virtual_time
+async def test_nothing_holds_a_batch_that_has_ended(end: str) -> None:
+    """However a batch ends that was held back, the report does not say any more that it waits."""
+    report = BatchReport()
+    async with platform(**IMPATIENT) as (server, client):
+        server.refuse = lambda _id, _before: slow_down(200)
+        source = comments(3) if end != "failed" else failing(comments(3))
+        task = asyncio.create_task(ran(client, source, report=report))
+        await asyncio.sleep(5)
+        assert report.held.startswith("the server asks")
+        if end == "cancelled":
+            task.cancel()
+        server.refuse = lambda _id, _before: data(None, errno=5) if end == "stopped" else None
+        server.refuse_reads = lambda _before: data(None, errno=5) if end == "stopped" else None
+        await asyncio.wait([task])
+    assert report.held == ""
+
+
+def failing(mutations: list[Mutation]) -> Iterator[Mutation]:
+    """Yield mutations, and fail."""
+    yield from mutations
+    raise ValueError("the source failed")
+
+
+@virtual_time
+async def test_nothing_holds_a_batch_that_goes_on() -> None:
+    """Control: where all is well, and where single mutations are refused, nothing is said to hold it back."""
+    report = BatchReport()
+    async with platform() as (server, client):
+        tasks: set[asyncio.Task[None]] = set()
+        said = await seen_by(report, tasks)
+        server.refuse = lambda ticket, _: data(None, errno=23000) if ticket % 3 == 0 else None
+        await ran(client, slowly(comments(20)), report=report, verify=False)
+        for one in tasks:
+            one.cancel()
+    assert said == [""]
 
 
 # What does not hold for all

@@ -1,7 +1,9 @@
 """JSON Lines: what a line is, byte for byte, of columns and of the server's own objects."""
 
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -114,3 +116,51 @@ async def test_numbers_of_a_server(text: str, rounded: int, large: bool, tmp_pat
     assert report.changes in (TextChanges(rounded=rounded), TextChanges())
     if not rounded:
         assert json.loads(written)["strange"]["x"] == json.loads(text)
+
+
+BROKEN = {
+    "a control character": (b'"title":"a\x01b"', 1),
+    "a raw line feed": (b'"title":"a\nb"', 1),
+    "a cut character": (b'"title":"\xe5\xb7"', 1),
+    "a byte of another code": (b'"title":"\xb9\xa4"', 1),
+    "an escape that is none": (rb'"title":"\q"', 1),
+    "NaN": (b'"handler":NaN', 1),
+    "a number without end": (b'"handler":' + b"9" * 5000, 1),
+    "lists without end": (b'"title":' + b"[" * 2000 + b"]" * 2000, 1),
+    "where no model looks": (b'"new_field":{"a":[1,"\x02"]}', 1),
+    "three of them": (b'"title":"\x01","new_field":["\xff",{"a":Infinity}]', 3),
+    "escapes of the same": (rb'"title":"a\u0001\ud83d\n"', 0),
+    "what is odd, and JSON": (b'"title":null,"handler":1.5,"status":"\x7f\xc2\x80"', 0),
+    "many bits beside it": (b'"title":"\x01","handler":123456789012345678901', 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "large", "on_bad_row"),
+    [("t.jsonl", False, "raise"), ("t.jsonl.gz", False, "skip"), ("t.jsonl", True, "raise")],
+)
+@pytest.mark.parametrize(("fields", "broken"), BROKEN.values(), ids=BROKEN)
+async def test_what_is_no_json_is_counted(
+    tmp_path: Path, fields: bytes, broken: int, name: str, large: bool, on_bad_row: Any
+) -> None:
+    """A raw export keeps a row of broken JSON, and its report counts each value that did not stay as it came."""
+    pad = b"x" * (3 << 20 if large else 0)
+    row = b'{"id":%d,"created_time":1700000000,%b,"pad":"%b"}'
+    rows = b",".join([row % (1, b'"title":"a"', b""), row % (2, fields, b""), row % (3, b'"title":"b"', pad)])
+    page = b'{"pagination":{"page":1,"page_size":100,"total":3},"tickets":[%b]}' % rows
+    target = tmp_path / name
+    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
+        report = await export_tickets(client, TicketQuery(), target, raw=True, on_bad_row=on_bad_row)
+    content = target.read_bytes()
+    lines = (gzip.decompress(content) if name.endswith(".gz") else content).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [1, 2, 3]
+    assert (report.changes, report.skipped_rows, report.exact) == (TextChanges(broken=broken), 0, True)
+
+
+async def test_other_formats_leave_it_out(tmp_path: Path) -> None:
+    """Control: where the value has a column, the row is left out and counted; elsewhere it costs nothing."""
+    rows = b'{"id":1,"created_time":1700000000,"title":"\x01"},{"id":2,"created_time":1700000000,"new":"\x01"}'
+    page = b'{"pagination":{"page":1,"page_size":100,"total":2},"tickets":[%b]}' % rows
+    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
+        report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", on_bad_row="skip")
+    assert (report.rows, report.skipped_rows, report.changes) == (1, 1, TextChanges())

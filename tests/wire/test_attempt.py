@@ -147,7 +147,7 @@ async def test_a_cancellation_by_others_passes() -> None:
 
 async def test_opened_once() -> None:
     """The session is made when first asked for, is the same afterwards, and is closed."""
-    pool = Pool(client_options())
+    pool = Pool("http://127.0.0.1", client_options())
     assert pool.http is None
     session = pool.opened()
     assert pool.opened() is session
@@ -159,7 +159,7 @@ async def test_opened_once() -> None:
 async def test_a_closed_client_opens_nothing(brings: bool) -> None:
     """What still waited for its turn is not sent, over a new session or the one that was brought along."""
     async with aiohttp.ClientSession() as brought:
-        pool = Pool(client_options(session=brought if brings else None))
+        pool = Pool("http://127.0.0.1", client_options(session=brought if brings else None))
         await pool.aclose()
         with pytest.raises(ConfigError, match="this client is closed"):
             pool.opened()
@@ -170,7 +170,7 @@ async def test_a_closed_client_opens_nothing(brings: bool) -> None:
 
 async def test_one_loop() -> None:
     """A client is used in the event loop where it was used first."""
-    pool = Pool(client_options())
+    pool = Pool("http://127.0.0.1", client_options())
     pool.check_usable()
 
     async def check() -> None:

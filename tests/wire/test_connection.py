@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.support.clients import make_client
-from tests.support.raw_server import Handler, data, serving
+from tests.support.raw_server import Handler, data, drop, serving
 from tests.support.tls import server_context
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
@@ -24,6 +24,7 @@ from workorder_async import (
     WorkorderClient,
 )
 from workorder_async.wire.attempt import Pool
+from workorder_async.wire.options import client_options
 
 COMMENT = CommentTicket(id=1, detail="已处理")
 CREATION = CreateTicket(
@@ -347,3 +348,73 @@ async def test_the_last_look(monkeypatch: pytest.MonkeyPatch, stray: str) -> Non
         with pytest.raises(ApiError) as caught:
             await client.comment_ticket(COMMENT)
         assert (caught.value.errno, caught.value.attempts, len(wire.requests)) == (5, 1, 2)
+
+
+def answering(answer: bytes, ports: list[int]) -> Handler:
+    """Return a step that answers, and notes which connection it was asked on."""
+
+    async def step(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ports.append(writer.get_extra_info("peername")[1])
+        writer.write(answer)
+
+    return step
+
+
+async def ask(session: aiohttp.ClientSession, url: str) -> None:
+    """Ask a server for something that is no matter of ours."""
+    async with session.get(url) as response:
+        await response.read()
+
+
+@pytest.mark.parametrize("platform", ["127.0.0.1", "LocalHost"])
+@pytest.mark.parametrize("other", ["another port", "another name"])
+async def test_connections_to_other_hosts_are_left_alone(platform: str, other: str) -> None:
+    """After a lost mutation only the platform's idle connections are closed in a session that was brought along.
+
+    Control: the platform's own are closed, so that each mutation has a new one, however its host is spelt.
+    """
+    ports, foreign = list[int](), list[int]()
+    name = "localhost" if platform == "127.0.0.1" else "127.0.0.1"
+    async with serving(drop, answering(DONE, ports)) as wire, serving(answering(DONE, foreign)) as another:
+        url = another.url if other == "another port" else f"http://{name}:{wire.port}"
+        asked = foreign if other == "another port" else ports
+        async with (
+            aiohttp.ClientSession() as session,
+            make_client(f"http://{platform}:{wire.port}", session=session) as client,
+        ):
+            with pytest.raises(OutcomeUnknownError):
+                await client.comment_ticket(COMMENT)
+            await ask(session, url)
+            kept = asked[-1]
+            for _ in range(3):
+                await client.comment_ticket(COMMENT)
+            await ask(session, url)
+            assert asked[-1] == kept
+            assert len({*ports} - {kept}) == 3
+
+
+@pytest.mark.parametrize("lies", [DONE, b"\r\n", b""], ids=["an answer", "a blank line", "the end"])
+@pytest.mark.parametrize("mutates", [False, True])
+async def test_what_lies_on_a_connection_to_another_host(lies: bytes, mutates: bool) -> None:
+    """It is for whoever uses that host: we close no connection of it, whatever lies there."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(DONE)
+
+    async with serving(keep) as another, aiohttp.ClientSession() as session:
+        await ask(session, another.url)
+        assert session.connector is not None
+        [[(kept, _)]] = session.connector._conns.values()
+        # It lies in the socket, and the event loop has not read it.
+        if lies:
+            writers[0].write(lies)
+        else:
+            writers[0].write_eof()
+        Pool("http://127.0.0.1:9", client_options(session=session)).opened(mutates=mutates)
+        assert kept.transport is not None
+        assert not kept.transport.is_closing()
+        # Control: the same on the platform's own connection closes it.
+        Pool(another.url, client_options(session=session)).opened(mutates=mutates)
+        assert kept.transport is None or kept.transport.is_closing()

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from math import inf
 from random import Random
 from time import perf_counter
@@ -184,14 +185,10 @@ class Carrier:
         )
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
-        mutation, began, sent, moved = prepared.mutation, entry.began, False, False
+        mutation, began, sent = prepared.mutation, entry.began, False
 
         def note_send() -> None:
-            nonlocal sent, moved
-            # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
-            moved = not self._journal.is_in_place()
-            if moved:
-                raise NotSentError("the journal was removed or replaced while this waited for its turn")
+            nonlocal sent
             sent = True
 
         def note_turned_away() -> None:
@@ -203,13 +200,17 @@ class Carrier:
                 prepared,
                 patient=False,
                 on_send=note_send,
+                # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
+                may_send=partial(self._journal.check_place, until.until),
                 on_turned_away=note_turned_away,
                 began=began,
                 lane=self._lane,
                 until=until,
             )
         except (NotSentError, ConfigError) as error:
-            return ended(mutation, State.NOT_SENT, JournalError(error.message) if moved else error)
+            return ended(mutation, State.NOT_SENT, error)
+        except JournalError as error:
+            return Outcome(mutation, State.NOT_SENT, JournalError(error.message))
         except OutcomeUnknownError as error:
             return ended(mutation, State.UNKNOWN, error)
         except WorkorderError as error:

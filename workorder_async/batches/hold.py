@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from random import Random
 
-from workorder_async.batches.outcomes import Outcome, State
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -18,6 +18,7 @@ from workorder_async.errors import (
 
 # Seconds between two reads that ask whether the platform is there again: twice as long each time, up to the second.
 _FIRST, _LONGEST = 0.5, 30.0
+_TOLD_EVERY = 1.0
 
 
 class Hold:
@@ -43,6 +44,7 @@ class Hold:
         self._meant: set[int] = set()  # errnos without a meaning that are about mutations
         self._is_accepted = False  # whether a mutation was
         self._trouble = -inf  # when the last trouble came
+        self._why: WorkorderError | None = None  # and what it was
         self._held_for_all = -inf  # when it was last seen to hold for all
         self._answered = -inf  # when the latest request began that the platform answered
         self._changed = -inf  # when the platform last answered a mutation
@@ -57,6 +59,8 @@ class Hold:
         elif outcome.attempts:
             self._answered, self._changed, self._lasted = max(self._answered, began), now, 0.0
             self._consider(error, now)
+        if self._trouble == now:
+            self._why = error
         if held:
             self._count(began, error)
         return held and not self._is_over and not self.reason
@@ -95,6 +99,15 @@ class Hold:
             finally:
                 self._waiting = None
 
+    async def tell(self, report: BatchReport) -> None:
+        """Let the report say what the batch waits for, second by second."""
+        while True:
+            paused, waits = self._paused(), self._waiting is not None and self._why is not None
+            report.held = f"the server asks for a pause of {paused:,.0f} s more" if paused else ""
+            if waits and not paused:
+                report.held = f"waiting for the platform: {self._why}"
+            await asyncio.sleep(_TOLD_EVERY)
+
     def end(self) -> None:
         """Wait no more: the batch stops."""
         self._is_over = True
@@ -114,7 +127,7 @@ class Hold:
             elif (error := await self._ask()) is None or self._changed >= self._trouble:
                 self._answered = began  # a platform that has answered a mutation is there
             else:
-                self._held_for_all = began
+                self._held_for_all, self._why = began, error
                 await asyncio.sleep(pause * self._random.uniform(0.5, 1))
                 self._count(began, error)
                 pause = min(2 * pause, _LONGEST)
@@ -131,7 +144,9 @@ class Hold:
             if isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno:
                 self.reason = _everything(error)
         except WorkorderError as error:
-            return error
+            if not (isinstance(error, NotSentError) and error.lasting):
+                return error
+            self.reason = str(error)
         if self._refusal is not None:
             self._meant.add(self._refusal.errno)
         return None

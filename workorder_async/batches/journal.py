@@ -239,14 +239,10 @@ class JournalFile:
         elif self._of(str(line["outcome"]))[0] is Standing.NEW:
             raise ValueError("an outcome of nothing")
 
-    def is_in_place(self) -> bool:
-        """Tell whether others find this file under its name; true if there is no file."""
-        try:
-            if self._file is not None:
-                self._file.check_place()
-        except MovedError:
-            return False
-        return True
+    def check_place(self) -> None:
+        """Raise `MovedError` unless others find this file under its name, or there is no file."""
+        if self._file is not None:
+            self._file.check_place()
 
     def work(self, orders: Iterable[_Order]) -> list[object]:
         """Follow all orders; return their results, or errors, when all lines are on disk, by one fsync."""
@@ -255,7 +251,7 @@ class JournalFile:
         for order, _ in orders:
             try:
                 results.append(order())
-            except (sqlite3.Error, JournalError) as error:
+            except (sqlite3.Error, JournalError, MovedError) as error:
                 results.append(error)  # lines of other orders are written all the same
         if self._file is not None and (self._pending or self._begins):
             self._flush(self._file)
@@ -446,9 +442,10 @@ class Journal:
         """
         self._order_soon(lambda: self._file.end(key, state, facts))
 
-    def is_in_place(self) -> bool:
-        """Tell whether others find this file under the journal's name; true if there is no file."""
-        return self._file.is_in_place()
+    async def check_place(self, until: float | None = None) -> None:
+        """Raise `JournalError` unless others find this file under the journal's name, or there is no file."""
+        if self._path is not None:
+            await self._order(self._file.check_place, until)
 
     async def has_twin(self, entry: Entry, until: float | None = None) -> bool:
         """Tell whether another mutation that an earlier run began may look like this one."""

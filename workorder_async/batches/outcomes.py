@@ -74,6 +74,8 @@ class BatchReport:
     """Seconds by the clock on the wall, from the batch's begin to its latest outcome, and in the end to its end."""
     stopped: str = ""
     """Why the batch stopped before its end; empty if it did not."""
+    held: str = ""
+    """Why nothing is sent now, as "the server asks for a pause of 60 s more"; empty while the batch goes on."""
 
     @property
     def total(self) -> int:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import islice
 from time import perf_counter
 
@@ -75,11 +76,12 @@ class Workers:
         """Open the journal and start the workers; end them after the block, and raise the failure of the batch."""
         self._began = perf_counter() - self._report.elapsed
         async with self._journal:
-            self._tasks = {asyncio.create_task(self._work()) for _ in range(self._working)}
+            telling = asyncio.create_task(self._hold.tell(self._report))
+            self._tasks = {asyncio.create_task(self._in_task(self._work)) for _ in range(self._working)}
             try:
                 yield
             finally:
-                await self._finish(list(self._tasks))
+                await self._finish(list(self._tasks), telling)
         if self._failure is not None:
             raise self._failure
 
@@ -87,17 +89,10 @@ class Workers:
 
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
-        try:
-            while (pulled := await self._pull()) is not None:
-                await self._end(await self._carried_out(*pulled))
-            while (entry := await self._pull_left()) is not None:
-                await self._end(self._carrier.settle_left(entry))
-        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
-            await self._fail(error)
-        finally:
-            self._working -= 1
-            async with self._changed:
-                self._changed.notify_all()
+        while (pulled := await self._pull()) is not None:
+            await self._end(await self._carried_out(*pulled))
+        while (entry := await self._pull_left()) is not None:
+            await self._end(self._carrier.settle_left(entry))
 
     async def _end(self, end: Outcome | Parked) -> None:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
@@ -105,14 +100,14 @@ class Workers:
             await self._hand_over(end)
         elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
             self._working += 1
-            self._tasks.add(asyncio.create_task(self._follow(end)))
+            self._tasks.add(asyncio.create_task(self._in_task(partial(self._look, end))))
         else:
             await self._look(end)
 
-    async def _follow(self, parked: Parked) -> None:
-        """Look for a parked mutation, in a task of its own."""
+    async def _in_task(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work of a task of its own: a worker's, or the looks for a parked mutation."""
         try:
-            await self._look(parked)
+            await work()
         except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
             await self._fail(error)
         finally:
@@ -281,7 +276,7 @@ class Workers:
             self._note(outcome)
             yield outcome
 
-    async def _finish(self, tasks: "list[asyncio.Task[None]]") -> None:
+    async def _finish(self, tasks: "list[asyncio.Task[None]]", telling: "asyncio.Task[None]") -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
 
         The intents of cancelled mutations stay in the journal.
@@ -289,13 +284,15 @@ class Workers:
         try:
             if self._working:
                 await self._stop("left before its end")
-            await asyncio.wait(tasks, timeout=self._terms.patience)
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
-            for task in tasks:
+            for task in (*tasks, telling):
                 task.cancel()
             try:
-                await to_its_end(asyncio.wait(tasks))
+                await to_its_end(asyncio.wait((*tasks, telling)))
             finally:
+                self._report.held = ""
                 if isinstance(self._source, AsyncGenerator):
                     await self._source.aclose()
                 self._report.elapsed = perf_counter() - self._began

@@ -25,6 +25,8 @@ loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 #: The option of `dumps` that writes a line feed after the value.
 LINE_FEED: Final = orjson.OPT_APPEND_NEWLINE
+#: The same, and refuse an `Unread` by a `TypeError`.
+READ_LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 #: So many lists and objects may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each.
 MAX_DEPTH: Final = 64

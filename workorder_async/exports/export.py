@@ -27,11 +27,11 @@ from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream, Tables
-from workorder_async.exports.queries import doubts_of
 from workorder_async.exports.reading import Details, Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walks.options import WalkOptions, refuse_unknown
+from workorder_async.walks.queries import doubts_of
 
 WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
 """One query, or several, one after the other: each ticket that any of them matches comes once."""

@@ -8,7 +8,8 @@
 
 Everything else stays as it came: NUL and other control characters, line feeds, right-to-left marks, texts of megabytes.
 XLSX has numbers of more than 15 digits as texts, since Excel would round them. Raw lines keep half a surrogate pair as
-the escape that JSON has for it. * In raw lines it becomes a float, counted as rounded.
+the escape that JSON has for it. * In raw lines it becomes a float, counted as rounded. What is no JSON (a raw control
+character, broken bytes, NaN) refuses its row, if a column shows it; raw lines keep it as a text, counted as broken.
 """
 
 import re
@@ -44,6 +45,8 @@ class TextChanges:
     """A number had more than 64 bits, and its cell was left empty."""
     rounded: int = 0
     """A number of a raw line had more than 64 bits, and became the nearest one that a float can hold."""
+    broken: int = 0
+    """A value of a raw line was no JSON, as a text with broken bytes is, and was kept as a text."""
 
     def __add__(self, other: "TextChanges") -> "TextChanges":
         return TextChanges(*map(add, astuple(self), astuple(other)))

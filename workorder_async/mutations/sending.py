@@ -23,7 +23,7 @@ from workorder_async.mutations.kinds import Prepared, kind_of
 from workorder_async.mutations.recently_sent import Sending, Sendings
 from workorder_async.mutations.settling import note_creation
 from workorder_async.signing.clock import Ahead
-from workorder_async.wire.bodies import JsonBody
+from workorder_async.wire.bodies import JsonBody, MayWrite
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
 from workorder_async.wire.reads import Reads
@@ -67,10 +67,11 @@ class MutationSender:
         until: Deadline,
         began: float | None = None,
         lane: Lane | None = None,
+        may_send: MayWrite | None = None,
     ) -> Changed:
         """Send a mutation; with `settles` look for it after a lost answer. The rest: see `WorkorderClient.change`."""
         kind, sending = prepared.kind, prepared.sending(began)
-        body = self._body(prepared.content, sending, on_send, on_turned_away)
+        body = self._body(prepared.content, sending, on_send, on_turned_away, may_send)
         reads, made, lost, time = Reads(self._session, until, lane), 0, None, asyncio.get_running_loop().time
         while True:
             try:
@@ -158,6 +159,7 @@ class MutationSender:
         sending: Sending,
         on_send: Callable[[], None] | None,
         on_turned_away: Callable[[], None] | None,
+        may_send: MayWrite | None,
     ) -> JsonBody:
         """Return the request's body, which notes when it is written and when it was turned away."""
 
@@ -171,7 +173,7 @@ class MutationSender:
             if on_turned_away is not None:
                 on_turned_away()
 
-        return JsonBody(content, note_write, note_turned_away)
+        return JsonBody(content, note_write, note_turned_away, may_send)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
         """Note that it happened. A creation whose answer does not tell which ticket it made is unknown."""

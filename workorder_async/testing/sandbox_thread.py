@@ -1,10 +1,9 @@
 """A sandbox in a thread of its own, and a client that ends with the event loop that it was used in."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread
-from typing import Any, Literal, Self, TypeAlias, TypeVar
+from typing import Literal, Self, TypeAlias
 
 from aiohttp import web
 from attrs import define
@@ -13,6 +12,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, TicketStatus
 from workorder_async.document.endpoints import Endpoint
 from workorder_async.errors import ConfigError
+from workorder_async.loop_thread import LoopThread
 from workorder_async.sandbox import Drifted, Fault, Pick, Sandbox
 from workorder_async.wire.observing import Event
 
@@ -20,7 +20,6 @@ Moment: TypeAlias = Literal["received", "applied", "answered"]
 """How far a request has come; see `Kill.moment`."""
 Witness: TypeAlias = Callable[[Moment, str], Awaitable[bool]]
 """Is told how far a request of an operation has come; whether one that was received is dropped."""
-_T = TypeVar("_T")
 
 
 class SandboxThread(Sandbox):
@@ -31,28 +30,24 @@ class SandboxThread(Sandbox):
     The arguments are those of `Sandbox`. Everything may be used from any thread, and nothing has to be awaited.
     """
 
-    _loop: asyncio.AbstractEventLoop
     #: Is told of every request.
     witness: Witness | None = None
 
     def __enter__(self) -> Self:
         # No policy decides about this loop: a test may have set one for its own.
-        runner = asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)
-        self._loop = runner.get_loop()
-        self._thread = Thread(target=_turn, args=(runner,), name="workorder-sandbox-loop", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("workorder-sandbox-loop", "sandbox", loop=asyncio.SelectorEventLoop())
         try:
-            self._ask(super().__aenter__())
+            self._thread.run(super().__aenter__())
         except BaseException:
-            self._end()
+            self._thread.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._ask(super().__aexit__(None, None, None))
+            self._thread.run(super().__aexit__(None, None, None))
         finally:
-            self._end()
+            self._thread.close()
 
     async def __aenter__(self) -> Self:
         raise ConfigError("a SandboxThread has a loop of its own", mend="use `with`, without `async`")
@@ -70,11 +65,11 @@ class SandboxThread(Sandbox):
         """Change so many tickets now, at once, and return which; the arguments are those of `Drift`."""
         self._running()
         changed = super().change(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
-        return self._ask(changed)
+        return self._thread.run(changed)
 
     def settle(self) -> None:
         """Wait until every mutation that was sent before is carried out, also of callers that are gone."""
-        self._ask(self._settle())
+        self._thread.run(self._settle())
 
     async def _settle(self) -> None:
         # Connections are accepted in order: by the answer to this one, all that lay there before has been read.
@@ -85,13 +80,6 @@ class SandboxThread(Sandbox):
         writer.close()
         # And the store, which has been asked by then, answers in order.
         await self._in_store(lambda: None)
-
-    def _ask(self, work: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
 
     async def _see(self, moment: Moment, operation: str) -> bool:
         return self.witness is not None and await self.witness(moment, operation)
@@ -121,11 +109,6 @@ class SandboxThread(Sandbox):
             return response
 
         return watched
-
-
-def _turn(runner: asyncio.Runner) -> None:
-    with runner:
-        runner.get_loop().run_forever()
 
 
 @define

@@ -10,6 +10,7 @@ opened when first needed, used in one event loop, and closed, or found left open
 
 import asyncio
 import select
+import ssl
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from attrs import define, evolve
+from yarl import URL
 
 from workorder_async.document.endpoints import Safety
 from workorder_async.errors import (
@@ -124,8 +126,10 @@ _KEPT: set[aiohttp.ClientSession] = set()
 class Pool:
     """The pooled connections of one client: in its own aiohttp session, or in a session of the user's."""
 
-    def __init__(self, options: ClientOptions) -> None:
+    def __init__(self, base_url: str, options: ClientOptions) -> None:
         self.http = options["session"]
+        url = URL(base_url)
+        self._place = (url.raw_host, url.port)
         self.is_own: bool = self.http is None
         self._size = options["max_in_flight"]
         self._trust_env = options["trust_env"]
@@ -167,8 +171,19 @@ class Pool:
         elif self.http.closed:
             mend = "make another client with an open one"
             raise ConfigError("the session that was brought along is closed", mend=mend)
-        _close_idle(self.http, all=mutates and asyncio.get_running_loop().time() < self._fresh_until)
+        self._close_idle(self.http, all=mutates and asyncio.get_running_loop().time() < self._fresh_until)
         return self.http
+
+    def _close_idle(self, http: aiohttp.ClientSession, *, all: bool) -> None:
+        """Close the platform's idle connections on which something lies, up to the first quiet one, the next; or all.
+
+        aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections. Those
+        to other hosts, in a session that was brought along, are no business of ours.
+        """
+        idle = getattr(getattr(http, "connector", None), "_conns", {})
+        for connections in [idle[key] for key in idle if (key.host, key.port) == self._place]:
+            while connections and (all or not _is_quiet(connections[0][0])):
+                connections.popleft()[0].close()
 
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""
@@ -216,23 +231,18 @@ def _is_readable(transport: asyncio.BaseTransport) -> bool:
     return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
 
 
-def _close_idle(http: aiohttp.ClientSession, *, all: bool) -> None:
-    """Close idle connections on which something lies, up to the first quiet one, which is the next to be used; or all.
-
-    aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections.
-    """
-    idle = getattr(getattr(http, "connector", None), "_conns", {})
-    for connections in tuple(idle.values()):
-        while connections and (all or not _is_quiet(connections[0][0])):
-            connections.popleft()[0].close()
-
-
 def _is_quiet(protocol: "ResponseHandler") -> bool:
+    transport = protocol.transport
+    return not (transport is None or _is_readable(transport) or _is_spoilt(protocol))
+
+
+def _is_spoilt(protocol: "ResponseHandler") -> bool:
+    """Tell whether a connection ends, or the event loop has read something on it that nobody has asked for."""
     transport, parser = protocol.transport, protocol._parser
-    if transport is None or transport.is_closing() or protocol.should_close or _is_readable(transport):
-        return False
+    if transport is None or transport.is_closing() or protocol.should_close:
+        return True
     # The parser returns the message of which it holds a first part. The next request gets a new parser.
-    return parser is None or parser.feed_eof() is None
+    return parser is not None and parser.feed_eof() is not None
 
 
 def _caller() -> str:
@@ -288,7 +298,7 @@ class _Writing:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             lies = False
-        if lies or transport is None or transport.is_closing() or protocol.should_close:
+        if lies or _is_spoilt(protocol):
             self.unquiet = True
             raise ConnectionResetError("something lay on the connection before the request was written")
         self.limit.begin(self._call.deadline)
@@ -486,12 +496,22 @@ class Wire:
         if call.body is None and isinstance(error, _NOT_CONNECTED):
             call.sent = False
         if not call.sent:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                return self._not_trusted(getattr(error, "certificate_error", error))
             secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
             mend = f"check the host, the network and the proxy{secured}"
             return NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
         if call.endpoint.safety is not Safety.READ:
             self._pool.distrust()
         return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
+
+    def _not_trusted(self, refused: ssl.SSLCertVerificationError) -> NotSentError:
+        """Return the error for a certificate that is refused: it would be refused again."""
+        why = f"its certificate is refused: {refused}"
+        mend = "check the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
+        error = NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
+        error.lasting = True
+        return error
 
 
 def retry_after(header: str | None, date: str | None, now: float) -> float | None:

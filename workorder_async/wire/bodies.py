@@ -10,7 +10,7 @@ import mimetypes
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias, cast
@@ -26,6 +26,8 @@ _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.ASCII)
 
 OnWrite: TypeAlias = Callable[[], None]
 """Called just before the first byte is written."""
+MayWrite: TypeAlias = Callable[[], Awaitable[object]]
+"""Awaited before that; raises where it must not be written."""
 OnProgress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes of the file that were sent, and all there are."""
 FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -51,11 +53,19 @@ class Writing(Protocol):
 class JsonBody:
     """A JSON text, as bytes; `on_write` is called just before they are written, each time.
 
+    `may_write` is awaited before that, once there is a connection: where it raises, nothing is written.
     `on_turned_away` is called when an answer says that the request has changed nothing.
     """
 
-    def __init__(self, content: bytes, on_write: OnWrite | None = None, on_turned_away: OnWrite | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        on_write: OnWrite | None = None,
+        on_turned_away: OnWrite | None = None,
+        may_write: MayWrite | None = None,
+    ) -> None:
         self.content = content
+        self._may_write = may_write
         self._on_write = on_write
         self._on_turned_away = on_turned_away
 
@@ -66,7 +76,8 @@ class JsonBody:
 
     def payload(self, writing: Writing) -> Payload:
         """Return a payload that writes it in one piece."""
-        return _ToldPayload(self.content, len(self.content), "application/json", writing, self._on_write)
+        content, may_write = self.content, self._may_write
+        return _ToldPayload(content, len(content), "application/json", writing, self._on_write, may_write=may_write)
 
 
 class FileBody:
@@ -234,8 +245,11 @@ class _ToldPayload(Payload):
         content_type: str,
         writing: Writing,
         on_write: OnWrite | None = None,
+        *,
+        may_write: MayWrite | None = None,
     ) -> None:
         super().__init__(body, content_type=content_type)
+        self._may_write = may_write
         self._size = size
         self._writing = writing
         self._on_write = on_write
@@ -252,6 +266,8 @@ class _ToldPayload(Payload):
         """Write every piece."""
         stream = cast("StreamWriter", writer)
         try:
+            if self._may_write is not None:
+                await self._may_write()
             await self._writing.begins(stream)
             if self._on_write is not None:
                 self._on_write()

@@ -53,11 +53,11 @@ class RetryPolicy:
 def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     """Tell whether another attempt can do no harm and may do better.
 
-    Any operation if nothing was sent. A READ also after a lost answer, an error of the server (5xx), and a
-    page that is not the platform's, as a proxy's login is.
+    Any operation if nothing was sent, unless that is lasting. A READ also after a lost answer, an error of the server
+    (5xx), and a page that is not the platform's, as a proxy's login is.
     """
     if isinstance(error, NotSentError):
-        return True
+        return not error.lasting
     if safety is not Safety.READ:
         return False
     if isinstance(error, ResponseError):

@@ -77,7 +77,7 @@ class SignedSession:
         )
         self._budget = RetryBudget()
         self._random = Random()  # noqa: S311 - jitter, no secret
-        self._pool = Pool(options)
+        self._pool = Pool(base_url, options)
         self._wire = Wire(base_url, signer, options, self.clock, self._pool)
         self._watches = Watches(options["observers"], base_url)
 

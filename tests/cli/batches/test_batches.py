@@ -17,6 +17,8 @@ import pytest
 from tests.support.cli_runs import SECRET, Workorder, child_environment, elsewhere, on_terminal, runner, start
 from tests.support.raw_server import http, serving
 from tests.support.slow import slow_after
+from workorder_async.batches import hold
+from workorder_async.cli.batches import carrying_out
 from workorder_async.sandbox import Fault, Sandbox
 
 CREATE = [
@@ -81,6 +83,26 @@ def test_filters_that_may_miss_a_ticket_say_so(
     words = r"^a ticket may be missing here: the list counts 200 .*; run it again to find"
     missing = re.search(words, ran.err, re.MULTILINE)
     assert (ran.code, missing is not None, "missing" in ran.err) == (0, counts_more, counts_more)
+
+
+@pytest.mark.parametrize(
+    ("filters", "passes"),
+    [
+        (["--status", "pending,processing"], True),
+        (["--status", "processing,closed,pending", "--type", "1"], True),
+        (["--status", "pending"], False),
+        (["--type", "1"], False),
+        (["--status", "pending,pending"], False),
+    ],
+)
+@pytest.mark.parametrize("command", [["close", *CLOSER, "--dry-run"], ["comment", "--detail", "x", "--yes"], ["list"]])
+def test_a_ticket_may_pass_from_one_status_to_the_other(
+    workorder: Workorder, command: list[str], filters: list[str], passes: bool
+) -> None:
+    """Several statuses are several questions, and a ticket may change between them: that is said, as by an export."""
+    ran = workorder(*command, *filters, *["--limit", 0] * (command == ["list"]))
+    said = [line for line in ran.err.splitlines() if "whose status changed may have passed from one query" in line]
+    assert (ran.code, len(said)) == (0, passes)
 
 
 @pytest.mark.parametrize("command", slow_after(1, COMMANDS))
@@ -432,6 +454,29 @@ def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:
             assert terminal.finish() == 1
     assert b"10 done, 10 rejected in " in terminal.seen
     assert b"1001 commented" not in terminal.seen
+
+
+@pytest.mark.parametrize("form", slow_after(1, ["from", "named", "json"]))
+@pytest.mark.parametrize("pauses", [True, False])
+def test_what_holds_a_batch_back_is_told(
+    workorder: Workorder,
+    sandbox: Sandbox,
+    new_ticket: Callable[..., int],
+    listed: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    pauses: bool,
+) -> None:
+    """While the server wants a pause a line says so, once, in every form; control: without a pause no line does."""
+    monkeypatch.setattr(carrying_out, "_LOOK", 0.02)
+    monkeypatch.setattr(hold, "_TOLD_EVERY", 0.02)
+    ids = [new_ticket() for _ in range(3)]
+    words = [ids[0]] if form == "named" else ["--from", listed(ids), "--yes", *["--json"] * (form == "json")]
+    sandbox.faults = [Fault("429", operation="close_ticket", retry_after=1, times=1)] if pauses else []
+    ran = workorder("close", *CLOSER, *words)
+    assert ran.code == 0
+    said = [line for line in ran.err.splitlines() if "held back" in line]
+    assert said == ["workorder: held back: the server asks for a pause of 1 s more"] * pauses
 
 
 @pytest.mark.parametrize("journal", slow_after(1, [False, True]))

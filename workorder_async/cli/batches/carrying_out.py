@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _ROWS_SHOWN: Final = 20
 _TITLE_WIDTH: Final = 12
 _OUTAGE: Final = 300.0
+_LOOK: Final = 1.0
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
 
@@ -329,7 +330,7 @@ async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderCl
             tally.cut_short.remove(outcome)
             tally.note(evolve(outcome, state=State.DONE, error=None))
 
-    running = asyncio.create_task(exhaust())
+    running, telling = asyncio.create_task(exhaust()), asyncio.create_task(_tell_what_holds(tally))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -342,3 +343,16 @@ async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderCl
             async with asyncio.timeout(PATIENCE):
                 await each(list(tally.cut_short), look)
         raise
+    finally:
+        telling.cancel()
+        await asyncio.wait([telling])
+
+
+async def _tell_what_holds(tally: Tally) -> None:
+    """Say once of each pause or outage what holds the batch back."""
+    told = ""
+    while True:
+        await asyncio.sleep(_LOOK)
+        if tally.held and not told:
+            note(f"workorder: held back: {tally.held}")
+        told = tally.held

@@ -32,7 +32,8 @@ from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.extras import extra_module
-from workorder_async.walk_report import WalkReport, together
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -145,10 +146,10 @@ async def read_matching(client: "WorkorderClient", choice: Choice) -> tuple[Sequ
             async with client.walk(query) as walk:
                 async for tickets in walk:
                     chosen |= {one.id: _of_row(query, one) for one in tickets}
-                    total = together([*reports, walk.report]).last_total
+                    total = together(queries, [*reports, walk.report]).last_total
                     bar(len(chosen), max(len(chosen), total))
             reports.append(walk.report)
-    report = together(reports)
+    report = together(queries, reports)
     if not report.exact:
         note(f"a ticket may be missing here: {report.reason}; run it again to find what is left")
     return queries, list(chosen.values())

@@ -28,6 +28,7 @@ _CHANGES: Final = (
     ("cut", "a text was cut to the 32,767 characters of a cell of Excel"),
     ("blanked", "a number of more than 64 bits was left empty"),
     ("rounded", "a number of more than 64 bits was rounded"),
+    ("broken", "a value was no JSON, and was kept as a text"),
 )
 
 

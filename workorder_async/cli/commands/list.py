@@ -17,6 +17,8 @@ from workorder_async.cli.values import Whole, names, near
 from workorder_async.document import JSON, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -78,7 +80,7 @@ async def _list(
     show: Callable[[list[TicketSummary], bool], None],
 ) -> tuple[int, int]:
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
-    seen: set[int] = set()
+    seen, reports = set[int](), list[WalkReport]()
     total, first = 0, True
     # Some rows more than are shown, since neighbouring answers share some: a short list is one request.
     size = min(limit + _SHARED, _PAGE) if limit else _PAGE
@@ -98,8 +100,9 @@ async def _list(
                     bar(len(seen), min(total, limit or total))
                     if limit and len(seen) >= limit:
                         break
-                if not limit and not walk.report.exact:
-                    note(f"it may not be complete: {walk.report.reason}")
+            reports.append(walk.report)
+    if not limit and not (report := together(queries, reports)).exact:
+        note(f"it may not be complete: {report.reason}")
     if first:
         show([], True)
     return total, len(seen)

@@ -1,4 +1,4 @@
-"""Exports of several queries: exact only if no ticket can pass from one to another, unseen by both."""
+"""Several queries, in an export or a list: exact only if no ticket can pass from one to another, unseen by both."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,8 @@ import pytest
 from tests.support.export_rows import read_back
 from workorder_async import Sandbox, TicketQuery
 from workorder_async.exports import InexactExportError, export_tickets
-from workorder_async.exports.queries import doubts_of
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.queries import doubts_of, together
 
 Q = TicketQuery
 
@@ -96,3 +97,24 @@ async def test_a_ticket_that_passes(tmp_path: Path) -> None:
             await export_tickets(client, passing, tmp_path / "u.jsonl", strict=True)
         apart = [TicketQuery(created_end=10), TicketQuery(created_start=11)]
         assert (await export_tickets(client, apart, tmp_path / "v.jsonl", strict=True)).exact
+
+
+def walked(**odd: Any) -> WalkReport:
+    """Return the report of a walk that was exact, with what is odd about it."""
+    plain = dict.fromkeys(("requests", "tickets", "repeats", "sections", "edges", "crowded_seconds"), 1)
+    return WalkReport(**{**plain, "first_total": 1, "last_total": 1, "exact": True, "reason": "whole", **odd})
+
+
+def test_walks_together() -> None:
+    """Walks are exact together where each is and no ticket can have passed; the first doubt is that of a walk."""
+    apart, passing = [Q(creator_id=1), Q(creator_id=2)], [Q(status=1), Q(status=2)]
+    both, doubtful = [walked(), walked()], [walked(), walked(exact=False, reason="odd")]
+    assert together(apart, both).exact
+    assert together([Q(status=1)], [walked()]).exact
+    assert together(apart, both).reason == "each of 2 walks is exact"
+    assert (together(passing, both).exact, together(passing, both).tickets) == (False, 2)
+    assert together(passing, both).reason.startswith("a ticket whose status changed")
+    for queries in (apart, passing):
+        assert (together(queries, doubtful).exact, together(queries, doubtful).reason) == (False, "odd")
+    # Before the second walk there is a report as well.
+    assert together(passing, [walked(last_total=-1)]).last_total == 0

@@ -1,16 +1,38 @@
-"""Several queries, read one after the other: whether a ticket can pass from one to another, unseen by both."""
+"""Several queries, read one after the other: their walks as one, and whether it is exact.
+
+A ticket may pass from one query to another, unseen by both.
+"""
 
 from collections.abc import Sequence
 from itertools import combinations
 from math import inf
 from typing import Final
 
+from attrs import fields
+
 from workorder_async.document import TicketQuery
+from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 
 # A ticket's creator and created time stay; what these filters look at may change.
 _CHANGING: Final = ("status", "type", "sub_type", "second_subtype", "product_group_id", "customer_organization_name")
+_ADDED: Final = tuple(field.name for field in fields(WalkReport) if field.type is int)
 # A filter of time and the time that is shown may differ by so many seconds.
 _BLUR: Final = 1
+
+
+def together(queries: Sequence[TicketQuery], reports: Sequence[WalkReport]) -> WalkReport:
+    """Return one report of the walks over several queries, added up; the last ones may have none yet.
+
+    It is exact where each of them is, and no ticket can have passed from one to another; else the first doubt counts.
+    """
+    doubt = next((report.reason for report in reports if not report.exact), "") or "".join(doubts_of(queries))
+    added = {name: sum(max(0, getattr(report, name)) for report in reports) for name in _ADDED}
+    return WalkReport(
+        **added,
+        exact=not doubt,
+        reason=doubt or f"each of {len(reports)} walks is exact",
+        skipped=tuple(row for report in reports for row in report.skipped)[:SKIPPED_ROWS_NAMED],
+    )
 
 
 def doubts_of(queries: Sequence[TicketQuery]) -> list[str]:
