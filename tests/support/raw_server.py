@@ -89,7 +89,8 @@ async def serving(*script: Handler | bytes, tls: ssl.SSLContext | None = None) -
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
         for writer in connections.values():
-            writer.close()
+            # A TLS connection that is only closed waits for the other side, which may be gone.
+            writer.transport.abort()
         await asyncio.gather(*(writer.wait_closed() for writer in connections.values()), return_exceptions=True)
 
 
