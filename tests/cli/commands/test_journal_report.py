@@ -454,7 +454,7 @@ def test_numbers_that_no_ticket_has(
     workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path, id: object
 ) -> None:
     """They are not asked for, and keep no other title from being read."""
-    rows = [("DONE", {"id": id}, 1706700001.5), ("DONE", {"id": new_ticket()}, 1706700001.5)]
+    rows: list[tuple[str, dict[str, Any], float]] = [("DONE", {"id": one}, 1706700001.5) for one in (id, new_ticket())]
     file = written(tmp_path / "j", *rows, platform=sandbox.environment["WORKORDER_BASE_URL"])
     before = reads(sandbox)
     ran = workorder("journal", "report", file)
