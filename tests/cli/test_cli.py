@@ -209,7 +209,7 @@ def test_help_costs_no_network_library() -> None:
     ("words", "names"),
     [
         *((words, [*COMMANDS, "login", "trust", "sign", "journal"]) for words in (["--help"], [], ["help"])),
-        *((words, ["show", "settle"]) for words in (["journal"], ["journal", "--help"])),
+        *((words, ["show", "settle", "report"]) for words in (["journal"], ["journal", "--help"])),
         (["sign", "-h"], ["detect"]),
     ],
 )

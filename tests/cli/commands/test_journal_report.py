@@ -26,6 +26,7 @@ from workorder_async.document.json_text import to_json
 from workorder_async.sandbox import Fault, Sandbox
 
 HEAD = ["day", "time", "outcome", "what", "id", "title", "remarks"]
+_MADE = 10**9 + 1
 TITLE = REQUIRED["--title"]
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -269,11 +270,11 @@ def test_a_platform_that_is_away(
 
 
 async def events(environment: dict[str, str], journal: Path, *mutations: Mutation) -> list[Outcome]:
-    """Carry mutations out, one for each event; a comment on ticket 1 is on the ticket that was made first."""
+    """Carry mutations out, one for each event; a comment on _MADE is on the ticket that was made first."""
     async with WorkorderClient.from_env(environment) as client, Once(client, journal, scope="bot-a") as once:
         outcomes: list[Outcome] = []
         for number, mutation in enumerate(mutations):
-            if isinstance(mutation, CommentTicket) and mutation.id == 1:
+            if isinstance(mutation, CommentTicket) and mutation.id == _MADE:
                 outcomes.append(await once(f"om_{number}", evolve(mutation, id=outcomes[0].ticket_id)))
             else:
                 outcomes.append(await once(f"om_{number}", mutation))
@@ -286,7 +287,7 @@ def test_the_journal_of_events(
     """Each event is named. A title that the journal has is not asked for; of each other ticket it is once."""
     other = new_ticket()
     said = [
-        CommentTicket(id=1, detail="甲"),
+        CommentTicket(id=_MADE, detail="甲"),
         CommentTicket(id=other, detail="乙"),
         CommentTicket(id=other, detail="丙"),
     ]
@@ -448,6 +449,18 @@ def test_what_somebody_else_wrote_there(
     assert len(checked((tmp_path / "p").read_text("utf-8")).rows) >= 3
 
 
+@pytest.mark.parametrize("id", [2**80, 2**63, -7, "7", True])
+def test_numbers_that_no_ticket_has(
+    workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path, id: object
+) -> None:
+    """They are not asked for, and keep no other title from being read."""
+    rows: list[tuple[str, dict[str, Any], float]] = [("DONE", {"id": one}, 1706700001.5) for one in (id, new_ticket())]
+    file = written(tmp_path / "j", *rows, platform=sandbox.environment["WORKORDER_BASE_URL"])
+    before = reads(sandbox)
+    ran = workorder("journal", "report", file)
+    assert ([row["title"] for row in table(ran.out)], reads(sandbox) - before) == (["(title not known)", TITLE], 1)
+
+
 @pytest.mark.parametrize("key", ["om_1", "[", '["a","b"]', "[1,2]", "7", "{}", "[[", "[" * 100_000, "null"])
 def test_keys_of_events_that_are_none(
     workorder: Workorder, unset: Callable[[], None], tmp_path: Path, key: str
@@ -497,12 +510,12 @@ def test_on_a_terminal(sandbox: Sandbox, closes: tuple[Path, list[int]], width: 
 @pytest.mark.slow
 def test_events_on_a_narrow_terminal(tmp_path: Path) -> None:
     """Numbers and outcomes stay whole; the texts are broken, and each event is named."""
-    rows = [("REJECTED", {"id": 1234567890, "title": TITLE}, 1706700001.5)]
+    rows = [("REJECTED", {"id": 2**62, "title": TITLE}, 1706700001.5)]
     file = written(tmp_path / "j", *rows, key='["bot-a","om_', **{"for": "events", "batch": ""})
     file.write_bytes(sealed(file.read_bytes().replace(b"om_0", b'om_0\\"]').splitlines(keepends=True)))
     with on_terminal({"COLUMNS": "60"}, "journal", "report", file) as terminal:
         assert terminal.finish() == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.seen.decode().replace("\r\n", "\n"))
-    assert "19:20:01 rejected create 1234567890 " in shown
+    assert "19:20:01 rejected create 4611686018427387904 " in shown
     assert re.search(r"^time +outcome +what +id +title +remarks", shown, re.MULTILINE)
     assert all(character in shown for character in TITLE)
