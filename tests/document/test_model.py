@@ -262,6 +262,16 @@ def test_fields_of_dataclasses(value: Any) -> None:
         for field in made
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ] == required
+    given = {
+        field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        for field in made
+        if field.name not in required
+    }
+    assert given == {
+        field.name: getattr(field.default, "factory", lambda field=field: field.default)()
+        for field in known
+        if field.name not in required
+    }
     assert all(dataclasses.asdict(value)[name] == part for name, part in attrs.asdict(value).items() if name != "tags")
     assert dataclasses.replace(value) == value
     assert attrs.has(type(value))
