@@ -2,9 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from itertools import islice
 from time import perf_counter
 
@@ -77,7 +76,7 @@ class Workers:
         self._began = perf_counter() - self._report.elapsed
         async with self._journal:
             telling = asyncio.create_task(self._hold.tell(self._report))
-            self._tasks = {asyncio.create_task(self._in_task(self._work)) for _ in range(self._working)}
+            self._tasks = {asyncio.create_task(self._work()) for _ in range(self._working)}
             try:
                 yield
             finally:
@@ -89,10 +88,17 @@ class Workers:
 
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
-        while (pulled := await self._pull()) is not None:
-            await self._end(await self._carried_out(*pulled))
-        while (entry := await self._pull_left()) is not None:
-            await self._end(self._carrier.settle_left(entry))
+        try:
+            while (pulled := await self._pull()) is not None:
+                await self._end(await self._carried_out(*pulled))
+            while (entry := await self._pull_left()) is not None:
+                await self._end(self._carrier.settle_left(entry))
+        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
+            await self._fail(error)
+        finally:
+            self._working -= 1
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _end(self, end: Outcome | Parked) -> None:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
@@ -100,14 +106,14 @@ class Workers:
             await self._hand_over(end)
         elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
             self._working += 1
-            self._tasks.add(asyncio.create_task(self._in_task(partial(self._look, end))))
+            self._tasks.add(asyncio.create_task(self._follow(end)))
         else:
             await self._look(end)
 
-    async def _in_task(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work of a task of its own: a worker's, or the looks for a parked mutation."""
+    async def _follow(self, parked: Parked) -> None:
+        """Look for a parked mutation, in a task of its own."""
         try:
-            await work()
+            await self._look(parked)
         except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
             await self._fail(error)
         finally:
@@ -284,8 +290,7 @@ class Workers:
         try:
             if self._working:
                 await self._stop("left before its end")
-            if tasks:
-                await asyncio.wait(tasks, timeout=self._terms.patience)
+            await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
             for task in (*tasks, telling):
                 task.cancel()
