@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import cache
-from typing import Any, Final, Self, cast
+from typing import Any, ClassVar, Final, Self, cast
 
 from workorder_async.arguments import unknown_name
 from workorder_async.document.decoding import decoder_of
@@ -31,7 +31,7 @@ class Model:
     """
 
     __slots__ = ()
-    __dataclass_fields__ = DataclassFields()
+    __dataclass_fields__: ClassVar[DataclassFields] = DataclassFields()
 
     def __new__(cls, *_values: object, **named: object) -> Self:
         """Refuse a name that no field has, by a `TypeError` that names the nearest field."""
