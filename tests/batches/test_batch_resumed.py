@@ -195,7 +195,7 @@ async def test_journal_in_use(sandbox: Sandbox, client: WorkorderClient, journal
     batch = await closes(client, 20)
     async with aclosing(run_batch(client, iter(batch), journal=journal)) as outcomes:
         await anext(outcomes)
-        with pytest.raises(JournalError, match="in use by another batch"):
+        with pytest.raises(JournalError, match="in use by another program"):
             await ran(client, iter(batch), journal=journal)
     assert len(sandbox.applied) <= 20
 

@@ -361,7 +361,7 @@ async def test_locked_by_a_process(path: Path) -> None:
     assert child.stdout is not None
     assert await child.stdout.readline() == b"open\n"
     before = content(path)
-    with pytest.raises(JournalError, match="in use by another batch"):
+    with pytest.raises(JournalError, match="in use by another program"):
         await Journal(path, {"batch": "child"}).__aenter__()
     assert content(path) == before
     child.kill()
@@ -374,7 +374,7 @@ async def test_locked_by_this_process(path: Path) -> None:
     """A second journal of one file is refused in the same process, and does not unlock the first by that."""
     async with Journal(path, IDENTITY) as journal:
         for _ in range(2):
-            with pytest.raises(JournalError, match="in use by another batch"):
+            with pytest.raises(JournalError, match="in use by another program"):
                 await Journal(path, IDENTITY).__aenter__()
         assert await begun(journal, entry("a")) == (Standing.NEW, 100.5)
     async with Journal(path, IDENTITY) as journal:

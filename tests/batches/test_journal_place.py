@@ -192,7 +192,7 @@ async def test_two_names_of_one_file(path: Path, link: Callable[[Path, Path], No
     other = path.with_suffix(".link")
     async with Journal(path, IDENTITY) as journal:
         link(path, other)
-        with pytest.raises(JournalError, match="in use by another batch"):
+        with pytest.raises(JournalError, match="in use by another program"):
             await Journal(other, IDENTITY).__aenter__()
         await journal.begin(entry("a"))
     async with Journal(other, IDENTITY) as journal:

@@ -92,7 +92,9 @@ async def test_another_mutation_under_a_used_key(file: Path) -> None:
         async with Once(client, file) as once:
             under_way = asyncio.create_task(once("om_1", first))
             await asyncio.sleep(0.1)
-            with pytest.raises(ConfigError, match="key 'om_1' was used for another mutation before; each event"):
+            with pytest.raises(
+                ConfigError, match="key 'om_1' was used for another mutation before, with another title; each"
+            ):
                 await once("om_1", other)
             assert await once("om_1", later) == await under_way
             with pytest.raises(ConfigError, match="used for another mutation"):

@@ -279,7 +279,8 @@ async def test_gone(tmp_path: Path) -> None:
     assert len(deleted) == 3
     assert sorted(report.gone) == sorted(deleted)
     assert (report.rows, report.gone_tickets, report.exact) == (42, 3, False)
-    assert report.reason == "3 tickets were gone when their full records were asked for"
+    said = "3 tickets were gone when their full records were asked for, as "
+    assert report.reason == said + ", ".join(map(str, report.gone))
     assert [row["id"] for row in read_back(target)] == [id for id in wanted if id not in deleted]
 
 

@@ -190,8 +190,8 @@ class JournalFile:
                 self._append(self._file, [_line({"journal": "workorder_async", "version": VERSION, **self._identity})])
         except InUseError:
             raise JournalError(
-                f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
-                "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
+                f"the journal {str(self._path)!r} is in use by another program, or by a batch of this one that was "
+                "left by `break` without `contextlib.aclosing`; wait for its end"
             ) from None
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
@@ -226,7 +226,7 @@ class JournalFile:
             if found != self._identity:
                 raise JournalError(
                     f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
-                    f"not {_words(self._identity)}); choose another file"
+                    f"not {_words(self._identity)}); choose another file{_mend(found, self._identity)}"
                 )
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
@@ -739,6 +739,16 @@ def _parsed(line: bytes) -> dict[str, JSON]:
     if not isinstance(value, dict):
         raise TypeError("no object")
     return value
+
+
+def _mend(found: dict[str, JSON], own: dict[str, JSON]) -> str:
+    """Say what else can be done where only the list is another."""
+    if {**found, "list": ""} != {**own, "list": ""}:
+        return ""
+    return (
+        " after `settle_journal`, or hand over the same list; what is read anew in each run belongs into a generator, "
+        "from the first run on"
+    )
 
 
 def _words(identity: dict[str, JSON]) -> str:

@@ -42,7 +42,7 @@ _SIDE_BY_SIDE = 8
 class _Event:
     """What is known of a key that is not free."""
 
-    told: JSON
+    told: dict[str, JSON]
     """Its mutation: the class, and the fields that are the same in each delivery."""
     outcome: Outcome | None = None
     """How that ended; None while it is under way or unknown."""
@@ -169,7 +169,8 @@ class Once:
         while True:
             event = self._events.get(name)
             if event is not None and event.told != told:
-                problem = f"{key!r} was used for another mutation before"
+                fields = {name for name in {*told, *event.told} if told.get(name) != event.told.get(name)}
+                problem = f"{key!r} was used for another mutation before, with another {', '.join(sorted(fields))}"
                 raise ConfigError(problem, argument="key", mend="each event has a key of its own, and one mutation")
             if event is not None and event.outcome is not None:
                 return event.outcome
@@ -186,7 +187,10 @@ class Once:
                 return outcome
 
     async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
-        """Return what became of the mutation of a key; None if the key is free. An unknown one is looked for again."""
+        """Return what became of the mutation of a key; None if the key is free. An unknown one is looked for again.
+
+        NOT_SENT is the last that is said of one that did not happen: its key is free from then on.
+        """
         self._at_work(begins=True)
         name = self._named(key)
         if running := self._running.get(name):
@@ -352,7 +356,7 @@ def _is_kept(outcome: Outcome) -> bool:
     return outcome.state in SETTLED or refused
 
 
-def _told(operation: str, value: JSON) -> JSON:
+def _told(operation: str, value: JSON) -> dict[str, JSON]:
     """Return what must be the same in each delivery."""
     fields = value if isinstance(value, dict) else {}
     return {"operation": operation, **{name: fields[name] for name in fields if name not in _VARY}}

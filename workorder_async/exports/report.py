@@ -195,7 +195,8 @@ def report_of(
     gone, skipped = sum(part.gone_tickets for part in parts), sum(part.skipped_rows for part in parts)
     doubts = [*doubts, *dict.fromkeys(part.reason for part in last if not part.exact)]
     if gone:
-        doubts.append(f"{gone} tickets were gone when their full records were asked for")
+        named = ", ".join([str(id) for part in parts for id in part.gone][:5])
+        doubts.append(f"{gone} tickets were gone when their full records were asked for, as {named}")
     if skipped:
         doubts.append(f"{skipped} rows could not be read, and were skipped")
     proofs = [part.reason for part in last]

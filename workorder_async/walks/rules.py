@@ -201,7 +201,8 @@ class WalkRules:
         if state.full < _ROWS_OF_AN_ORDER and (state.edges or state.crowded_seconds):
             flaws.append(f"the list shows no more than {state.full} rows at once, too few to see its order")
         if state.undated:
-            flaws.append(f"{len(state.undated)} tickets have no created time")
+            named = ", ".join(map(str, sorted(state.undated)[:5]))
+            flaws.append(f"{len(state.undated)} tickets have no created time that can be read, as {named}")
         return flaws
 
     @property
