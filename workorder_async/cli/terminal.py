@@ -7,6 +7,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from getpass import getpass
 from textwrap import indent
@@ -149,6 +150,16 @@ def ask(what: str, *, optional: bool = False) -> str:
     if not answer.strip() and not optional:
         raise ConfigError(f"no answer to {what!r}")
     return answer
+
+
+def confirms(question: str) -> bool:
+    """Ask for a yes; anything else is a no. Keys that were pressed before the question count as nothing."""
+    with suppress(ImportError):
+        import termios
+
+        if sys.stdin.isatty():
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return ask(f"{question} [y/N]", optional=True).strip().lower() in ("y", "yes")
 
 
 def ask_secret(what: str) -> Secret:

@@ -393,10 +393,13 @@ def test_a_page_is_whole_and_its_owner_s(
 
     monkeypatch.setattr(commands, "_page_of", broken)
     ran = workorder("journal", "report", file, "--html", page)
+    assert (ran.code, ran.out, page.read_text()) == (2, "", "older")
+    assert f"--html {page} exists; --overwrite replaces it" in ran.err
+    ran = workorder("journal", "report", file, "--html", page, "--overwrite")
     assert (ran.code, ran.out, page.read_text()) == (1, "", "older")
     assert "No space left on device" in ran.err
     monkeypatch.setattr(commands, "_page_of", whole)
-    assert workorder("journal", "report", file, "--html", page).code == 0
+    assert workorder("journal", "report", file, "--html", page, "--overwrite").code == 0
     assert page.read_text().startswith("<!doctype html>")
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["j", "p.html"]

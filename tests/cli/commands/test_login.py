@@ -20,7 +20,6 @@ def test_on_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
             ("Base URL", sandbox.url),
             ("AppId", "sandbox-app"),
             ("How requests are signed", scheme),
-            ("Command that prints the secret", ""),
             ("Secret of AppId sandbox-app: ", SECRET),
         ):
             terminal.read_until(question)

@@ -87,7 +87,8 @@ def test_what_is_confirmed_is_seen(sandbox: Sandbox, width: str, colour: bool) -
     shown, _ = screen(sandbox, width, colour, *words, typed="n\n")
     question = re.search(r"close as 40084 the creator: (\d+) tickets on [^?]+\? \[y/N\]: ", shown)
     assert question
-    table = shown[: question.start()].splitlines()
+    remark = "a ticket may be missing here: "
+    table = [line for line in shown[: question.start()].splitlines() if not line.startswith(remark)]
     assert all(cell_len(line) <= int(width) for line in table)
     numbers = [line.split()[0] for line in table if re.match(r"1\d{3} ", line)]
     assert len(numbers) == len(set(numbers)) == min(int(question[1]), 20)

@@ -29,7 +29,7 @@ from workorder_async.cli.batches.tally import Complaints, Tally
 from workorder_async.cli.connection import Connection, Platform
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE, each
-from workorder_async.cli.terminal import Bar, ask, can_ask, err, moment, note, one_line, out, write_json
+from workorder_async.cli.terminal import Bar, can_ask, confirms, err, moment, note, one_line, out, write_json
 from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
@@ -99,7 +99,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not choice.named:
         print_table(err(), chosen, task.change)
-    if asks and ask(f"{task.name}: {_tickets(len(chosen))} on {place}? [y/N]").strip().lower() not in ("y", "yes"):
+    if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
         raise ConfigError("not confirmed; nothing was sent")
     return platform.run(lambda client: _carry_out(client, task, chosen, options, place, named=choice.named))
 

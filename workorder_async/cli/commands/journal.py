@@ -179,6 +179,7 @@ def report(
     html: Annotated[
         File | None, AS_WRITTEN, Parameter(help="Write a page for a browser to this file; - for stdout.")
     ] = None,
+    overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
     connection: Connection = Connection(),
 ) -> int:
     """Tell what was done, by day and outcome, with the tickets' numbers and titles; days and times are of China.
@@ -199,6 +200,8 @@ def report(
     if html is not None and os.path.exists(place) and os.path.samefile(place, file):
         problem = "is the journal, without which all would be sent again"
         raise ConfigError(problem, argument=f"{html.option} {place}", mend="name another file")
+    if html is not None and not overwrite and os.path.isfile(place):
+        raise ConfigError("exists", argument=f"{html.option} {place}", mend="--overwrite replaces it")
     with nullcontext(sys.stdout.buffer) if place in ("", "-") else written_whole(Path(place)) as page:
         rows = _rows_of(records, client)
         if html is None:
