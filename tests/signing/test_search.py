@@ -60,7 +60,13 @@ EVERY = [*home_made.ALL, *home_made_later.ALL]
 # One search takes seconds for each digest, and longer where the machine is busy.
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("kind", "unit"), sorted({(made.kind, made.unit) for made in EVERY}))
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        pytest.param(kind, unit, marks=[pytest.mark.torture] if unit == "ms" else [])
+        for kind, unit in sorted({(made.kind, made.unit) for made in EVERY})
+    ],
+)
 def test_what_people_build_is_found(kind: str, unit: str) -> None:
     """Each scheme of the lists is found from one request, and a line that is found signs another request alike.
 
