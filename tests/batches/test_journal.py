@@ -656,6 +656,17 @@ async def test_a_loop_that_is_shut_down_writes_what_was_ordered(path: Path) -> N
     assert lines(path)[-1]["state"] == "DONE"
 
 
+async def test_the_thread_keeps_the_order(path: Path) -> None:
+    """What was ordered while the disk was busy is done in the order in which it was ordered."""
+    async with Journal(path, IDENTITY) as journal:
+        free, done = threading.Event(), list[int]()
+        journal._thread.submit(free.wait, 20)
+        last = [journal._thread.submit(done.append, number) for number in range(200)][-1]
+        free.set()
+        await asyncio.wrap_future(last)
+    assert done == list(range(200))
+
+
 async def test_same_keys_at_once(path: Path) -> None:
     """Of many begins of one key, one alone is NEW."""
     async with Journal(path, IDENTITY) as journal:

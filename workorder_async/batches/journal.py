@@ -23,7 +23,7 @@ from concurrent.futures import Executor, Future
 from enum import Enum
 from math import inf
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any, TypeAlias, TypeVar
 from zlib import crc32
 
@@ -540,24 +540,27 @@ class _HangingError(JournalError):
 
 
 class _Disk(Executor):
-    """Works in threads, one at a time, that not even the end of the program waits for: a disk may hang for ever."""
+    """Works in threads, one after the other, which the end of the program does not wait for: a disk may hang for ever."""
 
     def __init__(self) -> None:
-        self._turn = Lock()
+        self._last: Thread | None = None
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Let a thread call a function."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
 
-        def work() -> None:
-            with self._turn:
-                try:
-                    future.set_result(fn(*args, **kwargs))
-                except BaseException as error:  # noqa: BLE001 - raised for whoever asks for the result
-                    future.set_exception(error)
+        def work(before: Thread | None) -> None:
+            if before is not None:
+                before.join()  # a lock would not keep the order
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - raised for whoever asks for the result
+                future.set_exception(error)
 
-        Thread(target=work, name="workorder-journal", daemon=True).start()
+        thread = Thread(target=work, args=(self._last,), name="workorder-journal", daemon=True)
+        thread.start()
+        self._last = thread
         return future
 
 
