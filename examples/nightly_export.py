@@ -1,4 +1,10 @@
-"""A nightly export: every ticket created before today, in a table of DuckDB; run it again after any failure."""
+"""A nightly export: every ticket created before today, in a table of DuckDB; run it again after any failure.
+
+    python nightly_export.py FOLDER DATABASE
+
+Exit codes: 0 all is in the table; 1 the export failed, and the next run goes on with it; 3 the table has what could be
+read, and stderr says what was left out or is not certain.
+"""
 
 import asyncio
 import sys
@@ -7,21 +13,17 @@ from pathlib import Path
 
 import duckdb
 
-from workorder_async import CHINA_STANDARD_TIME, TicketQuery, WorkorderClient
-from workorder_async.exports import export_tickets
+from workorder_async import CHINA_STANDARD_TIME, TicketQuery, WorkorderClient, WorkorderError, explain
+from workorder_async.exports import ExportReport, export_tickets
 
 
-async def export(folder: Path) -> Path:
-    """Write the file of today, or go on with it; end the program where it may not be exact."""
+async def export(folder: Path) -> ExportReport:
+    """Write the file of today, or go on with it; a row that cannot be read is left out."""
     today = datetime.now(CHINA_STANDARD_TIME).date()
     query = TicketQuery(created_end=datetime.combine(today, time(), CHINA_STANDARD_TIME))
     target = folder / f"tickets-{today}.parquet"
     async with WorkorderClient.from_env() as client:
-        report = await export_tickets(client, query, target, overwrite=True)
-    print(f"{report.rows} tickets, {report.reason}")
-    if not report.exact:
-        sys.exit(1)
-    return target
+        return await export_tickets(client, query, target, overwrite=True, on_bad_row="skip")
 
 
 def load(source: Path, database: Path) -> None:
@@ -32,5 +34,21 @@ def load(source: Path, database: Path) -> None:
             print(*row)
 
 
+def main(folder: Path, database: Path) -> int:
+    """Export, load, say what was left out, and return the exit code."""
+    try:
+        report = asyncio.run(export(folder))
+    except WorkorderError as error:
+        print(explain(error), error, sep="\n", file=sys.stderr)
+        return 1
+    load(report.target, database)
+    print(f"{report.rows} tickets: {report.reason}")
+    for row in report.skipped:
+        print(f"left out: ticket {row.id}, {row.path} is {row.got}, expected {row.expected}", file=sys.stderr)
+    if not report.exact:
+        print(f"not certain: {report.reason}", file=sys.stderr)
+    return 0 if report.exact else 3
+
+
 if __name__ == "__main__":
-    load(asyncio.run(export(Path(sys.argv[1]))), Path(sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -11,9 +12,9 @@ import pytest
 from attrs import define, field
 
 import workorder_async
-from tests.support.clients import make_client
+from tests.support.clients import NOW, make_client
 from tests.support.mutations import KINDS, OPERATIONS, close_of, mutation_of
-from tests.support.raw_server import http, serving
+from tests.support.raw_server import data, http, serving
 from tests.support.slow import slow_after
 from workorder_async import (
     CommentTicket,
@@ -257,7 +258,8 @@ async def test_mutations(kind: str, fault: Any, cut: Cut) -> None:
                 elif not isinstance(result, asyncio.CancelledError | OutcomeUnknownError):
                     assert count == 1, result
 
-            async with sandbox.client(retry=RetryPolicy(first=0.001)) as client:
+            # A lost mutation is looked for as long as an attempt may take.
+            async with sandbox.client(retry=RetryPolicy(first=0.001), attempt_timeout=0.3) as client:
                 yield client, lambda client: client.change(mutation, on_unknown="verify"), check
 
     assert await at_every_step(cut, make) > 3
@@ -300,8 +302,10 @@ async def test_a_lost_answer_on_a_raw_socket(cut: Cut) -> None:
             if b"/close_ticket" in request:
                 closed += 1
                 writer.close()
-            elif b"/base" in request:
-                writer.write(http(f'{{"errno":10000,"data":{{"id":1,"status":{(CLOSED if closed else OPEN).value}}}}}'))
+            elif b"/detail" in request:
+                shown = {"id": 1, "status": CLOSED.value, "closed_time": int(NOW), "solved_time": close.solved_time}
+                said = data(shown if closed else {"id": 1, "status": OPEN.value})
+                writer.write(said.replace(b"\r\n", f"\r\nDate: {formatdate(NOW, usegmt=True)}\r\n".encode(), 1))
             else:
                 writer.write(http('{"errno":10000,"data":{"pagination":{"total":0},"tickets":[]}}'))
 
@@ -310,8 +314,9 @@ async def test_a_lost_answer_on_a_raw_socket(cut: Cut) -> None:
             assert closed == 1 or isinstance(result, asyncio.CancelledError)
 
         async with serving(answer) as wire, make_client(wire.url) as client:
-            yield client, lambda client: client.close_ticket(close_of(1, "姜程")), check
+            yield client, lambda client: client.close_ticket(close), check
 
+    close = close_of(1, "姜程")
     assert await at_every_step(cut, make) > 3
 
 

@@ -155,7 +155,7 @@ class World:
             return
         row = self.rows[self.mine.pop()]
         self.closed[row.id] = "cancelled"
-        close = CloseTicket(id=row.id, closer_id=1, closer_name=row.creator_name, solved_time=1)
+        close = CloseTicket(id=row.id, closer_id=1, closer_name=row.creator_name, solved_time=1_700_000_000)
         await self._mutate(self.closed, row.id, lambda: self.client.close_ticket(close))
 
     async def reject(self) -> None:
@@ -205,7 +205,7 @@ class World:
         """Close and comment in a batch, with a journal or without."""
         texts = [self.text() for _ in range(6)]
         batch: list[CommentTicket | CloseTicket] = [CommentTicket(id=self.id, detail=text) for text in texts]
-        batch.append(CloseTicket(id=self.id, closer_id=1, closer_name=ANYBODY, solved_time=1))
+        batch.append(CloseTicket(id=self.id, closer_id=1, closer_name=ANYBODY, solved_time=1_700_000_000))
         self.said.update(dict.fromkeys(texts, "cancelled"))
         journal = self.folder / f"{self.number}.journal" if self.random.random() < 0.5 else None
         if journal is not None:
@@ -305,7 +305,7 @@ def alive() -> Counter[str]:
     gc.collect()
     ours = (type(one) for one in gc.get_objects() if str(type(one).__module__).startswith("workorder_async"))
     names = Counter(kind.__name__ for kind in ours)
-    short = ("Call", "Walk", "WindowWalk", "Journal", "Workers", "Once", "_Waiter", "SignedSession")
+    short = ("Call", "Walk", "WindowWalk", "Journal", "Workers", "Carrier", "_Waiter", "SignedSession")
     return Counter({name: names[name] for name in short})
 
 
@@ -347,10 +347,10 @@ def test_the_left_out_kinds_are_known() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.torture) for seed in (3, 4, 5))])
 async def test_a_minute_of_everything(seed: int, tmp_path: Path) -> None:
-    """32 workers, all calls, all faults; ten seconds with each seed, which decides the habits of the server."""
-    calls = await chaos(10, seed, tmp_path)
+    """32 workers, all calls, all faults; five seconds with each seed, which decides the habits of the server."""
+    calls = await chaos(5, seed, tmp_path)
     assert sum(count for name, count in calls.items() if name.endswith(" ok")) > 100
 
 

@@ -235,12 +235,55 @@ def test_a_new_file_is_for_its_owner(path: Path) -> None:
 
 
 @POSIX
-def test_an_existing_file_keeps_its_mode(path: Path) -> None:
-    """Who made it before decides who may read it."""
-    path.touch()
-    path.chmod(0o640)
-    LockedFile(path).close()
-    assert mode(path) == 0o640
+@pytest.mark.parametrize("bits", [0o644, 0o640, 0o606, 0o666, 0o777, 0o620])
+@pytest.mark.parametrize("when", ["empty", "added to", "cut", "loosened while open"])
+def test_others_rights_are_taken_from_a_file_that_was_there(path: Path, bits: int, when: str) -> None:
+    """Nothing is added to a file that others may read; what is only looked at keeps its mode until then."""
+    path.write_bytes(b"" if when == "empty" else b"one\n")
+    path.chmod(0o600 if when == "loosened while open" else bits)
+    with closing(LockedFile(path)) as file:
+        assert mode(path) == {"empty": 0o600, "loosened while open": 0o600}.get(when, bits)
+        path.chmod(0o600 if when == "empty" else bits)
+        if when == "cut":
+            file.cut(4)
+        else:
+            file.append(b"two\n")
+    assert mode(path) == 0o600
+
+
+@POSIX
+@pytest.mark.parametrize("how", ["refused", "without effect"])
+def test_rights_that_cannot_be_taken(path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Where others keep their rights, as in somebody else's file or on a disk without modes, nothing is added."""
+
+    def fchmod(file: int, bits: int) -> None:
+        if how == "refused":
+            raise PermissionError(1, "Operation not permitted")
+
+    path.write_bytes(b"one\n")
+    path.chmod(0o644)
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    with closing(LockedFile(path)) as file:
+        with pytest.raises(PermissionError, match=r"others may read it \(mode 0644\)"):
+            file.append(b"two\n")
+        with pytest.raises(PermissionError, match=r"others may read it \(mode 0644\)"):
+            file.cut(0)
+    assert path.read_bytes() == b"one\n"
+
+
+@POSIX
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EINTR, errno.EIO, errno.EBADF])
+def test_a_disk_that_cannot_lock(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Only what means that somebody else has the lock says so."""
+    import fcntl
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match=f"cannot be locked: {os.strerror(number)}") as caught:
+        LockedFile(path)
+    assert not isinstance(caught.value, InUseError)
 
 
 # A file that appears when it is whole

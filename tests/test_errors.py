@@ -53,7 +53,11 @@ EXAMPLES: dict[type[WorkorderError], dict[str, Any]] = {
     errors.DeadlineExceededError: COMMON | {"spent": {"queue": 0.5, "request": 28.0, "sleep": 1.5}},
     errors.WalkDriftError: COMMON | {"report": REPORT},
     errors.JournalError: COMMON,
-    errors.ExportError: COMMON,
+    errors.ExportError: COMMON | {"mend": "make room"},
+}
+PARTED = {
+    errors.ConfigError: "concurrency it broke; it must be a whole number of at least 1",
+    errors.ExportError: "it broke; make room",
 }
 of_each_kind = pytest.mark.parametrize("kind", EXAMPLES)
 
@@ -85,18 +89,23 @@ def test_the_tree_is_drawn() -> None:
 
 def kept(kind: type[WorkorderError]) -> dict[str, Any]:
     """Return what an error keeps of its arguments."""
-    return EXAMPLES[kind] | ({"problem": "it broke"} if kind is errors.ConfigError else {})
+    return EXAMPLES[kind] | ({"problem": "it broke"} if kind in PARTED else {})
+
+
+def later(kind: type[WorkorderError]) -> dict[str, Any]:
+    """Return what is set on an error after it was made."""
+    unknown = {"ahead": None, "mark": ""} if kind is errors.OutcomeUnknownError else {}
+    return {"retry_after": None} | unknown
 
 
 @of_each_kind
 def test_attributes(kind: type[WorkorderError]) -> None:
     """Every argument of an error is its attribute of the same name, and all but the message may be left out."""
     error = kind("it broke", **EXAMPLES[kind])
-    assert vars(error) == kept(kind) | {"retry_after": None}
-    first = "problem" if kind is errors.ConfigError else "message"
+    assert vars(error) == kept(kind) | later(kind)
+    first = "problem" if kind in PARTED else "message"
     assert set(inspect.signature(kind).parameters) == {first, *EXAMPLES[kind]}
-    whole = "concurrency it broke; it must be a whole number of at least 1"
-    assert error.message == (whole if kind is errors.ConfigError else "it broke")
+    assert error.message == PARTED.get(kind, "it broke")
     assert set(vars(kind("it broke"))) == set(vars(error))
 
 
@@ -136,7 +145,7 @@ def test_copies(kind: type[WorkorderError], act: Callable[[WorkorderError], Work
     twin = act(error)
     assert type(twin) is kind
     assert twin.args == error.args
-    assert vars(twin) == kept(kind) | {
+    assert vars(twin) == kept(kind) | later(kind) | {
         "attempts": 4,
         "retry_after": 2.5,
         "__notes__": ["while closing ticket 1473"],

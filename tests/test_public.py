@@ -21,8 +21,11 @@ ROOT = Path(__file__).parent.parent
 # Where users import from.
 FACES = (
     "workorder_async",
+    "workorder_async.blocking",
     "workorder_async.sandbox",
+    "workorder_async.testing",
     "workorder_async.exports",
+    "workorder_async.integrations.opentelemetry",
     "workorder_async.integrations.redis_limits",
 )
 
@@ -137,7 +140,7 @@ def test_contributors_find_every_folder() -> None:
 
 def test_paths_in_pages_are_there() -> None:
     """Every test and benchmark that a page names is there."""
-    pages = [page.read_text("utf-8") for page in ROOT.glob("*.md")]
+    pages = [page.read_text("utf-8") for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]]
     paths = {path for page in pages for path in re.findall(r"`((?:tests|benchmarks)/[\w./]*)", page)}
     assert "tests/test_secrecy.py" in paths
     assert {path for path in paths if not (ROOT / path).exists()} == set()

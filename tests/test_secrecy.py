@@ -185,7 +185,7 @@ async def test_proxies(
     caplog.set_level(logging.WARNING if use is read_page else logging.DEBUG, "workorder_async")
     async with serving(step or TICKET) as proxy:
         address = with_password(proxy.url if step else f"http://127.0.0.1:{free_port()}")
-        options: dict[str, Any] = {"attempt_timeout": 0.1}
+        options: dict[str, Any] = {"attempt_timeout": 0.1, "connect_timeout": 0.1, "deadline": 0.3}
         if known_from == "option":
             options["proxy"] = address
         elif known_from == "environment":
@@ -469,7 +469,7 @@ async def test_a_body_that_cannot_be_read(
 
 
 async def test_a_signer_that_raises(caplog: pytest.LogCaptureFixture) -> None:
-    """The user's error passes, and brings none of our secrets along."""
+    """The user's error is the cause, and brings none of our secrets along."""
 
     class Raising:
         def sign(self, request: SigningInput) -> Mapping[str, str]:
@@ -477,7 +477,7 @@ async def test_a_signer_that_raises(caplog: pytest.LogCaptureFixture) -> None:
             raise LookupError("no key")
 
     async with client_of("http://127.0.0.1:1", signer=Raising(), proxy=with_password("http://127.0.0.1:1")) as client:
-        await caught(LookupError, lambda: client.get_ticket(1), caplog)
+        await caught(NotSentError, lambda: client.get_ticket(1), caplog)
 
 
 async def test_headers_that_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
@@ -530,7 +530,7 @@ async def test_unknown_outcomes_in_a_batch(tmp_path: Path, caplog: pytest.LogCap
     batch = [COMMENT, CommentTicket(id=2, detail="备注")]
     journal = tmp_path / "batch.journal"
     async with serving(drop) as proxy, client_of("https://workorder.test", proxy=with_password(proxy.url)) as client:
-        outcomes = [one async for one in run_batch(client, batch, journal=journal, patience=0)]
+        outcomes = [one async for one in run_batch(client, batch, journal=journal, patience=0, outage=0)]
     assert len(outcomes) == 2
     for outcome in outcomes:
         assert outcome.error is not None

@@ -15,6 +15,9 @@ if __name__ == "":
     from workorder_async.batches.batch import (
         run_batch as run_batch,
     )
+    from workorder_async.batches.once import (
+        Once as Once,
+    )
     from workorder_async.batches.outcomes import (
         BatchReport as BatchReport,
         Outcome as Outcome,
@@ -115,10 +118,14 @@ if __name__ == "":
     from workorder_async.wire.retry import (
         RetryPolicy as RetryPolicy,
     )
+    from workorder_async.words import (
+        explain as explain,
+    )
 
 # The same for the interpreter: each module with its names.
 _NAMES = {
     "batches.batch": "run_batch",
+    "batches.once": "Once",
     "batches.outcomes": "BatchReport Outcome State",
     "client": "Ping WorkorderClient",
     "document": (
@@ -143,6 +150,7 @@ _NAMES = {
     "wire.observing": "AttemptEnded AttemptStarted CallEnded CallStarted Event Observer Seconds",
     "wire.options": "ClientOptions",
     "wire.retry": "RetryPolicy",
+    "words": "explain",
 }
 _LATER = {name: module for module, names in _NAMES.items() for name in names.split()}
 _ALL = sorted(_LATER, key=lambda name: (not name.isupper(), name))

@@ -61,6 +61,13 @@ def above_zero(name: str, value: object) -> float:
     return value
 
 
+def flag(name: str, value: object) -> bool:
+    """Return True or False, for what must not be meant by a word such as "no"."""
+    if not isinstance(value, bool):
+        raise _refused(name, value, "True or False")
+    return value
+
+
 def one_of(name: str, value: object, words: Sequence[str]) -> str:
     """Return one of several words."""
     if not isinstance(value, str) or value not in words:

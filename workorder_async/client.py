@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from math import inf
 from ssl import SSLContext
 from time import perf_counter
 from types import TracebackType
@@ -27,21 +28,31 @@ from workorder_async.document import (
     codec,
     endpoints,
 )
-from workorder_async.environment import checked_url, platform_of, variables, warn_of_plain_http
-from workorder_async.errors import ConfigError, Settlement
-from workorder_async.mutations.kinds import Prepared, kind_of, only, prepare
+from workorder_async.environment import (
+    CA_BUNDLE,
+    ERRNOS,
+    checked_url,
+    errnos_of,
+    platform_of,
+    setting,
+    variables,
+    warn_of_plain_http,
+)
+from workorder_async.errors import ConfigError, NotSentError, Settlement
+from workorder_async.mutations.kinds import Prepared, only, prepare
 from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
-from workorder_async.signing.scheme import Signer
+from workorder_async.signing.clock import Ahead
+from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
-from workorder_async.wire.bodies import FileBody, FileSource, OnProgress
+from workorder_async.wire.bodies import FileBody, FileSource, MayWrite, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
-from workorder_async.wire.options import ClientOptions, client_options, hide_passwords
+from workorder_async.wire.options import ClientOptions, client_options, hide_passwords, tls_of, trusting
 from workorder_async.wire.reads import ListReads, Reads
 from workorder_async.wire.session import SignedSession
 
@@ -91,6 +102,7 @@ class WorkorderClient:
                 mend="for example SchemeSigner(app_id, app_secret, scheme)",
             )
         self._session = SignedSession(checked_url(hidden_url), signer, client_options(**options))
+        self._signer = signer
         warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
@@ -100,13 +112,19 @@ class WorkorderClient:
     def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
         """Make a client from WORKORDER_BASE_URL, WORKORDER_APP_ID, WORKORDER_APP_SECRET and WORKORDER_SIGN_SCHEME.
 
-        They are taken from `environ`; None is the process's environment. `options` are those of the class itself.
-        Raises `ConfigError` that names each variable that is missing.
+        They are taken from `environ`; None is the process's environment. WORKORDER_ERRNOS may say what the platform's
+        own errnos mean: 90001=AuthenticationError,90005=NotFoundError. WORKORDER_CA_BUNDLE may name a file for `ssl`.
+        `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
         """
         hide_passwords(options)
-        found = variables(environ)
+        found, errnos, bundle = variables(environ), setting(ERRNOS, environ), setting(CA_BUNDLE, environ)
         # Else a traceback with locals would show the secret.
         del environ
+        known, given = errnos_of(errnos), options.get("errnos")
+        if given is None or isinstance(given, Mapping):
+            options["errnos"] = {**known, **(given or {})}
+        if bundle and "ssl" not in options:
+            options["ssl"] = trusting(CA_BUNDLE, bundle)
         base_url, signer = platform_of(found)
         return cls(base_url.reveal(), signer=signer, **options)
 
@@ -114,6 +132,23 @@ class WorkorderClient:
     def base_url(self) -> str:
         """The base URL, without a slash at its end."""
         return self._session.base_url
+
+    @property
+    def app_id(self) -> str:
+        """The AppId of the requests: the signer's `app_id`, or if it has none, that of the headers that it makes.
+
+        Raises `NotSentError` if the signer fails.
+        """
+        known = getattr(self._signer, "app_id", None)
+        if isinstance(known, str):
+            return known
+        try:
+            headers = self._signer.sign(SigningInput("GET", "/", timestamp_ms=int(self.now() * 1000)))
+        except Exception as error:
+            raise NotSentError(f"the signer failed: {type(error).__name__}: {error}") from error
+        if not isinstance(headers, Mapping):
+            return ""  # every request is refused for that
+        return next((value for name, value in headers.items() if name.lower() == "appid"), "")
 
     @property
     def proxy(self) -> Secret | None:
@@ -124,7 +159,7 @@ class WorkorderClient:
     @property
     def ssl(self) -> SSLContext | bool:
         """The certificates that the client was made with; True for the usual checks, False for any certificate."""
-        return self._session.options["ssl"]
+        return tls_of(self._session.options)
 
     @property
     def clock_offset(self) -> float:
@@ -141,6 +176,10 @@ class WorkorderClient:
     def now(self) -> float:
         """Return our own time, in seconds since the epoch, by the clock that the client was made with."""
         return self._session.clock.local()
+
+    def ahead(self) -> Ahead | None:
+        """Return how far the server's clock is ahead of `now()`; None where that is not known."""
+        return self._session.clock.ahead()
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return the deadline of calls that begin now: after so many seconds, or after those of the client.
@@ -288,43 +327,44 @@ class WorkorderClient:
         return await self._reads(deadline, lane).detail(id)
 
     async def create_ticket(
-        self, ticket: CreateTicket, *, on_unknown: OnUnknown = "raise", deadline: float | None = None
+        self, ticket: CreateTicket, *, on_unknown: OnUnknown = "raise", mark: str = "", deadline: float | None = None
     ) -> int:
         """Create a ticket and return its id (endpoint create 创建工单).
 
         Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the new ticket in vain. Limit its time by `deadline`: in an
-        `asyncio.timeout` its outcome is not told.
+        `on_unknown="verify"` after looking for the new ticket in vain. `mark` is as for `change`. Limit its time by
+        `deadline`: in an `asyncio.timeout` its outcome is not told.
         """
-        change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, deadline=deadline)
+        change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, mark=mark, deadline=deadline)
         return change.ticket_id
 
     async def comment_ticket(
-        self, comment: CommentTicket, *, on_unknown: OnUnknown = "raise", deadline: float | None = None
+        self, comment: CommentTicket, *, on_unknown: OnUnknown = "raise", mark: str = "", deadline: float | None = None
     ) -> None:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
 
         Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the comment in vain. Limit its time by `deadline`: in an
-        `asyncio.timeout` its outcome is not told.
+        `on_unknown="verify"` after looking for the comment in vain. `mark` is as for `change`. Limit its time by
+        `deadline`: in an `asyncio.timeout` its outcome is not told.
         """
-        await self.change(only(CommentTicket, comment), on_unknown=on_unknown, deadline=deadline)
+        await self.change(only(CommentTicket, comment), on_unknown=on_unknown, mark=mark, deadline=deadline)
 
     async def reject_ticket(self, rejection: RejectTicket, *, deadline: float | None = None) -> None:
         """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
 
-        Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises
-        `OutcomeUnknownError` where that cannot be known. Limit its time by `deadline`: in an `asyncio.timeout` its
-        outcome is not told.
+        Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
+        not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where it cannot be known. Limit
+        its time by `deadline`: in an `asyncio.timeout` its outcome is not told.
         """
         await self.change(only(RejectTicket, rejection), deadline=deadline)
 
     async def close_ticket(self, close: CloseTicket, *, deadline: float | None = None) -> None:
         """Close a ticket (endpoint close_ticket 关闭工单); only its creator may.
 
-        Where no answer came back, looks at the ticket, and sends again if it did not happen. Raises `TicketStateError`
-        (errno 23000) where its status does not allow it, `OutcomeUnknownError` where the outcome cannot be known. Limit
-        its time by `deadline`: in an `asyncio.timeout` its outcome is not told.
+        Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
+        not happen: that takes as long as an attempt may. Raises `TicketStateError` (errno 23000) where its status does
+        not allow it, `OutcomeUnknownError` where the outcome cannot be known. Limit its time by `deadline`: in an
+        `asyncio.timeout` its outcome is not told.
         """
         await self.change(only(CloseTicket, close), deadline=deadline)
 
@@ -333,8 +373,11 @@ class WorkorderClient:
         mutation: Mutation | Prepared,
         *,
         on_unknown: OnUnknown = "raise",
+        mark: str = "",
+        patient: bool = True,
         on_send: Callable[[], None] | None = None,
         on_turned_away: Callable[[], None] | None = None,
+        may_send: MayWrite | None = None,
         began: float | None = None,
         lane: Lane | None = None,
         deadline: float | None = None,
@@ -342,51 +385,69 @@ class WorkorderClient:
     ) -> Changed:
         """Send any of the four mutations, as its own coroutine does, and return its result.
 
-        Calls of one `lane` give way to calls without one. `until` goes before `deadline`: several calls can share one
-        that `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
+        `mark` is a short reference of yours, a new one for each comment or creation. It is sent on a line of its own
+        below the text, where people see it, and decides where nothing else can: a lost mutation whose mark is found
+        happened, one whose mark is not there once an attempt's longest time is over did not. Calls of one `lane` give
+        way to calls without one. `until` goes before `deadline`: several calls can share one that
+        `client.deadline(seconds)` made. For callers that keep a record of sent mutations:
 
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
-          call that was cancelled has changed nothing. Where it raises `NotSentError`, nothing is written.
+          call that was cancelled has changed nothing. Before it `may_send` is awaited. What these raise stops the call.
         * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
           signature: it changed nothing, and may be written again.
         * `began` is when you wrote down that you would send it, by `client.now()`: `settle(mutation, began)` asks about
           this very call then.
+        * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.
         """
-        prepared = prepare(mutation)
+        prepared = prepare(mutation, mark)
         if on_unknown not in ("raise", "verify"):
             raise ConfigError(f"is {on_unknown!r}", argument="on_unknown", mend="it must be 'raise' or 'verify'")
         return await self._mutations.send(
             prepared,
             on_send,
             on_turned_away,
-            verify=on_unknown == "verify",
+            settles=on_unknown == "verify" or prepared.kind.converges,
+            patient=patient,
             until=self.deadline(deadline) if until is None else until,
             began=began,
             lane=lane,
+            may_send=may_send,
         )
 
     async def settle(
         self,
-        mutation: Mutation,
+        mutation: Mutation | Prepared,
         began: float,
         *,
+        mark: str = "",
+        ahead: Ahead | None = None,
+        ended: float = inf,
+        patient: bool = False,
         lane: Lane | None = None,
         deadline: float | None = None,
         until: Deadline | None = None,
     ) -> Settlement:
         """Find out by reading whether a mutation happened that was sent at `began`, by `client.now()`.
 
-        A close or a rejection is told by the ticket's state, a comment by its text in the ticket's history, a creation
-        by a ticket of its creator with its texts. Where a comment or a new ticket is not there, that proves nothing: it
-        may appear later; the answer is then None, never False. What another mutation of this client left, or may have
-        left, is no sign of this one. A read that fails leaves it unknown. `lane` and `until` are as for `change`.
+        It happened where its sign is found: a close by its time and solution, a rejection or comment by its text in
+        the ticket's history, a creation by a ticket of its creator with its texts; each in the time in which it was
+        under way, by the server's clock. What another mutation of this client left, or may have left, is no sign. It
+        did not happen where a look after the longest time of an attempt shows nothing new on the ticket; this is proven
+        of closes and rejections, and of what has a `mark`. Until then it is not known yet, and `again` says when to
+        ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
+
+        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `ended` is
+        a time of the event loop from which on another program that sent it could send nothing more. Of a close
+        or rejection that was not sent, `began=inf`, it tells `holds` alone. `lane` and `until` are as for `change`.
         """
-        kind_of(mutation)
-        if not arguments.is_number(began):
+        prepared = prepare(mutation, mark)
+        if began != inf and not arguments.is_number(began):
             mend = "it must be seconds since the epoch, as client.now() gives them"
             raise ConfigError(f"is {began!r}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until
-        return await self._mutations.settle(mutation, began, until=until, lane=lane)
+        return await self._mutations.settle(
+            prepared, began, ahead, patient=patient, until=until, ended=ended, lane=lane
+        )
 
     async def upload_file(
         self,
@@ -407,7 +468,7 @@ class WorkorderClient:
         body = await asyncio.to_thread(
             FileBody, source, file_name=file_name, file_type=file_type, on_progress=on_progress
         )
-        return codec.decode(Attachment, await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
+        return codec.decode_uploaded(await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
         return Reads(self._session, self.deadline(deadline), lane)

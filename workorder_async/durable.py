@@ -2,7 +2,8 @@
 
 A `LockedFile` is added to: an addition is on disk when `append` returns, and whoever opens the file after a crash cuts
 off a torn tail. The lock belongs to the file, whatever its name, and to this process: a child of a fork does not
-inherit it.
+inherit it. Nothing is added to a file that others than its owner may read: such a mode is taken away first.
+`open_private` opens a file at a name that we chose, where somebody else may have put a link.
 
 `written_whole` writes a new file beside the old one and gives it the name at the end; `rename_whole` does the last step
 alone, for a file that took several runs to write. Files that are made here are for their owner alone.
@@ -14,7 +15,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -38,37 +39,42 @@ class LockedFile:
     """A regular file that is read and added to, and locked until it is closed; made if there is none.
 
     One thread uses it at a time. Opening raises `InUseError` if somebody has locked it, else `OSError` or `ValueError`.
-    `size` is how long it is, as far as this process has read or written it.
+    `size` is how long it is, as far as this process has read or written it. With `is_ours` we chose the name, and it is
+    opened as `open_private` does; with `folder`, a descriptor that stays open, the name is one in that folder.
     """
 
-    def __init__(self, path: "str | os.PathLike[str]") -> None:
+    def __init__(self, path: "str | os.PathLike[str]", *, is_ours: bool = False, folder: int | None = None) -> None:
         # The process may go to another folder while the file is open.
-        self._path = os.path.abspath(path)
-        is_new = not os.path.exists(self._path)
-        self._file: FileIO | None = open(  # noqa: SIM115 - closed by `close`
-            self._path, "a+b", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)
-        )
+        self._path = os.path.abspath(path) if folder is None else os.fspath(path)
+        self._folder = folder
+
+        def opened(name: str, flags: int) -> int:
+            return open_private(name, flags, folder=folder) if is_ours else os.open(name, flags, 0o600)
+
+        # Closed by `close`.
+        self._file: FileIO | None = open(self._path, "a+b", buffering=0, opener=opened)  # noqa: SIM115
         _OPEN.add(self)
         try:
-            self.size: int = self._checked(self._file, is_new=is_new)
+            self.size: int = self._checked(self._file)
         except BaseException:
             self._file.close()
             raise
 
-    def _checked(self, file: FileIO, *, is_new: bool) -> int:
+    def _checked(self, file: FileIO) -> int:
         """Lock the file, make sure that others see it under its name, and return its size."""
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no file that can be read again")
-        if is_new and sys.platform != "win32":
-            os.fchmod(file.fileno(), 0o600)  # a umask may have taken more
         try:
             _lock(file)
         except OSError as error:
-            raise InUseError(str(error)) from None
+            if isinstance(error, _LOCKED):
+                raise InUseError(str(error)) from None
+            raise OSError(error.errno, f"it cannot be locked: {error.strerror}") from None
         self.check_place()
         size = os.fstat(file.fileno()).st_size
         if size == 0:
-            sync_folder(os.path.dirname(self._path))
+            _take_from_others(file.fileno())  # a umask may have taken more
+            sync_folder(os.path.dirname(self._path) if self._folder is None else self._folder)
         return size
 
     def lines(self) -> Iterable[bytes]:
@@ -80,7 +86,9 @@ class LockedFile:
 
     def cut(self, size: int) -> None:
         """Cut off what comes after the first `size` bytes."""
-        self._opened().truncate(size)
+        file = self._opened()
+        _take_from_others(file.fileno())
+        file.truncate(size)
         self.size = size
 
     def append(self, content: bytes) -> None:
@@ -89,7 +97,7 @@ class LockedFile:
         Raises `MovedError` if the file is longer or shorter than this process left it.
         """
         file = self._opened()
-        if os.fstat(file.fileno()).st_size != self.size:
+        if _take_from_others(file.fileno()).st_size != self.size:
             raise MovedError("it was written to or emptied by somebody else while it was in use")
         try:
             written = 0
@@ -102,11 +110,17 @@ class LockedFile:
             raise
         self.size += len(content)
 
+    def rename(self, target: str) -> None:
+        """Give the file another name, in place of any file that has it; it stays open and locked."""
+        self.check_place()
+        rename_whole(Path(self._path), Path(target))
+        self._path = os.path.abspath(target)
+
     def check_place(self) -> None:
         """Raise `MovedError` if the name leads to another file by now, or to none."""
         opened = os.fstat(self._opened().fileno())
         with suppress(OSError):
-            if os.path.samestat(os.stat(self._path), opened):
+            if os.path.samestat(os.stat(self._path, dir_fd=self._folder), opened):
                 return
         raise MovedError("it was removed or replaced while it was in use, so that others no longer see it")
 
@@ -141,6 +155,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_parent)
 
 
+# What the system says of a file that somebody else has locked; any other error is of the disk.
+_LOCKED = PermissionError if sys.platform == "win32" else BlockingIOError
+
+
 def _lock(file: FileIO) -> None:
     if sys.platform == "win32":
         import msvcrt
@@ -150,6 +168,59 @@ def _lock(file: FileIO) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _take_from_others(descriptor: int) -> os.stat_result:
+    """Leave a file to its owner alone, and return its facts. Raises `OSError` where the system does not allow that."""
+    found = os.fstat(descriptor)
+    if sys.platform == "win32" or stat.S_IMODE(found.st_mode) == 0o600:
+        return found
+    with suppress(OSError):
+        os.fchmod(descriptor, 0o600)
+    found = os.fstat(descriptor)
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise PermissionError(errno.EPERM, f"others may read it (mode {mode:04o}), and that cannot be changed here")
+    return found
+
+
+def open_private(path: "str | os.PathLike[str]", flags: int, *, folder: int | None = None) -> int:
+    """Open a file at a name of ours for its owner alone, made if it is missing, and return its descriptor.
+
+    `folder` is the descriptor of the folder that the name is in. Raises `OSError` for what somebody else may have put
+    there: a link, a file that has a second name, a pipe.
+    """
+    flags |= os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise OSError(error.errno, "it is a link", os.fspath(path)) from None
+        raise
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            what = "it has a second name" if stat.S_ISREG(found.st_mode) else "it is no file"
+            raise OSError(errno.EEXIST, what, os.fspath(path))
+        _take_from_others(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def written_through(path: Path) -> Iterator[BinaryIO]:
+    """Make a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
+    path.unlink(missing_ok=True)
+    try:
+        with open(path, "xb", opener=open_private) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -164,22 +235,17 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     # If /dev/stdout is a pipe, its target is no path that could be opened.
     target = path if special else Path(os.path.realpath(path))
     part = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    opened = ExitStack()
     try:
         if target.is_dir():
             raise IsADirectoryError(0, "it is a folder")
-        if not special:
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL, 0o600))
-            part.chmod(0o600)  # a umask may have taken rights from its owner too
-        file = part.open("wb")
+        file = opened.enter_context(path.open("wb") if special else written_through(part))
     except OSError as error:
         place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}{place}") from None
     try:
-        with file:
+        with opened:
             yield file
-            file.flush()
-            if not special:
-                os.fsync(file.fileno())
         if not special:
             rename_whole(part, target)
     except BaseException as error:
@@ -190,22 +256,25 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def rename_whole(part: Path, target: Path) -> None:
+def rename_whole(part: Path, target: Path, *, folder: int | None = None) -> None:
     """Give a file its name, in place of any file that has it. Its content must be on disk.
 
-    When this returns, the name is on disk too, unless the system does not let the folder be synced.
+    When this returns, the name is on disk too, unless the system does not let the folder be synced. With `folder`, a
+    descriptor, both are names in that folder.
     """
-    part.replace(target)
+    os.replace(part, target, src_dir_fd=folder, dst_dir_fd=folder)
     try:
-        sync_folder(target.parent)
+        sync_folder(target.parent if folder is None else folder)
     except OSError as error:
         if error.errno not in _NO_SYNC:
             raise
 
 
-def sync_folder(folder: "str | os.PathLike[str]") -> None:
+def sync_folder(folder: "str | os.PathLike[str] | int") -> None:
     """Put the names in a folder on disk; Windows cannot open a folder, and does that itself."""
-    if sys.platform != "win32":
+    if isinstance(folder, int):
+        os.fsync(folder)
+    elif sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

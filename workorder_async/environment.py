@@ -4,11 +4,14 @@ Every value is hidden until it is known that it holds no password: a traceback w
 """
 
 import os
+import re
+import sys
 import warnings
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from workorder_async.errors import ConfigError
+from workorder_async import errors
+from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
 
@@ -21,6 +24,10 @@ VARIABLES = {
         "document, and `workorder sign detect` finds it from one request known to be accepted"
     ),
 }
+#: May be set beside the four: what the platform's own errnos mean, such as "90001=AuthenticationError,404=ApiError".
+ERRNOS = "WORKORDER_ERRNOS"
+#: May be set, too: a file with the certificates of the issuers to trust, as where a proxy opens TLS.
+CA_BUNDLE = "WORKORDER_CA_BUNDLE"
 _DOCUMENTED_HOSTS = ("workorder.crius.api.ksyun.com", "stage.mplatform.process.ksyun.com")
 _warned_of: set[str] = set()
 
@@ -29,6 +36,12 @@ def variables(environ: "Mapping[str, str | Secret] | None") -> list[Secret]:
     """Pick the four variables, each hidden; None is the process's environment. A value that is no text is missing."""
     picked = ((os.environ if environ is None else environ).get(name) for name in VARIABLES)
     return [Secret(value if isinstance(value, str | Secret) else "") for value in picked]
+
+
+def setting(name: str, environ: "Mapping[str, str | Secret] | None" = None) -> str:
+    """Return one of the variables that may be set, too; "" where it is not set."""
+    value = (os.environ if environ is None else environ).get(name)
+    return Secret(value).reveal().strip() if isinstance(value, str | Secret) else ""
 
 
 def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
@@ -43,6 +56,19 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
     base_url, app_id, secret, scheme = found
     signer = SchemeSigner(app_id.reveal().strip(), secret, scheme.reveal().strip())
     return Secret(base_url.reveal().strip()), signer
+
+
+def errnos_of(said: str) -> dict[int, type[ApiError]]:
+    """Return the errors that errnos mean, as `WORKORDER_ERRNOS` says. Raises `ConfigError` where it cannot be read."""
+    meanings = {}
+    for item in said.split(",") if said else ():
+        errno, _, name = item.strip().partition("=")
+        kind = getattr(errors, name, None)
+        if not re.fullmatch("-?[0-9]{1,10}", errno) or not isinstance(kind, type) or not issubclass(kind, ApiError):
+            mend = "write ERRNO=ERROR with commas between, such as 90001=AuthenticationError,90005=NotFoundError"
+            raise ConfigError(f"has {item!r}", argument=ERRNOS, mend=mend)
+        meanings[int(errno)] = kind
+    return meanings
 
 
 def checked_url(base_url: Secret) -> str:
@@ -90,5 +116,13 @@ def warn_of_plain_http(base_url: str) -> None:
         f"plain HTTP to {host}: everybody on the way can read and repeat signed requests; use https:// where it is "
         "spoken, or a tunnel",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=_frames_of_ours() + 1,
     )
+
+
+def _frames_of_ours() -> int:
+    """Return how many frames of this package lie above the first one that is not of it."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
+        frame, count = frame.f_back, count + 1
+    return count - 1

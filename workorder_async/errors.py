@@ -8,7 +8,7 @@
     ├── ResponseError                       an answer, but not the platform's
     │   └── DecodeError                     the platform's envelope around data that does not fit the API document
     ├── ApiError                            the platform answered: no (errno is not 10000)
-    │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it
+    │   ├── AuthenticationError             HTTP 401 or 403, or an errno that you map to it; to a mutation no page
     │   ├── NotFoundError                   HTTP 404, or an errno that you map to it
     │   ├── TicketStateError                errno 23000 工单状态不允许关闭
     │   └── RateLimitedError                HTTP 429, or an errno that you map to it
@@ -24,7 +24,7 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from workorder_async.walk_report import WalkReport
 
@@ -34,16 +34,20 @@ class Settlement:
     """What is known of a mutation whose answer was lost."""
 
     happened: bool | None
-    """Whether it happened; None where that cannot be known."""
+    """Whether it happened; None where that is not known, or not known yet."""
     ticket_id: int = 0
     """The ticket that a creation made, where it was found; else 0."""
+    holds: bool = field(default=False, eq=False)
+    """Whether the ticket is closed, or the product line's share rejected, whoever did it."""
+    again: float | None = field(default=None, eq=False)
+    """In how many seconds another look can prove that it did not happen; None where no later look can."""
 
 
 class Settles(Protocol):
     """What can find out whether a mutation happened: a `WorkorderClient`."""
 
     # The mutations lie on a floor above this one.
-    async def settle(self, mutation: Any, began: float) -> Settlement:
+    async def settle(self, mutation: Any, began: float, *, mark: str = "", ahead: Any = None) -> Settlement:
         """Find out whether this mutation happened, which was sent at `began`."""
         ...
 
@@ -108,7 +112,12 @@ class ConfigError(WorkorderError):
 
 
 class NotSentError(WorkorderError):
-    """No byte of the request was written: name look-up, connection, TLS or a free slot failed. Nothing happened."""
+    """No byte of the request was written: name look-up, connection, TLS or a free slot failed. Nothing happened.
+
+    It is `lasting` where no other attempt would do better, as with a certificate that is refused.
+    """
+
+    lasting: bool = False
 
 
 class NoAnswerError(WorkorderError):
@@ -119,8 +128,8 @@ class OutcomeUnknownError(NoAnswerError):
     """A mutation was sent, and no answer of the platform came back: it may or may not have happened.
 
     The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer, `mutation`
-    is what was sent and `began` when, in seconds since the epoch by our own clock. `ticket_id` is the new ticket's id,
-    once `verify` has found it.
+    is what was sent, `mark` the mark below its text, and `began` when, in seconds since the epoch by our own clock;
+    `ahead` is how far the server's was ahead then. `ticket_id` is the new ticket's id, once `verify` has found it.
     """
 
     def __init__(
@@ -136,18 +145,20 @@ class OutcomeUnknownError(NoAnswerError):
     ) -> None:
         super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
         self.mutation = mutation
+        self.mark = ""
         self.began = began
+        self.ahead: object = None
         self.ticket_id: int = ticket_id
 
     async def verify(self, client: Settles) -> bool | None:
-        """Find out whether it happened: True, False, or None where that still cannot be known.
+        """Find out whether it happened: True, False, or None where that is not known, or not known yet.
 
         Asks `client.settle`, which says how each kind of mutation is told, and keeps what it found of a creation in
         `ticket_id`. Reads only, within one deadline. A read that fails leaves it unknown.
         """
         if self.mutation is None:
             return None
-        settlement = await client.settle(self.mutation, self.began)
+        settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead)
         self.ticket_id = settlement.ticket_id or self.ticket_id
         return settlement.happened
 
@@ -226,7 +237,10 @@ class ApiError(WorkorderError):
 
 
 class AuthenticationError(ApiError):
-    """The platform does not accept who is asking: AppId, secret, scheme, clock or permission."""
+    """The platform does not accept who is asking: AppId, secret, scheme, clock or permission.
+
+    A page without the platform's envelope says so of a read only: a mutation may have happened behind a gateway.
+    """
 
     hint = "run `workorder doctor`; it compares AppId, scheme and clock with the host"
 
@@ -293,7 +307,16 @@ class JournalError(WorkorderError):
 
 
 class ExportError(WorkorderError):
-    """An export that cannot be written or continued."""
+    """An export that cannot be written or continued; `problem` and `mend` are the parts of its message."""
+
+    def __init__(
+        self, problem: str, *, mend: str = "", operation: str = "", attempts: int = 0, request_id: str = ""
+    ) -> None:
+        super().__init__(
+            f"{problem}; {mend}" if mend else problem, operation=operation, attempts=attempts, request_id=request_id
+        )
+        self.problem = problem
+        self.mend = mend
 
 
 #: The one errno whose meaning the API document gives (close_ticket's example of a failure).

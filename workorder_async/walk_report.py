@@ -1,7 +1,5 @@
 """What a walk has done, and whether its result is exact."""
 
-from collections.abc import Sequence
-
 from attrs import frozen
 
 #: Skipped rows that a report names; more are only counted.
@@ -31,7 +29,7 @@ class WalkReport:
     tickets: int
     """Tickets given out, each once."""
     repeats: int
-    """Rows that came again, and were dropped: neighbouring answers share some."""
+    """Rows that came beside these, again or as those of other sections, and were dropped."""
     sections: int
     """Sections that the list was cut into, to be read side by side; 0 where it was not read in sections."""
     edges: int
@@ -50,22 +48,3 @@ class WalkReport:
     """The rows that were left out with `on_bad_row="skip"`; the first 1000 of them."""
     skipped_rows: int = 0
     """How many rows were left out so."""
-
-
-def together(reports: Sequence[WalkReport]) -> WalkReport:
-    """Return one report of several walks, added up; it is exact where each of them is, else the first doubt counts."""
-    doubt = next((report.reason for report in reports if not report.exact), "")
-    return WalkReport(
-        requests=sum(report.requests for report in reports),
-        tickets=sum(report.tickets for report in reports),
-        repeats=sum(report.repeats for report in reports),
-        sections=sum(report.sections for report in reports),
-        edges=sum(report.edges for report in reports),
-        crowded_seconds=sum(report.crowded_seconds for report in reports),
-        first_total=sum(max(0, report.first_total) for report in reports),
-        last_total=sum(max(0, report.last_total) for report in reports),
-        exact=not doubt,
-        reason=doubt or f"each of {len(reports)} walks is exact",
-        skipped=tuple(row for report in reports for row in report.skipped)[:SKIPPED_ROWS_NAMED],
-        skipped_rows=sum(report.skipped_rows for report in reports),
-    )

@@ -15,13 +15,15 @@ import pytest
 from tests.support.clients import make_client
 from tests.support.mutations import QUICK, close_of
 from tests.support.raw_server import http, serving
-from workorder_async import CommentTicket, Mutation, WorkorderClient
+from workorder_async import ClientOptions, CommentTicket, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal import Journal, read_records
 from workorder_async.batches.outcomes import State
 from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
+# What is lost is looked for as long as an attempt may take; what an earlier run sent, until the deadline.
+_SOON = ClientOptions({**QUICK, "attempt_timeout": 0.3, "deadline": 3})
 BATCH = [CommentTicket(id=1001, detail=f"备注 {number}") for number in range(5)]
 
 
@@ -140,7 +142,7 @@ async def test_cancelled_at_every_step(tmp_path: Path, fault: Any, whom: str, *,
             if earlier:
                 opened = await leave_open(sandbox, journal)
             steps = Steps(cancel_at, whom)
-            async with sandbox.client(**QUICK) as client:
+            async with sandbox.client(**_SOON) as client:
                 sent = await cut_short(client, journal, steps)
             done = Counter(str(one.request["detail"]) for one in sandbox.applied)
             assert set(done.values()) <= {1}
@@ -154,7 +156,7 @@ async def test_cancelled_at_every_step(tmp_path: Path, fault: Any, whom: str, *,
                     assert key not in opened, cancel_at
                 else:
                     assert (standing, done[comment.detail]) == ("DONE", 1), cancel_at
-            async with sandbox.client(**QUICK) as client, aclosing(run_batch(client, BATCH, journal=journal)) as again:
+            async with sandbox.client(**_SOON) as client, aclosing(run_batch(client, BATCH, journal=journal)) as again:
                 outcomes = [outcome async for outcome in again]
             done = Counter(str(one.request["detail"]) for one in sandbox.applied)
             assert set(done.values()) <= {1}
@@ -174,7 +176,7 @@ async def test_cancelled_at_every_step(tmp_path: Path, fault: Any, whom: str, *,
 async def leave_open(sandbox: Sandbox, journal: Path) -> set[str]:
     """Let an earlier run be cut short when two comments were sent, and none was answered; return their keys."""
     faults, sandbox.faults = sandbox.faults, [Fault("hang", operation="comment_ticket")]
-    async with sandbox.client(**QUICK) as client:
+    async with sandbox.client(**_SOON) as client:
         running = run_batch(client, BATCH, concurrency=2, journal=journal, patience=0)
         first = asyncio.create_task(anext(running))
         async with asyncio.timeout(10):
@@ -211,7 +213,7 @@ async def test_cancelled_while_intents_are_written(
             async for _ in running:
                 pytest.fail("nothing can have ended")
 
-    async with sandbox.client(**QUICK) as client:
+    async with sandbox.client(**_SOON) as client:
         monkeypatch.setattr(os, "fsync", fsync)
         task = asyncio.create_task(run(client))
         while not busy.is_set():  # noqa: ASYNC110 - set by a thread
@@ -262,7 +264,7 @@ async def test_cancelled_again_and_again(sandbox: Sandbox, tmp_path: Path, times
 
     async def run() -> None:
         async with (
-            sandbox.client(**QUICK) as client,
+            sandbox.client(**_SOON) as client,
             aclosing(run_batch(client, BATCH, journal=journal, patience=5)) as running,
         ):
             async for _ in running:
@@ -286,8 +288,7 @@ async def test_cancelled_again_and_again(sandbox: Sandbox, tmp_path: Path, times
 
 
 def _reopened(journal: Path) -> Journal:
-    header = orjson.loads(journal.read_bytes().splitlines()[0])
-    return Journal(journal, {name: value for name, value in header.items() if name not in ("journal", "version")})
+    return Journal(journal, read_records(journal).identity)
 
 
 async def test_cancelled_after_it_was_turned_away(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.batches import asked, closes, happened, lines_of, mixed, ran, states
+from tests.support.batches import add_lines, asked, begun_long_ago, closes, happened, lines_of, mixed, ran, states
 from tests.support.clients import make_client
-from tests.support.mutations import OPERATIONS, PENDING, QUICK, creation
+from tests.support.mutations import OPERATIONS, PENDING, QUICK
 from workorder_async import (
     CloseTicket,
     CommentTicket,
@@ -54,7 +54,7 @@ async def test_left_open_before_it_happened(
     batch = await mixed(client, 8)
     async with asyncio.timeout(5):
         sandbox.faults = [Fault("hang", operation=operation) for operation in OPERATIONS.values()]
-        running = run_batch(client, batch, journal=journal, patience=0)
+        running = run_batch(client, batch, journal=journal, key=key_of, patience=0)
         first = asyncio.create_task(anext(running))
         while len(sandbox.struck) < 8:  # noqa: ASYNC110 - the server's record has no event
             await asyncio.sleep(0.01)
@@ -62,9 +62,10 @@ async def test_left_open_before_it_happened(
         await asyncio.wait([first])
         await running.aclose()
     sandbox.faults = []
+    begun_long_ago(journal)
     outcomes: list[Outcome] = []
     for _ in range(2):  # what is UNKNOWN stays so
-        outcomes = await ran(client, batch, journal=journal, verify=verify)
+        outcomes = await ran(client, batch, journal=journal, key=key_of, verify=verify)
         unknown = {asked(one.mutation) for one in outcomes if one.state is State.UNKNOWN}
         assert unknown == {asked(one) for one in batch if isinstance(one, CommentTicket | CreateTicket)}
     assert states(outcomes) == {State.SKIPPED: 4, State.UNKNOWN: 4}
@@ -90,18 +91,21 @@ async def test_left_open_by_a_client_with_a_slow_clock(sandbox: Sandbox, journal
 
 
 @pytest.mark.parametrize(
-    ("operation", "mutation"),
-    [("DeleteTicket", {"id": 1}), ("CommentTicket", {"id": 1}), ("CommentTicket", {"id": 0, "detail": "甲"})],
+    ("operation", "mutation", "said"),
+    [
+        ("DeleteTicket", {"id": 1}, "line 2 of the journal"),
+        ("CommentTicket", {"id": 1}, "intent 0a is no mutation .* changed by hand"),
+        ("CommentTicket", {"id": 0, "detail": "甲"}, "intent 0a is no mutation .* changed by hand"),
+    ],
 )
 async def test_an_intent_that_was_changed_by_hand(
-    client: WorkorderClient, journal: Path, operation: str, mutation: dict[str, Any]
+    client: WorkorderClient, journal: Path, operation: str, mutation: dict[str, Any], said: str
 ) -> None:
     """An intent that no batch can have written is named, by an error of ours."""
     await ran(client, [], journal=journal)
     intent = {"intent": "0a", "operation": operation, "mutation": mutation, "began": 1.0}
-    with journal.open("ab") as file:
-        file.write(orjson.dumps(intent) + b"\n")
-    with pytest.raises(JournalError, match=r"intent 0a is no mutation .* changed by hand"):
+    add_lines(journal, orjson.dumps(intent))
+    with pytest.raises(JournalError, match=said):
         await ran(client, [], journal=journal)
 
 
@@ -114,9 +118,10 @@ async def test_left_open_and_not_brought_up(sandbox: Sandbox, client: WorkorderC
 
     await run([other])
     header, *_ = lines_of(journal)
-    for close in (done, not_done):
-        leave_open(journal, close)
-    await client.close_ticket(done)
+    leave_open(journal, done)
+    leave_open(journal, not_done, ago=600)
+    async with sandbox.client() as earlier:
+        await earlier.close_ticket(done)
     outcomes = await run([])
     assert {(one.mutation.id, one.state) for one in outcomes if isinstance(one.mutation, CloseTicket)} == {
         (done.id, State.DONE),
@@ -130,36 +135,33 @@ async def test_left_open_and_not_brought_up(sandbox: Sandbox, client: WorkorderC
 async def test_left_open_and_the_iterable_raises(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
     """It may have been about to bring up what is open: that is left as it is, for the next run."""
     (close,) = await closes(client, 1)
+    comment = CommentTicket(id=close.id, detail="已处理")
 
     def breaking() -> Iterator[Mutation]:
-        yield creation()
+        yield comment
         raise ValueError("kaputt")
 
     await ran(client, iter([]), journal=journal)
-    leave_open(journal, close)
+    leave_open(journal, close, ago=600)
     with pytest.raises(ValueError, match="kaputt"):
         await ran(client, breaking(), journal=journal)
     assert [next(iter(orjson.loads(line))) for line in lines_of(journal)] == ["journal", "intent", "intent", "outcome"]
     assert states(await ran(client, iter([close]), journal=journal)) == {State.DONE: 1}
-    assert happened(sandbox) == Counter([asked(creation()), asked(close)])
+    assert happened(sandbox) == Counter([asked(comment), asked(close)])
 
 
-def leave_open(journal: Path, close: CloseTicket) -> None:
-    """Write the intent of a close, as an older version did."""
-    mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": 1}
-    intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time(), "mutation": mutation}
-    with journal.open("ab") as file:
-        file.write(orjson.dumps(intent) + b"\n")
+def leave_open(journal: Path, close: CloseTicket, ago: float = 0) -> None:
+    """Write the intent of a close, as a batch that was killed so many seconds ago did."""
+    mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": close.solved_time}
+    intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time() - ago, "mutation": mutation}
+    add_lines(journal, orjson.dumps(intent))
 
 
 async def test_refused_and_tried_again(sandbox: Sandbox, client: WorkorderClient, journal: Path) -> None:
     """What was refused or not sent is tried again by the next run, and what was done is not."""
     batch = await closes(client, 4)
-    sandbox.faults = [
-        Fault("errno", operation="close_ticket", times=1, errno=90777),
-        Fault("429", operation="close_ticket", after=1, times=1, retry_after=1000),
-    ]
-    outcomes = await ran(client, batch, concurrency=1, journal=journal)
+    sandbox.faults = [Fault("errno", operation="close_ticket", times=1, errno=90777)]
+    outcomes = await ran(client, batch, concurrency=1, journal=journal, stop_after=1)
     assert [one.state for one in outcomes] == [State.REJECTED, State.NOT_SENT, State.NOT_SENT, State.NOT_SENT]
     async with sandbox.client() as another:
         outcomes = await ran(another, batch, concurrency=1, journal=journal)
@@ -193,7 +195,7 @@ async def test_journal_in_use(sandbox: Sandbox, client: WorkorderClient, journal
     batch = await closes(client, 20)
     async with aclosing(run_batch(client, iter(batch), journal=journal)) as outcomes:
         await anext(outcomes)
-        with pytest.raises(JournalError, match="in use by another batch"):
+        with pytest.raises(JournalError, match="in use by another program"):
             await ran(client, iter(batch), journal=journal)
     assert len(sandbox.applied) <= 20
 

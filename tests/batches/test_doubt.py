@@ -1,18 +1,25 @@
-"""The doubt of outcomes.py, over sockets: how many requests a batch makes that is all refused, and when it goes on."""
+"""hold.py, over sockets: how many requests a batch makes that is all refused, and what it goes on after."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-import orjson
 import pytest
 
 from tests.support.batches import states
 from tests.support.clients import make_client
-from tests.support.mutations import creation
-from tests.support.raw_server import Wire, data, serving
-from workorder_async import ApiError, AuthenticationError, CloseTicket, CommentTicket, Mutation, TicketStateError
+from tests.support.raw_server import Wire, data, http, serving
+from workorder_async import (
+    ApiError,
+    AuthenticationError,
+    CloseTicket,
+    CommentTicket,
+    Mutation,
+    RetryPolicy,
+    TicketStateError,
+)
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 
@@ -80,9 +87,9 @@ def closed(endpoint: str) -> bytes:
 @pytest.mark.parametrize("make", [closes, comments])
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
 async def test_everything_is_refused(make: Callable[[int], list[Mutation]], concurrency: int) -> None:
-    """A wrong secret stops a batch of 500 after one mutation and one read, or those that were under way already."""
+    """A wrong secret stops a batch of 500 after those that are under way, and one read (and a look for each close)."""
     outcomes, report, (mutations, reads) = await ran(make(500), lambda *_: NOT_ALLOWED, concurrency=concurrency)
-    assert (mutations, reads) == (min(concurrency, 16), 1)
+    assert (mutations, reads) == (concurrency, 1 + (concurrency if make is closes else 0))
     assert states(outcomes) == {State.REJECTED: mutations, State.NOT_SENT: 500 - mutations}
     assert "every request is refused with errno 40001" in report.stopped
     assert "errnos={40001: AuthenticationError}" in report.stopped
@@ -91,20 +98,17 @@ async def test_everything_is_refused(make: Callable[[int], list[Mutation]], conc
 
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
 @pytest.mark.parametrize("read", [PENDING, data(None, 40002), None], ids=["served", "another errno", "lost"])
-@pytest.mark.parametrize("make", [closes, comments])
-async def test_every_mutation_is_refused(
-    make: Callable[[int], list[Mutation]], read: bytes | None, concurrency: int
-) -> None:
-    """Where reading tells nothing, sixteen refusals alike are an end; each is looked at once at the most."""
-    outcomes, report, (mutations, reads) = await ran(
-        make(500), lambda endpoint, _: read if is_read(endpoint) else NOT_ALLOWED, concurrency=concurrency
+async def test_every_mutation_is_refused(read: bytes | None, concurrency: int) -> None:
+    """Where reading is not refused in the same way, the mutations are the cause: all are sent."""
+    outcomes, report, (mutations, _) = await ran(
+        comments(60),
+        lambda endpoint, _: read if is_read(endpoint) else NOT_ALLOWED,
+        concurrency=concurrency,
+        retry=RetryPolicy(attempts=1),
     )
-    assert mutations == 16
-    if read is not None:
-        assert reads == 1 + (16 if make is closes else 0)
-    assert states(outcomes) == {State.REJECTED: 16, State.NOT_SENT: 484}
-    assert "the first 16 mutations were all refused with errno 40001" in report.stopped
-    assert "errnos={40001: AuthenticationError}" in report.stopped
+    assert mutations == 60
+    assert states(outcomes) == {State.REJECTED: 60}
+    assert report.stopped == ""
 
 
 @pytest.mark.parametrize("concurrency", [1, 8, 64])
@@ -186,19 +190,87 @@ async def test_errnos_with_a_meaning_are_not_counted(errno: int, errnos: dict[in
 
 
 async def test_an_errno_that_means_authentication_stops_at_once() -> None:
-    """As the message says: mapped, it takes no read."""
+    """As the message says: mapped, the first refusal stops it, where reading is refused as well."""
     outcomes, report, counts = await ran(
         comments(60), lambda *_: NOT_ALLOWED, errnos={40001: AuthenticationError}, concurrency=1
     )
-    assert counts == (1, 0)
+    assert counts == (1, 1)
     assert states(outcomes) == {State.REJECTED: 1, State.NOT_SENT: 59}
     assert report.stopped.startswith("authentication failed")
+
+
+@pytest.mark.parametrize("make", [closes, comments])
+@pytest.mark.parametrize("which", [[0], [50], [99], range(20), range(0, 100, 2), range(100)], ids=str)
+async def test_a_signature_that_is_refused_for_some(
+    make: Callable[[int], list[Mutation]], which: Sequence[int]
+) -> None:
+    """What a firewall dislikes of some mutations stops nothing: reading is not refused. All others are made."""
+    outcomes, report, _ = await ran(
+        make(100),
+        lambda endpoint, before: PENDING if is_read(endpoint) else data(None, 40001 if before in which else 10000),
+        errnos={40001: AuthenticationError},
+        concurrency=1,
+    )
+    assert states(outcomes) == Counter({State.REJECTED: len(which), State.DONE: 100 - len(which)}) + Counter()
+    assert report.stopped == ""
+
+
+async def test_a_page_of_a_firewall_for_one_comment() -> None:
+    """A page with 403, which is not the platform's, stops nothing either; 94 of 100 were never made."""
+    page = http("<html>blocked</html>", "403 Forbidden")
+
+    def answer(endpoint: str, before: int) -> bytes:
+        return PENDING if is_read(endpoint) else page if before == 5 else data(None)
+
+    for _ in range(5):
+        outcomes, report, _ = await ran(comments(100), answer, attempt_timeout=0.1)
+        assert states(outcomes)[State.DONE] == 99
+        assert report.stopped == ""
+
+
+@pytest.mark.parametrize("refusal", [data(None, 40002), data(None, 40001)], ids=["another errno", "the same"])
+@pytest.mark.parametrize("after", [0, 30])
+async def test_a_signature_that_is_refused_for_all(refusal: bytes, after: int) -> None:
+    """A secret that is changed at any time stops the batch after those under way, for reading is refused as well."""
+    outcomes, report, (mutations, reads) = await ran(
+        comments(100),
+        lambda endpoint, before: refusal if is_read(endpoint) else data(None, 40001 if before >= after else 10000),
+        errnos={40001: AuthenticationError, 40002: AuthenticationError},
+        concurrency=1,
+    )
+    assert (mutations, reads) == (after + 1, 1)
+    assert report.stopped.startswith("authentication failed: ")
+    assert states(outcomes)[State.NOT_SENT] == 99 - after
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+@pytest.mark.parametrize("make", [closes, comments])
+async def test_pages_for_all(make: Callable[[int], list[Mutation]], status: str) -> None:
+    """Where a gateway refuses all by a page, reading too, no more is sent into it than was under way."""
+    page = http("<html>who are you?</html>", status)
+    outcomes, report, _ = await ran(make(100), lambda *_: page, concurrency=4)
+    assert states(outcomes) == {State.UNKNOWN: 4, State.NOT_SENT: 96}
+    assert report.stopped.startswith("authentication failed: ")
+
+
+@pytest.mark.parametrize("answer", [None, http("", "502 Bad Gateway"), data(None, 40009)])
+async def test_reading_that_tells_nothing(answer: bytes | None) -> None:
+    """Neither a lost answer to the read nor another refusal than of the signature stops a batch."""
+    outcomes, report, _ = await ran(
+        comments(30),
+        lambda endpoint, before: answer if is_read(endpoint) else data(None, 40001 if before == 3 else 10000),
+        errnos={40001: AuthenticationError},
+        concurrency=1,
+        retry=RetryPolicy(attempts=1),
+    )
+    assert states(outcomes) == {State.REJECTED: 1, State.DONE: 29}
+    assert report.stopped == ""
 
 
 async def test_lost_answers_keep_nobody_waiting() -> None:
     """What is lost says nothing of the signature, and its turn goes to the next."""
     outcomes, report, _ = await ran(
-        comments(60), lambda endpoint, _: PENDING if is_read(endpoint) else None, concurrency=32
+        comments(60), lambda endpoint, _: PENDING if is_read(endpoint) else None, concurrency=32, attempt_timeout=0.5
     )
     assert states(outcomes) == {State.UNKNOWN: 60}
     assert report.stopped == ""
@@ -217,55 +289,9 @@ async def test_what_the_journal_skips_keeps_nobody_waiting(tmp_path: Path) -> No
             assert [one.state async for one in running] == [State.DONE] * 60
         answer = NOT_ALLOWED
         report = BatchReport()
-        more = iter([*batch, *(creation(f"工单 {number}") for number in range(60))])
+        more = iter([*batch, *(CommentTicket(id=2, detail=f"工单 {number}") for number in range(60))])
         async with aclosing(run_batch(client, more, journal=journal, report=report)) as running:
             outcomes = [one async for one in running]
     assert states(outcomes)[State.SKIPPED] == 60
     assert "errno 40001" in report.stopped
     assert len(wire.requests) <= 60 + 16 + 1
-
-
-async def test_few_are_under_way_before_the_first_success() -> None:
-    """Sixteen at the most; then as many as were asked for."""
-    under_way = most = 0
-    open_gate = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal under_way, most
-        body = orjson.loads(wire.requests[-1].rpartition(b"\r\n\r\n")[2])
-        under_way += 1
-        most = max(most, under_way)
-        if body["detail"] != "备注 0":
-            await open_gate.wait()
-        under_way -= 1
-        writer.write(data(None))
-
-    async def run() -> list[Outcome]:
-        async with aclosing(run_batch(client, comments(80), concurrency=30)) as running:
-            return [outcome async for outcome in running]
-
-    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
-        task = asyncio.create_task(run())
-        while under_way < 30:  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.005)
-        open_gate.set()
-        assert states(await task) == {State.DONE: 80}
-    assert most == 30
-
-    under_way = most = 0
-    open_gate.clear()
-    async with asyncio.timeout(30), serving(serve) as wire, make_client(wire.url) as client:
-        batch = comments(81)[1:]
-        task = asyncio.create_task(_all(run_batch(client, batch, concurrency=30)))
-        while under_way < 16:  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.005)
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert under_way == 16
-        open_gate.set()
-        assert states(await task) == {State.DONE: 80}
-
-
-async def _all(running: AsyncGenerator[Outcome, None]) -> list[Outcome]:
-    async with aclosing(running):
-        return [outcome async for outcome in running]

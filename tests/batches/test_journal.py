@@ -8,22 +8,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
+from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from tests.support.slow import slow_but_every
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal, Standing, identity_of
+from workorder_async.batches.journal import _TABLE, Entry, Journal, JournalFile, Standing, identity_of, read_records
+from workorder_async.batches.outcomes import State
 from workorder_async.document import JSON
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}
 HEADER = (
-    b'{"journal":"workorder_async","version":1,"platform":"http://workorder.test","batch":"\xe4\xb8\x83\xe6\x9c\x88"}\n'
+    b'{"journal":"workorder_async","version":2,"platform":"http://workorder.test","batch":"\xe4\xb8\x83\xe6\x9c\x88"}\n'
 )
 INTENT = b'{"intent":"a","operation":"CloseTicket","mutation":{"id":1},"began":100.5,"trace":""}\n'
 DONE = b'{"outcome":"a","state":"DONE","at":101.0,"ticket_id":1}\n'
@@ -38,6 +40,12 @@ def path(tmp_path: Path) -> Path:
 def entry(key: str, *, began: float = 100.5) -> Entry:
     """Return an entry whose mutation says its key."""
     return Entry(key, "CommentTicket", {"id": 1, "detail": key}, began)
+
+
+async def begun(journal: Journal, entry: Entry) -> tuple[Standing, float]:
+    """Begin a mutation, and return its standing, and when it was first begun."""
+    standing, first = await journal.begin(entry)
+    return standing, first.began
 
 
 def content(path: Path) -> bytes:
@@ -69,9 +77,9 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_intent_is_on_disk_before_begin_returns(path: Path) -> None:
     """A stranger reads the header and the intent as soon as begin has returned."""
     async with Journal(path, IDENTITY) as journal:
-        assert content(path) == HEADER
-        assert await journal.begin(Entry("a", "CloseTicket", {"id": 1}, 100.5)) == (Standing.NEW, 100.5)
-        assert content(path) == HEADER + INTENT
+        assert content(path) == sealed([HEADER])
+        assert await begun(journal, Entry("a", "CloseTicket", {"id": 1}, 100.5)) == (Standing.NEW, 100.5)
+        assert content(path) == sealed([HEADER, INTENT])
 
 
 async def test_intent_is_synced_before_begin_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,11 +125,11 @@ async def test_same_run(path: Path) -> None:
     ("states", "standing", "began"),
     [
         ([], Standing.OPEN, 100.5),
-        (["DONE"], Standing.DONE, 100.5),
-        (["ALREADY"], Standing.DONE, 100.5),
+        (["DONE"], Standing.DONE, 300.0),
+        (["ALREADY"], Standing.DONE, 300.0),
         (["UNKNOWN"], Standing.OPEN, 100.5),
         (["UNKNOWN", "UNKNOWN"], Standing.OPEN, 100.5),
-        (["UNKNOWN", "DONE"], Standing.DONE, 100.5),
+        (["UNKNOWN", "DONE"], Standing.DONE, 300.0),
         (["UNKNOWN", "NOT_SENT"], Standing.NEW, 300.0),
         (["REJECTED"], Standing.NEW, 300.0),
         (["NOT_SENT"], Standing.NEW, 300.0),
@@ -137,24 +145,24 @@ async def test_restart(path: Path, states: list[str], standing: Standing, began:
     async with Journal(path, IDENTITY) as journal:
         left = await journal.left_open()
         assert left == ([entry("a")] if standing is Standing.OPEN else [])
-        assert await journal.begin(entry("a", began=300.0)) == (standing, began)
+        assert await begun(journal, entry("a", began=300.0)) == (standing, began)
         assert await journal.left_open() == []
     assert sum("intent" in line for line in lines(path)) == (2 if standing is Standing.NEW else 1)
 
 
 async def test_first_began_is_kept(path: Path) -> None:
     """What was left open, not found and sent again is looked for from its first beginning on."""
-    write(path, HEADER + INTENT + INTENT.replace(b"100.5", b"400.5"))
+    write(path, sealed([HEADER, INTENT, INTENT.replace(b"100.5", b"400.5")]))
     async with Journal(path, IDENTITY) as journal:
-        assert await journal.begin(entry("a", began=500.0)) == (Standing.OPEN, 100.5)
+        assert await begun(journal, entry("a", began=500.0)) == (Standing.OPEN, 100.5)
 
 
 async def test_began_anew_after_a_refusal(path: Path) -> None:
     """A mutation that was refused and begun again is looked for from its second beginning on."""
     refused = DONE.replace(b"DONE", b"REJECTED")
-    write(path, HEADER + INTENT + refused + INTENT.replace(b"100.5", b"400.5"))
+    write(path, sealed([HEADER, INTENT, refused, INTENT.replace(b"100.5", b"400.5")]))
     async with Journal(path, IDENTITY) as journal:
-        assert await journal.begin(entry("a", began=500.0)) == (Standing.OPEN, 400.5)
+        assert await begun(journal, entry("a", began=500.0)) == (Standing.OPEN, 400.5)
 
 
 def test_the_identity_of_a_batch_stays() -> None:
@@ -170,14 +178,14 @@ def test_the_identity_of_a_batch_stays() -> None:
 
 # A tail that is torn, and lines that are broken
 
-WHOLE = HEADER + INTENT + DONE
+WHOLE = sealed([HEADER, INTENT, DONE])
 
 
 @pytest.mark.parametrize("cut", slow_but_every(5, range(len(WHOLE))))
 async def test_torn_tail(path: Path, cut: int) -> None:
     """A file cut off anywhere is good for another run, which knows what the whole lines say, and reads well after."""
     write(path, WHOLE[:cut])
-    standing = Standing.NEW if cut < len(HEADER + INTENT) else Standing.OPEN
+    standing = Standing.NEW if WHOLE[:cut].count(b"\n") < 2 else Standing.OPEN
     async with Journal(path, IDENTITY) as journal:
         assert (await journal.begin(entry("a", began=200.0)))[0] is standing
         journal.end("a", "DONE")
@@ -203,6 +211,11 @@ async def test_torn_tail(path: Path, cut: int) -> None:
         b'{"intent":"b","began":1.0,"mutation":{}}\n',
         b'{"intent":"b","began":1.0,"operation":"CloseTicket"}\n',
         b'{"intent":"b","began":1.0,"operation":7,"mutation":{}}\n',
+        b'{"intent":"b","began":1.0,"operation":"DeleteTicket","mutation":{}}\n',
+        b'{"outcome":"a","state":"UNDONE","at":1.0}\n',
+        b'{"outcome":"a","state":"done","at":1.0}\n',
+        b'{"outcome":"a","state":null,"at":1.0}\n',
+        b'{"outcame":"a","state":"DONE","at":1.0}\n',
         b'{"outcome":"b","state":"UNKNOWN","at":1.0}\n',
         b"[" * 100_000 + b"\n",
         INTENT[:20] + b"\n",
@@ -210,7 +223,8 @@ async def test_torn_tail(path: Path, cut: int) -> None:
 )
 async def test_broken_line(path: Path, broken: bytes) -> None:
     """A line in the middle that cannot be read is named, and the file stays as it is."""
-    before = HEADER + INTENT + broken + DONE
+    # A line with a checksum that fits, unless it has no end.
+    before = sealed([HEADER, INTENT, broken if broken.endswith(b"}\n") else broken[:-1] + b"}\n", DONE])
     write(path, before)
     with pytest.raises(JournalError, match="line 3 of the journal"):
         await Journal(path, IDENTITY).__aenter__()
@@ -226,10 +240,13 @@ async def test_broken_line(path: Path, broken: bytes) -> None:
         (b"{}", "line 1"),
         (b'{"journal":"something else","version":1}\n', "another version"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "line 1"),
-        (HEADER.replace(b'"version":1', b'"version":2') + INTENT, "another version"),
-        (HEADER.replace(b"\xe4\xb8\x83", b"\xe5\x85\xab") + INTENT, "another batch .*八月.*七月"),
-        (HEADER.replace(b".test", b".example") + INTENT, "another batch .*http://workorder.example"),
-        (HEADER.replace(b"}\n", b',"list":"2 mutations, 00"}\n'), "another batch .*2 mutations"),
+        (HEADER.replace(b'"version":2', b'"version":1') + INTENT, "another version.* go on with that version"),
+        (sealed([HEADER.replace(b'"version":2', b'"version":3'), INTENT]), "another version"),
+        (HEADER + INTENT, "line 1"),
+        (sealed([HEADER]) + INTENT, "line 2"),
+        (sealed([HEADER.replace(b"\xe4\xb8\x83", b"\xe5\x85\xab"), INTENT]), "another batch .*八月.*七月"),
+        (sealed([HEADER.replace(b".test", b".example"), INTENT]), "another batch .*http://workorder.example"),
+        (sealed([HEADER.replace(b"}\n", b',"list":"2 mutations, 00"}\n')]), "another batch .*2 mutations"),
     ],
 )
 async def test_not_this_batchs_journal(path: Path, before: bytes, words: str) -> None:
@@ -238,6 +255,89 @@ async def test_not_this_batchs_journal(path: Path, before: bytes, words: str) ->
     with pytest.raises(JournalError, match=words):
         await Journal(path, IDENTITY).__aenter__()
     assert content(path) == before
+
+
+# Damage
+
+THREE = [HEADER, INTENT, DONE, INTENT.replace(b'"a"', b'"b"'), DONE.replace(b'"a"', b'"b"')]
+DAMAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "a line is missing": lambda whole: whole[:2] + whole[3:],
+    "a line is there twice": lambda whole: [*whole[:3], *whole[2:]],
+    "two lines have changed places": lambda whole: [whole[0], whole[3], whole[1], whole[2], whole[4]],
+    "a line of another journal": lambda whole: [*whole[:3], *sealed([HEADER, THREE[3]]).splitlines(True)[1:]],
+    "a line by hand": lambda whole: [*whole, b'{"outcome":"b","state":"NOT_SENT","at":1.0}\n'],
+    "no checksum any more": lambda whole: [*whole[:4], THREE[4]],
+    "no line feed": lambda whole: [*whole[:3], whole[3][:-1], whole[4]],
+    "another line feed": lambda whole: [*whole[:4], whole[4][:-1] + b"\x0b"],
+    "another line feed, and a torn line": lambda whole: [*whole[:3], whole[3][:-1] + b"\x1a", whole[4][:20]],
+    "a block of zeros": lambda whole: [*whole[:3], bytes(len(whole[3])), whole[4]],
+    "a word that this version does not know": lambda whole: sealed(
+        [*THREE[:4], THREE[4].replace(b"DONE", b"DOZE")]
+    ).splitlines(True),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_journal(path: Path, damage: str) -> None:
+    """A journal that does not say what was written is an error, for a run and for people; it stays as it is."""
+    whole = sealed(THREE).splitlines(True)
+    write(path, b"".join(whole))
+    async with Journal(path, IDENTITY) as journal:
+        assert (await journal.begin(entry("b")))[0] is Standing.DONE
+    damaged = b"".join(DAMAGES[damage](whole))
+    write(path, damaged)
+    with pytest.raises(JournalError, match=r"line \d of the journal .* cannot be read.* nothing was sent"):
+        await Journal(path, IDENTITY).__aenter__()
+    with pytest.raises(JournalError, match=r"line \d of the journal"):
+        read_records(path)
+    assert content(path) == damaged
+
+
+@pytest.mark.parametrize("bit", slow_but_every(8, range(8)))
+async def test_a_flipped_bit(path: Path, bit: int) -> None:
+    """Wherever one bit is flipped, that is an error."""
+    whole = sealed(THREE)
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        write(path, bytes(flipped))
+        with closing(JournalFile(path, IDENTITY)) as journal, pytest.raises(JournalError):
+            journal.open()
+
+
+# The temporary file
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_no_room_for_temporary_files(
+    path: Path, monkeypatch: pytest.MonkeyPatch, when: str, *, is_kept: bool
+) -> None:
+    """The error names the temporary file, not the journal; what ended is on disk all the same, and nothing begins."""
+    pages = 1 if when == "at once" else 6
+    monkeypatch.setattr(
+        "workorder_async.batches.journal._TABLE", f"PRAGMA page_size = 512; PRAGMA max_page_count = {pages}; {_TABLE}"
+    )
+    begun = []
+
+    async def run() -> None:
+        async with Journal(path if is_kept else None, IDENTITY) as journal:
+            with suppress(JournalError):
+                for number in range(1000):
+                    await journal.begin(entry(str(number)))
+                    begun.append(str(number))
+            for key in begun:
+                journal.end(key, "DONE")
+
+    said = r"the temporary file of the batch.*database or disk is full.*SQLITE_TMPDIR.*nothing (more )?was sent"
+    with pytest.raises(JournalError, match=said):
+        await run()
+    assert bool(begun) is (when == "later")
+    if is_kept and begun:
+        monkeypatch.undo()
+        assert {key: record.state for key, record in read_records(path).by_key.items()} == dict.fromkeys(
+            begun, State.DONE
+        )
 
 
 # Places that cannot be written
@@ -261,22 +361,22 @@ async def test_locked_by_a_process(path: Path) -> None:
     assert child.stdout is not None
     assert await child.stdout.readline() == b"open\n"
     before = content(path)
-    with pytest.raises(JournalError, match="in use by another batch"):
+    with pytest.raises(JournalError, match="in use by another program"):
         await Journal(path, {"batch": "child"}).__aenter__()
     assert content(path) == before
     child.kill()
     await child.communicate()
     async with Journal(path, {"batch": "child"}) as journal:
-        assert await journal.begin(entry("a")) == (Standing.NEW, 100.5)
+        assert await begun(journal, entry("a")) == (Standing.NEW, 100.5)
 
 
 async def test_locked_by_this_process(path: Path) -> None:
     """A second journal of one file is refused in the same process, and does not unlock the first by that."""
     async with Journal(path, IDENTITY) as journal:
         for _ in range(2):
-            with pytest.raises(JournalError, match="in use by another batch"):
+            with pytest.raises(JournalError, match="in use by another program"):
                 await Journal(path, IDENTITY).__aenter__()
-        assert await journal.begin(entry("a")) == (Standing.NEW, 100.5)
+        assert await begun(journal, entry("a")) == (Standing.NEW, 100.5)
     async with Journal(path, IDENTITY) as journal:
         assert (await journal.begin(entry("a")))[0] is Standing.OPEN
 
@@ -361,6 +461,7 @@ async def test_fsync_fails(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 FULL = """
 import asyncio, resource, signal, sys
+from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from workorder_async import JournalError
 from workorder_async.batches.journal import Journal
@@ -405,7 +506,89 @@ async def test_slow_disk_does_not_block_the_loop(path: Path, monkeypatch: pytest
             await asyncio.sleep(0)
         assert not begin.done()
         disk.free.set()
-        assert await begin == (Standing.NEW, 100.5)
+        assert (await begin)[0] is Standing.NEW
+
+
+async def test_a_disk_that_hangs_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a beginning nor the end waits longer than it may; what the disk writes once it is back is true."""
+    disk = Disk(monkeypatch)
+    loop = asyncio.get_running_loop()
+
+    async def run() -> None:
+        async with Journal(path, IDENTITY, patience=0.05) as journal:
+            await journal.begin(entry("a"))
+            await journal.begin(entry("b"))
+            disk.free.clear()
+            journal.end("a", "DONE")
+            with pytest.raises(JournalError, match=r"disk of the journal .* does not answer"):
+                await journal.begin(entry("c"), loop.time() + 0.05)
+            with pytest.raises(JournalError, match="nothing more was sent"):
+                await journal.begin(entry("d"))
+            with pytest.raises(JournalError):
+                await journal.has_twin(entry("b"))
+            journal.end("b", "UNKNOWN")
+
+    with pytest.raises(JournalError, match="latest outcomes may not be written"):
+        await run()
+    with pytest.raises(JournalError, match="in use"):
+        await Journal(path, IDENTITY).__aenter__()
+    assert not disk.free.is_set()
+    disk.free.set()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                async with Journal(path, IDENTITY) as journal:
+                    standings = [(await journal.begin(entry(key)))[0] for key in "abcd"]
+                break
+            except JournalError:  # the thread has not closed the file yet
+                await asyncio.sleep(0)
+    assert standings == [Standing.DONE, Standing.OPEN, Standing.NEW, Standing.NEW]
+
+
+async def test_a_disk_that_hangs_while_it_opens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An opening can be cancelled, and the file is free again when the disk is back."""
+    disk = Disk(monkeypatch)
+    disk.free.clear()
+    opening = asyncio.create_task(Journal(path, IDENTITY, patience=0.05).__aenter__())
+    await until(disk.busy.is_set)
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert opening.cancelled() or isinstance(opening.exception(), JournalError)
+    disk.free.set()
+
+
+HANGING = """
+import asyncio, os, sys, threading
+from workorder_async import JournalError
+from workorder_async.batches.journal import Entry, Journal
+async def main():
+    async with Journal(sys.argv[1], {"batch": ""}, patience=0.05) as journal:
+        os.fsync = lambda _: threading.Event().wait()
+        try:
+            await journal.begin(Entry("a", "CommentTicket", {"id": 1}, 1.0), asyncio.get_running_loop().time() + 0.05)
+        except JournalError as error:
+            print(error)
+try:
+    asyncio.run(main())
+except JournalError as error:
+    print(error)
+"""
+
+
+async def test_a_program_with_a_disk_that_hangs_for_ever(path: Path) -> None:
+    """It ends, without a word but ours."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HANGING, str(path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    async with asyncio.timeout(20):
+        output, _ = await child.communicate()
+    assert [line.partition("does not answer")[2] for line in output.decode().splitlines()] == [
+        ", so nothing more was sent",
+        ", so the latest outcomes may not be written: what they end is settled by a later run",
+    ]
+    assert child.returncode == 0
+    async with Journal(path, {"batch": ""}) as journal:
+        assert [one.key for one in await journal.left_open()] == ["a"]
 
 
 async def test_many_begins_share_a_sync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -471,6 +654,17 @@ async def test_a_loop_that_is_shut_down_writes_what_was_ordered(path: Path) -> N
         await asyncio.wait(tasks)
         free.set()
     assert lines(path)[-1]["state"] == "DONE"
+
+
+async def test_the_thread_keeps_the_order(path: Path) -> None:
+    """What was ordered while the disk was busy is done in the order in which it was ordered."""
+    async with Journal(path, IDENTITY) as journal:
+        free, done = threading.Event(), list[int]()
+        journal._thread.submit(free.wait, 20)
+        last = [journal._thread.submit(done.append, number) for number in range(200)][-1]
+        free.set()
+        await asyncio.wrap_future(last)
+    assert done == list(range(200))
 
 
 async def test_same_keys_at_once(path: Path) -> None:

@@ -2,6 +2,7 @@
 # ruff: noqa: ASYNC240 - the files are temporary
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -191,7 +192,7 @@ async def test_two_names_of_one_file(path: Path, link: Callable[[Path, Path], No
     other = path.with_suffix(".link")
     async with Journal(path, IDENTITY) as journal:
         link(path, other)
-        with pytest.raises(JournalError, match="in use by another batch"):
+        with pytest.raises(JournalError, match="in use by another program"):
             await Journal(other, IDENTITY).__aenter__()
         await journal.begin(entry("a"))
     async with Journal(other, IDENTITY) as journal:
@@ -242,15 +243,44 @@ async def test_a_new_file_is_for_its_owner(path: Path, *, linked: bool) -> None:
 
 
 @POSIX
-@pytest.mark.parametrize("mode", [0o640, 0o666])
-async def test_an_existing_file_keeps_its_mode(path: Path, mode: int) -> None:
-    """A file that somebody made before, empty or not, keeps the mode that they gave it."""
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o666])
+@pytest.mark.parametrize("before", ["empty", "a journal"])
+async def test_a_file_that_was_there_is_for_its_owner(path: Path, mode: int, before: str) -> None:
+    """The rights of others are taken away, also where nothing new is written; another batch's journal is let alone."""
     path.touch()
-    path.chmod(mode)
-    for _ in range(2):
+    if before == "a journal":
         async with Journal(path, IDENTITY):
             pass
-        assert stat.S_IMODE(path.stat().st_mode) == mode
+    path.chmod(mode)
+    async with Journal(path, IDENTITY):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(mode)
+    with pytest.raises(JournalError, match="another batch"):
+        await Journal(path, {"batch": "八月"}).__aenter__()
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@POSIX
+async def test_a_file_whose_mode_cannot_be_changed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by a sentence, before anything is sent."""
+    path.touch()
+    path.chmod(0o644)
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    with pytest.raises(JournalError, match=r"others may read it \(mode 0644\).*; choose another file"):
+        await Journal(path, IDENTITY).__aenter__()
+
+
+@POSIX
+async def test_a_disk_that_cannot_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not said to be in use."""
+    import fcntl
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(JournalError, match="it cannot be locked: No locks available; choose another file"):
+        await Journal(path, IDENTITY).__aenter__()
 
 
 # Children

@@ -1,9 +1,14 @@
-"""once.py: one mutation at a time, by a real client and a real journal, without workers."""
+"""once.py: an event that is delivered several times has one mutation, and one outcome."""
+# ruff: noqa: ASYNC240 - the files are temporary
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import orjson
@@ -12,380 +17,608 @@ from attrs import evolve
 
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
-from tests.support.raw_server import Handler, data, drop, serving
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
-    ApiError,
+    AuthenticationError,
     CloseTicket,
     CommentTicket,
-    CreateTicket,
+    ConfigError,
     JournalError,
-    Mutation,
     NotSentError,
-    Outcome,
-    OutcomeUnknownError,
-    RetryPolicy,
-    Sandbox,
-    State,
-    Ticket,
+    Once,
     TicketStateError,
-    WorkorderClient,
+    run_batch,
 )
-from workorder_async.batches.journal import Entry, Journal
-from workorder_async.batches.once import Once
-from workorder_async.batches.outcomes import Doubt
-from workorder_async.mutations.kinds import prepare
+from workorder_async.batches.journal import read_records
+from workorder_async.batches.outcomes import State
 from workorder_async.sandbox import ClientOptions, Fault, Kind
-from workorder_async.wire.limits import Lane
+from workorder_async.testing import Kill, Moment, SandboxThread, run_killed
 
-KEY = "k1"
-QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001, attempts=1), "attempt_timeout": 5}
-CLOSE = CloseTicket(id=1, closer_id=40084, closer_name="田金秀", solved_time=1660298580)
-COMMENT = CommentTicket(id=1, detail="已联系客户")
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """Give a sandbox with a few tickets."""
-    async with Sandbox(40) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
-    """Give a client of it that tries once."""
-    async with sandbox.client(**QUICK) as client:
-        yield client
+HOUR = 3600.0
+#: A lost mutation is settled soon.
+SHORT: ClientOptions = {"attempt_timeout": 2.0, "deadline": 5.0}
+BOT = Path(__file__).with_name("delivered.py")
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """Give a journal that does not exist yet."""
-    return tmp_path / "once.journal"
+    return tmp_path / "bot.journal"
 
 
-@asynccontextmanager
-async def once_of(client: WorkorderClient, file: Path, *, verify: bool = True) -> AsyncIterator[Once]:
-    """Open the journal, and give what carries out single mutations with it."""
-    async with Journal(file, {"batch": "once"}) as journal:
-        yield Once(client, journal, Doubt(lambda: client.list_tickets(page_size=1)), Lane(1), verify=verify)
-
-
-def states(file: Path) -> list[str]:
-    """Return what the journal says, line by line: INTENT, or the state of an outcome."""
-    lines = [orjson.loads(line) for line in file.read_bytes().splitlines()[1:]]
-    return ["INTENT" if "intent" in line else line["state"] for line in lines]
-
-
-def move(here: Path, there: Path) -> None:
-    """Move a file."""
-    here.rename(there)
-
-
-async def begun_earlier(file: Path, mutation: Mutation, began: float) -> None:
-    """Leave a journal as a killed run leaves it: an intent without an outcome."""
-    ready = prepare(mutation)
-    async with Journal(file, {"batch": "once"}) as journal:
-        await journal.begin(Entry(KEY, type(mutation).__name__, ready.value, began, ready.trace))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others run until something is so."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is a count of the client's, which tells nobody
-            await asyncio.sleep(0.001)
-
-
-# Answered
+# The same event
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_done(sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str) -> None:
-    """It is begun in the journal, sent, and its outcome written down; the next time it is skipped."""
-    mutation = await mutation_of(client, kind)
-    async with once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, prepare(mutation))
-        again = await once.carry_out(KEY, prepare(mutation))
-    (applied,) = sandbox.applied
-    assert (outcome.state, outcome.error, outcome.attempts) == (State.DONE, None, 1)
-    assert (outcome.mutation, outcome.ticket_id) == (mutation, applied.ticket_id)
-    assert outcome.request_id
-    assert outcome.elapsed > 0
-    assert again.state is State.SKIPPED
-    assert states(file) == ["INTENT", "DONE"]
-    async with once_of(client, file) as once:
-        assert (await once.carry_out(KEY, prepare(mutation))).state is State.SKIPPED
-    assert len(sandbox.applied) == 1
+@virtual_time
+async def test_ten_at_once_four_times_over(file: Path, kind: str) -> None:
+    """All forty deliveries have the same outcome, whole, and it happened once."""
+    async with virtual_sandbox(40, latency=0.5) as (sandbox, client):
+        mutation, told = await mutation_of(client, kind), []
+        for _ in range(4):
+            async with Once(client, file) as once:
+                began = running_loop().time()
+                told += await asyncio.gather(*(once("om_1", mutation, deadline=2.5) for _ in range(10)))
+                assert running_loop().time() - began < 2.5
+        assert told == [told[0]] * 40
+        assert (told[0].state, told[0].mutation) == (State.DONE, mutation)
+        assert told[0].ticket_id == sandbox.applied[0].ticket_id
+        assert told[0].request_id
+        assert told[0].attempts == 1
+        assert told[0].elapsed > 0
+        assert len(sandbox.applied) == 1
+        assert sandbox.requests[OPERATIONS[kind]] == 1
 
 
-@pytest.mark.parametrize(("verify", "state"), [(True, State.ALREADY), (False, State.REJECTED)])
-async def test_already(sandbox: Sandbox, client: WorkorderClient, file: Path, *, verify: bool, state: State) -> None:
-    """A close that is refused because the ticket is closed is ALREADY, if the ticket may be looked at."""
-    close = await mutation_of(client, "close")
-    await client.change(close)
-    async with once_of(client, file, verify=verify) as once:
-        outcome = await once.carry_out(KEY, prepare(close))
-    assert (outcome.state, type(outcome.error)) == (state, TicketStateError)
-    assert states(file) == ["INTENT", state.name]
-    assert len(sandbox.applied) == 1
+@virtual_time
+async def test_keys_tell_events_apart(file: Path) -> None:
+    """Equal mutations under two keys are two; in another scope a key is another."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        for scope in ("bot-a", "bot-b"):
+            async with Once(client, file, scope=scope) as once:
+                for key in ("om_1", "om_2", "om_1"):
+                    assert (await once(key, comment)).state is State.DONE
+        assert len(sandbox.applied) == 4
 
 
-async def test_refused(sandbox: Sandbox, client: WorkorderClient, file: Path) -> None:
-    """A refusal is REJECTED, and the next run sends it again."""
-    comment = await mutation_of(client, "comment")
-    sandbox.faults = [Fault("errno", errno=90005, operation="comment_ticket", times=1)]
-    async with once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, prepare(comment))
-    assert outcome.state is State.REJECTED
-    assert isinstance(outcome.error, ApiError)
-    async with once_of(client, file) as once:
-        assert (await once.carry_out(KEY, prepare(comment))).state is State.DONE
-    assert states(file) == ["INTENT", "REJECTED", "INTENT", "DONE"]
+@virtual_time
+async def test_another_mutation_under_a_used_key(file: Path) -> None:
+    """It is refused, while the first is under way, after it, and in the next run; another time in it is the same."""
+    async with virtual_sandbox(40, latency=0.5) as (sandbox, client):
+        first, other = creation(), creation("磁盘满了")
+        later = evolve(first, reported_time=first.reported_time + 60)
+        async with Once(client, file) as once:
+            under_way = asyncio.create_task(once("om_1", first))
+            await asyncio.sleep(0.1)
+            with pytest.raises(
+                ConfigError, match="key 'om_1' was used for another mutation before, with another title; each"
+            ):
+                await once("om_1", other)
+            assert await once("om_1", later) == await under_way
+            with pytest.raises(ConfigError, match="used for another mutation"):
+                await once("om_1", CommentTicket(id=1001, detail="重启之后依旧"))
+        async with Once(client, file) as once:
+            assert (await once("om_1", later)).mutation == first
+            with pytest.raises(ConfigError, match="used for another mutation"):
+                await once("om_1", other)
+        assert len(sandbox.applied) == 1
 
 
-async def test_created_without_a_number(file: Path) -> None:
-    """A creation whose answer does not tell which ticket it made is DONE, with the error, and not sent again."""
-    async with serving(data({"id": None})) as wire, make_client(wire.url) as client:
-        async with once_of(client, file) as once:
-            outcome = await once.carry_out(KEY, prepare(creation()))
-        assert (outcome.state, outcome.ticket_id, len(wire.requests)) == (State.DONE, 0, 1)
-        assert "do not create it again" in str(outcome.error)
-    assert states(file) == ["INTENT", "DONE"]
+@virtual_time
+async def test_another_mutation_while_the_first_is_unknown(file: Path) -> None:
+    """What may have happened is not replaced by something else, in this run or the next one."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        for _ in range(2):
+            async with Once(client, file) as once:
+                assert (await once("om_1", CommentTicket(id=1001, detail="一"))).state is State.UNKNOWN
+                with pytest.raises(ConfigError, match="used for another mutation"):
+                    await once("om_1", CommentTicket(id=1001, detail="二"))
+        assert sandbox.requests["comment_ticket"] == 1
 
 
-# Not sent
+# What is kept, and what is not
 
 
-async def test_stopped_before(sandbox: Sandbox, client: WorkorderClient, file: Path) -> None:
-    """What is begun when the batch stops is not sent, and free to be sent by the next run."""
-    comment = await mutation_of(client, "comment")
-    before = sandbox.requests.total()
-    async with once_of(client, file) as once:
-        once.stopped = True
-        outcome = await once.carry_out(KEY, prepare(comment))
-        assert (outcome.state, outcome.error) == (State.NOT_SENT, None)
-        assert sandbox.requests.total() == before
-        once.stopped = False
-        assert (await once.carry_out(KEY, prepare(comment))).state is State.DONE
-    assert states(file) == ["INTENT", "NOT_SENT", "INTENT", "DONE"]
-
-
-async def test_nobody_there(file: Path) -> None:
-    """Where nothing listens, nothing was sent."""
-    async with serving(drop) as gone:
-        pass
-    async with make_client(gone.url, retry=RetryPolicy(attempts=1)) as client, once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, prepare(COMMENT))
-    assert (outcome.state, type(outcome.error)) == (State.NOT_SENT, NotSentError)
-    assert states(file) == ["INTENT", "NOT_SENT"]
-
-
-async def test_the_journal_is_removed_while_it_waits_for_its_turn(file: Path) -> None:
-    """A mutation that is begun in a file that others do not find any more is not sent; the file itself says so."""
-    outcomes, elsewhere = list[Outcome](), file.with_name("elsewhere")
-
-    async def run(client: WorkorderClient, first: "asyncio.Task[Ticket]") -> None:
-        async with once_of(client, file) as once:
-            second = asyncio.create_task(once.carry_out(KEY, prepare(COMMENT)))
-            await until(lambda: client.stats().waiting == 1)
-            move(file, elsewhere)
-            first.cancel()
-            await asyncio.wait([first])
-            outcomes.append(await second)
-
-    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
-        first = asyncio.create_task(client.get_ticket(1))
-        await wire.arrived.wait()
-        with pytest.raises(JournalError, match="removed or replaced"):
-            await run(client, first)
-        assert (outcomes[0].state, len(wire.requests)) == (State.NOT_SENT, 1)
-        assert "the journal was removed or replaced" in str(outcomes[0].error)
-    assert states(elsewhere) == ["INTENT", "NOT_SENT"]
-
-
-# Lost
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_lost_and_found(sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str) -> None:
-    """It happened, its answer was lost, and it is found."""
-    mutation = await mutation_of(client, kind)
-    sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
-    async with once_of(client, file) as once:
-        outcome = await once.carry_out(KEY, prepare(mutation))
-    (applied,) = sandbox.applied
-    assert (outcome.state, outcome.error, outcome.attempts) == (State.DONE, None, 1)
-    assert outcome.ticket_id == applied.ticket_id
-    assert states(file) == ["INTENT", "DONE"]
+@virtual_time
+async def test_a_refusal_is_kept(file: Path) -> None:
+    """The first refusal is the answer to each later delivery, with its error, also when the ticket is open again."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        assert isinstance(close, CloseTicket)
+        await client.change(close)
+        wrong = evolve(close, closer_name="另一个人")
+        async with Once(client, file) as once:
+            first = await once("om_1", wrong)
+        await sandbox.act(close.id, "reopen")
+        async with Once(client, file) as once:
+            again = await once("om_1", wrong)
+        assert first.state is again.state
+        for error in (first.error, again.error):
+            assert isinstance(error, TicketStateError)
+            assert (error.errno, error.errmsg, error.attempts) == (23000, "工单状态不允许关闭", 1)
+            assert (error.operation, error.request_id) == ("close_ticket", first.request_id)
+        assert str(first.error) == str(again.error)
+        assert sandbox.requests["close_ticket"] == 2
 
 
 @pytest.mark.parametrize(
-    ("kind", "fault", "verify"),
-    [
-        ("comment", "reset", True),
-        ("create", "reset", True),
-        ("comment", "reset_after", False),
-        ("create", "reset_after", False),
-    ],
+    ("kind", "error"), [("refuse", NotSentError), ("429", None), ("401", AuthenticationError)], ids=str
 )
-async def test_lost_and_unknown(
-    sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str, fault: Kind, *, verify: bool
-) -> None:
-    """It is not there, or nobody looks: that proves nothing, and it is not sent again."""
-    mutation = await mutation_of(client, kind)
-    sandbox.faults = [Fault(fault, operation=OPERATIONS[kind])]
-    async with once_of(client, file, verify=verify) as once:
-        outcome = await once.carry_out(KEY, prepare(mutation))
+@virtual_time
+async def test_what_frees_the_key(file: Path, kind: Kind, error: type[Exception] | None) -> None:
+    """What reached nobody, was turned away unread, or was signed wrongly: the next delivery sends it."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [
+            Fault(kind, operation="comment_ticket", errno=None if error is not AuthenticationError else 40100)
+        ]
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        if kind == "refuse":
+            await sandbox.__aexit__(None, None, None)
+        async with Once(client, file) as once:
+            outcome = await once("om_1", comment, deadline=1)
+            assert outcome.state is (State.REJECTED if kind == "401" else State.NOT_SENT)
+            assert error is None or isinstance(outcome.error, error)
+            if kind == "refuse":
+                return
+            sandbox.faults = []
+            assert (await once("om_1", comment)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_refused_signature_frees_the_key_in_the_next_run(file: Path) -> None:
+    """The secret is put right, the program started again, and the event delivered again."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        sandbox.faults = [Fault("401", operation="comment_ticket", times=1, errno=40100)]
+        for state in (State.REJECTED, State.DONE):
+            async with Once(client, file) as once:
+                assert (await once("om_1", CommentTicket(id=1001, detail="已联系客户"))).state is state
+
+
+@virtual_time
+async def test_old_outcomes_are_forgotten(file: Path) -> None:
+    """After `keep` seconds a key is free, and the file is short again; until then it is not, whatever came between."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        old, new = CommentTicket(id=1001, detail="旧"), CommentTicket(id=1001, detail="新")
+        async with Once(client, file, keep=9 * HOUR) as once:
+            for number in range(5):
+                await once(f"old {number}", old)
+            await asyncio.sleep(8.9 * HOUR)
+            await once("new", new)
+            await once("old 1", old)
+            assert len(sandbox.applied) == 6
+            await asyncio.sleep(0.2 * HOUR)
+            await once("another", new)
+            await once("old 1", old)
+            assert len(sandbox.applied) == 8
+        size = file.stat().st_size
+        async with Once(client, file, keep=9 * HOUR) as once:
+            await once("new", new)
+            await once("old 1", old)
+            await once("another", new)
+            assert len(sandbox.applied) == 8
+            await once("old 2", old)
+            assert len(sandbox.applied) == 9
+        assert file.stat().st_size < size
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
+        assert len(read_records(file).by_key) == 4
+
+
+@pytest.mark.parametrize("seconds", [365 * 24 * HOUR, -365 * 24 * HOUR])
+@virtual_time
+async def test_a_clock_that_was_set_forgets_nothing(file: Path, seconds: float) -> None:
+    """Between two runs, or amid one: what was done an hour ago is not done again."""
+    clock, offset = running_loop().wall_clock, 0.0
+    async with virtual_sandbox(40, client={"now": lambda: clock() + offset}) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            await once("om_1", comment)
+            offset = seconds
+            await once("om_2", comment)
+            await once("om_1", comment)
+        offset = 0.0
+        for offset in (0.0, seconds):  # noqa: B007 - the clock reads it
+            await asyncio.sleep(HOUR)
+            async with Once(client, file) as once:
+                await once("om_1", comment)
+        assert len(sandbox.applied) == 2
+
+
+@virtual_time
+async def test_an_unknown_outcome_is_never_forgotten(file: Path) -> None:
+    """A year later it is still not sent again."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            assert (await once("om_1", comment)).state is State.UNKNOWN
+            for number in range(3):
+                await once(f"old {number}", creation())
         sandbox.faults = []
-        assert (await once.carry_out(KEY, prepare(mutation))).state is State.SKIPPED
-    assert outcome.state is State.UNKNOWN
-    assert isinstance(outcome.error, OutcomeUnknownError)
-    assert await outcome.error.verify(client) is (None if verify else True)
-    assert states(file) == ["INTENT", "UNKNOWN"]
-    assert sandbox.requests[OPERATIONS[kind]] == 1
+        await asyncio.sleep(365 * 24 * HOUR)
+        for _ in range(2):
+            async with Once(client, file) as once:
+                assert (await once("om_1", comment)).state is State.UNKNOWN
+        assert sandbox.requests["comment_ticket"] == 1
+        assert len(read_records(file).by_key) == 1
 
 
-async def test_lost_among_others_alike(sandbox: Sandbox, client: WorkorderClient, file: Path) -> None:
-    """What is found may be of another mutation that the journal knows: then it is unknown."""
-    comment = await mutation_of(client, "comment")
-    assert isinstance(comment, CommentTicket)
-    twin = evolve(comment, detail=f" {comment.detail}")
-    await begun_earlier(file, twin, client.now())
-    sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
-    async with once_of(client, file) as once:
-        assert (await once.carry_out("k2", prepare(comment))).state is State.UNKNOWN
-    assert len(sandbox.applied) == 1
+# Lost answers
 
 
-# Cancelled
+@pytest.mark.parametrize("kind", KINDS)
+@virtual_time
+async def test_a_lost_answer(file: Path, kind: str) -> None:
+    """While reading fails it is unknown; the next delivery, or `settle`, finds it, in this run or the next one."""
+    for settles in (False, True):
+        for restarts in (False, True):
+            journal = file.with_name(f"{settles} {restarts}")
+            async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+                mutation = await mutation_of(client, kind)
+                names = ("get_ticket_detail", "list_tickets")
+                blind = [Fault("403", operation=name) for name in names]
+                sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind]), *blind]
+                once = await Once(client, journal).__aenter__()
+                told = await asyncio.gather(*(once("om_1", mutation, deadline=1) for _ in range(3)))
+                assert {one.state for one in told} == {State.UNKNOWN}
+                sandbox.faults = []
+                if restarts:
+                    await once.__aexit__(None, None, None)
+                    once = await Once(client, journal).__aenter__()
+                if settles:
+                    settled = await once.settle()
+                    assert {key: one.state for key, one in settled.items()} == {"om_1": State.DONE}
+                    assert await once.settle() == {}
+                outcome = await once("om_1", mutation)
+                await once.__aexit__(None, None, None)
+                assert outcome.state is State.DONE
+                assert [outcome.ticket_id] == [one.ticket_id for one in sandbox.applied]
 
 
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Never answer."""
-    await reader.read()
+@pytest.mark.parametrize("settles", [False, True])
+@virtual_time
+async def test_one_that_certainly_did_not_happen(file: Path, *, settles: bool) -> None:
+    """It is sent again by the next delivery, also by one that comes while `settle` looks."""
+    async with virtual_sandbox(40, client=SHORT, latency=0.2) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        sandbox.faults = [
+            Fault("reset", operation="comment_ticket", times=1),
+            Fault("403", operation="get_ticket_detail"),
+        ]
+        async with Once(client, file, mark=True) as once:
+            assert (await once("om_1", comment, deadline=1)).state is State.UNKNOWN
+            sandbox.faults = []
+            await asyncio.sleep(60)
+            looks = asyncio.create_task(once.settle()) if settles else None
+            await asyncio.sleep(0.1)
+            outcome = await once("om_1", comment)
+            assert outcome.state is State.DONE
+            if looks is not None:
+                assert (await looks)["om_1"].state is State.NOT_SENT
+            assert await once("om_1", comment) == outcome
+        assert len(sandbox.applied) == 1
+        assert sandbox.applied[0].request["detail"] == f"已联系客户\n{outcome.mark}"
+        async with Once(client, file) as once:
+            assert await once("om_1", comment) == outcome
 
 
-async def cancelled(once: Once, mutation: Mutation, ready: Callable[[], bool]) -> Any:
-    """Cancel what carries out a mutation as soon as something is so; return what it says of the mutation then."""
-    task = asyncio.create_task(once.carry_out(KEY, prepare(mutation)))
-    await until(ready)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    return once.cut_short(KEY, mutation)
+@virtual_time
+async def test_settle_looks_in_its_own_scope(file: Path) -> None:
+    """What another scope left unknown is left to it."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket"), Fault("403", operation="get_ticket_detail")]
+        for scope in ("a", "b"):
+            async with Once(client, file, scope=scope) as once:
+                await once("om_1", CommentTicket(id=1001, detail=scope))
+        sandbox.faults = []
+        async with Once(client, file, scope="b") as once:
+            (outcome,) = (await once.settle()).values()
+            assert outcome.mutation == CommentTicket(id=1001, detail="b")
+        async with Once(client, file, scope="a") as once:
+            (outcome,) = (await once.settle()).values()
+            assert outcome.mutation == CommentTicket(id=1001, detail="a")
 
 
-async def test_cancelled_before_it_was_sent(file: Path) -> None:
-    """While it waits for its turn nothing is sent, and the journal says so."""
-    async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
-        first = asyncio.create_task(client.get_ticket(1))
-        await wire.arrived.wait()
-        async with once_of(client, file) as once:
-            outcome = await cancelled(once, COMMENT, lambda: client.stats().waiting == 1)
-        first.cancel()
-        await asyncio.wait([first])
-        assert (outcome.state, outcome.error, len(wire.requests)) == (State.NOT_SENT, None, 1)
-    assert states(file) == ["INTENT", "NOT_SENT"]
+@pytest.mark.parametrize("restarts", [False, True])
+@virtual_time
+async def test_the_outcome_of_a_key(file: Path, *, restarts: bool) -> None:
+    """Who has the key alone is told the same, in the next run too; nothing is sent for it."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        comment, blind = CommentTicket(id=1001, detail="已联系客户"), Fault("403", operation="get_ticket_detail")
+        once = await Once(client, file).__aenter__()
+        assert await once.outcome("om_1") is None
+        done = await once("om_1", comment)
+        assert await once.outcome("om_1") == done
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket"), blind]
+        lost = await once("om_2", evolve(comment, id=1002), deadline=1)
+        sandbox.faults = [Fault("errno", operation="comment_ticket", errno=23000)]
+        refused = await once("om_3", evolve(comment, id=1003))
+        sandbox.faults = [blind]
+        if restarts:
+            await once.__aexit__(None, None, None)
+            once = await Once(client, file).__aenter__()
+        assert await once.outcome("om_1") == done
+        assert repr(await once.outcome("om_3")) == repr(refused)
+        unknown = await once.outcome("om_2")
+        assert lost.state is State.UNKNOWN
+        assert unknown is not None
+        assert unknown.state is State.UNKNOWN
+        sandbox.faults = []
+        found = await once.outcome("om_2")
+        assert found is not None
+        assert found.state is State.DONE
+        assert await once.outcome("om_2") == found == await once("om_2", evolve(comment, id=1002))
+        await once.__aexit__(None, None, None)
+        assert sandbox.requests["comment_ticket"] == 3
 
 
-@pytest.mark.parametrize("mutation", [CLOSE, COMMENT, creation()])
+@virtual_time
+async def test_the_outcome_of_what_is_under_way(file: Path) -> None:
+    """It is waited for as long as there is time."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            first = asyncio.create_task(once("om_1", comment))
+            await asyncio.sleep(0.1)
+            short = await once.outcome("om_1", deadline=0.2)
+            assert short is not None
+            assert (short.state, short.mutation) == (State.UNKNOWN, comment)
+            assert await once.outcome("om_1") == await first
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_the_outcome_of_a_key_that_is_free_again(file: Path) -> None:
+    """What certainly did not happen is told once; then the key is free, as it is after what was not sent."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        blind = Fault("403", operation="get_ticket_detail")
+        async with Once(client, file, mark=True) as once:
+            sandbox.faults = [Fault("reset", operation="comment_ticket", times=1), blind]
+            await once("om_1", comment, deadline=1)
+            sandbox.faults = [Fault("429", operation="comment_ticket")]
+            await asyncio.sleep(60)
+            told = await once.outcome("om_1")
+            assert told is not None
+            assert told.state is State.NOT_SENT
+            assert await once.outcome("om_1") is None
+            assert (await once("om_2", comment, deadline=1)).state is State.NOT_SENT
+            assert await once.outcome("om_2") is None
+            with pytest.raises(ConfigError, match="key is ''"):
+                await once.outcome("")
+        with pytest.raises(ConfigError, match="Once is not open"):
+            await once.outcome("om_1")
+
+
+# Calls that end before their time
+
+
+@virtual_time
+async def test_a_call_that_is_over_or_cancelled_leaves_it_going_on(file: Path) -> None:
+    """The first call is cancelled, the second has a short deadline: the third has the outcome, and it happened once."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file) as once:
+            first = asyncio.create_task(once("om_1", comment, deadline=9))
+            await asyncio.sleep(0.1)
+            first.cancel()
+            short = await once("om_1", comment, deadline=0.2)
+            assert short.state is State.UNKNOWN
+            assert "being carried out" in str(short.error)
+            assert (await once("om_1", comment)).state is State.DONE
+            assert first.cancelled()
+        assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@virtual_time
+async def test_one_that_joins_has_its_own_time(file: Path, *, sent: bool) -> None:
+    """The first call gave up soon, before or after it was sent; one that joined it has more time, and uses it."""
+    async with virtual_sandbox(40, latency=1.0, client={"max_in_flight": 1}) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        busy = None if sent else asyncio.create_task(client.get_ticket(1001))
+        async with Once(client, file) as once:
+            await asyncio.sleep(0.1)
+            first = asyncio.create_task(once("om_1", comment, deadline=0.5))
+            await asyncio.sleep(0.1)
+            assert (await once("om_1", comment, deadline=9)).state is State.DONE
+            assert (await first).state is (State.UNKNOWN if sent else State.NOT_SENT)
+        if busy is not None:
+            await busy
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_cancelled_while_it_is_left(file: Path) -> None:
+    """The journal is closed and free all the same, and the next run finds what was cut short."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+
+        async def use() -> None:
+            async with Once(client, file) as once:
+                call = asyncio.create_task(once("om_1", comment))
+                await asyncio.sleep(0.5)
+                call.cancel()
+
+        using = asyncio.create_task(use())
+        await asyncio.sleep(0.7)
+        using.cancel()
+        await asyncio.wait([using])
+        assert using.cancelled()
+        async with Once(client, file) as once:
+            assert (await once("om_1", comment)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("patience", [0.0, 5.0])
+@virtual_time
+async def test_left_amid_a_mutation(file: Path, patience: float) -> None:
+    """What is under way may end; what does not end is cut short, unknown, and found by the next run."""
+    async with virtual_sandbox(40, latency=1.0) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        once = await Once(client, file, patience=patience).__aenter__()
+        calls = [asyncio.create_task(once("om_1", comment)) for _ in range(2)]
+        await asyncio.sleep(0.5)
+        leaving = asyncio.create_task(once.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        with pytest.raises(ConfigError, match="Once is not open"):
+            await once("om_2", comment)
+        await leaving
+        told = [await call for call in calls]
+        assert {one.state for one in told} == {State.DONE if patience else State.UNKNOWN}
+        with pytest.raises(ConfigError, match="Once is not open; use it inside of `async with Once"):
+            await once("om_1", comment)
+        with pytest.raises(ConfigError, match="not open"):
+            await once.settle()
+        await asyncio.sleep(2)
+        async with Once(client, file) as once:
+            assert (await once("om_1", comment)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_journal_that_fails(file: Path) -> None:
+    """Nothing is sent that is not written down, and each call says why."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        once = await Once(client, file).__aenter__()
+        file.unlink()
+        for _ in range(2):
+            with pytest.raises(JournalError, match="removed or replaced"):
+                await once("om_1", CommentTicket(id=1001, detail="已联系客户"))
+        with pytest.raises(JournalError, match="removed or replaced"):
+            await once.__aexit__(None, None, None)
+        assert sandbox.applied == []
+
+
+# What cannot work
+
+
 @pytest.mark.parametrize(
-    ("script", "number"),
-    [([hang], 1), ([drop, hang], 2)],
-    ids=["while it is answered", "while it is settled"],
+    ("options", "said"),
+    [
+        ({"scope": 7}, "scope is 7; it must be a text"),
+        ({"keep": 3600}, r"keep is 3600; it must be 28,800 seconds \(8 hours\) or more"),
+        ({"keep": "1d"}, "keep is '1d'; it must be 28,800 seconds"),
+        ({"patience": -1}, "patience is -1; it must be"),
+        ({"journal": 7}, "journal is int 7; it must be a path"),
+    ],
+    ids=lambda value: "",
 )
-async def test_cancelled_after_it_was_sent(
-    file: Path, mutation: Mutation, script: list[Handler | bytes], number: int
-) -> None:
-    """It may have happened, and is left open in the journal for the next run to settle."""
-    async with serving(*script) as wire, make_client(wire.url) as client, once_of(client, file) as once:
-        outcome = await cancelled(once, mutation, lambda: len(wire.requests) == number)
-    assert outcome.state is State.UNKNOWN
-    assert isinstance(outcome.error, OutcomeUnknownError)
-    assert (outcome.error.mutation, outcome.error.began > 0) == (mutation, True)
-    assert outcome.ticket_id == (0 if isinstance(mutation, CreateTicket) else 1)
-    assert states(file) == ["INTENT"]
+async def test_bad_arguments(file: Path, options: dict[str, Any], said: str) -> None:
+    """Each is refused by name, before anything is opened."""
+    async with make_client() as client:
+        with pytest.raises(ConfigError, match=said):
+            Once(client, **{"journal": file, **options})
+    assert not file.exists()
 
 
-async def test_cancelled_after_it_was_refused(file: Path) -> None:
-    """It did not happen: while somebody looks why, it is written down as refused."""
-    refused = data(None, 23000)
-    async with serving(refused, hang) as wire, make_client(wire.url) as client, once_of(client, file) as once:
-        outcome = await cancelled(once, CLOSE, lambda: len(wire.requests) == 2)
-    assert (outcome.state, type(outcome.error)) == (State.REJECTED, TicketStateError)
-    assert states(file) == ["INTENT", "REJECTED"]
+@pytest.mark.parametrize("key", ["", None, 7, b"om_1"])
+@virtual_time
+async def test_bad_keys(file: Path, key: Any) -> None:
+    """A key is a text, and nothing is sent under another."""
+    async with virtual_sandbox(40) as (sandbox, client), Once(client, file) as once:
+        with pytest.raises(ConfigError, match=r"key is .*; it must be a text that is the same each time"):
+            await once(key, CommentTicket(id=1001, detail="已联系客户"))
+        with pytest.raises(ConfigError, match="no mutation"):
+            await once("om_1", key)
+        assert sum(sandbox.requests.values()) == 0
 
 
-# What an earlier run left open
+@virtual_time
+async def test_whose_journal(file: Path) -> None:
+    """It is open once at a time, and no batch's; a batch does not take it either."""
+    async with virtual_sandbox(40) as (_, client):
+        async with Once(client, file) as once:
+            with pytest.raises(JournalError, match="in use"):
+                await Once(client, file).__aenter__()
+            with pytest.raises(ConfigError, match="Once is open already"):
+                await once.__aenter__()
+        with pytest.raises(JournalError, match="belongs to another batch"):
+            await anext(run_batch(client, [CommentTicket(id=1001, detail="一")], journal=file))
+        other = file.with_name("batch.journal")
+        assert [one async for one in run_batch(client, [CommentTicket(id=1001, detail="一")], journal=other)]
+        with pytest.raises(JournalError, match="belongs to another batch"):
+            await Once(client, other).__aenter__()
 
 
-@pytest.mark.parametrize("asked_for", [True, False], ids=["asked for", "left"])
-@pytest.mark.parametrize("kind", KINDS)
-async def test_an_earlier_run_did_it(
-    sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str, *, asked_for: bool
-) -> None:
-    """What happened then is found, and not sent."""
-    mutation = await mutation_of(client, kind)
-    await begun_earlier(file, mutation, client.now())
-    async with sandbox.client(**QUICK) as earlier:
-        await earlier.change(mutation)
-    assert (await settled(client, file, mutation, asked_for=asked_for)).state is State.DONE
-    assert states(file) == ["INTENT", "DONE"]
-    assert len(sandbox.applied) == 1
+# Killed
 
 
-@pytest.mark.parametrize("asked_for", [True, False], ids=["asked for", "left"])
-@pytest.mark.parametrize("kind", KINDS)
-async def test_an_earlier_run_did_not_do_it(
-    sandbox: Sandbox, client: WorkorderClient, file: Path, kind: str, *, asked_for: bool
-) -> None:
-    """A close or rejection that did not happen is sent, if it is asked for; of the others that cannot be known."""
-    mutation = await mutation_of(client, kind)
-    await begun_earlier(file, mutation, client.now())
-    outcome = await settled(client, file, mutation, asked_for=asked_for)
-    if kind in ("comment", "create"):
-        assert (outcome.state, type(outcome.error)) == (State.UNKNOWN, OutcomeUnknownError)
-    else:
-        assert outcome.state is (State.DONE if asked_for else State.NOT_SENT)
-    assert len(sandbox.applied) == (outcome.state is State.DONE)
-    assert states(file)[-1] == outcome.state.name
+def judge(sandbox: SandboxThread, printed: str, events: int) -> list[float]:
+    """Compare what the last run said of each event with what happened; return the seconds that its calls took."""
+    made = Counter(
+        one.request.get("title") or str(one.request.get("detail")).partition("\n")[0] for one in sandbox.applied
+    )
+    told = [orjson.loads(line) for line in printed.splitlines()]
+    assert len(told) == events
+    for event in told:
+        assert event["states"] == ["DONE"] * 10, event
+        assert len(set(event["outcomes"])) == 1
+        assert made.pop(event["text"]) == 1, event
+    assert made == {}
+    return [event["seconds"] for event in told]
 
 
-async def settled(client: WorkorderClient, file: Path, mutation: Mutation, *, asked_for: bool) -> Any:
-    """Go on with a journal: with the mutation itself, or with what the journal holds of it."""
-    async with Journal(file, {"batch": "once"}) as journal:
-        once = Once(client, journal, Doubt(lambda: client.list_tickets(page_size=1)), Lane(1), verify=True)
-        if asked_for:
-            return await once.carry_out(KEY, prepare(mutation))
-        (entry,) = await journal.left_open()
-        return await once.settle_left(entry)
+@pytest.mark.slow
+def test_the_same_message_ten_times_at_once_and_killed(file: Path) -> None:
+    """Four times over: killed before and after the creation and the comment; one of each, ten equal answers."""
+    moments: tuple[Moment, ...] = ("received", "applied")
+    kills = [Kill(name, moment=moment) for name in ("create_ticket", "comment_ticket") for moment in moments]
+    with SandboxThread(tickets=40, latency=0.5) as sandbox:
+        *_, last = run_killed(sandbox, [sys.executable, BOT, file, "1", "1"], *kills)
+        assert last.returncode == 0, last.stderr
+        assert max(judge(sandbox, last.stdout, 2)) < 3
 
 
-async def test_an_earlier_run_and_a_batch_that_has_stopped(
-    sandbox: Sandbox, client: WorkorderClient, file: Path
-) -> None:
-    """Nothing is read for it; it stays unknown, and the next run looks."""
-    mutation = await mutation_of(client, "close")
-    await begun_earlier(file, mutation, client.now())
-    before = sandbox.requests.total()
-    async with once_of(client, file) as once:
-        once.stopped = True
-        assert (await once.carry_out(KEY, prepare(mutation))).state is State.UNKNOWN
-    assert sandbox.requests.total() == before
-    async with once_of(client, file) as once:
-        assert (await once.carry_out(KEY, prepare(mutation))).state is State.DONE
+def killed(seed: int, file: Path, messages: int, kills: int) -> None:
+    """Deliver all messages to a bot that is killed so often, over a network on which everything may happen."""
+    random = Random(seed)
+    kinds: tuple[Kind, ...] = ("reset", "reset_after", "hang_after", "503_after", "502_after", "429", "truncate")
+    # It is killed when so many changes have happened.
+    deaths = sorted(random.sample(range(1, 2 * messages - 2 * kills // 3), kills))
+    program: subprocess.Popen[str]
+
+    async def see(moment: Moment, operation: str) -> bool:
+        if moment != "applied" or operation not in OPERATIONS.values() or not deaths or made() < deaths[0]:
+            return False
+        deaths.pop(0)
+        program.kill()
+        await asyncio.to_thread(program.wait)
+        return True
+
+    def made() -> int:
+        return len(sandbox.applied)
+
+    with SandboxThread(tickets=40, latency=0.02, seed=seed) as sandbox:
+        sandbox.faults = [Fault(kind, chance=0.02, seconds=0.5) for kind in kinds]
+        sandbox.witness = see
+        command, environment = [sys.executable, str(BOT), str(file), str(messages), "2"], sandbox.environment
+        while True:
+            program = subprocess.Popen(
+                command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}
+            )
+            printed, errors = program.communicate()
+            sandbox.settle()
+            if program.returncode != -signal.SIGKILL:
+                break
+        assert program.returncode == 0, errors
+        assert deaths == []
+        judge(sandbox, printed, 2 * messages)
 
 
-async def test_cancelled_while_an_earlier_run_is_looked_for(file: Path) -> None:
-    """It is as unknown as before."""
-    await begun_earlier(file, CLOSE, 1_700_000_000.0)
-    async with serving(hang) as wire, make_client(wire.url) as client, once_of(client, file) as once:
-        outcome = await cancelled(once, CLOSE, lambda: len(wire.requests) == 1)
-    assert (outcome.state, type(outcome.error)) == (State.UNKNOWN, OutcomeUnknownError)
-    assert states(file) == ["INTENT"]
+@pytest.mark.slow
+def test_killed_at_random(file: Path) -> None:
+    """Whatever the network does, and whenever it is killed: each event once, and it is known in the end."""
+    killed(0, file, 8, 4)
 
 
-async def test_a_journal_that_was_changed_by_hand(client: WorkorderClient, file: Path) -> None:
-    """An intent that is no mutation is told, and nothing is sent for it."""
-    async with once_of(client, file) as once:
-        with pytest.raises(JournalError, match="the journal's intent k1 is no mutation that can have been sent"):
-            await once.settle_left(Entry(KEY, "CloseTicket", {"id": 0}, 1.0))
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(6))
+def test_sixty_events_and_twenty_kills(file: Path, seed: int) -> None:
+    """The same, with sixty events and twenty kills."""
+    killed(seed, file, 30, 20)

@@ -1,16 +1,18 @@
 """Records of journal.py, and `settle_journal` of batch.py: what a journal tells, and what is found out afterwards."""
 
+import re
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from tests.support.batches import closes, happened, lines_of, ran, states
+from tests.support.batches import closes, happened, lines_of, ran, sealed, states
 from tests.support.mutations import QUICK, close_of, creation
 from workorder_async import CommentTicket, JournalError, Mutation, WorkorderClient
 from workorder_async.batches.batch import run_batch, settle_journal
 from workorder_async.batches.journal import read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
+from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
 
@@ -24,7 +26,7 @@ async def test_what_became_of_each(sandbox: Sandbox, client: WorkorderClient, jo
         CommentTicket(id=first.id, detail="已处理"),
     ]
     sandbox.faults = [Fault("reset", operation="comment_ticket")]
-    await ran(client, batch, journal=journal, name="夜班", concurrency=1)
+    await ran(client, batch, journal=journal, key=key_of, name="夜班", concurrency=1, deadline=0.5)
     records = read_records(journal)
     assert records.identity["platform"] == client.base_url
     assert records.identity["batch"] == "夜班"
@@ -38,17 +40,13 @@ async def test_what_became_of_each(sandbox: Sandbox, client: WorkorderClient, jo
     assert all(one.began > 1e9 for one in found)
 
 
-def _write(file: Path, lines: list[bytes], end: bytes = b"\n") -> None:
-    file.write_bytes(b"\n".join(lines) + end)
-
-
 async def test_it_is_read_while_a_batch_writes_it(client: WorkorderClient, journal: Path, tmp_path: Path) -> None:
     """Neither the lock nor a torn last line is in the way."""
     torn = tmp_path / "torn"
     batch = await closes(client, 3)
     async with aclosing(run_batch(client, batch, journal=journal, concurrency=1)) as outcomes:
         assert (await anext(outcomes)).state is State.DONE
-        _write(torn, [*lines_of(journal)[:2], b'{"outcome'], end=b"")
+        torn.write_bytes(sealed(lines_of(journal)[:2]) + b'{"outcome')
         for file in (journal, torn):
             assert next(iter(read_records(file).by_key.values())).mutation["id"] == batch[0].id
 
@@ -60,7 +58,7 @@ async def test_it_is_read_while_a_batch_writes_it(client: WorkorderClient, journ
         (b"", "is empty: it is no journal"),
         (b"1473\n", "line 1 of the journal .* cannot be read"),
         (b'{"journal":"workorder_async","version":9}\n', "is a journal of another version"),
-        (b'{"journal":"workorder_async","version":1,"platform":"x","batch":""}\n{"outcome":"k"}\n', "line 2 of"),
+        (sealed([b'{"journal":"workorder_async","version":2}', b'{"outcome":"k"}']), "line 2 of"),
     ],
 )
 def test_what_is_no_journal(journal: Path, content: bytes | None, said: str) -> None:
@@ -91,7 +89,8 @@ async def test_what_was_left_open_is_settled(
     assert f'"id":{left.id}'.encode() in lines[2]
     lines[2] = lines[2].replace(f'"id":{left.id}'.encode(), f'"id":{fresh.id}'.encode())
     lines[3] = lines[3].replace("已处理".encode(), "没有到达".encode())
-    _write(journal, lines)
+    lines[2] = re.sub(rb'"began":([0-9.]+)', lambda found: b'"began":%f' % (float(found[1]) - 600), lines[2])
+    journal.write_bytes(sealed(lines))  # noqa: ASYNC240 - a temporary file
     async with Sandbox(300) as other, other.client(**QUICK) as stranger:
         with pytest.raises(JournalError, match=f"is for {client.base_url}, and this client asks {stranger.base_url}"):
             await _settled(stranger, journal)

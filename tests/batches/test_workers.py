@@ -23,6 +23,7 @@ from workorder_async import (
 )
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.mutations.kinds import key_of
 from workorder_async.sandbox import Fault, Sandbox
 
 
@@ -96,9 +97,12 @@ async def test_source_is_closed(client: WorkorderClient) -> None:
 
 @pytest.mark.parametrize("form", [list, deque, iter])
 async def test_authentication_failure(sandbox: Sandbox, client: WorkorderClient, form: Callable[..., Any]) -> None:
-    """An authentication failure stops the batch; what a list still held is NOT_SENT, and was not sent."""
+    """A refused signature stops the batch; what a list still held is NOT_SENT, and was not sent."""
     batch = await closes(client, 30)
-    sandbox.faults = [Fault("errno", operation="close_ticket", after=5, errno=90001)]
+    sandbox.faults = [
+        Fault("errno", operation="close_ticket", after=5, errno=90001),
+        Fault("errno", operation="list_tickets", errno=90001),
+    ]
     report = BatchReport()
     outcomes = await ran(client, form(batch), concurrency=2, report=report)
     assert states(outcomes)[State.DONE] == 5
@@ -143,7 +147,7 @@ async def test_stopped_while_the_source_waits(sandbox: Sandbox, client: Workorde
         finally:
             ended = True
 
-    sandbox.faults = [Fault("errno", operation="close_ticket", errno=90001)]
+    sandbox.faults = [Fault("errno", operation=name, errno=90001) for name in ("close_ticket", "list_tickets")]
     async with asyncio.timeout(5):
         outcomes = await ran(client, then_silent(), concurrency=3)
     assert states(outcomes) == {State.REJECTED: 1}
@@ -211,7 +215,7 @@ async def test_left_midway(sandbox: Sandbox, client: WorkorderClient, journal: P
 
     async def run() -> None:
         taken = 0
-        async with aclosing(run_batch(client, batch, concurrency=4, journal=journal)) as outcomes:
+        async with aclosing(run_batch(client, batch, concurrency=4, journal=journal, key=key_of)) as outcomes:
             async for _ in outcomes:
                 taken += 1
                 if taken == 10:
@@ -233,7 +237,7 @@ async def test_left_midway(sandbox: Sandbox, client: WorkorderClient, journal: P
     # What the end met between its intent and its request is said not to have been sent.
     assert ended["DONE"] == done
     assert ended[None] == ended["DONE"] + ended["NOT_SENT"] <= 18
-    outcomes = await ran(client, batch, concurrency=4, journal=journal)
+    outcomes = await ran(client, batch, concurrency=4, journal=journal, key=key_of)
     assert states(outcomes) == {State.SKIPPED: done, State.DONE: 40 - done}
     assert happened(sandbox) == Counter(map(asked, batch))
 
@@ -244,7 +248,9 @@ async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journa
     sandbox.faults = [Fault("hang_after", operation=operation) for operation in OPERATIONS.values()]
 
     async def run() -> None:
-        async with aclosing(run_batch(client, batch, journal=journal, patience=0.1, report=report)) as outcomes:
+        async with aclosing(
+            run_batch(client, batch, journal=journal, key=key_of, patience=0.1, report=report)
+        ) as outcomes:
             async for _ in outcomes:
                 pytest.fail("nothing can have ended")
 
@@ -259,9 +265,9 @@ async def test_out_of_patience(sandbox: Sandbox, client: WorkorderClient, journa
     assert 0.09 < time.perf_counter() - began < 5
     assert (report.counts, report.stopped) == ({State.UNKNOWN: 8}, "left before its end")
     sandbox.faults = []
-    outcomes = await ran(client, batch, journal=journal)
+    outcomes = await ran(client, batch, journal=journal, key=key_of)
     assert states(outcomes) == {State.DONE: 8}
     created = {one.request["title"]: one.ticket_id for one in sandbox.applied if one.operation == "create_ticket"}
     assert {o.mutation.title: o.ticket_id for o in outcomes if isinstance(o.mutation, CreateTicket)} == created
     assert happened(sandbox) == Counter(map(asked, batch))
-    assert states(await ran(client, batch, journal=journal)) == {State.SKIPPED: 8}
+    assert states(await ran(client, batch, journal=journal, key=key_of)) == {State.SKIPPED: 8}

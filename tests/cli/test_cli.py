@@ -35,6 +35,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.errors import ApiError, AuthenticationError, NotFoundError, RateLimitedError
 from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
+from workorder_async.wire.session import SignedSession
 
 TICKETS = 1500
 
@@ -207,8 +208,8 @@ def test_help_costs_no_network_library() -> None:
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        *((words, [*COMMANDS, "login", "sign", "journal"]) for words in (["--help"], [], ["help"])),
-        *((words, ["show", "settle"]) for words in (["journal"], ["journal", "--help"])),
+        *((words, [*COMMANDS, "login", "trust", "sign", "journal"]) for words in (["--help"], [], ["help"])),
+        *((words, ["show", "settle", "report"]) for words in (["journal"], ["journal", "--help"])),
         (["sign", "-h"], ["detect"]),
     ],
 )
@@ -347,6 +348,7 @@ def test_a_refusal_is_told_with_its_request_id_and_a_hint(workorder: Workorder) 
     assert "hint: " in ran.err
 
 
+@pytest.mark.slow
 def test_an_unreachable_host_is_told(workorder: Workorder) -> None:
     """A refused connection exits with 1 and points to the doctor."""
     ran = workorder("comment", 7, "--detail", "x", "--base-url", "http://127.0.0.1:1")
@@ -368,6 +370,7 @@ def test_a_defect_is_told_without_a_traceback(workorder: Workorder, monkeypatch:
     assert "ZeroDivisionError('by nothing')" in ran.err
 
 
+@pytest.mark.slow
 def test_a_proxys_page_is_told(workorder: Workorder) -> None:
     """An answer that is not the platform's exits with 1 and says what it looks like."""
     with elsewhere(serving(http("<html>login</html>"))) as wire:
@@ -388,11 +391,11 @@ def test_a_gateways_refusal_has_no_errno(
 ) -> None:
     """A refusal without the platform's envelope is told by its status and a hint, with no errno."""
 
-    async def refuse(client: WorkorderClient, *arguments: object, **named: object) -> None:
+    async def refuse(self: object, *arguments: object, **named: object) -> None:
         raise error
 
-    for name in ("change", "get_ticket_detail", "list_tickets"):
-        monkeypatch.setattr(WorkorderClient, name, refuse)
+    monkeypatch.setattr(WorkorderClient, "change", refuse)
+    monkeypatch.setattr(SignedSession, "call", refuse)
     one, row = workorder("show", 7), workorder("comment", 7, "--detail", "x", "--json").rows[0]
     listed, asked = workorder("list"), workorder("comment", 7, "--detail", "x")
     for ran in (one, listed, asked):
@@ -426,7 +429,7 @@ from workorder_async.__main__ import main
 main()
 """
     child = python_c(code, {**sandbox.environment, "PYTHONWARNINGS": filters})
-    assert (child.code, child.out.count("\n")) == (0, 1)
+    assert (child.code, child.out.count("\n")) == (0, 2)
     remark = "workorder: plain HTTP to platform.example: anyone between can read it\n"
     assert child.err == f"{remark}1 of 1,500 tickets; --limit 0 shows all\n"
 
@@ -438,7 +441,7 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
     """A change that was sent and not answered exits with 3 and says to look before repeating it."""
     with elsewhere(serving(_hang_up)) as wire:
-        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url)
+        ran = workorder("comment", 7, "--detail", "x", "--base-url", wire.url, "--timeout", 1)
         assert [b"/comment_ticket" in request for request in wire.requests].count(True) == 1
     assert ran.code == 3
     assert "may or may not have happened" in ran.err
@@ -471,7 +474,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[s
     with start(sandbox.environment, *words) as child:
         assert child.stdout is not None
         assert child.stderr is not None
-        assert child.stdout.read(1) in b"{2"
+        assert child.stdout.read(1) in b"{i"
         child.stdout.close()
         assert child.stderr.read() == b""
     assert child.returncode == 141
@@ -509,6 +512,8 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
         [
             (">&-", ["list", "--limit", "1"], 0),
             (">&-", ["export", "--output", "FILE"], 0),
+            (">&-", ["export", "-"], 2),
+            ("<&- >&- 2>&-", ["export", "-", "--format", "csv"], 2),
             ("2>&-", ["list", "--limit", "1"], 0),
             ("2>&-", ["show", "abc"], 2),
             ("<&-", ["comment", "6000", "--detail", "-"], 2),
@@ -533,14 +538,14 @@ def test_a_stream_that_is_closed_leads_nowhere(
     )
     ran = checked(Ran(child.returncode, child.stdout, child.stderr))
     assert (ran.code, "defect" in ran.err) == (code, False), ran.err
-    assert "export" not in words or len(file.read_bytes().splitlines()) == 1500
+    assert str(file) not in words or len(file.read_bytes().splitlines()) == 1500
 
 
 @pytest.mark.slow
 def test_verbose_logs_every_attempt(sandbox: Sandbox) -> None:
     """`--verbose` shows the log on stderr, without the secret, a signature or a ticket's text."""
     ran = in_child(sandbox.environment, "list", "--limit", 1, "--verbose")
-    [ticket] = ran.out.splitlines()
+    _, ticket = ran.out.splitlines()
     assert ran.code == 0
     assert "list_tickets: attempt 1, 200 ok" in ran.err
     assert ticket.split("\t")[4] not in ran.err
@@ -659,3 +664,17 @@ def test_a_hint_is_at_the_cause(error: ApiError, advice: str) -> None:
     """What the platform refuses of one ticket is no case for the doctor; what it refuses of everything is."""
     assert advice in failures.sentence(error)
     assert ("doctor" in failures.sentence(error)) is ("doctor" in advice)
+
+
+@pytest.mark.parametrize("width", ["0", "1", "2", "3", "7", "-1", "100000", "wide"])
+@pytest.mark.parametrize(
+    "words", slow_after(2, [["--help"], ["close", "-h"], ["sign", "detect", "-h"], ["list", "-h"]])
+)
+def test_help_ends_at_any_width(
+    workorder: Workorder, monkeypatch: pytest.MonkeyPatch, width: str, words: list[str]
+) -> None:
+    """However narrow a terminal says that it is, its help is printed."""
+    monkeypatch.setenv("COLUMNS", width)
+    ran = workorder(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert "Usage" in ran.out

@@ -46,6 +46,7 @@ def test_requests_go_through_the_proxy(workorder: Workorder, monkeypatch: pytest
     assert (ran.code, "errno 1" in ran.err) == (1, True)
 
 
+@pytest.mark.slow
 def test_some_hosts_need_no_proxy(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine, hosts of NO_PROXY, and whatever is asked with --proxy '' are reached without the proxy."""
     with elsewhere(serving(NO)) as proxy, elsewhere(serving(NO)) as near:

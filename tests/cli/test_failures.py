@@ -5,6 +5,7 @@ import pytest
 from tests.support.cli_words import LIBRARY_WORDS
 from workorder_async.cli.failures import sentence
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
+from workorder_async.exports import InexactExportError
 
 
 def _error(problem: str, argument: str = "", mend: str = "") -> ConfigError:
@@ -30,11 +31,24 @@ def _error(problem: str, argument: str = "", mend: str = "") -> ConfigError:
         ),
         (_error("is no time", "--since 'x'", "write now"), "--since 'x' is no time; write now"),
         (_error("there is no profile 'x'", "/home/x.toml:"), "/home/x.toml: there is no profile 'x'"),
-        (ExportError("begin anew with resume=False"), "begin anew with --no-resume"),
-        (ExportError("strict=False takes them as they are"), "the same without --strict takes them as they are"),
+        (
+            ExportError("'t.part' is there", mend="begin anew with resume=False"),
+            "'t.part' is there; begin anew with --no-resume",
+        ),
+        (
+            InexactExportError("not exact", mend="the same without strict=True takes it"),
+            "not exact; the same without --strict takes it",
+        ),
     ],
 )
 def test_no_word_of_the_library_is_left(error: WorkorderError, told: str) -> None:
     """Arguments are options, and a mend says what can be typed."""
     assert sentence(error) == told
     assert not LIBRARY_WORDS.search(told)
+
+
+@pytest.mark.parametrize("kind", [ConfigError, ExportError])
+def test_names_stay_as_they_are(kind: type[ConfigError | ExportError]) -> None:
+    """A file of the user's is told by its name, even by one that looks like an argument."""
+    named = kind("'overwrite=True.csv' exists, as resume=False does", mend="overwrite=True replaces it")
+    assert sentence(named) == "'overwrite=True.csv' exists, as resume=False does; --overwrite replaces it"

@@ -152,8 +152,8 @@ def test_a_batch_of_two_statuses_has_each_ticket_once(workorder: Workorder) -> N
 )
 def test_a_ticket_that_both_lists_show_comes_once(workorder: Workorder, words: list[str]) -> None:
     """A ticket that was pending, and is processing once that list is read, is shown, changed or written once."""
-    page = {"tickets": [{"id": 7}], "pagination": {"page_size": 100, "total": 1}}
-    with elsewhere(serving(http(orjson.dumps({"errno": 10000, "data": page})))) as wire:
+    pages = [{"tickets": [{"id": 7, "status": n}], "pagination": {"page_size": 100, "total": 1}} for n in (1, 2)]
+    with elsewhere(serving(*(http(orjson.dumps({"errno": 10000, "data": page})) for page in pages))) as wire:
         ran = workorder(*words, "--status", "pending,processing", "--base-url", wire.url)
         asked = b"".join(wire.requests)
     assert (ran.code, len(ran.rows)) == (0, 1)

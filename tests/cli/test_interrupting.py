@@ -6,8 +6,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from email.utils import formatdate
 from pathlib import Path
 
 import orjson
@@ -15,7 +16,7 @@ import pytest
 from attrs import define, field
 
 from tests.support.cli_runs import elsewhere, runner, start
-from tests.support.clients import make_client
+from tests.support.clients import NOW, make_client
 from tests.support.raw_server import Handler, Wire, http, serving
 from tests.support.slow import slow_after
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
@@ -59,15 +60,19 @@ TICKET = CreateTicket(
 WAITING = b"workorder: waiting up to 10 s for the answer; Ctrl-C again does not wait\n"
 
 
-def page(*rows: dict[str, JSON]) -> bytes:
-    """Return the answer to a list of these tickets."""
+def page(*rows: dict[str, JSON], now: float | None = None) -> bytes:
+    """Return the answer to a list of these tickets, which were created now."""
+    now = time.time() if now is None else now
     pagination: dict[str, JSON] = {"page": 1, "page_size": 100, "total": len(rows)}
-    return http(orjson.dumps({"errno": 10000, "data": {"tickets": rows, "pagination": pagination}}))
+    tickets = [row | {"created_time": int(now)} for row in rows]
+    said = orjson.dumps({"errno": 10000, "data": {"tickets": tickets, "pagination": pagination}})
+    return http(said, Date=formatdate(now, usegmt=True))
 
 
 def answer(data: JSON = None, errno: int = 10000) -> bytes:
     """Return the platform's answer."""
-    return http(orjson.dumps({"errno": errno, "errmsg": "不行", "data": data, "request_id": "r-1"}))
+    said = orjson.dumps({"errno": errno, "errmsg": "不行", "data": data, "request_id": "r-1"})
+    return http(said, Date=formatdate(usegmt=True))
 
 
 @define
@@ -132,15 +137,17 @@ def count(wire: Wire, operation: bytes) -> int:
 @pytest.mark.parametrize(
     ("held", "then", "code", "out", "said"),
     [
-        (Held(answer({"id": 4711})), page(), 130, b"4711 created\n", b"workorder: interrupted\n"),
-        (Held(), page(ROW), 130, b"4711 created\n", b"workorder: interrupted\n"),
-        (Held(), page(), 3, b"", b"may or may not have happened"),
-        (Held(answer(errno=777)), page(), 1, b"", b"errno 777"),
+        (Held(answer({"id": 4711})), page, 130, b"4711 created\n", b"workorder: interrupted\n"),
+        (Held(), lambda: page(ROW), 130, b"4711 created\n", b"workorder: interrupted\n"),
+        (Held(), page, 3, b"", b"a ticket may exist"),
+        (Held(answer(errno=777)), page, 1, b"", b"errno 777"),
     ],
 )
-def test_an_interrupted_creation_is_waited_for(held: Held, then: bytes, code: int, out: bytes, said: bytes) -> None:
+def test_an_interrupted_creation_is_waited_for(
+    held: Held, then: Callable[[], bytes], code: int, out: bytes, said: bytes
+) -> None:
     """After Ctrl-C the answer is waited for, or the ticket looked for; its number is printed where it exists."""
-    with interrupted(held, then, words=CREATE) as (child, wire):
+    with interrupted(held, then(), words=CREATE) as (child, wire):
         assert child.stderr is not None
         assert child.stderr.readline() == WAITING
         held.let_go.set()
@@ -217,13 +224,16 @@ def test_a_creation_without_an_answer_is_looked_for() -> None:
         assert count(wire, b"/create") == 1
 
 
+@pytest.mark.parametrize("mark", ["", "ref-1"])
 @pytest.mark.parametrize("there", [True, False])
-async def test_what_is_never_answered_is_looked_for(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+async def test_what_is_never_answered_is_looked_for(monkeypatch: pytest.MonkeyPatch, there: bool, mark: str) -> None:
     """Where no answer comes in time after an interruption, the ticket is looked for, and told or said to be unknown."""
     monkeypatch.setattr(creating, "PATIENCE", 0.5)
     held, told = Held(), list[int]()
-    async with serving(held, *([page(ROW)] if there else [held])) as wire, make_client(wire.url) as client:
-        running = asyncio.create_task(creating._create(client, TICKET, told.append))
+    # The server that knows a marked ticket has no other sign of it.
+    row = ROW | {"detail": f"{ROW['detail']}\n{mark}"} if mark else ROW
+    async with serving(held, *([page(row, now=NOW)] if there else [held])) as wire, make_client(wire.url) as client:
+        running = asyncio.create_task(creating._create(client, TICKET, told.append, mark))
         await wire.arrived.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError if there else OutcomeUnknownError):

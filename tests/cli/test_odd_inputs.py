@@ -124,13 +124,13 @@ ODD = r"""
 2 | list --fields '*'                           | `workorder columns` prints all of them
 0 | list --fields id,title,created_at --json    | {"id":
 0 | list --fields title,id,id --json            | {"title":
-0 | list --header --limit 1                     | id
-0 | list --header --fields id,title             | id
+0 | list --limit 13                             | id
+0 | list --fields title,id                      | title
 0 | list --count --until 2025-01-01             | 40
 0 | list --count --json --until 2025-01-01      | 40
 0 | list --count --limit 1 --until 20250101     | 40
-2 | list --count --fields id                    | --count prints a number alone
-2 | list --count --header                       | --count prints a number alone
+2 | list --older-than soon                      | --older-than 'soon' is no age; write one such as 30d or 2w
+2 | list --count --fields title                 | --count prints a number alone
 2 | list --count 5                              | nothing here takes '5'
 2 | list --base-url ftp://host                  | 'ftp://host' must be http:// or https://
 2 | list --base-url platform.example            | must be http:// or https://

@@ -1,5 +1,6 @@
 """cli/profiles.py: platforms by name in a file, what goes before it, and what is refused of it."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
 from workorder_async.secret import Secret
 
+HERE = "workorder.toml"
 TELLS = f"{sys.executable} -c 'print(\"{SECRET}\\nmore\")'"
 Write = Callable[..., Path]
 
@@ -71,7 +73,9 @@ def test_the_environment_wins(bare: Workorder, write: Write, sandbox: Sandbox, m
     write(f'default = "stage"\n{of(sandbox)}')
     monkeypatch.setenv("WORKORDER_BASE_URL", "http://127.0.0.1:1")
     assert bare("list", "--base-url", sandbox.url).code == 0
-    assert Connection().environment()["WORKORDER_BASE_URL"] == "http://127.0.0.1:1"
+    monkeypatch.setenv("WORKORDER_APP_ID", "another")
+    assert Connection(base_url=sandbox.url).environment()["WORKORDER_APP_ID"] == "another"
+    monkeypatch.delenv("WORKORDER_APP_ID")
     ran = bare("list", "--profile", "stage", "--base-url", sandbox.url)
     assert ran.err.startswith("workorder: WORKORDER_BASE_URL in the environment goes before profile 'stage'\n")
 
@@ -86,21 +90,13 @@ def test_a_file_that_is_not_needed(
     assert bare("list").code == 0
 
 
-def test_this_folder_goes_first(bare: Workorder, write: Write, sandbox: Sandbox) -> None:
-    """The file of this folder is read, and then the user's is not."""
-    write('default = "x"\n[profiles.x]\nbase_url = "http://127.0.0.1:1"\n')
-    path = write(f'default = "stage"\n{of(sandbox)}', here=True)
-    assert profiles.path_in_use() == path
-    assert bare("list").code == 0
-
-
 def test_where_the_users_file_is(bare: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is under XDG_CONFIG_HOME, or under ~/.config where that is not set, or is no whole path."""
-    assert profiles.path_in_use() == tmp_path / "config" / "workorder" / "workorder.toml"
+    assert profiles.path() == tmp_path / "config" / "workorder" / "workorder.toml"
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CONFIG_HOME", value)
-        assert profiles.path_in_use() == tmp_path / "home" / ".config" / "workorder" / "workorder.toml"
+        assert profiles.path() == tmp_path / "home" / ".config" / "workorder" / "workorder.toml"
 
 
 WRONG = [
@@ -143,23 +139,30 @@ def test_no_file(bare: Workorder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o620])
-@pytest.mark.parametrize("secret", ['secret = "x"', 'secret_command = "x"'])
+@pytest.mark.parametrize("secret", ['secret = "x"', 'secret_command = "x"', ""])
 def test_a_file_that_others_reach(bare: Workorder, write: Write, sandbox: Sandbox, mode: int, secret: str) -> None:
     """A secret or a command is taken from a file for its owner alone; without them anybody may read it."""
     path = write(of(sandbox, secret=secret), mode)
     ran = bare("list", "--profile", "stage")
-    assert (ran.code, f"others may read the file, and it tells a secret; run: chmod 600 {path}" in ran.err) == (2, True)
-    write(of(sandbox, secret=""), mode)
-    assert bare("list", "--profile", "stage").err.startswith("workorder: not set: WORKORDER_APP_SECRET;")
+    if not secret and not mode & 0o022:
+        assert ran.err.startswith("workorder: not set: WORKORDER_APP_SECRET;")
+    else:
+        what = "read" if secret else "write"
+        assert (
+            f"others may {what} the file, and it says where a secret goes; make it yours, and run: chmod 600 {path}"
+            in ran.err
+        )
+    assert ran.code == 2
 
 
+@pytest.mark.parametrize("secret", ["secret_command = 'touch ran'", 'secret = "x"', ""])
 def test_a_file_of_somebody_else(
-    bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
-    """Nothing is run that somebody else wrote into the folder."""
-    write(of(sandbox, secret="secret_command = 'touch ran'"), here=True)
+    """Nothing is run or taken that somebody else wrote into the user's file."""
+    write(of(sandbox, secret=secret))
     monkeypatch.setattr("os.geteuid", lambda: 4711)
-    assert "the file belongs to somebody else" in bare("list", "--profile", "stage").err
+    assert "make it yours" in bare("list", "--profile", "stage").err
     assert not Path("ran").exists()
 
 
@@ -177,15 +180,16 @@ def test_what_is_written_is_read(write: Write, tmp_path: Path, text: str) -> Non
     profiles.add(path, f"a{text}", {"app_id": f"b{text}", "secret": Secret(f"c{text}")})
     profiles.add(path, "plain", {"app_id": "d"})
     assert path.stat().st_mode & 0o777 == 0o600
-    default, found = profiles.read(path)
-    assert (default, list(found)) == (f"a{text}", [f"a{text}", "plain"])
+    file = profiles.read(path)
+    found = file.by_name
+    assert (file.default, list(found)) == (f"a{text}", [f"a{text}", "plain"])
     secret = found[f"a{text}"]["secret"]
     assert isinstance(secret, Secret)
     assert (found[f"a{text}"]["app_id"], secret.reveal()) == (f"b{text}", f"c{text}")
     kept = write(f"# mine\n{path.read_text('utf-8')}")
     profiles.add(kept, "third", {})
     assert kept.read_text("utf-8").startswith("# mine\n")
-    assert list(profiles.read(kept)[1]) == [f"a{text}", "plain", "third"]
+    assert list(profiles.read(kept).by_name) == [f"a{text}", "plain", "third"]
 
 
 def test_no_frame_shows_the_secret(write: Write) -> None:
@@ -207,3 +211,229 @@ def test_of_a_sandbox_with_elsewhere(bare: Workorder, write: Write) -> None:
         write(of(first, "first") + of(second, "second"))
         assert len(bare("list", "--json", "--profile", "first").rows) == 3
         assert len(bare("list", "--json", "--profile", "second").rows) == 5
+
+
+# The file of a folder
+
+
+def test_this_folders_file_needs_trust(bare: Workorder, write: Write, sandbox: Sandbox) -> None:
+    """The file of this folder is not read, which is said, until it is trusted; then it goes first."""
+    users = write('default = "x"\n[profiles.x]\nbase_url = "http://127.0.0.1:1"\n')
+    path = write(f'default = "stage"\n{of(sandbox)}', here=True)
+    ran = bare("list")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"workorder: {path} is not read; `workorder trust` allows it")
+    trusted = bare("trust")
+    assert (trusted.code, trusted.out) == (0, f"stage: {sandbox.url}, AppId sandbox-app\n")
+    ran = bare("list")
+    assert ran.code == 0
+    assert ran.err.startswith(f"workorder: profile 'stage' of {path} goes before 'x' of {users}\n")
+    assert "goes before" not in bare("list", "--profile", "stage").err
+
+
+@pytest.mark.parametrize("way", ["a byte more", "touched", "elsewhere", "another in its place", "a link"])
+def test_trust_is_bound_to_place_and_content(
+    bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    """What was trusted is read as long as it is the same in the same place, and no longer."""
+    path = write(f'default = "stage"\n{of(sandbox)}', here=True)
+    other = tmp_path / "other"
+    other.mkdir()
+    assert bare("trust").code == 0
+    if way == "a byte more":
+        path.write_bytes(path.read_bytes() + b"\n")
+    elif way == "touched":
+        path.touch()
+    elif way == "elsewhere":
+        path.rename(other / HERE)
+        monkeypatch.chdir(other)
+    elif way == "another in its place":
+        (other / HERE).write_bytes(path.read_bytes().replace(b"127.0.0.1", b"127.0.0.2"))
+        (other / HERE).chmod(0o600)
+        (other / HERE).replace(path)
+    else:
+        path.rename(other / "real.toml")
+        path.symlink_to(other / "real.toml")
+    is_read = way == "touched"
+    assert (bare("list").code, bare("list").code) == ((0, 0) if is_read else (2, 2))
+    assert bare("trust").code == 0
+    assert ("not set" in bare("list").err) is False
+
+
+@pytest.mark.parametrize("command", ["list", "show 7", "close 7 --closer-id 1 --closer-name x", "export -", "doctor"])
+def test_nothing_of_a_strangers_folder_matters(bare: Workorder, write: Write, sandbox: Sandbox, command: str) -> None:
+    """In a folder that came from elsewhere every command does what it does in any other one."""
+    write(f'default = "stage"\n{of(sandbox)}')
+    stranger = of(sandbox, secret="secret_command = 'touch ran'").replace(sandbox.url, "http://127.0.0.1:1")
+    expected = bare(*command.split()).code
+    for text in (f'default = "stage"\n{stranger}', "no toml", f"default = {'[' * 100_000}", ""):
+        write(text, here=True)
+        ran = bare(*command.split())
+        assert ran.code == expected
+        assert "workorder.toml is not read; " in ran.err
+    assert not Path("ran").exists()
+
+
+def test_a_trusted_file_runs_no_command(bare: Workorder, write: Write, sandbox: Sandbox) -> None:
+    """A command for the secret is not run from the file of a folder, not even after it is trusted."""
+    profile = of(sandbox, secret="secret_command = 'touch ran'")
+    write(f'default = "stage"\n{profile}', here=True)
+    said = bare("trust").err
+    assert "the secret_command of stage is not run" in said
+    for words in (["list"], ["doctor"], ["list", "--profile", "stage"]):
+        ran = bare(*words)
+        assert (ran.code, "secret_command is not run from the file of a folder; move it to" in ran.err) == (2, True)
+    assert not Path("ran").exists()
+
+
+def test_what_cannot_be_trusted(
+    bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file, one that cannot work, and one whose secret others may read are not trusted."""
+    assert "there is no file" in bare("trust").err
+    write("no toml", here=True)
+    assert "this is no TOML" in bare("trust").err
+    write(of(sandbox), 0o644, here=True)
+    assert "others may read the file" in bare("trust").err
+    users = write(f'default = "stage"\n{of(sandbox)}')
+    monkeypatch.chdir(users.parent)
+    assert "is your own file, and needs no trust" in bare("trust").err
+    assert (bare("list").code, bare("list").err.count("\n")) == (0, 1)
+
+
+def test_a_mark_of_somebody_else(
+    bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file is trusted by the user alone."""
+    write(f'default = "stage"\n{of(sandbox, secret="")}', here=True)
+    assert bare("trust").code == 0
+    [mark] = (tmp_path / "config" / "workorder" / "trusted").iterdir()
+    assert mark.stat().st_mode & 0o777 == 0o600
+    assert "not read" not in bare("list").err
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    assert "not read" in bare("list").err
+
+
+# Where a secret goes
+
+
+@pytest.mark.parametrize(
+    ("option", "variable"),
+    [
+        ("http://127.0.0.1:1", ""),
+        ("", "http://127.0.0.1:1"),
+        ("http://localhost:{port}", ""),
+        ("https://127.0.0.1:{port}", ""),
+        ("http://127.0.0.1:{port}@evil.example", ""),
+        ("//127.0.0.1:{port}", ""),
+        ("http://[", ""),
+        ("", "http://127.0.0.1.evil.example:{port}"),
+    ],
+)
+@pytest.mark.parametrize("secret", [f'secret = "{SECRET}"', "secret_command = 'touch ran'"])
+def test_a_secret_goes_to_its_own_host(
+    bare: Workorder,
+    write: Write,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    variable: str,
+    secret: str,
+) -> None:
+    """The secret of a profile signs nothing for a host that stands elsewhere; a secret that stands there, too, does."""
+    write(f'default = "stage"\n{of(sandbox, secret=secret)}')
+    port = sandbox.url.rpartition(":")[2]
+    if variable:
+        monkeypatch.setenv("WORKORDER_BASE_URL", variable.format(port=port))
+    words = ["--base-url", option.format(port=port)] if option else []
+    before = sandbox.requests
+    for command in (["list"], ["doctor"], ["list", "--profile", "stage"]):
+        ran = bare(*command, *words)
+        source = "--base-url" if option else "WORKORDER_BASE_URL"
+        assert (ran.code, f"is for {sandbox.url}, and {source} names another platform; leave " in ran.err) == (2, True)
+    assert (sandbox.requests, Path("ran").exists()) == (before, False)
+    monkeypatch.setenv("WORKORDER_APP_SECRET", "of-the-other")
+    assert "names another platform" not in bare("list", *words, "--timeout", "0.1").err
+
+
+@pytest.mark.parametrize("spelt", ["{url}", "{url}/", " {url} ", "HTTP://127.0.0.1:{port}", "{url}/path"])
+def test_the_same_host_is_spelt_in_ways(bare: Workorder, write: Write, sandbox: Sandbox, spelt: str) -> None:
+    """A URL of the same host and port gets the profile's secret."""
+    write(f'default = "stage"\n{of(sandbox)}')
+    url = spelt.format(url=sandbox.url, port=sandbox.url.rpartition(":")[2])
+    assert "names another platform" not in bare("list", "--base-url", url).err
+
+
+def test_a_secret_without_a_host_goes_nowhere(bare: Workorder, write: Write, sandbox: Sandbox) -> None:
+    """A profile that tells a secret and no URL signs nothing for the URL of a variable."""
+    text = "".join(line for line in of(sandbox).splitlines(keepends=True) if "base_url" not in line)
+    write(f'default = "stage"\n{text}')
+    ran = bare("list", "--base-url", sandbox.url)
+    assert (ran.code, "is for no base URL, and --base-url names another platform" in ran.err) == (2, True)
+
+
+# Files that are none
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def _deep(path: Path) -> None:
+    path.write_text(f"default = {'[' * 100_000}")
+    path.chmod(0o600)
+
+
+def _large(path: Path) -> None:
+    path.write_bytes(b"#" * (1 << 21))
+    path.chmod(0o600)
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "a pipe": _pipe,
+    "deep": _deep,
+    "large": _large,
+    "a folder": lambda path: path.mkdir(),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "bytes": lambda path: path.write_bytes(b"\xff"),
+    "a loop": lambda path: path.symlink_to(path),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("here", [False, True])
+def test_an_odd_file(bare: Workorder, write: Write, sandbox: Sandbox, here: bool, kind: str) -> None:
+    """A file that is none is one sentence at once; in a folder it is only not read."""
+    path = write("", here=here)
+    path.unlink()
+    ODD[kind](path)
+    if here:
+        write(f'default = "stage"\n{of(sandbox)}')
+        assert bare("list").code == 0
+    for words in (["trust"] if here else ["list"], ["trust"] if here else ["doctor", "--profile", "x"]):
+        ran = bare(*words)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert os.path.realpath(path) in ran.err or str(path) in ran.err
+
+
+@pytest.mark.parametrize("home", ["", None, ".", "home", "~"])
+def test_no_home(
+    bare: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str | None
+) -> None:
+    """Without a home there is no user's file: one sentence, unless the four variables are set."""
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    for place in (Path(), Path("home"), Path("~")):
+        (place / ".config" / "workorder").mkdir(parents=True)
+        (place / ".config" / "workorder" / HERE).write_text(f'default = "stage"\n{of(sandbox)}')
+        (place / ".config" / "workorder" / HERE).chmod(0o600)
+    for words in (["list"], ["list", "--profile", "x"], ["trust"]):
+        ran = bare(*words)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.count("\n") == 1
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    assert bare("list").code == 0

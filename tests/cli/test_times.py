@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.cli_runs import runner
 from workorder_async import CHINA_STANDARD_TIME
-from workorder_async.cli.times import Time
+from workorder_async.cli.times import Age, Time
 from workorder_async.errors import ConfigError
 
 _ELSEWHERE = {
@@ -196,3 +196,11 @@ def test_every_option_that_takes_a_time_refuses_them(
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"workorder: {option} ")
     assert "; write 2025-01-01" in ran.err or "write 1735660800\n" in ran.err
+
+
+def test_an_age_is_steady_as_a_time() -> None:
+    """An age that is said tomorrow is another moment: the time that it came to stands for it."""
+    age = Age("2w", "--older-than")
+    option, text = age.steady().split()
+    assert 0 <= int(now()) - 14 * 86400 - 1 - age.last() < 60
+    assert (option, Time(text, option).last()) == ("--until", age.last())

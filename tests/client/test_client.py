@@ -22,6 +22,7 @@ from workorder_async import (
     DecodeError,
     NoAnswerError,
     NotFoundError,
+    OutcomeUnknownError,
     Priority,
     RejectTicket,
     ResponseError,
@@ -190,13 +191,15 @@ async def test_create_returns_the_id(network: aioresponses, client: WorkorderCli
     assert await client.create_ticket(CREATE) == 1473
 
 
-@pytest.mark.parametrize("data", [b'{"id":"x"}', b"null", b"{}", b"[]", b'{"id":true}'])
+@pytest.mark.parametrize("data", [b'{"id":"x"}', b"null", b"{}", b"[]", b'{"id":true}', b'{"id":0}', b'{"id":"-5"}'])
 async def test_created_without_an_id(data: bytes, network: aioresponses, client: WorkorderClient) -> None:
-    """A creation that answers without an id says that the ticket was created, and is not repeated."""
+    """A creation that answers without a ticket's id is unknown, and is not repeated."""
     network.post(f"{API}/create", body=b'{"data":%b,"errno":10000,"request_id":"r9"}' % data, repeat=True)
-    with pytest.raises(DecodeError, match=r"was created.*do not create it again \(request_id r9\)") as caught:
+    with pytest.raises(OutcomeUnknownError, match=r"created.*do not create it again \(request_id r9\)") as caught:
         await client.create_ticket(CREATE)
-    assert (caught.value.path, caught.value.operation, caught.value.attempts) == ("$.data.id", "create_ticket", 1)
+    assert (caught.value.operation, caught.value.attempts) == ("create_ticket", 1)
+    assert isinstance(caught.value.__cause__, DecodeError)
+    assert caught.value.__cause__.path == "$.data.id"
 
 
 async def test_state_error(network: aioresponses, client: WorkorderClient) -> None:
@@ -274,8 +277,9 @@ async def test_an_answer_about_another_ticket(id: int, network: aioresponses, cl
     """An answer about a ticket that was not asked for is no answer."""
     for name in ("base", "detail"):
         network.get(f"{API}/{name}?id=1", body=f'{{"errno":10000,"data":{{"id":{id}}},"request_id":"r"}}')
+    words = f"asked for ticket 1, and answered with ticket {id}" if id > 0 else f"id is {id}, expected a whole number"
     for read in (client.get_ticket, client.get_ticket_detail):
-        with pytest.raises(ResponseError, match=f"asked for ticket 1, and answered with ticket {id}") as caught:
+        with pytest.raises(ResponseError, match=words) as caught:
             await read(1)
         assert (caught.value.operation, caught.value.request_id) == (read.__name__, "r")
 

@@ -1,22 +1,26 @@
 """client.py, over a wire: a call's own deadline, as a chat bot needs it, and what is known when it is past."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver
 
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, mutation_of
-from tests.support.raw_server import serving
+from tests.support.raw_server import data, http, serving
 from tests.support.virtual_loop import taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     CommentTicket,
     DeadlineExceededError,
-    Mutation,
     NotSentError,
     OutcomeUnknownError,
+    RateLimitedError,
+    ResponseError,
 )
 from workorder_async.sandbox import Fault
 
@@ -25,6 +29,7 @@ Call: TypeAlias = Callable[..., Awaitable[object]]
 SHORT = 20
 #: The end of an attempt that is under way: it looks three times more for an answer.
 LOOKS = 0.03
+COMMENT = CommentTicket(id=1, detail="已联系客户")
 READS: dict[str, Call] = {
     "ping": lambda c, **time: c.ping(**time),
     "list_tickets": lambda c, **time: c.list_tickets(**time),
@@ -99,16 +104,73 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @virtual_time
 async def test_not_sent() -> None:
     """A mutation whose turn does not come by then was not sent, and says so."""
-    comment: Mutation = CommentTicket(id=1, detail="已联系客户")
     async with serving(hang) as wire, make_client(wire.url, max_in_flight=1) as client:
         first = asyncio.create_task(client.get_ticket(1))
         await wire.arrived.wait()
         async with taking(SHORT):
             with pytest.raises(NotSentError, match="nothing happened"):
-                await client.change(comment, deadline=SHORT)
+                await client.change(COMMENT, deadline=SHORT)
         first.cancel()
         await asyncio.wait([first])
         assert len(wire.requests) == 1
+
+
+class Nowhere(AbstractResolver):
+    """Never finds a host."""
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> Any:
+        """Look for it."""
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("call", [*READS.values(), lambda c, **time: c.comment_ticket(COMMENT, **time)])
+@virtual_time
+async def test_a_host_that_is_never_found(call: Call) -> None:
+    """A name server that hangs costs no more than the deadline, in a session that was brought along, too."""
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Nowhere()))
+    async with session, make_client("https://workorder.test", session=session) as client, taking(SHORT + LOOKS):
+        with pytest.raises((DeadlineExceededError, NotSentError)):
+            await call(client, deadline=SHORT)
+
+
+class Deaf:
+    """Limits that never give a permit, whatever the time."""
+
+    async def acquire(self, until: float) -> None:
+        """Wait."""
+        await asyncio.Event().wait()
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("call", [*READS.values(), lambda c, **time: c.comment_ticket(COMMENT, **time)])
+@virtual_time
+async def test_limits_that_hang(call: Call) -> None:
+    """Limits of the caller's that never answer cost no more than the deadline, and nothing is sent."""
+    async with serving(hang) as wire, make_client(wire.url, limits=Deaf()) as client, taking(SHORT):
+        with pytest.raises((DeadlineExceededError, NotSentError)):
+            await call(client, deadline=SHORT)
+        assert wire.requests == []
+
+
+@pytest.mark.parametrize("status", ["429 Slow", "503 Busy"])
+@pytest.mark.parametrize("asked", [SHORT - 1, SHORT, SHORT + 1, 10**6])
+@virtual_time
+async def test_a_server_that_asks_for_time(status: str, asked: int) -> None:
+    """A pause that is longer than the time that is left ends a call at once; a shorter one is waited for."""
+    busy, ticket = http("", status, Retry_After=f"{asked}"), data({"id": 1})
+    waits = asked < SHORT
+    async with serving(busy, ticket) as wire, make_client(wire.url) as client, taking(asked if waits else 0):
+        if waits:
+            await client.get_ticket(1, deadline=SHORT)
+        else:
+            with pytest.raises((RateLimitedError, ResponseError)):
+                await client.get_ticket(1, deadline=SHORT)
+        assert len(wire.requests) == (2 if waits else 1)
 
 
 @virtual_time

@@ -2,13 +2,25 @@
 
 import hashlib
 import warnings
+from collections.abc import Callable
 
 import pytest
 from aioresponses import aioresponses
 
 from tests.support.clients import BASE_URL, make_client
 from tests.support.samples import BASE, ENVIRONMENT
-from workorder_async import ConfigError, WorkorderClient, environment
+from workorder_async import (
+    ApiError,
+    AuthenticationError,
+    ConfigError,
+    NotFoundError,
+    SchemeSigner,
+    TicketStateError,
+    WorkorderClient,
+    environment,
+)
+from workorder_async.blocking import WorkorderClient as BlockingClient
+from workorder_async.sandbox import Sandbox
 
 
 @pytest.mark.parametrize(
@@ -56,6 +68,20 @@ def test_plain_http(monkeypatch: pytest.MonkeyPatch, url: str, warned: bool) -> 
     assert all(one.filename.endswith("clients.py") for one in caught)
 
 
+@pytest.mark.parametrize("make", [WorkorderClient, BlockingClient, WorkorderClient.from_env, BlockingClient.from_env])
+def test_the_warning_is_about_the_users_line(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[..., WorkorderClient | BlockingClient]
+) -> None:
+    """However the client is made, the warning of plain HTTP points at the line that made it, outside of the package."""
+    monkeypatch.setattr(environment, "_warned_of", set())
+    url, given = "http://platform.test", {**ENVIRONMENT, "WORKORDER_BASE_URL": "http://platform.test"}
+    with pytest.warns(RuntimeWarning, match="plain HTTP") as caught:
+        made = make(given) if make.__name__ == "from_env" else make(url, signer=SchemeSigner("a", "b", "md5:{secret}"))
+    assert [one.filename for one in caught] == [__file__]
+    if isinstance(made, BlockingClient):
+        made.close()
+
+
 async def test_from_env(network: aioresponses) -> None:
     """from_env makes a client of the four variables; the base URL's own path is kept, and signed."""
     network.get(f"{BASE_URL}/prefix/workorder/api/ticket/base?id=1204", body=BASE)
@@ -74,3 +100,63 @@ def test_from_env_names_what_is_missing(name: str) -> None:
         WorkorderClient.from_env({**ENVIRONMENT, name: " "})
     assert "demo-secret" not in str(caught.value)
     assert ("sign detect" in str(caught.value)) == (name == "WORKORDER_SIGN_SCHEME")
+
+
+@pytest.mark.parametrize("app_id", ["sandbox-app", "mine"])
+async def test_a_sandbox_in_the_environment_means_the_same_errors(app_id: str) -> None:
+    """Each errno of a sandbox is the same error to `from_env` as to the sandbox's own client."""
+    async with (
+        Sandbox(3, app_id=app_id) as sandbox,
+        sandbox.client() as own,
+        WorkorderClient.from_env(sandbox.environment) as other,
+        WorkorderClient.from_env(sandbox.environment, errnos={90005: TicketStateError}) as given,
+    ):
+        assert own._session.errnos == other._session.errnos
+        assert given._session.errnos == {**own._session.errnos, 90005: TicketStateError}
+        for client, kind in ((own, NotFoundError), (other, NotFoundError), (given, TicketStateError)):
+            with pytest.raises(kind):
+                await client.get_ticket(7)
+        stranger = {**sandbox.environment, "WORKORDER_APP_SECRET": "another"}
+        async with WorkorderClient.from_env(stranger) as client:
+            with pytest.raises(AuthenticationError):
+                await client.get_ticket(1001)
+
+
+def test_errnos_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WORKORDER_ERRNOS is read from the process's environment like the four, with blanks or without; "" is nothing."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    for said, meant in (
+        ("", {}),
+        (" ", {}),
+        ("7=NotFoundError", {7: NotFoundError}),
+        (" 7=NotFoundError , -1=ApiError", {7: NotFoundError, -1: ApiError}),
+    ):
+        monkeypatch.setenv("WORKORDER_ERRNOS", said)
+        assert WorkorderClient.from_env()._session.errnos == {23000: TicketStateError, **meant}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "7",
+        "7=",
+        "=NotFoundError",
+        "x=NotFoundError",
+        "7=Exception",
+        "7=DecodeError",
+        "7=Any",
+        "7=NotFoundError,",
+        "7:ApiError",
+    ],
+)
+def test_errnos_that_cannot_be_read(said: str) -> None:
+    """Anything else is refused by name, with how it is written."""
+    with pytest.raises(ConfigError, match=r"WORKORDER_ERRNOS has .*; write ERRNO=ERROR with commas between"):
+        WorkorderClient.from_env({**ENVIRONMENT, "WORKORDER_ERRNOS": said})
+
+
+def test_errnos_of_the_wrong_kind() -> None:
+    """The option is checked as before."""
+    with pytest.raises(ConfigError, match="errnos"):
+        WorkorderClient.from_env(ENVIRONMENT, errnos=5)  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ from workorder_async.document import (
     codec,
 )
 from workorder_async.document.envelope import Answer, open_envelope
-from workorder_async.document.json_text import to_json
+from workorder_async.document.json_text import Unread, to_json
 from workorder_async.errors import DecodeError
 from workorder_async.walk_report import SkippedRow
 
@@ -73,6 +73,23 @@ def short(value: object) -> str | None:
     return None if isinstance(value, list | dict) else f"{value!r:.20}"
 
 
+def plain(number: int) -> dict[str, Any]:
+    """Return a row as the API document has it."""
+    return {
+        "id": number,
+        "title": f"工单{number}",
+        "status": "2",
+        "type": 1,
+        "handler": 40084,
+        "need_process": number % 2,
+        "customer_user_id": "73001",
+        "form_values": '{"区域":"北京"}',
+        "reported_time": 0,
+        "created_time": AT + number,
+        "closed_time": 0,
+    }
+
+
 NUMBERS: list[tuple[JSON, int]] = [
     (40084, 40084),
     ("40084", 40084),
@@ -99,7 +116,7 @@ NUMBERS: list[tuple[JSON, int]] = [
 NO_NUMBERS: list[Any] = [
     *(1.5, "1.5", 1e300, float("nan"), float("inf"), -float("inf"), 2.0**53, "1e30", "1e999", "9" * 19, "9" * 5000),
     *("x", "0x1f", "1_000", "1,000", "1 000", "--1", "NaN", "Infinity", "true", "①", True, False),
-    *([], [1], {}, {"a": 1}, deep(1000)),
+    *([], [1], {}, {"a": 1}, deep(1000), 2**63, -(2**63) - 1, 2**64 - 1, 10**400),
 ]
 
 
@@ -123,7 +140,7 @@ def test_every_number_as_text(number: int) -> None:
     """Each number of 64 bits comes back from its text, and from its float where that is exact."""
     spellings: list[JSON] = [str(number), f" {number}.0 ", float(number) if abs(number) < 2**53 else number]
     for written in spellings:
-        assert codec.decode(Pagination, answer({"total": written})).total == number
+        assert codec.decode(Pagination, answer({"page_size": written, "total": 0})).page_size == number
 
 
 def test_optional_number() -> None:
@@ -256,7 +273,7 @@ def test_code(value: JSON, status: TicketStatus) -> None:
         assert codec.decode(model, answer({"id": 1, "status": value})).status == status
 
 
-@pytest.mark.parametrize("value", [True, 2.5, float("nan"), [], [2], {}, {"code": 2}])
+@pytest.mark.parametrize("value", [True, 2.5, float("nan"), [], [2], {}, {"code": 2}, 2**63, -(2**63) - 1, 1e30])
 def test_no_code(value: JSON) -> None:
     """What is neither a number nor a name is no code."""
     for model in (TicketSummary, Ticket, TicketDetail):
@@ -312,6 +329,17 @@ DETAILS: list[tuple[str, JSON, object]] = [
     ("tags", {}, []),
     ("tags", None, []),
     ("tags", "", []),
+    ("tags", [None], []),
+    ("tags", [None, {"id": 3}, None, "网络"], [Tag(3), Tag(name="网络")]),
+    ("tags", '[{"id": 3}, null]', [Tag(3)]),
+    ("attachment", [{"file_name": "a.png"}, None], [Attachment(file_name="a.png")]),
+    ("customer_info", [None, None], []),
+    ("form_define", [None, {"id": 4}], [TicketFormField(4)]),
+    (
+        "assigns",
+        [None, {"id": 1, "history": [None, {"id": 2}, None]}],
+        [TicketAssign(1, history=[TicketFlowHistory(2)])],
+    ),
     ("attachment", '[{"file_name":"a.png","file_size":"12"}]', [Attachment(file_name="a.png", file_size=12)]),
     ("attachment", {"file_name": "a.png"}, [Attachment(file_name="a.png")]),
     ("attachment", '{"file_name": "a.png"}', [Attachment(file_name="a.png")]),
@@ -350,13 +378,14 @@ NO_DETAILS: list[tuple[str, JSON, str]] = [
     ("tags", 5, ""),
     ("tags", "5", ""),
     ("tags", {"网络": 1}, ""),
-    ("tags", [None], "[0]"),
+    ("tags", [None, 5], "[1]"),
     ("tags", [5], "[0]"),
     ("tags", '["a", {"id": "x"}]', "[1].id"),
     ("attachment", {"file_size": "x"}, "[0].file_size"),
     ("attachment", deep(1000), "[0]"),
     ("attachment", "[" * 1000 + "]" * 1000, ""),
     ("assigns", [{"history": [{}, {"created_time": "x"}]}], "[0].history[1].created_time"),
+    ("assigns", [None, {"history": [None, {"created_time": "x"}]}], "[1].history[1].created_time"),
     ("title", deep(1000), ""),
     ("title", [float("nan")], ""),
 ]
@@ -377,7 +406,8 @@ def test_no_detail(name: str, value: JSON, place: str) -> None:
 def test_depth_in_a_row(name: str) -> None:
     """Lists a thousand deep in a row, as they come over the wire, cost that row and no other."""
     bomb = "[" * 1000 + "]" * 1000
-    body = f'{{"errno":10000,"data":{{"tickets":[{{"id":1}},{{"id":2,"{name}":{bomb}}},{{"id":3}}]}}}}'
+    data = f'{{"pagination":{{"total":3}},"tickets":[{{"id":1}},{{"id":2,"{name}":{bomb}}},{{"id":3}}]}}'
+    body = f'{{"errno":10000,"data":{data}}}'
     came = open_envelope(200, body.encode(), {})
     skipped: list[SkippedRow] = []
     _, rows, _ = codec.read_rows(came, skipped)
@@ -417,10 +447,62 @@ def test_id(id: JSON) -> None:
     assert repr(codec.decode_created(answer({"id": id}))) == "1473"
 
 
-@pytest.mark.parametrize("id", [0, -5, "0", "-5"])
-def test_strange_id(id: int | str) -> None:
-    """An id that can hardly be one is kept as it came."""
-    assert codec.read_rows(page({"id": id}))[2] == [int(id)]
+@pytest.mark.parametrize("id", [0, -5, "0", "-5", 0.0, -(2**63)])
+@pytest.mark.parametrize("row", [{}, plain(1)], ids=["alone", "in full"])
+def test_no_id(id: JSON, row: dict[str, JSON]) -> None:
+    """What cannot be sent as an id is none where it comes, and costs its row."""
+    skipped: list[SkippedRow] = []
+    came = page({"id": 1}, row | {"id": id})
+    assert codec.read_rows(came, skipped)[2] == [1]
+    assert [(row.id, row.path, row.expected) for row in skipped] == [
+        (None, "$.data.tickets[1].id", "a whole number from 1")
+    ]
+    models: list[type[Any]] = [TicketSummary, Ticket, TicketDetail]
+    for model in models:
+        with pytest.raises(DecodeError, match=r"\$\.data\.id is .*, expected a whole number from 1"):
+            codec.decode(model, answer(full(model) | {"id": id}))
+    with pytest.raises(DecodeError, match="its id is not known"):
+        codec.decode_created(answer({"id": id}))
+
+
+@pytest.mark.parametrize("total", [-1, "-1", 2**63, 1e30, "1e30"])
+def test_no_total(total: JSON) -> None:
+    """A list of fewer than no tickets is no list."""
+    with pytest.raises(DecodeError, match=r"\$\.data\.pagination\.total is "):
+        codec.read_rows(answer({"pagination": {"page_size": 100, "total": total}, "tickets": []}))
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        *((value, "a number that is too large") for value in (1e30, -1e30, "1e30", "9" * 19, 2**63, float("inf"))),
+        *((value, "a fraction") for value in (1.5, "1.5", -0.5, "1e-3")),
+        *((value, "no JSON") for value in (Unread("NaN"), Unread("x\x01"))),
+        (float("nan"), "NaN"),
+    ],
+    ids=short,
+)
+def test_what_came_instead(value: JSON, got: str) -> None:
+    """A number that is too large is not called a fraction, nor a fraction a time."""
+    for name in ("handler", "closed_time", "created_time"):
+        for rest in ({"id": 7}, full(TicketSummary)):
+            with pytest.raises(DecodeError) as caught:
+                codec.decode(TicketSummary, answer(rest | {name: value}))
+            assert (caught.value.path, caught.value.got) == (f"$.data.{name}", got)
+
+
+def test_the_ticket_and_the_page_of_a_row() -> None:
+    """An error of a row names its ticket and its page, or the page alone where the id cannot be read."""
+    came = page({"id": 1}, {"id": "1473", "handler": "x"})
+    with pytest.raises(DecodeError) as caught:
+        codec.decode_page(came, 3)
+    assert str(caught.value) == (
+        "list_tickets: ticket 1473 on page 3: $.data.tickets[1].handler is a string, expected a whole number "
+        "(2 attempts, request_id r1)"
+    )
+    for data in (page({"id": 1}, {"title": "x"}), page({"id": 1}, 5)):
+        with pytest.raises(DecodeError, match=r"list_tickets: page 4: \$\.data\.tickets\[1\]"):
+            codec.decode_page(data, 4)
 
 
 @pytest.mark.parametrize("data", [{"id": "x"}, {"id": ""}, {"id": 1.5}, {"id": True}, {"id": [1]}, {}, None, [], "1"])
@@ -436,25 +518,23 @@ def test_created_without_an_id(data: JSON) -> None:
     [
         ({"page_size": "100", "total": "7"}, Pagination(100, 7)),
         ({"page_size": 100.0, "total": 7.0}, Pagination(100, 7)),
-        ({"page_size": "", "total": None}, Pagination(0, 0)),
+        ({"page_size": "", "total": "0"}, Pagination(0, 0)),
         ({"page_size": -1, "total": 10**18}, Pagination(-1, 10**18)),
-        (None, Pagination()),
-        ("", Pagination()),
     ],
 )
 def test_pagination(pagination: JSON, expected: Pagination) -> None:
     """Size and total are numbers whatever their spelling; whether they can be true is not judged here."""
-    came = answer({"pagination": pagination, "tickets": None})
+    came = answer({"pagination": pagination, "tickets": []})
     assert codec.read_rows(came) == (expected, [], [])
     assert codec.decode(TicketPage, came).pagination == expected
 
 
 @pytest.mark.parametrize(
-    ("tickets", "ids"), [({}, []), ("", []), ({"id": "5"}, [5]), ('[{"id":5},{"id":"6"}]', [5, 6])]
+    ("tickets", "ids"), [([], []), ("[]", []), ({"id": "5"}, [5]), ('[{"id":5},{"id":"6"}]', [5, 6])]
 )
 def test_list_of_rows(tickets: JSON, ids: list[int]) -> None:
-    """The list of rows may come as JSON in a text, as one row, or as nothing."""
-    came = answer({"tickets": tickets})
+    """The list of rows may come as JSON in a text, or as one row."""
+    came = answer({"pagination": {"total": len(ids)}, "tickets": tickets})
     _, rows, read = codec.read_rows(came)
     assert read == ids
     assert [row.id for row in codec.decode_rows(rows, came)] == ids
@@ -483,13 +563,13 @@ def test_rows_without_an_id_are_skipped() -> None:
 
 def test_rows_that_do_not_decode_are_skipped() -> None:
     """A row whose value has no plain meaning is left out, and noted by its place in the answer as it came."""
-    rows: list[JSON] = [{"id": number, "title": f"t{number}"} for number in range(60)]
+    rows: list[JSON] = [{"id": number or 60, "title": f"t{number}"} for number in range(60)]
     rows[57] = {"id": "57", "created_time": "yesterday"}
     rows[58] = {"id": 58, "handler": [1]}
     came = page(*rows)
     skipped: list[SkippedRow] = []
     _, kept, ids = codec.read_rows(came, skipped)
-    assert (len(kept), ids, skipped) == (60, list(range(60)), [])
+    assert (len(kept), ids, skipped) == (60, [60, *range(1, 60)], [])
     some = [kept[59], kept[58], kept[57], kept[3]]
     assert [row.id for row in codec.decode_rows(some, came, skipped)] == [59, 3]
     assert [(row.id, row.path, row.got) for row in skipped] == [
@@ -503,8 +583,10 @@ def test_rows_that_do_not_decode_are_skipped() -> None:
 
 def test_an_answer_that_is_no_page_is_not_skipped() -> None:
     """Only rows may be left out: an answer without a list, or with a total that is none, is an error."""
-    lists: list[JSON] = [None, [], {"tickets": 5}, {"tickets": "x"}, {"pagination": {"total": "many"}, "tickets": []}]
-    for data in lists:
+    page: dict[str, JSON] = {"pagination": {"total": 3}}
+    lists: list[JSON] = [None, [], {}, page, {"tickets": []}, {"pagination": {"total": "many"}, "tickets": []}]
+    no_rows: list[JSON] = [5, "x", {}, None]
+    for data in [*lists, *(page | {"tickets": tickets} for tickets in no_rows)]:
         with pytest.raises(DecodeError):
             codec.read_rows(answer(data), [])
 
@@ -562,23 +644,6 @@ def java(row: dict[str, Any], kind: int) -> dict[str, JSON]:
         {"reported_time": None, "closed_time": "0"},
     ]
     return row | changes[kind % len(changes)]
-
-
-def plain(number: int) -> dict[str, Any]:
-    """Return a row as the API document has it."""
-    return {
-        "id": number,
-        "title": f"工单{number}",
-        "status": "2",
-        "type": 1,
-        "handler": 40084,
-        "need_process": number % 2,
-        "customer_user_id": "73001",
-        "form_values": '{"区域":"北京"}',
-        "reported_time": 0,
-        "created_time": AT + number,
-        "closed_time": 0,
-    }
 
 
 async def test_a_walk_over_what_java_writes() -> None:

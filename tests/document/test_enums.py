@@ -224,3 +224,13 @@ def test_parse_refuses_other_kinds(value: Any) -> None:
 def test_parse_lets_an_unknown_member_pass() -> None:
     """A member made on purpose for a code that the document does not list is taken as meant."""
     assert TicketStatus.parse(TicketStatus(9)).value == 9
+
+
+@pytest.mark.parametrize("text", ["9" * 19, "-" + "9" * 19, "9" * 40])
+@of_any_kind
+def test_a_code_of_more_than_64_bits_stays_text(kind: type[OpenEnum], text: str) -> None:
+    """A text of more digits than a code can have is a name like any other; one digit less is a code."""
+    name: Any = text
+    assert kind(name).value == text
+    code: Any = "9" * 18
+    assert kind(code).value == 10**18 - 1

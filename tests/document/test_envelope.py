@@ -20,9 +20,18 @@ def test_success() -> None:
     assert open_envelope(200, b'{"data":{},"errmsg":"","errno":10000,"request_id":""}', {}) == Answer({}, "")
 
 
-def test_success_whatever_the_status() -> None:
-    """Errno decides, as the document says: a success with an odd HTTP status is a success."""
-    assert open_envelope(500, b'{"errno":10000,"data":1}', {}).data == 1
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 502, 503, 504, 599])
+def test_success_with_a_status_of_failure(status: int) -> None:
+    """The status is judged before the errno: a success that comes with a failure's status is none, nor a refusal."""
+    with pytest.raises(ResponseError, match=f"HTTP {status} with errno 10000") as caught:
+        open_envelope(status, b'{"errno":10000,"data":1}', {})
+    assert type(caught.value) is ResponseError
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_success_with_a_status_of_success(status: int) -> None:
+    """Control: whatever success the status says."""
+    assert open_envelope(status, b'{"errno":10000,"data":1}', {}).data == 1
 
 
 def test_zero_is_a_failure() -> None:
@@ -49,7 +58,9 @@ def test_failure() -> None:
         (200, b"[]", "JSON, but without an errno"),
         (200, b"null", "JSON, but without an errno"),
         (200, b'{"code":0}', "JSON, but without an errno"),
-        (200, b'"\xff"', "with text instead"),
+        (200, b"\xff", "with text instead"),
+        (200, b'"\xff"', "JSON, but without an errno"),
+        (200, b"[" * 200_000, "broken JSON"),
         (301, b"", "a redirect to nowhere"),
     ],
 )
@@ -58,7 +69,7 @@ def test_not_the_platforms(status: int, body: bytes, words: str) -> None:
     with pytest.raises(ResponseError, match=words) as caught:
         open_envelope(status, body, {})
     assert type(caught.value) is ResponseError
-    assert (caught.value.status, caught.value.body_start) == (status, body)
+    assert (caught.value.status, caught.value.body_start) == (status, body[:200])
 
 
 def test_first_bytes_only() -> None:
@@ -70,14 +81,16 @@ def test_first_bytes_only() -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
-    """A failure that comes with a 5xx does not say what was done, unless its errno has a known meaning."""
+    """A failure that comes with a 5xx does not say what was done, whatever its errno means elsewhere."""
     body = b'{"errno":50000,"errmsg":"gateway","request_id":"r"}'
     with pytest.raises(ResponseError, match=rf"HTTP {status} with errno 50000 gateway.*does not say") as caught:
         open_envelope(status, body, {23000: TicketStateError})
     assert type(caught.value) is ResponseError
     assert (caught.value.status, caught.value.request_id) == (status, "r")
-    with pytest.raises(TicketStateError):
+    with pytest.raises(ResponseError):
         open_envelope(status, b'{"errno":23000}', {23000: TicketStateError})
+    with pytest.raises(TicketStateError):
+        open_envelope(499, b'{"errno":23000}', {23000: TicketStateError})
 
 
 @pytest.mark.parametrize(
@@ -85,13 +98,17 @@ def test_an_envelope_in_a_5xx_is_no_answer(status: int) -> None:
 )
 @pytest.mark.parametrize("body", [b"<html>", b"", b"slow down", b"{}"])
 def test_turned_away_by_a_page(status: int, kind: type[ApiError], body: bytes) -> None:
-    """These statuses say that the request was turned away, whoever wrote the page."""
+    """These statuses have their class on a page, too, with the errno 0: what that proves depends on the operation."""
     with pytest.raises(kind, match=f"HTTP {status} with .* instead of the platform's answer") as caught:
         open_envelope(status, body, {})
     assert (caught.value.errno, caught.value.status) == (0, status)
 
 
-@pytest.mark.parametrize("value", [b"[]", b"1.5", b"true", b'"x"', b'""', b"null"])
+@pytest.mark.parametrize(
+    "value",
+    [b"[]", b"1.5", b"true", b'"x"', b'""', b"null", b"NaN", b"1e999", b"9" * 5000, b"[" * 999 + b"]" * 999],
+    ids=lambda value: value[:9],
+)
 def test_an_errno_of_the_wrong_kind(value: bytes) -> None:
     """An errno that is no number is named."""
     with pytest.raises(DecodeError, match="the envelope's errno is not a whole number") as caught:
@@ -112,6 +129,27 @@ def test_texts_of_any_kind(value: bytes, text: str) -> None:
     with pytest.raises(ApiError) as caught:
         open_envelope(200, b'{"errno":5,"request_id":%b,"errmsg":%b}' % (value, value), {})
     assert (caught.value.errmsg, caught.value.request_id) == (text, text)
+
+
+@pytest.mark.parametrize("levels", [65, 1000, 1020, 5000])
+def test_texts_that_are_deep(levels: int) -> None:
+    """So it is with lists inside each other: they hide neither a success nor a refusal."""
+    deep = b"[" * levels + b"]" * levels
+    answer = open_envelope(200, b'{"errno":10000,"request_id":%b,"data":5}' % deep, {})
+    assert answer.data == 5
+    with pytest.raises(ApiError, match="errno 5") as caught:
+        open_envelope(200, b'{"errno":5,"request_id":%b,"errmsg":%b}' % (deep, deep), {})
+    for text in (answer.request_id, caught.value.request_id, caught.value.errmsg):
+        assert type(text) is str
+        assert len(text) < 200
+
+
+def test_texts_with_broken_bytes() -> None:
+    """Broken bytes in a text for people are shown as such, in a plain text."""
+    with pytest.raises(ApiError, match="errno 5 ") as caught:
+        open_envelope(200, b'{"errno":5,"request_id":"r\x01","errmsg":"\xe5\xb7"}', {})
+    assert (caught.value.request_id, caught.value.errmsg) == ("r\x01", "\udce5\udcb7")
+    assert {type(caught.value.request_id), type(caught.value.errmsg)} == {str}
 
 
 def test_a_redirect_hides_credentials() -> None:

@@ -1,13 +1,13 @@
 """json_text.py: a large body becomes the same values as another parser gives."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 from hypothesis import given, strategies as st
 
-from workorder_async.document.json_text import parse_large
+from workorder_async.document.json_text import Unread, is_sound, loads, parse_slowly
 
 VALUES = st.recursive(
     st.none()
@@ -24,20 +24,20 @@ VALUES = st.recursive(
 def test_any_value(value: Any, indent: int | None, ascii_only: bool) -> None:
     """Whatever JSON holds, and however it is laid out, is read as it was written."""
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    assert parse_large(text.encode("utf-8", "surrogatepass") if ascii_only else text.encode()) == json.loads(text)
+    assert parse_slowly(text.encode("utf-8", "surrogatepass") if ascii_only else text.encode()) == json.loads(text)
 
 
 @pytest.mark.parametrize("body", [b'{"a": "\\ud800"}', b' { "a" : [ 1 , { } , [ ] ] } \n', b'"x"', b"[]", b"{}", b"1"])
 def test_odd_ones(body: bytes) -> None:
     """A lone surrogate, white space, and values that are no object are read as by the standard library."""
-    assert parse_large(body) == json.loads(body)
+    assert parse_slowly(body) == json.loads(body)
 
 
 @pytest.mark.parametrize(
     "body",
     [
         *(b"", b"{", b'{"a"', b'{"a":', b'{"a":1', b'{"a" 1}', b"[1", b"[1,]", b'{"a":1,}', b"[1 2]", b"[1}", b"{1:2}"),
-        *(b'{"a":1}x', b'{"a":NaN}', b"[Infinity]", b"\xff", b'["\xe5\xb7"]', b"nul"),
+        *(b'{"a":1}x', b'["a', b'["\\q', b"\xff", b"[\xe5\xb7]", b"nul", b"[" * 99, b"[" * 99 + b"]" * 98),
     ],
 )
 def test_what_is_no_json(body: bytes) -> None:
@@ -45,16 +45,70 @@ def test_what_is_no_json(body: bytes) -> None:
     with pytest.raises(orjson.JSONDecodeError):
         orjson.loads(body)
     with pytest.raises(ValueError):  # noqa: PT011 - of whatever kind: the caller says what it was
-        parse_large(body)
+        parse_slowly(body)
 
 
 def test_characters_across_pieces() -> None:
     """A character whose bytes lie in two pieces of the decoding is whole."""
     text = "a" + "工" * 1_000_000
-    assert parse_large(orjson.dumps([text])) == [text]
+    assert parse_slowly(orjson.dumps([text])) == [text]
 
 
 def test_depth() -> None:
     """What is nested without end is refused, and does not end the process."""
     with pytest.raises((ValueError, RecursionError)):
-        parse_large(b"[" * 1_000_000)
+        parse_slowly(b"[" * 1_000_000)
+
+
+UNREAD = {
+    "a control character": (b'"a\x01"', "a\x01"),
+    "a line feed": (b'"a\nb"', "a\nb"),
+    "a zero": (b'"\0"', "\0"),
+    "the last control character": (b'"\x1f"', "\x1f"),
+    "a cut character": (b'"\xe5\xb7"', "\udce5\udcb7"),
+    "a byte of another code": (b'"\xb9\xa4"', "\udcb9\udca4"),
+    "a surrogate in UTF-8": (b'"\xed\xa0\x80"', "\udced\udca0\udc80"),
+    "an escape that is none": (rb'"a\q\""', r"a\q\""),
+    "half an escape": (rb'"\u12"', r"\u12"),
+    "NaN": (b"NaN", "NaN"),
+    "infinity": (b"-Infinity", "-Infinity"),
+    "an infinite number": (b"1e999", "1e999"),
+    "a number without end": (b"9" * 5000, "9" * 5000),
+    "lists without end": (b"[" * 99 + b'"]\\""' + b"]" * 99, "[" * 30 + r'"]\""' + "]" * 30),
+    "objects without end": (b'{"a":' * 99_000 + b"1" + b"}" * 99_000, None),
+}
+
+
+@pytest.mark.parametrize(("body", "left"), UNREAD.values(), ids=UNREAD)
+def test_what_is_left_unread(body: bytes, left: str | None) -> None:
+    """What is no JSON is one value that is not read, and what stands beside it is."""
+    before, found, after = cast("list[Any]", parse_slowly(b'["a",' + body + b',{"b":1}]'))
+    assert (before, after) == ("a", {"b": 1})
+    assert not is_sound(found)
+    while isinstance(found, list | dict):
+        (found,) = found.values() if isinstance(found, dict) else found
+    assert isinstance(found, Unread)
+    assert left is None or found == left
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_other_encodings(encoding: str) -> None:
+    """A mark of the order of bytes, and the encodings that JSON may have."""
+    assert parse_slowly('{"a":"工"}'.encode(encoding)) == {"a": "工"}
+
+
+def test_what_is_a_blank() -> None:
+    """A blank, DEL and what lies beyond are no control characters to JSON."""
+    assert parse_slowly('["a b\x7f\x80\u2028"]'.encode()) == ["a b\x7f\x80\u2028"]
+
+
+def test_long_numbers() -> None:
+    """A number is a number however many digits it has behind the point, or before it while it has an end."""
+    body = b"[0." + b"1" * 5000 + b",1" + b"0" * 300 + b",1e-999]"
+    assert parse_slowly(body) == [1 / 9, 10**300, 0.0]
+
+
+def test_duplicate_keys() -> None:
+    """Of a key that comes twice both parsers take the last."""
+    body = b'{"id":1,"id":2,"a":{"b":1},"a":{}}'
+    assert parse_slowly(body) == loads(body) == {"id": 2, "a": {}}

@@ -194,7 +194,8 @@ async def test_nothing_of_ours_is_sent(folder: Path) -> None:
         named = evolve(two, file_path=two.file_path.replace("http://", "http://user:password@"))
         # aiohttp keeps no cookie of a host that is an IP address.
         listed = [evolve(one, file_path=one.file_path.replace("127.0.0.1", "localhost")) for one in (one, named)]
-        assert (await fetch(served, folder, served.detail(*listed), concurrency=1)).fetched == 2
+        fetched = await fetch(served, folder, served.detail(*listed), concurrency=1, private_addresses=True)
+        assert fetched.fetched == 2
         sent = b"".join(served.wire.requests).lower()
         assert sent.startswith(b"get /f0?signature=a%2fb%2bc http/1.1\r\n")
     for word in (b"appid", b"sign:", b"timestamp", b"authorization", b"cookie", b"demo-app", b"password", b"range"):
@@ -388,7 +389,7 @@ class TestGoingOn:
         async with storage() as served:
             one = Attachment("a", "http://127.0.0.1:1/a?token=secret", 1)
             two = served.attachment("b", b"1", b"220 mail\r\n\r\n")
-            told = reasons(await fetch(served, folder, served.detail(one, two)))
+            told = reasons(await fetch(served, folder, served.detail(one, two), private_addresses=True))
         assert told["a"].startswith("ClientConnectorError: Cannot connect to host 127.0.0.1:1 ")
         assert told["b"].startswith("ClientResponseError: 400, message=")
         assert "secret" not in told["a"]
@@ -716,6 +717,8 @@ class TestDisk:
         ({"max_file_bytes": 1.5}, "max_file_bytes is 1.5; "),
         ({"max_files": True}, "max_files is True; "),
         ({"concurrency": 0}, "concurrency is 0; "),
+        ({"max_seconds": 0}, "max_seconds is 0; it must be a number above 0"),
+        ({"private_addresses": "no"}, "private_addresses is 'no'; it must be True or False"),
         ({"proxy": "socks5://user:secret@host"}, "proxy must be an http:// or https:// URL"),
         ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
         ({"folder": 1}, "folder is int 1; it must be a path"),

@@ -32,9 +32,31 @@ def test_without_byte_order_mark() -> None:
     assert CsvLines(TICKET_COLUMNS, bom=False).begin().startswith(b"id,title")
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+_SIGNS = ("=", "+", "-", "@")
+_WIDE = tuple("＝＋－＠﹦﹢﹣﹫⁺⁼₊₌−⩴")
+_BLANKS = (
+    "\t",
+    "\r",
+    "\n",
+    "\r\n",
+    "\v",
+    "\f",
+    " ",
+    "\xa0",
+    "\u3000",
+    "\u2028",
+    "\u200b",
+    "\ufeff",
+    "\u202e",
+    "\0",
+    "\x1b",
+)
+_OTHERS = ("|", "%", ";", ",", "`", "\u0338", "\ue000")
+
+
+@pytest.mark.parametrize("start", [*_SIGNS, *_WIDE, *_BLANKS, *_OTHERS])
 def test_formulas(start: str) -> None:
-    """A text that begins like a formula gets an apostrophe, in every column of texts; numbers below 0 stay numbers."""
+    """A text gets an apostrophe if it begins with what is not known to be plain; numbers below 0 stay numbers."""
     ticket = TicketSummary(id=1, title=f"{start}1", creator_name=f"{start}x", tags=f"x{start}", handler=-7)
     for defuse, mark in ((True, "'"), (False, "")):
         sink = CsvLines(TICKET_COLUMNS, bom=False, defuse=defuse)
@@ -43,6 +65,14 @@ def test_formulas(start: str) -> None:
         assert (row["title"], row["creator_name"]) == (f"{mark}{start}1", f"{mark}{start}x")
         assert (row["tags"], row["handler"]) == (f"x{start}", "-7")
         assert sink.changes == TextChanges(defused=2 if defuse else 0)
+
+
+@pytest.mark.parametrize("start", [*"aÉß工의あع۱7①【「《（([{<#_*./\\!?！？…'\"“‘", "😀", "🔥", "℃", "\ud83d"])
+def test_plain_texts(start: str) -> None:
+    """What people begin a text with stays as it is."""
+    sink = CsvLines(TICKET_COLUMNS)
+    sink.encode([TicketSummary(id=1, title=f"{start}=1")])
+    assert not sink.changes.defused
 
 
 def test_a_formula_with_half_a_pair() -> None:

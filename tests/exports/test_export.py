@@ -72,7 +72,20 @@ async def test_full_records(suffix: str, tmp_path: Path) -> None:
     if suffix == ".sqlite":
         assert [row["id"] for row in read_back(target)] == sorted(ids)
     else:
-        assert read_back(target) == [as_read(target, cells(detail)) for detail in details]
+        shown = [as_read(target, cells(detail)) for detail in details]
+        assert without_tokens(read_back(target)) == without_tokens(shown)
+
+
+def without_tokens(value: Any) -> Any:
+    """Return what was read without the ends of the files' URLs, which are new ones each time."""
+    match value:
+        case str():
+            return re.sub(r"\?expires=\w+&token=\w+", "", value)
+        case list():
+            return [without_tokens(one) for one in value]
+        case dict():
+            return {name: without_tokens(one) for name, one in value.items()}
+    return value
 
 
 async def test_raw(tmp_path: Path) -> None:
@@ -266,7 +279,8 @@ async def test_gone(tmp_path: Path) -> None:
     assert len(deleted) == 3
     assert sorted(report.gone) == sorted(deleted)
     assert (report.rows, report.gone_tickets, report.exact) == (42, 3, False)
-    assert report.reason == "3 tickets were gone when their full records were asked for"
+    said = "3 tickets were gone when their full records were asked for, as "
+    assert report.reason == said + ", ".join(map(str, report.gone))
     assert [row["id"] for row in read_back(target)] == [id for id in wanted if id not in deleted]
 
 
@@ -368,6 +382,7 @@ async def test_attachments(tmp_path: Path) -> None:
     assert "attachment" in read_back(target)[0]
 
 
+@pytest.mark.slow
 async def test_a_person_goes_before_full_records(tmp_path: Path) -> None:
     """A single call waits for the next free slot, not behind the full records that an export asks for."""
     async with Sandbox(tickets=60, latency=0.05) as sandbox, sandbox.client(max_in_flight=2) as client:

@@ -1,6 +1,7 @@
 """Exports to places that do not hold them: a disk that is full, a pipe that is closed, a device; and stdout."""
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -90,6 +91,37 @@ async def test_closed_pipe() -> None:
         "error": "ExportError",
         "message": "cannot write to stdout: Broken pipe; it got only part of the tickets",
     }
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv.gz"])
+@pytest.mark.parametrize("how", ["none", "closed", "no file", "from the beginning"])
+async def test_no_stdout(how: str, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stdout that is closed is an error before the first request, never an export to nowhere."""
+    with open(tmp_path / "closed", "w") as closed:  # noqa: ASYNC230 - closed at once
+        pass
+    if how == "from the beginning":
+        # Then something leads nowhere in its place.
+        monkeypatch.setattr(sys, "__stdout__", None)
+    else:
+        monkeypatch.setattr(sys, "stdout", {"none": None, "no file": io.StringIO(), "closed": closed}[how])
+    async with Sandbox(tickets=20) as sandbox, sandbox.client() as client:
+        with pytest.raises(ConfigError, match=r"cannot write to '-': stdout is closed, or is no file"):
+            await export_tickets(client, TicketQuery(), "-", format=format)
+        assert not sandbox.requests
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+async def test_every_name_of_stdout(name: str) -> None:
+    """Whatever stdout is called, on the command line a closed one is an error, and one that is open gets all rows."""
+    command = [sys.executable, "-m", "workorder_async", "export", name, "--format", "jsonl"]
+    async with Sandbox(tickets=20) as sandbox:
+        environment = os.environ | sandbox.environment
+        for redirected, code, rows in (("", 0, 20), (">&-", 2, 0)):
+            shell = ["/bin/sh", "-c", f'"$@" {redirected}', "-", *command]
+            ran = await asyncio.create_subprocess_exec(*shell, stdout=-1, stderr=-1, env=environment)
+            out, err = await ran.communicate()
+            assert (ran.returncode, len(out.splitlines())) == (code, rows), err
 
 
 async def test_named_pipe(tmp_path: Path) -> None:

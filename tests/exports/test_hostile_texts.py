@@ -18,7 +18,10 @@ from workorder_async.exports import export_tickets
 from workorder_async.exports.formats import SUFFIXES
 from workorder_async.exports.sink import TextChanges
 
-_FORMULAS = {"formula", "plus", "minus", "at", "tab", "carriage return"}
+_FORMULAS = {
+    *("formula", "plus", "minus", "at", "tab", "carriage return"),
+    *("blank", "controls", "separators", "comma", "right to left", "no characters"),
+}
 _LONG = {"long", "long astral", "megabyte"}
 
 

@@ -1,12 +1,18 @@
 """JSON Lines: what a line is, byte for byte, of columns and of the server's own objects."""
 
+import gzip
 import json
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
-from workorder_async import DecodeError
+from tests.support.clients import make_client
+from tests.support.raw_server import envelope, serving
+from workorder_async import DecodeError, TicketQuery
 from workorder_async.document import JSON, Priority, TicketStatus, TicketSummary, TicketType
+from workorder_async.exports import export_tickets
 from workorder_async.exports.columns import TICKET_COLUMNS
 from workorder_async.exports.jsonl import JsonLines, RawLines
 from workorder_async.exports.sink import TextChanges
@@ -82,3 +88,79 @@ def test_raw_of_too_many_levels() -> None:
         deep = [deep]
     with pytest.raises(DecodeError, match="too many lists and objects"):
         RawLines().encode([{"id": 1, "deep": deep}])
+
+
+@pytest.mark.parametrize(
+    ("text", "rounded"),
+    [
+        *(
+            ("123456789012345678901234567890", 1),
+            ("18446744073709551616", 1),
+            ("-9223372036854775809", 1),
+            ("1.5e30", 1),
+        ),
+        *(("18446744073709551615", 0), ("-9223372036854775808", 0), ("9007199254740993", 0), ("1e16", 0), ("1e-30", 0)),
+        *(('"1.5e30"', 0), ("12345678901234567890.5", 1), ('[[[-1e300,1e300]],{"a":[1e20]}]', 3)),
+    ],
+)
+@pytest.mark.parametrize("large", [False, True])
+async def test_numbers_of_a_server(text: str, rounded: int, large: bool, tmp_path: Path) -> None:
+    """A raw number of more than 64 bits stays as it came, or its change is counted, however large the answer is."""
+    row = f'{{"id":1,"created_time":1700000000,"strange":{{"x":{text},"pad":"{"x" * (3 << 20) if large else ""}"}}}}'
+    page = f'{{"pagination":{{"page":1,"page_size":100,"total":1}},"tickets":[{row}]}}'
+    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
+        report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", raw=True)
+    written = (tmp_path / "t.jsonl").read_bytes()
+    kept = f'"x":{text},'.encode() in written
+    assert kept or report.changes == TextChanges(rounded=rounded) or not rounded
+    assert report.changes in (TextChanges(rounded=rounded), TextChanges())
+    if not rounded:
+        assert json.loads(written)["strange"]["x"] == json.loads(text)
+
+
+BROKEN = {
+    "a control character": (b'"title":"a\x01b"', 1),
+    "a raw line feed": (b'"title":"a\nb"', 1),
+    "a cut character": (b'"title":"\xe5\xb7"', 1),
+    "a byte of another code": (b'"title":"\xb9\xa4"', 1),
+    "an escape that is none": (rb'"title":"\q"', 1),
+    "NaN": (b'"handler":NaN', 1),
+    "a number without end": (b'"handler":' + b"9" * 5000, 1),
+    "lists without end": (b'"title":' + b"[" * 2000 + b"]" * 2000, 1),
+    "where no model looks": (b'"new_field":{"a":[1,"\x02"]}', 1),
+    "three of them": (b'"title":"\x01","new_field":["\xff",{"a":Infinity}]', 3),
+    "escapes of the same": (rb'"title":"a\u0001\ud83d\n"', 0),
+    "what is odd, and JSON": (b'"title":null,"handler":1.5,"status":"\x7f\xc2\x80"', 0),
+    "many bits beside it": (b'"title":"\x01","handler":123456789012345678901', 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "large", "on_bad_row"),
+    [("t.jsonl", False, "raise"), ("t.jsonl.gz", False, "skip"), ("t.jsonl", True, "raise")],
+)
+@pytest.mark.parametrize(("fields", "broken"), BROKEN.values(), ids=BROKEN)
+async def test_what_is_no_json_is_counted(
+    tmp_path: Path, fields: bytes, broken: int, name: str, large: bool, on_bad_row: Any
+) -> None:
+    """A raw export keeps a row of broken JSON, and its report counts each value that did not stay as it came."""
+    pad = b"x" * (3 << 20 if large else 0)
+    row = b'{"id":%d,"created_time":1700000000,%b,"pad":"%b"}'
+    rows = b",".join([row % (1, b'"title":"a"', b""), row % (2, fields, b""), row % (3, b'"title":"b"', pad)])
+    page = b'{"pagination":{"page":1,"page_size":100,"total":3},"tickets":[%b]}' % rows
+    target = tmp_path / name
+    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
+        report = await export_tickets(client, TicketQuery(), target, raw=True, on_bad_row=on_bad_row)
+    content = target.read_bytes()
+    lines = (gzip.decompress(content) if name.endswith(".gz") else content).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [1, 2, 3]
+    assert (report.changes, report.skipped_rows, report.exact) == (TextChanges(broken=broken), 0, True)
+
+
+async def test_other_formats_leave_it_out(tmp_path: Path) -> None:
+    """Control: where the value has a column, the row is left out and counted; elsewhere it costs nothing."""
+    rows = b'{"id":1,"created_time":1700000000,"title":"\x01"},{"id":2,"created_time":1700000000,"new":"\x01"}'
+    page = b'{"pagination":{"page":1,"page_size":100,"total":2},"tickets":[%b]}' % rows
+    async with serving(envelope(page)) as wire, make_client(wire.url) as client:
+        report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", on_bad_row="skip")
+    assert (report.rows, report.skipped_rows, report.changes) == (1, 1, TextChanges())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.export_rows import read_back, tickets
+from workorder_async import durable
 from workorder_async.exports import sink, xlsx
 from workorder_async.exports.formats import Format
 
@@ -80,10 +81,10 @@ def test_no_other_folder(name: str, staged: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_full_at_the_end(name: str, staged: Path) -> None:
+def test_full_at_the_end(name: str, staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk's own error comes out where the file itself finds no room, and nothing is said of it later."""
     target = staged.with_name(f"t.{name}")
-    target.symlink_to("/dev/full")
+    monkeypatch.setattr(durable, "open_private", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
     with pytest.raises(OSError, match="No space left") as caught:
         Format(name).convert(staged, target, lambda rows: None)
     assert caught.value.errno == errno.ENOSPC

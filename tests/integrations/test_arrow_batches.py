@@ -169,6 +169,7 @@ async def test_where_a_loop_runs(sandbox: SandboxThread) -> None:
     assert sum(batch.num_rows for batch in arrow_batches(windows, sandbox.connect)) == 3000
 
 
+@pytest.mark.slow
 def test_a_slow_caller(sandbox: SandboxThread) -> None:
     """Requests go on while a batch is used: no attempt runs into its time limit."""
     connect = partial(sandbox.connect, attempt_timeout=0.3, deadline=0.6)

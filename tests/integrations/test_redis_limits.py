@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -68,45 +68,97 @@ async def scripts_run(redis: "Redis") -> int:
     return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "eval"))
 
 
-async def in_time(measure: Callable[[], Awaitable[bool]]) -> None:
-    """Measure until it is in time, five times at the most: on a busy machine one measure tells nothing."""
-    for _ in range(5):
-        if await measure():
-            return
-    pytest.fail("it was late five times")
+async def stored(redis: "Redis", key: str = "{workorder}:turn") -> int:
+    """Return the next turn, in microseconds of the server's clock."""
+    return int(str(await redis.get(key)).split()[1])
 
 
 async def test_a_rate(valkey: Valkey, redis: "Redis") -> None:
-    """Turns come one after the other, at a little less than the rate; each is one call of the script."""
-    taken = 1
-    async with RedisLimits(valkey.url, rate=RATE) as limits:
-        await limits.acquire(soon())
-
-        async def measure() -> bool:
-            nonlocal taken
-            taken += 30
-            seconds = await took(limits, 30)
-            assert seconds >= 0.9 * 30 * APART
-            return seconds <= 1.5 * 30 * APART
-
-        await in_time(measure)
+    """By the server's own record each turn is as far from the one before as the rate says; one script call each."""
+    apart = round(2e6 / 0.97)
+    async with RedisLimits(valkey.url, rate=0.5) as limits:
+        assert await limits._ask(60) == [0, 0]
+        first = await stored(redis)
+        for number in range(1, 21):
+            pause, away = await limits._ask(60)
+            assert await stored(redis) == first + number * apart
+            # Asking takes its time, too.
+            assert (pause, away <= number * apart / 1e6) == (0, True)
     # The script is loaded once, which takes two calls.
-    assert await scripts_run(redis) <= taken + 1
+    assert await scripts_run(redis) == 22
 
 
-async def test_several_keep_one_rate(valkey: Valkey) -> None:
+async def test_several_keep_one_rate(valkey: Valkey, redis: "Redis") -> None:
     """Those of one name share, in turn; one of another name is by itself."""
+    apart = round(2e6 / 0.97)
     async with AsyncExitStack() as stack:
         first, second, other = [
-            await stack.enter_async_context(RedisLimits(valkey.url, rate=RATE, name=name)) for name in ("a", "a", "b")
+            await stack.enter_async_context(RedisLimits(valkey.url, rate=0.5, name=name)) for name in ("a", "a", "b")
         ]
+        await first._ask(60)
+        began, alone = await stored(redis, "{a}:turn"), []
+        for _ in range(5):
+            (_, sooner), (_, later), (_, by_itself) = [await one._ask(60) for one in (first, second, other)]
+            assert sooner < later
+            alone.append(by_itself)
+        assert await stored(redis, "{a}:turn") == began + 10 * apart
+        assert alone[-1] <= 4 * apart / 1e6
 
-        async def measure() -> bool:
-            shared, also, alone = await asyncio.gather(took(first, 21), took(second, 21), took(other, 21))
-            assert max(shared, also) >= 0.95 * 41 * APART
-            return abs(shared - also) <= 14 * APART and alone <= 34 * APART
 
-        await in_time(measure)
+async def test_several_turns_of_one_call(valkey: Valkey, redis: "Redis") -> None:
+    """They are as far apart as turns of several calls, and only those are reserved that the caller can wait for."""
+    async with RedisLimits(valkey.url, rate=0.97) as limits:
+        apart = limits._apart
+        pause, *turns = await limits._ask(60, 5)
+        assert pause == 0
+        assert turns == pytest.approx([number * apart for number in range(5)])
+        before = await stored(redis)
+        assert await limits._ask(1, 5) == [0]
+        assert await stored(redis) == before
+        _, *turns = await limits._ask(7.5 * apart, 100)
+        assert len(turns) in (2, 3)
+        assert await stored(redis) == before + round(len(turns) * apart * 1e6)
+
+
+@pytest.mark.parametrize("hours", [0.01, 1, 24 * 365])
+async def test_a_clock_that_was_set_back(valkey: Valkey, redis: "Redis", hours: float) -> None:
+    """The queue keeps its length: what was stored before the step is as far away as it was then."""
+    seconds, micros = await redis.time()
+    then = seconds * 10**6 + micros + round(hours * 3600e6)
+    await redis.set("{workorder}:turn", f"{then} {then + 400_000}", px=10**9)
+    async with RedisLimits(valkey.url, rate=RATE) as limits:
+        _, away = await limits._ask(60)
+        assert away == pytest.approx(0.4)
+        await limits.acquire(soon())
+        for _ in range(20):
+            await limits.acquire(soon())
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 30, f"0 {10**17}", f"{10**17} {10**18}", "", "x", "1e30 1e30", "-5 -5", "nan inf", "5"]
+)
+async def test_what_no_queue_can_hold(valkey: Valkey, redis: "Redis", value: str) -> None:
+    """Whatever is stored, no turn is further away than ten thousand turns."""
+    await redis.set("{workorder}:turn", value)
+    async with RedisLimits(valkey.url, rate=1e6) as limits:
+        pause, away = await limits._ask(1e9)
+        assert (pause, away <= 10_000 * limits._apart) == (0, True)
+        await limits.acquire(soon())
+
+
+async def test_a_pause_of_ten_days(valkey: Valkey, redis: "Redis") -> None:
+    """It is as long as a pause may be, from when it is first seen."""
+    await redis.set("{workorder}:pause", 1, px=10 * 86_400_000)
+    async with RedisLimits(valkey.url, rate=RATE) as limits:
+        with pytest.raises(TurnTimeoutError) as caught:
+            await limits.acquire(soon())
+        assert caught.value.pause == 300
+        assert await redis.pttl("{workorder}:pause") <= 300_000
+    async with RedisLimits(valkey.url, rate=RATE, longest_pause=0.05) as limits:
+        await limits.acquire(soon())
+        limits.pause(10 * 86_400)
+        await asyncio.gather(*limits._telling)
+        assert await redis.pttl("{workorder}:pause") <= 50
 
 
 async def test_a_burst(valkey: Valkey) -> None:
@@ -116,27 +168,6 @@ async def test_a_burst(valkey: Valkey) -> None:
         assert await took(limits, 5) < 0.2
         await took(limits, 2)
         assert 0.2 <= time.monotonic() - began <= 0.6
-
-
-async def test_what_comes_late_is_made_up_for(valkey: Valkey) -> None:
-    """A caller that is late by less than a hundredth of a second, again and again, has its rate; without burst not."""
-
-    async def late(limits: RedisLimits) -> float:
-        began = time.monotonic()
-        for _ in range(20):
-            await took(limits, 3)
-            time.sleep(0.008)  # noqa: ASYNC251 - what holds the loop is meant
-        return time.monotonic() - began
-
-    async with (
-        RedisLimits(valkey.url, rate=300, name="a") as limits,
-        RedisLimits(valkey.url, rate=300, name="b", burst=1) as without,
-    ):
-
-        async def measure() -> bool:
-            return await late(limits) < 0.9 * await late(without)
-
-        await in_time(measure)
 
 
 async def test_a_server_that_forgot_the_script(valkey: Valkey, redis: "Redis") -> None:
@@ -325,6 +356,7 @@ def told_by(error: BaseException) -> str:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["redis://user:{}@127.0.0.1:{}/0", "redis://127.0.0.1:{1}/0?password={0}"])
 @pytest.mark.parametrize("runs", [True, False])
 async def test_no_password_is_said(tmp_path: Path, given: str, runs: bool, caplog: pytest.LogCaptureFixture) -> None:
@@ -370,6 +402,7 @@ async def test_a_server_that_says_nothing() -> None:
     server.close()
 
 
+@pytest.mark.slow
 async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     """While the server is gone a share of the rate is used, pauses are kept, and then all is as before."""
     apart = APART * 4
@@ -423,6 +456,7 @@ def test_one_event_loop() -> None:
         (lambda: RedisLimits(NOBODY, rate=1, burst=0), "burst is 0; it must be a whole number"),
         (lambda: RedisLimits(NOBODY, rate=1, fallback=0), "fallback is 0; it must be a number above 0"),
         (lambda: RedisLimits(NOBODY, rate=1, fallback=1.5), "fallback is 1.5; it must be a share of the rate"),
+        (lambda: RedisLimits(NOBODY, rate=1, longest_pause=0), "longest_pause is 0; it must be a number above 0"),
         (lambda: RedisLimits(NOBODY, rate=1, name=""), "name is ''; it must be a text"),
         (lambda: RedisLimits(NOBODY, rate=1, name="{a}"), "name is '{a}'; it must be a text"),
         (lambda: RedisLimits("http://a", rate=1), "the URL of RedisLimits must be redis://"),

@@ -48,11 +48,11 @@ def test_fifty_thousand(spark: Any, new_sandbox: NewSandbox) -> None:
     assert row.created_at.astimezone(UTC) == datetime.fromtimestamp(row.created_time, UTC)
 
 
-def test_the_lines_of_the_readme(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
+def test_the_lines_of_the_book(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
     """They write every ticket to Parquet."""
     new_sandbox(tickets=700)
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    (lines,) = re.findall(r"^```py\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text("utf-8")
+    (lines,) = re.findall(r"^```python\n(from pyspark.*?)^```", page, re.MULTILINE | re.DOTALL)
     target = str(tmp_path / "tickets")
     # A JVM stays in the folder in which it was started.
     exec(lines.replace('"tickets"', repr(target)), {})

@@ -64,7 +64,7 @@ def test_a_refused_ticket(sandbox: SandboxThread, tmp_path: Path) -> None:
         pytest.raises(WorkorderError, match=r"task 0 of the job stopped .*authentication"),
     ):
         _closing(tmp_path, tasks=1).close(0, others, sandbox.connect)
-    assert "rejected" in {line["state"] for line in _outcomes(tmp_path)}
+    assert "unknown" in {line["state"] for line in _outcomes(tmp_path)}
 
 
 @pytest.mark.parametrize(

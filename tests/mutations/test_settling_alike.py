@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -29,8 +30,9 @@ from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import State
 from workorder_async.mutations.recently_sent import Sending, Sendings
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
+from workorder_async.signing.clock import ServerClock
 
-QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001, attempts=1), "attempt_timeout": 5}
+QUICK: ClientOptions = {"retry": RetryPolicy(first=0.001, attempts=1), "attempt_timeout": 1}
 KINDS = ("comment", "create")
 
 
@@ -54,7 +56,7 @@ def strike(sandbox: Sandbox, *faults: Kind | None) -> None:
 async def sent(client: WorkorderClient, mutation: Mutation) -> "int | WorkorderError":
     """Send a mutation, looking for it where its answer is lost; return its ticket's id, or the error."""
     try:
-        return (await client.change(mutation, on_unknown="verify")).ticket_id
+        return (await client.change(mutation, on_unknown="verify", patient=False)).ticket_id
     except WorkorderError as error:
         return error
 
@@ -302,6 +304,7 @@ def row_of(made: CreateTicket, id: int) -> dict[str, object]:
         "type": made.type.value,
         "priority": made.priority.value,
         "reported_time": made.reported_time,
+        "created_time": int(NOW),
     }
 
 
@@ -338,6 +341,32 @@ async def test_which_id_is_left(first: Handler | bytes, ids: list[int], found: i
             assert caught.value.ticket_id == found
 
 
+@pytest.mark.parametrize(("name", "found"), [("姜程", 7), ("", 7), ("别人", 0)])
+async def test_somebody_elses_ticket_that_a_careless_server_lists(name: str, found: int) -> None:
+    """A row that names another creator is no sign, whatever the server was asked for."""
+    page = dated(
+        data(
+            {"pagination": {"total": 1, "page_size": 100}, "tickets": [row_of(creation(), 7) | {"creator_name": name}]}
+        )
+    )
+    async with serving(drop, page) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation())
+        assert await caught.value.verify(client) is (True if found else None)
+        assert caught.value.ticket_id == found
+
+
+@pytest.mark.parametrize(("other", "known"), [(4, True), (3, None), (9, None), (None, None)])
+async def test_what_another_line_says_stands_in_its_share(other: int | None, known: bool | None) -> None:
+    """An equal comment is no rival where its line has a share of its own; a line without one speaks in any share."""
+    shown = dated(shares(("已联系客户",), ("已联系客户",)))
+    async with serving(dated(data(None)), drop, shown) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(evolve(COMMENT, productGroupId=other))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(evolve(COMMENT, productGroupId=3))
+        assert await caught.value.verify(client) is known
+
+
 async def test_an_id_of_another_that_looks_the_same_by_now() -> None:
     """An id that was given to any other creation is no sign, though that one was sent with other words."""
     async with serving(dated(data({"id": 7})), drop, listed(7)) as wire, make_client(wire.url) as client:
@@ -364,7 +393,7 @@ async def test_an_older_ticket_that_a_careless_server_lists() -> None:
     page = dated(data({"pagination": {"total": 1, "page_size": 100}, "tickets": rows}))
     async with serving(drop, page) as wire, make_client(wire.url) as client:
         with pytest.raises(OutcomeUnknownError) as caught:
-            await client.create_ticket(creation(), on_unknown="verify")
+            await client.change(creation(), on_unknown="verify", patient=False)
         assert caught.value.ticket_id == 0
 
 
@@ -380,7 +409,7 @@ async def test_more_equal_ones_than_a_total_says(total: int) -> None:
     ]
     async with serving(drop, pages[0], *pages) as wire, make_client(wire.url) as client:
         with pytest.raises(OutcomeUnknownError) as caught:
-            await client.create_ticket(creation(), on_unknown="verify")
+            await client.change(creation(), on_unknown="verify", patient=False)
         assert caught.value.ticket_id == 0
         assert len(wire.requests) <= 6
 
@@ -416,9 +445,14 @@ async def test_a_read_that_fails_leaves_it_unknown() -> None:
 # The memory
 
 
+def memory(**options: Any) -> Sendings:
+    """Return a memory whose clocks stand still."""
+    return Sendings(ServerClock(lambda: NOW), steady=lambda: 0.0, **options)
+
+
 def test_what_was_forgotten_is_not_vouched_for() -> None:
     """Of those that were sent while others are forgotten, none can be told from them; the memory is bounded."""
-    sendings = Sendings(lambda: NOW, most=3)
+    sendings = memory(most=3)
     first = Sending("a")
     sendings.enter(first)
     assert sendings.rivals(first) == []
@@ -427,18 +461,18 @@ def test_what_was_forgotten_is_not_vouched_for() -> None:
         sendings.enter(one)
     assert sendings.rivals(first) is None
     assert sendings.rivals(others[-1]) is None
-    assert sendings.find("a", None, first.began) is not first
+    assert sendings.find(Sending("a", began=first.began)) is not first
 
 
 def test_moments_tell_equal_ones_apart() -> None:
     """However coarse the clock, each has a moment of its own, by which it is found again."""
-    sendings = Sendings(lambda: NOW)
+    sendings = memory()
     alike = [Sending("a", intent=NOW if number == 1 else None) for number in range(3)]
     for one in alike:
         sendings.enter(one)
         sendings.enter(one)
     assert len({one.began for one in alike}) == 3
-    assert [sendings.find("a", None, one.began) for one in alike[1:]] == alike[1:]
+    assert [sendings.find(Sending("a", began=one.began)) for one in alike[1:]] == alike[1:]
     assert sendings.rivals(alike[0]) == alike[1:]
     sendings.drop(alike[1])
     sendings.drop(alike[1])

@@ -83,6 +83,7 @@ async def test_a_drip_is_a_byte_at_a_time() -> None:
     assert 0.1 <= times[-1] - times[1] < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["endless", "drip", "many_headers", "long_header"])
 async def test_the_end_of_the_sandbox_ends_what_has_no_end(kind: Kind) -> None:
     """Callers that read nothing more keep no sandbox from ending."""

@@ -1,7 +1,8 @@
 import asyncio
+import inspect
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import orjson
@@ -387,3 +388,10 @@ async def test_a_caller_that_hangs_up_midway_hurts_no_fault() -> None:
         wire.sandbox.faults = ()
         assert (await comment(wire)).envelope["errno"] == 10000
         assert len(wire.sandbox.applied) == 1
+
+
+def test_every_kind_is_explained() -> None:
+    """`help(Fault)` has a line for each kind."""
+    lines = (inspect.getdoc(Fault) or "").splitlines()
+    explained = {name for line in lines for name in line.strip().partition("  ")[0].split(", ")}
+    assert set(get_args(Kind)) - explained == set()

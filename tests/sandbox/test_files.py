@@ -5,7 +5,7 @@ import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import orjson
@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.sandbox_files import FORM_TYPE, form, shown_url, upload
 from tests.support.sandbox_wire import PREFIX, Clock, wired
+from workorder_async import TicketStatus
 from workorder_async.sandbox import Sandbox
 
 
@@ -205,3 +206,57 @@ async def test_a_form_of_aiohttps_own_is_understood() -> None:
         async with wire.http.post(wire.sandbox.url + PREFIX + "upload_file", data=data, headers=headers) as response:
             attachment = (await response.json())["data"]
     assert attachment.items() >= {"file_name": "追踪 1.txt", "file_size": 5, "file_type": "text/plain"}.items()
+
+
+async def test_invented_tickets_have_files_that_can_be_fetched() -> None:
+    """One ticket in ten has one or two; each URL gives the content of its ticket, of the size and type that it says."""
+    counts = dict.fromkeys(range(3), 0)
+    seen = set()
+    async with wired(Sandbox(400)) as wire, aiohttp.ClientSession() as anyone:
+        for id in range(1001, 1401):
+            attachments = (await wire.get("detail", id=id))["data"]["attachment"]
+            counts[len(attachments)] += 1
+            for one in attachments:
+                async with anyone.get(one["file_path"]) as response:
+                    content = await response.read()
+                    assert (response.status, response.headers["Content-Type"]) == (200, one["file_type"])
+                    assert quote(one["file_name"]) in response.headers["Content-Disposition"]
+                assert len(content) == one["file_size"]
+                assert str(id) in content.decode()
+                seen.add(content)
+    assert counts[1] + counts[2] in range(25, 60)
+    assert min(counts.values()) > 0
+    assert len(seen) == counts[1] + 2 * counts[2]
+
+
+async def test_invented_files_are_the_same_on_the_next_day(tmp_path: Path) -> None:
+    """A database keeps no content: the storage key is enough, in another process, too."""
+    contents = []
+    for _ in range(2):
+        async with wired(Sandbox(40, db=tmp_path / "sandbox.db")) as wire:
+            for id in range(1001, 1041):
+                for one in (await wire.get("detail", id=id))["data"]["attachment"]:
+                    async with wire.http.get(one["file_path"]) as response:
+                        contents.append(await response.read())
+    assert contents
+    assert contents[: len(contents) // 2] == contents[len(contents) // 2 :]
+    assert list((tmp_path / "sandbox.db.files").glob("*")) == []
+
+
+async def test_an_invented_file_belongs_to_its_ticket() -> None:
+    """It may close another ticket, as any file; what no ticket has is no file, nor is that of one that is gone."""
+    async with wired(Sandbox(80)) as wire:
+        detail = {id: (await wire.get("detail", id=id))["data"] for id in range(1001, 1081)}
+        lacking, *_ = (id for id, one in detail.items() if not one["attachment"])
+        having, *_ = (id for id, one in detail.items() if one["attachment"] and one["status"] == 2)
+        pending, *_ = (one for one in detail.values() if one["status"] == 1)
+        url = detail[having]["attachment"][0]["file_path"]
+        asked = {"id": pending["id"], "closer_id": 1, "closer_name": pending["creator_name"], "solved_time": 1}
+        for name, errno in ((f"{lacking}-0", 90004), (f"{having}-7", 90004), ("9999-0", 90004), (f"{having}-0", 10000)):
+            file = {"author": 1, "file_name": "x", "file_size": 1, "file_type": "text/plain"}
+            file["file_path"] = f"workorder/40084/invented-{name}"
+            assert (await wire.post("close_ticket", {**asked, "handle_attachment": [file]}))["errno"] == errno
+        for status in (200, 404):
+            async with wire.http.get(url) as response:
+                assert response.status == status
+            await wire.sandbox.change(delete=80, status=TicketStatus.PROCESSING)

@@ -261,6 +261,7 @@ async def test_another_ticket_needs_one() -> None:
         assert (await wire.get("base", id=1))["errno"] == 90005
 
 
+@pytest.mark.slow
 async def test_a_true_limit() -> None:
     """In no second more requests are let through than the rate, none is refused below it, and all are counted."""
     async with wired(Sandbox(3, rate=20)) as wire:

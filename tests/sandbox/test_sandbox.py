@@ -87,9 +87,11 @@ async def test_it_is_entered_once_and_asked_only_while_it_runs() -> None:
 
 
 async def test_the_environment_is_what_a_client_reads() -> None:
-    """The four variables are the URL, AppId, secret and scheme that it was made with."""
+    """The variables are the URL, AppId, secret and scheme that it was made with, and what its errnos mean."""
     async with Sandbox(0, app_id="a", app_secret="b", scheme="md5:{secret}{timestamp}") as sandbox:
+        assert "90005=NotFoundError," in sandbox.environment["WORKORDER_ERRNOS"]
         assert sandbox.environment == {
+            "WORKORDER_ERRNOS": sandbox.environment["WORKORDER_ERRNOS"],
             "WORKORDER_BASE_URL": sandbox.url,
             "WORKORDER_APP_ID": "a",
             "WORKORDER_APP_SECRET": "b",

@@ -5,7 +5,7 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given, strategies as st
 
-from workorder_async.signing.clock import ServerClock
+from workorder_async.signing.clock import Ahead, ServerClock
 
 START = 1_700_000_000.0
 
@@ -70,11 +70,30 @@ def test_latest(says: int, latest: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "signs", "safe"), [(-86400, 0, -300), (-100, 0, -100), (50, 0, 50), (-3600, -3600, -3600)]
+    ("says", "signs", "known"), [(-86400, 0, False), (-100, 0, True), (50, 0, True), (-3600, -3600, True)]
 )
-def test_safe_offset(says: int, signs: int, safe: int) -> None:
-    """A clock far behind is believed only as far as signatures by it were accepted."""
+def test_ahead(says: int, signs: int, *, known: bool) -> None:
+    """How far the server is ahead lies between two bounds; a clock far behind must have accepted our signatures."""
     clock = ServerClock(lambda: START)
-    clock.observe(formatdate(START + says, usegmt=True), START, START)
+    assert clock.ahead() is None
+    clock.observe(formatdate(START + says, usegmt=True), START, START + 0.5)
     clock.signing_offset = signs
-    assert clock.safe_offset == pytest.approx(safe, abs=1)
+    assert clock.ahead() == (Ahead(says - 0.5, says + 1) if known else None)
+
+
+def test_contradictions() -> None:
+    """After answers that contradict each other nothing is known, until twenty in a row agree."""
+    clock = ServerClock(lambda: START)
+    for says in [100, -100, *[100] * 20]:
+        clock.observe(formatdate(START + says, usegmt=True), START, START)
+        assert (clock.ahead() is None) == (says == -100 or clock._doubts > 0)
+    assert clock.ahead() is None
+    clock.observe(formatdate(START + 100, usegmt=True), START, START)
+    assert clock.ahead() == Ahead(100, 101)
+
+
+def test_an_answer_that_took_long() -> None:
+    """What is known only to ten seconds is not known."""
+    clock = ServerClock(lambda: START)
+    clock.observe(formatdate(START, usegmt=True), START, START + 10)
+    assert clock.ahead() is None

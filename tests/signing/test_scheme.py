@@ -436,3 +436,20 @@ def test_signer_is_not_pickled(act: Callable[[SchemeSigner], object]) -> None:
     """A signer refuses every way of being written out, and says what to do instead."""
     with pytest.raises(ConfigError, match="not pickled; make it anew"):
         act(SchemeSigner("demo", SECRET, "md5:{secret}"))
+
+
+def test_escapes_are_one_character_each() -> None:
+    """A backslash, a tab, a line feed and both braces, each written as two characters, are signed as one."""
+    scheme = Scheme.parse(r"md5:\\a\tb\nc{{d}}{secret}")
+    made = scheme.signature(SigningInput("GET", "/"), app_id="a", secret="s", timestamp="1700000000")
+    assert made == hashlib.md5(b"\\a\tb\nc{d}s").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"b":NaN,"a":1}', b'{"b":1,"a":' + b"[" * 100 + b"]" * 100 + b"}", b'{"b":1e999,"a":1}']
+)
+def test_a_body_that_is_no_json(body: bytes) -> None:
+    """A body that only Python reads as JSON, or that is deeper than any, is signed as it is."""
+    request = SigningInput("POST", "/", body=(body,))
+    made = Scheme.parse("md5:{body_sorted}{secret}").signature(request, app_id="a", secret="s", timestamp="1700000000")
+    assert made == hashlib.md5(body + b"s").hexdigest()

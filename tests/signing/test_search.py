@@ -3,6 +3,8 @@
 import hashlib
 import pickle
 import traceback
+from collections.abc import Generator, Sequence
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import pytest
@@ -11,11 +13,14 @@ from attrs import evolve
 from tests.support import home_made, home_made_later
 from tests.support.home_made import HomeMade, Sent, hexed, mac, sent
 from tests.support.signatures import EACH_DIGEST, OVER_REQUEST, REQUEST, SECRET, VARIANTS, needs_sm3
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing import search as module
-from workorder_async.signing.scheme import Scheme, SchemeSigner, SigningInput
-from workorder_async.signing.search import Detected, Hit, Search, detect, detecting, readings
+from workorder_async.signing.candidates import APP_ID, METHOD, QUERY, SECRET as SECRET_PART, TIMESTAMP, Variants
+from workorder_async.signing.scheme import PLACEHOLDERS, Scheme, SchemeSigner, SigningInput
+from workorder_async.signing.search import Accepted, Detected, Hit, Search, detect, detecting, readings
+
+T = TypeVar("T")
 
 
 def _request(sent: Sent) -> SigningInput:
@@ -30,12 +35,16 @@ def _request(sent: Sent) -> SigningInput:
 
 def _run(search: Search, signs: list[str]) -> list[Hit]:
     """Search for several signatures at once, which takes no longer than for one."""
-    steps = search.run({reading.digest for sign in signs for reading in readings(sign)})
+    return _ended(search.run({reading.digest for sign in signs for reading in readings(sign)}))
+
+
+def _ended(steps: Generator[tuple[int, int], None, T]) -> T:
+    """Return what a search returns."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            found: list[Hit] = end.value
+            found: T = end.value
             return found
 
 
@@ -51,7 +60,13 @@ EVERY = [*home_made.ALL, *home_made_later.ALL]
 # One search takes seconds for each digest, and longer where the machine is busy.
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("kind", "unit"), sorted({(made.kind, made.unit) for made in EVERY}))
+@pytest.mark.parametrize(
+    ("kind", "unit"),
+    [
+        pytest.param(kind, unit, marks=[pytest.mark.torture] if unit == "ms" else [])
+        for kind, unit in sorted({(made.kind, made.unit) for made in EVERY})
+    ],
+)
 def test_what_people_build_is_found(kind: str, unit: str) -> None:
     """Each scheme of the lists is found from one request, and a line that is found signs another request alike.
 
@@ -59,11 +74,12 @@ def test_what_people_build_is_found(kind: str, unit: str) -> None:
     """
     first, second = sent(kind, unit, 0), sent(kind, unit, 1)
     group = [made for made in EVERY if (made.kind, made.unit) == (kind, unit)]
-    search = Search(first.app, first.ts, Secret(first.secret), None if kind == "bare" else _request(first))
+    request = None if kind == "bare" else _request(first)
+    search = Search([Accepted(first.app, first.ts, "0" * 32, request)], Secret(first.secret))
     hits = _run(search, [made.sign(first) for made in group])
     missed, behind = [], []
     for made in group:
-        found = search.detected(made.sign(first), hits)
+        found = search.detected(hits, made.sign(first))
         right = [_signs_the_next(scheme, made, second) for scheme in found.schemes]
         if not any(right):
             missed.append(made.name)
@@ -87,9 +103,9 @@ def test_golden_schemes_are_found() -> None:
     for unit, timestamp in (("s", "1700000000"), ("ms", "1700000000123")):
         rows = [row for row in (*EACH_DIGEST, *VARIANTS) if (",ms" in row[0]) == (unit == "ms")]
         rows = [row for row in rows if "sm3" not in row[0] or "sm3" in hashlib.algorithms_available]
-        search = Search("demo", timestamp, Secret(SECRET), None)
+        search = Search([Accepted("demo", timestamp, "0" * 32)], Secret(SECRET))
         hits = _run(search, [sign for _, sign in rows])
-        assert [([*map(str, search.detected(sign, hits).schemes)], sign) for _, sign in rows] == [
+        assert [([*map(str, search.detected(hits, sign).schemes)], sign) for _, sign in rows] == [
             ([line], sign) for line, sign in rows
         ]
 
@@ -169,7 +185,7 @@ def test_base64_without_its_own_characters() -> None:
 def test_nothing_fits() -> None:
     """A signature that nothing reproduces gives no scheme, after millions of tries that were counted."""
     request = evolve(GET, query=(("id", "7"),))
-    steps = detecting(app_id="demo", timestamp="1700000000", sign="0" * 40, secret=SECRET, request=request)
+    steps = detecting([Accepted("demo", "1700000000", "0" * 40, request)], Secret(SECRET))
     told, found = [], None
     while found is None:
         try:
@@ -177,8 +193,9 @@ def test_nothing_fits() -> None:
         except StopIteration as end:
             found = end.value
     assert (found.schemes, found.deciding) == ((), ())
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert {total for _, total in told} == {found.tried}
+    done = [done for done, _ in told if done]
+    assert done == sorted(set(done))
+    assert {total for done, total in told if done} == {found.tried}
     assert found.tried > 1_000_000
 
 
@@ -250,3 +267,270 @@ def test_no_error_tells_the_secret(timestamp: str, sign: str) -> None:
         detect(app_id="demo", timestamp=timestamp, sign=sign, secret=SECRET)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     assert SECRET.encode() not in pickle.dumps(caught.value)
+
+
+# Several requests
+
+
+PAIR = [
+    SigningInput("GET", "/workorder/api/ticket/detail", (("view", "all"), ("id", "7"))),
+    SigningInput("POST", "/workorder/api/ticket/close_ticket", (), ('{"note":"姜","id":7}'.encode(),)),
+]
+
+
+def _accepted(line: str, requests: Sequence[SigningInput]) -> list[Accepted]:
+    """Sign requests by a line, a minute after each other."""
+    scheme, found = Scheme.parse(line), []
+    for number, request in enumerate(requests):
+        time = scheme.timestamp(1_700_000_000_123 + number * 60_000)
+        sign = scheme.signature(request, app_id="demo", secret=SECRET, timestamp=time)
+        found.append(Accepted("demo", time, sign, request))
+    return found
+
+
+def _together(line: str, requests: Sequence[SigningInput]) -> Detected:
+    first, *more = _accepted(line, requests)
+    return detect(
+        app_id=first.app_id,
+        timestamp=first.timestamp,
+        sign=first.sign,
+        secret=SECRET,
+        request=first.request,
+        more=more,
+    )
+
+
+# In each of these a part is signed that one of the two requests has and the other lacks.
+JOINT = [
+    "md5:{timestamp}{method}{path}{query}{body}{secret}",
+    "hmac-sha256,base64,ms:{method}\\n{path}\\n{query}\\n{body_sorted}\\n{timestamp}",
+    # The query of a GET and the body of a POST in the same place.
+    "hmac-sha1:{timestamp}:{query}{body}:{app_id}",
+]
+# More of them, which take long.
+MORE = [
+    "md5,HEX:{secret}{app_id}{query}{timestamp}{body_md5}{secret}",
+    "sha1:{app_id}&{timestamp}&{query}&{body}&{secret}",
+    "hmac-sha1:{app_id}{timestamp}{path}{body}",
+    "md5:AppId={app_id}&Timestamp={timestamp}&Query={query}&Body={body}{secret}",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("line", "order"),
+    [
+        *zip(JOINT, [PAIR, PAIR[::-1]] * 2, strict=False),
+        *(pytest.param(line, PAIR, marks=pytest.mark.torture) for line in MORE),
+    ],
+)
+def test_a_get_and_a_post_are_searched_together(line: str, order: list[SigningInput]) -> None:
+    """What is empty in one request shows in the other, whichever comes first."""
+    found = _together(line, order)
+    assert found.schemes
+    for other in _accepted(line, [*PAIR, SigningInput("PUT", "/x", (("b", "2"), ("a", "1")), (b'{"b":1,"a":"x"}',))]):
+        assert other.request is not None
+        for scheme in found.schemes[:1]:
+            made = scheme.signature(other.request, app_id="demo", secret=SECRET, timestamp=other.timestamp)
+            # A body beside a query is not in the pair.
+            assert made == other.sign or (other.request.method == "PUT" and "{query}{body}" in line)
+
+
+FEW = [Variants((part, TIMESTAMP, "{body}", SECRET_PART), (("", ""), ("&", "&"))) for part in (APP_ID, METHOD, QUERY)]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let some hundred candidates be tried."""
+    monkeypatch.setattr(module, "candidates", lambda *_: FEW)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("order", [PAIR, PAIR[::-1], [PAIR[0], *PAIR[::-1], PAIR[1]]])
+@pytest.mark.parametrize(
+    "line", ["sha1:{query}{timestamp}{body}{secret}", "md5,ms:{secret}&{body}&{query}&{timestamp}"]
+)
+def test_all_requests_count(line: str, order: list[SigningInput]) -> None:
+    """A line is found only if it signs all requests; alone, those of the one that shows most are told."""
+    assert _lines(_together(line, order)) == [line]
+    made = _accepted(line, order)
+    made[-1] = evolve(made[-1], timestamp=f"{int(made[-1].timestamp) + 1}")
+    found = _ended(detecting(made, Secret(SECRET)))
+    assert found.schemes == ()
+    assert line in map(str, found.alone)
+
+
+def test_what_one_request_shows_is_there() -> None:
+    """A part is empty only if no request shows it, and two kinds of body are alike only if they are so in each."""
+    search = Search(_accepted("md5:{secret}", PAIR), Secret(SECRET))
+    search._look()
+    assert search._seen.empty == set()
+    assert {"{body}", "{body_sorted}", "{query}{body}"} <= {*search._seen.bodies}
+    alone = Search(_accepted("md5:{secret}", PAIR[:1]), Secret(SECRET))
+    alone._look()
+    assert {"{body}", "{body_sorted}"} <= alone._seen.empty
+    assert "{query}{body}" in alone._seen.bodies
+
+
+@pytest.mark.usefixtures("few")
+def test_each_signature_is_counted_once() -> None:
+    """What was tried is the number of candidates, of each digest of that length."""
+    found = _ended(detecting([Accepted("demo", "1700000000", "0" * 40, PAIR[1])], Secret(SECRET)))
+    assert (found.schemes, found.alone, found.tried) == ((), (), sum(some.size for some in FEW))
+
+
+@pytest.mark.usefixtures("few")
+def test_another_signature_tells_which_base64_it_is() -> None:
+    """A base64 without characters of its own takes the kind of another one."""
+    for kind in ("base64", "base64url"):
+        line = f"md5,{kind}:{{app_id}}{{timestamp}}{{body}}{{secret}}"
+        requests = [evolve(PAIR[1], body=(b"%d" % number,)) for number in range(40)]
+        made = _accepted(line, requests)
+        plain = next(one for one in made if not set("+/-_") & set(one.sign))
+        other = next(one for one in made if set("+/-_") & set(one.sign))
+        for pair in ([plain, other], [other, plain]):
+            found = _ended(detecting(pair, Secret(SECRET)))
+            assert _lines(found) == [line]
+            assert not any("+ / -" in one for one in found.deciding)
+
+
+def test_seconds_and_milliseconds() -> None:
+    """One scheme has one unit: requests with two are refused."""
+    made = [Accepted("demo", time, "0" * 32) for time in ("1700000000", "1700000000123")]
+    with pytest.raises(ConfigError, match="Timestamp is in seconds in one request, and in milliseconds in another"):
+        next(detecting(made, Secret(SECRET)))
+
+
+# Long bodies
+
+
+class Counted:
+    """A hash that counts the bytes that it is fed, and the most at once."""
+
+    fed = most = 0
+
+    def __init__(self, hasher: Any) -> None:
+        self._hasher = hasher
+        self.digest_size: int = hasher.digest_size
+
+    def copy(self) -> "Counted":
+        """Copy it."""
+        return Counted(self._hasher.copy())
+
+    def update(self, data: Any) -> None:
+        """Count, and hash."""
+        Counted.fed += len(data)
+        Counted.most = max(Counted.most, len(data))
+        self._hasher.update(data)
+
+    def digest(self) -> bytes:
+        """Return the digest."""
+        return bytes(self._hasher.digest())
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "md5:{body}{secret}{timestamp}{query}",
+        "md5:{secret}&{timestamp}&{body}&{app_id}",
+        "hmac-sha1:{body}{timestamp}",
+        "md5:{md5({timestamp}{body}{secret})}{app_id}",
+    ],
+)
+def test_a_long_part_is_hashed_once_for_what_begins_alike(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all candidates that begin alike, a long body is hashed once, and never so much at once that Ctrl-C waits."""
+    keyed = Variants(("{body}", TIMESTAMP), (("", ""), ("&", "&")), key=SECRET_PART)
+    nested = [
+        Variants((TIMESTAMP, "{body}", SECRET_PART), nest="md5"),
+        Variants(("{md5({timestamp}{body}{secret})}", APP_ID)),
+    ]
+    monkeypatch.setattr(module, "candidates", lambda *_: [*FEW, keyed, *nested])
+    size = 3_000_000
+    request = evolve(PAIR[0], method="POST", body=(b"x" * size,))
+    [one] = _accepted(line, [request])
+    new = hashlib.new
+    monkeypatch.setattr(hashlib, "new", lambda *given: Counted(new(*given)))
+    Counted.fed = Counted.most = 0
+    found = _ended(detecting([one], Secret(SECRET)))
+    assert line in _lines(found)
+    assert Counted.most <= 1 << 20
+    # Four parts have 1 + 3 + 6 + 6 beginnings that end with the body, with either separator; all begin with it alike.
+    beginnings = 3 * 2 * 16
+    assert found.tried > beginnings * 1.5
+    assert Counted.fed < (beginnings + 25) * size
+
+
+def test_a_search_is_given_up_between_two_pieces() -> None:
+    """Who searches is asked before each piece of a body, while the requests are looked at, and while it is planned."""
+    request = evolve(PAIR[1], body=(b"x" * (5 << 20),))
+    for looks in (0, 1, 9, 40, 500):
+        asked = iter(range(looks))
+        steps = detecting(_accepted("md5:{secret}", [request]), Secret(SECRET), lambda: next(asked, None) is None)  # noqa: B023
+        with pytest.raises(WorkorderError, match="the search was given up"):
+            _ended(steps)
+
+
+def test_a_body_that_is_too_long_to_be_written_anew() -> None:
+    """Of a body of more than a MiB the keys are not sorted, which takes long; it is tried as it is."""
+    for size, sorts in ((1000, True), (1 << 20, False)):
+        body = b'{"b":1,"a":"%b"}' % (b"x" * size)
+        search = Search([Accepted("demo", "1700000000", "0" * 32, evolve(PAIR[1], body=(body,)))], Secret(SECRET))
+        search._look()
+        assert ("{body_sorted}" in search._seen.bodies) is sorts
+        assert {"{body}", "{body_md5}"} <= {*search._seen.bodies}
+
+
+def test_long_bodies_that_are_alike() -> None:
+    """A long body whose keys are in order is not searched for twice."""
+    for body, alike in ((b'{"a":1,"b":"%b"}', True), (b'{"b":1,"a":"%b"}', False)):
+        search = Search(_accepted("md5:{secret}", [evolve(PAIR[1], body=(body % (b"x" * 10_000),))]), Secret(SECRET))
+        search._look()
+        assert ("{body_sorted}" not in search._seen.bodies) is alike
+
+
+# What no input may do
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        SigningInput("GE\ud800T", "/"),
+        SigningInput("GET", "/\udc80"),
+        SigningInput("GET", "/", (("a", "\ud800"),)),
+        SigningInput("GET", "/", (("\ud800", ""),)),
+    ],
+)
+def test_a_text_without_bytes(request_: SigningInput) -> None:
+    """A lone surrogate in a part is refused in a sentence."""
+    with pytest.raises(ConfigError, match="of the request has no UTF-8 bytes that could be signed"):
+        _detect("0" * 32, request_)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"[" * 100_000, b"[" * 90_000 + b"]" * 90_000, b"[" * 300 + b"]" * 300, b'{"a":' * 990 + b"1" + b"}" * 990),
+        *(
+            b'{"a":NaN}',
+            b'{"a":1e999}',
+            b'{"a":' + b"9" * 5000 + b"}",
+            b"{}",
+            b"[]",
+            b"{",
+            b'{"\\ud800":"\\ud800"}',
+            b"\xff",
+        ),
+        *(b'{"a":1,"a":2}', b"\xef\xbb\xbf{}", b"null", b"\0"),
+    ],
+    ids=lambda body: body[:12],
+)
+def test_any_body(body: bytes) -> None:
+    """Whatever a body is, it is signed as it is, and each placeholder has bytes for it."""
+    request = evolve(PAIR[1], body=(body,))
+    line = "md5:{app_id}{timestamp}{body}{secret}"
+    assert line in _lines(_together(line, [request]))
+    for name in PLACEHOLDERS:
+        _accepted(f"hmac-md5:{{{name}}}", [request])

@@ -1,9 +1,14 @@
 """What tests of whole batches ask a sandbox for, and what they compare."""
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from zlib import crc32
+
+from attrs import evolve
 
 from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
 from workorder_async import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket, WorkorderClient
@@ -28,7 +33,7 @@ async def mixed(client: WorkorderClient, count: int) -> list[Mutation]:
             close,
             RejectTicket(id=close.id, detail=f"不属于本产品线 {number}"),
             CommentTicket(id=close.id, detail=f"已联系客户 {number}"),
-            creation(f"新工单 {number}"),
+            evolve(creation(f"新工单 {number}"), reported_time=1660298580 + number),
         ]
         batch.append(kinds[number % 4])
     return batch
@@ -62,3 +67,29 @@ def states(outcomes: list[Outcome]) -> Counter[State]:
 def lines_of(journal: Path) -> list[bytes]:
     """Return the lines of a journal."""
     return journal.read_bytes().splitlines()
+
+
+def sealed(lines: Iterable[bytes], total: int = 0) -> bytes:
+    """Return the lines of a journal with the checksums that they should have; `total` is that of lines before them."""
+    content = b""
+    for line in lines:
+        body = re.sub(rb',"sum":"[0-9a-f]{8}"', b"", line.removesuffix(b"\n"))[:-1]
+        total = crc32(body, total)
+        content += body + b',"sum":"%08x"}\n' % total
+    return content
+
+
+def begun_long_ago(journal: Path) -> None:
+    """Let what a journal holds have begun so long ago that no request of it can be under way any more."""
+    lines = [
+        re.sub(rb'"began":([0-9.]+)', lambda found: b'"began":%f' % (float(found[1]) - 600), line)
+        for line in lines_of(journal)
+    ]
+    journal.write_bytes(sealed(lines))
+
+
+def add_lines(journal: Path, *lines: bytes) -> None:
+    """Add lines to a journal, as a batch that was killed would have."""
+    *_, last = lines_of(journal)
+    with journal.open("ab") as file:
+        file.write(sealed(lines, int(last[-10:-2], 16)))

@@ -83,6 +83,7 @@ def runner(
     for name in ("BASE_URL", "APP_ID", "APP_SECRET", "SIGN_SCHEME", "PROFILE"):
         monkeypatch.delenv(f"WORKORDER_{name}", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", _NOWHERE)
+    monkeypatch.setenv("WORKORDER_LANG", "en")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -77,6 +77,8 @@ class ListServer:
     left: set[int] = field(factory=set)
     requests: int = 0
     deepest: int = 0
+    shown: int = 0
+    """How many rows were given to reads that wanted them."""
     _undated: set[int] = field(factory=set)
     _hidden: set[int] = field(factory=set)
     _ranks: dict[int, float] = field(factory=dict)
@@ -130,6 +132,7 @@ class ListServer:
             for time, id in shown
             if id not in self._hidden
         ]
+        self.shown += len(tickets) if ask.for_rows else 0
         return Answer({"pagination": {"page_size": said, "total": total}, "tickets": tickets})
 
     def _in_range(self, start: int | None, end: int | None) -> list[Row]:

@@ -1,6 +1,7 @@
 """A server on a socket that answers what it is told, byte by byte."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -18,11 +19,12 @@ class Wire:
     requests: list[bytes] = field(factory=list)
     arrived: asyncio.Event = field(factory=asyncio.Event)
     script: list[Handler | bytes] = field(factory=list)
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """Its base URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection after another request on it, until the script closes it."""
@@ -62,16 +64,22 @@ def http(body: bytes | str, status: str = "200 OK", **headers: str) -> bytes:
     return head.encode() + b"\r\n\r\n" + content
 
 
+def envelope(data: bytes | str) -> bytes:
+    """Return an answer of success whose data is this JSON text."""
+    content = data.encode() if isinstance(data, str) else data
+    return http(b'{"errno":10000,"errmsg":"OK","request_id":"r-1","data":%b}' % content)
+
+
 @asynccontextmanager
-async def serving(*script: Handler | bytes) -> AsyncIterator[Wire]:
+async def serving(*script: Handler | bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
     """Serve a script; its last step answers every further request."""
-    wire = Wire(script=list(script))
+    wire = Wire(script=list(script), scheme="http" if tls is None else "https")
     connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections[asyncio.create_task(wire.serve(reader, writer))] = writer
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     wire.port = server.sockets[0].getsockname()[1]
     try:
         yield wire
@@ -81,7 +89,8 @@ async def serving(*script: Handler | bytes) -> AsyncIterator[Wire]:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
         for writer in connections.values():
-            writer.close()
+            # A TLS connection that is only closed waits for the other side, which may be gone.
+            writer.transport.abort()
         await asyncio.gather(*(writer.wait_closed() for writer in connections.values()), return_exceptions=True)
 
 

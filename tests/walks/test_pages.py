@@ -23,6 +23,7 @@ def read(rows: list[Any], query: TicketQuery | None = None, *, ask: Ask = ASK, s
     [
         (TicketQuery(status="pending"), {"status": "3"}, "filter status: ticket 7, with status '3', was not asked for"),
         (TicketQuery(status="pending"), {"status": "已关闭"}, "filter status"),
+        (TicketQuery(status="pending"), {"status": 3.0}, "filter status: ticket 7, with status 3.0"),
         (TicketQuery(type=1), {"type": 2}, "filter type: ticket 7"),
         (TicketQuery(sub_type=11), {"sub_type": 12}, "filter sub_type"),
         (TicketQuery(second_subtype=11), {"second_subtype": "12"}, "filter second_subtype"),
@@ -47,6 +48,7 @@ def test_a_row_that_was_not_asked_for(query: TicketQuery, row: dict[str, Any], w
     [
         (TicketQuery(status="pending"), {"status": "1"}),
         (TicketQuery(status="pending"), {"status": 1}),
+        (TicketQuery(status="pending"), {"status": 1.0}),
         (TicketQuery(status="pending"), {"status": "待处理"}),
         (TicketQuery(status="pending"), {"status": "某种新状态"}),
         (TicketQuery(status="pending"), {"status": None}),

@@ -45,6 +45,30 @@ def test_the_next_answer_begins_above_the_last_row() -> None:
     assert (rules.report.edges, rules.report.repeats) == (2, 3)
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+@pytest.mark.parametrize(("crowd", "crowded"), [(0, 0), (60, 1)])
+def test_the_counts_of_a_report(order: str, crowd: int, crowded: int) -> None:
+    """Each row that came is a ticket, one that waits for its turn, or a repeat; at the end none waits."""
+    rows = [(BEGAN + 3 * id, id) for id in range(1, 201)] + [(BEGAN + 1000, 1000 + id) for id in range(crowd)]
+    server = ListServer(Random(1), rows, Habits(order=order))  # type: ignore[arg-type]
+    rules = WalkRules(Window(TicketQuery()), walk_options(page_size=20, concurrency=8))
+    while not rules.finished:
+        reads = [read for _ in range(8) if (read := rules.next_read())]
+        for read in reads:
+            rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
+            waiting = sum(job.held for job in rules._jobs)
+            assert rules.report.tickets + rules.report.repeats + waiting == server.shown
+            assert rules.report.repeats >= 0
+        while rules.take() is not None:
+            pass
+    assert rules.report.tickets == len(rows)
+    assert rules.report.repeats == server.shown - len(rows)
+    assert rules.report.requests == server.requests
+    # In no order, the seconds beside it cannot be told from it.
+    assert rules.report.crowded_seconds == (3 * crowded if order == "none" else crowded)
+    assert rules.report.exact
+
+
 def test_oldest_first_is_the_mirror_image() -> None:
     """Where the oldest ticket comes first, the next request begins below the last row."""
     asked, _, came = asked_in_turn([(BEGAN + 7 * id, id) for id in range(1, 31)], order="oldest")

@@ -51,7 +51,7 @@ spreads = st.one_of(
 @settings(deadline=None)
 def test_windows_tile(times: list[int], most: int, factor: float) -> None:
     """Whatever the totals say, windows follow each other edge to edge, and each ticket has one owner."""
-    rows = sorted((time, id) for id, time in enumerate(times))
+    rows = sorted((time, id) for id, time in enumerate(times, 1))
     windows = planned(ListServer(Random(1), rows, Habits(factor=factor)), most)
     assert (windows[0].start, windows[-1].end) == (None, None)
     assert {window.query for window in windows} == {TicketQuery(created_end=END + 1)}
@@ -70,15 +70,15 @@ def test_windows_tile(times: list[int], most: int, factor: float) -> None:
 @settings(deadline=None)
 def test_each_window_by_itself(times: list[int], most: int, filter: str, order: str) -> None:
     """Windows that are walked one by one give every ticket once, whatever the order is and the ends mean."""
-    rows = sorted((time, id) for id, time in enumerate(times))
+    rows = sorted((time, id) for id, time in enumerate(times, 1))
     server = ListServer(Random(1), rows, Habits(filter=filter, order=order))  # type: ignore[arg-type]
     came: list[int] = []
     for window in planned(server, most):
         game = Game(server, slots=2, size=20, window=pickle.loads(pickle.dumps(window)))
         assert game.play().exact
-        assert all(window.owns(times[id]) for id in game.came)
+        assert all(window.owns(times[id - 1]) for id in game.came)
         came += game.came
-    assert Counter(came) == Counter(range(len(times)))
+    assert Counter(came) == Counter(range(1, len(times) + 1))
 
 
 @pytest.mark.slow
@@ -90,6 +90,21 @@ def test_a_plan_costs_one_request_for_some_windows() -> None:
     assert server.requests <= len(windows) / 4 + 3
     sizes = [sum(window.owns(time) for time, _ in server.rows) for window in windows]
     assert max(sizes) <= 8 * 250
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+def test_windows_are_about_as_large_as_wanted(order: str) -> None:
+    """Whatever the order, tickets that lie evenly lie evenly in the windows, and few requests find the cuts."""
+    rows = evenly(Random(1), 10_000)
+    server = ListServer(Random(1), rows, Habits(order=order))  # type: ignore[arg-type]
+    windows = planned(server, 100)
+    sizes = [sum(window.owns(time) for time, _ in rows) for window in windows]
+    assert 100 <= len(windows) <= 112
+    assert server.requests <= len(windows) / 4 + 3
+    assert 80 <= sorted(sizes)[len(sizes) // 2] <= 100
+    # Where the tickets begin, or end, is guessed: one stretch of windows may lie beyond.
+    assert sum(not 50 <= size <= 130 for size in sizes) <= 9
+    assert max(sizes) <= 500
 
 
 def test_uneven_windows_are_bounded() -> None:

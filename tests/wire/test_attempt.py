@@ -22,8 +22,11 @@ async def until_up(limit: AttemptLimit) -> None:
 @virtual_time
 async def test_the_sooner_limit_fires(deadline: float, own: float | None, ends_call: bool) -> None:
     """Of the call's deadline and the attempt's own time the sooner one ends the attempt, and says which it was."""
-    limit = AttemptLimit()
-    limit.set(Deadline.after(deadline), own)
+    limit = AttemptLimit(own or 7)
+    if own is None:
+        limit.wait(Deadline.after(deadline))
+    else:
+        limit.begin(Deadline.after(deadline))
     # Three looks, a hundredth of a second each, and nothing came in.
     async with taking(20.03):
         with pytest.raises(TimeoutError):
@@ -34,14 +37,50 @@ async def test_the_sooner_limit_fires(deadline: float, own: float | None, ends_c
 @virtual_time
 async def test_a_limit_that_is_set_anew() -> None:
     """Only the last one counts, and none once it was cancelled."""
-    limit = AttemptLimit()
+    limit = AttemptLimit(2)
     with limit:
-        limit.set(Deadline.after(1))
-        limit.set(Deadline.after(60), 2)
+        limit.wait(Deadline.after(1))
+        limit.begin(Deadline.after(60))
         assert not limit.ends_call
         await asyncio.sleep(1.5)
     await asyncio.sleep(3600)
     assert not limit.expired
+
+
+@pytest.mark.parametrize(("waits", "up_at"), [(5, 15.03), (25, 35.03), (59, 60.03), (70, 60.03)])
+@virtual_time
+async def test_an_attempt_that_begins_late(waits: float, up_at: float) -> None:
+    """Until it begins, only the deadline of the call counts; from then on, its own time as well."""
+    limit = AttemptLimit(10)
+
+    async def attempt() -> None:
+        with limit:
+            limit.wait(Deadline.after(60))
+            await asyncio.sleep(waits)
+            limit.begin(Deadline(60, 60))
+            await asyncio.Event().wait()
+
+    async with taking(up_at):
+        with pytest.raises(TimeoutError):
+            await attempt()
+
+
+@virtual_time
+async def test_an_attempt_that_begins_again_and_again() -> None:
+    """Each piece of a file that is taken gives it its whole time anew."""
+    limit = AttemptLimit(10)
+
+    async def attempt() -> None:
+        with limit:
+            for _ in range(5):
+                limit.begin(Deadline.after(60))
+                await asyncio.sleep(9)
+            limit.begin(Deadline.after(60))
+            await asyncio.Event().wait()
+
+    async with taking(9 * 5 + 10.03):
+        with pytest.raises(TimeoutError):
+            await attempt()
 
 
 @pytest.mark.parametrize(
@@ -56,8 +95,8 @@ async def test_a_limit_that_is_set_anew() -> None:
 @virtual_time
 async def test_bytes_that_come_in_are_waited_for(every: float, comes_for: float, up_at: float) -> None:
     """While bytes come in, the time is not up, for a second at the most; once none come, it is."""
-    limit = AttemptLimit()
-    limit.set(Deadline.after(10))
+    limit = AttemptLimit(10)
+    limit.begin(Deadline.after(60))
     coming = asyncio.create_task(come_in(limit, every, comes_for))
     async with taking(up_at):
         with pytest.raises(TimeoutError):
@@ -68,8 +107,8 @@ async def test_bytes_that_come_in_are_waited_for(every: float, comes_for: float,
 @virtual_time
 async def test_an_answer_that_comes_in_is_read() -> None:
     """An answer whose bytes came in from the end of the time on, and whose last byte came within a second, counts."""
-    limit = AttemptLimit()
-    limit.set(Deadline.after(10))
+    limit = AttemptLimit(10)
+    limit.begin(Deadline.after(60))
     coming = asyncio.create_task(come_in(limit, 0.01, 0.9))
     with limit:
         assert await coming == 90
@@ -87,17 +126,17 @@ async def come_in(limit: AttemptLimit, every: float, comes_for: float) -> int:
 
 async def test_a_cancellation_by_others_passes() -> None:
     """Who is cancelled while the time is up as well is cancelled; who is not has no cancellation left over."""
-    limit = AttemptLimit()
+    limit = AttemptLimit(0.01)
 
     async def wait() -> None:
-        limit.set(Deadline.after(0.01))
+        limit.begin(Deadline.after(1))
         await until_up(limit)
 
     task = asyncio.create_task(wait())
     with pytest.raises(TimeoutError):
         await task
     assert task.cancelling() == 0
-    limit = AttemptLimit()
+    limit = AttemptLimit(0.01)
     task = asyncio.create_task(wait())
     while not limit.expired:  # noqa: ASYNC110 - in the very turn of the loop
         await asyncio.sleep(0)
@@ -108,7 +147,7 @@ async def test_a_cancellation_by_others_passes() -> None:
 
 async def test_opened_once() -> None:
     """The session is made when first asked for, is the same afterwards, and is closed."""
-    pool = Pool(client_options())
+    pool = Pool("http://127.0.0.1", client_options())
     assert pool.http is None
     session = pool.opened()
     assert pool.opened() is session
@@ -120,7 +159,7 @@ async def test_opened_once() -> None:
 async def test_a_closed_client_opens_nothing(brings: bool) -> None:
     """What still waited for its turn is not sent, over a new session or the one that was brought along."""
     async with aiohttp.ClientSession() as brought:
-        pool = Pool(client_options(session=brought if brings else None))
+        pool = Pool("http://127.0.0.1", client_options(session=brought if brings else None))
         await pool.aclose()
         with pytest.raises(ConfigError, match="this client is closed"):
             pool.opened()
@@ -131,7 +170,7 @@ async def test_a_closed_client_opens_nothing(brings: bool) -> None:
 
 async def test_one_loop() -> None:
     """A client is used in the event loop where it was used first."""
-    pool = Pool(client_options())
+    pool = Pool("http://127.0.0.1", client_options())
     pool.check_usable()
 
     async def check() -> None:

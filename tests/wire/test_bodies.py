@@ -1,12 +1,15 @@
-"""payloads.py: a file goes out as one part of a form, a piece at a time, and again from its start."""
+"""bodies.py: a file goes out as one part of a form, a piece at a time, and again from its start."""
 
 import asyncio
+import gzip
 import io
 import re
 import tempfile
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -14,7 +17,7 @@ from hypothesis import given, strategies as st
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from tests.support.virtual_loop import taking, virtual_time
-from workorder_async import ConfigError, RetryPolicy, SchemeSigner, SigningInput
+from workorder_async import ConfigError, DeadlineExceededError, NoAnswerError, RetryPolicy, SchemeSigner, SigningInput
 from workorder_async.wire.bodies import FileBody
 
 UPLOADED = http('{"errno":10000,"data":{"file_name":"a","file_path":"k","file_size":1,"file_type":"t","author":1}}')
@@ -99,6 +102,52 @@ async def test_refused(source: object, options: dict[str, str], words: str) -> N
         assert not wire.requests
 
 
+class Failing(io.BytesIO):
+    """A file object of which one thing fails in an unusual way."""
+
+    def __init__(self, failing: str) -> None:
+        super().__init__(b"x")
+        self._failing = failing
+
+    def tell(self) -> int:
+        """Fail, or tell."""
+        if self._failing == "tell":
+            raise RuntimeError("no place")
+        return super().tell()
+
+    @property
+    def name(self) -> str:
+        """Fail, or be none."""
+        if self._failing == "name":
+            raise ValueError("closed")
+        return ""
+
+
+async def test_a_file_that_tells_nothing(tmp_path: Path) -> None:
+    """A file that is detached, or cannot say where it stands or what it is called, is refused in words of ours."""
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(b"x"))
+    detached, packed, spooled = path.open("rb"), gzip.open(path), tempfile.SpooledTemporaryFile()  # noqa: SIM115
+    detached.detach().close()
+    packed.close()
+    spooled.close()
+    for source in (detached, packed, spooled, Failing("tell")):
+        with pytest.raises(ConfigError, match=r"this file (is closed|cannot seek, so .*); pass its bytes or a path"):
+            FileBody(source, file_name="a")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="this file has no name"):
+        FileBody(Failing("name"))
+
+
+async def test_a_file_that_is_closed_while_it_waits() -> None:
+    """A file that is closed between its check and its turn is refused, too."""
+    source = io.BytesIO(b"x")
+    body = FileBody(source, file_name="a")
+    source.close()
+    for use in (lambda: list(body), body._size):
+        with pytest.raises(ConfigError, match="cannot upload 'a': I/O operation on closed file"):
+            use()
+
+
 async def test_pipe_is_refused() -> None:
     """A file object that cannot go back is refused, since it could not be sent twice."""
 
@@ -110,13 +159,97 @@ async def test_pipe_is_refused() -> None:
         FileBody(Pipe(), file_name="a")  # type: ignore[arg-type]
 
 
+async def test_a_closed_file_is_refused(tmp_path: Path) -> None:
+    """So is a file that was closed before it was handed over, by its name."""
+    (tmp_path / "a.txt").write_bytes(b"x")
+    for source in ((tmp_path / "a.txt").open("rb"), io.BytesIO(b"x")):
+        source.close()
+        with pytest.raises(ConfigError, match="this file is closed; pass its bytes or a path"):
+            FileBody(source, file_name="a")
+
+
+class Odd(io.RawIOBase):
+    """A file that reads what no file should."""
+
+    def __init__(self, read: object) -> None:
+        self._read = read
+
+    def tell(self) -> int:
+        """Stand at the start."""
+        return 0
+
+    def seek(self, *_: int) -> int:
+        """Have ten bytes."""
+        return 10
+
+    def read(self, _: int = -1) -> Any:
+        """Fail, or read something else."""
+        if isinstance(self._read, Exception):
+            raise self._read
+        return self._read
+
+
+@pytest.mark.parametrize("read", [RuntimeError("mine"), RecursionError("mine"), "text", None, b""])
+async def test_a_file_object_that_fails(read: object) -> None:
+    """Whatever a file object of the caller's does, the error is one of ours."""
+    once = RetryPolicy(attempts=1)
+    async with serving(UPLOADED) as wire, make_client(wire.url, retry=once) as client:
+        with pytest.raises((ConfigError, NoAnswerError)):
+            await client.upload_file(Odd(read), file_name="a")  # type: ignore[arg-type]
+        assert client.stats().in_flight == 0
+
+
+async def test_a_disk_that_hangs() -> None:
+    """A file that cannot be read for now is left at the deadline."""
+    goes_on = Event()
+
+    class Hanging(Odd):
+        def read(self, _: int = -1) -> Any:
+            goes_on.wait()
+            return b"x" * 10
+
+    async with serving(UPLOADED) as wire, make_client(wire.url, deadline=0.1) as client:
+        try:
+            with pytest.raises(DeadlineExceededError):
+                await client.upload_file(Hanging(b""), file_name="a")  # type: ignore[arg-type]
+        finally:
+            goes_on.set()
+        assert client.stats().in_flight == 0
+
+
+async def test_progress_that_fails() -> None:
+    """An error of the caller's callback is the cause."""
+
+    def fail(sent: int, size: int) -> None:
+        raise LookupError("mine")
+
+    once = RetryPolicy(attempts=1)
+    async with serving(UPLOADED) as wire, make_client(wire.url, retry=once) as client:
+        with pytest.raises(NoAnswerError, match="LookupError: mine") as caught:
+            await client.upload_file(b"x", file_name="a", on_progress=fail)
+        assert isinstance(caught.value.__cause__, LookupError)
+
+
+class Unheard:
+    """Is told, and does nothing."""
+
+    async def begins(self, writer: object) -> None:
+        """Hear it."""
+
+    def took(self) -> None:
+        """Hear it."""
+
+    def failed(self, error: Exception) -> None:
+        """Hear it."""
+
+
 async def test_vanished(tmp_path: Path) -> None:
     """A file that goes away after it was named is a ConfigError when it is to be sent."""
     (tmp_path / "a.txt").write_bytes(b"x")
     body = FileBody(tmp_path / "a.txt")
     (tmp_path / "a.txt").unlink()
     with pytest.raises(ConfigError, match=r"cannot upload '.*a.txt': No such file"):
-        await body.payload(lambda: None)
+        await body.payload(Unheard())
 
 
 async def test_sent_again_from_the_start(tmp_path: Path) -> None:
@@ -247,7 +380,7 @@ def test_iteration_is_what_is_sent(content: bytes) -> None:
     body = FileBody(content, file_name="a")
 
     async def written() -> bytes:
-        payload = await body.payload(lambda: None)
+        payload = await body.payload(Unheard())
         whole = await payload.as_bytes()
         assert len(whole) == payload.size
         return whole

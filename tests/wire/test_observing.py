@@ -17,6 +17,7 @@ from workorder_async import (
     CloseTicket,
     CommentTicket,
     ConfigError,
+    OutcomeUnknownError,
     RetryPolicy,
     SchemeSigner,
     WorkorderClient,
@@ -306,13 +307,14 @@ async def test_a_mutation_that_is_settled() -> None:
     seen = Seen()
     async with serving(drop, CLOSED) as wire, make_client(wire.url) as client:
         observe(client, seen)
-        await client.close_ticket(CLOSE)
+        with pytest.raises(OutcomeUnknownError):
+            await client.change(CLOSE, patient=False)
     assert seen.told() == [
         (1, "call", "close_ticket"),
         (1, "attempt", 1),
         (1, "attempt ended", 1, None, None, True, "NoAnswerError"),
         (1, "call ended", 1, None, None, True, "OutcomeUnknownError"),
-        (2, "call", "get_ticket"),
+        (2, "call", "get_ticket_detail"),
         (2, "attempt", 1),
         (2, "attempt ended", 1, 200, 10000, True, None),
         (2, "call ended", 1, 200, 10000, True, None),

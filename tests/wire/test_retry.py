@@ -11,13 +11,14 @@ from workorder_async.errors import (
     ConfigError,
     DecodeError,
     NoAnswerError,
+    NotFoundError,
     NotSentError,
     RateLimitedError,
     ResponseError,
     TicketStateError,
     WorkorderError,
 )
-from workorder_async.wire.retry import RetryPolicy, may_repeat, says_nothing_happened
+from workorder_async.wire.retry import RetryPolicy, is_answered, may_repeat, says_nothing_happened
 
 READ_ONLY = [
     *(NoAnswerError("x"), ApiError("x", status=500), TicketStateError("x", status=502)),
@@ -53,25 +54,50 @@ def test_never(error: WorkorderError, safety: Safety) -> None:
 
 
 def test_what_says_that_nothing_happened() -> None:
-    """Throttled and wrongly signed requests were turned away; a 503 proves nothing, whatever it asks for."""
+    """Throttled and wrongly signed requests were turned away; a 503 or a page proves nothing, whatever it asks for."""
     busy = ResponseError("x", status=503)
     busy.retry_after = 3.0
+    page = AuthenticationError("x", status=403)
     assert says_nothing_happened(RateLimitedError("x", status=429))
     assert says_nothing_happened(AuthenticationError("x", errno=90001))
-    assert not says_nothing_happened(busy)
-    assert not may_repeat(busy, Safety.CREATE)
-    assert not may_repeat(busy, Safety.CONVERGENT)
+    for error in (busy, page):
+        assert not says_nothing_happened(error)
+        assert not is_answered(error)
+        assert not may_repeat(error, Safety.CREATE)
+        assert not may_repeat(error, Safety.CONVERGENT)
+
+
+@pytest.mark.parametrize("kind", [ApiError, AuthenticationError, NotFoundError, TicketStateError])
+def test_what_is_an_answer(kind: type[ApiError]) -> None:
+    """An errno of the platform's says no; a page has none."""
+    assert is_answered(kind("x", errno=5))
+    assert not is_answered(kind("x", errno=0, status=403))
+    assert is_answered(RateLimitedError("x", errno=0, status=429))
 
 
 def test_waits() -> None:
-    """Waits are drawn evenly below a bound that doubles up to the longest; the last attempt is the last."""
+    """Waits are drawn from the upper half of a bound that doubles up to the longest; the last attempt is the last."""
     policy, random = RetryPolicy(attempts=6, first=1.0, longest=4.0), Random(1)
     for attempt, bound in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 4)):
         waits = [policy.wait(NotSentError("x"), Safety.READ, attempt, random) or 0 for _ in range(500)]
-        assert 0 <= min(waits) < bound * 0.05
-        assert bound * 0.95 < max(waits) <= bound
+        assert bound * 0.5 <= min(waits) < bound * 0.53
+        assert bound * 0.97 < max(waits) <= bound
     assert policy.wait(NotSentError("x"), Safety.READ, 6, random) is None
     assert policy.wait(TicketStateError("x"), Safety.READ, 1, random) is None
+
+
+def test_patience_by_default() -> None:
+    """Four attempts outlast an outage of more than a second."""
+    policy, random = RetryPolicy(), Random(1)
+    waits = [policy.wait(NotSentError("x"), Safety.CREATE, attempt, random) or 0.0 for attempt in (1, 2, 3)]
+    assert [0.25 <= waits[0] <= 0.5, 0.5 <= waits[1] <= 1, 1 <= waits[2] <= 2] == [True] * 3
+    assert policy.wait(NotSentError("x"), Safety.CREATE, 4, random) is None
+
+
+def test_a_large_attempt() -> None:
+    """However many attempts there may be, the wait has a bound, and can be computed."""
+    wait = RetryPolicy(attempts=5000).wait(NotSentError("x"), Safety.READ, 4000, Random(1))
+    assert wait == pytest.approx(3.75, abs=1.25)
 
 
 def test_retry_after_is_the_least() -> None:

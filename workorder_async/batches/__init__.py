@@ -2,7 +2,9 @@
 
 batch     the functions that a user calls
 workers   pull mutations, carry them out several at a time, and stop
-once      one mutation: begun, sent or settled, and its outcome written
-outcomes  the outcomes of mutations, their report, and the doubt whether the platform accepts anything
+hold      what holds for all: it holds a batch back, or stops it
+once      one mutation for each event, however often the event is delivered
+carrier   one mutation: begun, sent or settled, and its outcome written
+outcomes  the outcomes of mutations, and their report
 journal   the memory of a batch
 """

@@ -10,50 +10,69 @@ iterable, or from a walk over the very tickets that are being closed.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Sequence
+from contextlib import aclosing
 
 from workorder_async import arguments
-from workorder_async.batches.journal import Journal, Mutations, identity_of, read_records
+from workorder_async.batches.journal import Journal, Key, Mutations, identity_of, keys_by, read_records
 from workorder_async.batches.outcomes import BatchReport, Outcome
-from workorder_async.batches.workers import Workers
+from workorder_async.batches.workers import Terms, Workers
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, JournalError
 
+# Seconds that the journal's disk is given at the end, at the least.
+_DISK = 10.0
 
-async def run_batch(
+
+def run_batch(
     client: WorkorderClient,
     mutations: Mutations,
     *,
     concurrency: int = 8,
     journal: str | os.PathLike[str] | None = None,
+    key: Key | None = None,
+    mark: bool = False,
     name: str = "",
     verify: bool = True,
     stop_after: int | None = None,
     report: BatchReport | None = None,
+    deadline: float | None = None,
+    outage: float = 300.0,
     patience: float = 10.0,
 ) -> AsyncGenerator[Outcome, None]:
     """Carry out mutations, `concurrency` at a time, and yield an `Outcome` for each, in the order in which they end.
 
-    * `mutations`: any mix of the four, from any iterable or async iterable, endless too. Two are equal if they do the
-      same: closes of one ticket, equal rejections, comments, creations.
+    * `mutations`: any mix of the four. What has a length, as a list, is done as it is now, whatever you do to it
+      meanwhile. Any other iterable or async iterable, endless too, is pulled as far as mutations can be sent.
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost
-      mutations, skips those that are done, and goes on. The platform, `name` and (of a list or tuple) the mutations
-      must be the same. If others remove, replace or write to the file meanwhile, a `JournalError` says so, and nothing
-      more is sent.
-    * `verify`: whether to settle mutations that were lost or refused. A lost close or rejection is settled in any case.
-      A lost comment or creation stays `UNKNOWN` if its trace may be that of another one of the batch or client.
-    * `stop_after`: stop after so many failures in a row. An authentication failure stops at once. So does an errno that
-      nobody gave a meaning, if reading is refused with it too, or if the first sixteen mutations were. Then each
-      mutation that was not sent is `NOT_SENT`, also in the rest of a list or tuple. Any other iterable is pulled no
-      further.
-    * `patience`: seconds that mutations under way are given to end when the batch is left early or cancelled.
+      mutations, skips those that are done, and goes on. Platform, `name` and (of a list) mutations must be the same.
+    * `key`: returns a text for a mutation; of one kind and text one is done. By default these are closes of one ticket,
+      and equal rejections, comments and creations. Creations with a journal need it.
+    * `mark`: put a short reference below the text of each comment and creation. People see it, and where nothing else
+      can, it tells whether a lost one happened.
+    * `verify`: whether to settle lost comments and creations, and refused closes and rejections.
+    * `stop_after`: failures in a row after which to stop. A refused signature, or an errno without a meaning, stops if
+      reading is refused as well. Then what is left of a list is `NOT_SENT`.
+    * `deadline`: seconds for each mutation, the looks for it and the journal's disk; by default the client's.
+    * `outage`: a pause that the server asks for, a server that is away or turns all away holds the batch back. Stop if
+      nothing gets through for so many seconds, such pauses left out.
+    * `patience`: seconds that mutations under way have to end when the batch is left.
 
     Raises `JournalError`, `ConfigError`, and the errors of the iterable, after the mutations under way have ended.
     """
-    _check(mutations, journal, concurrency, stop_after, patience)
-    opened, shared = Journal(journal, identity_of(mutations, client.base_url, name)), report or BatchReport()
-    workers = Workers(client, mutations, opened, shared, concurrency=concurrency, verify=verify, stop_after=stop_after)
-    async with workers.at_work(patience):
+    _check(mutations, journal)
+    told = keys_by(key, kept=journal is not None)
+    terms = Terms(concurrency, patience, told, mark, verify, stop_after, deadline, outage)
+    held = tuple(mutations) if isinstance(mutations, Collection) else mutations
+    identity = identity_of(held if isinstance(mutations, Sequence) else iter(()), client.base_url, name, told)
+    return _outcomes(client, held, Journal(journal, identity, max(patience, _DISK)), report, terms)
+
+
+async def _outcomes(
+    client: WorkorderClient, mutations: Mutations, journal: Journal, report: BatchReport | None, terms: Terms
+) -> AsyncGenerator[Outcome, None]:
+    workers = Workers(client, mutations, journal, report or BatchReport(), terms)
+    async with workers.at_work():
         while (outcome := await workers.next_outcome()) is not None:
             yield outcome
         for outcome in workers.rest():
@@ -73,26 +92,22 @@ async def settle_journal(
     Yields an `Outcome` for each: DONE, NOT_SENT if it certainly did not happen, or UNKNOWN. The arguments are those of
     `run_batch`. The journal may be of any batch. Raises `JournalError` if it is for another platform.
     """
-    _check((), journal, concurrency, None, patience)
+    _check((), journal)
+    terms = Terms(concurrency, patience)
     identity = (await asyncio.to_thread(read_records, journal)).identity
     if identity["platform"] != client.base_url:
         raise JournalError(
             f"the journal {os.fspath(journal)!r} is for {identity['platform']}, and this client asks "
             f"{client.base_url}; use a client of that platform"
         )
-    opened, shared = Journal(journal, identity), report or BatchReport()
-    workers = Workers(client, iter(()), opened, shared, concurrency=concurrency, verify=True, stop_after=None)
-    async with workers.at_work(patience):
-        while (outcome := await workers.next_outcome()) is not None:
+    opened = Journal(journal, identity, max(patience, _DISK))
+    async with aclosing(_outcomes(client, (), opened, report, terms)) as outcomes:
+        async for outcome in outcomes:
             yield outcome
 
 
-def _check(mutations: object, journal: object, concurrency: object, stop_after: object, patience: object) -> None:
+def _check(mutations: object, journal: object) -> None:
     """Refuse arguments that cannot work, before anything is opened or sent."""
-    arguments.whole("concurrency", concurrency)
-    if stop_after is not None:
-        arguments.whole("stop_after", stop_after)
-    arguments.seconds("patience", patience)
     if journal is not None:
         arguments.path("journal", journal)
     if not isinstance(mutations, Iterable | AsyncIterable):

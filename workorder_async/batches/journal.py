@@ -1,8 +1,9 @@
 """A batch's journal: its mutations and their outcomes, so that a killed batch goes on from there.
 
 One JSON object a line. The first line says which batch the journal is for. An intent is a mutation that is about to be
-sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. A torn last line, as a crash
-leaves it, is cut off. Any other line that cannot be read is an error.
+sent; it is on disk (fsync) before its mutation is sent. An outcome is written after. The last member of each line is a
+checksum, of the line and of all lines before it. A torn last line, as a crash leaves it, is cut off. Any other line
+that cannot be read is an error, and so is a word that is not known: neither ever means that something may be sent.
 
 The file is locked against other processes while it is open. Nothing is begun if others no longer find this file under
 its name. Without a file the standings alone remain: they tell that a mutation was already in this batch.
@@ -17,11 +18,14 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Sequence
+from concurrent.futures import Executor, Future
 from enum import Enum
+from math import inf
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeAlias, TypeVar
+from zlib import crc32
 
 from attrs import define, field, frozen
 
@@ -29,23 +33,59 @@ from workorder_async.batches.outcomes import State
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.json_text import loads, to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
-from workorder_async.errors import JournalError
-from workorder_async.mutations.kinds import key_of
+from workorder_async.errors import ConfigError, JournalError
+from workorder_async.mutations.kinds import NAMES, Prepared, key_of, kind_of
+from workorder_async.signing.clock import Ahead
 
 T = TypeVar("T")
 Mutations: TypeAlias = Iterable[Mutation] | AsyncIterable[Mutation]
-VERSION = 1
+VERSION = 2
 _HEAD = b'{"journal":"workorder_async","version":'
 _INTENT = b'{"intent":'
+_MARK = b',"sum":"'
+_SUM = _MARK + b'%08x"}\n'
+_SUM_SIZE = len(_SUM % 0)
 
 
-def identity_of(mutations: Mutations, platform: str, name: str) -> dict[str, JSON]:
-    """Return the identity of a batch, for the head of its journal; a list or tuple has a digest of its mutations."""
+Key: TypeAlias = Callable[[Mutation], str]
+
+
+def keys_by(key: Key | None, *, kept: bool) -> Callable[[Mutation | Prepared], str]:
+    """Return what tells mutations apart: their kind and `key`, or without it the fields that the kind's row names.
+
+    Raises `ConfigError` for a `key` that returns no text, and for a creation without one in a journal: from run to run
+    its time and texts may differ, and it would be made again.
+    """
+
+    def told(mutation: Mutation | Prepared) -> str:
+        plain = mutation.mutation if isinstance(mutation, Prepared) else mutation
+        kind = kind_of(plain)
+        if key is None:
+            if kept and kind.creates:
+                raise ConfigError(
+                    "is needed for creations with a journal",
+                    argument="key",
+                    mend="give a function that returns the same text in each run for what is to be created once, as in "
+                    "key=lambda ticket: ticket.title",
+                )
+            return key_of(mutation)
+        if not isinstance(said := key(plain), str) or not said:
+            mend = "it must return a text that tells mutations apart, the same in each run"
+            raise ConfigError(f"returned {said!r}", argument="key", mend=mend)
+        return hashlib.sha256(to_json([kind.verb, {"key": said}])).hexdigest()[:32]
+
+    return told
+
+
+def identity_of(
+    mutations: Mutations, platform: str, name: str, key: Callable[[Mutation], str] = key_of
+) -> dict[str, JSON]:
+    """Return the identity of a batch, for the head of its journal; a list or tuple has a digest of its keys."""
     identity: dict[str, JSON] = {"platform": platform, "batch": name}
     if isinstance(mutations, Sequence):
         digest = hashlib.sha256()
         for mutation in mutations:
-            digest.update(key_of(mutation).encode())
+            digest.update(key(mutation).encode())
         identity["list"] = f"{len(mutations)} mutations, {digest.hexdigest()[:16]}"
     return identity
 
@@ -67,7 +107,8 @@ class Standing(Enum):
 class Entry:
     """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
 
-    `trace` is a digest of its traces, "" for none.
+    `trace` is the place where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
+    server's clock was ahead then, None if that was not known.
     """
 
     key: str
@@ -75,8 +116,12 @@ class Entry:
     mutation: JSON
     began: float
     trace: str = ""
+    mark: str = ""
+    ahead: Ahead | None = None
 
 
+# Mutations that began further apart, in seconds, cannot be under way at the same time.
+_NEAR = 600.0
 # The standing after an outcome; NEW after any other but UNKNOWN.
 _AFTER = {State.DONE.name: Standing.DONE, State.ALREADY.name: Standing.DONE}
 _TABLE = """
@@ -128,27 +173,38 @@ class JournalFile:
         self._file: LockedFile | None = None
         # A database without a name is a temporary file, deleted when it is closed.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._total = 0  # the checksum of all lines in the file
         self._pending: list[bytes] = []
         self._begins = False  # whether a mutation is sent when the pending lines are on disk
 
     def open(self) -> None:
         """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
-        self._table.executescript(_TABLE)
-        if self._path is None:
-            return
         try:
+            self._table.executescript(_TABLE)
+            if self._path is None:
+                return
             self._file = LockedFile(self._path)
-            self._file.cut(_read_lines(self._path, self._file.lines(), self.read))
+            end, self._total = _read_lines(self._path, self._file.lines(), self.read)
+            self._file.cut(end)
             if self._file.size == 0:
-                self._file.append(_line({"journal": "workorder_async", "version": VERSION, **self._identity}))
+                self._append(self._file, [_line({"journal": "workorder_async", "version": VERSION, **self._identity})])
         except InUseError:
             raise JournalError(
-                f"the journal {str(self._path)!r} is in use by another batch; wait for its end, "
-                "or leave it by `contextlib.aclosing` where it was yours and left by `break`"
+                f"the journal {str(self._path)!r} is in use by another program, or by a batch of this one that was "
+                "left by `break` without `contextlib.aclosing`; wait for its end"
             ) from None
         except (OSError, ValueError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
+        except sqlite3.Error as error:
+            raise JournalError(f"{_no_table(error)}; nothing was sent") from None
+
+    def close_after(self, orders: Iterable[_Order]) -> None:
+        """Follow the last orders, and close the file."""
+        try:
+            self.work(orders)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the file; pending lines are lost."""
@@ -166,54 +222,60 @@ class JournalFile:
         A mutation that is open already was begun at its first intent.
         """
         if number == 1:
-            found = _identity_in(self._path, line)
+            found = _identity_of(line)
             if found != self._identity:
                 raise JournalError(
                     f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
-                    f"not {_words(self._identity)}); choose another file"
+                    f"not {_words(self._identity)}); choose another file{_mend(found, self._identity)}"
                 )
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
-            if not isinstance(line["operation"], str) or not isinstance(line["mutation"], dict):
+            if line["operation"] not in NAMES or not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
             _, earlier = self._of(key)
             self._set(key, Standing.OPEN, earlier or began, _line(line), str(line.get("trace", "")))
-        elif (state := str(line["state"])) != State.UNKNOWN.name:
-            self._set(str(line["outcome"]), _AFTER.get(state, Standing.NEW))
+        elif (state := State[str(line["state"])]) is not State.UNKNOWN:
+            self._set(str(line["outcome"]), _AFTER.get(state.name, Standing.NEW))
         elif self._of(str(line["outcome"]))[0] is Standing.NEW:
             raise ValueError("an outcome of nothing")
 
-    def is_in_place(self) -> bool:
-        """Tell whether others find this file under its name; true if there is no file."""
-        try:
-            if self._file is not None:
-                self._file.check_place()
-        except MovedError:
-            return False
-        return True
+    def check_place(self) -> None:
+        """Raise `MovedError` unless others find this file under its name, or there is no file."""
+        if self._file is not None:
+            self._file.check_place()
 
     def work(self, orders: Iterable[_Order]) -> list[object]:
-        """Follow all orders; return their results when all lines are on disk, by one fsync."""
+        """Follow all orders; return their results, or errors, when all lines are on disk, by one fsync."""
         self._pending, self._begins = [], False
-        results = [order() for order, _ in orders]
+        results: list[object] = []
+        for order, _ in orders:
+            try:
+                results.append(order())
+            except (sqlite3.Error, JournalError, MovedError) as error:
+                results.append(error)  # lines of other orders are written all the same
         if self._file is not None and (self._pending or self._begins):
             self._flush(self._file)
         return results
 
-    def begin(self, entry: Entry) -> tuple[Standing, float]:
-        """Begin a mutation; return the standing that it was found in, and when it was first begun.
+    def begin(self, entry: Entry) -> tuple[Standing, Entry]:
+        """Begin a mutation; return the standing that it was found in, and its first intent if that is OPEN.
 
         DONE is also returned for a mutation that was BEGUN: either is skipped. The intent of a NEW one is written.
         """
-        standing, began = self._of(entry.key)
+        standing, _ = self._of(entry.key)
         if standing in (Standing.BEGUN, Standing.DONE):
-            return Standing.DONE, began
-        self._begins, began = True, began or entry.began
-        self._set(entry.key, Standing.BEGUN, began, trace=entry.trace)
-        if standing is Standing.NEW:
-            facts = {"operation": entry.operation, "mutation": entry.mutation, "began": began, "trace": entry.trace}
-            self._write({"intent": entry.key, **facts})
-        return standing, began
+            return Standing.DONE, entry
+        self._begins = True
+        if standing is Standing.OPEN:
+            (first,) = self._open_ones("key = ?", entry.key)
+            self._set(entry.key, Standing.BEGUN)
+            return standing, first
+        self._set(entry.key, Standing.BEGUN, entry.began, trace="")
+        facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
+        facts |= {"mark": entry.mark} if entry.mark else {}
+        facts |= {"ahead": [entry.ahead.least, entry.ahead.most]} if entry.ahead else {}
+        self._write({"intent": entry.key, **facts})
+        return standing, entry
 
     def take_back(self, key: str, found: Standing | None) -> None:
         """Undo a beginning that was cancelled; `found` is its standing before, None if that was not read."""
@@ -224,22 +286,44 @@ class JournalFile:
 
     def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
         """Write an outcome."""
-        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
         self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
+        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
 
     def has_twin(self, entry: Entry) -> bool:
-        """Tell whether another mutation leaves the same trace."""
+        """Tell whether another mutation of an earlier run, at the same place and near in time, may look like this one.
+
+        A platform may store texts otherwise, so equal texts are not asked for. The client knows those of this run.
+        """
         found = self._table.execute(
-            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? LIMIT 1", (entry.trace, entry.key)
+            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? AND standing != ? "
+            "AND abs(began - ?) < ? LIMIT 1",
+            (entry.trace, entry.key, Standing.NEW.value, entry.began, _NEAR),
         )
         return found.fetchone() is not None
 
+    def forget(self, keys: Collection[str], *, rewrites: bool) -> None:
+        """Forget mutations that are over, in the file only if that `rewrites` it: before anything is begun."""
+        self._table.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in keys))
+        if rewrites and self._file is not None and self._path is not None:
+            self._file, self._total = _rewritten(self._file, self._path, frozenset(keys))
+
     def left_open(self) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
-        found = self._table.execute("SELECT key, began, line FROM entries WHERE standing = ?", (Standing.OPEN.value,))
+        return self._open_ones("standing = ?", Standing.OPEN.value)
+
+    def _open_ones(self, which: str, value: str) -> list[Entry]:
+        found = self._table.execute(f"SELECT key, began, line FROM entries WHERE {which}", (value,))  # noqa: S608
         intents = ((key, began, json.loads(line)) for key, began, line in found)
         return [
-            Entry(key, intent["operation"], intent["mutation"], began, intent.get("trace", ""))
+            Entry(
+                key,
+                intent["operation"],
+                intent["mutation"],
+                began,
+                intent.get("trace", ""),
+                intent.get("mark", ""),
+                Ahead(*intent["ahead"]) if "ahead" in intent else None,
+            )
             for key, began, intent in intents
         ]
 
@@ -267,17 +351,26 @@ class JournalFile:
 
     def _flush(self, file: LockedFile) -> None:
         """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""
-        before = file.size
+        before, total = file.size, self._total
         try:
             file.check_place()
-            file.append(b"".join(self._pending))
+            self._append(file, self._pending)
             file.check_place()
         except MovedError:
             # The mutations begun here are not sent. A later reader of the file needs the outcomes of the others.
             if file.size != before:
                 file.cut(before)
-            file.append(b"".join(line for line in self._pending if not line.startswith(_INTENT)))
+            self._total = total
+            self._append(file, [line for line in self._pending if not line.startswith(_INTENT)])
             raise
+
+    def _append(self, file: LockedFile, lines: Iterable[bytes]) -> None:
+        total, sealed = self._total, list[bytes]()
+        for line in lines:
+            total = crc32(line[:-2], total)
+            sealed.append(line[:-2] + _SUM % total)
+        file.append(b"".join(sealed))
+        self._total = total
 
 
 class Journal:
@@ -285,20 +378,31 @@ class Journal:
 
     `identity` says which batch this is; a file that says otherwise is refused. Raises `JournalError` if the file cannot
     be read, written or locked. Orders gather while the thread is busy; then it follows all of them with one fsync.
+
+    A disk that hangs is left: an order is waited for until the time that the caller gives, and the end for `patience`
+    seconds. What was ordered is still written if the disk comes back, and the lock is kept until then.
     """
 
-    def __init__(self, path: "str | os.PathLike[str] | None", identity: dict[str, JSON]) -> None:
+    def __init__(
+        self, path: "str | os.PathLike[str] | None", identity: dict[str, JSON], patience: float = 10.0
+    ) -> None:
         self._path = None if path is None else Path(path)
         self._file = JournalFile(self._path, identity)
-        self._thread = ThreadPoolExecutor(1, "workorder-journal")
+        self._patience = patience
+        self._thread = _Disk()
         self._process = os.getpid()
         self._orders: list[_Order] = []
         self._busy: asyncio.Task[None] | None = None
+        self._handed: asyncio.Future[list[object]] | None = None
         self._failure: JournalError | None = None
+        #: When its lock was had, by the loop's clock: no earlier run sends anything from then on.
+        self.opened: float = inf
 
     async def __aenter__(self) -> "Journal":
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.open)
+            await loop.run_in_executor(self._thread, self._file.open)
+            self.opened = loop.time()
         except BaseException:
             await to_its_end(self._finish())
             raise
@@ -309,21 +413,24 @@ class Journal:
         if self._failure is not None and kind is not asyncio.CancelledError:
             raise self._failure
 
-    async def begin(self, entry: Entry) -> tuple[Standing, float]:
-        """Return the standing of a mutation, and when it was first begun; the intent of a NEW one is on disk then.
+    async def begin(self, entry: Entry, until: float | None = None) -> tuple[Standing, Entry]:
+        """Return the standing of a mutation, and its first intent if it is OPEN; that of a NEW one is on disk then.
 
-        If this is cancelled, the mutation is left as it was found: a NEW one is written down as not sent.
+        If this is cancelled, or not on disk `until` that time of the loop's clock, the mutation is left as it was
+        found: a NEW one is written down as not sent.
         """
         found: Standing | None = None
 
-        def begin() -> tuple[Standing, float]:
+        def begin() -> tuple[Standing, Entry]:
             nonlocal found
-            found, began = self._file.begin(entry)
-            return found, began
+            found, first = self._file.begin(entry)
+            return found, first
 
         try:
-            return await self._order(begin)
-        except asyncio.CancelledError:
+            return await self._order(begin, until)
+        except (asyncio.CancelledError, _HangingError) as error:
+            if isinstance(error, _HangingError):
+                self._failure = self._failure or error
             self._order_soon(lambda: self._file.take_back(entry.key, found))
             raise
 
@@ -335,19 +442,27 @@ class Journal:
         """
         self._order_soon(lambda: self._file.end(key, state, facts))
 
-    def is_in_place(self) -> bool:
-        """Tell whether others find this file under the journal's name; true if there is no file."""
-        return self._file.is_in_place()
+    async def check_place(self, until: float | None = None) -> None:
+        """Raise `JournalError` unless others find this file under the journal's name, or there is no file."""
+        if self._path is not None:
+            await self._order(self._file.check_place, until)
 
-    async def has_twin(self, entry: Entry) -> bool:
-        """Tell whether another mutation that was begun, in this run or an earlier one, leaves the same trace."""
-        return await self._order(lambda: self._file.has_twin(entry))
+    async def has_twin(self, entry: Entry, until: float | None = None) -> bool:
+        """Tell whether another mutation that an earlier run began may look like this one."""
+        return await self._order(lambda: self._file.has_twin(entry), until)
 
-    async def left_open(self) -> list[Entry]:
+    async def forget(self, keys: Collection[str], *, rewrites: bool = False) -> None:
+        """Forget mutations that are over: they would be sent again.
+
+        Their lines stay in the file, unless that `rewrites` it; this is for when nothing has been begun yet.
+        """
+        await self._order(lambda: self._file.forget(keys, rewrites=rewrites), None)
+
+    async def left_open(self, until: float | None = None) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
-        return await self._order(self._file.left_open)
+        return await self._order(self._file.left_open, until)
 
-    async def _order(self, work: Callable[[], T]) -> T:
+    async def _order(self, work: Callable[[], T], until: float | None) -> T:
         """Let the thread do this; return its result when all that it wrote is on disk."""
         if self._failure is not None:
             raise self._failure
@@ -355,7 +470,14 @@ class Journal:
             raise self._told(MovedError("it belongs to the process that this one was forked from"))
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._order_soon(work, done)
-        return await done
+        try:
+            async with asyncio.timeout_at(until):
+                return await done
+        except TimeoutError:
+            raise self._hanging("nothing more was sent") from None
+
+    def _hanging(self, so: str) -> "_HangingError":
+        return _HangingError(f"the disk of the journal {str(self._path)!r} does not answer, so {so}")
 
     def _order_soon(self, work: Callable[[], object], done: "asyncio.Future[Any] | None" = None) -> None:
         """Let the thread do this too, and do not wait for it."""
@@ -369,22 +491,25 @@ class Journal:
             orders, self._orders = self._orders, []
             try:
                 # A loop that is shut down cancels this task too; the orders are written all the same.
-                work = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
-                results = await asyncio.shield(work)
+                self._handed = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
+                results = await asyncio.shield(self._handed)
             except Exception as error:  # noqa: BLE001 - every order must be answered
-                failure = error if isinstance(error, JournalError) else self._told(error)
-                self._failure = failure
-                results = [failure] * len(orders)
+                results = [error] * len(orders)
             for (_, done), result in zip(orders, results, strict=True):
+                if isinstance(result, Exception):
+                    told = result if isinstance(result, JournalError) else self._told(result)
+                    self._failure = self._failure or told  # the first one is the cause of the others
                 if done is None or done.done():
                     continue
-                if isinstance(result, BaseException):
-                    done.set_exception(result)
+                if isinstance(result, Exception) and self._failure is not None:
+                    done.set_exception(self._failure)
                 else:
                     done.set_result(result)
 
     def _told(self, error: Exception) -> JournalError:
         """Return the error for users of an error of the file."""
+        if isinstance(error, sqlite3.Error):
+            return JournalError(f"{_no_table(error)}; nothing more was sent")
         lost = ", and what ended since is not written where it is looked for" if isinstance(error, MovedError) else ""
         return JournalError(f"cannot write the journal {str(self._path)!r}: {error}; nothing more was sent{lost}")
 
@@ -392,12 +517,51 @@ class Journal:
         """Follow all orders, even if the task that did so was cancelled, and close the file."""
         if os.getpid() != self._process:
             return  # the thread stayed with the parent
-        while self._orders or (self._busy is not None and not self._busy.done()):
-            if self._busy is None or self._busy.done():
-                self._busy = asyncio.create_task(self._carry_out())
-            await asyncio.wait({self._busy})
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
-        self._thread.shutdown(wait=False)
+        try:
+            async with asyncio.timeout(self._patience):
+                while self._orders or (self._busy is not None and not self._busy.done()):
+                    if self._busy is None or self._busy.done():
+                        self._busy = asyncio.create_task(self._carry_out())
+                    await asyncio.wait({self._busy})
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        except TimeoutError:
+            self._failure = self._hanging(
+                "the latest outcomes may not be written: what they end is settled by a later run"
+            )
+            if self._busy is not None and self._handed is not None:
+                self._busy.cancel()
+                self._handed.cancel()  # the thread goes on, and nobody asks for its result
+                await asyncio.wait({self._busy})
+            self._thread.submit(self._file.close_after, self._orders)
+
+
+class _HangingError(JournalError):
+    """The disk of a journal does not answer."""
+
+
+class _Disk(Executor):
+    """Works in threads, one after the other, which the end of the program does not wait for: a disk may hang for ever."""
+
+    def __init__(self) -> None:
+        self._last: Thread | None = None
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        """Let a thread call a function."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+
+        def work(before: Thread | None) -> None:
+            if before is not None:
+                before.join()  # a lock would not keep the order
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - raised for whoever asks for the result
+                future.set_exception(error)
+
+        thread = Thread(target=work, args=(self._last,), name="workorder-journal", daemon=True)
+        thread.start()
+        self._last = thread
+        return future
 
 
 async def to_its_end(work: Coroutine[object, object, T]) -> T:
@@ -427,7 +591,7 @@ class Record:
     state: State = State.UNKNOWN
     """Its last outcome."""
     facts: dict[str, JSON] = field(factory=dict)
-    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`."""
+    """The other parts of that line: `at`, `ticket_id`, `attempts`, `request_id`, `error`, `mark`."""
 
     @property
     def counts(self) -> bool:
@@ -447,22 +611,28 @@ class Records:
     def take(self, number: int, line: dict[str, JSON]) -> None:
         """Note a line of the journal."""
         if number == 1:
-            self.identity = _identity_in(self.path, line)
+            self.identity = _identity_of(line)
         elif "intent" in line:
             key, mutation = str(line["intent"]), line["mutation"]
             if not isinstance(mutation, dict):
                 raise TypeError("no mutation")
             began = self.by_key[key].began if key in self.by_key else float(str(line["began"]))
-            self.by_key[key] = Record(str(line["operation"]), mutation, began)
+            facts = {"mark": line["mark"]} if "mark" in line else {}
+            self.by_key[key] = Record(str(line["operation"]), mutation, began, facts=facts)
         else:
             record = self.by_key.setdefault(str(line["outcome"]), Record())
             record.state = State[str(line["state"])]
             record.facts = {name: value for name, value in line.items() if name not in ("outcome", "state")}
 
 
-def read_records(path: "str | os.PathLike[str]") -> Records:
-    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none."""
+def read_records(path: "str | os.PathLike[str]", *, may_be_new: bool = False) -> Records:
+    """Read a journal; a torn last line is left out. Raises `JournalError` for a file that is none.
+
+    With `may_be_new` there need be no file yet, and no first line in it: then the records have no identity.
+    """
     records = Records(Path(path))
+    if may_be_new and not records.path.is_file():
+        return records
     try:
         if records.path.exists() and not records.path.is_file():
             raise JournalError(f"{str(path)!r} is no file, and no journal")
@@ -470,37 +640,94 @@ def read_records(path: "str | os.PathLike[str]") -> Records:
             _read_lines(records.path, lines, records.take)
     except OSError as error:
         raise JournalError(f"cannot read the journal {str(path)!r}: {error.strerror}") from None
-    if not records.identity:
+    if not records.identity and not may_be_new:
         raise JournalError(f"{str(path)!r} is empty: it is no journal of a batch that has begun")
     return records
 
 
-def _read_lines(path: Path | None, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]) -> int:
-    """Give `take` the number and the content of every line; return the end of the last whole line.
+def _read_lines(
+    path: Path | None, lines: Iterable[bytes], take: Callable[[int, dict[str, JSON]], None]
+) -> tuple[int, int]:
+    """Give `take` the number and the content of every line; return the end of the last whole line, and its checksum.
 
-    Raises `JournalError` for a line that cannot be read.
+    Raises `JournalError` for a line that cannot be read, or is not as it was written.
     """
-    end = 0
+    end = total = 0
     for number, line in enumerate(lines, 1):
-        # A first line that is torn is ours only if it begins as ours does.
-        if not line.endswith(b"\n") and (number > 1 or line[: len(_HEAD)] == _HEAD[: len(line)]):
+        if not line.endswith(b"\n") and _is_torn(number, line):
             break
+        body, found = line[:-_SUM_SIZE], line[-_SUM_SIZE:]
         try:
-            take(number, _parsed(line))
+            if number == 1:
+                _check_version(path, line)
+            total = crc32(body, total)
+            if found != _SUM % total:
+                raise ValueError("another checksum")
+            take(number, _parsed(body + b"}"))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise JournalError(
-                f"line {number} of the journal {str(path)!r} cannot be read: it is no journal of this library, or was "
-                "changed by hand"
+                f"line {number} of the journal {str(path)!r} cannot be read: it was changed or damaged, or the file is "
+                "no journal; nothing was sent, for what it said may have happened: restore it, or look for its "
+                "mutations by hand and choose another file"
             ) from None
         end += len(line)
-    return end
+    return end, total
 
 
-def _identity_in(path: Path | None, head: dict[str, JSON]) -> dict[str, JSON]:
-    """Return which batch the first line says the journal is for. Raises `JournalError` for another version's."""
+def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tuple[LockedFile, int]:
+    """Put a journal without the lines of these keys in the place of the old one; return it, and its checksum."""
+    part = Path(f"{os.path.realpath(path)}.part")
+    part.unlink(missing_ok=True)
+    fresh, total, kept = LockedFile(part, is_ours=True), 0, list[bytes]()
+    try:
+        for number, line in enumerate(file.lines(), 1):
+            body = line[:-_SUM_SIZE]
+            content = _parsed(body + b"}")
+            if number == 1 or str(content.get("intent") or content.get("outcome")) not in forgotten:
+                total = crc32(body, total)
+                kept.append(body + _SUM % total)
+        fresh.append(b"".join(kept))
+        fresh.rename(os.path.realpath(path))
+    except BaseException:
+        fresh.close()
+        part.unlink(missing_ok=True)
+        raise
+    file.close()
+    return fresh, total
+
+
+def _is_torn(number: int, tail: bytes) -> bool:
+    """Tell whether a tail without a line feed is what a crash left of a line.
+
+    The tail of a first line begins as ours do. What goes on after a checksum is no tail: its line feed was damaged. (In
+    a text of ours the quotes would be escaped.)
+    """
+    if number == 1 and tail[: len(_HEAD)] != _HEAD[: len(tail)]:
+        return False
+    return _MARK not in tail[: len(_MARK) - _SUM_SIZE]
+
+
+def _check_version(path: Path | None, line: bytes) -> None:
+    """Raise `JournalError` if the first line is of another version's journal."""
+    head = _parsed(line)
     if head["journal"] != "workorder_async" or head["version"] != VERSION:
-        raise JournalError(f"{str(path)!r} is a journal of another version; choose another file")
+        raise JournalError(
+            f"{str(path)!r} is a journal of another version; go on with that version, or look what became of its "
+            "mutations and choose another file for the rest"
+        )
+
+
+def _identity_of(head: dict[str, JSON]) -> dict[str, JSON]:
+    """Return which batch the first line says the journal is for."""
     return {name: value for name, value in head.items() if name not in ("journal", "version")}
+
+
+def _no_table(error: sqlite3.Error) -> str:
+    """Say that the temporary file cannot be used."""
+    return (
+        f"the temporary file of the batch, which remembers its mutations, cannot be used: {error}; make room in the "
+        "folder for temporary files, or name another one in the variable SQLITE_TMPDIR"
+    )
 
 
 def _line(value: dict[str, JSON]) -> bytes:
@@ -515,6 +742,16 @@ def _parsed(line: bytes) -> dict[str, JSON]:
     if not isinstance(value, dict):
         raise TypeError("no object")
     return value
+
+
+def _mend(found: dict[str, JSON], own: dict[str, JSON]) -> str:
+    """Say what else can be done where only the list is another."""
+    if {**found, "list": ""} != {**own, "list": ""}:
+        return ""
+    return (
+        " after `settle_journal`, or hand over the same list; what is read anew in each run belongs into a generator, "
+        "from the first run on"
+    )
 
 
 def _words(identity: dict[str, JSON]) -> str:

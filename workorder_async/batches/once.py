@@ -1,190 +1,366 @@
-"""One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down."""
+"""One mutation for each event, however often the event is delivered.
+
+    async with Once(client, "bot.journal") as once:
+        outcome = await once(message_id, ticket, deadline=2.5)
+
+The journal is that of a batch, and so is the way of each mutation. What is added here is the memory of events: which
+key had which mutation, and how it ended.
+"""
 
 import asyncio
-from time import perf_counter
+import json
+import os
+from collections.abc import Awaitable
+from contextlib import suppress
+from itertools import takewhile
 
-from attrs import evolve
+from attrs import define, evolve, frozen
 
-from workorder_async.batches.journal import Entry, Journal, Standing
-from workorder_async.batches.outcomes import Doubt, Outcome, State, ended
+from workorder_async import arguments
+from workorder_async.batches.carrier import Carrier, Parked
+from workorder_async.batches.journal import Journal, read_records, to_its_end
+from workorder_async.batches.outcomes import SETTLED, Outcome, State, ended, outcome_of
 from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation
-from workorder_async.errors import (
-    ApiError,
-    AuthenticationError,
-    ConfigError,
-    DecodeError,
-    JournalError,
-    NotSentError,
-    OutcomeUnknownError,
-    Settlement,
-    WorkorderError,
-)
-from workorder_async.mutations.kinds import Prepared, kind_of, ticket_id_of
+from workorder_async.document.json_text import to_json
+from workorder_async.errors import AuthenticationError, ConfigError, JournalError, OutcomeUnknownError
+from workorder_async.mutations.kinds import Prepared, new_mark, prepare
 from workorder_async.wire.call import Deadline
-from workorder_async.wire.limits import Lane
-from workorder_async.wire.retry import says_nothing_happened
+
+# Feishu delivers an event for the last time after seven hours.
+_SHORTEST = 8 * 3600.0
+# Two deliveries of one event may differ in these: a program writes the time of writing there, and uploads files again.
+_VARY = ("reported_time", "solved_time", "attachment", "handle_attachment")
+# So often a mutation is sent that certainly did not happen.
+_TRIES = 3
+# So many are settled at a time.
+_SIDE_BY_SIDE = 8
+
+
+@define
+class _Event:
+    """What is known of a key that is not free."""
+
+    told: dict[str, JSON]
+    """Its mutation: the class, and the fields that are the same in each delivery."""
+    outcome: Outcome | None = None
+    """How that ended; None while it is under way or unknown."""
+    at: float = 0.0
+    """When it ended, or was read from the journal, by the clock that is never set."""
+
+
+@frozen
+class _Running:
+    """What is being done about a key. All that ask for it meanwhile wait for this."""
+
+    task: "asyncio.Task[Outcome]"
+    mutation: Mutation
+    until: Deadline
+    settles: bool
+    """Whether it only looks for what was sent before."""
 
 
 class Once:
-    """Carries out the mutations of one batch, each in the worker that asks for it."""
+    """Carries out one mutation for each key, whatever happens: a key is an event that may be delivered several times.
 
-    def __init__(self, client: WorkorderClient, journal: Journal, doubt: Doubt, lane: Lane, *, verify: bool) -> None:
+    Call it with a key and a mutation, as often as the event comes. The first call sends the mutation; all others, at
+    the same time or later, in this program or after `kill -9` in the next one, get the outcome of the first: its state,
+    the ticket that it created, its error. What was not sent, or was turned away unread, frees the key. Where the answer
+    was lost, the outcome is `State.UNKNOWN`: each later call looks again, and so does `settle`; only once it is certain
+    that nothing happened is it sent again. An unknown outcome is never forgotten.
+
+    The key must be what the platform that delivers keeps the same from delivery to delivery:
+
+    * Feishu, messages: `message_id`. Its page on message events says not to rely on `event_id`.
+    * Feishu, cards: a text of the card's `open_message_id`, the button, and the status that the ticket had when it was
+      shown. A second click is a new event, and delivered under new ids.
+    * DingTalk: `messageId`. WeCom: `MsgId`.
+
+    * `journal`: a file of this object's own, locked while it is open.
+    * `scope`: which bot or purpose the keys are of; a key of one scope is none of another.
+    * `keep`: seconds for which ended outcomes are kept, at least 8 hours, by default a day. What is older leaves the
+      file when it is opened and more than half of it is older.
+    * `mark`: put a short reference below the text of each comment and creation, as in `run_batch`. People see it; with
+      it, each unknown outcome is known in the end.
+    * `patience`: seconds that mutations under way have to end when this is left. They are settled by the next run.
+
+    Raises `ConfigError`; entering it raises `JournalError` for a file that is in use, unreadable, or another's.
+    """
+
+    def __init__(
+        self,
+        client: WorkorderClient,
+        journal: str | os.PathLike[str],
+        *,
+        scope: str = "",
+        keep: float = 86_400.0,
+        mark: bool = False,
+        patience: float = 10.0,
+    ) -> None:
+        arguments.path("journal", journal)
+        if not isinstance(scope, str):
+            raise ConfigError(f"is {scope!r}", argument="scope", mend="it must be a text")
+        if not arguments.is_number(keep) or keep < _SHORTEST:
+            mend = "it must be 28,800 seconds (8 hours) or more: so long a platform may deliver an event again"
+            raise ConfigError(f"is {keep!r}", argument="keep", mend=mend)
+        arguments.seconds("patience", patience)
         self._client = client
-        self._journal = journal
-        self._doubt = doubt
-        self._lane = lane
-        self._verify = verify
-        # The mutations that may have been sent and have no outcome yet, by their keys.
-        self._in_doubt: dict[str, Outcome] = {}
-        #: Whether the batch has stopped: then nothing more is sent, nor looked for.
-        self.stopped: bool = False
+        self._path = os.path.abspath(journal)
+        self._scope = scope
+        self._keep = keep
+        self._mark = mark
+        self._patience = patience
+        self._work: tuple[Journal, Carrier] | None = None
+        self._closing = False
+        self._events: dict[str, _Event] = {}  # those that ended in the order in which they did
+        self._parked: dict[str, Parked] = {}  # what this run sent, and nothing has told of yet
+        self._running: dict[str, _Running] = {}
 
-    def cut_short(self, key: str, mutation: Mutation) -> Outcome:
-        """Return the outcome of a mutation whose `carry_out` was cancelled; unknown only if it may have been sent."""
-        return self._in_doubt.pop(key, Outcome(mutation, State.NOT_SENT))
+    async def __aenter__(self) -> "Once":
+        if self._work is not None:
+            raise ConfigError("is open already", argument="Once", mend="share it, or make another with its own journal")
+        identity: dict[str, JSON] = {"platform": self._client.base_url, "batch": "", "for": "events"}
+        journal = Journal(self._path, identity, max(self._patience, 10.0))
+        await journal.__aenter__()
+        try:
+            self._events, old = await asyncio.to_thread(_events_of, self._path, self._client.now(), self._keep)
+            for event in self._events.values():
+                event.at = journal.opened
+            await journal.forget(old, rewrites=len(old) > len(self._events))
+        except BaseException as error:
+            await to_its_end(journal.__aexit__(type(error)))
+            raise
+        self._work, self._closing = (journal, Carrier(self._client, journal, None, verify=True)), False
+        return self
 
-    async def carry_out(self, key: str, prepared: Prepared) -> Outcome:
-        """Send a mutation, or settle an earlier run's. Raises `JournalError` if nothing was begun.
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        journal, carrier = self._at_work()
+        self._closing = True
+        tasks = [running.task for running in self._running.values()]
 
-        If this is cancelled, the journal knows whether it was sent.
+        async def cut_short() -> None:
+            carrier.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._work = None
+            self._parked.clear()
+            await journal.__aexit__(kind)
+
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._patience)
+        finally:
+            await to_its_end(cut_short())
+
+    async def __call__(self, key: str, mutation: Mutation, *, deadline: float | None = None) -> Outcome:
+        """Return the outcome of the mutation of this key, and send it if the key is new or free.
+
+        `deadline` is in seconds, by default the client's. A call whose time is over gets UNKNOWN, while what was begun
+        goes on; the next call has the outcome. A call that is cancelled leaves it going on, too.
+
+        Raises `ConfigError` for a key that is no text, or was used for another mutation (times and attachments may
+        differ), and `JournalError` if the journal cannot be written: then nothing was sent.
         """
-        started, mutation = perf_counter(), prepared.mutation
-        entry = Entry(key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.trace)
-        standing, began = await self._journal.begin(entry)
-        if standing is Standing.DONE:
-            return Outcome(mutation, State.SKIPPED)
-        outcome = None
-        if standing is Standing.OPEN:
-            outcome = await self._settle_earlier(entry, mutation, began, looks=not self.stopped)
-        if outcome is None and self.stopped:
-            outcome = Outcome(mutation, State.NOT_SENT)
-        elif outcome is None:
-            outcome = await self._send(entry, prepared, began)
-        return self._record(key, outcome, perf_counter() - started)
+        self._at_work(begins=True)
+        name, prepared, until = self._named(key), prepare(mutation), self._client.deadline(deadline)
+        told = _told(prepared.kind.model.__name__, prepared.value)
+        while True:
+            event = self._events.get(name)
+            if event is not None and event.told != told:
+                fields = {name for name in {*told, *event.told} if told.get(name) != event.told.get(name)}
+                problem = f"{key!r} was used for another mutation before, with another {', '.join(sorted(fields))}"
+                raise ConfigError(problem, argument="key", mend="each event has a key of its own, and one mutation")
+            if event is not None and event.outcome is not None:
+                return event.outcome
+            running = self._running.get(name)
+            if running is None:
+                self._events[name] = event or _Event(told)
+                if self._mark and not prepared.kind.converges:
+                    prepared = prepare(prepared, new_mark())
+                running = self._run(name, mutation, self._carried_out(name, prepared, until), until)
+            outcome = await self._joined(running, until)
+            # What was joined may have had less time, or no order to send.
+            ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
+            if _is_kept(outcome) or not ends_early or until.left() <= 0:
+                return outcome
 
-    async def settle_left(self, entry: Entry) -> Outcome:
-        """Settle a mutation that an earlier run left open and that is not among this batch's own."""
-        started = perf_counter()
-        try:
-            mutation = decode_mutation(entry.operation, entry.mutation)
-        except Exception:  # noqa: BLE001 - somebody may have written anything there
-            raise JournalError(
-                f"the journal's intent {entry.key} is no mutation that can have been sent: the file was changed by hand"
-            ) from None
-        outcome = await self._settle_earlier(entry, mutation, entry.began) or Outcome(mutation, State.NOT_SENT)
-        return self._record(entry.key, outcome, perf_counter() - started)
+    async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
+        """Return what became of the mutation of a key; None if the key is free. An unknown one is looked for again.
 
-    def _record(self, key: str, outcome: Outcome, elapsed: float = 0.0) -> Outcome:
-        """Write an outcome into the journal, and return it with its time."""
-        facts: dict[str, JSON] = {
-            "ticket_id": outcome.ticket_id,
-            "attempts": outcome.attempts,
-            "request_id": outcome.request_id,
-            "error": None if outcome.error is None else str(outcome.error),
-        }
-        self._journal.end(key, outcome.state.name, **{name: fact for name, fact in facts.items() if fact})
-        self._in_doubt.pop(key, None)
-        return evolve(outcome, elapsed=elapsed)
-
-    async def _settle_earlier(
-        self, entry: Entry, mutation: Mutation, began: float, *, looks: bool = True
-    ) -> Outcome | None:
-        """Settle a mutation that an earlier run left open; None if it certainly did not happen."""
-        unknown = _unknown(mutation, began, "an earlier run may have sent it and did not learn its outcome")
-        self._in_doubt[entry.key] = unknown
-        looks = looks and (self._verify or kind_of(mutation).converges)
-        found = await self._settle(entry, mutation, began) if looks else Settlement(None)
-        if found.happened is None:
-            return unknown
-        del self._in_doubt[entry.key]
-        return _done(mutation, found) if found.happened else None
-
-    async def _settle(
-        self, entry: Entry, mutation: Mutation, began: float, until: Deadline | None = None
-    ) -> Settlement:
-        """Find out whether a mutation happened. The trace of another mutation in this journal is no sign of it.
-
-        The client knows the mutations that it sent itself. The journal knows those of earlier runs, too.
+        NOT_SENT is the last that is said of one that did not happen: its key is free from then on.
         """
-        try:
-            if not kind_of(mutation).converges and await self._journal.has_twin(entry):
-                return Settlement(None)
-        except JournalError:
-            return Settlement(None)
-        return await self._client.settle(mutation, began, lane=self._lane, until=until)
+        self._at_work(begins=True)
+        name = self._named(key)
+        if running := self._running.get(name):
+            return await self._joined(running, self._client.deadline(deadline))
+        if (event := self._events.get(name)) is None or event.outcome is not None:
+            return event.outcome if event else None
+        return (await self.settle(deadline=deadline)).get(key)
 
-    async def _send(self, entry: Entry, prepared: Prepared, began: float) -> Outcome:
-        mutation, sent = prepared.mutation, False
+    async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
+        """Look once for each mutation of this scope whose outcome is unknown; return what is known now, by its key.
 
-        def note_send() -> None:
-            nonlocal sent
-            # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
-            if not self._journal.is_in_place():
-                raise NotSentError("the journal was removed or replaced while this waited for its turn")
-            sent = True
+        Nothing is sent. NOT_SENT is what certainly did not happen: its key is free again. Call it after a start, and
+        from time to time, for events that are not delivered again. `deadline` is for all of them together.
+        """
+        journal, carrier = self._at_work(begins=True)
+        until = self._client.deadline(deadline)
+        entries = await journal.left_open(until.until)
+        left = {entry.key: carrier.settle_left(entry) for entry in entries}
+        left |= {name: evolve(parked, prepared=None) for name, parked in self._parked.items()}
+        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 
-        def note_turned_away() -> None:
-            nonlocal sent
-            sent = False
+        async def settled(name: str, parked: Parked) -> Outcome:
+            async with gate:
+                running = self._running.get(name) or self._run(
+                    name, parked.outcome.mutation, self._looked(name, parked), until, settles=True
+                )
+                return await self._joined(running, until)
 
-        # One deadline for the mutation and for the reads that settle it.
-        until = self._client.deadline()
-        try:
-            changed = await self._client.change(
-                prepared, on_send=note_send, on_turned_away=note_turned_away, began=began, lane=self._lane, until=until
+        async with asyncio.TaskGroup() as group:
+            tasks = {
+                key: group.create_task(settled(name, evolve(parked, until=until)))
+                for name, parked in left.items()
+                if (key := self._key_of(name))
+            }
+        return {key: task.result() for key, task in tasks.items()}
+
+    def _run(
+        self, name: str, mutation: Mutation, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False
+    ) -> _Running:
+        """Begin what is to be done about a key; it goes on when nobody waits for it any more."""
+
+        async def noted() -> Outcome:
+            try:
+                outcome = await work
+            except BaseException:
+                if name not in self._parked and self._work is not None:
+                    self._events.pop(name, None)  # nothing was begun, or its outcome is in the journal alone
+                raise
+            finally:
+                del self._running[name]
+            await self._note(name, outcome)
+            return outcome
+
+        running = self._running[name] = _Running(asyncio.create_task(noted()), mutation, until, settles)
+        # Where every caller was cancelled nobody asks for its error, which the journal raises again.
+        running.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return running
+
+    async def _joined(self, running: _Running, until: Deadline) -> Outcome:
+        """Wait for what is being done about a key, as long as there is time."""
+        ends_by_itself = running.until.until <= until.until
+        await asyncio.wait({running.task}, timeout=None if ends_by_itself else max(0.0, until.left()))
+        if not running.task.done():
+            return _unknown(running.mutation, "it is being carried out, and the time of this call is over")
+        if running.task.cancelled():
+            return _unknown(running.mutation, "it was cut short by the end of the program")
+        return running.task.result()
+
+    async def _carried_out(self, name: str, prepared: Prepared, until: Deadline) -> Outcome:
+        """Carry a mutation out. One that certainly did not happen is sent again."""
+        _, carrier = self._at_work()
+        parked, tries = self._parked.get(name), _TRIES
+        end: Outcome | Parked = (
+            await carrier.carry_out(name, prepared, until)
+            if parked is None
+            else evolve(parked, prepared=prepared, until=until)
+        )
+        while isinstance(end, Parked):
+            end = await self._looked(name, end)
+            if end.state is State.NOT_SENT and tries and until.left() > 0 and not carrier.stopped:
+                end, tries = await carrier.carry_out(name, prepared, until), tries - 1
+        if end.state is State.SKIPPED:
+            return _unknown(
+                prepared.mutation, "it was cut short by an error; the next run with this journal settles it"
             )
-        except asyncio.CancelledError:
-            if sent:
-                self._in_doubt[entry.key] = _unknown(mutation, began, "cut short before an answer came")
-            else:
-                self._journal.end(entry.key, State.NOT_SENT.name)
-            raise
-        except DecodeError as error:
-            # The platform said yes to a creation, and not which ticket it is.
-            return ended(mutation, State.DONE, error)
-        except (NotSentError, ConfigError) as error:
-            return ended(mutation, State.NOT_SENT, error)
-        except OutcomeUnknownError as error:
-            return await self._lost(entry, mutation, error, until)
-        except WorkorderError as error:
-            return await self._refused(entry, mutation, error, until)
-        return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
+        return end
 
-    async def _lost(self, entry: Entry, mutation: Mutation, error: OutcomeUnknownError, until: Deadline) -> Outcome:
-        """Settle a mutation whose answer was lost, if the client has not done so itself."""
-        unknown = self._in_doubt[entry.key] = ended(mutation, State.UNKNOWN, error)
-        if self._verify and not kind_of(mutation).converges:
-            found = await self._settle(entry, mutation, error.began, until)
-            if found.happened:
-                return evolve(_done(mutation, found), attempts=error.attempts, request_id=error.request_id)
-        return unknown
+    async def _looked(self, name: str, parked: Parked) -> Outcome:
+        """Look for what was sent; while it is unknown, it stays parked."""
+        _, carrier = self._at_work()
+        self._parked[name] = parked
+        outcome = await carrier.look(parked)
+        if outcome.state is not State.UNKNOWN:
+            del self._parked[name]
+        return outcome
 
-    async def _refused(self, entry: Entry, mutation: Mutation, error: WorkorderError, until: Deadline) -> Outcome:
-        """Return the outcome of a refused mutation. If this is cancelled, it is written down as refused."""
-        refused = ended(mutation, State.REJECTED, error)
-        try:
-            return evolve(refused, state=await self._state_after(mutation, error, until))
-        except asyncio.CancelledError:
-            self._in_doubt[entry.key] = self._record(entry.key, refused)
-            raise
+    async def _note(self, name: str, outcome: Outcome) -> None:
+        """Keep an outcome, or free its key; forget those that are old."""
+        if outcome.state is State.UNKNOWN:
+            return
+        now, event = asyncio.get_running_loop().time(), self._events.pop(name, None)
+        if event is None or not _is_kept(outcome):
+            return
+        self._events[name] = _Event(event.told, outcome, now)
+        ended = takewhile(lambda one: not one[1].outcome or one[1].at < now - self._keep, self._events.items())
+        old = [known for known, event in ended if event.outcome]
+        if old:
+            for known in old:
+                del self._events[known]
+            journal, _ = self._at_work()
+            with suppress(JournalError):  # the next call raises it
+                await journal.forget(old)
 
-    async def _state_after(self, mutation: Mutation, error: WorkorderError, until: Deadline) -> State:
-        if isinstance(error, AuthenticationError) or await self._doubt.is_founded(error):
-            return State.REJECTED
-        if says_nothing_happened(error):
-            return State.NOT_SENT
-        if self._verify and kind_of(mutation).converges and isinstance(error, ApiError):
-            found = await self._client.settle(mutation, self._client.now(), lane=self._lane, until=until)
-            if found.happened:
-                return State.ALREADY
-        return State.REJECTED
+    def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
+        if self._work is None or (begins and self._closing):
+            raise ConfigError("is not open", argument="Once", mend="use it inside of `async with Once(...) as once:`")
+        return self._work
 
+    def _named(self, key: str) -> str:
+        """Return the name of a key in the journal."""
+        if not isinstance(key, str) or not key:
+            mend = "it must be a text that is the same each time the event is delivered"
+            raise ConfigError(f"is {key!r}", argument="key", mend=mend)
+        return to_json([self._scope, key]).decode()
 
-def _done(mutation: Mutation, found: Settlement) -> Outcome:
-    return Outcome(mutation, State.DONE, None, found.ticket_id or ticket_id_of(mutation))
+    def _key_of(self, name: str) -> str:
+        """Return the key of a name in the journal; "" for one of another scope."""
+        scope, key = json.loads(name)
+        return str(key) if scope == self._scope else ""
 
 
-def _unknown(mutation: Mutation, began: float, why: str) -> Outcome:
-    return ended(mutation, State.UNKNOWN, OutcomeUnknownError(why, mutation=mutation, began=began))
+def _events_of(path: str, now: float, keep: float) -> tuple[dict[str, _Event], list[str]]:
+    """Read what a journal knows: the events that are kept, and the names of those that are over for so long, or free.
+
+    Their age is that before the latest of them: our clock may have been set far ahead.
+    """
+    records = read_records(path).by_key
+    ends = {name: float(str(record.facts.get("at", 0))) for name, record in records.items()}
+    oldest = min(now, max(ends.values(), default=now)) - keep
+    events, old = dict[str, _Event](), list[str]()
+    for name in sorted(records, key=lambda name: ends[name]):
+        record = records[name]
+        if record.state is State.UNKNOWN:
+            events[name] = _Event(_told(record.operation, record.mutation))
+            continue
+        # One without a mutation was begun in a file that others had replaced, and was not sent.
+        outcome = record.operation and outcome_of(
+            decode_mutation(record.operation, record.mutation), record.state, record.facts
+        )
+        if outcome and _is_kept(outcome) and ends[name] >= oldest:
+            events[name] = _Event(_told(record.operation, record.mutation), outcome)
+        else:
+            old.append(name)
+    return events, old
+
+
+def _is_kept(outcome: Outcome) -> bool:
+    """Tell whether an outcome is the answer to each later delivery; else the key is free.
+
+    A refused signature says nothing of the mutation: it is sent again when the secret was put right.
+    """
+    refused = outcome.state is State.REJECTED and not isinstance(outcome.error, AuthenticationError)
+    return outcome.state in SETTLED or refused
+
+
+def _told(operation: str, value: JSON) -> dict[str, JSON]:
+    """Return what must be the same in each delivery."""
+    fields = value if isinstance(value, dict) else {}
+    return {"operation": operation, **{name: fields[name] for name in fields if name not in _VARY}}
+
+
+def _unknown(mutation: Mutation, why: str) -> Outcome:
+    return ended(mutation, State.UNKNOWN, OutcomeUnknownError(why, mutation=mutation))

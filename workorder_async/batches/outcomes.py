@@ -1,14 +1,13 @@
-"""The outcomes of a batch's mutations, their report, and the doubt that a batch begins with."""
+"""The outcomes of a batch's mutations, and their report."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from attrs import Factory, define, field, frozen
 
-from workorder_async.document import Mutation
-from workorder_async.errors import ApiError, AuthenticationError, RateLimitedError, WorkorderError
+from workorder_async import errors
+from workorder_async.document import JSON, Mutation
+from workorder_async.errors import WorkorderError
 from workorder_async.mutations.kinds import ticket_id_of
 
 
@@ -50,6 +49,8 @@ class Outcome:
     """The platform's id of the last answer."""
     elapsed: float = 0.0
     """Seconds it took."""
+    mark: str = ""
+    """The mark below its text, by which it can be found; "" for none, and for what was not sent."""
 
 
 #: Outcomes that leave nothing to be done.
@@ -73,6 +74,8 @@ class BatchReport:
     """Seconds by the clock on the wall, from the batch's begin to its latest outcome, and in the end to its end."""
     stopped: str = ""
     """Why the batch stopped before its end; empty if it did not."""
+    held: str = ""
+    """Why nothing is sent now, as "the server asks for a pause of 60 s more"; empty while the batch goes on."""
 
     @property
     def total(self) -> int:
@@ -98,89 +101,40 @@ def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
     return Outcome(mutation, state, error, ticket_id_of(mutation), error.attempts, error.request_id)
 
 
-#: So many mutations are under way at the most while the doubt lasts.
-_FIRST = 16
+def facts_of(outcome: Outcome) -> dict[str, JSON]:
+    """Return what a journal keeps of an outcome besides its state; `error` is for people, `raised` its parts."""
+    facts: dict[str, JSON] = {
+        "ticket_id": outcome.ticket_id,
+        "attempts": outcome.attempts,
+        "request_id": outcome.request_id,
+        "elapsed": outcome.elapsed,
+        "mark": outcome.mark,
+    }
+    if (error := outcome.error) is not None:
+        facts["error"] = str(error)
+        if outcome.state is not State.UNKNOWN:
+            kind = next(kind for kind in type(error).mro() if vars(errors).get(kind.__name__) is kind)
+            parts = {name: part for name, part in vars(error).items() if part and isinstance(part, str | int | float)}
+            facts["raised"] = {"kind": kind.__name__, "message": error.message, **parts}
+    return {name: fact for name, fact in facts.items() if fact}
 
 
-class Doubt:
-    """The doubt of one batch: whether the platform accepts anything of it.
-
-    A platform may answer a wrong secret with an errno that nobody gave a meaning. So only sixteen mutations are under
-    way until one gets another answer. After the first refusal, one read tells whether reading is refused too. If it is,
-    or if the first sixteen mutations are all refused, the batch should stop: the tickets are not the cause.
-
-    `read` makes a cheap request. `reason` says why the batch should stop; it is empty if it should not.
-    """
-
-    def __init__(self, read: Callable[[], Awaitable[object]]) -> None:
-        self._read = read
-        self._turns = asyncio.Semaphore(_FIRST)
-        self._reading = asyncio.Lock()
-        self._was_read = self._is_over = False
-        self._errno: int | None = None
-        self._refused = 0
-        self.reason: str = ""
-
-    async def enter(self) -> None:
-        """Wait until one more mutation may be sent."""
-        await self._turns.acquire()
-        if self._is_over:
-            self._turns.release()
-
-    def leave(self, outcome: Outcome) -> None:
-        """Learn from the outcome of a mutation that has entered."""
-        if self._is_over:
-            return
-        error = outcome.error
-        if outcome.state in (State.DONE, State.ALREADY) or self._is_meaningful(error):
-            self.end()
-        elif isinstance(error, ApiError) and type(error) is ApiError:
-            # Its turn is not given back: after so many refusals none may enter.
-            self._refused += 1
-            if self._refused == _FIRST and not self.reason:
-                self.reason = (
-                    f"the first {_FIRST} mutations were all refused with {_named(error)}, which has no meaning: if it "
-                    f"is about the signature or a permission, map it with WorkorderClient(errnos={{{error.errno}: "
-                    "AuthenticationError}), else to a subclass of ApiError of your own, and the batch goes on"
-                )
-        else:
-            self._turns.release()
-
-    async def is_founded(self, error: WorkorderError) -> bool:
-        """Tell whether reading is refused like this mutation was; then nothing can be settled."""
-        if not isinstance(error, ApiError) or type(error) is not ApiError or self._is_meaningful(error):
-            return False
-        async with self._reading:
-            if not self._was_read and not self._is_over:
-                self._errno = error.errno
-                try:
-                    await self._read()
-                except ApiError as refusal:
-                    if refusal.errno == error.errno and not self._is_over:
-                        self.reason = (
-                            f"every request is refused with {_named(error)}, reading too: the AppId, the secret, the "
-                            f"scheme or a permission is probably wrong; map it with WorkorderClient(errnos="
-                            f"{{{error.errno}: AuthenticationError}}), and such a batch stops at once"
-                        )
-                except WorkorderError:
-                    pass  # this tells nothing
-                self._was_read = True
-        return bool(self.reason) and error.errno == self._errno
-
-    def end(self) -> None:
-        """Let all enter: something was accepted, or the batch stops."""
-        if not self._is_over:
-            self._is_over = True
-            self._turns.release()
-
-    def _is_meaningful(self, error: WorkorderError | None) -> bool:
-        """Tell whether a refusal shows that the signature was accepted: it has a meaning, or is unlike the others."""
-        if type(error) is ApiError:
-            return self._errno not in (None, error.errno)
-        return isinstance(error, ApiError) and not isinstance(error, AuthenticationError | RateLimitedError)
-
-
-def _named(error: ApiError) -> str:
-    """Return the errno with the platform's words for it."""
-    words = " ".join(error.errmsg.split())[:100]
-    return f"errno {error.errno}{f' ({words})' if words else ''}"
+def outcome_of(mutation: Mutation, state: State, facts: dict[str, JSON]) -> Outcome:
+    """Return the outcome whose facts a journal has kept."""
+    error = None
+    if isinstance(raised := facts.get("raised"), dict):
+        parts = dict(raised)
+        error = getattr(errors, str(parts.pop("kind")))(parts.pop("message"))
+        vars(error).update(parts)
+        if isinstance(error, errors.OutcomeUnknownError):
+            error.mutation = mutation
+    return Outcome(
+        mutation,
+        state,
+        error,
+        int(str(facts.get("ticket_id", 0))),
+        int(str(facts.get("attempts", 0))),
+        str(facts.get("request_id", "")),
+        float(str(facts.get("elapsed", 0))),
+        str(facts.get("mark", "")),
+    )

@@ -2,65 +2,85 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from time import perf_counter
 
+from attrs import evolve, field, frozen
+from attrs.validators import optional
+
+from workorder_async.arguments import above_zero, as_validator, seconds, whole
+from workorder_async.batches.carrier import Carrier, Parked
+from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Entry, Journal, Mutations, to_its_end
-from workorder_async.batches.once import Once
-from workorder_async.batches.outcomes import SETTLED, BatchReport, Doubt, Outcome, State
+from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
-from workorder_async.errors import AuthenticationError, JournalError
-from workorder_async.mutations.kinds import Prepared, key_of, prepare
+from workorder_async.errors import ApiError, WorkorderError
+from workorder_async.mutations.kinds import Prepared, key_of, new_mark, prepare
 from workorder_async.wire.limits import Lane
+
+# So often a mutation is tried that is not sent where others are, or that certainly did not happen.
+_TRIES = 3
+# So many mutations for each worker are parked at the most.
+_PARKED = 16
+
+
+@frozen
+class Terms:
+    """How a batch goes about its mutations: arguments of `run_batch`. Raises `ConfigError` for what cannot work."""
+
+    concurrency: int = field(validator=as_validator(whole))
+    patience: float = field(validator=as_validator(seconds))
+    key: Callable[[Prepared], str] = key_of
+    mark: bool = False
+    verify: bool = True
+    stop_after: int | None = field(default=None, validator=optional(as_validator(whole)))
+    deadline: float | None = field(default=None, validator=optional(as_validator(above_zero)))
+    outage: float = field(default=0.0, validator=as_validator(seconds))
 
 
 class Workers:
     """The workers of one batch and their common state. They work inside of `at_work`."""
 
     def __init__(
-        self,
-        client: WorkorderClient,
-        mutations: Mutations,
-        journal: Journal,
-        report: BatchReport,
-        *,
-        concurrency: int,
-        verify: bool,
-        stop_after: int | None,
+        self, client: WorkorderClient, mutations: Mutations, journal: Journal, report: BatchReport, terms: Terms
     ) -> None:
-        self._doubt = Doubt(lambda: client.list_tickets(page_size=1))
-        self._once = Once(client, journal, self._doubt, Lane(concurrency), verify=verify)
-        self._list = mutations if isinstance(mutations, Sequence) else None
+        self._hold = Hold(lambda: client.list_tickets(page_size=1), lambda: client.stats().paused, terms.outage)
+        lane = Lane(terms.concurrency)
+        self._carrier = Carrier(client, journal, lane, verify=terms.verify, deadline=terms.deadline)
+        self._terms = terms
+        self._list = mutations if isinstance(mutations, tuple) else ()
         self._source: AsyncIterator[Mutation] = (
             aiter(mutations) if isinstance(mutations, AsyncIterable) else _each(mutations)
         )
         self._waiting: asyncio.Timeout | None = None  # for the source; a stop ends it
         self._journal = journal
         self._report = report
-        self._began = perf_counter() - report.elapsed
-        self._stop_after = stop_after
+        self._began = 0.0
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()  # the workers, and one for each parked mutation
         self._ended: deque[Outcome] = deque()
         self._changed = asyncio.Condition()
-        self._room = self._working = concurrency
+        self._room = self._working = terms.concurrency
         self._pulled = 0
         self._exhausted = False
         self._failure: BaseException | None = None
         self._left: deque[Entry] | None = None
 
     @asynccontextmanager
-    async def at_work(self, patience: float) -> AsyncIterator[None]:
+    async def at_work(self) -> AsyncIterator[None]:
         """Open the journal and start the workers; end them after the block, and raise the failure of the batch."""
+        self._began = perf_counter() - self._report.elapsed
         async with self._journal:
-            tasks = [asyncio.create_task(self._work()) for _ in range(self._working)]
+            telling = asyncio.create_task(self._hold.tell(self._report))
+            self._tasks = {asyncio.create_task(self._work()) for _ in range(self._working)}
             try:
                 yield
             finally:
-                await self._finish(tasks, patience)
+                await self._finish(list(self._tasks), telling)
         if self._failure is not None:
             raise self._failure
 
@@ -70,87 +90,165 @@ class Workers:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
         try:
             while (pulled := await self._pull()) is not None:
-                await self._hand_over(await self._outcome_of(*pulled))
+                await self._end(await self._carried_out(*pulled))
             while (entry := await self._pull_left()) is not None:
-                await self._hand_over(await self._once.settle_left(entry))
-        except Exception as error:  # noqa: BLE001 - run_batch raises it when the others have ended
+                await self._end(self._carrier.settle_left(entry))
+        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
             await self._fail(error)
         finally:
             self._working -= 1
             async with self._changed:
                 self._changed.notify_all()
 
+    async def _end(self, end: Outcome | Parked) -> None:
+        """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
+        if isinstance(end, Outcome):
+            await self._hand_over(end)
+        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
+            self._working += 1
+            self._tasks.add(asyncio.create_task(self._follow(end)))
+        else:
+            await self._look(end)
+
+    async def _follow(self, parked: Parked) -> None:
+        """Look for a parked mutation, in a task of its own."""
+        try:
+            await self._look(parked)
+        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
+            await self._fail(error)
+        finally:
+            self._tasks.difference_update({asyncio.current_task()})
+            self._working -= 1
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _look(self, end: Outcome | Parked) -> None:
+        """Look for a parked mutation, and send it again if it certainly did not happen."""
+        left = _TRIES
+        while isinstance(end, Parked):
+            key, prepared, mutation = end.key, end.prepared, end.outcome.mutation
+            try:
+                end = await self._carrier.look(end)
+            except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
+                end = await self._cut_short(key, mutation, error)
+            if prepared is not None and end.state is State.NOT_SENT and not self._carrier.stopped and left:
+                end, left = await self._carried_out(key, prepared), left - 1
+        await self._hand_over(end)
+
     async def _pull(self) -> tuple[str, Prepared] | None:
         """Return the key and the next mutation; None if there is none, or the batch stops."""
         async with self._pulling:
             if len(self._ended) >= self._room:
                 await self._wait_for_room()
-            if self._once.stopped or self._exhausted:
+            if self._carrier.stopped or self._exhausted:
                 return None
             self._waiting = waiting = asyncio.timeout(None)
             try:
                 async with waiting:
                     mutation = await anext(self._source)
-                prepared = prepare(mutation)
             except StopAsyncIteration:
                 self._exhausted = True
                 return None
-            except Exception as error:  # noqa: BLE001 - the iterable may raise anything; mutations under way go on
+            except BaseException as error:  # noqa: BLE001 - the iterable may raise anything; mutations under way go on
                 self._exhausted = True
                 if not waiting.expired():
-                    self._failure = self._failure or error
-                    self._report.stopped = self._report.stopped or f"{type(error).__name__}: {error}"
+                    self._note_failure(error)
                 return None
             finally:
                 self._waiting = None
+            try:
+                prepared = prepare(mutation)
+                if self._terms.mark and not prepared.kind.converges:
+                    prepared = prepare(mutation, new_mark())
+                key = self._terms.key(prepared)
+            except BaseException as error:  # noqa: BLE001 - so may `key`
+                self._exhausted = True
+                self._note_failure(error)
+                return None
             self._pulled += 1
-            return key_of(prepared), prepared
+            await self._hold.over()  # nothing is pulled meanwhile
+            if self._hold.reason:
+                await self._stop(self._hold.reason)
+            return key, prepared
+
+    def _note_failure(self, error: BaseException) -> None:
+        """Keep the failure of the batch, unless it is the cancellation of this task, or the end of the program.
+
+        A `CancelledError` that somebody else raised would look like a cancellation of whoever runs the batch.
+        """
+        task, said = asyncio.current_task(), f"{type(error).__name__}: {error}"
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
+        self._report.stopped = self._report.stopped or said
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+        if not isinstance(error, Exception):
+            cause, error = error, WorkorderError(f"the iterable or other code of yours ended with {said}")
+            error.__cause__ = cause
+        self._failure = self._failure or error
+
+    async def _fail(self, error: BaseException) -> None:
+        self._note_failure(error)
+        await self._stop("failed")
 
     async def _pull_left(self) -> Entry | None:
         """Return a mutation that an earlier run left open and that was not among this batch's own."""
         async with self._pulling:
             if len(self._ended) >= self._room:
                 await self._wait_for_room()
-            if self._once.stopped or self._failure is not None:
+            if self._carrier.stopped or self._failure is not None:
                 return None
             if self._left is None:
-                self._left = deque(await self._journal.left_open())
+                self._left = deque(await self._journal.left_open(self._carrier.deadline().until))
             return self._left.popleft() if self._left else None
 
     async def _wait_for_room(self) -> None:
         """Wait until the consumer has taken enough outcomes."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._once.stopped)
+            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._carrier.stopped)
 
-    async def _outcome_of(self, key: str, prepared: Prepared) -> Outcome:
-        """Carry out a mutation, and return its outcome."""
+    async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
+        """Carry out a mutation. What holds for all is waited out, and it is tried again."""
+        time, own = asyncio.get_running_loop().time, 0.0
+        while True:
+            began = time()
+            try:
+                end = await self._carrier.carry_out(key, prepared)
+                outcome = end.outcome if isinstance(end, Parked) else end
+                if not self._hold.note(outcome, began):
+                    return end
+                await self._hold.over()
+            except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
+                return await self._cut_short(key, prepared.mutation, error)
+            own += self._hold.own_fault(outcome, began)
+            if own >= _TRIES or self._carrier.stopped or self._hold.reason:
+                return outcome
+
+    async def _cut_short(self, key: str, mutation: Mutation, error: BaseException) -> Outcome:
+        """Return the outcome of a mutation that an error cut short, and stop. A cancellation passes."""
+        outcome = self._carrier.cut_short(key, mutation)
         try:
-            await self._doubt.enter()
-            outcome = await self._once.carry_out(key, prepared)
-        except JournalError as error:
             await self._fail(error)
-            outcome = Outcome(prepared.mutation, State.NOT_SENT, error)
-        except asyncio.CancelledError:
-            self._note(self._once.cut_short(key, prepared.mutation))
+        except BaseException:
+            self._note(outcome)
             raise
-        self._doubt.leave(outcome)
-        return outcome
+        return evolve(outcome, error=outcome.error or (error if isinstance(error, WorkorderError) else None))
 
     async def _hand_over(self, outcome: Outcome) -> None:
         """Give an outcome to the consumer, and stop the batch if it is a reason to."""
-        self._note(outcome)
         if outcome.state in SETTLED:
             self._failures_in_a_row = 0
         else:
             self._failures_in_a_row += 1
+        self._ended.append(outcome)
+        self._note(outcome)  # which may raise anything
         async with self._changed:
-            self._ended.append(outcome)
             self._changed.notify_all()
-        if isinstance(outcome.error, AuthenticationError):
-            await self._stop(f"authentication failed: {outcome.error}")
-        elif self._doubt.reason:
-            await self._stop(self._doubt.reason)
-        elif self._stop_after is not None and self._failures_in_a_row >= self._stop_after:
+        if isinstance(outcome.error, ApiError):
+            await self._hold.over()  # it may be a refusal of whoever asks
+        if self._hold.reason:
+            await self._stop(self._hold.reason)
+        elif self._terms.stop_after is not None and self._failures_in_a_row >= self._terms.stop_after:
             await self._stop(f"{self._failures_in_a_row} failures in a row")
 
     def _note(self, outcome: Outcome) -> None:
@@ -160,17 +258,13 @@ class Workers:
     async def _stop(self, why: str) -> None:
         """Pull no more, even while a worker waits for the source; mutations under way go on."""
         self._report.stopped = self._report.stopped or why
-        self._once.stopped = True
-        self._doubt.end()
+        self._carrier.stop()
+        self._hold.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.reschedule(0)
         async with self._changed:
             self._changed.notify_all()
-
-    async def _fail(self, error: Exception) -> None:
-        self._failure = self._failure or error
-        await self._stop(f"{type(error).__name__}: {error}")
 
     # The side of the consumer
 
@@ -183,13 +277,12 @@ class Workers:
 
     def rest(self) -> Iterator[Outcome]:
         """Yield an outcome for each mutation that a list still held when the batch stopped."""
-        if self._once.stopped and self._list is not None:
-            for mutation in islice(self._list, self._pulled, None):
-                outcome = Outcome(mutation, State.NOT_SENT)
-                self._note(outcome)
-                yield outcome
+        for mutation in islice(self._list, self._pulled, None):
+            outcome = Outcome(mutation, State.NOT_SENT)
+            self._note(outcome)
+            yield outcome
 
-    async def _finish(self, tasks: "list[asyncio.Task[None]]", patience: float) -> None:
+    async def _finish(self, tasks: "list[asyncio.Task[None]]", telling: "asyncio.Task[None]") -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
 
         The intents of cancelled mutations stay in the journal.
@@ -197,13 +290,14 @@ class Workers:
         try:
             if self._working:
                 await self._stop("left before its end")
-            await asyncio.wait(tasks, timeout=patience)
+            await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
-            for task in tasks:
+            for task in (*tasks, telling):
                 task.cancel()
             try:
-                await to_its_end(asyncio.wait(tasks))
+                await to_its_end(asyncio.wait((*tasks, telling)))
             finally:
+                self._report.held = ""
                 if isinstance(self._source, AsyncGenerator):
                     await self._source.aclose()
                 self._report.elapsed = perf_counter() - self._began

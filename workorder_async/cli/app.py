@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from workorder_async.cli import failures
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
 from workorder_async.cli.terminal import note, out
-from workorder_async.errors import WorkorderError
+from workorder_async.errors import ConfigError, WorkorderError
 
 _HELP = f"""\
 Kingsoft Cloud's work orders (工单) on the command line; each command has its own --help.
@@ -32,7 +32,7 @@ Exit codes:
 
 _COMMANDS = (
     *("demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "columns"),
-    *("doctor", "login"),
+    *("doctor", "login", "trust"),
 )
 # A text that begins with a dash, and a dash alone, which is stdin or stdout. Options and numbers are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
@@ -50,7 +50,7 @@ def _default(value: object) -> str | None:
     return None if value is None or value is False or value in ((), "") else str(value)
 
 
-def _make_app() -> App:
+def make_app() -> App:
     """Return the application with all its commands."""
     app = App(
         name="workorder",
@@ -70,7 +70,7 @@ def _make_app() -> App:
     sign.command("workorder_async.cli.commands.sign_detect:detect", name="detect")
     app.command(sign)
     journal = App(name="journal", help="What the journal of a batch says, and what is not known of it.")
-    for name in ("show", "settle"):
+    for name in ("show", "settle", "report"):
         journal.command(f"workorder_async.cli.commands.journal:{name}", name=name)
     app.command(journal)
     return app
@@ -82,13 +82,13 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
     For bash, write `eval "$(workorder completion bash)"` into ~/.bashrc. For zsh, lead the script to a file _workorder
     in a folder of $fpath. For fish, lead it to ~/.config/fish/completions/workorder.fish.
     """
-    sys.stdout.write(_make_app().generate_completion(prog_name="workorder", shell=shell))
+    sys.stdout.write(make_app().generate_completion(prog_name="workorder", shell=shell))
     return failures.OK
 
 
 def _help(*command: str) -> int:
     """Print the help of a command: `workorder help close` is `workorder close --help`."""
-    known, _, _ = _make_app().parse_commands(command)
+    known, _, _ = make_app().parse_commands(command)
     return _carry_out([*command, "--help"] if known or not command else command[:1])
 
 
@@ -97,7 +97,7 @@ def load(arguments: Sequence[str]) -> App:
 
     Of a group without one, all its commands are: its help says what each of them does.
     """
-    app = _make_app()
+    app = make_app()
     _, apps, _ = app.parse_commands([word for word in arguments if not word.startswith("-")])
     apps[-1].resolved_commands()
     return app
@@ -126,21 +126,30 @@ def _carry_out(arguments: Sequence[str]) -> int:
         code = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except CycloptsError as error:
-        note(f"workorder: {failures.wrong_usage(error, arguments)}")
+        _complain(failures.wrong_usage(error, arguments), ConfigError(""))
         return failures.USAGE
     except WorkorderError as error:
-        note(f"workorder: {failures.sentence(error)}")
+        _complain(failures.sentence(error), error)
         return failures.exit_code(error)
     except BrokenPipeError:
         raise
     except OSError as error:
-        note(f"workorder: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", error)
         return failures.FAILED
     except Exception as error:
         logging.getLogger("workorder_async").debug("the failure", exc_info=True)
-        note(f"workorder: a defect of this program, please report it with what --verbose says: {error!r}")
+        _complain(f"a defect of this program, please report it with what --verbose says: {error!r}", error)
         return failures.FAILED
     return code if isinstance(code, int) else failures.OK
+
+
+def _complain(said: str, error: Exception) -> None:
+    """Say what failed; to people who speak Chinese, in a last line of Chinese as well."""
+    note(f"workorder: {said}")
+    from workorder_async.words import explain, spoken
+
+    if spoken() == "zh":
+        note(f"workorder: {explain(error, 'zh')}")
 
 
 def _show_warnings() -> None:

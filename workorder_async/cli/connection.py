@@ -4,19 +4,19 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 from cyclopts import Group, Parameter
 
 from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
+from workorder_async.environment import CA_BUNDLE, ERRNOS, errnos_of, setting
 from workorder_async.errors import ConfigError
-from workorder_async.secret import Secret
+from workorder_async.secret import Secret, without_credentials
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -62,6 +62,9 @@ class Connection:
     """A profile of workorder.toml, instead of WORKORDER_PROFILE; the variables win."""
     proxy: str | None = None
     """An HTTP proxy's URL, or '' for none; by default HTTPS_PROXY or HTTP_PROXY, but for hosts of NO_PROXY."""
+    cacert: str | None = None
+    """A file with the certificates (PEM) of the issuers to trust, instead of WORKORDER_CA_BUNDLE, as where a proxy
+    opens TLS; '' for those that this machine trusts."""
     rate: float | None = None
     """Requests started in a second, at most."""
     timeout: float | None = None
@@ -74,6 +77,10 @@ class Connection:
 
         A variable that is not set is taken from the profile. Asks for the secret where nothing else is missing.
         """
+        return self.found()[0]
+
+    def found(self) -> tuple[Environment, str]:
+        """Return the same, and whose word the base URL is."""
         if self.verbose:
             log_to_stderr()
         given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
@@ -81,23 +88,28 @@ class Connection:
             name: os.environ.get(name, "") if value is None else value for name, value in given.items()
         }
         environ[SECRET] = Secret(os.environ.get(SECRET, ""))
-        absent = missing(environ)
+        absent, source = missing(environ), BASE_URL if self.base_url is None else "--base-url"
         if (self.profile or absent) and (profile := profiles.chosen(self.profile)) is not None:
             if self.profile and (there := [name for name in environ if is_set(os.environ.get(name, ""))]):
                 note(f"workorder: {', '.join(there)} in the environment goes before profile {self.profile!r}")
             environ |= {name: profile.get(KEYS[name]) for name in absent if name in KEYS}
-            if SECRET in absent:
+            if SECRET in absent and profile.tells_secret:
+                _refuse_another_host(profile, str(environ[BASE_URL]), source)
                 environ[SECRET] = profile.secret()
+            if BASE_URL in absent:
+                source = f"profile {profile.name}"
         if missing(environ) == [SECRET] and can_ask():
-            environ[SECRET] = ask_secret(f"Secret of AppId {environ[APP_ID]}")
-        return environ
+            environ[SECRET] = ask_secret(
+                f"Secret for {without_credentials(str(environ[BASE_URL]))} of AppId {environ[APP_ID]}"
+            )
+        return environ, source
 
-    def clients(self) -> "Callable[[], WorkorderClient]":
-        """Return a maker of clients, one for each event loop; a missing secret is asked for once.
+    def platform(self) -> "Platform":
+        """Return the platform that these options, the variables and the profile lead to.
 
         Raises `ConfigError` that says which variables are missing, and how to get four to try.
         """
-        environ = self.environment()
+        environ, source = self.found()
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
             raise ConfigError(
@@ -105,20 +117,67 @@ class Connection:
                 mend="`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and "
                 "`workorder sandbox` prints all four to try things out",
             )
-        return partial(make_client, environ, **self.options(environ))
+        return Platform(environ, source, self.options(environ))
 
     def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
         """Make a client, run `act` with it in an event loop, and close it. Raises likewise."""
-        return run_with(self.clients()(), act)
+        return self.platform().run(act)
 
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
         options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
+        bundle = setting(CA_BUNDLE) if self.cacert is None else self.cacert
+        if bundle:
+            from workorder_async.wire.options import trusting
+
+            options["ssl"] = trusting(CA_BUNDLE if self.cacert is None else "--cacert", bundle)
         if self.rate is not None:
             options["rate"] = arguments.above_zero("--rate", self.rate)
         if self.timeout is not None:
             options["deadline"] = arguments.above_zero("--timeout", self.timeout)
         return options
+
+
+def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) -> None:
+    """Refuse to sign with a profile's secret what goes to a host that does not stand beside it."""
+    beside = profile.get(KEYS[BASE_URL])
+    if is_set(base_url) and _origin(base_url) != _origin(beside):
+        raise ConfigError(
+            f"the secret of profile {profile.name!r} is for {without_credentials(beside) or 'no base URL'}, and "
+            f"{source} names another platform",
+            mend=f"leave {source} out, choose another --profile, or set {SECRET}, too",
+        )
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port, by which two URLs lead to the same server."""
+    try:
+        parts = urlsplit(url.strip())
+        return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:  # the client refuses it
+        return "", "", None
+
+
+@frozen
+class Platform:
+    """A platform that a command acts on: prints as its name and host."""
+
+    environ: Environment = field(repr=False)
+    """The four variables."""
+    name: str
+    """Its profile's name, or which option or variable says where it is."""
+    _options: "ClientOptions" = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({without_credentials(str(self.environ[BASE_URL])).strip().rstrip('/')})"
+
+    def client(self) -> "WorkorderClient":
+        """Make a client, one for each event loop. Raises `ConfigError` for a variable that cannot work."""
+        return make_client(self.environ, **self._options)
+
+    def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
+        """Make a client, run `act` with it in an event loop of its own, and close it."""
+        return run_with(self.client(), act)
 
 
 def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
@@ -134,15 +193,17 @@ def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaita
 def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for a variable that is missing or cannot work.
 
-    It knows the errnos of a sandbox by its AppId, which no real platform gives to anybody.
+    It knows the errnos that the environment says of the platform that it names, and those of a sandbox by its AppId,
+    which no real platform gives to anybody.
     """
     from workorder_async.client import WorkorderClient
 
-    options["errnos"] = {}
+    is_there = all(environ[name] == os.environ.get(name) for name in (BASE_URL, APP_ID))
+    options["errnos"] = errnos = errnos_of(setting(ERRNOS) if is_there else "")
     if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:
         from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
 
-        options["errnos"] = SANDBOX_ERRNOS
+        options["errnos"] = {**SANDBOX_ERRNOS, **errnos}
     return WorkorderClient.from_env(environ, **options)
 
 

@@ -8,11 +8,19 @@ from cyclopts import CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
 
 from workorder_async.document import JSON
+from workorder_async.document.endpoints import (
+    CLOSE_TICKET,
+    COMMENT_TICKET,
+    GET_TICKET,
+    GET_TICKET_DETAIL,
+    REJECT_TICKET,
+)
 from workorder_async.errors import (
     ApiError,
     ConfigError,
     DeadlineExceededError,
     DecodeError,
+    ExportError,
     NoAnswerError,
     NotSentError,
     OutcomeUnknownError,
@@ -49,7 +57,9 @@ _HINTS: Final[Mapping[type[WorkorderError], str]] = {
     RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
     ApiError: f"if every command is answered so, {_DOCTOR}",
 }
-_ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_ticket", "close_ticket")
+_ABOUT_A_TICKET: Final = tuple(
+    endpoint.operation for endpoint in (GET_TICKET, GET_TICKET_DETAIL, COMMENT_TICKET, REJECT_TICKET, CLOSE_TICKET)
+)
 
 # The words for arguments of the library; each other NAME or CLASS.NAME is the option --name.
 _ARGUMENTS: Final[Mapping[str, str]] = {
@@ -71,13 +81,8 @@ _MENDS: Final[Mapping[str, str]] = {
     "attachment": "take what `workorder upload --json` prints",
     "handle_attachment": "take what `workorder upload --json` prints",
 }
-# A value of an argument, as the library's mends have it, and its option.
-_SETTINGS: Final[Mapping[str, str]] = {
-    "overwrite=True": "--overwrite",
-    "resume=False": "--no-resume",
-    "strict=False": "the same without --strict",
-    "add format=": "add --format",
-}
+# An argument with a value, as the library's mends have it.
+_SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
 _KINDS: Final[Mapping[object, str]] = {int: "whole number; write one in digits", float: "number"}
 
 
@@ -102,17 +107,18 @@ def sentence(error: WorkorderError) -> str:
 
 def _in_options(error: WorkorderError) -> str:
     """Return an error of the library with options in place of arguments."""
-    text = str(error)
-    if isinstance(error, ConfigError) and error.argument:
-        argument, mend = error.argument, error.mend
-        if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
-            name = found[1]
-            option = f"--{name.replace('_', '-')}"
-            argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, option)), _MENDS.get(name, mend)
-        text = f"{argument} {error.problem}{f'; {mend}' if mend else ''}".lstrip()
-    for setting, option in _SETTINGS.items():
-        text = text.replace(setting, option)
-    return text
+    if not isinstance(error, ConfigError | ExportError):
+        return str(error)
+    argument, mend = getattr(error, "argument", ""), error.mend
+    if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
+        name = found[1]
+        argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, _option(name))), _MENDS.get(name, mend)
+    mend = _SETTING.sub(lambda found: _option(f"no_{found[1]}" if found[2] == "False" else found[1]), mend)
+    return f"{argument} {error.problem}{f'; {mend}' if mend else ''}".lstrip()
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def as_json(error: WorkorderError) -> dict[str, JSON]:

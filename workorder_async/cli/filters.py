@@ -7,7 +7,7 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from workorder_async.arguments import whole_within
-from workorder_async.cli.times import TIME_HELP, Time
+from workorder_async.cli.times import TIME_HELP, Age, Time
 from workorder_async.cli.values import AS_WRITTEN, Whole, member, names
 from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
@@ -31,6 +31,8 @@ class TicketFilters:
     )
     created_end: Annotated[Time | None, Parameter(name=["--until", "--created-end"]), AS_WRITTEN] = None
     """Created until the end of it, written likewise: a day is meant as a whole."""
+    older_than: Annotated[Age | None, AS_WRITTEN] = None
+    """Created longer ago than this, to the second: 30d, 2w."""
     creator_id: Whole | None = None
     """Creator's long staff number (业务平台长工号)."""
     customer: Annotated[str | None, Parameter(name=["--customer", "--customer-organization-name"])] = None
@@ -48,6 +50,9 @@ class TicketFilters:
         Raises `ConfigError` that names the option.
         """
         start, end = self.created_start, self.created_end
+        if end is not None and self.older_than is not None:
+            raise ConfigError("say the same", argument=f"{end.option} and {self.older_than.option}", mend="write one")
+        end = end or self.older_than
         if start and end and start.first() > end.last():
             first, last = (datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in (start.first(), end.last()))
             raise ConfigError(f"is after {end.option} ({last})", argument=f"{start.option} ({first})", mend="swap them")
@@ -69,7 +74,7 @@ class TicketFilters:
 
     def steady_times(self) -> list[str]:
         """Return options in place of those whose time is another one tomorrow."""
-        times = (self.created_start, self.created_end)
+        times = (self.created_start, self.created_end, self.older_than)
         return [steady for time in times if time is not None and (steady := time.steady())]
 
 

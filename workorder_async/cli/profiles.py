@@ -1,4 +1,4 @@
-"""Platforms by name: `workorder.toml` in this folder, or in the user's folder for configuration.
+"""Platforms by name: `workorder.toml` in the user's folder for configuration, and in this folder once it is trusted.
 
     default = "stage"
 
@@ -8,9 +8,13 @@
     sign_scheme = "md5:{app_id}{timestamp}{secret}"
     secret_command = "secret-tool lookup service workorder"    # or: secret = "..."
 
-A file with a secret, or with a command that is run, must belong to the user, and be for nobody else (0600).
+A file that decides where a secret goes is trusted like one that holds it. The user's file must belong to the user, and
+nobody else may write it; with a secret, or a command that is run, nobody else may read it. The file of a folder may
+have come with anything that was fetched: it is read only after `workorder trust`, which holds for this place and this
+content, it runs no command, and where it goes before the user's file that is said.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -22,9 +26,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from workorder_async.arguments import kind_of, unknown_name
+from workorder_async.cli.terminal import note
 from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
@@ -32,6 +37,7 @@ from workorder_async.secret import Secret
 PROFILE: Final = "WORKORDER_PROFILE"
 KEYS: Final = ("base_url", "app_id", "sign_scheme", "secret", "secret_command")
 _FILE: Final = "workorder.toml"
+_LARGEST: Final = 1 << 20
 _BARE: Final = re.compile("[A-Za-z0-9_-]+")
 #: Seconds for a command that tells a secret: somebody may have to unlock a keychain.
 _PATIENCE: Final = 60.0
@@ -40,64 +46,131 @@ Values: TypeAlias = Mapping[str, str | Secret]
 
 
 @frozen
-class Profile:
-    """One platform of a file."""
+class Profiles:
+    """A file of profiles, as it was read; one that is not there has none."""
 
     path: Path
     """The file."""
+    default: str = ""
+    """The name of its default; "" for none."""
+    by_name: Mapping[str, Values] = field(factory=dict)
+    """What is written of each; secrets are wrapped."""
+    digest: str = ""
+    """The SHA-256 of its place and content; "" where there is no file."""
+    is_users: bool = True
+    """Whether it is the user's, and not that of the folder."""
+
+
+@frozen
+class Profile:
+    """One platform of a file."""
+
+    file: Profiles
+    """The file."""
     name: str
     """Its name there."""
-    values: Values
-    """What is written there, by `KEYS`; the secret is wrapped."""
 
     def get(self, key: str) -> str:
         """Return a value that is no secret; "" where it is not there."""
-        return str(self.values.get(key, ""))
+        return str(self.file.by_name[self.name].get(key, ""))
+
+    @property
+    def tells_secret(self) -> bool:
+        """Whether a secret stands there, or a command that tells it."""
+        return not self.file.by_name[self.name].keys().isdisjoint(("secret", "secret_command"))
 
     def secret(self) -> Secret:
         """Return the secret, or the output of its command; an empty one without both. Raises `ConfigError`."""
-        if "secret_command" in self.values:
-            return said_by(self.get("secret_command"), f"{self.path}: profiles.{self.name}.secret_command")
-        return Secret(self.values.get("secret", ""))
+        if "secret_command" in self.file.by_name[self.name]:
+            where = f"{self.file.path}: profiles.{self.name}.secret_command"
+            if not self.file.is_users:
+                raise ConfigError("is not run from the file of a folder", argument=where, mend=f"move it to {path()}")
+            return said_by(self.get("secret_command"), where)
+        return Secret(self.file.by_name[self.name].get("secret", ""))
 
 
-def path_in_use() -> Path:
-    """Return the file that is read: the one of this folder, or the user's. It may not be there."""
-    here = Path(_FILE)
-    if here.exists():
-        return here.absolute()
+def path() -> Path:
+    """Return where the user's file is, or would be. Raises `ConfigError` where there is no home."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(folder) if os.path.isabs(folder) else Path.home() / ".config") / "workorder" / _FILE
+    if not os.path.isabs(folder):
+        folder = os.path.join(os.path.expanduser("~"), ".config")
+    # Where there is no home, "~" stays; a relative one would be a place in the folder of somebody else.
+    if not os.path.isabs(folder):
+        mend = "set HOME, or XDG_CONFIG_HOME, to a whole path"
+        raise ConfigError("there is no home folder to look for profiles in", mend=mend)
+    return Path(folder) / "workorder" / _FILE
 
 
 def chosen(asked: str | None) -> Profile | None:
-    """Return the profile that was asked for, by option or variable, or is the file's default; None where none is.
+    """Return the profile that was asked for, by option or variable, or is a file's default; None where none is.
 
-    Raises `ConfigError` that names file, profile and key, and the mend.
+    The file of this folder, if it is trusted, goes before the user's, name by name. Raises `ConfigError` that names
+    file, profile and key, and the mend.
     """
-    name = asked or os.environ.get(PROFILE, "")
-    path = path_in_use()
-    if not path.exists():
-        if name:
-            raise ConfigError(
-                f"there is no file {str(path)!r}", argument=f"profile {name!r}:", mend="`workorder login` writes it"
-            )
-        return None
-    default, profiles = read(path)
-    name = name or default
-    if not name:
-        return None
-    if name not in profiles:
-        known = f"it has {', '.join(profiles)}" if profiles else "it has none"
-        raise ConfigError(
-            f"there is no profile {name!r}", argument=f"{path}:", mend=f"{known}, and `workorder login` adds one"
-        )
-    return Profile(path, name, profiles[name])
+    wanted = asked or os.environ.get(PROFILE, "")
+    files = [*_of_folder(), read(path())]
+    found = [Profile(file, name) for file in files if (name := wanted or file.default) in file.by_name]
+    if len(found) > 1:
+        here, users = found
+        note(f"workorder: profile {here.name!r} of {here.file.path} goes before {users.name!r} of {users.file.path}")
+    if found or not wanted:
+        return found[0] if found else None
+    users_file = files[-1]
+    if not users_file.digest:
+        problem, mend = f"there is no file {str(users_file.path)!r}", "`workorder login` writes it"
+        raise ConfigError(problem, argument=f"profile {wanted!r}:", mend=mend)
+    known = f"it has {', '.join(users_file.by_name)}" if users_file.by_name else "it has none"
+    mend = f"{known}, and `workorder login` adds one"
+    raise ConfigError(f"there is no profile {wanted!r}", argument=f"{users_file.path}:", mend=mend)
 
 
-def read(path: Path) -> tuple[str, Mapping[str, Values]]:
-    """Return the name of a file's default ("" for none) and its profiles. Raises `ConfigError`."""
-    whole = _parsed(path)
+def _of_folder() -> list[Profiles]:
+    """Return the file of this folder, if there is one and it was trusted as it is; say so where it was not."""
+    here = _here()
+    if here == path() or not os.path.lexists(here):
+        return []
+    file = read(here, is_users=False, only_trusted=True)
+    if not file.digest:
+        note(f"workorder: {here} is not read; `workorder trust` allows it, once you have looked at it")
+    return [file] if file.digest else []
+
+
+def _here() -> Path:
+    """Return where the file of this folder is, or would be; where that is the user's file, by the name of that."""
+    here = os.path.realpath(_FILE)
+    return path() if here == os.path.realpath(path()) else Path(here)
+
+
+def trust() -> Profiles:
+    """Allow the file of this folder, as it is now, and return it. Raises `ConfigError` where it cannot work."""
+    here = _here()
+    if here == path():
+        raise ConfigError("is your own file, and needs no trust", argument=f"{here}:")
+    file = read(here, is_users=False)
+    if not file.digest:
+        raise ConfigError(f"there is no file {str(here)!r}", mend="go to its folder first")
+    mark = _mark(file.digest)
+    mark.parent.mkdir(0o700, parents=True, exist_ok=True)
+    with written_whole(mark) as written:
+        written.write(os.fsencode(here))
+    return file
+
+
+def _mark(digest: str) -> Path:
+    """Return the file beside the user's that says that another one is trusted."""
+    return path().with_name("trusted") / digest
+
+
+def _is_trusted(digest: str) -> bool:
+    try:
+        return _mark(digest).lstat().st_uid == getattr(os, "geteuid", int)()
+    except OSError:
+        return False
+
+
+def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Profiles:
+    """Return what a file has; nothing of one that is not there, or not trusted. Raises `ConfigError`."""
+    whole, digest, others = _parsed(path, only_trusted=only_trusted)
     if wrong := unknown_name(f"{path} has no place for", whole, ("default", "profiles")):
         raise ConfigError(wrong)
     default, profiles = whole.get("default", ""), whole.get("profiles", {})
@@ -108,30 +181,56 @@ def read(path: Path) -> tuple[str, Mapping[str, Values]]:
     if not isinstance(default, str) or (default and default not in profiles):
         mend = f"it must be one of {', '.join(profiles) or 'its profiles'}"
         raise ConfigError(f"is {default!r}", argument=f"{path}: default", mend=mend)
-    return default, profiles
+    file = Profiles(path, default, profiles, digest, is_users)
+    # The content of a folder's file is vouched for by trust, whoever may write it.
+    tells = any(Profile(file, name).tells_secret for name in profiles)
+    if others & (0o077 if tells else 0o022 if is_users else 0):
+        problem = f"others may {'read' if tells else 'write'} the file, and it says where a secret goes"
+        raise ConfigError(problem, argument=f"{path}:", mend=f"make it yours, and run: chmod 600 {path}")
+    return file
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _parsed(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:
     """Parse a file, and wrap its secrets; no frame that an error comes through holds one."""
     try:
-        return _wrapped(tomllib.loads(path.read_text("utf-8")))
+        return _taken(path, only_trusted=only_trusted)
     except OSError as error:
+        if only_trusted or isinstance(error, FileNotFoundError | NotADirectoryError):
+            return {}, "", 0
         why = error.strerror or str(error)
+    except RecursionError:
+        why = "this is no TOML: it is too deep"
     except ValueError as error:  # no UTF-8, or no TOML
         why = f"this is no TOML: {error}"
     raise ConfigError(why, argument=f"{path}:")
 
 
-def _wrapped(whole: dict[str, Any]) -> dict[str, Any]:
+def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:
+    """Return what a file has, its digest, and what others may do with it, as the bits of a mode.
+
+    A pipe is not waited for. With a file that belongs to somebody else, others may do everything.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+            raise OSError(f"it is no file of at most {_LARGEST:,} bytes")
+        content = file.read(_LARGEST)
+    digest = hashlib.sha256(os.fsencode(path) + b"\0" + content).hexdigest()
+    if only_trusted and not _is_trusted(digest):
+        return {}, "", 0
+    whole = tomllib.loads(content.decode())
     profiles = whole.get("profiles")
     for values in profiles.values() if isinstance(profiles, dict) else ():
         if isinstance(values, dict) and isinstance(values.get("secret"), str):
             values["secret"] = Secret(values["secret"])
-    return whole
+    others = 0
+    if os.name == "posix":
+        others = stat.S_IMODE(found.st_mode) & 0o077 if found.st_uid == os.geteuid() else 0o777
+    return whole, digest, others
 
 
 def _check(path: Path, name: str, values: object) -> None:
-    """Refuse a profile that cannot work, and a secret or command in a file that others can read or write."""
+    """Refuse a profile that cannot work."""
     where = f"{path}: profiles.{name}"
     if not isinstance(values, dict):
         raise ConfigError(f"must be a table: [profiles.{name}]", argument=where)
@@ -142,15 +241,6 @@ def _check(path: Path, name: str, values: object) -> None:
             raise ConfigError(f"is {kind_of(value)}", argument=f"{where}.{key}", mend="it must be text, in quotes")
     if {"secret", "secret_command"} <= values.keys():
         raise ConfigError("has both secret and secret_command", argument=where, mend="remove one")
-    if not values.keys().isdisjoint(("secret", "secret_command")) and os.name == "posix":
-        found = path.stat()
-        if found.st_uid != os.geteuid():
-            raise ConfigError(
-                "the file belongs to somebody else, so that no secret or command is taken of it", argument=f"{where}:"
-            )
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            problem = "others may read the file, and it tells a secret"
-            raise ConfigError(problem, argument=f"{where}:", mend=f"run: chmod 600 {path}")
 
 
 def said_by(command: str, where: str) -> Secret:
@@ -188,7 +278,7 @@ def refuse_taken(path: Path, name: str) -> None:
     """Raise `ConfigError` where a file has this profile already, or cannot be read, or where this is no name."""
     if not name.strip():
         raise ConfigError("is empty", argument="--profile", mend="give the profile a name")
-    if path.exists() and name in read(path)[1]:
+    if name in read(path).by_name:
         mend = "change it there, or choose another --profile"
         raise ConfigError(f"profile {name!r} is there already", argument=f"{path}:", mend=mend)
 

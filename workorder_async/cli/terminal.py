@@ -7,6 +7,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from getpass import getpass
 from textwrap import indent
@@ -28,6 +29,7 @@ from workorder_async.secret import Secret
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LABEL_WIDTH: Final = 28
 _LINE_EVERY: Final = 10.0
+_NARROWEST: Final = 20
 # The bars on the terminal, the latest on top; the others wait, for two bars would overwrite each other.
 _BARS: Final[list[Progress]] = []
 
@@ -53,15 +55,26 @@ def out() -> Console:
 
     Only a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
     """
-    return _Console(markup=False, emoji=False, highlight=False, force_terminal=sys.stdout.isatty())
+    return _console()
 
 
 def err(*, soft_wrap: bool = False) -> Console:
     """Return the same on stderr; with `soft_wrap` the terminal breaks long lines."""
-    terminal = sys.stderr.isatty()
-    return _Console(
-        stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap, force_terminal=terminal
+    return _console(stderr=True, soft_wrap=soft_wrap)
+
+
+def _console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    console = _Console(
+        stderr=stderr,
+        soft_wrap=soft_wrap,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        force_terminal=(sys.stderr if stderr else sys.stdout).isatty(),
     )
+    # In a width of two rich never ends to lay out a page of help.
+    console.width = max(console.width, _NARROWEST)
+    return console
 
 
 def tell(text: str) -> None:
@@ -137,6 +150,16 @@ def ask(what: str, *, optional: bool = False) -> str:
     if not answer.strip() and not optional:
         raise ConfigError(f"no answer to {what!r}")
     return answer
+
+
+def confirms(question: str) -> bool:
+    """Ask for a yes; anything else is a no. Keys that were pressed before the question count as nothing."""
+    with suppress(ImportError):
+        import termios
+
+        if sys.stdin.isatty():
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return ask(f"{question} [y/N]", optional=True).strip().lower() in ("y", "yes")
 
 
 def ask_secret(what: str) -> Secret:

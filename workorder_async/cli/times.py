@@ -9,7 +9,8 @@
     1793500200  now                                                  a second
 
 `--since` begins with the first second of it, `--until` ends with the last one: `--since yesterday --until yesterday`
-is all of yesterday, from 00:00:00 to 23:59:59. Where one moment is asked for, a day is its 00:00, and a month is
+is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` takes what is 29 days and some hours old; an age, as
+in `--older-than 30d`, is to the second. Where one moment is asked for, a day is its 00:00, and a month is
 refused.
 
 Digits alone are seconds since 1970, or a date if there are eight. Those that look like a year, a month, a date-time or
@@ -95,10 +96,8 @@ class Time(Written):
         if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
             return (at := self._seconds(word)), at
         try:
-            if ago := _AGO.fullmatch(low):
-                span = _days(today - timedelta(int(ago[1]) * (7 if ago[2] else 1)))
-            else:
-                span = _in_the_calendar(word)
+            ago = _AGO.fullmatch(low)
+            span = _days(today - timedelta(_days_of(ago))) if ago else _in_the_calendar(word)
         except (ValueError, OverflowError):
             raise self._refused("is no time", _SPELLINGS) from None
         if span[0] < 0 or span[1] >= _LATEST:
@@ -117,6 +116,27 @@ class Time(Written):
             unit, size = next((unit, size) for digits, unit, size in _UNITS if len(word) < digits)
             raise self._refused(f"looks like {unit}", f"it must be in seconds: write {number // size}")
         return number
+
+
+@frozen
+class Age(Time):
+    """An age, as it was written: a time that ends with the last second of what is that old, to the second."""
+
+    def steady(self) -> str:
+        """Return an option with a time that means the same tomorrow."""
+        return f"--until {_in_china(self.last()):%Y-%m-%dT%H:%M:%S}"
+
+    @cached_property
+    def _span(self) -> tuple[int, int]:
+        if not (age := _AGO.fullmatch(self.text.strip().lower())):
+            raise self._refused("is no age", "write one such as 30d or 2w")
+        # What was created in a second may be of its end, and be younger by nearly one.
+        last = int(time()) - _days_of(age) * 86400 - 1
+        return last, last
+
+
+def _days_of(ago: "re.Match[str]") -> int:
+    return int(ago[1]) * (7 if ago[2] else 1)
 
 
 def _in_the_calendar(word: str) -> tuple[int, int]:

@@ -27,6 +27,9 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
 """An option that says yes, with another one, --no-OPTION, that says no."""
 
+MARK: Final = Parameter(help="Put a short reference, which is printed, below the text: by it a lost one is known.")
+"""Says of a bool that what is sent gets a mark."""
+
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
 
@@ -97,11 +100,22 @@ def text_or_stdin(text: str, option: str) -> str:
 
 def text_of(option: str, source: str) -> str:
     """Return the text of a file, or of stdin for `-`. Raises `ConfigError` that names the option."""
+    return decoded(option, source, content_of(option, source))
+
+
+def content_of(option: str, source: str) -> bytes:
+    """Return the bytes of a file, or of stdin for `-`. Raises likewise."""
     try:
-        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "cannot be the name of a file"
+        raise ConfigError(f"{why}", argument=f"{option} {ascii(source)[1:-1]}:") from None
+
+
+def decoded(option: str, source: str, content: bytes) -> str:
+    """Return the text that a file's bytes are. Raises likewise."""
+    try:
         return content.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{error.strerror}", argument=f"{option} {source}:") from None
     except UnicodeDecodeError as error:
         what = f"{option}: stdin" if source == "-" else f"{option} {source}"
         raise ConfigError(

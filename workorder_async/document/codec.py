@@ -86,11 +86,19 @@ def decode(model: type[T], answer: Answer) -> T:
         raise _explain(model, answer) from None
 
 
-def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[Pagination, list[Row], list[int]]:
+def decode_page(answer: Answer, page: int = 1) -> TicketPage:
+    """Turn an answer of `list_tickets` into a model; `page` is which was asked for. Raises `DecodeError`."""
+    pagination, rows, _ = read_rows(answer, page=page)
+    return TicketPage(pagination, decode_rows(rows, answer, page=page))
+
+
+def read_rows(
+    answer: Answer, skipped: list[SkippedRow] | None = None, *, page: int = 1
+) -> tuple[Pagination, list[Row], list[int]]:
     """Return the pagination of a `list_tickets` answer, its rows as they came, and their ids.
 
     Walks and raw exports need no more of a row. A row whose id cannot be read is left out and noted in `skipped`.
-    Without that list it raises `DecodeError`. An answer that is no page at all always does.
+    Without that list it raises `DecodeError`, which names the `page`. An answer that is no page at all always does.
     """
     try:
         data = answer.data
@@ -110,25 +118,23 @@ def read_rows(answer: Answer, skipped: list[SkippedRow] | None = None) -> tuple[
             kept.append(row)
         except MisfitError as error:
             path = f"$.data.tickets[{index}]" + (".id" if isinstance(row, dict) else "")
-            _skip(answer, skipped, None, path, error)
+            _skip(_of_row(answer, page, None, path, error), None, skipped)
     return pagination, kept, ids
 
 
 def _rows_in(data: JSON) -> list[Row]:
     """Return the rows of a page's data; their fields are not checked."""
     rows = data.get("tickets") if isinstance(data, dict) else None
-    if rows.__class__ is not list:
-        rows = [] if is_absent(rows) else items(rows, _ROW.readers.keys())
-    return cast("list[Row]", rows)
+    return cast("list[Row]", rows if rows.__class__ is list else items(rows, _ROW.readers.keys()))
 
 
 def _plain_ids(rows: list[Row]) -> list[int] | None:
-    """Return the ids of rows; None if an id is missing or is not written as a whole number."""
+    """Return the ids of rows; None if one is missing, is not written as a whole number, or can be no id."""
     try:
         ids = list(map(_id_of, rows))
     except (KeyError, TypeError):
         return None
-    return ids if set(map(type, ids)) <= {int} else None
+    return ids if set(map(type, ids)) <= {int} and 0 < min(ids, default=1) <= max(ids, default=1) < 2**63 else None
 
 
 def _id_in(row: object) -> int:
@@ -150,7 +156,9 @@ def _number_in(row: Row, name: str) -> int | None:
         return None
 
 
-def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None) -> list[TicketSummary]:
+def decode_rows(
+    rows: list[Row], answer: Answer, skipped: list[SkippedRow] | None = None, *, page: int = 1
+) -> list[TicketSummary]:
     """Turn rows of an answer, as `read_rows` gave them, into models.
 
     A row that does not fit is left out and noted in `skipped`. Without that list it raises `DecodeError`.
@@ -166,16 +174,22 @@ def decode_rows(rows: list[Row], answer: Answer, skipped: list[SkippedRow] | Non
         if found is None:
             tickets.append(hook(row))
         else:
-            _skip(answer, skipped, _number_in(row, "id"), *found)
+            ticket = _number_in(row, "id")
+            _skip(_of_row(answer, page, ticket, *found), ticket, skipped)
     return tickets
 
 
-def _skip(answer: Answer, skipped: list[SkippedRow] | None, ticket: int | None, path: str, error: Exception) -> None:
-    """Note a row that does not fit; without a list for that, raise `DecodeError`."""
-    failure = _of_answer(answer, decode_error(path, error))
+def _of_row(answer: Answer, page: int, ticket: int | None, path: str, error: Exception) -> DecodeError:
+    """Return the error of a row that does not fit."""
+    name = f"page {page}: " if ticket is None else f"ticket {ticket} on page {page}: "
+    return _of_answer(answer, decode_error(path, error, name=name))
+
+
+def _skip(failure: DecodeError, ticket: int | None, skipped: list[SkippedRow] | None) -> None:
+    """Note a row that does not fit; without a list for that, raise its error."""
     if skipped is None:
         raise failure from None
-    skipped.append(SkippedRow(ticket, path, failure.expected, failure.got))
+    skipped.append(SkippedRow(ticket, failure.path, failure.expected, failure.got))
 
 
 def _explain(model: type, answer: Answer) -> DecodeError:
@@ -187,6 +201,15 @@ def _of_answer(answer: Answer, error: DecodeError) -> DecodeError:
     """Let an error tell which answer it is about."""
     error.operation, error.request_id, error.attempts = answer.operation, answer.request_id, answer.attempts
     return error
+
+
+def decode_uploaded(answer: Answer) -> Attachment:
+    """Return the file that `upload_file` answered. Without a part that a ticket needs of it, raises `DecodeError`."""
+    uploaded = decode(Attachment, answer)
+    for name in ("file_name", "file_path", "file_size", "file_type"):
+        if isinstance(answer.data, dict) and is_absent(answer.data.get(name)):
+            raise _of_answer(answer, decode_error(f"$.data.{name}", MisfitError("a value", "missing, null or empty")))
+    return uploaded
 
 
 def decode_created(answer: Answer) -> int:

@@ -1,54 +1,27 @@
 """How a JSON object becomes a model: the meaning of each value, a generated function for each model, and its errors.
 
-Null and a missing field are the field's default. For anything but text, so are "", blanks and "null". Unknown fields
-are ignored. Otherwise the plain meaning of the value counts:
+Null and a missing field are the field's default, and refused where the field must be there. For anything but text, so
+are "", blanks and "null", and {} for a list. A null in a list is left out, but among the tickets of a page. Unknown
+fields are ignored. Otherwise the plain meaning of a value counts:
 
     a field of the kind    reads                                               and holds
-    whole number           7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
+    whole number, 64 bits  7  7.0  "7"  " 7 "  "7.0"  "7e0"                    7
     time (`*_time`)        1636600271  1636600271000  "1636600271.9"           1636600271
                            "2021-11-11 11:11:11", with / or 年, T, fraction,   1636600271 (without a zone
                            zone; the date alone; [2021, 11, 11, 11, 11, 11]    it is China Standard Time)
     boolean                true  1  1.0  "1"  yes  y  是, in any case          True, and so for False
     code                   2  2.0  "2"  "2.0"  "处理中"  "processing"          PROCESSING
     text                   7  7.0  true  [1]  {"a": 1}                         "7"  "7"  "true"  '[1]'  '{"a":1}'
-    list of objects        "[...]"  one object  {}                             a list, of one, of none
+    list of objects        "[...]"  one object                                 a list, of one
     `tags` of a detail     ["网络"]                                            [Tag(name="网络")]
     object                 "{...}"  []                                         a dict, {}
 
-Anything else is refused with its JSON path, and so is JSON of more than 64 levels.
+Anything else is refused with its JSON path: JSON of more than 64 levels, a text with broken bytes, a fraction as a time
+before 2001 (Jackson writes later ones with nanoseconds), a ticket's id below 1.
 
-Each model has one generated function, its hook. It checks the exact classes of all values at once. Where they are
-right, the values are taken as they are. Where they are not, each wrong value goes to the reader of its field. This is
-the hook of `Tag`:
-
-    def structure(value):
-     if value.__class__ is not dict: raise misfit('an object', value)
-     try: v0, v1, v2, v3, v4, v5 = pick(value)
-     except KeyError: v0, v1, v2, v3, v4, v5 = pick(blank | value)
-     if (v0.__class__ is v4.__class__ is v5.__class__ is int
-        and v1.__class__ is str
-        and v2.__class__ is v3.__class__ is bool
-        and v4 < 253402387200
-        and v5 < 253402387200):
-      pass
-     else:
-      if v0.__class__ is not int: v0 = read0(v0)
-      if v1.__class__ is not str: v1 = read1(v1)
-      if v2.__class__ is not bool: v2 = read2(v2)
-      if v3.__class__ is not bool: v3 = read3(v3)
-      if v4.__class__ is not int or v4 >= 253402387200: v4 = read4(v4)
-      if v5.__class__ is not int or v5 >= 253402387200: v5 = read5(v5)
-     made = new(model)
-     made.id = v0
-     made.name = v1
-     made.is_enabled = v2
-     made.is_deleted = v3
-     made.created_time = v4
-     made.updated_time = v5
-     return made
-
-`pick` takes the values of all fields out of an object, and `blank` has a null for each field. `new` makes an instance
-without a call of `__init__`. 253402387200 is the first second after the year 9999: a larger number is milliseconds.
+Each model has one generated function, its hook: `decoder_of(Tag).source` shows that of `Tag`. It checks the exact
+classes of all values at once. Where they are right, the values are taken as they are. Where they are not, each wrong
+value goes to the reader of its field. `v4 | v5` is at least as large as each of them: one comparison does for all.
 """
 
 import re
@@ -62,7 +35,7 @@ from attrs import define
 
 from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import WireField, fields_of
-from workorder_async.document.json_text import JSON, MAX_DEPTH, as_orjson_keeps, is_sound, parse, write
+from workorder_async.document.json_text import JSON, MAX_DEPTH, Unread, as_orjson_keeps, is_sound, parse, write
 from workorder_async.errors import DecodeError
 
 Read: TypeAlias = Callable[[object], object]
@@ -73,15 +46,27 @@ class MisfitError(TypeError):
     """A value without a plain meaning; its arguments are the expected kind of value, and the kind that came."""
 
 
-_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", float: "a fraction", int: "a number"}
+_KINDS: Final[Mapping[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    float: "a fraction",
+    int: "a number",
+    type(None): "null",
+    Unread: "no JSON",
+}
 
-_INT64: Final = range(-(2**63), 2**63)
+_INT64_END: Final = 2**63
+_INT64: Final = range(-_INT64_END, _INT64_END)
 #: A float from here on may differ from the whole number that was written.
 _INEXACT: Final = 2**53
 _WHOLE: Final = re.compile(r"([+-]?\d{1,19})(?:\.0*)?")
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
 #: The first second after the year 9999, in every zone. A larger number of seconds has no date; milliseconds have.
 SECONDS_END: Final = 253_402_387_200
+#: Jackson writes an `Instant` as seconds with a fraction; this one is of 2001. A smaller fraction is no time.
+_FIRST_INSTANT: Final = 10**9
 #: As milliseconds these numbers are years about 2600; their digits are those of a date: 20211111111111.
 _DIGITS_OF_A_DATE: Final = range(1900_0101_000000, 2100_0101_000000)
 _EPOCH: Final = datetime(1970, 1, 1)
@@ -102,7 +87,10 @@ _BOOLEANS: Final[Mapping[object, bool]] = {
 
 def misfit(expected: str, value: object) -> MisfitError:
     """Return the error for a value of another kind."""
-    return MisfitError(expected, _KINDS.get(type(value), "null"))
+    kind = _KINDS.get(type(value), f"a {type(value).__name__}")
+    if isinstance(value, int | float) and not abs(value) < (_INEXACT if isinstance(value, float) else _INT64_END):
+        kind = "NaN" if value != value else "a number that is too large"  # noqa: PLR0124 - NaN alone
+    return MisfitError(expected, kind)
 
 
 def is_absent(value: object) -> bool:
@@ -111,26 +99,23 @@ def is_absent(value: object) -> bool:
 
 
 def whole_number(value: object) -> int:
-    """Read a whole number: as such, as a float without a fraction that is exact, or as a text of either."""
-    if isinstance(value, str):
-        number = _number(value)
-    else:
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if isinstance(number, float):
-        number = int(number) if abs(number) < _INEXACT and number.is_integer() else None
-    if number is None:
-        raise misfit("a whole number", value)
+    """Read a whole number of 64 bits: as such, as a float without a fraction that is exact, or as a text of either."""
+    number = _number(value) if isinstance(value, str) else value
+    if isinstance(number, float) and abs(number) < _INEXACT and number.is_integer():
+        number = int(number)
+    if not isinstance(number, int) or isinstance(number, bool) or number not in _INT64:
+        raise misfit("a whole number", number)
     return number
 
 
-def _number(text: str) -> int | float | None:
-    """Read a decimal number of at most 64 bits; None where this is none."""
-    text = text.strip()
-    if len(text) < 19 and text.isdecimal():
-        return int(text)
-    if (whole := _WHOLE.fullmatch(text)) is not None:
-        return number if (number := int(whole[1])) in _INT64 else None
-    return float(text) if _DECIMAL.fullmatch(text) else None
+def _number(text: str) -> int | float | str:
+    """Read a decimal number; a text that is none stays as it is."""
+    stripped = text.strip()
+    if len(stripped) < 19 and stripped.isdecimal():
+        return int(stripped)
+    if (whole := _WHOLE.fullmatch(stripped)) is not None:
+        return int(whole[1])
+    return float(stripped) if _DECIMAL.fullmatch(stripped) else text
 
 
 def seconds(value: object) -> int:
@@ -146,17 +131,17 @@ def seconds(value: object) -> int:
         number = _number(value)
     elif isinstance(value, list):
         return _of_parts(value)
-    if isinstance(number, float) and abs(number) < _INEXACT:
+    if isinstance(number, float) and number < _INEXACT and (number >= _FIRST_INSTANT or number.is_integer()):
         number = int(number // 1)
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise misfit("seconds, or a date-time such as 2021-11-11 11:11:11", value)
+    if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
+        raise misfit("seconds, or a date-time such as 2021-11-11 11:11:11", number)
     if number < SECONDS_END:
         return number
     if number in _DIGITS_OF_A_DATE:
         digits = str(number)
         return _moment([int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))])
     if number >= SECONDS_END * 1000:
-        raise MisfitError("seconds or milliseconds", "a number beyond the year 9999")
+        raise MisfitError("seconds or milliseconds until the year 9999", "a number that is too large")
     return number // 1000
 
 
@@ -215,7 +200,7 @@ def code(kind: type[OpenEnum]) -> Callable[[object], OpenEnum]:
     make, known = cast("Callable[[object], OpenEnum]", kind), kind.readings()
 
     def read(value: object) -> OpenEnum:
-        if isinstance(value, float):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             value = whole_number(value)
         if isinstance(value, bool) or not isinstance(value, int | str) or is_absent(value):
             raise misfit("a code or a name", value)
@@ -239,8 +224,8 @@ def mapping(value: object) -> dict[str, JSON]:
 def items(value: object, names: Set[str]) -> list[JSON]:
     """Read a list of objects with fields of these names, which may be inside a text; one object is a list of one."""
     found = _unwrapped(value)
-    if isinstance(found, dict) and (not found or not names.isdisjoint(found)):
-        return [found] if found else []
+    if isinstance(found, dict) and not names.isdisjoint(found):
+        return [found]
     if not isinstance(found, list):
         raise misfit("a list", value)
     return found
@@ -297,7 +282,7 @@ class Decoder:
             self.readers[name](value)
         except Exception as error:  # noqa: BLE001 - the same
             field, place = fields_of(self.model)[name], (path, error)
-            if not field.is_model:
+            if not field.is_model or value is None:
                 return place
             inner = decoder_of(field.kind)
             if not field.is_list:
@@ -306,7 +291,11 @@ class Decoder:
                 rows = items(value, inner.readers.keys())
             except MisfitError:
                 return place
-            found = (inner.locate(row, f"{path}[{index}]") for index, row in enumerate(rows))
+            found = (
+                inner.locate(row, f"{path}[{index}]")
+                for index, row in enumerate(rows)
+                if row is not None or field.is_required
+            )
             return next(filter(None, found), place)
         return None
 
@@ -352,21 +341,29 @@ def _by_text(hook: Read, name: str, value: object) -> object:
 def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
     """Return the lines of a hook; `_make_decoder` explains them."""
     chains: dict[type, list[str]] = {int: [], str: [], bool: []}
-    quick, careful, bounds = list[str](), list[str](), list[str]()
+    quick, careful = list[str](), list[str]()
+    numbers, times, bounds = list[str](), list[str](), list[str]()
     for index, field in enumerate(fields):
         v, read = f"v{index}", f"read{index}(v{index})"
         if field.wire is not None:
             chains[field.wire].append(f"{v}.__class__")
-        if field.is_time:
-            bounds.append(f"{v} < {SECONDS_END}")
         if field.wire is field.kind:
-            late = f" or {v} >= {SECONDS_END}" if field.is_time else ""
-            careful.append(f"if {v}.__class__ is not {field.kind.__name__}{late}: {v} = {read}")
+            beyond = ""
+            if field.kind is int:
+                (times if field.is_time else numbers).append(v)
+                least = "-2**63" if field.least is None else field.least
+                bounds += [f"{v} >= {least}"] if field.least else []
+                beyond = f" or not {least} <= {v} < {SECONDS_END if field.is_time else '2**63'}"
+            careful.append(f"if {v}.__class__ is not {field.kind.__name__}{beyond}: {v} = {read}")
             continue
         careful.append(f"{v} = {read}")
         known = f"table{index}.get({v}) or " if field.is_code else f"{v} == 1 or {v} != 0 and "
         quick.append(f"{v} = {known if field.wire else ''}{read}")
     conditions = [f"{' is '.join(members)} is {kind.__name__}" for kind, members in chains.items() if members]
+    if numbers:
+        bounds.append(f"0 <= {' | '.join(numbers)} < 2**63")
+    if times:
+        bounds.append(f"0 <= {' | '.join(times)} < {SECONDS_END}")
     joined = "\n    and ".join([*conditions, *bounds]) or "True"
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
     # A frozen class refuses plain assignment, and is rarely read.
@@ -386,32 +383,32 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
 
 def _reader(field: WireField) -> Read:
     """Return the function that reads a field; a value that means "none" becomes the field's default, if any."""
-    read, default = _reader_of_kind(field), field.default
+    read, default, least, is_required = _reader_of_kind(field), field.default, field.least, field.is_required
     factory = cast("Callable[[], object]", getattr(default, "factory", lambda: default))
-    is_text = field.kind is str
+    never_none = is_required or field.kind is str
 
-    def read_required(value: object) -> object:
-        if value is None:
-            raise MisfitError("a value", "missing or null")
-        return read(value)
-
-    def read_optional(value: object) -> object:
-        if value is None:
+    def read_field(value: object) -> object:
+        if value is None and not is_required:
             return factory()
+        if value is None or value.__class__ is Unread:
+            raise MisfitError("a value", "missing or null" if value is None else _KINDS[Unread])
         try:
-            return read(value)
+            found = read(value)
         except MisfitError:
-            if is_text or not is_absent(value):
+            if never_none or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
                 raise
             return factory()
+        if least is not None and cast("int", found) < least:
+            raise MisfitError(f"a whole number from {least}", str(found))
+        return found
 
-    return read_required if field.is_required else read_optional
+    return read_field
 
 
 def _reader_of_kind(field: WireField) -> Read:
     """Return the function that reads a value of this kind, other than null."""
     if field.is_list:
-        return _list_reader(decoder_of(field.kind))
+        return _list_reader(decoder_of(field.kind), keeps_nulls=field.is_required)
     if field.is_model:
         return decoder_of(field.kind).hook
     if field.is_code:
@@ -422,12 +419,12 @@ def _reader_of_kind(field: WireField) -> Read:
     return readers[field.kind]
 
 
-def _list_reader(inner: Decoder) -> Read:
+def _list_reader(inner: Decoder, *, keeps_nulls: bool) -> Read:
     """Return the function that reads a list of models."""
     hook, names = inner.hook, inner.readers.keys()
 
     def read(value: object) -> list[object]:
         rows = cast("list[JSON]", value) if value.__class__ is list else items(value, names)
-        return [hook(row) for row in rows]
+        return [hook(row) for row in rows if row is not None or keeps_nulls]
 
     return read

@@ -3,18 +3,18 @@
 Every answer is `{"errno": int, "errmsg": str, "request_id": str, "data": ...}`; errno 10000 is success and everything
 else a failure (API document, close_ticket: 10000表示接口请求成功, 其他均表示失败). `data` may be absent in both.
 
-An HTTP status of 500 or more is no answer of the platform, even with its envelope: whoever wrote it may not know what
-was done. Unless the errno has a known meaning, it is a `ResponseError`. A status of 401, 403 or 429 says that the
-request was turned away, whoever wrote the page.
+The status is judged before the errno. With a status of 500 or more an envelope says nothing of what was done, whatever
+its errno is, and success with any status of failure contradicts itself: both are a `ResponseError`. A page without the
+envelope is one as well, but for 401 and 403 (`AuthenticationError`) and 429 (`RateLimitedError`), with the errno 0.
 """
 
-import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from attrs import define, field
 
-from workorder_async.document.json_text import JSON, loads, no_constant
+from workorder_async.document.json_text import JSON, loads, parse_slowly, write
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
@@ -28,6 +28,8 @@ from workorder_async.secret import without_credentials
 SUCCESS = 10000
 
 _BODY_START = 200
+#: An odd body of this much holds the event loop up for some 20 ms; a longer one is parsed in a thread, or not at all.
+_ODD = 64 << 10
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
     403: AuthenticationError,
@@ -35,7 +37,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     429: RateLimitedError,
 }
 #: What these statuses mean also on a page without an envelope.
-_TURNED_AWAY = {status: kind for status, kind in _BY_STATUS.items() if status != 404}
+_OF_PAGES = {status: kind for status, kind in _BY_STATUS.items() if status != 404}
 _NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands for its absence
 
 
@@ -65,8 +67,9 @@ def open_envelope(
 ) -> Answer:
     """Return the contents of a successful answer.
 
-    For a failure that the platform declared, it raises `ApiError` or the class that `errnos` has for the errno. For an
-    envelope whose errno is no number it raises `DecodeError`, and for anything else `ResponseError`.
+    For a failure that the platform declared with a status below 500, it raises `ApiError`, or the class that `errnos`
+    has for the errno. For an envelope whose errno is no number it raises `DecodeError`, and for anything else
+    `ResponseError`.
 
     `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
     answer. `parsed` is the body as JSON, if it was parsed already.
@@ -84,10 +87,10 @@ def open_envelope(
     errno, request_id = value["errno"], value.get("request_id")
     errno = errno if type(errno) is int else _whole(errno, status, body)
     request_id = request_id if type(request_id) is str else _text(request_id)
-    if errno == SUCCESS:
+    if errno == SUCCESS and status < 400:
         return Answer(value.get("data"), request_id, operation, attempts)
     errmsg = _text(value.get("errmsg"))
-    if status >= 500 and errno not in errnos:
+    if errno == SUCCESS or status >= 500:
         raise _failed_midway(errno, errmsg, request_id, status, body)
     kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
     raise kind(f"errno {errno} {errmsg}".rstrip(), errno=errno, errmsg=errmsg, status=status, request_id=request_id)
@@ -111,27 +114,26 @@ def _whole(errno: object, status: int, body: bytes) -> int:
 def _text(value: JSON) -> str:
     """Read a text that is for people, of whatever kind: an odd one must not hide what the answer says."""
     if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
+        return str(value or "")
+    try:
+        return write(value)
+    except ValueError:
+        return "JSON that is too deep to be shown"
 
 
 def parse_json(status: int, body: bytes) -> JSON:
-    """Parse a body with orjson. If orjson refuses it, as it does a lone surrogate, use the standard library.
-
-    Raises `ResponseError` if the body is not JSON.
-    """
-    try:
+    """Parse a body, by orjson or, where that refuses a short one, slowly. Raises `ResponseError` if it is not JSON."""
+    with suppress(ValueError):
         parsed: JSON = loads(body)
-    except ValueError:
-        try:
-            parsed = json.loads(body, parse_constant=no_constant)
-        except (ValueError, RecursionError):
-            raise not_the_platforms(status, body) from None
-    return parsed
+        return parsed
+    with suppress(ValueError, RecursionError):
+        if len(body) <= _ODD:
+            return parse_slowly(body)
+    raise not_the_platforms(status, body)
 
 
 def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:
-    """Return the error for an envelope with a status of 500 or more: nobody knows whether the request took effect."""
+    """Return the error for an envelope whose status contradicts it: nobody knows whether the request took effect."""
     said = f"errno {errno} {errmsg}".rstrip()
     return ResponseError(
         f"HTTP {status} with {said}: the platform or a gateway failed, and does not say what was done",
@@ -152,7 +154,7 @@ def _looks_like(body: bytes) -> str:
 def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError | ApiError:
     """Return the error for an answer without the envelope; `what` describes the answer, else its first bytes do."""
     said = f"HTTP {status} with {what or _looks_like(body)} instead of the platform's answer"
-    if status in _TURNED_AWAY:
-        return _TURNED_AWAY[status](said, status=status)
+    if status in _OF_PAGES:
+        return _OF_PAGES[status](said, status=status)
     mend = "check the base URL and what stands between"
     return ResponseError(f"{said}; {mend}", status=status, body_start=body[:_BODY_START])

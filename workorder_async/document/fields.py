@@ -4,15 +4,17 @@ A model declares each field once: its name, its type, its default, and a sentenc
 off the class. Everything else is derived from it: the functions that decode (`decoding.py`), `to_dict`, `from_dict` and
 the JSON schema (`model.py`), the columns of exports with their types, the `_at` properties, and their docstrings.
 
-A field's metadata adds two facts that its type cannot tell. `WIRE` is the class of its value in most answers, if that
-is unusual. `ALONE` says that a text in place of the whole object is this field.
+A field's metadata adds what its type cannot tell. `WIRE` is the class of its value in most answers, if that is
+unusual. `ALONE` says that a text in place of the whole object is this field. `NEEDED` says that an answer must have it,
+though the class has a default. `LEAST` is the least that a number may be.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache, lru_cache
 from types import UnionType
-from typing import Final, Self, TypeAlias, cast, get_args, get_origin, get_type_hints, overload
+from typing import Any, Final, Self, TypeAlias, cast, get_args, get_origin, get_type_hints, overload
 
 import attrs
 from attrs import frozen
@@ -26,6 +28,8 @@ Plain: TypeAlias = int | str | bool | None
 
 WIRE: Final = "wire"
 ALONE: Final = "alone"
+NEEDED: Final = "needed"
+LEAST: Final = "least"
 
 #: The zone of the platform's date-time strings (no summer time since 1991), and of every `_at` property.
 CHINA_STANDARD_TIME = timezone(timedelta(hours=8), "CST")
@@ -87,6 +91,8 @@ class WireField:
     """Whether a text in place of the whole object is this field."""
     wire: type | None
     """The class of its value in most answers: int, str or bool; None for a list, an object, or an optional value."""
+    least: int | None
+    """The least that a number may be; None for any."""
     beside: str
     """The name of the second entry that stands beside it in plain values; "" for none."""
     default: object
@@ -94,8 +100,8 @@ class WireField:
 
     @property
     def says(self) -> str:
-        """The sentence under it in the source; "" without a source."""
-        return fields_said(self.model).get(self.name, "")
+        """The sentence under it in the source, of the class that declares it; "" without a source."""
+        return next((said for kind in self.model.__mro__ if (said := fields_said(kind).get(self.name))), "")
 
     @property
     def says_of_moment(self) -> str:
@@ -132,12 +138,13 @@ def _read_field(model: type, field: "attrs.Attribute[object]", kind: object) -> 
         kind,
         is_list,
         is_optional,
-        is_required=field.default is attrs.NOTHING,
+        is_required=field.default is attrs.NOTHING or NEEDED in field.metadata,
         is_code=is_code,
         is_model=attrs.has(kind),
         is_time=is_time,
         is_alone=ALONE in field.metadata,
         wire=None if is_list or is_optional else field.metadata.get(WIRE, usual),
+        least=field.metadata.get(LEAST),
         beside=f"{field.name}_name" if is_code else f"{field.name[:-4]}at" if is_time else "",
         default=field.default,
     )
@@ -205,6 +212,26 @@ def iso(seconds: object) -> str | None:
 @lru_cache(maxsize=4096)
 def _day(number: int) -> str:
     return f"{(_EPOCH + timedelta(number)).date().isoformat()}T"
+
+
+class DataclassFields:
+    """The fields as dataclasses have them, for what does not know attrs: FastAPI takes a dataclass for a body."""
+
+    def __get__(self, instance: object, model: type) -> dict[str, dataclasses.Field[object]]:
+        if not attrs.has(model):
+            raise AttributeError(f"{model.__name__} has no fields")
+        return _dataclass_fields(model)
+
+
+@cache
+def _dataclass_fields(model: type) -> dict[str, dataclasses.Field[object]]:
+    parts = []
+    for field in attrs.fields(model):
+        options: dict[str, Any] = {} if field.default is attrs.NOTHING else {"default": field.default}
+        if factory := getattr(field.default, "factory", None):
+            options = {"default_factory": factory}
+        parts.append((field.name, field.type, dataclasses.field(kw_only=field.kw_only, **options)))
+    return {field.name: field for field in dataclasses.fields(dataclasses.make_dataclass(model.__name__, parts))}
 
 
 class Moment:

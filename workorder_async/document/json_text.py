@@ -1,4 +1,4 @@
-"""JSON as text and bytes: the one place that imports orjson, the limit of depth, a parser of large bodies.
+"""JSON as text and bytes: the one place that imports orjson, the limit of depth, a parser of large and odd bodies.
 
 `loads`, `dumps` and `LINE_FEED` are orjson's own, so a caller pays for no step between. `loads` raises `ValueError`
 where a text is not JSON, `dumps` raises `TypeError` where a value has no UTF-8 bytes or is too deep.
@@ -7,9 +7,12 @@ where a text is not JSON, `dumps` raises `TypeError` where a value has no UTF-8 
 import codecs
 import json
 import json.scanner
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 from math import isfinite
-from typing import Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import orjson
 
@@ -22,22 +25,39 @@ loads: Final = orjson.loads
 dumps: Final = orjson.dumps
 #: The option of `dumps` that writes a line feed after the value.
 LINE_FEED: Final = orjson.OPT_APPEND_NEWLINE
+#: The same, and refuse an `Unread` by a `TypeError`.
+READ_LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 #: So many lists and objects may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each.
 MAX_DEPTH: Final = 64
 _UNSOUND: Final = f"more than {MAX_DEPTH} lists and objects stand inside each other, or a number has no end"
 _WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
-#: Larger bodies go to `parse_large`, in bytes; orjson takes some 10 ms for this much.
+#: Larger bodies are parsed in a thread, in bytes; orjson takes some 10 ms for this much.
 LARGE: Final = 2 << 20
 _PIECE: Final = 1 << 20
+#: Deeper values are left unread. A row stands four levels deep.
+_DEEPEST: Final = MAX_DEPTH + 6
+# A raw control character, or a byte that is no UTF-8 (as `surrogateescape` shows it).
+_BROKEN: Final = re.compile("[\x00-\x1f\udc80-\udcff]")
+_REST_OF_TEXT: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET: Final = re.compile(rf'"{_REST_OF_TEXT.pattern}|[\[{{]|([\]}}])', re.DOTALL)
+
+
+class Unread(str):
+    """What stands in a body in place of a value that is no JSON: a text with broken bytes, NaN, lists without end.
+
+    No field takes it, so it costs its row and no other.
+    """
+
+    __slots__ = ()
 
 
 def is_sound(value: object) -> bool:
-    """Tell whether a JSON value is at most `MAX_DEPTH` deep, and holds finite numbers only."""
+    """Tell whether a JSON value is at most `MAX_DEPTH` deep, and holds finite numbers and what could be read only."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        if any(isinstance(part, float) and not isfinite(part) for part in level):
+        if any(isinstance(part, Unread) or (isinstance(part, float) and not isfinite(part)) for part in level):
             return False
         holders = [part for part in level if isinstance(part, dict | list)]
         if not holders:
@@ -49,7 +69,7 @@ def is_sound(value: object) -> bool:
 def parse(text: str) -> JSON:
     """Parse a text that holds JSON; raises `ValueError` if it is not JSON, or not sound."""
     try:
-        value: JSON = json.loads(text, parse_constant=no_constant)
+        value: JSON = json.loads(text, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError(_UNSOUND) from None
     if not is_sound(value):
@@ -57,7 +77,7 @@ def parse(text: str) -> JSON:
     return value
 
 
-def no_constant(name: str) -> NoReturn:
+def _no_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity, which are no JSON."""
     raise ValueError(f"{name} is no JSON")
 
@@ -92,16 +112,61 @@ def as_orjson_keeps(names: Iterable[str]) -> list[str]:
     return list(loads(dumps(dict.fromkeys(names))))
 
 
-def parse_large(body: bytes) -> JSON:
-    """Parse UTF-8 bytes in a thread without holding up the event loop beside it.
+def parse_slowly(body: bytes) -> JSON:
+    """Parse a body that is large, or that orjson refuses; in a thread, the event loop goes on beside it.
 
     A parser in C keeps Python's lock until it ends: even in a thread, 64 MiB would stop the event loop for half a
     second. So this one is the standard library's parser in Python. Only its texts and numbers are read in C.
-    Raises `ValueError` or `RecursionError` if the body is not JSON, or nested too deeply.
+    A value that is no JSON becomes an `Unread`, wherever its end can be told; so a lone surrogate, which is JSON, is
+    read as such. Raises `ValueError` or `RecursionError` if the body is not JSON all the same.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder(json.detect_encoding(body))("surrogateescape")
     pieces = [decoder.decode(body[start : start + _PIECE]) for start in range(0, len(body), _PIECE)]
-    parser = json.JSONDecoder(parse_constant=no_constant)
-    parser.scan_once = json.scanner.py_make_scanner(parser)  # type: ignore[attr-defined]  # typeshed lacks both
+    # Any: typeshed lacks the parts of a decoder.
+    parser: Any = json.JSONDecoder(parse_constant=Unread, strict=False)
+    parser.parse_int, parser.parse_float = partial(_number, int), partial(_number, float)
+    parser.parse_string = _text
+    depth = 0
+
+    def with_depth(parse: Callable[..., tuple[object, int]]) -> Callable[..., tuple[object, int]]:
+        def parsed(start: tuple[str, int], *rest: object) -> tuple[object, int]:
+            nonlocal depth
+            if depth == _DEEPEST:
+                return _skipped(*start)
+            depth += 1
+            found = parse(start, *rest)
+            depth -= 1
+            return found
+
+        return parsed
+
+    parser.parse_object, parser.parse_array = with_depth(parser.parse_object), with_depth(parser.parse_array)
+    parser.scan_once = json.scanner.py_make_scanner(parser)  # type: ignore[attr-defined]  # typeshed lacks it
     value: JSON = parser.decode("".join([*pieces, decoder.decode(b"", final=True)]))
     return value
+
+
+def _text(text: str, start: int, strict: bool) -> tuple[str, int]:
+    """Read a text whose first quote ends at `start`."""
+    try:
+        found, end = scanstring(text, start, strict)
+    except ValueError:  # an escape that is none
+        if (rest := _REST_OF_TEXT.match(text, start)) is None:
+            raise
+        return Unread(rest[0][:-1]), rest.end()
+    return (found if _BROKEN.search(text, start, end) is None else Unread(found)), end
+
+
+def _number(kind: type[int | float], digits: str) -> int | float | Unread:
+    # `float` first: Python makes no whole number of thousands of digits.
+    return kind(digits) if isfinite(float(digits)) else Unread(digits)
+
+
+def _skipped(text: str, start: int) -> tuple[Unread, int]:
+    """Leave a list or an object unread whose bracket ends at `start`."""
+    open_brackets = 1
+    for found in _BRACKET.finditer(text, start):
+        open_brackets += -1 if found[1] else found[0][0] != '"'
+        if not open_brackets:
+            return Unread(text[start - 1 : found.end()]), found.end()
+    raise ValueError("a list or an object has no end")

@@ -14,11 +14,11 @@ import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import cache
-from typing import Any, Final, Self, cast
+from typing import Any, ClassVar, Final, Self, cast
 
 from workorder_async.arguments import unknown_name
 from workorder_async.document.decoding import decoder_of
-from workorder_async.document.fields import WireField, expressions, fields_of
+from workorder_async.document.fields import DataclassFields, WireField, expressions, fields_of
 from workorder_async.document.json_text import JSON
 from workorder_async.errors import ConfigError, WorkorderError
 
@@ -26,12 +26,12 @@ from workorder_async.errors import ConfigError, WorkorderError
 class Model:
     """What every model can: `to_dict`, `to_json` and `from_dict`.
 
-    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic and in FastAPI's
-    answers a model stands as it is, `-> list[TicketSummary]`. As what FastAPI receives, in a body, it is
-    `Annotated[CloseTicket, Body()]`: without the `Body()`, FastAPI looks for it in the query string.
+    `json.dumps(tickets, default=TicketSummary.to_dict)` writes a list of them. In models of pydantic, in FastAPI's
+    answers (`-> list[TicketSummary]`) and as what FastAPI receives (`body: CloseTicket`) a model stands as it is.
     """
 
     __slots__ = ()
+    __dataclass_fields__: ClassVar[DataclassFields] = DataclassFields()
 
     def __new__(cls, *_values: object, **named: object) -> Self:
         """Refuse a name that no field has, by a `TypeError` that names the nearest field."""
@@ -81,6 +81,7 @@ class Model:
 
         return core_schema.no_info_plain_validator_function(
             read,
+            ref=f"{cls.__module__}.{cls.__qualname__}",
             serialization=core_schema.plain_serializer_function_ser_schema(
                 cls.to_dict, return_schema=core_schema.dict_schema()
             ),
@@ -105,15 +106,20 @@ def _json_schema(model: type, *, is_read: bool) -> dict[str, object]:
         else:
             # `from_dict` takes the name in place of the code; `to_dict` writes None for the code of an unknown name.
             kinds = ["integer", "string" if is_read else "null"] if field.is_code else [_KINDS[field.kind]]
-            kinds = [*dict.fromkeys([*kinds, "null"] if field.is_optional else kinds)]
-            shape = {"type": kinds if len(kinds) > 1 else kinds[0]}
+            shape = _any_of([*kinds, "null"] if field.is_optional else kinds)
         if field.is_list:
             shape = {"type": "array", "items": shape}
         properties[field.name] = shape | ({"description": field.says} if field.says else {})
         if field.beside and not is_read:
-            properties[field.beside] = {"type": ["string", "null"]}
+            properties[field.beside] = _any_of(["string", "null"])
     required = [field.name for field in fields if field.is_required] if is_read else [*properties]
     return {"type": "object", "title": model.__name__, "properties": properties, "required": required}
+
+
+def _any_of(kinds: list[str]) -> dict[str, object]:
+    """Return the JSON schema of a value of any of these kinds; OpenAPI before 3.1 knows no list of types."""
+    shapes: list[dict[str, object]] = [{"type": kind} for kind in dict.fromkeys(kinds)]
+    return {"anyOf": shapes} if len(shapes) > 1 else shapes[0]
 
 
 def _make_writer(model: type) -> Callable[[object], dict[str, JSON]]:

@@ -2,19 +2,47 @@
 
 Times stay as the wire's whole seconds since the epoch in fields that end in `_time` (0: has not happened). The property
 that ends in `_at` reads them as aware datetimes in China Standard Time (None: has not happened). A field that an answer
-lacks, or holds as null, has the default written here; only a ticket's `id` must be there.
+lacks, or holds as null, has the default written here. A ticket's `id` must be there, and of a page `tickets` and the
+`total`: an answer without them is no empty list.
 The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from attrs import Factory, define, field, frozen
 
 from workorder_async.document.enums import AssignStatus, FormFieldType, Priority, TicketStatus, TicketType
-from workorder_async.document.fields import ALONE, WIRE, Moment
+from workorder_async.document.fields import ALONE, LEAST, NEEDED, WIRE, Moment
 from workorder_async.document.json_text import JSON, parse
 from workorder_async.document.model import Model
 from workorder_async.errors import DecodeError
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+_Fields: TypeAlias = "list[Attribute[Any]]"
+
+
+#: Fields of a detail that follow one of its base record; the others follow the one above them.
+_AFTER = {
+    "sub_type": "type",
+    "feedback": "priority",
+    "is_creator": "is_suspended_notice",
+    "customer_info": "customer_organization_name",
+    "product_group_name": "product_group_id",
+    "created_duration": "updated_progress_time",
+}
+
+
+def in_order(kind: type, fields: _Fields) -> _Fields:
+    """Return the fields of a detail in the order of its columns, on which files depend."""
+    placed, place = [one for one in fields if one.name not in kind.__annotations__], 0
+    for one in fields[len(placed) :]:
+        names = [base.name for base in placed]
+        place = names.index(_AFTER[one.name]) + 1 if one.name in _AFTER else place + 1
+        placed.insert(place, one)
+    return placed
+
 
 _NO_STATUS = TicketStatus(0)
 _NO_TYPE = TicketType(0)
@@ -29,7 +57,7 @@ class Pagination(Model):
 
     page_size: int = 0
     """Rows per page as the server counts them (分页大小); 0 if it does not say."""
-    total: int = 0
+    total: int = field(default=0, metadata={NEEDED: True, LEAST: 0})
     """Rows of the whole list at the moment of the read (总记录数)."""
 
 
@@ -37,7 +65,7 @@ class Pagination(Model):
 class TicketSummary(Model):
     """One row of `list_tickets` (schema TicketListThirdResponse)."""
 
-    id: int
+    id: int = field(metadata={LEAST: 1})
     """The ticket's id (工单ID)."""
     title: str = ""
     """Title (工单标题)."""
@@ -99,9 +127,9 @@ class TicketSummary(Model):
 class TicketPage(Model):
     """One page of `list_tickets` (schema TicketPage)."""
 
-    pagination: Pagination = Factory(Pagination)
+    pagination: Pagination = field(factory=Pagination, metadata={NEEDED: True})
     """Where this page stands (分页相关)."""
-    tickets: list[TicketSummary] = Factory(list)
+    tickets: list[TicketSummary] = field(factory=list, metadata={NEEDED: True})
     """Its rows (列表)."""
 
 
@@ -109,7 +137,7 @@ class TicketPage(Model):
 class Ticket(Model):
     """A ticket's base record, as `get_ticket` reads it (schema Ticket工单表)."""
 
-    id: int
+    id: int = field(metadata={LEAST: 1})
     """The ticket's id (工单ID)."""
     title: str = ""
     """Title (工单标题)."""
@@ -322,20 +350,13 @@ class TicketAssign(Model):
     updated_at: ClassVar[Moment] = Moment()
 
 
-@define
-class TicketDetail(Model):
-    """Everything about a ticket, as `get_ticket_detail` reads it (schema TicketDetail)."""
+@define(field_transformer=in_order)
+class TicketDetail(Ticket):
+    """Everything about a ticket, as `get_ticket_detail` reads it (schema TicketDetail): its base record, and more.
 
-    id: int
-    """The ticket's id (工单ID)."""
-    title: str = ""
-    """Title (工单标题)."""
-    detail: str = ""
-    """The ticket's text (工单详情)."""
-    status: TicketStatus = _NO_STATUS
-    """Status (工单状态)."""
-    type: TicketType = _NO_TYPE
-    """Type (工单类型)."""
+    On the wire its `reported_time` and `created_time` are date-time strings.
+    """
+
     sub_type: int = 0
     """Id of the sub-type (工单子类型ID)."""
     sub_type_name: str = ""
@@ -344,30 +365,12 @@ class TicketDetail(Model):
     """Id of the second-level sub-type (工单二级子类型)."""
     second_subtype_name: str = ""
     """Name of the second-level sub-type (工单二级子类型名称)."""
-    priority: Priority = _NO_PRIORITY
-    """Priority (优先级)."""
     feedback: str = ""
     """How the work was rated, a code of a dictionary that is not documented (工单质量评价)."""
-    need_process: bool = False
-    """Whether it must be handled (是否需要处理)."""
-    is_solved: bool = False
-    """Whether it is solved (是否解决)."""
-    is_suspended_notice: bool = False
-    """Whether it is suspended (是否挂起)."""
     is_creator: bool = False
     """Whether who asks is its creator (是否是创建人)."""
-    creator_id: int = 0
-    """The creator's id, a long staff number of the business platform (创建人ID)."""
-    creator_name: str = ""
-    """Name of the creator (创建人姓名)."""
-    customer_organization_id: int = 0
-    """Id of the customer's company (客户公司ID)."""
-    customer_organization_name: str = ""
-    """Name of the customer's company (客户公司名称)."""
     customer_info: list[CustomerInfo] = Factory(list)
     """The customer's accounts (客户信息)."""
-    product_group_id: int = 0
-    """Id of the product line chosen first (初选产品线ID)."""
     product_group_name: str = ""
     """Name of the product line (产品线名称)."""
     relate_to_ticket_id: int = 0
@@ -392,24 +395,6 @@ class TicketDetail(Model):
     """Fields of the additional form (表单字段定义)."""
     form_values: dict[str, JSON] = Factory(dict)
     """Values of the additional form, by field name (自定义表单值)."""
-    reported_time: int = 0
-    """When the customer called, in seconds (客户联系时间); a date-time string on the wire."""
-    created_time: int = 0
-    """When it was created, in seconds (创建时间); a date-time string on the wire."""
-    started_time: int = 0
-    """When work began, in seconds (开始处理时间)."""
-    suspended_time: int = 0
-    """When it was suspended, in seconds (挂起时间)."""
-    finished_time: int = 0
-    """When work was finished, in seconds (完成时间)."""
-    solved_time: int = 0
-    """When the customer confirmed the solution, in seconds (客户确认解决时间)."""
-    closed_time: int = 0
-    """When it was closed, in seconds (关单时间)."""
-    updated_time: int = 0
-    """When it last changed, in seconds (更新时间)."""
-    updated_progress_time: int = 0
-    """When its progress was last updated, in seconds (更新进展时间)."""
     created_duration: int = 0
     """From the customer's call to creation, in seconds (提单时长)."""
     pending_duration: int = 0
@@ -424,13 +409,3 @@ class TicketDetail(Model):
     """Until it was closed, in seconds (关单时长)."""
     total_duration: int = 0
     """From the customer's call to the customer's confirmation, in seconds (总时长)."""
-
-    reported_at: ClassVar[Moment] = Moment()
-    created_at: ClassVar[Moment] = Moment()
-    started_at: ClassVar[Moment] = Moment()
-    suspended_at: ClassVar[Moment] = Moment()
-    finished_at: ClassVar[Moment] = Moment()
-    solved_at: ClassVar[Moment] = Moment()
-    closed_at: ClassVar[Moment] = Moment()
-    updated_at: ClassVar[Moment] = Moment()
-    updated_progress_at: ClassVar[Moment] = Moment()

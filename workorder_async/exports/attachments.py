@@ -3,22 +3,27 @@
 A file has its name only when it is whole. Until then its bytes are in a part beside it, which the next attempt, or the
 next process, goes on with if the server allows it. A file that is there with the right size is not fetched again.
 
-The requests for files carry nothing of ours: no signature, no header, no cookie.
+The requests for files carry nothing of ours: no signature, no header, no cookie. Whoever writes a ticket chooses their
+URLs, so the address of each connection is looked at, that of each redirect too: a name may lead anywhere.
 """
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
+import socket
 import stat
+import threading
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -30,18 +35,18 @@ from workorder_async.durable import LockedFile, rename_whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import Secret, without_credentials
-from workorder_async.wire.options import client_options
+from workorder_async.wire.options import client_options, tls_of
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0
 #: Seconds between the attempts to fetch one file; there is one attempt more.
 WAITS: Sequence[float] = (1.0, 5.0)
-#: Seconds without a byte after which a download has failed.
+#: An attempt has failed after so many seconds with less than so many bytes in each of them.
 STALLED_AFTER = 30.0
+SLOWEST = 1024
 #: Bytes that are held in memory for each download; then they are put on the disk.
 FLUSH_AT = 1 << 20
 
-_CONNECT_WITHIN = 30.0
 _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _STALE: Final = (403, 404, 410)
@@ -91,6 +96,69 @@ async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
         ) from None
 
 
+class _Folder:
+    """A folder that is made if it is missing, and what is in it, by its descriptor: no link leads elsewhere meanwhile.
+
+    Windows has no such descriptors; names are paths there. Several threads may use it.
+    """
+
+    def __init__(self, path: Path, above: "_Folder | None" = None) -> None:
+        self.path = path
+        self.descriptor: int | None = None
+        self._above = above
+        # Of all folders together: none is closed while another one is made in it.
+        self._lock: threading.RLock = threading.RLock() if above is None else above._lock
+        self._is_closed = False
+
+    def open(self) -> int | None:
+        """Make and open it, unless it is open, and return its descriptor. Raises `OSError`."""
+        with self._lock:
+            if self._is_closed:
+                raise OSError(errno.EBADF, "the folder was closed", str(self.path))
+            if self.descriptor is None:
+                above = None if self._above is None else self._above.open()
+                path = self.path if above is None else Path(self.path.name)
+                with suppress(FileExistsError):
+                    os.mkdir(path, 0o700, dir_fd=above)
+                    os.chmod(path, 0o700, dir_fd=above)  # a umask may have taken more
+                if os.open not in os.supports_dir_fd:
+                    return None
+                flags = os.O_RDONLY | os.O_DIRECTORY | (0 if self._above is None else os.O_NOFOLLOW)
+                self.descriptor = os.open(path, flags, dir_fd=above)
+            return self.descriptor
+
+    def named(self, name: str) -> Path:
+        """Return the path of a name in it, for a function that is given its descriptor."""
+        return self.path / name if self.descriptor is None else Path(name)
+
+    def size_of(self, name: str) -> int | None:
+        """Return the size of a file in it; None if there is no such file."""
+        try:
+            found = os.stat(self.named(name), dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.named(name), dir_fd=self.descriptor)
+
+    def remove_parts(self) -> None:
+        """Remove the parts that earlier runs left of files that are whole by now."""
+        for name in os.listdir(self.path if self.descriptor is None else self.descriptor):
+            if name.startswith(".") and name.endswith(".part"):
+                self.remove(name)
+
+    def close(self) -> None:
+        """Close it for good."""
+        with self._lock:
+            self._is_closed = True
+            if self.descriptor is not None:
+                os.close(self.descriptor)
+                self.descriptor = None
+
+
 class _Wanted:
     """An attachment that is to be a file. Until it is whole, its bytes are in a part beside it.
 
@@ -98,9 +166,9 @@ class _Wanted:
     uses it at a time.
     """
 
-    def __init__(self, attachment: Attachment, index: int, path: Path) -> None:
+    def __init__(self, attachment: Attachment, index: int, folder: _Folder, name: str) -> None:
         self.index = index
-        self.path = path
+        self.path = folder.path / name
         #: Its bytes by the ticket; 0 if the ticket does not say.
         self.size = max(attachment.file_size, 0)
         #: The bytes of the file that is there already; None if there is no such file.
@@ -110,7 +178,8 @@ class _Wanted:
         # The storage key, before the token of the temporary URL, stays the same when the URL is asked for again.
         key = attachment.file_path.partition("?")[0]
         digest = hashlib.sha256(f"{key}\n{attachment.file_size}".encode(errors="surrogatepass")).hexdigest()[:8]
-        self._part_path = path.with_name(f".{path.name}.{digest}.part")
+        self._folder = folder
+        self._part_name = f".{name}.{digest}.part"
         self._part: LockedFile | None = None
 
     @property
@@ -127,17 +196,19 @@ class _Wanted:
 
     def open(self) -> None:
         """Open and lock the part; the bytes that it received before are still there."""
-        self._part = LockedFile(self._part_path)
+        folder = self._folder
+        self._part = LockedFile(folder.named(self._part_name), is_ours=True, folder=folder.descriptor)
 
     def finish(self) -> None:
         """Give the part its name, in place of any file that has it."""
         self._let_go()
-        rename_whole(self._part_path, self.path)
+        folder = self._folder
+        rename_whole(folder.named(self._part_name), folder.named(self.path.name), folder=folder.descriptor)
 
     def discard(self) -> None:
         """Remove the part."""
         self._let_go()
-        self._part_path.unlink(missing_ok=True)
+        self._folder.remove(self._part_name)
 
     def close(self) -> None:
         """Close the part, if it is open; it stays, unless it is empty."""
@@ -196,6 +267,39 @@ def _extent(response: aiohttp.ClientResponse, asked: int, size: int) -> tuple[in
     if not size and whole is None and "chunked" not in response.headers.get("Transfer-Encoding", "").lower():
         raise NotFetchedError("neither the ticket nor the server says how many bytes it has")
     return (0 if span is None else asked), whole
+
+
+def _refused(address: str, *, private: bool) -> str:
+    """Return why no file is fetched from an address; "" if it may be, as a public one always is."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        # The kinds of IPv6 addresses that stand for one of IPv4.
+        number = int(ip)
+        if number >> 112 in (0, 0x64) and number > 1:
+            ip = IPv4Address(number & 0xFFFF_FFFF)
+        ip = getattr(ip, "sixtofour", None) or ip
+    if ip.is_link_local or ip.is_multicast:
+        return f"it is at {address}, from where no file is fetched"
+    is_public = ip.is_global and (ip.version == 4 or int(ip) >> 125 == 1)
+    return "" if is_public or private else f"it is at {address}, which is no public address (private_addresses)"
+
+
+def _opened(address: tuple[Any, ...], *, private: bool) -> socket.socket:
+    """Open the socket for a connection to this address. Raises `PermissionError` for one that may not be asked."""
+    if why := _refused(address[4][0], private=private):
+        raise PermissionError(errno.EACCES, why)
+    return socket.socket(*address[:3])
+
+
+def _address_in(url: URL) -> str:
+    """Return the address that a URL has in place of a name, however it is written; "" for a name."""
+    host = url.host or ""
+    if ":" in host:
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return ""
 
 
 def _told(error: Exception) -> str:
@@ -299,13 +403,17 @@ class _Links:
 class AttachmentFolder:
     """A folder that the attachments of tickets are fetched into, `concurrency` files at a time; for `async with`.
 
-    Files are for their owner alone. Requests for them carry no signature, no cookie and no Authorization. Arguments:
+    Files are for their owner alone. Requests for them carry no signature, no cookie and no Authorization, and go to
+    public addresses only. The host and port of the client's own base URL may be private, too, so that the sandbox's
+    files are fetched. Arguments:
 
     * `folder`: made if it is missing; the folder that it lies in must be there. One process uses it at a time.
     * `client`: reads a ticket again when its URLs are stale; it is not closed.
     * `max_bytes`, `max_files`: how much all tickets may have together, with the files that are there already.
-    * `max_file_bytes`: how many bytes one file may have.
-    * `proxy`, `ssl`: as those of a client.
+    * `max_file_bytes`, `max_seconds`: how many bytes one file may have, and how long it may take.
+    * `private_addresses`: whether files may come from this machine and from private networks; link-local addresses,
+      where clouds keep credentials, never are asked.
+    * `proxy`, `ssl`: as those of a client. A proxy looks names up itself: only an address in a URL is looked at then.
 
     Raises `ConfigError` for an argument that cannot work; on entering, for a folder that cannot be made.
     """
@@ -318,29 +426,34 @@ class AttachmentFolder:
         max_bytes: int = 100 << 30,
         max_file_bytes: int = 1 << 30,
         max_files: int = 100_000,
+        max_seconds: float = 3600.0,
+        private_addresses: bool = False,
         concurrency: int = 4,
         proxy: "str | Secret | None" = None,
         ssl: SSLContext | bool = True,
     ) -> None:
         # Before anything can fail: a traceback with locals would show its password.
         proxy = None if proxy is None else Secret(proxy)
-        self._folder = Path(os.path.abspath(arguments.path("folder", folder)))
+        self._folder = _Folder(Path(os.path.abspath(arguments.path("folder", folder))))
         self._client = client
         self._max_bytes = arguments.whole("max_bytes", max_bytes)
         self._max_file_bytes = arguments.whole("max_file_bytes", max_file_bytes)
         self._max_files = arguments.whole("max_files", max_files)
+        self._max_seconds = arguments.above_zero("max_seconds", max_seconds)
+        self._private = arguments.flag("private_addresses", private_addresses)
         self._places = asyncio.Semaphore(arguments.whole("concurrency", concurrency))
         self._connection = client_options(max_in_flight=concurrency, proxy=proxy, ssl=ssl)
-        self._http: aiohttp.ClientSession | None = None
+        # Connections to public addresses, and to others, too.
+        self._http: dict[bool, aiohttp.ClientSession] = {}
         self._closed = False
         self._bytes = 0
         self._files = 0
 
     async def __aenter__(self) -> Self:
         try:
-            await asyncio.to_thread(_make_folder, self._folder)
+            await asyncio.to_thread(self._folder.open)
         except OSError as error:
-            raise ConfigError(f"cannot make the folder {str(self._folder)!r}: {error.strerror}") from None
+            raise ConfigError(f"cannot make the folder {str(self._folder.path)!r}: {error.strerror}") from None
         return self
 
     async def __aexit__(
@@ -351,8 +464,11 @@ class AttachmentFolder:
     async def aclose(self) -> None:
         """Close the connections; a `fetch` that is still under way ends with `ExportError`."""
         self._closed = True
-        if self._http is not None:
-            await self._http.close()
+        try:
+            for http in self._http.values():
+                await http.close()
+        finally:
+            await asyncio.to_thread(self._folder.close)
 
     async def fetch(self, detail: TicketDetail) -> AttachmentCounts:
         """Fetch every attachment of a ticket that is not there yet, and return how many were fetched, and which not.
@@ -365,18 +481,20 @@ class AttachmentFolder:
         if not attachments:
             return NO_ATTACHMENTS
         links = _Links(self._client, detail)
-        place = self._folder / str(detail.id)
+        place = _Folder(self._folder.path / str(detail.id), self._folder)
         names = distinct_names(one.file_name for one in attachments)
-        wanted = [_Wanted(one, index, place / names[index]) for index, one in enumerate(attachments)]
-        await on_disk(place, partial(_look, place, wanted))
+        wanted = [_Wanted(one, index, place, names[index]) for index, one in enumerate(attachments)]
         try:
+            await on_disk(place.path, partial(_look, place, wanted))
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._bring(one, links)) for one in wanted]
+            became = [task.result() for task in tasks]
+            if not any(one.failed for one in became):
+                await on_disk(place.path, place.remove_parts)
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
-        became = [task.result() for task in tasks]
-        if not any(one.failed for one in became):
-            await on_disk(place, partial(_remove_parts, place))
+        finally:
+            await on_disk(place.path, place.close)
         return sum(became, NO_ATTACHMENTS)
 
     async def _bring(self, wanted: _Wanted, links: _Links) -> AttachmentCounts:
@@ -415,7 +533,11 @@ class AttachmentFolder:
             if wanted.size and wanted.part.size > wanted.size:
                 await do(partial(wanted.part.cut, 0))
             if not wanted.size or wanted.part.size < wanted.size:
-                await self._receive(wanted, links)
+                try:
+                    async with asyncio.timeout(self._max_seconds):
+                        await self._receive(wanted, links)
+                except TimeoutError:
+                    raise BrokenError(f"it took longer than {self._max_seconds:g} s (max_seconds)") from None
             size = wanted.part.size
             await do(wanted.finish)
             return size
@@ -442,21 +564,28 @@ class AttachmentFolder:
 
     async def _attempt(self, wanted: _Wanted, url: str) -> None:
         """Make one attempt to receive the rest of a part, or all of it if the server does not go on from there."""
-        part = wanted.part
+        part, before = wanted.part, 0
         failure: Exception
         try:
-            while True:
-                async with self._answer(url, part.size) as response:
-                    extent = _extent(response, part.size, wanted.size)
-                    if extent is None or extent[0] < part.size:
-                        await on_disk(wanted.path, partial(part.cut, 0))
-                    if extent is not None:
-                        return await self._take_body(wanted, response, wanted.size or extent[1])
+            async with asyncio.timeout(STALLED_AFTER) as pace:
+                while True:
+                    async with self._answer(url, part.size) as response:
+                        extent = _extent(response, part.size, wanted.size)
+                        if extent is None or extent[0] < part.size:
+                            await on_disk(wanted.path, partial(part.cut, 0))
+                        before = part.size
+                        if extent is not None:
+                            return await self._take_body(wanted, response, wanted.size or extent[1], pace)
         except (aiohttp.InvalidURL, UnicodeError):
             failure = NotFetchedError("its URL is none that can be asked")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            stalled = isinstance(error, TimeoutError)
-            failure = BrokenError(f"nothing came for {STALLED_AFTER:g} s" if stalled else _told(error))
+        except TimeoutError:
+            came = f"less than {SLOWEST:,} bytes a second" if part.size > before else "nothing"
+            failure = BrokenError(f"{came} came for {STALLED_AFTER:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            refused = getattr(error, "os_error", None)
+            failure = BrokenError(_told(error))
+            if isinstance(refused, PermissionError):
+                failure = NotFetchedError(refused.strerror)
         # Outside the `except`: aiohttp's errors know the proxy's password.
         raise failure
 
@@ -465,12 +594,12 @@ class AttachmentFolder:
         """Ask for a file from a byte on, and follow the redirects of the server."""
         url, proxy = _checked(text), self._connection["proxy"]
         for _ in range(_MOST_REDIRECTS + 1):
-            async with self._session().get(
+            async with self._session(url).get(
                 url,
                 headers={"Range": f"bytes={start}-"} if start else None,
                 allow_redirects=False,
                 proxy=None if proxy is None else Secret(proxy).reveal(),
-                ssl=self._connection["ssl"],
+                ssl=tls_of(self._connection),
             ) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
@@ -479,35 +608,51 @@ class AttachmentFolder:
             url = _checked(location, url)
         raise NotFetchedError(f"the server redirects more than {_MOST_REDIRECTS} times")
 
-    def _session(self) -> aiohttp.ClientSession:
+    def _session(self, url: URL) -> aiohttp.ClientSession:
+        """Return the connections for a URL. Raises `NotFetchedError` if it names an address that may not be asked."""
         if self._closed:
             raise ExportError("the folder of attachments was closed while files were fetched")
-        if self._http is None:
-            self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connection["max_in_flight"]),
+        own = URL(self._client.base_url)
+        private = self._private or (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
+        is_through_proxy = self._connection["proxy"] is not None
+        address = _address_in(url) if is_through_proxy else ""
+        if address and (why := _refused(address, private=private)):
+            raise NotFetchedError(why)
+        if private not in self._http:
+            # A proxy may be anywhere.
+            opened = None if is_through_proxy else partial(_opened, private=private)
+            self._http[private] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connection["max_in_flight"], socket_factory=opened),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # A size and a place in the file count the bytes as they are kept.
                 headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
                 auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_WITHIN, sock_read=STALLED_AFTER),
+                # An attempt has its own.
+                timeout=aiohttp.ClientTimeout(total=None),
             )
-        return self._http
+        return self._http[private]
 
-    async def _take_body(self, wanted: _Wanted, response: aiohttp.ClientResponse, size: int | None) -> None:
-        """Put a body at the end of a part; the bytes that came before a failure are kept."""
-        part, held = wanted.part, bytearray()
-        failure: Exception | None = None
+    async def _take_body(
+        self, wanted: _Wanted, response: aiohttp.ClientResponse, size: int | None, pace: asyncio.Timeout
+    ) -> None:
+        """Put a body at the end of a part; bytes that came before a failure are kept. Each byte lets `pace` wait."""
+        part, held, now = wanted.part, bytearray(), asyncio.get_running_loop().time
+        failure: BaseException | None = None
         try:
             async for piece in response.content.iter_any():
+                left = min((pace.when() or 0) - now() + len(piece) / SLOWEST, STALLED_AFTER)
                 held += piece
                 received = part.size + len(held)
                 if size is not None and received > size:
                     raise NotFetchedError(f"the server sends more than its {size:,} bytes")
                 self._count(wanted, received)
                 if len(held) >= FLUSH_AT:
-                    await on_disk(wanted.path, partial(part.append, bytes(held)))
-                    held.clear()
-        except aiohttp.ClientError as error:
+                    pace.reschedule(None)  # a slow disk is not the server's fault
+                    # What is being written, even amid a cancellation, is not written again below.
+                    content, held = bytes(held), bytearray()
+                    await on_disk(wanted.path, partial(part.append, content))
+                pace.reschedule(now() + left)
+        except (aiohttp.ClientError, asyncio.CancelledError) as error:
             failure = error
         if held:
             await on_disk(wanted.path, partial(part.append, bytes(held)))
@@ -530,28 +675,8 @@ def _looks(attachment: Attachment) -> tuple[str, int, str]:
     return attachment.file_name, attachment.file_size, attachment.file_type
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder for its owner alone; a folder that is there already stays as it is."""
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        if not folder.is_dir():
-            raise
-    else:
-        folder.chmod(0o700)  # a umask may have taken more
-
-
-def _look(place: Path, wanted: Iterable[_Wanted]) -> None:
+def _look(place: _Folder, wanted: Iterable[_Wanted]) -> None:
     """Make the folder of a ticket, and note the sizes of the files that are in it."""
-    _make_folder(place.parent)
-    _make_folder(place)
+    place.open()
     for one in wanted:
-        with suppress(FileNotFoundError):
-            about = one.path.lstat()
-            one.there = about.st_size if stat.S_ISREG(about.st_mode) else None
-
-
-def _remove_parts(place: Path) -> None:
-    """Remove the parts that earlier runs left of files that are whole by now."""
-    for part in place.glob(".*.part"):
-        part.unlink(missing_ok=True)
+        one.there = place.size_of(one.path.name)

@@ -3,21 +3,24 @@
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from csv import writer
+from functools import cache
 from io import StringIO
 from typing import Final
+from unicodedata import category
 
 from workorder_async.exports.columns import Columns, Value
 from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, storable
 
-#: A spreadsheet takes a cell that begins so for a formula, also if it stands in quotes.
-_FORMULAS: Final = "=+-@\t\r"
+# Beside letters, digits, opening brackets and quotes, pictures, and half a pair, which becomes U+FFFD.
+_PLAIN: Final = "\"'#*_<./\\!?！？…"
+_PLAIN_KINDS: Final = ("L", "N", "Ps", "Pi", "So", "Cs")
 
 
 class CsvLines(Sink):
     """Rows of a model as records of CSV.
 
     `bom` puts a byte order mark in front, without which Excel on Chinese Windows reads GBK. `defuse` puts an apostrophe
-    in front of texts that a spreadsheet would take for formulas.
+    in front of texts that a spreadsheet might take for formulas: those whose first character is not known to be plain.
     """
 
     changes: TextChanges = UNCHANGED
@@ -46,7 +49,7 @@ class CsvLines(Sink):
             made[place] = "true" if made[place] else "false"
         for place in self._defuse:
             text = made[place]
-            if text and str(text)[0] in _FORMULAS:
+            if text and not _is_plain(str(text)[0]):
                 made[place] = f"'{text}"
                 self.changes += TextChanges(defused=1)
         return made
@@ -55,6 +58,12 @@ class CsvLines(Sink):
         cells, changes = storable(record, large=True)
         self.changes += changes
         return cells
+
+
+@cache
+def _is_plain(first: str) -> bool:
+    """Tell whether no spreadsheet takes a text that begins so for a formula."""
+    return first in _PLAIN or category(first).startswith(_PLAIN_KINDS)
 
 
 def _records(rows: Iterable[Sequence[Value]]) -> bytes:

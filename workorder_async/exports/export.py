@@ -8,6 +8,7 @@
 If a call is cut short at any moment, the same call goes on from there.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, nullcontext
@@ -17,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
 
-from workorder_async.arguments import Option, kind_of, must_be, one_of, or_none, path, whole, with_defaults
+from workorder_async.arguments import Option, flag, kind_of, must_be, one_of, or_none, path, whole, with_defaults
 from workorder_async.client import WorkorderClient
 from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
@@ -30,6 +31,7 @@ from workorder_async.exports.reading import Details, Progress, Reading, Unfounde
 from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walks.options import WalkOptions, refuse_unknown
+from workorder_async.walks.queries import doubts_of
 
 WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
 """One query, or several, one after the other: each ticket that any of them matches comes once."""
@@ -46,6 +48,9 @@ class ExportOptions(TypedDict, total=False):
     """Whether the full record of each ticket is read, one request each (False)."""
     attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
     """A folder for the attachments of all tickets; their full records are read then, too (None)."""
+    private_addresses: Annotated[bool, Option(False, flag)]
+    """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
+    port of the platform itself)."""
     resume: Annotated[bool, Option(True)]
     """Whether to go on where the same export stopped (True); False: begin anew."""
     overwrite: Annotated[bool, Option(False)]
@@ -59,7 +64,7 @@ class ExportOptions(TypedDict, total=False):
     csv_bom: Annotated[bool, Option(True)]
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
     csv_defuse: Annotated[bool, Option(True)]
-    """Whether CSV has an apostrophe in front of texts that a spreadsheet would take for formulas (True)."""
+    """Whether CSV has an apostrophe in front of texts that a spreadsheet might take for formulas (True)."""
     page_size: Annotated[int, Option(100, whole)]
     """Tickets to ask for per request (100)."""
     concurrency: Annotated[int, Option(8, whole)]
@@ -105,17 +110,19 @@ async def export_tickets(
     `kill -9`: the same call again reads the rest, and ends in the file, row for row, that an undisturbed call would
     have made. If the list comes newest first, the second call asks for older tickets only, so tickets that were created
     meanwhile stay out; if it comes oldest first, they are at its end. A call that differs from the first one (query,
-    host, format, options that change the file) is refused, and so is a file that another process is writing.
+    host, AppId, format, options that change the file) is refused if rows are on disk, and so is a file that another
+    process is writing.
 
     The same call begins anew, and `ExportProgress.resumed_rows` is 0, if the list cannot be asked by created time, if
     it proved to have another order than assumed, and if the rows go to stdout, a pipe or a device.
 
-    **Exact.** As for `client.walk`: `report.exact` is true only if the walks of all calls are exact. A call that goes
-    on cannot see tickets without a created time: if fewer rows came than the list counted at first, it asks for totals,
-    and says so if there are such tickets. With `detail=True` a ticket that is refused when its full record is asked for
-    is left out, told in `report.gone`, and the result is not exact. With `strict=True` an inexact result is an
-    `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without a request;
-    with `strict=False` it takes them as they are, with `resume=False` it begins anew.
+    **Exact.** As for `client.walk`: `report.exact` is true only if the walks of all calls are exact, and no ticket can
+    have passed from one of several queries to another, unseen by both. The list is as of `report.read_from`. A call
+    that goes on cannot see tickets without a created time: if fewer rows came than the list counted at first, it asks
+    for totals, and says so if there are such tickets. With `detail=True` a ticket that is refused when its full record
+    is asked for is left out, told in `report.gone`, and the result is not exact. With `strict=True` an inexact result
+    is an `InexactExportError` with the report. Its rows stay in TARGET.part: the same call raises again, without a
+    request; with `strict=False` it takes them as they are, with `resume=False` it begins anew.
 
     Raises `ConfigError` before the first request for an argument that cannot work, `ExportError` if the disk does not
     do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except
@@ -168,6 +175,7 @@ class _Export:
         folder = options["attachments"]
         return Head(
             platform=self._client.base_url,
+            app_id=self._client.app_id,
             queries=tuple(map(said_of, self._queries)),
             format=format.name,
             columns=() if options["raw"] else format.columns(detail=options["detail"]).names,
@@ -211,9 +219,14 @@ class _Export:
         walk = WalkOptions(
             page_size=options["page_size"], concurrency=options["concurrency"], on_bad_row=options["on_bad_row"]
         )
-        async with (
-            nullcontext() if folder is None else AttachmentFolder(folder, client, proxy=client.proxy, ssl=client.ssl)
-        ) as attachments:
+        fetching = partial(
+            AttachmentFolder,
+            client=client,
+            proxy=client.proxy,
+            ssl=client.ssl,
+            private_addresses=options["private_addresses"],
+        )
+        async with nullcontext() if folder is None else fetching(folder) as attachments:
             if not target.is_stream:
                 await disk.run(self._open_parts)
             details = Details(client, attachments, walk) if options["detail"] else None
@@ -245,19 +258,20 @@ class _Export:
             target.refuse_existing()
         manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
         self._opened.callback(_let_go, manifest)
-        if manifest.head is not None and (differences := manifest.head.differences(self._head)):
+        differences = "" if manifest.head is None else manifest.head.differences(self._head)
+        if differences and manifest.parts:
             raise ExportError(
-                f"{str(target.manifest)!r} is of another export: {differences}; say the same again to go on with "
-                "it, or begin anew with resume=False"
+                f"{str(target.manifest)!r} is of another export: {differences}",
+                mend="say the same again to go on with it, or begin anew with resume=False",
             )
         if not options["overwrite"] and self._named() is None:
             target.refuse_existing()
-        if not options["resume"]:
-            self._clear()
-        elif manifest.head is None and target.part.exists():
+        if differences or not options["resume"]:
+            self._clear()  # of another export that has nothing on disk, nothing is lost
+        elif manifest.head is None and os.path.lexists(target.part):
             raise ExportError(
-                f"{str(target.part)!r} is there, and no manifest says what it is; move it away, or begin anew with "
-                "resume=False"
+                f"{str(target.part)!r} is there, and no manifest says what it is",
+                mend="move it away, or begin anew with resume=False",
             )
 
     def _named(self) -> Renamed | None:
@@ -312,6 +326,8 @@ class _Export:
         if not self._options["overwrite"]:
             target.refuse_existing(is_late=True)
         self._manifest.name(named)
+        for beside in target.format.names(target.path)[1:]:
+            beside.unlink(missing_ok=True)
         rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
         return self._end(named)
 
@@ -342,17 +358,19 @@ class _Export:
 
     def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:
         seconds = perf_counter() - self._began
-        return report_of(parts, self._target.path, size, changes, resumed=self._resumed, seconds=seconds)
+        doubts, resumed = doubts_of(self._queries), self._resumed
+        return report_of(parts, self._target.path, size, changes, doubts, resumed=resumed, seconds=seconds)
 
     def _checked(self, report: ExportReport) -> ExportReport:
         """Return the report. With `strict` raises `ExportError` if it is not exact."""
         if not self._options["strict"] or report.exact:
             return report
-        part = str(self._target.part)
-        kept = f"the rows stay in {part!r}; strict=False takes them as they are, resume=False begins anew"
+        problem = f"the export is not exact: {report.reason}"
         if self._target.is_stream:
-            kept = "its rows are written, and not to be relied on"
-        raise InexactExportError(f"the export is not exact: {report.reason}; {kept}", report=report)
+            raise InexactExportError(f"{problem}; its rows are written, and not to be relied on", report=report)
+        problem += f"; the rows stay in {str(self._target.part)!r}"
+        mend = "the same without strict=True takes them as they are, resume=False begins anew"
+        raise InexactExportError(problem, mend=mend, report=report)
 
 
 def _let_go(manifest: Manifest) -> None:
@@ -363,8 +381,8 @@ def _let_go(manifest: Manifest) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Take a file or a folder away, if it is there."""
-    if path.is_dir():
+    """Take a file away, if it is there, or the folder that a workbook's parts are in: no folder of another name."""
+    if path.suffix == ".parts" and path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

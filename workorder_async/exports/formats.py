@@ -18,7 +18,7 @@ from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told
-from workorder_async.exports.sqlite import SqliteStore, journal_of
+from workorder_async.exports.sqlite import SqliteStore
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
 
@@ -88,13 +88,17 @@ class Format:
         """Open the database of this name; made if need be. Raises `OSError` if that cannot be done."""
         return SqliteStore(path, self.columns(detail=detail).model)
 
+    def names(self, path: Path) -> list[Path]:
+        """Return the names that a file takes: its own, then those that SQLite believes to be of the same database."""
+        sides = ("", "-journal", "-wal", "-shm") if self.name == "sqlite" else ("",)
+        return [path.with_name(f"{path.name}{side}") for side in sides]
+
     def beside(self, path: Path) -> Path | None:
         """Return the file or folder that a killed `convert` or `store` of this file may leave beside it; None: nothing.
 
         The same call again removes it. A caller that gives the file up removes it, too.
         """
-        found = {"xlsx": parts_of, "sqlite": journal_of}.get(self.name)
-        return None if found is None else found(path)
+        return parts_of(path) if self.name == "xlsx" else self.names(path)[1] if self.name == "sqlite" else None
 
 
 def format_of(target: "str | PathLike[str]", format: str | None = None) -> Format:
@@ -210,19 +214,20 @@ class Target:
 
     def leftovers(self) -> list[Path]:
         """Return the files that may lie beside it, but for the manifest."""
-        made = [self.part, self.converted]
-        return [*made, *(beside for one in made if (beside := self.format.beside(one)) is not None)]
+        beside = self.format.beside(self.converted)
+        return [*self.format.names(self.part), self.converted, *([] if beside is None else [beside])]
 
     def refuse_existing(self, *, is_late: bool = False) -> None:
-        """Raise an error if a file of this name is there."""
-        if not self.path.exists():
+        """Raise an error if one of its names is taken."""
+        taken = next((one for one in self.format.names(self.path) if os.path.lexists(one)), None)
+        if taken is None:
             return
         if is_late:
             raise ExportError(
-                f"{str(self.path)!r} appeared meanwhile; the rows are kept: run it again with overwrite=True, to "
-                "replace it, or move it away and run it again"
+                f"{str(taken)!r} appeared meanwhile; the rows are kept",
+                mend="run it again with overwrite=True, to replace it, or move it away and run it again",
             )
-        raise ConfigError(f"{str(self.path)!r} exists", argument="target", mend="overwrite=True replaces it")
+        raise ConfigError(f"{str(taken)!r} exists", argument="target", mend="overwrite=True replaces it")
 
 
 def target_of(target: object, format: str | None) -> Target:

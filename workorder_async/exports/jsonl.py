@@ -1,16 +1,19 @@
 """JSON Lines: one object a line, with the names of the columns, or as the server wrote it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from workorder_async.document import JSON
-from workorder_async.document.json_text import LINE_FEED, dumps, to_json
+from workorder_async.document.json_text import LINE_FEED, READ_LINE, Unread, dumps, to_json
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, storable
+from workorder_async.exports.sink import INT64, UNCHANGED, Record, Sink, TextChanges, storable
 
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
+# A float from 1e16 on, as it is written, and the part of it that is quickly found to be missing.
+_LARGE: Final = re.compile(rb"[0-9]e\+?[0-9]")
+_EXPONENT: Final = dumps(1e30)[1:-2]
 
 
 class JsonLines(Sink):
@@ -46,14 +49,38 @@ class JsonLines(Sink):
 
 
 class RawLines(Sink):
-    """The server's objects as lines of JSON, with the fields that no model knows."""
+    """The server's objects as lines of JSON, with the fields that no model knows.
+
+    A number of more than 64 bits has become a float when the answer was parsed, and what is no JSON a text; both are
+    counted.
+    """
+
+    changes: TextChanges = UNCHANGED
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
         lines = bytearray()
         for row in rows:
-            lines += to_json(cast("JSON", row)) + b"\n"
+            try:
+                line = dumps(row, option=READ_LINE)
+            except TypeError:
+                line = to_json(cast("JSON", row)) + b"\n"
+                self.changes += TextChanges(broken=_count(row, lambda value: isinstance(value, Unread)))
+            if _EXPONENT in line and _LARGE.search(line):
+                self.changes += TextChanges(rounded=_count(row, _is_rounded))
+            lines += line
         return bytes(lines)
+
+
+def _count(value: object, is_odd: Callable[[object], bool]) -> int:
+    """Return how many odd values are in a JSON value."""
+    if isinstance(value, dict | list):
+        return sum(_count(part, is_odd) for part in (value.values() if isinstance(value, dict) else value))
+    return is_odd(value)
+
+
+def _is_rounded(value: object) -> bool:
+    return isinstance(value, float) and abs(value) >= INT64.stop
 
 
 class Escaped(Sink):

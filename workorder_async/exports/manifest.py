@@ -1,16 +1,17 @@
 """The memory of an export: a head that says which export it is, then a line for each part that is on disk.
 
-    {"manifest":"workorder_async","version":2,"platform":...,"queries":[...],"format":...}
+    {"manifest":"workorder_async","version":3,"platform":...,"app_id":...,"queries":[...],"format":...}
     {"number":0,"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
     {"number":1,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
 `rest` is the rest of the query behind a part: everything before it has been given out, and will not come again. The
 same call goes on from there, and needs to know no ids. Times in the head are absolute, so that a call of tomorrow asks
-the same query.
+the same query. The last member of a line is a checksum of it and of all lines before it.
 
 A line is added when its part is on disk, and is itself on disk before the next part is. A torn last line, as a crash
-leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again.
+leaves it, is dropped. So is everything from the first line on that cannot be read: its parts are read again. A head
+that was changed is an error: nothing else says whose rows these are.
 
 If a walk finds that the list has another order than it assumed, it adds a part that has no `rest` and is not the last
 one of its query. Then all parts before rest on a wrong order, and the next call begins anew.
@@ -19,6 +20,7 @@ one of its query. Then all parts before rest on a wrong order, and the next call
 import sys
 from pathlib import Path
 from typing import Any, Final, Self
+from zlib import crc32
 
 from attrs import fields_dict, frozen
 from cattrs import Converter
@@ -32,9 +34,10 @@ from workorder_async.exports.report import Part
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 
 #: Of this layout, and of the bytes that each format is written in: raised when either changes.
-VERSION: Final = 2
+VERSION: Final = 3
 _KIND: Final = "workorder_async"
 _BEGINS: Final = b'{"manifest":"workorder_async",'
+_SUM: Final = b',"sum":"%08x"}\n'
 _CONVERTER: Final = Converter()
 
 
@@ -45,6 +48,7 @@ class Head:
     manifest: str = _KIND
     version: int = VERSION
     platform: str
+    app_id: str = ""
     queries: tuple[dict[str, Any], ...]
     format: str
     columns: tuple[str, ...]
@@ -99,10 +103,10 @@ class Manifest:
         self.head: Head | None = None
         self.parts: list[Part] = []
         self.named: Renamed | None = None
-        # The ends of the lines.
-        self._ends: list[int] = []
+        # Where the lines end, and their checksums.
+        self._ends: list[tuple[int, int]] = []
         try:
-            self._file = LockedFile(path)
+            self._file = LockedFile(path, is_ours=True)
         except (InUseError, MovedError):
             raise ExportError(
                 f"{str(path)!r} is in use: another process exports to the same file; wait for its end"
@@ -126,27 +130,41 @@ class Manifest:
                 )
             if not resume:
                 return
+            end, total = self._last
+            content = line[: -len(_SUM % 0)]
+            total = crc32(content, total)
             try:
-                self._take_in(line)
+                self._take_in(line, content + b"}" if line.endswith(_SUM % total) else b"")
             except ExportError:
                 raise
             except Exception:  # noqa: BLE001 - torn, in whatever way
+                if self.head is None and line.endswith(b"\n"):
+                    mend = "move it away with its part, or begin anew with resume=False"
+                    raise ExportError(f"{str(self.path)!r} is damaged in its first line", mend=mend) from None
                 break
-            self._ends.append((self._ends[-1] if self._ends else 0) + len(line))
-        self._file.cut(self._ends[-1] if self._ends else 0)
+            self._ends.append((end + len(line), total))
+        self._file.cut(self._last[0])
 
-    def _take_in(self, line: bytes) -> None:
-        if not line.endswith(b"\n") or self.named is not None:
-            raise ValueError("torn")
-        value = loads(line)
+    @property
+    def _last(self) -> tuple[int, int]:
+        return self._ends[-1] if self._ends else (0, 0)
+
+    def _take_in(self, line: bytes, content: bytes) -> None:
+        """Take in a line; its content is empty if its checksum is not right."""
         if self.head is None:
+            value = loads(line)
             if value["version"] != VERSION:
                 raise ExportError(
                     f"{str(self.path)!r} was written by another version of this library ({value['version']}, not "
-                    f"{VERSION}); end the export with that one, or begin anew with resume=False"
+                    f"{VERSION})",
+                    mend="end the export with that one, or begin anew with resume=False",
                 )
-            self.head = _CONVERTER.structure(value, Head)
-        elif "named" in value:
+            self.head = _CONVERTER.structure(loads(content), Head)
+            return
+        value = loads(content)
+        if self.named is not None:
+            raise ValueError("behind the end")
+        if "named" in value:
             self.named = _CONVERTER.structure(value, Renamed)
         else:
             part = _CONVERTER.structure(value, Part)
@@ -186,13 +204,14 @@ class Manifest:
         self.named = named
 
     def _append(self, line: Head | Part | Renamed) -> None:
-        content = to_json(_CONVERTER.unstructure(line)) + b"\n"
+        content = to_json(_CONVERTER.unstructure(line))[:-1]
+        total = crc32(content, self._last[1])
         try:
-            self._file.append(content)
+            self._file.append(content + _SUM % total)
         except OSError as error:
             error.filename = error.filename or str(self.path)
             raise
-        self._ends.append(self._file.size)
+        self._ends.append((self._file.size, total))
 
     def keep(self, parts: int) -> None:
         """Forget all parts but the first so many, and that a file was to get its name.
@@ -204,7 +223,7 @@ class Manifest:
         del self.parts[parts:]
         del self._ends[parts + 1 :]
         self.named = None
-        self._file.cut(self._ends[-1])
+        self._file.cut(self._last[0])
 
     def clear(self) -> None:
         """Forget everything."""

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from attrs import evolve
 
 from workorder_async.document.fields import CHINA_STANDARD_TIME, TIMESTAMP, Column, expressions
+from workorder_async.durable import written_through
 from workorder_async.exports import sink
 from workorder_async.exports.columns import Columns
-from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, storable, written_through
+from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, storable
 from workorder_async.extras import extra_module
 
 if TYPE_CHECKING:

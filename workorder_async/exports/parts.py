@@ -14,12 +14,13 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
-from workorder_async.durable import sync_folder
+from workorder_async.durable import open_private, sync_folder
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest, note_of, part_of
 from workorder_async.exports.report import Part
@@ -32,6 +33,7 @@ T = TypeVar("T")
 _BYTES_AT_ONCE: Final = 1 << 20
 _ROWS_AT_ONCE: Final = 1000
 _BYTES_CHECKED: Final = 1 << 20
+_STDOUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 #: How often a stream that waits asks whether to stop, in seconds.
 _NAP: Final = 0.05
 
@@ -110,7 +112,7 @@ class GrowingFile:
 
     def __init__(self, path: Path, manifest: Manifest, check: Callable[[], None]) -> None:
         self._path = path
-        self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600), "r+")
+        self._file = FileIO(open_private(path, os.O_RDWR), "r+")
         try:
             whole = self._count(manifest.parts, check)
             if whole < len(manifest.parts):
@@ -169,10 +171,8 @@ class Stream:
     def __init__(self, path: Path, check: Callable[[], None]) -> None:
         self._path = path
         self._check = check
-        self._is_own = str(path) != "-"
-        if not self._is_own:
-            sys.stdout.flush()
-        self._descriptor = self._opened() if self._is_own else sys.stdout.fileno()
+        self._is_own = str(path) not in _STDOUT
+        self._descriptor = self._opened() if self._is_own else _stdout()
         self._waits = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
 
     def _opened(self) -> int:
@@ -214,6 +214,16 @@ class Stream:
         if self._is_own:
             self._is_own = False
             os.close(self._descriptor)
+
+
+def _stdout() -> int:
+    """Return the descriptor of stdout. Raises `OSError` if there is none."""
+    with suppress(ValueError):  # it was closed, or is no file
+        # Both are None in `program >&-`, but for what somebody put in its place since, which leads nowhere.
+        if None not in (sys.stdout, sys.__stdout__):
+            sys.stdout.flush()
+            return sys.stdout.fileno()
+    raise OSError(errno.EBADF, "stdout is closed, or is no file")
 
 
 class Lines:

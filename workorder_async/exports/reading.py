@@ -26,17 +26,15 @@ from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
-# Of full records a page is a part. A kill may lose two: the part that is read, and the part that goes to disk.
-# So many are few enough that no more than a hundred are read again, and are read 8, 16 or 24 at a time without a rest.
-_DETAILED_PAGE: Final = 48
+#: So many full records are a page and a part. A kill may lose two parts: the one that is read, and the one that goes to
+#: disk. So no more than a hundred are read again, and they are read 8, 16 or 24 at a time without a rest.
+DETAILS_AT_ONCE: Final = 48
 #: A part is on disk once it has so many rows, or is so many seconds old; with full records, which cost a request each,
 #: after every page.
 ROWS_OF_A_PART: int = 2000
 SECONDS_OF_A_PART: float = 1.0
 #: If so many tickets in a row are refused with one errno, the tickets are not the cause.
 REFUSED_IN_A_ROW: Final = 16
-#: So many full records are read between two writes.
-DETAILS_AT_ONCE: Final = 100
 
 
 class UnfoundedError(Exception):
@@ -161,7 +159,7 @@ class Reading:
         self._queries = queries
         self._options = options.copy()
         if details is not None:
-            self._options["page_size"] = min(options["page_size"], _DETAILED_PAGE)
+            self._options["page_size"] = min(options["page_size"], DETAILS_AT_ONCE)
         self._details = details
         self._parts = parts
         self._progress = progress
@@ -240,9 +238,8 @@ class Reading:
             await self._write(rows)
         self._progress.tell("reading")
         if self._details is not None:
-            for start in range(0, len(ids), DETAILS_AT_ONCE):
-                await self._write(await self._details.read(ids[start : start + DETAILS_AT_ONCE], part))
-                self._progress.tell("details")
+            await self._write(await self._details.read(ids, part))
+            self._progress.tell("details")
 
     async def _write(self, rows: Sequence[Record]) -> None:
         self._part.rows += len(rows)
@@ -252,6 +249,7 @@ class Reading:
             await self._disk.submit(work)
 
     def _begin_part(self, part: Part) -> None:
+        part.read_from = int(self._client.now())
         self._part = part
         self._part_began = monotonic()
 
@@ -300,8 +298,8 @@ class Reading:
         shown = max(totals[0], totals[2])
         if totals[1] > shown:
             self._doubts.append(
-                f"the list counts {totals[1]} tickets, and {shown} by their created times; an export that is not "
-                "cut short looks for the others: begin anew with resume=False"
+                f"the list counts {totals[1]} tickets, and {shown} by their created times; only an export that is "
+                "begun anew, and not cut short, looks for the others"
             )
 
 

@@ -1,11 +1,13 @@
 """The progress and the result of an export, and its parts, which the result is the sum of."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from attrs import define, field, frozen
 
+from workorder_async.document.fields import CHINA_STANDARD_TIME
 from workorder_async.errors import DecodeError, ExportError
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
@@ -85,8 +87,10 @@ class Part:
     """The doubts; in the last part of a query also the reason why it is exact."""
     requests: int = 0
     """Requests that it took."""
+    read_from: int = 0
+    """When it was begun, in seconds since the epoch by our own clock."""
     read_at: int = 0
-    """When the last of it was read, in seconds since the epoch by our own clock."""
+    """When the last of it was read."""
     skipped: list[SkippedRow] = field(factory=list)
     skipped_rows: int = 0
     gone: list[int] = field(factory=list)
@@ -149,9 +153,10 @@ class ExportReport:
     attachments: AttachmentCounts
     """Attachments that were fetched, and those that were not."""
     read_from: int
-    """When its first rows were on disk, in seconds since the epoch by our own clock; each row is as of its own read."""
+    """The list is as of this moment, when reading began, in seconds since the epoch by our own clock: tickets that
+    match only since then may be missing. Each row is as of its own read."""
     read_until: int
-    """When its last ones were."""
+    """When its last rows were read."""
     exact: bool
     """Whether every ticket that matched all along is in the file exactly once; False if that cannot be known."""
     reason: str
@@ -163,29 +168,41 @@ class InexactExportError(ExportError):
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         *,
+        mend: str = "",
         report: ExportReport | None = None,
         operation: str = "",
         attempts: int = 0,
         request_id: str = "",
     ) -> None:
-        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        super().__init__(problem, mend=mend, operation=operation, attempts=attempts, request_id=request_id)
         self.report = report
 
 
 def report_of(
-    parts: Sequence[Part], target: Path, size: int, changes: TextChanges, *, resumed: int, seconds: float
+    parts: Sequence[Part],
+    target: Path,
+    size: int,
+    changes: TextChanges,
+    doubts: Sequence[str],
+    *,
+    resumed: int,
+    seconds: float,
 ) -> ExportReport:
-    """Add up the parts; `changes` are those of a conversion."""
+    """Add up the parts; `changes` are those of a conversion, `doubts` those about the queries together."""
     last = {part.query: part for part in parts}.values()
     gone, skipped = sum(part.gone_tickets for part in parts), sum(part.skipped_rows for part in parts)
-    doubts = [*dict.fromkeys(part.reason for part in last if not part.exact)]
+    doubts = [*doubts, *dict.fromkeys(part.reason for part in last if not part.exact)]
     if gone:
-        doubts.append(f"{gone} tickets were gone when their full records were asked for")
+        named = ", ".join([str(id) for part in parts for id in part.gone][:5])
+        doubts.append(f"{gone} tickets were gone when their full records were asked for, as {named}")
     if skipped:
         doubts.append(f"{skipped} rows could not be read, and were skipped")
     proofs = [part.reason for part in last]
+    proof = proofs[0] if len(proofs) == 1 else f"each of {len(proofs)} walks is exact"
+    if resumed:
+        proof += f"; the list as of {datetime.fromtimestamp(parts[0].read_from, CHINA_STANDARD_TIME)}"
     return ExportReport(
         target=target,
         rows=sum(part.rows for part in parts),
@@ -199,8 +216,8 @@ def report_of(
         gone=tuple(id for part in parts for id in part.gone)[:SKIPPED_ROWS_NAMED],
         gone_tickets=gone,
         attachments=sum((part.attachments for part in parts), NO_ATTACHMENTS),
-        read_from=parts[0].read_at,
+        read_from=parts[0].read_from,
         read_until=parts[-1].read_at,
         exact=not doubts,
-        reason="; ".join(doubts) or (proofs[0] if len(proofs) == 1 else f"each of {len(proofs)} walks is exact"),
+        reason="; ".join(doubts) or proof,
     )

@@ -2,22 +2,20 @@
 
     the value that came                         jsonl   csv       parquet  sqlite   xlsx
     half a surrogate pair                       becomes U+FFFD in all of them           counted as replaced
-    a number of more than 64 bits               stays   stays     empty    empty    empty     counted as blanked
-    a text that begins like a formula           stays   ' first   stays    stays    stays     counted as defused
+    a number of more than 64 bits               stays*  stays     empty    empty    empty     counted as blanked
+    a text that may begin like a formula        stays   ' first   stays    stays    stays     counted as defused
     a text of more than 32,767 UTF-16 units     stays   stays     stays    stays    cut       counted as cut
 
 Everything else stays as it came: NUL and other control characters, line feeds, right-to-left marks, texts of megabytes.
 XLSX has numbers of more than 15 digits as texts, since Excel would round them. Raw lines keep half a surrogate pair as
-the escape that JSON has for it.
+the escape that JSON has for it. * In raw lines it becomes a float, counted as rounded. What is no JSON (a raw control
+character, broken bytes, NaN) refuses its row, if a column shows it; raw lines keep it as a text, counted as broken.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from operator import add
-from pathlib import Path
-from typing import BinaryIO, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from attrs import astuple, frozen
 
@@ -40,11 +38,15 @@ class TextChanges:
     replaced: int = 0
     """Half a surrogate pair, which no UTF-8 has, became U+FFFD."""
     defused: int = 0
-    """A text that a spreadsheet would take for a formula got an apostrophe in front."""
+    """A text that a spreadsheet might take for a formula got an apostrophe in front."""
     cut: int = 0
     """A text was longer than a cell of Excel may be, and its end was cut off."""
     blanked: int = 0
     """A number had more than 64 bits, and its cell was left empty."""
+    rounded: int = 0
+    """A number of a raw line had more than 64 bits, and became the nearest one that a float can hold."""
+    broken: int = 0
+    """A value of a raw line was no JSON, as a text with broken bytes is, and was kept as a text."""
 
     def __add__(self, other: "TextChanges") -> "TextChanges":
         return TextChanges(*map(add, astuple(self), astuple(other)))
@@ -108,16 +110,3 @@ BATCH_BYTES: Final = 4 << 20
 
 Told: TypeAlias = Callable[[int], None]
 """Is told how many rows are converted by now; an exception that it raises ends the conversion, and is passed on."""
-
-
-@contextmanager
-def written_through(target: Path) -> Iterator[BinaryIO]:
-    """Open a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
-    try:
-        with open(target, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise

@@ -19,6 +19,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from workorder_async.document.fields import fields_of
+from workorder_async.durable import open_private
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value, columns_of
 from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
@@ -26,11 +27,6 @@ from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storabl
 #: The table that says which parts are there; dropped at the end.
 _PARTS: Final = "workorder_parts"
 _INDEXES: Final = ("created_time", "status")
-
-
-def journal_of(path: Path) -> Path:
-    """Return the file that SQLite keeps beside a database while it writes."""
-    return path.with_name(f"{path.name}-journal")
 
 
 class SqliteStore:
@@ -44,7 +40,7 @@ class SqliteStore:
         #: The changes in the rows of the newest part.
         self.changes: TextChanges = UNCHANGED
         self._tables = _table("tickets", model, ())
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(open_private(path, os.O_RDWR))
         with _disk(path):
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._path = path

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from workorder_async.document.json_text import loads
+from workorder_async.durable import written_through
 from workorder_async.errors import ExportError
 from workorder_async.exports import sink
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import INT64, TextChanges, Told, written_through
+from workorder_async.exports.sink import INT64, TextChanges, Told
 from workorder_async.extras import extra_module
 
 #: So many rows a sheet of Excel may have, the line of names included.

@@ -8,13 +8,10 @@ after a crash: together they give each ticket once. Those that follow each other
 columns are those of exports, with Arrow types that Spark reads.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
@@ -26,14 +23,13 @@ from workorder_async.exports.parquet import batch_of, schema_of
 from workorder_async.exports.reading import DETAILS_AT_ONCE, Details
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record
+from workorder_async.loop_thread import LoopThread
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.windows import Window
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_T = TypeVar("_T")
 
 
 @frozen(kw_only=True)
@@ -76,7 +72,8 @@ class ArrowOptions:
     @property
     def walk(self) -> WalkOptions:
         """How the list is walked."""
-        return WalkOptions(page_size=self.page_size, concurrency=self.concurrency, on_bad_row=self.on_bad_row)
+        size = min(self.page_size, DETAILS_AT_ONCE) if self.detail else self.page_size
+        return WalkOptions(page_size=size, concurrency=self.concurrency, on_bad_row=self.on_bad_row)
 
 
 _DEFAULTS: Final = ArrowOptions()
@@ -161,12 +158,7 @@ async def _pages(
     for window in _merged(windows):
         async with client.walk(window, **options.walk) as walk:
             async for tickets in walk:
-                if details is None:
-                    yield tickets
-                    continue
-                ids = [ticket.id for ticket in tickets]
-                for start in range(0, len(ids), DETAILS_AT_ONCE):
-                    yield await details.read(ids[start : start + DETAILS_AT_ONCE], part)
+                yield tickets if details is None else await details.read([ticket.id for ticket in tickets], part)
         if options.exact:
             _check(walk.report, window, part)
 
@@ -199,46 +191,8 @@ def _check(report: WalkReport, window: Window, part: Part) -> None:
         )
 
 
-class OwnLoop:
-    """An event loop in a thread of its own, for code that waits.
+class OwnLoop(LoopThread):
+    """An event loop in a thread of its own, for engines that wait."""
 
-    It turns while its user is busy with something else, so no deadline passes unseen, and it works where the user has
-    an event loop, as in a notebook.
-    """
-
-    _task: asyncio.Task[Any] | None = None
-
-    def __enter__(self) -> Self:
-        loops: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
-        self._thread = Thread(target=self._turn, args=(loops,), name="workorder-loop", daemon=True)
-        self._thread.start()
-        self._loop = loops.get()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    @staticmethod
-    def _turn(loops: "SimpleQueue[asyncio.AbstractEventLoop]") -> None:
-        with asyncio.Runner() as runner:
-            loops.put(runner.get_loop())
-            runner.get_loop().run_forever()
-
-    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Wait for a coroutine, and return what it returns; where the wait is interrupted, it is cancelled and ends."""
-        try:
-            return asyncio.run_coroutine_threadsafe(self._known(work), self._loop).result()
-        except BaseException:
-            # A Ctrl-C may come anywhere above: only the loop knows the task that was begun.
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-            raise
-
-    async def _known(self, work: Coroutine[Any, Any, _T]) -> _T:
-        self._task = asyncio.current_task()
-        return await work
-
-    async def _end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+    def __init__(self) -> None:
+        super().__init__("workorder-loop")

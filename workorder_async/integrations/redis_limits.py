@@ -1,16 +1,22 @@
 """Limits that several processes share over one Redis or Valkey: `WorkorderClient(limits=RedisLimits(...))`.
 
 1. A client that wants to start a request reserves the next turn, by one script and on the server's clock, and sleeps
-   until it comes (GCRA: a turn comes a fixed time after the turn before, or up to `burst` at once after a rest).
+   until it comes (GCRA: a turn comes a fixed time after the turn before, or up to `burst` at once after a rest). Where
+   turns are wanted sooner than Redis answers, several are reserved at once. One that nobody wants is given up.
 2. A throttled answer to one client sets a pause for all, in a key that expires. A client that reserved a turn before
-   it starts at most one request within the pause; a client that has slept for long looks again first.
+   it starts at most one request within the pause, or for a quarter of a second; a client that has slept for long looks
+   again first.
 3. Redis is asked again for a second. Then the call that waited fails, or with `fallback=` each process keeps to its own
    share of the rate until Redis answers again. A Redis that has lost its memory begins at the present moment.
+4. What is stored is believed as far as it can be honest. A clock of Redis that was set back moves the queue along, a
+   queue has so many turns at most, and no pause is longer than `longest_pause`.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -37,21 +43,37 @@ _BETWEEN_TRIES = 0.05
 _BETWEEN_LOOKS = 1.0
 _LONG_SLEEP = 0.25
 _MOST = 10**15
+# A turn that is kept is good for so long after it has come.
+_LATE = 0.25
+# More turns than these wait in no honest queue.
+_LONGEST_QUEUE = 10_000
 
-# KEYS: the next turn, the pause. ARGV, in microseconds: how far away the turn may be, how far turns are apart, and how
-# much earlier one may come in a burst. Returns how far away it is, and what is left of the pause; where it is further
-# away than it may be, nothing is reserved.
+# KEYS: the next turn, and before it when that was stored; the pause. ARGV, in microseconds: how far away a turn may be,
+# how far turns are apart, how much earlier one may come in a burst; how many turns; the longest pause in milliseconds,
+# and the longest queue. Returns what is left of the pause, and how far away each turn is that was reserved.
 _TURN = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local pause = math.max(0, redis.call('PTTL', KEYS[2])) * 1000
-local turn = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
-local at = math.max(now + pause, turn - ARGV[3])
-if at - now <= tonumber(ARGV[1]) then
-  turn = math.max(turn, at) + ARGV[2]
-  redis.call('SET', KEYS[1], string.format('%.0f', turn), 'PX', math.max(1, math.ceil((turn - now) / 1000)))
+local pause = math.max(0, redis.call('PTTL', KEYS[2]))
+if pause > tonumber(ARGV[5]) then
+  pause = tonumber(ARGV[5])
+  redis.call('PEXPIRE', KEYS[2], pause)
 end
-return {at - now, pause}
+pause = pause * 1000
+local stored, turn = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
+turn = now + math.min(math.max(0, (turn or 0) - math.max(now, stored or 0)), tonumber(ARGV[6]))
+local answer = {pause}
+for number = 1, tonumber(ARGV[4]) do
+  local at = math.max(now + pause, turn - ARGV[3])
+  if at - now > tonumber(ARGV[1]) then break end
+  turn = math.max(turn, at) + ARGV[2]
+  answer[number + 1] = at - now
+end
+if #answer > 1 then
+  local value = string.format('%.0f %.0f', now, turn)
+  redis.call('SET', KEYS[1], value, 'PX', math.max(1, math.ceil((turn - now) / 1000)))
+end
+return answer
 """
 # A pause is never made shorter.
 _PAUSE = """
@@ -71,7 +93,8 @@ class RedisLimits:
     `url` is of one server, as redis-py takes it: redis://, rediss:// for TLS, or unix://. `rate` is in requests per
     second, of which 3 in 100 are kept back, so that no second holds more. All that share a `name` must give the same
     `rate` and `burst`. After a rest `burst` requests may start at once, by default one for each 100 of the rate; that
-    many more a second may then hold. Each client keeps its own `rate`, lanes and pauses besides.
+    many more a second may then hold. Each client keeps its own `rate`, lanes and pauses besides. A pause that another
+    client asks for is obeyed for `longest_pause` seconds at most.
 
     While Redis is silent for longer than a second, calls fail with `NotSentError`. With `fallback`, a share of the rate
     such as 1/3 for three processes, this process starts as many requests by itself instead, until Redis answers again;
@@ -82,6 +105,8 @@ class RedisLimits:
     """
 
     _where = ""
+    # How many turns are reserved at once, how long Redis takes, when the last turn came, how many pauses were told.
+    _at_once, _round_trip, _last_turn, _pauses = 1, 0.0, 0.0, 0
 
     def __init__(
         self,
@@ -91,6 +116,7 @@ class RedisLimits:
         name: str = "workorder",
         burst: int | None = None,
         fallback: float | None = None,
+        longest_pause: float = 300.0,
     ) -> None:
         # Before anything can fail: a traceback with locals would show it.
         url = Secret(url)
@@ -112,8 +138,12 @@ class RedisLimits:
         self._redis = _opened(url, self._where)
         # The braces keep both keys on one node of a cluster behind a proxy.
         self._keys = (f"{{{name}}}:turn", f"{{{name}}}:pause")
-        apart = round(1e6 / rate)
+        apart = max(1, round(1e6 / rate))
         self._pacing = (apart, (burst - 1) * apart)
+        self._apart = apart / 1e6
+        self._longest_pause = min(above_zero("longest_pause", longest_pause), _MOST / 1e6)
+        self._bounds = (round(self._longest_pause * 1000), _LONGEST_QUEUE * apart)
+        self._kept = deque[float]()  # turns that are reserved, by the loop's clock
         self._script = self._redis.register_script(_TURN)
         self._own_interval = None if fallback is None else 1 / (rate * fallback)
         self._next_own = 0.0
@@ -139,6 +169,9 @@ class RedisLimits:
     def pause(self, seconds: float) -> None:
         """Have all clients start nothing for so many seconds."""
         self._check_usable()
+        seconds = min(seconds, self._longest_pause)
+        self._pauses += 1
+        self._kept.clear()
         self._next_own = max(self._next_own, asyncio.get_running_loop().time() + seconds)
         telling = asyncio.get_running_loop().create_task(self._tell_of_pause(max(1, round(seconds * 1000))))
         self._telling.add(telling)
@@ -171,23 +204,52 @@ class RedisLimits:
             raise ConfigError("these limits belong to another event loop", mend="make them inside each asyncio.run()")
 
     async def _shared_turn(self, until: float) -> None:
-        """Reserve a turn in Redis, and sleep until it comes."""
+        """Take a turn that is kept, or reserve one in Redis, and sleep until it comes."""
         loop = asyncio.get_running_loop()
         while True:
-            # Computed for each try: the tries before it took their time.
-            away, pause = await self._answer(lambda: self._ask(until - loop.time()))
-            wait = away / 1e6
+            while self._kept and self._kept[0] < loop.time() - _LATE:
+                # More were reserved than were wanted.
+                self._kept.popleft()
+                self._at_once = 1
+            if not self._kept or self._kept[0] > until:
+                await self._reserve(until)
+            wait = max(0.0, self._kept.popleft() - loop.time())
             if loop.time() + wait > until:
-                raise TurnTimeoutError(pause / 1e6)
+                raise TurnTimeoutError
             await asyncio.sleep(wait)
-            if wait < _LONG_SLEEP or await self._answer(lambda: self._redis.pttl(self._keys[1])) <= 0:
+            self._last_turn = loop.time()
+            if (
+                wait < max(_LONG_SLEEP, self._round_trip)
+                or await self._answer(lambda: self._redis.pttl(self._keys[1])) <= 0
+            ):
                 return
 
-    async def _ask(self, longest: float) -> tuple[int, int]:
-        """Run the script: return how far away the turn is, and the rest of the pause, in microseconds."""
-        most = int(min(longest * 1e6, _MOST))
-        away, pause = await self._script(self._keys, (most, *self._pacing))
-        return int(away), int(pause)
+    async def _reserve(self, until: float) -> None:
+        """Reserve one turn in Redis, or several while calls wait for them. Raises `TurnTimeoutError` for none."""
+        loop, pauses = asyncio.get_running_loop(), self._pauses
+        if self._telling:
+            # Else it would overtake the pause.
+            await asyncio.wait(self._telling)
+        is_busy = loop.time() - self._last_turn <= self._round_trip and 2 * self._round_trip > self._apart
+        most = ceil(min(8 * self._round_trip, _LONG_SLEEP) / self._apart)
+        self._at_once = min(2 * self._at_once, most) if is_busy else 1
+        # Computed for each try: the tries before it took their time.
+        pause, *turns = await self._answer(lambda: self._ask(until - loop.time(), self._at_once))
+        if not turns:
+            raise TurnTimeoutError(pause)
+        if self._pauses != pauses:
+            del turns[1:]
+        self._kept = deque(sorted([*self._kept, *(loop.time() + away for away in turns)]))
+
+    async def _ask(self, longest: float, turns: int = 1) -> list[float]:
+        """Run the script: return the rest of the pause, and how far away each turn is that was reserved, in seconds."""
+        loop = asyncio.get_running_loop()
+        most, asked = int(min(longest * 1e6, _MOST)), loop.time()
+        answer = await self._script(self._keys, (most, *self._pacing, turns, *self._bounds))
+        # A loop that is busy makes it seem longer.
+        took = loop.time() - asked
+        self._round_trip = min(took, 1.2 * self._round_trip) if self._round_trip else took
+        return [int(number) / 1e6 for number in answer]
 
     async def _answer(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Return the answer of Redis; ask again for a second. Raises `NotSentError` if it stays silent."""

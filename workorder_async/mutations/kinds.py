@@ -4,11 +4,13 @@ All that is done to a mutation by its kind is read from its row. Nothing else as
 """
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from operator import attrgetter
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from workorder_async.document import (
     JSON,
@@ -24,12 +26,21 @@ from workorder_async.document.endpoints import Endpoint, Safety
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError, Settlement
 from workorder_async.mutations import settling
-from workorder_async.mutations.recently_sent import Sending, Sendings, trace_of_text, trace_of_ticket
+from workorder_async.mutations.recently_sent import (
+    Sending,
+    Sendings,
+    place_of_creation,
+    place_of_ticket,
+    trace_of_text,
+    trace_of_ticket,
+)
 
 if TYPE_CHECKING:
     from workorder_async.wire.reads import Reads
 
 M = TypeVar("M", bound=Mutation)
+# No platform stores these otherwise than they were sent.
+_MARK = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:#-]{0,62}[A-Za-z0-9])?")
 
 
 @frozen(kw_only=True)
@@ -42,8 +53,10 @@ class MutationKind(Generic[M]):
     """The endpoint, with the safety of a second request: CONVERGENT or CREATE."""
     identity: tuple[str, ...] | None
     """The fields that tell it from others of its kind; None for all of them. Keys of journals are made of these."""
+    place: Callable[[M], str]
+    """Return the place where it leaves its sign. See `recently_sent`."""
     trace: Callable[[M], str]
-    """Return the trace that it leaves; "" for none. See `recently_sent`."""
+    """Return the sign that it leaves there."""
     look: "Callable[[M, Sending, Reads, Sendings], Awaitable[Settlement]]"
     """Find out by reading whether it happened, after its answer was lost. Raises the errors of the reads."""
     doing: str
@@ -54,12 +67,14 @@ class MutationKind(Generic[M]):
     """Say what it does, for people."""
     line: Callable[[M], int | None] = lambda _: None
     """Return the product line that speaks; None for any."""
+    solution: Callable[[M], tuple[int, bool] | None] = lambda _: None
+    """Return how it says that its ticket was solved; None if it does not say."""
     creates: bool = False
     """Whether it makes a ticket, so that it has no id of its own."""
     verb: str = Factory(lambda kind: kind.endpoint.operation.removesuffix("_ticket"), takes_self=True)
     """Its verb, which begins its keys: "close"."""
     converges: bool = Factory(lambda kind: kind.endpoint.safety is Safety.CONVERGENT, takes_self=True)
-    """Whether a second request changes nothing, so that the state of its ticket tells whether it happened."""
+    """Whether a second request changes nothing, so that it is settled and may be repeated without being asked for."""
 
     def ticket_id(self, mutation: M) -> int:
         """Return the ticket that a mutation is about; 0 for a creation."""
@@ -70,8 +85,12 @@ def _words_of_line(product_group_id: int | None) -> str:
     return "" if product_group_id is None else f" as product line {product_group_id}"
 
 
-def _trace_of_detail(mutation: CommentTicket | RejectTicket | CloseTicket) -> str:
-    return trace_of_text(mutation.id, mutation.detail) if mutation.detail else ""
+def _place(mutation: CommentTicket | RejectTicket | CloseTicket) -> str:
+    return place_of_ticket(mutation.id)
+
+
+def _trace(mutation: CommentTicket | RejectTicket | CloseTicket) -> str:
+    return trace_of_text(mutation.id, mutation.detail)
 
 
 _ROWS: tuple[MutationKind[Any], ...] = (
@@ -80,6 +99,7 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.CREATE_TICKET,
         creates=True,
         identity=None,
+        place=place_of_creation,
         trace=trace_of_ticket,
         look=settling.look_for_ticket,
         doing="creating",
@@ -91,7 +111,8 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.COMMENT_TICKET,
         identity=("id", "productGroupId", "detail"),
         line=attrgetter("productGroupId"),
-        trace=_trace_of_detail,
+        place=_place,
+        trace=_trace,
         look=settling.look_for_comment,
         doing="commenting",
         done="commented",
@@ -102,8 +123,9 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.REJECT_TICKET,
         identity=("id", "productGroupId"),
         line=attrgetter("productGroupId"),
-        trace=_trace_of_detail,
-        look=settling.look_at_assigns,
+        place=_place,
+        trace=_trace,
+        look=settling.look_for_rejection,
         doing="rejecting",
         done="rejected",
         words=lambda it: f"reject{_words_of_line(it.productGroupId)}{f': {it.detail}' if it.detail else ''}",
@@ -112,8 +134,10 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         model=CloseTicket,
         endpoint=endpoints.CLOSE_TICKET,
         identity=("id",),
-        trace=_trace_of_detail,
-        look=settling.look_at_status,
+        place=_place,
+        trace=_trace,
+        solution=lambda close: (close.solved_time, bool(close.is_solved)),
+        look=settling.look_for_close,
         doing="closing",
         done="closed",
         words=lambda close: f"close as {close.closer_id} {close.closer_name}",
@@ -163,17 +187,50 @@ class Prepared:
     """The mutation as a JSON value; `codec.decode_mutation` reads it back."""
     content: bytes = field(repr=False)
     """The bytes of that value, which are sent."""
-    trace: str
-    """A digest of the trace that it leaves."""
+    mark: str = ""
+    """The caller's reference, which stands below its text in `content`; "" for none."""
+    place: str = ""
+    """Where it leaves its sign: all that is done to one ticket has one place, as have the creations of one creator."""
+    trace: str = ""
+    """A digest of the sign that it leaves there."""
+
+    def sending(self, began: float | None = None) -> Sending:
+        """Return the record of its being sent; `began` is when its caller wrote that down."""
+        kind, mutation = self.kind, self.mutation
+        line, solution = kind.line(mutation), kind.solution(mutation)
+        return Sending(self.place, self.trace, line, self.mark, solution, began)
 
 
-def prepare(mutation: Mutation | Prepared) -> Prepared:
-    """Encode a mutation; a prepared one stays as it is. Raises `ConfigError` for a value that is no mutation."""
+def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
+    """Encode a mutation; a prepared one stays as it is, if it has the mark.
+
+    Raises `ConfigError` for a value that is no mutation, and for a mark that cannot be one.
+    """
     if isinstance(mutation, Prepared):
-        return mutation
+        if mark in ("", mutation.mark):
+            return mutation
+        mutation = mutation.mutation
     kind = kind_of(mutation)
-    value = encode(mutation)
-    return Prepared(mutation, kind, value, to_json(value), kind.trace(mutation))
+    value, sent = encode(mutation), mutation
+    if mark:
+        sent = evolve(mutation, detail=f"{mutation.detail}\n{_checked_mark(kind, mark)}")
+    content = to_json(encode(sent) if mark else value)
+    return Prepared(mutation, kind, value, content, mark, kind.place(sent), kind.trace(sent))
+
+
+def new_mark() -> str:
+    """Return a mark that nothing else has."""
+    return token_hex(5)
+
+
+def _checked_mark(kind: MutationKind[Any], mark: str) -> str:
+    if kind.converges:
+        mend = "a close or a rejection is settled without one"
+        raise ConfigError("is only for comments and creations", argument="mark", mend=mend)
+    if not isinstance(mark, str) or not _MARK.fullmatch(mark):
+        mend = "it must be 1 to 64 of A-Z, a-z, 0-9 and . _ : # -, with a letter or a number at both ends"
+        raise ConfigError(f"is {mark!r}", argument="mark", mend=mend)
+    return mark
 
 
 def key_of(mutation: Mutation | Prepared) -> str:

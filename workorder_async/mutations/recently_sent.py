@@ -1,17 +1,19 @@
 """The mutations that one client has sent, so that the sign of one mutation is not taken for the sign of another.
 
-A mutation leaves a trace: a new ticket, or a text in a ticket's history. Two mutations with the same trace look the
-same afterwards. Only their number, and the ids that answers gave, tell which is which.
+A mutation leaves its sign at a place: a text in a ticket's history, or a new ticket among those of its creator. The
+platform may store a text otherwise than it was sent, so any two mutations at one place may look the same afterwards.
+Only their number, their times, and the ids that answers gave, tell which is which.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from math import inf, nextafter
-from time import monotonic
 
-from attrs import define
+from attrs import define, frozen
 
 from workorder_async.document import CreateTicket, TicketSummary
+from workorder_async.signing.clock import Ahead, ServerClock
 
 #: For so many seconds after its answer a mutation may look as if it had just happened: the platform's machines may
 #: disagree on the time.
@@ -20,127 +22,244 @@ _BLUR = 600.0
 _BLUR_OF_FORGOTTEN = 6.0
 #: Moments nearer to each other than this count as one; the smallest step that a float can take tells them apart.
 _MOMENT = 0.001
+#: The server writes times in whole seconds, and the machine that writes them may not be the one that tells the time.
+_TOLERANCE = 3.0
+#: Clocks that differ by more in the length of the same time were set meanwhile, or stood still.
+_STEP = 2.0
 
 
-def trace_of_text(ticket_id: int, text: str) -> str:
-    """Return the trace of a text in a ticket's history. Blanks do not count: a platform may trim them."""
-    return _digest("text", ticket_id, text)
+def folded(text: str | None) -> str:
+    """Return a text without the blanks that a platform may trim."""
+    return " ".join((text or "").split())
 
 
-def trace_of_ticket(ticket: CreateTicket) -> str:
-    """Return the trace of a new ticket. Blanks do not count."""
-    return _digest("ticket", ticket.creator_id, *shown_of(ticket))
+def place_of_ticket(ticket_id: int) -> str:
+    """Return the place of all that is done to a ticket."""
+    return f"ticket {ticket_id}"
 
 
-def shown_of(ticket: CreateTicket | TicketSummary) -> tuple[object, ...]:
-    """Return the values that a new ticket has in common with its row in the list."""
+def place_of_creation(ticket: CreateTicket) -> str:
+    """Return the place of a new ticket. It has the numbers, since a platform stores these as they are."""
+    numbers = (ticket.type.value, ticket.priority.value, ticket.reported_time)
+    return f"creator {ticket.creator_id} {' '.join(map(str, numbers))}"
+
+
+def trace_of_text(ticket_id: int, text: str | None) -> str:
+    """Return the trace of a text in a ticket's history."""
+    return _digest(ticket_id, text or "")
+
+
+def trace_of_ticket(ticket: CreateTicket | TicketSummary) -> str:
+    """Return the trace of a new ticket, by what it has in common with its row in the list."""
     texts = (ticket.title, ticket.detail, ticket.customer_organization_name)
-    return (*texts, ticket.type, ticket.priority, ticket.reported_time)
+    return _digest("ticket", *texts, ticket.type, ticket.priority, ticket.reported_time)
 
 
 def _digest(*left: object) -> str:
-    folded = tuple(" ".join(part.split()) if isinstance(part, str) else part for part in left)
-    return hashlib.sha256(repr(folded).encode()).hexdigest()[:32]
+    parts = tuple(folded(part) if isinstance(part, str) else part for part in left)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+@frozen
+class Span:
+    """The seconds by the server's clock in which a mutation can have happened; without bounds if they are not known."""
+
+    since: float = -inf
+    until: float = inf
+
+    def has(self, time: int) -> bool:
+        """Tell whether a time on a ticket lies in it for certain; a time that is absent does not."""
+        return self.since > -inf and self.since <= time <= self.until
+
+    def may_have(self, time: int) -> bool:
+        """Tell whether a time may lie in it: one that is absent may."""
+        return not time or self.since <= time <= self.until
+
+    def follows(self, time: int) -> bool:
+        """Tell whether a time is certainly before it."""
+        return 0 < time < self.since
 
 
 @define(eq=False)
 class Sending:
     """One mutation that may have been sent, from the first byte written on."""
 
-    trace: str
-    """The trace that it leaves; "" if no other mutation can leave the same."""
+    place: str
+    """Where it leaves its sign. See `place_of_ticket`, `place_of_creation`."""
+    trace: str = ""
+    """The sign that it leaves there, as far as the platform keeps texts as they are."""
     line: int | None = None
     """The product line that speaks; None for any."""
+    mark: str = ""
+    """The caller's reference at the end of its text; "" for none."""
+    solution: tuple[int, bool] | None = None
+    """How a close says that the ticket was solved; None for any other mutation."""
     intent: float | None = None
     """When its caller wrote down that it would be sent, by our own clock."""
     began: float = 0.0
-    """When it was sent, by our own clock; no two mutations with one trace have the same."""
+    """When it was sent, by our own clock; no two mutations at one place have the same."""
+    ahead: Ahead | None = None
+    """How far the server's clock was ahead of ours then; None if that was not known."""
+    is_own: bool = True
+    """Whether this client sent it; else only `began` and `ahead` are known of its time."""
     start: float = 0.0
-    """The same by the clock that is never set."""
+    """When it was sent, by the clock that is never set."""
     end: float = inf
-    """When its answer came, by that clock; it cannot have happened later."""
+    """When it has happened or never will, by that clock."""
+    over: float = inf
+    """Of another client's: when no request of it can be under way any more, by that clock, whenever it began."""
     happened: bool = False
     """Whether it is known to have happened."""
     ticket_id: int = 0
     """The ticket that it created; 0 if that is not known."""
 
 
-class Sendings:
-    """The latest mutations that one client sent, `most` of them; `now` is our own clock, in seconds since the epoch."""
+@frozen
+class Known:
+    """The circumstances of a mutation, as they are known after a look."""
 
-    def __init__(self, now: Callable[[], float], most: int = 20_000) -> None:
-        self._now = now
+    span: Span
+    """When it can have happened."""
+    rivals: list[Sending] | None
+    """See `Sendings.rivals`."""
+    is_late: bool
+    """Whether the look began when the mutation had happened or never would."""
+
+
+class Sendings:
+    """The latest mutations that one client sent, `most` of them, and when each can have happened.
+
+    `longest` is how long after its intent a mutation of another client may still be carried out, in seconds.
+    """
+
+    def __init__(
+        self,
+        clock: ServerClock,
+        longest: float = inf,
+        *,
+        most: int = 20_000,
+        steady: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
+    ) -> None:
+        self._clock = clock
+        self._longest = longest
         self._most = most
+        self.steady = steady
         self._kept: dict[Sending, None] = {}  # the oldest first
-        self._alike: dict[str, dict[Sending, None]] = {}
+        self._at: dict[str, dict[Sending, None]] = {}
         self._owners: dict[int, Sending] = {}
         self._forgotten = -inf  # a forgotten mutation cannot have happened later
 
     def enter(self, sending: Sending) -> None:
-        """Keep a mutation that is being sent; a second call changes nothing."""
-        if not sending.trace or sending in self._kept:
+        """Keep a mutation that is being sent. Each further call says that it is sent again, and may happen later."""
+        sending.end = inf
+        if sending in self._kept:
             return
-        sending.began, sending.start = self._now(), monotonic()
-        latest = next(reversed(self._alike.get(sending.trace, {})), None)
-        if latest is not None and 0 <= latest.began - sending.began < _MOMENT:
-            sending.began = nextafter(latest.began, inf)
+        # What was forgotten, since it seemed not to have happened, still began when it was sent first.
+        if not sending.began:
+            sending.began, sending.start, sending.ahead = self._clock.local(), self.steady(), self._clock.ahead()
+            latest = next(reversed(self._at.get(sending.place, {})), None)
+            if latest is not None and 0 <= latest.began - sending.began < _MOMENT:
+                sending.began = nextafter(latest.began, inf)
         self._keep(sending)
 
-    def find(self, trace: str, line: int | None, began: float) -> Sending:
-        """Return the mutation that was sent at this moment.
+    def find(self, wanted: Sending) -> Sending:
+        """Return the mutation of this place and trace that was sent when `wanted` says that it began.
 
-        A mutation that this client does not know was sent by somebody else, and is kept from now on.
+        A mutation that this client does not know was sent by somebody else, and is kept from now on, unless it was not
+        sent at all: then it began at no time, which is `inf`.
         """
-        found = [one for one in self._alike.get(trace, ()) if began in (one.began, one.intent)]
+        alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
+        found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
             return found[0]
-        stranger = Sending(trace, line, began=began, start=monotonic() - (self._now() - began))
-        if trace:
-            self._keep(stranger)
-        return stranger
+        wanted.start = self.steady()
+        if wanted.began < inf:
+            wanted.is_own = False
+            wanted.start -= self._clock.local() - wanted.began
+            wanted.end = wanted.start + self._longest
+            self._keep(wanted)
+        return wanted
 
     def note(self, sending: Sending, ticket_id: int = 0) -> None:
         """Note that it happened, and which ticket it created."""
-        self.enter(sending)
-        self.answered(sending)
+        if sending not in self._kept:
+            self.enter(sending)
+        self.ended(sending)
         sending.happened = True
-        if ticket_id and sending in self._kept:
+        if ticket_id:
             sending.ticket_id = ticket_id
             self._owners[ticket_id] = sending
 
-    def answered(self, sending: Sending) -> None:
-        """Note that it cannot happen any more."""
-        sending.end = min(sending.end, monotonic())
+    def ended(self, sending: Sending, after: float = 0.0) -> None:
+        """Note that it cannot happen any more, so many seconds from now."""
+        sending.end = min(sending.end, self.steady() + after)
 
     def drop(self, sending: Sending) -> None:
         """Forget a mutation that certainly left nothing."""
         if sending in self._kept:
             del self._kept[sending]
-            alike = self._alike[sending.trace]
-            del alike[sending]
-            if not alike:
-                del self._alike[sending.trace]
+            there = self._at[sending.place]
+            del there[sending]
+            if not there:
+                del self._at[sending.place]
             if self._owners.get(sending.ticket_id) is sending:
                 del self._owners[sending.ticket_id]
 
     def rivals(self, sending: Sending) -> list[Sending] | None:
-        """Return the others with its trace that may look as if they had happened since it was sent.
+        """Return the others at its place that may look as if they had happened since it was sent.
 
         None if some of them may be forgotten.
         """
         if sending.start - _BLUR_OF_FORGOTTEN <= self._forgotten:
             return None
-        alike = self._alike.get(sending.trace, ())
-        return [one for one in alike if one is not sending and one.end + _BLUR >= sending.start]
+        there = self._at.get(sending.place, ())
+        return [one for one in there if one is not sending and one.end + _BLUR >= sending.start]
 
     def is_anothers(self, ticket_id: int, sending: Sending) -> bool:
         """Tell whether another mutation is known to have created this ticket."""
         return self._owners.get(ticket_id, sending) is not sending
 
+    def span(self, sending: Sending) -> Span:
+        """Return when it can have happened, by the server's clock.
+
+        What was known when it was sent, and what is known now, must agree. Else a clock was set, and nothing is known.
+        """
+        now = self._clock.ahead()
+        then = sending.ahead or now
+        if then is None:
+            return Span()
+        since, latest = sending.began + then.least, sending.began + then.most
+        if sending.is_own:
+            moment = self._clock.local() - (self.steady() - sending.start)
+            if now is None or moment + now.least - latest > _STEP or since - (moment + now.most) > _STEP:
+                return Span()
+        until = latest + (sending.end - sending.start)
+        if not sending.is_own and now is not None:
+            # By the server's clock alone: ours may have been set since it began.
+            until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
+            if until < since:
+                return Span()
+        return Span(since - _TOLERANCE, until + _TOLERANCE)
+
+    def left(self, sending: Sending) -> float:
+        """Return the seconds until it has happened or never will; not above 0 once that is so.
+
+        Of a mutation that another client sent, only the server's clock tells.
+        """
+        if sending.is_own:
+            return sending.end - self.steady()
+        now = self._clock.ahead()
+        return inf if now is None else self.span(sending).until - (self._clock.local() + now.least)
+
+    def known(self, sending: Sending, asked: float) -> Known:
+        """Return what is known of a mutation after a look that began at `asked`, by the clock that is never set."""
+        is_late = self.left(sending) + (self.steady() - asked) <= 0
+        return Known(self.span(sending), self.rivals(sending), is_late)
+
     def _keep(self, sending: Sending) -> None:
         self._kept[sending] = None
-        self._alike.setdefault(sending.trace, {})[sending] = None
+        self._at.setdefault(sending.place, {})[sending] = None
         if len(self._kept) > self._most:
             oldest = next(iter(self._kept))
             self.drop(oldest)
-            self._forgotten = max(self._forgotten, min(oldest.end, monotonic()))
+            self._forgotten = max(self._forgotten, min(oldest.end, self.steady()))

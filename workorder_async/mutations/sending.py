@@ -1,21 +1,37 @@
 """How one mutation is sent, at most once, and how its outcome is found if its answer is lost."""
 
+import asyncio
 from collections.abc import Callable
+from math import inf
+from random import Random
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from workorder_async.document import Mutation
 from workorder_async.document.codec import decode_created
 from workorder_async.document.envelope import Answer
-from workorder_async.errors import ApiError, OutcomeUnknownError, Settlement, WorkorderError
+from workorder_async.errors import (
+    ApiError,
+    DecodeError,
+    NotSentError,
+    OutcomeUnknownError,
+    Settlement,
+    TicketStateError,
+    WorkorderError,
+)
 from workorder_async.mutations.kinds import Prepared, kind_of
 from workorder_async.mutations.recently_sent import Sending, Sendings
 from workorder_async.mutations.settling import note_creation
-from workorder_async.wire.bodies import JsonBody
+from workorder_async.signing.clock import Ahead
+from workorder_async.wire.bodies import JsonBody, MayWrite
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
 from workorder_async.wire.reads import Reads
 from workorder_async.wire.session import SignedSession
+
+# Seconds before the second look for a lost mutation; each further pause is twice as long.
+_FIRST_PAUSE = 0.5
+_SOON = 0.001
 
 
 @frozen
@@ -35,7 +51,10 @@ class MutationSender:
 
     def __init__(self, session: SignedSession) -> None:
         self._session = session
-        self._sendings = Sendings(session.clock.local)
+        # How long a request that was written may still be carried out.
+        self._longest = session.options["attempt_timeout"]
+        self._sendings = Sendings(session.clock, session.options["deadline"] + self._longest)
+        self._random = Random()  # noqa: S311 - jitter, no secret
 
     async def send(
         self,
@@ -43,61 +62,96 @@ class MutationSender:
         on_send: Callable[[], None] | None,
         on_turned_away: Callable[[], None] | None,
         *,
-        verify: bool,
+        settles: bool,
+        patient: bool,
         until: Deadline,
         began: float | None = None,
         lane: Lane | None = None,
+        may_send: MayWrite | None = None,
     ) -> Changed:
-        """Send a mutation. After a lost answer settle it, and send it again if it did not happen.
-
-        Comments and creations are settled only with `verify`. The other arguments are as in `WorkorderClient.change`.
-        Raises the session's errors; after a lost answer `OutcomeUnknownError`, unless the mutation did not happen.
-        """
-        kind, mutation = prepared.kind, prepared.mutation
-        sending = Sending(prepared.trace, kind.line(mutation), began)
-        body = self._body(prepared.content, sending, on_send, on_turned_away)
-        settles, made, lost = verify or kind.converges, 0, None
+        """Send a mutation; with `settles` look for it after a lost answer. The rest: see `WorkorderClient.change`."""
+        kind, sending = prepared.kind, prepared.sending(began)
+        body = self._body(prepared.content, sending, on_send, on_turned_away, may_send)
+        reads, made, lost, time = Reads(self._session, until, lane), 0, None, asyncio.get_running_loop().time
         while True:
             try:
                 answer = await self._session.call(kind.endpoint, body=body, lane=lane, until=until, attempts=made)
+                return self._answered(prepared, sending, answer)
+            except asyncio.CancelledError:
+                self._sendings.ended(sending, self._longest)
+                raise
             except WorkorderError as error:
-                made = error.attempts
+                made, rests = error.attempts, time() + (error.retry_after or 0.0)
                 if isinstance(error, OutcomeUnknownError):
-                    lost = self._note_lost(mutation, sending, error, lost)
-                # After a lost answer a refusal may be caused by the lost request, and a request that was not sent this
-                # time may have been sent before.
-                found = Settlement(None)
-                if lost and settles:
-                    found = await self._settled(mutation, sending, Reads(self._session, until, lane))
-                if found.happened:
-                    self._sendings.note(sending, found.ticket_id)
-                    return Changed(found.ticket_id or kind.ticket_id(mutation), error.request_id, made)
-                if lost is None or (found.happened is False and isinstance(error, ApiError)):
+                    lost = self._note_lost(prepared, sending, error)
+                if lost is None:
                     self._note_refused(sending, error)
                     raise
-                if found.happened is None or error is not lost or not self._session.may_repeat(made):
+                # After a lost answer a refusal may be caused by the lost request, and what was not sent this time may
+                # have been sent before. Only a look tells; as long as it contradicts a refusal, it may be of the past.
+                self._sendings.ended(sending, self._longest)
+                look = settles and await self._look(prepared.mutation, sending, reads, until, patient=patient)
+                found = look or Settlement(None)
+                if found.happened:
+                    return Changed(found.ticket_id or kind.ticket_id(prepared.mutation), error.request_id, made)
+                if found.happened is False and error is not lost and _agrees(error, found):
+                    raise
+                repeats = found.happened is False and error is lost and kind.converges and rests < until.until
+                if not repeats or not self._session.may_repeat(made):
                     lost.attempts = made
                     raise lost from lost.__cause__ if error is lost else error
-            else:
-                return self._answered(prepared, sending, answer)
+                await asyncio.sleep(max(0.0, rests - time()))  # longer than the looks took
 
     async def settle(
-        self, mutation: Mutation, began: float, *, until: Deadline, lane: Lane | None = None
+        self,
+        prepared: Prepared,
+        began: float,
+        ahead: Ahead | None,
+        *,
+        patient: bool,
+        until: Deadline,
+        ended: float = inf,
+        lane: Lane | None = None,
     ) -> Settlement:
-        """Find out whether a mutation happened that was sent at `began`; a read that fails leaves it unknown."""
-        kind = kind_of(mutation)
-        trace, line = kind.trace(mutation), kind.line(mutation)
-        sending = Sending(trace, line) if kind.converges else self._sendings.find(trace, line, began)
-        return await self._settled(mutation, sending, Reads(self._session, until, lane))
+        """Find out whether a mutation happened that was sent at `began`; a read that fails leaves it unknown.
+
+        If another client sent it, that could send nothing more from `ended` on, by the clock that is never set.
+        """
+        wanted = prepared.sending()
+        wanted.began, wanted.ahead = began, ahead
+        sending = self._sendings.find(wanted)
+        sending.over = min(sending.over, ended + self._longest)
+        return await self._look(prepared.mutation, sending, Reads(self._session, until, lane), until, patient=patient)
+
+    async def _look(
+        self, mutation: Mutation, sending: Sending, reads: Reads, until: Deadline, *, patient: bool
+    ) -> Settlement:
+        """Look for a mutation; if `patient`, again and again until a look is late enough to prove the contrary."""
+        pause = _FIRST_PAUSE
+        while True:
+            found = await self._settled(mutation, sending, reads)
+            wait = min(pause * self._random.uniform(0.5, 1), found.again or 0.0)
+            if found.happened is not None or not patient or not wait or wait >= until.left():
+                return found
+            await asyncio.sleep(wait)
+            pause *= 2
 
     async def _settled(self, mutation: Mutation, sending: Sending, reads: Reads) -> Settlement:
-        """Look for a mutation. A mutation that was found once is not looked for again."""
+        """Look for a mutation, unless it was found before. One that did not happen is forgotten."""
         if sending.happened:
             return Settlement(True, sending.ticket_id)
+        asked = self._sendings.steady()
         try:
-            return await kind_of(mutation).look(mutation, sending, reads, self._sendings)
-        except WorkorderError:
+            found = await kind_of(mutation).look(mutation, sending, reads, self._sendings)
+        except ApiError:
             return Settlement(None)
+        except WorkorderError:
+            found = Settlement(None)
+        if found.happened is False:
+            self._sendings.drop(sending)
+        left = self._sendings.left(sending)
+        was_late = left + self._sendings.steady() - asked <= 0
+        return found if found.happened is not None or was_late or left == inf else evolve(found, again=max(left, _SOON))
 
     def _body(
         self,
@@ -105,6 +159,7 @@ class MutationSender:
         sending: Sending,
         on_send: Callable[[], None] | None,
         on_turned_away: Callable[[], None] | None,
+        may_send: MayWrite | None,
     ) -> JsonBody:
         """Return the request's body, which notes when it is written and when it was turned away."""
 
@@ -118,29 +173,43 @@ class MutationSender:
             if on_turned_away is not None:
                 on_turned_away()
 
-        return JsonBody(content, note_write, note_turned_away)
+        return JsonBody(content, note_write, note_turned_away, may_send)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
-        """Note that it happened. Raises `DecodeError` if a creation's answer does not tell which ticket it made."""
-        self._sendings.note(sending)
+        """Note that it happened. A creation whose answer does not tell which ticket it made is unknown."""
         id = prepared.kind.ticket_id(prepared.mutation)
         if prepared.kind.creates:
-            id = decode_created(answer)
+            try:
+                id = decode_created(answer)
+            except DecodeError as error:
+                unknown = OutcomeUnknownError(error.message, operation=answer.operation, attempts=answer.attempts)
+                unknown.request_id = answer.request_id
+                raise unknown from error
             note_creation(prepared.mutation, id, sending, self._sendings)
+        self._sendings.note(sending)
         return Changed(id, answer.request_id, answer.attempts)
 
     def _note_refused(self, sending: Sending, error: WorkorderError) -> None:
         """Note that it did not happen; an errno without a meaning does not say so for certain."""
         if type(error) is ApiError:
-            self._sendings.answered(sending)
+            self._sendings.ended(sending)
         else:
             self._sendings.drop(sending)
 
-    def _note_lost(
-        self, mutation: Mutation, sending: Sending, error: OutcomeUnknownError, earlier: OutcomeUnknownError | None
-    ) -> OutcomeUnknownError:
-        """Keep the mutation, and the time of its first request, in the error."""
-        self._sendings.enter(sending)
-        error.mutation = mutation
-        error.began = earlier.began if earlier else sending.began or error.began
+    def _note_lost(self, prepared: Prepared, sending: Sending, error: OutcomeUnknownError) -> OutcomeUnknownError:
+        """Keep the mutation, and the time of its first request that may have happened, in the error."""
+        if not sending.began:
+            self._sendings.enter(sending)
+        error.mutation, error.mark = prepared.mutation, prepared.mark
+        error.began, error.ahead = sending.began, sending.ahead
         return error
+
+
+def _agrees(error: WorkorderError, found: Settlement) -> bool:
+    """Tell whether a refusal after a lost answer agrees with a look by which nothing happened.
+
+    That a ticket's state does not allow it, and that the ticket is open, contradict each other; an errno without a
+    meaning may say the same.
+    """
+    doubtful = isinstance(error, TicketStateError) or type(error) is ApiError
+    return isinstance(error, ApiError | NotSentError) and (found.holds or not doubtful)

@@ -26,7 +26,7 @@ from attrs.validators import optional
 
 from workorder_async.arguments import as_validator, items, number_within, one_of, whole, whole_within
 from workorder_async.document import endpoints
-from workorder_async.document.json_text import dumps
+from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno
 
@@ -37,56 +37,12 @@ DATE_AHEAD: Final = web.RequestKey("date ahead", float)
 
 _Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
 _Unanswered: TypeAlias = Literal["reset_after", "hang_after", "html_after", "portal_after", "errno_after"]
-_Failed: TypeAlias = Literal["500_after", "502_after", "503_after", "504_after"]
+_Failed: TypeAlias = Literal["500_after", "502_after", "503_after", "504_after", "504_before"]
 _Slow: TypeAlias = Literal["truncate", "slow_headers", "slow_body", "date"]
 _Large: TypeAlias = Literal["bomb", "deep", "endless", "drip", "many_headers", "long_header"]
 _PageLie: TypeAlias = Literal["total", "page_size", "first_page", "bad_row"]
 Kind: TypeAlias = Literal["refuse", _Instead, _Unanswered, _Failed, _Slow, _Large, _PageLie, "other_ticket"]
-"""What goes wrong.
-
-Nothing is applied, nor is the signature looked at:
-
-refuse        the connection is closed when the head of the request has come, its body unread
-reset         the whole request is read, and the connection is reset
-hang          the whole request is read, and nothing more is heard, until the caller goes away or the sandbox ends
-401, 403      HTTP 401 Unauthorized, HTTP 403 Forbidden, as a page; with `Fault.errno` as an envelope
-429, 503      HTTP 429 Too Many Requests, HTTP 503 Service Unavailable, with `Retry-After`
-500           HTTP 500 with an envelope that has `Fault.errno`, or `Errno.FAULT` if there is none
-html          HTTP 502 with a proxy's page
-portal        HTTP 200 with the page of a login, as a captive portal answers
-errno         HTTP 200 with an envelope that has `Fault.errno`
-
-The request is handled as always, so that a mutation is applied if it may be, and then:
-
-reset_after   the connection is reset, without an answer
-hang_after    nothing is heard, as above
-500_after, 502_after, 504_after   HTTP 500, 502 or 504 with an envelope that has `Fault.errno`, or `Errno.FAULT`
-503_after     HTTP 503 with `Retry-After`, as if nothing had happened
-html_after    HTTP 502 with a proxy's page
-portal_after  HTTP 200 with the page of a login
-errno_after   HTTP 200 with an envelope that has `Fault.errno`
-truncate      half of the body is sent, and the connection is closed
-slow_headers  the answer begins after `Fault.seconds`
-slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
-date          the answer is right, but its `Date` is `Fault.seconds` ahead of the server's clock, or behind it
-
-The request is handled as always, and the answer is more than anybody should read:
-
-bomb          a small body of gzip that unpacks to `Fault.size` bytes of JSON
-deep          JSON nested 100,000 deep
-endless       a body that begins well and has no end, as fast as it is read
-drip          the same, one byte every `Fault.seconds`
-many_headers  the right body, after `Fault.size` bytes of headers, a thousand to a line
-long_header   the right body, after one header of `Fault.size` bytes
-
-The answer to a read is an envelope like any other, and it is not true:
-
-total         a page of list_tickets says that there are `Fault.number` tickets; its rows are right
-page_size     a page of list_tickets says that it has `Fault.number` rows; its rows are right
-first_page    list_tickets answers with the first page, whichever was asked for
-bad_row       the middle row of a page of list_tickets has a list for its `created_time`
-other_ticket  get_ticket and get_ticket_detail answer with another ticket: the next one, or after the last the first
-"""
+"""What goes wrong: see `Fault.kind`."""
 
 #: The kinds that only some operations can meet, and these operations.
 LIES: Mapping[Kind, tuple[str, ...]] = {
@@ -110,7 +66,52 @@ class Fault:
     """
 
     kind: Kind = field(validator=as_validator(one_of, get_args(Kind), names_class=True))
-    """What goes wrong."""
+    """What goes wrong.
+
+    Nothing is applied, nor is the signature looked at:
+
+    refuse        the connection is closed when the head of the request has come, its body unread
+    reset         the whole request is read, and the connection is reset
+    hang          the whole request is read, and nothing more is heard, until the caller goes away or the sandbox ends
+    401, 403      HTTP 401 Unauthorized, HTTP 403 Forbidden, as a page; with `Fault.errno` as an envelope
+    429, 503      HTTP 429 Too Many Requests, HTTP 503 Service Unavailable, with `Retry-After`
+    500           HTTP 500 with an envelope that has `Fault.errno`, or `Errno.FAULT` if there is none
+    html          HTTP 502 with a proxy's page
+    portal        HTTP 200 with the page of a login, as a captive portal answers
+    errno         HTTP 200 with an envelope that has `Fault.errno`
+
+    The request is handled as always, so that a mutation is applied if it may be, and then:
+
+    reset_after   the connection is reset, without an answer
+    hang_after    nothing is heard, as above
+    500_after, 502_after, 504_after   HTTP 500, 502 or 504 with an envelope that has `Fault.errno`, or `Errno.FAULT`
+    503_after     HTTP 503 with `Retry-After`, as if nothing had happened
+    html_after    HTTP 502 with a proxy's page
+    portal_after  HTTP 200 with the page of a login
+    errno_after   HTTP 200 with an envelope that has `Fault.errno`
+    504_before    HTTP 504 at once, and the request is handled only `Fault.seconds` later
+    truncate      half of the body is sent, and the connection is closed
+    slow_headers  the answer begins after `Fault.seconds`
+    slow_body     the head is sent at once, and the body in drips, the last one after `Fault.seconds`
+    date          the answer is right, but its `Date` is `Fault.seconds` ahead of the server's clock, or behind it
+
+    The request is handled as always, and the answer is more than anybody should read:
+
+    bomb          a small body of gzip that unpacks to `Fault.size` bytes of JSON
+    deep          JSON nested 100,000 deep
+    endless       a body that begins well and has no end, as fast as it is read
+    drip          the same, one byte every `Fault.seconds`
+    many_headers  the right body, after `Fault.size` bytes of headers, a thousand to a line
+    long_header   the right body, after one header of `Fault.size` bytes
+
+    The answer to a read is an envelope like any other, and it is not true:
+
+    total         a page of list_tickets says that there are `Fault.number` tickets; its rows are right
+    page_size     a page of list_tickets says that it has `Fault.number` rows; its rows are right
+    first_page    list_tickets answers with the first page, whichever was asked for
+    bad_row       the middle row of a page of list_tickets has a list for its `created_time`
+    other_ticket  get_ticket and get_ticket_detail answer with another ticket: the next one, or after the last the first
+    """
     operation: str | None = field(default=None, kw_only=True)
     """The endpoint, by its coroutine's name: "close_ticket"; None: every one. Only its requests are counted."""
     after: int = field(default=0, kw_only=True, validator=as_validator(whole, 0, names_class=True))
@@ -122,7 +123,7 @@ class Fault:
     times: int | None = field(default=None, kw_only=True, validator=optional(as_validator(whole, names_class=True)))
     """How often it strikes at the most; None: without an end."""
     seconds: float = field(default=1.0, kw_only=True)
-    """How long slow_headers, slow_body and a byte of drip take; how far date is ahead (below 0: behind)."""
+    """How long slow_headers, slow_body, a byte of drip and 504_before take; how far date is ahead (below 0: behind)."""
     retry_after: int | None = field(default=1, kw_only=True)
     """`Retry-After` of 429, 503 and 503_after, in seconds; None: there is none."""
     errno: int | None = field(
@@ -153,6 +154,18 @@ class Fault:
     def meets(self, operation: str) -> bool:
         """Tell whether requests of this operation are counted."""
         return self.operation in (None, operation) and (self.kind not in LIES or operation in LIES[self.kind])
+
+
+@define
+class Later:
+    """The wait of a request that is handled so many seconds after its answer."""
+
+    seconds: float
+    begun: asyncio.Event = field(factory=asyncio.Event)
+
+
+#: Under this key a request keeps that it is handled later.
+LATER: Final = web.RequestKey("later", Later)
 
 
 @frozen
@@ -193,6 +206,7 @@ class Faults:
         self.struck: list[Struck] = []
         self.pauses: Pauses = Pauses()
         self._clock = clock
+        self._later: set[asyncio.Task[bytes]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.script = faults
 
@@ -223,10 +237,35 @@ class Faults:
         if fault.kind in get_args(_Instead):
             await request.release()  # which reads it to its end
             return await self._broken(fault, request)
+        if fault.kind == "504_before":
+            return await self._answered_before(fault, request, answer)
         body = await answer()
         if fault.kind.endswith("_after"):
             return await self._broken(fault, request)
         return await self._distorted(fault, request, body)
+
+    async def _answered_before(
+        self, fault: Fault, request: web.Request, answer: Callable[[], Awaitable[bytes]]
+    ) -> web.StreamResponse:
+        """Answer when the request was read, and handle it later."""
+        read = request[LATER] = Later(fault.seconds)
+
+        async def handle() -> bytes:
+            try:
+                return await answer()
+            finally:
+                read.begun.set()
+
+        task = asyncio.create_task(handle())
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+        await read.begun.wait()
+        return refusal(Errno.FAULT, 504)
+
+    async def end(self) -> None:
+        """Let every pause be over, and wait for what is handled later."""
+        self.pauses.end()
+        await asyncio.gather(*self._later, return_exceptions=True)
 
     async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
         """Answer with nothing of the right answer, whether or not something was applied."""
@@ -269,7 +308,9 @@ class Faults:
                 response = envelope(await asyncio.to_thread(_bomb, fault.size))
                 response.headers["Content-Encoding"] = "gzip"
             case "deep":
-                response = envelope(_BEGIN + b"[" * _DEPTH + b"]" * _DEPTH + _END)
+                # What was refused stays refused.
+                said = dumps({name: value for name, value in loads(body).items() if name != "data"})
+                response = envelope(said[:-1] + b',"data":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}")
             case "endless" | "drip":
                 response = await self._endless(request, fault.seconds if fault.kind == "drip" else None)
             case "many_headers" | "long_header":

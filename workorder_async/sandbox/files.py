@@ -28,6 +28,13 @@ AUTHOR = 40084
 #: How long a temporary URL is good, in seconds (API document, Attachment: 默认600秒).
 GOOD_FOR = 600
 
+# The files of invented tickets: name, MIME type, first line and each other line.
+_INVENTED = (
+    ("运行日志.log", "text/plain", "工单 {id} 的运行日志\n", "{line:02} 响应用时 {ms} 毫秒\n"),
+    ("监控数据.csv", "text/csv", "工单,序号,毫秒\n", "{id},{line},{ms}\n"),
+)
+_INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]+)-([0-9]+)")
+
 _PIECE = 1 << 20
 _HEADERS_MAX = 1 << 16
 _RESERVED = ':*?"<>|'
@@ -100,6 +107,32 @@ class Files:
     def _token(self, file_path: str, expires: str) -> str:
         message = f"{file_path}\n{expires}".encode(errors="replace")
         return hmac.new(self._url_secret, message, "sha256").hexdigest()
+
+
+def invented_files(ticket_id: int, count: int) -> list[dict[str, JSON]]:
+    """Return so many Attachments of an invented ticket. Their contents are nowhere: `invented` makes each one."""
+    keys = [f"workorder/{AUTHOR}/invented-{ticket_id}-{number}" for number in range(count)]
+    return [
+        {
+            "author": AUTHOR,
+            "file_name": name,
+            "file_path": key,
+            "file_size": len(invented(key)[1]),
+            "file_type": kind,
+        }
+        for key, (name, kind, *_) in zip(keys, _INVENTED, strict=False)
+    ]
+
+
+def invented(file_path: str) -> tuple[int, bytes]:
+    """Return the ticket of an invented file, and its content; 0 and nothing if the storage key is none of those."""
+    found = _INVENTED_KEY.fullmatch(file_path)
+    if found is None or int(found[2]) >= len(_INVENTED):
+        return 0, b""
+    id = int(found[1])
+    _, _, head, line = _INVENTED[int(found[2])]
+    lines = [line.format(id=id, line=at, ms=(id * 31 + at * 17) % 900 + 20) for at in range(1, 4 + id % 6)]
+    return id, "".join([head.format(id=id), *lines]).encode()
 
 
 def download_headers(file_name: str, file_type: str) -> dict[str, str]:

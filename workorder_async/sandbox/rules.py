@@ -8,16 +8,19 @@ The closer of a ticket: every person has a long staff number (`creator_id`) and 
 `closer_name` equals the ticket's `creator_name`; `closer_id` may be any number, 40084 for example.
 """
 
+import html
 import random
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias, get_args
 
 from attrs import frozen
 from multidict import MultiMapping
 
-from workorder_async.arguments import whole_within
+from workorder_async.arguments import one_of, whole_within
 from workorder_async.document import JSON, endpoints
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox import shapes
@@ -35,6 +38,33 @@ _INT64_MAX = 2**63 - 1
 _SECONDS_MAX = 10**11
 _OPEN = (1, 2)
 _REJECTED = 4
+
+
+Act: TypeAlias = Literal["close", "reopen", "comment"]
+"""What people do by other ways than this API."""
+_ACTS: Mapping[Act, Record] = {
+    "close": {"status": 3},
+    "reopen": {"status": 1, **dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)},
+    "comment": {},
+}
+
+Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
+"""How texts are stored."""
+#: The longest text that is not "cut".
+CUT = 20
+_STORED: Mapping[Texts, Callable[[str], str]] = {
+    "as sent": str,
+    "no emoji": lambda text: "".join(one for one in text if ord(one) < 0x10000),
+    "nfc": partial(unicodedata.normalize, "NFC"),
+    "escaped": partial(html.escape, quote=True),
+    "cut": lambda text: text[:CUT],
+}
+
+
+def stored(texts: Texts) -> Callable[[str], str]:
+    """Return how texts are changed before they are stored."""
+    one_of("texts", texts, get_args(Texts))
+    return _STORED[texts]
 
 
 @frozen
@@ -302,16 +332,15 @@ class Asked:
     url: Callable[[str], str]
     """Makes a temporary URL of a file's storage key."""
 
-    def row(self) -> sqlite3.Row:
-        """Return the ticket that is asked for, or with a lie another one."""
+    def seen(self) -> tuple[sqlite3.Row, list[Record]]:
+        """Return the ticket that is asked for, or with a lie another one, and its assigns."""
         id: int = self.fields["id"]
-        return self.store.ticket(id if self.lie is None else self.store.id_after(id))
+        return self.store.seen(id if self.lie is None else self.store.id_after(id))
 
 
 def get_ticket_detail(asked: Asked) -> JSON:
     """Return a ticket as detail shows it."""
-    row = asked.row()
-    return shapes.detail(row, asked.store.assigns(row), asked.url)
+    return shapes.detail(*asked.seen(), asked.url)
 
 
 def create_ticket(store: Store, fields: Fields, now: int) -> int:
@@ -423,6 +452,22 @@ def close_ticket(store: Store, fields: Fields, now: int) -> int:
     return id
 
 
+def act(store: Store, id: int, action: Act, words: str, now: int) -> int:
+    """Change a ticket as a person does, by other ways than this API."""
+    ticket = store.ticket(id)
+    who, name = (40999, "路人") if action == "comment" else (ticket["creator_id"], ticket["creator_name"])
+    done = {"close": Action.CLOSED, "reopen": Action.REOPENED, "comment": Action.COMMENTED}[action]
+    _, place = _assigns(ticket, ticket["product_group_id"])
+
+    def change() -> int:
+        store.add_step(id, place, step(done, now, who, name, words))
+        store.update(id, {"updated_time": now, **_ACTS[action], **({"closed_time": now} if action == "close" else {})})
+        return id
+
+    with store.transaction():
+        return store.remembering(id, change)
+
+
 @frozen
 class Rule:
     """The rule of one endpoint. A POST has a JSON body, a GET a query."""
@@ -448,7 +493,7 @@ def _mutation(
 #: Every endpoint but upload_file, whose request is a file.
 RULES = (
     Rule(endpoints.LIST_TICKETS, LIST, lambda asked: asked.listing.page(asked), ("GET",)),
-    Rule(endpoints.GET_TICKET, ONE, lambda asked: shapes.ticket(asked.row())),
+    Rule(endpoints.GET_TICKET, ONE, lambda asked: shapes.ticket(asked.seen()[0])),
     Rule(endpoints.GET_TICKET_DETAIL, ONE, get_ticket_detail),
     _mutation(endpoints.CREATE_TICKET, CREATE, create_ticket, lambda ticket_id: {"id": ticket_id}),
     _mutation(endpoints.COMMENT_TICKET, OPERATE, comment_ticket),

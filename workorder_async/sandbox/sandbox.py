@@ -16,11 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack, get_args
 
 from aiohttp import web
 
-from workorder_async.arguments import number_within, whole_within
+from workorder_async.arguments import number_within, one_of, whole_within
 from workorder_async.document import JSON, TicketStatus
 from workorder_async.document.endpoints import UPLOAD_FILE, Endpoint
 from workorder_async.document.json_text import dumps
@@ -28,9 +28,10 @@ from workorder_async.errors import ConfigError
 from workorder_async.sandbox import rules
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
-from workorder_async.sandbox.faults import FAR, LIES, Fault, Faults, Struck, envelope
-from workorder_async.sandbox.files import Files, Pieces, download_headers
+from workorder_async.sandbox.faults import FAR, LATER, LIES, Fault, Faults, Struck, envelope
+from workorder_async.sandbox.files import Files, Pieces, download_headers, invented
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
+from workorder_async.sandbox.rules import Texts
 from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
 from workorder_async.sandbox.shapes import Speller, Spelling
 from workorder_async.sandbox.store import Applied, Record, Store
@@ -83,6 +84,8 @@ class Sandbox:
     spelling       "java": numbers, times, booleans, maps and lists in the kinds of JSON that a Java service may use
     date_offset    seconds that `Date` is ahead of the server's clock (below 0: behind)
     backends       seconds that the clocks of so many backends are ahead; requests go to them in turn: (-200, 200)
+    lag            seconds that reads are behind, as those of a replica are
+    texts          how titles and details are stored: "as sent", "no emoji", "nfc", "escaped", or "cut" to 20 characters
 
     Raises `ConfigError` for an argument that cannot work: at once, or on entering for `db`, `host` and `port`.
     """
@@ -120,6 +123,8 @@ class Sandbox:
         spelling: Spelling = "document",
         date_offset: float = 0.0,
         backends: Iterable[float] = (),
+        lag: float = 0.0,
+        texts: Texts = "as sent",
     ) -> None:
         # Before anything can fail: a traceback with locals would show it.
         app_secret = self._secret = Secret(secrets.token_urlsafe(32) if app_secret is None else app_secret)
@@ -130,13 +135,12 @@ class Sandbox:
         self._hosts = Hosts(host, names)
         self._host, self._port, self._clock = host, whole_within("port", port, 0, 65535), clock
         self._signer = SchemeSigner(app_id, self._secret, scheme)
-        self._clocks = Clocks(clock, date_offset, backends)
-        self._limit = Limit(rate, retry_after, rate_errno)
+        self._clocks, self._limit = Clocks(clock, date_offset, backends), Limit(rate, retry_after, rate_errno)
         moving = self._drifting = Drifting(drift, seed)
         self._listing = rules.Listing(moving.after_read, seed, page_size_cap, page_depth, total_cap, ties=shuffle_ties)
-        self._faults = Faults(faults, seed, clock)
-        self._speller = Speller(spelling, seed)
-        self._latency = number_within("latency", latency, 0, FAR)
+        self._faults, self._speller = Faults(faults, seed, clock), Speller(spelling, seed)
+        self._latency, self._lag = number_within("latency", latency, 0, FAR), number_within("lag", lag, 0, FAR)
+        self._stored = rules.stored(texts)
 
     async def __aenter__(self) -> Self:
         if self._url:
@@ -173,7 +177,7 @@ class Sandbox:
         else:
             directory = self._db.with_name(f"{self._db.name}.files")
         self._files = Files(directory, self._clock)
-        self._store = Store(self._db, self._clock)
+        self._store = Store(self._db, self._clock, lag=self._lag, stored=self._stored)
         stack.push_async_callback(self._in_store, self._store.close)
         given_up = Event()
         try:
@@ -199,12 +203,13 @@ class Sandbox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The four environment variables that point `WorkorderClient.from_env()` here, secret included."""
+        """The environment variables that point `WorkorderClient.from_env()` here, secret and errnos included."""
         return {
             "WORKORDER_BASE_URL": self.url,
             "WORKORDER_APP_ID": self._signer.app_id,
             "WORKORDER_APP_SECRET": self._secret.reveal(),
             "WORKORDER_SIGN_SCHEME": str(self._signer.scheme),
+            "WORKORDER_ERRNOS": ",".join(f"{errno:d}={kind.__name__}" for errno, kind in SANDBOX_ERRNOS.items()),
         }
 
     def client(self, **options: Unpack[ClientOptions]) -> "WorkorderClient":
@@ -266,6 +271,12 @@ class Sandbox:
         drift = Drift(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
         return await self._running()._in_store(partial(self._drifting.change, self._store, drift))
 
+    async def act(self, ticket_id: int, action: rules.Act, words: str = "") -> None:
+        """Let a person close, reopen or comment on a ticket now, with these words; it is not in `applied`."""
+        one_of("action", action, get_args(rules.Act))
+        store = self._running()._store
+        await self._in_store(lambda: rules.act(store, ticket_id, action, words, int(self._clock())))
+
     @property
     def faults(self) -> tuple[Fault, ...]:
         """Which requests go wrong; to set it counts requests anew, to set `()` ends it."""
@@ -300,7 +311,7 @@ class Sandbox:
         return app
 
     async def _end_pauses(self, _app: web.Application) -> None:
-        self._faults.pauses.end()
+        await self._faults.end()
 
     def _handler(self, endpoint: Endpoint, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -341,6 +352,9 @@ class Sandbox:
             asked = rules.decode(request.headers.get("Content-Type", ""), body)
         else:
             asked = rules.from_query(request.query, rule.schema)
+        if (later := request.get(LATER)) is not None:
+            later.begun.set()
+            await self._faults.pauses.delay(later.seconds)
         fields = rules.read(asked, rule.schema)
 
         def url(file_path: str) -> str:
@@ -362,7 +376,11 @@ class Sandbox:
         if not self._files.is_good(file_path, request.query.get("expires", ""), request.query.get("token", "")):
             raise web.HTTPForbidden(text="the temporary URL has expired, or is none of this sandbox's")
         names = await self._in_store(partial(self._store.file, file_path))
-        return web.FileResponse(self._files.path(file_path), headers=download_headers(*names or ("", "")))
+        headers = download_headers(*names or ("", ""))
+        _, content = invented(file_path)
+        if names is not None and content:
+            return web.Response(body=content, headers=headers)
+        return web.FileResponse(self._files.path(file_path), headers=headers)
 
     async def _signed_body(self, request: web.Request) -> bytes:
         body = bytearray()

@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from attrs import frozen
 
+from workorder_async.sandbox.files import invented_files
 from workorder_async.sandbox.store import BLANK, Action, Record, new_assign, packed, step
 
 
@@ -263,6 +264,8 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
         "detail": _detail(chance),
         "tags": _tags(chance),
         "customer_info": _customer_info(chance, account),
+        # One ticket in ten has one or two. Nothing is asked of `chance`, so that a seed's tickets are what they were.
+        "attachment": packed(invented_files(id, max(2 - account % 20, 0))),
         "assigns": _assigns(chance, times, creator, handler, line),
         "form_values": _form_values(chance, id),
     }

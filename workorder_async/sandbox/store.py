@@ -17,7 +17,7 @@ from workorder_async.document import JSON
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.files import close_to_others, create_file
+from workorder_async.sandbox.files import close_to_others, create_file, invented
 
 Record: TypeAlias = dict[str, Any]
 """One row of `tickets` by column, or another object that is kept."""
@@ -143,8 +143,19 @@ class Store:
     in another sandbox.
     """
 
-    def __init__(self, path: Path | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Callable[[], float],
+        *,
+        lag: float = 0.0,
+        stored: Callable[[str], str] = str,
+    ) -> None:
         self.applied: list[Applied] = []
+        self._lag = lag
+        self._stored = stored
+        # With `lag`: when a ticket was changed, and what it was before; None for one that was made then.
+        self._before: dict[int, list[tuple[float, sqlite3.Row | None, list[Record]]]] = {}
         self._path = path
         self.clock = clock
         self._totals: dict[tuple[str, tuple[JSON, ...]], int] = {}
@@ -217,6 +228,9 @@ class Store:
         A filter that is 0, empty or absent filters nothing, as the API document's example of zeros suggests;
         `created_start` and `created_end` are both inside. With `ties`, tickets of one second are in an order of chance.
         """
+        if self._lag:
+            shown = int(self.clock() - self._lag)
+            fields = {**fields, "created_end": min(fields["created_end"] or shown, shown)}
         where, values = _where(fields)
         total = self._total(where, values)
         offset = (fields["page"] - 1) * size
@@ -244,6 +258,16 @@ class Store:
         if row is None:
             raise Refused(Errno.NOT_FOUND, f"工单 {id} 不存在")
         return row
+
+    def seen(self, id: int) -> tuple[sqlite3.Row, list[Record]]:
+        """Return a ticket and its assigns as reads show them."""
+        for time, row, assigns in self._before.get(id, ()):
+            if time > self.clock() - self._lag:
+                if row is None:
+                    raise Refused(Errno.NOT_FOUND, f"工单 {id} 不存在")
+                return row, assigns
+        row = self.ticket(id)
+        return row, self.assigns(row)
 
     def id_after(self, id: int) -> int:
         """Return the ticket that comes next by id, or the first one after the last."""
@@ -305,19 +329,37 @@ class Store:
     def apply(self, operation: str, change: "Change", fields: Fields, request: Mapping[str, JSON]) -> int:
         """Carry out one mutation, whole or not at all, record it in `applied`, and return the ticket's id."""
         now = self.clock()
+        texts = {name: self._stored(fields[name]) for name in fields.keys() & {"title", "detail"}}
         with self.transaction():
-            ticket_id = change(self, fields, int(now))
+            ticket_id = self.remembering(fields.get("id"), lambda: change(self, {**fields, **texts}, int(now)))
         self.applied.append(Applied(operation, ticket_id, now, request))
         return ticket_id
+
+    def remembering(self, id: int | None, change: Callable[[], int]) -> int:
+        """Make a change of a ticket, and keep what it was before, for reads that are behind."""
+        if not self._lag:
+            return change()
+        row = None if id is None else self.ticket(id)
+        before = (self.clock(), row, [] if row is None else self.assigns(row))
+        id = change()
+        self._before.setdefault(id, []).append(before)
+        return id
 
     def add_file(self, attachment: Mapping[str, Any]) -> None:
         """Remember what `upload_file` answered (schema Attachment)."""
         self._db.execute("INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)", attachment)
 
     def file(self, file_path: str) -> tuple[str, str] | None:
-        """Return the name and the MIME type of an uploaded file, or None if there is no such storage key."""
+        """Return the name and the MIME type of a file, uploaded or invented, or None for an unknown storage key."""
         row = self._db.execute("SELECT file_name, file_type FROM files WHERE file_path = ?", (file_path,)).fetchone()
-        return None if row is None else (str(row[0]), str(row[1]))
+        if row is not None:
+            return str(row[0]), str(row[1])
+        ticket_id, _ = invented(file_path)
+        ticket = self._db.execute("SELECT attachment FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
+        for one in loads(ticket[0]) if ticket is not None else ():
+            if one["file_path"] == file_path:
+                return one["file_name"], one["file_type"]
+        return None
 
 
 Change: TypeAlias = Callable[[Store, Fields, int], int]

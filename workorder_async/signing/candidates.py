@@ -28,6 +28,8 @@ BODIES = (
     *("{md5_base64({body})}", "{sha256_base64({body})}", "{body_sorted_ascii}", "{body_sorted_spaced}"),
     *("{md5({body_sorted_spaced_ascii})}", "{sha256({body_sorted_spaced_ascii})}"),
     *("{md5({body_pairs})}", "{sha256({body_pairs})}"),
+    # The query of a GET, and the body of a POST, in one place.
+    *("{query}{body}", "{md5({query}{body})}", "{sha256({query}{body})}"),
 )
 _PLAIN_BODIES = 3
 _SM3_BODIES = ("{body}", "{body_md5}", "{body_sorted}", "{sm3({body})}")

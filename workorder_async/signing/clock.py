@@ -12,9 +12,24 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
+from attrs import frozen
+
 # Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
 # signatures refused.
 _BELIEVED_BEHIND = 300.0
+# Answers that differ by more come from clocks that disagree, or one was set: nothing is known until so many agree.
+_CONTRADICTION = 2.0
+_AGREEING_ANSWERS = 20
+# What is known less exactly is not known.
+_EXACT = 5.0
+
+
+@frozen
+class Ahead:
+    """How many seconds the server's clock is ahead of ours: something between the two."""
+
+    least: float
+    most: float
 
 
 @lru_cache(maxsize=16)
@@ -39,6 +54,7 @@ class ServerClock:
         self._now = now
         self._low = float("-inf")
         self._high = float("inf")
+        self._doubts = 0  # answers that must still agree
         self.offset: float = 0.0
         self.signing_offset: float = 0.0
 
@@ -62,14 +78,15 @@ class ServerClock:
         """
         return max(0.0, self.offset, self.signing_offset) - min(self.offset, self.signing_offset)
 
-    @property
-    def safe_offset(self) -> float:
-        """`offset`, but no further behind than a server can be that accepts our signatures.
+    def ahead(self) -> Ahead | None:
+        """Return how far the server's clock is ahead of ours; None where that is not known.
 
-        For finding tickets created since a moment of ours: with a wrong `Date` from long ago, an older ticket would
-        pass for a new one.
+        It is not where answers contradict each other, nor where they tell of a clock so far behind that it would have
+        refused our signatures: by it, an old ticket would pass for a new one.
         """
-        return max(self.offset, min(self.signing_offset, 0.0) - _BELIEVED_BEHIND)
+        if self._doubts or self._high - self._low > _EXACT:
+            return None
+        return None if self._high < min(self.signing_offset, 0.0) - _BELIEVED_BEHIND else Ahead(self._low, self._high)
 
     def observe(self, date: str | None, sent: float, received: float) -> float | None:
         """Take in the `Date` header of an answer; `sent` and `received` are by our own clock.
@@ -81,7 +98,9 @@ class ServerClock:
             return None
         low, high = seconds - received, seconds + 1 - sent
         alone = _agreeing(low, high)
-        if low <= self._high and high >= self._low:
+        apart = max(low - self._high, self._low - high)
+        self._doubts = _AGREEING_ANSWERS if apart > _CONTRADICTION else max(0, self._doubts - 1)
+        if apart <= 0:
             low, high = max(low, self._low), min(high, self._high)
         self._low, self._high = low, high
         self.offset = _agreeing(low, high)

@@ -35,6 +35,7 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from operator import methodcaller
 from typing import NoReturn, Protocol, TypeAlias
@@ -42,6 +43,7 @@ from urllib.parse import unquote
 
 from attrs import field, frozen
 
+from workorder_async.document.json_text import is_sound
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 
@@ -90,10 +92,10 @@ def _json_of(body: Iterable[bytes]) -> tuple[object, Iterable[bytes]]:
     if first[:1] not in (b"{", b"["):
         return None, chain((first,), pieces)
     whole = b"".join((first, *pieces))
-    try:
-        return json.loads(whole), (whole,)
-    except ValueError:
-        return None, (whole,)
+    value = None
+    with suppress(ValueError, RecursionError):
+        value = json.loads(whole)
+    return value if is_sound(value) else None, (whole,)
 
 
 def _dumped(value: object, blanks: str = "", *, as_ascii: bool = False, by_key: bool = True) -> bytes:
@@ -171,11 +173,14 @@ _key_and_value = methodcaller("partition", b"=")
 
 
 @frozen
-class _Nested:
+class Nested:
+    """A call of the scheme language, and what is inside it."""
+
     name: str
     inside: "Template"
 
     def text(self, signed: Signed) -> bytes:
+        """Return the bytes that it makes."""
         if self.name in ("sorted", "glued"):
             pairs = sorted(map(_key_and_value, self._pairs(signed)))
             between, equals = (b"&", b"=") if self.name == "sorted" else (b"", b"")
@@ -185,7 +190,7 @@ class _Nested:
 
     def _pairs(self, signed: Signed) -> Iterator[bytes]:
         """Yield the texts between the &; a query or a body's pairs that stand alone there pair by pair."""
-        between: list[list[_Node]] = [[]]
+        between: list[list[Node]] = [[]]
         for node in self.inside.nodes:
             texts = node.split(b"&") if isinstance(node, bytes) else [node]
             between[-1].append(texts[0])
@@ -197,14 +202,14 @@ class _Nested:
 
 
 # Literal text, the name of a placeholder, or a call.
-_Node: TypeAlias = bytes | str | _Nested
+Node: TypeAlias = bytes | str | Nested
 
 
 @frozen
 class Template:
     """One parsed template: text with placeholders and calls, read strictly and rendered as bytes."""
 
-    nodes: tuple[_Node, ...]
+    nodes: tuple[Node, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Template":
@@ -227,7 +232,7 @@ class Template:
     @property
     def names(self) -> frozenset[str]:
         """The placeholders that stand anywhere in it."""
-        names = [node.inside.names if isinstance(node, _Nested) else {node} for node in self.nodes]
+        names = [node.inside.names if isinstance(node, Nested) else {node} for node in self.nodes]
         return frozenset(name for some in names for name in some if isinstance(name, str))
 
     def render(self, signed: Signed) -> Iterator[bytes]:
@@ -242,9 +247,9 @@ class Template:
         )
 
 
-def _nodes(text: str, at: int, call: str) -> tuple[tuple[_Node, ...], int]:
+def _nodes(text: str, at: int, call: str) -> tuple[tuple[Node, ...], int]:
     """Return the nodes from a position on, to the end of the call or of the text, and where that is."""
-    found: list[_Node] = []
+    found: list[Node] = []
     literal = ""
     while token := (_INSIDE if call else _OUTSIDE).search(text, at):
         literal += text[at : token.start()]
@@ -266,7 +271,7 @@ def _nodes(text: str, at: int, call: str) -> tuple[tuple[_Node, ...], int]:
     return tuple(found), len(text)
 
 
-def _node(text: str, token: "re.Match[str]") -> tuple[_Node, int]:
+def _node(text: str, token: "re.Match[str]") -> tuple[Node, int]:
     """Return the placeholder or the call that a token begins, and where it ends."""
     call, name = token.groups()
     if call is not None:
@@ -277,7 +282,7 @@ def _node(text: str, token: "re.Match[str]") -> tuple[_Node, int]:
         if (digest := call.removesuffix("_base64").lower()) in DIGESTS:
             require_digest(digest)
         inside, end = _nodes(text, token.end(), call)
-        return _Nested(call, Template(inside)), end
+        return Nested(call, Template(inside)), end
     if name is None:
         raise ConfigError(
             f"a lone {token.group()!r} at position {token.start()} of the template {text!r}",

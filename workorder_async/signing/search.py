@@ -1,7 +1,8 @@
-"""Which signing scheme a host uses: found by a search, from one request that the host accepted.
+"""Which signing scheme a host uses: found by a search, from requests that the host accepted.
 
 First the text of its `Sign` header is read: which digest, written how, behind which prefix; where it is no digest, its
-length says what it is. Then every candidate of `candidates.py` with a digest of that length signs the request.
+length says what it is. Then every candidate of `candidates.py` with a digest of that length signs the request. Several
+requests are searched together: what is empty in one, as the body of a GET, shows in another.
 """
 
 import base64
@@ -9,13 +10,13 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
-from functools import cache
-from itertools import islice
-from typing import TypeAlias
+from functools import cache, lru_cache
+from itertools import chain, islice
+from typing import TypeAlias, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.secret import Secret, without_frames
 from workorder_async.signing.candidates import (
     APP_ID,
@@ -29,7 +30,17 @@ from workorder_async.signing.candidates import (
     Variants,
     candidates,
 )
-from workorder_async.signing.scheme import DIGESTS, WRITTEN, Scheme, SchemeSigner, Signed, SigningInput, Template
+from workorder_async.signing.scheme import (
+    DIGESTS,
+    WRITTEN,
+    Nested,
+    Node,
+    Scheme,
+    SchemeSigner,
+    Signed,
+    SigningInput,
+    Template,
+)
 
 #: The digests of each length in bytes.
 BY_SIZE = {16: "MD5", 20: "SHA-1", 28: "SHA-224", 32: "SHA-256 or SM3", 48: "SHA-384", 64: "SHA-512"}
@@ -107,45 +118,76 @@ def implied(sign: str) -> str:
     return f"{what} are {BY_SIZE[int(size)]}" if size in BY_SIZE else f"{what} are no digest (in bytes, {known})"
 
 
+T = TypeVar("T")
 _Hash: TypeAlias = Callable[[bytes], bytes]
 
 Hit: TypeAlias = tuple[str, bytes]
 """A line without options for how it is written, and the digest that it gives."""
 
-_STEP = 20_000
+#: So many signatures are tried in a step, and so many bytes hashed, or a part that is longer.
+_STEP = 5_000
+_STEP_BYTES = 4 << 20
+#: A longer part is hashed once for all texts that begin alike.
+_LONG = 4 << 10
+#: A longer body is tried as it is and as its digests, and not with its keys in another order.
+_REWRITTEN = _PIECE = 1 << 20
+#: Beginnings that are kept of each hash; candidates that begin alike follow each other.
+_KEPT = 256
+#: A longer Timestamp is milliseconds.
+_SECONDS = 11
 # The block of each HMAC, in bytes.
 _BLOCKS = {"sha384": 128, "sha512": 128}
 _BODY = '{"title":"磁盘","id":7,"tags":["b"],"a":{"z":1,"y":"2"}}'.encode()
 
 
 @frozen
+class Accepted:
+    """A request that a host accepted: its three headers, and the rest of it; None where only the headers are known."""
+
+    app_id: str
+    timestamp: str
+    sign: str
+    request: SigningInput | None = field(default=None, repr=False)
+
+
+@frozen
 class Detected:
     """The result of a search.
 
-    `schemes` reproduce the request, the simplest first; two that sign every request alike are there once. `deciding`
-    names further requests that would tell between them, and the parts that this one does not show. `tried` counts
+    `schemes` reproduce each request, the simplest first; two that sign every request alike are there once. `deciding`
+    names further requests that would tell between them, and the parts that these do not show. `tried` counts
     signatures.
     """
 
     schemes: tuple[Scheme, ...]
     deciding: tuple[str, ...]
     tried: int
+    alone: tuple[Scheme, ...] = ()
+    """Where none fits all requests: those that fit the one that shows most."""
 
 
 def detect(
-    *, app_id: str, timestamp: str, sign: str, secret: str | Secret, request: SigningInput | None = None
+    *,
+    app_id: str,
+    timestamp: str,
+    sign: str,
+    secret: str | Secret,
+    request: SigningInput | None = None,
+    more: Iterable[Accepted] = (),
 ) -> Detected:
-    """Search for the schemes that reproduce a request known to be accepted.
+    """Search for the schemes that reproduce requests known to be accepted.
 
-    `app_id`, `timestamp` and `sign` are its three headers as they were sent. `request` is the rest of it: method, path,
-    query, body. Without it, only schemes over the three headers are found. No scheme means that it is none of those
-    that are tried, or that one of the values was not signed as it is given.
+    `app_id`, `timestamp` and `sign` are the three headers of one as they were sent. `request` is the rest of it:
+    method, path, query, body. Without it, only schemes over the three headers are found. `more` are further ones, such
+    as a POST beside a GET: a scheme has to fit them all. No scheme means that it is none of those that are tried, or
+    that one of the values was not signed as it is given.
 
     Raises `ConfigError` for a `timestamp` that is not whole seconds or milliseconds, for a `sign` that is not a hex or
-    base64 digest, and for an `app_id` or `secret` that no `SchemeSigner` takes.
+    base64 digest, for an `app_id` or `secret` that no `SchemeSigner` takes, and for a text without UTF-8 bytes.
     """
-    secret = Secret(secret)
-    steps = detecting(app_id=app_id, timestamp=timestamp, sign=sign, secret=secret, request=request)
+    steps = detecting([Accepted(app_id, timestamp, sign, request), *more], Secret(secret))
+    # Else a traceback with locals would show it.
+    del secret
     while True:
         try:
             next(steps)
@@ -155,103 +197,238 @@ def detect(
 
 
 def detecting(
-    *, app_id: str, timestamp: str, sign: str, secret: str | Secret, request: SigningInput | None = None
+    accepted: Sequence[Accepted], secret: Secret, is_over: Callable[[], bool] = bool
 ) -> Generator[tuple[int, int], None, Detected]:
-    """Search as `detect` does, in steps: yields how many of how many signatures have been tried."""
-    secret = Secret(secret)
-    SchemeSigner(app_id, secret, "md5:{secret}")
-    if not re.fullmatch(r"[0-9]{9,14}", timestamp):
-        problem = f"{timestamp!r} is not whole seconds or milliseconds since the epoch"
-        raise ConfigError(problem, argument="Timestamp")
-    wanted = {reading.digest for reading in readings(sign)}
-    search = Search(app_id, timestamp, secret, request)
+    """Search as `detect` does, in steps: yields how many of how many signatures have been tried.
+
+    A step hashes a long body, so it may take its time. It looks up now and then, and ends where `is_over` says so.
+    """
+    for one in accepted:
+        _check(one, secret)
+    if len({len(one.timestamp) > _SECONDS for one in accepted}) > 1:
+        raise ConfigError("is in seconds in one request, and in milliseconds in another", argument="Timestamp")
+    search = Search(accepted, secret, is_over)
     try:
-        hits = yield from search.run(wanted)
-        return search.detected(sign, hits)
+        hits = yield from search.run()
+        return search.detected(hits)
     except BaseException as error:  # noqa: BLE001 - a Ctrl-C, too
         failure = without_frames(error, causes=False)
     # Outside the `except`, and without the frames of the search: they hold the signed texts, and so the secret.
     raise failure
 
 
-class Search:
-    """Signs one request in every way, and tells which of them give one of the digests that are wanted."""
+def _check(one: Accepted, secret: Secret) -> None:
+    """Raise `ConfigError` for what no host can have accepted."""
+    SchemeSigner(one.app_id, secret, "md5:{secret}")
+    if not re.fullmatch(r"[0-9]{9,14}", one.timestamp):
+        problem = f"{one.timestamp!r} is not whole seconds or milliseconds since the epoch"
+        raise ConfigError(problem, argument="Timestamp")
+    readings(one.sign)
+    if one.request is not None:
+        for text in (one.request.method, one.request.path, *chain.from_iterable(one.request.query)):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise ConfigError(f"{text!r} of the request has no UTF-8 bytes that could be signed") from None
 
-    def __init__(self, app_id: str, timestamp: str, secret: Secret, request: SigningInput | None) -> None:
-        whole = request is not None
-        asked = SigningInput("", "") if request is None else evolve(request, body=tuple(request.body))
-        self._signed = Signed(asked, app_id, timestamp, secret)
-        self._unit = ["ms"] if len(timestamp) > 11 else []
+
+class Search:
+    """Signs a request in every way, and tells which of them give one of the digests that are wanted.
+
+    Of several requests the one that shows most is signed in every way, and what fits it is tried on the others.
+    """
+
+    def __init__(self, accepted: Sequence[Accepted], secret: Secret, is_over: Callable[[], bool] = bool) -> None:
+        self._is_over = is_over
+        requests = [(_signed(one, secret), one.sign) for one in accepted]
+        first, *others = sorted(requests, key=_shows, reverse=True)
+        self._signed, self._sign = first
+        #: The others, and the digests that their signatures may be.
+        self._others = [(signed, sign, {one.digest for one in readings(sign)}) for signed, sign in others]
+        self._whole = all(one.request is not None for one in accepted)
+        self._unit = ["ms"] if len(self._signed.timestamp) > _SECONDS else []
+        #: The long parts of the request, each by the text that stands for it.
+        self._long: dict[bytes, bytes] = {}
         self._render = cache(self._rendered)
-        there = [body for body in BODIES if whole and not _lacks(body)]
-        kinds = {self._render(body): body for body in reversed(there)}
-        parts = (APP_ID, TIMESTAMP, *there, QUERY, PATH, METHOD)
-        empty = frozenset(part for part in parts if not self._render(part))
-        self._seen = Seen(tuple(body for body in there if body in kinds.values()), empty, whole)
+        self._part = cache(self._rendered_part)
         self._signs = cache(self._hash_or_mac)
+        self._split = re.compile(b"(?!)")
+        self._seen = Seen()
+        #: What fits the request that is signed in every way, and not the others.
+        self._alone: list[Hit] = []
+        self._hashed: int = 0
         self.tried: int = 0
 
-    def run(self, wanted: Set[bytes]) -> Generator[tuple[int, int], None, list[Hit]]:
-        """Yield how far it is; return the line of each hit and its digest, in the order of the search."""
+    def run(self, wanted: Set[bytes] = frozenset()) -> Generator[tuple[int, int], None, list[Hit]]:
+        """Yield how far it is; return the line of each hit and its digest, in the order of the search.
+
+        What is wanted is by default the digest of the signature.
+        """
+        wanted = wanted or {reading.digest for reading in readings(self._sign)}
         sizes = {len(digest) for digest in wanted}
         digests = [name for name in DIGESTS if not _lacks(name) and hashlib.new(name).digest_size in sizes]
-        work = [(digest, [*candidates(self._seen, digest)]) for digest in digests]
-        total = sum(some.size for _, variants in work for some in variants)
-        found: list[Hit] = []
-        told = 0
-        for digest, variants in work:
-            for some in variants:
-                found += self._hits(digest, some, wanted)
-                self.tried += some.size
-                if self.tried - told > _STEP:
-                    told = self.tried
-                    yield told, total
-            if wanted <= {made for _, made in found}:
+        self._look()
+        work = [(digest, some) for digest in digests for some in self._going_on(candidates(self._seen, digest))]
+        total = sum(some.size for _, some in work)
+        found, told = list[Hit](), 0
+        for place, (digest, some) in enumerate(work):
+            if digest != work[place - 1][0] and wanted <= {made for _, made in found}:
                 break
+            for hits in self._hits(digest, some, wanted):
+                found += hits
+                if self.tried - told >= _STEP or self._hashed >= _STEP_BYTES:
+                    told, self._hashed = self.tried, 0
+                    yield told, total
         return found
 
-    def detected(self, sign: str, hits: Iterable[Hit]) -> Detected:
-        """Return which of the hits write a signature like this one."""
-        read = readings(sign)
+    def _look(self) -> None:
+        """Look at what the requests are made of."""
+        others = [signed for signed, _, _ in self._others]
+        there = [body for body in BODIES if self._whole and not _lacks(body)]
+        if max(map(_size, (self._signed, *others))) > _REWRITTEN:
+            there = [body for body in there if "sorted" not in body and "pairs" not in body]
+        shown = {
+            part: (self._render(part), *(b"".join(Template.parse(part).render(signed)) for signed in others))
+            for part in self._going_on((APP_ID, TIMESTAMP, *there, QUERY, PATH, METHOD))
+        }
+        kinds = {shown[body]: body for body in reversed(there)}
+        empty = frozenset(part for part, values in shown.items() if not any(values))
+        self._seen = Seen(tuple(body for body in there if body in kinds.values()), empty, self._whole)
+
+    def _going_on(self, parts: Iterable[T]) -> Iterator[T]:
+        """Yield each part of a work that may be given up between two."""
+        for part in parts:
+            if self._is_over():
+                raise WorkorderError("the search was given up")
+            yield part
+
+    def detected(self, hits: Iterable[Hit], sign: str = "") -> Detected:
+        """Return which of the hits write a signature like this one, by default that of the request."""
+        read = readings(sign or self._sign)
+        is_ambiguous = any(one.is_ambiguous for one in read)
+        schemes = self._fitting(self._lines(hits, read))
+        if is_ambiguous and not schemes:
+            # The signature of another request may tell which base64 it is.
+            schemes = self._fitting(line.replace(",base64", ",base64url", 1) for line in self._lines(hits, read))
+            is_ambiguous = False
+        deciding = [*self._deciding(schemes)] if schemes else []
+        is_ambiguous &= all(one.is_ambiguous for _, other, _ in self._others for one in readings(other))
+        if is_ambiguous and any(scheme.encoding == "base64" for scheme in schemes):
+            deciding.append("one whose Sign has a + / - or _ in it, which tells base64 from base64url")
+        alone = [] if schemes else _distinct(map(Scheme.parse, self._lines(self._alone, read)))
+        return Detected(tuple(schemes), tuple(deciding), self.tried, tuple(alone))
+
+    def _lines(self, hits: Iterable[Hit], read: Sequence[SignText]) -> list[str]:
+        """Return the whole lines of hits, with how the signature is written."""
         lines = dict.fromkeys(
             _with_options(line, [*reading.options, *self._unit])
             for line, digest in hits
             for reading in read
             if reading.digest == digest
         )
-        schemes = _distinct(map(Scheme.parse, lines))
-        deciding = [*self._deciding(schemes)] if schemes else []
-        if any(reading.is_ambiguous for reading in read) and any(scheme.encoding == "base64" for scheme in schemes):
-            deciding.append("one whose Sign has a + / - or _ in it, which tells base64 from base64url")
-        return Detected(tuple(schemes), tuple(deciding), self.tried)
+        return [*lines]
+
+    def _fitting(self, lines: Iterable[str]) -> list[Scheme]:
+        """Return the schemes that write the signatures of the other requests, too."""
+        schemes = map(Scheme.parse, lines)
+        return _distinct(one for one in schemes if all(_sign(one, signed) == sign for signed, sign, _ in self._others))
 
     def _rendered(self, text: str) -> bytes:
-        return b"".join(Template.parse(text).render(self._signed)) if text else b""
+        return b"".join(map(self._part, Template.parse(text).nodes)) if text else b""
 
-    def _hits(self, digest: str, some: Variants, wanted: Set[bytes]) -> Iterator[Hit]:
-        """Yield the line and the digest of each candidate that hits."""
-        messages = some.messages(self._render)
+    def _rendered_part(self, node: Node) -> bytes:
+        """Return the bytes of a node; of a long part, a text that stands for it."""
+        if isinstance(node, Nested) and node.name in WRITTEN:
+            return self._written(node.name)(b"".join(map(self._part, node.inside.nodes)))
+        part = b"".join(Template((node,)).render(self._signed))
+        if len(part) <= _LONG:
+            return part
+        known = (text for text, long in self._long.items() if long == part)
+        stands = next(known, b"\0%d\0" % len(self._long))
+        self._long[stands] = part
+        self._split = re.compile(b"(%b)" % b"|".join(self._long))
+        return stands
+
+    def _hits(self, digest: str, some: Variants, wanted: Set[bytes]) -> Iterator[list[Hit]]:
+        """Yield step by step the line and the digest of each candidate that hits."""
+        messages, hits, counted = some.messages(self._render), list[Hit](), 0
         if some.nest:
-            messages = map(_written(some.nest), messages)
-        for number, made in enumerate(map(self._signs(digest, some.key), messages)):
+            messages = map(self._written(some.nest), messages)
+        for number, made in enumerate(map(self._signs(digest, some.key), messages), 1):
             if made in wanted:
-                template = next(islice(some.lines(), number, None))
+                template = next(islice(some.lines(), number - 1, None))
                 key = f",key={some.key}" if some.key not in ("", SECRET) else ""
-                yield f"{'hmac-' if some.key else ''}{digest}{key}:{template}", made
+                line = f"{'hmac-' if some.key else ''}{digest}{key}:{template}"
+                fits = all(_digest(line, signed) in digests for signed, _, digests in self._others)
+                (hits if fits else self._alone).append((line, made))
+            if self._hashed >= _STEP_BYTES or number - counted >= _STEP:
+                self.tried += number - counted
+                counted = number
+                yield hits
+                hits = []
+        self.tried += some.size - counted
+        yield hits
 
     def _hash_or_mac(self, digest: str, key: str) -> _Hash:
-        return _mac(digest, self._render(key)) if key else _hash(digest)
+        """Return the function that signs a message."""
+        if not key:
+            return self._hash(hashlib.new(digest))
+        block = _BLOCKS.get(digest, 64)
+        secret = b"".join(Template.parse(key).render(self._signed))
+        secret = (hashlib.new(digest, secret).digest() if len(secret) > block else secret).ljust(block, b"\0")
+        inner = self._hash(hashlib.new(digest, bytes(byte ^ 0x36 for byte in secret)))
+        outer = hashlib.new(digest, bytes(byte ^ 0x5C for byte in secret)).copy
+
+        def signed(message: bytes) -> bytes:
+            second = outer()
+            second.update(inner(message))
+            return second.digest()
+
+        return signed
+
+    def _written(self, call: str) -> _Hash:
+        """Return the function of a call: it writes a message's digest as hex, HEX or base64."""
+        hashed, write = self._signs(call.removesuffix("_base64").lower(), ""), WRITTEN[call]
+        return lambda message: write(hashed(message))
+
+    def _hash(self, start: "hashlib._Hash") -> _Hash:
+        """Return the function that hashes a message from here on; of messages that begin alike, what is long once."""
+        # A copy of an empty hash is quicker to make than a hash by its name.
+        copy = start.copy
+
+        def hashed(message: bytes) -> bytes:
+            hasher = copy()
+            hasher.update(message)
+            return hasher.digest()
+
+        @lru_cache(maxsize=_KEPT)
+        def begun(*pieces: bytes) -> "hashlib._Hash":
+            hasher = copy()
+            for piece in pieces:
+                part = memoryview(self._long.get(piece, piece))
+                self._hashed += len(part)
+                for at in self._going_on(range(0, len(part), _PIECE)):
+                    hasher.update(part[at : at + _PIECE])
+            return hasher
+
+        def hashed_once(message: bytes) -> bytes:
+            *pieces, rest = self._split.split(message)
+            hasher = begun(*pieces).copy()
+            hasher.update(rest)
+            return hasher.digest()
+
+        return hashed_once if self._long else hashed
 
     def _deciding(self, schemes: Sequence[Scheme]) -> Iterator[str]:
         """Yield the requests that show other parts than this one, then those that tell the schemes apart."""
-        whole, bodies = self._seen.whole, self._seen.bodies
+        whole, bodies, empty = self._seen.whole, self._seen.bodies, self._seen.empty
         alike = len(bodies) < sum(not _lacks(body) for body in BODIES)
-        if whole and (not self._render("{body}") or (alike and any(scheme.signs_body for scheme in schemes))):
+        if whole and ("{body}" in empty or (alike and any(scheme.signs_body for scheme in schemes))):
             yield "a POST with a body of JSON whose keys are not in alphabetical order, with Chinese text in it"
-        if whole and not self._signed.request.query:
+        if whole and QUERY in empty:
             yield "a GET with a query"
         left = [*schemes]
-        for what, other in self._others():
+        for what, other in self._strangers():
             kinds: dict[str, list[Scheme]] = {}
             for scheme in left:
                 kinds.setdefault(_sign(scheme, other), []).append(scheme)
@@ -259,7 +436,7 @@ class Search:
                 yield what
                 left = max(kinds.values(), key=len)
 
-    def _others(self) -> Iterator[tuple[str, Signed]]:
+    def _strangers(self) -> Iterator[tuple[str, Signed]]:
         """Yield requests that differ from this one in one thing, each with the name of that thing."""
         signed, request = self._signed, self._signed.request
         yield "one with another Timestamp", evolve(signed, timestamp=str(int(signed.timestamp) + 61))
@@ -280,40 +457,26 @@ def _lacks(part: str) -> bool:
     return any(digest in part.lower() and digest not in hashlib.algorithms_available for digest in DIGESTS)
 
 
-@cache
-def _hash(digest: str) -> _Hash:
-    """Return the function that hashes a message. A copy of an empty hash is quicker to make than a hash by its name."""
-    copy = hashlib.new(digest).copy
-
-    def hashed(message: bytes) -> bytes:
-        hasher = copy()
-        hasher.update(message)
-        return hasher.digest()
-
-    return hashed
+def _signed(one: Accepted, secret: Secret) -> Signed:
+    """Return the values of the placeholders; a request of which only the headers are known is empty."""
+    asked = one.request or SigningInput("", "")
+    body = (piece[start : start + _PIECE] for piece in asked.body for start in range(0, len(piece), _PIECE))
+    return Signed(evolve(asked, body=tuple(body)), one.app_id, one.timestamp, secret)
 
 
-@cache
-def _written(call: str) -> _Hash:
-    """Return the function of a call: it writes a message's digest as hex, or HEX."""
-    hashed, write = _hash(call.lower()), WRITTEN[call]
-    return lambda message: write(hashed(message))
+def _size(signed: Signed) -> int:
+    return sum(map(len, signed.request.body))
 
 
-def _mac(digest: str, key: bytes) -> _Hash:
-    """Return the function that makes the HMAC of a message, with hashes that have read the key already."""
-    block = _BLOCKS.get(digest, 64)
-    key = (hashlib.new(digest, key).digest() if len(key) > block else key).ljust(block, b"\0")
-    inner = hashlib.new(digest, bytes(byte ^ 0x36 for byte in key)).copy
-    outer = hashlib.new(digest, bytes(byte ^ 0x5C for byte in key)).copy
+def _shows(one: tuple[Signed, str]) -> tuple[int, bool]:
+    """Return how many parts of a request are there; of two that show as many, one without a long body shows more."""
+    asked, size = one[0].request, _size(one[0])
+    return sum(map(bool, (asked.method, asked.path, asked.query, size))), size <= _LONG
 
-    def signed(message: bytes) -> bytes:
-        first, second = inner(), outer()
-        first.update(message)
-        second.update(first.digest())
-        return second.digest()
 
-    return signed
+def _digest(line: str, signed: Signed) -> bytes:
+    """Return the digest of a line without options for how it is written."""
+    return bytes.fromhex(_sign(Scheme.parse(line), signed))
 
 
 def _sign(scheme: Scheme, signed: Signed) -> str:

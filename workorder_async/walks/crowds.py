@@ -81,6 +81,5 @@ class Crowd:
             for place, (id, key) in enumerate(zip(page.ids, keys, strict=True))
             if self._low <= key <= self._high and id not in self._known
         ]
-        self._state.repeats += len(page.ids) - len(new)
         self._known.update(page.ids[place] for place in new)
         self._give(page, new)

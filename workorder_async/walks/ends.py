@@ -40,6 +40,8 @@ class Opening(Job):
         for _ in range(_LOOKS):
             (page,) = yield [state.ask(-inf, inf)]
             if page is None or not page.count:
+                if page is not None and page.total > 0:
+                    state.flaw(f"the list counts {page.total} tickets, and shows none")
                 return
             if state.first_total < 0:
                 state.first_total = page.total

@@ -71,7 +71,8 @@ class ListState:
     last_total: int = -1
     requests: int = 0
     tickets: int = 0
-    repeats: int = 0
+    rows: int = 0
+    """How many rows came that were wanted, and can be read."""
     sections: int = 0
     edges: int = 0
     bridged: int = 0

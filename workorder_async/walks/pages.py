@@ -94,13 +94,13 @@ class PageReader:
         """Read an answer. Raises `ResponseError` for a row that does not match the query."""
         skipped: list[SkippedRow] = []
         skips = skipped if self._skips else None
-        pagination, shown, ids = read_rows(answer, skips)
+        pagination, shown, ids = read_rows(answer, skips, page=ask.page)
         self._check_fields(shown, ids, answer)
         rows: Sequence[Record] = shown
         if self.raw or not ask.for_rows:
             seconds = _plain_seconds(shown) or [created_time_of(row) or 0 for row in shown]
         else:
-            models = decode_rows(shown, answer, skips)
+            models = decode_rows(shown, answer, skips, page=ask.page)
             rows, ids, seconds = models, list(map(_id_of, models)), list(map(_time_of, models))
         for row in skipped:
             self.skipped.setdefault((row.id, row.path.partition("]")[2], row.expected, row.got), row)
@@ -125,7 +125,7 @@ class PageReader:
 
     def _check_fields(self, rows: list[Row], ids: list[int], answer: Answer) -> None:
         for name, fits in self._checks:
-            for value in {cast("int | str", row[name]) for row in rows if type(row.get(name)) in (int, str)}:
+            for value in {cast("int | str", row[name]) for row in rows if type(row.get(name)) in (int, str, float)}:
                 if not fits(value):
                     id = next(id for id, row in zip(ids, rows, strict=True) if row.get(name) == value)
                     self._refuse(name, value, id, answer)

@@ -116,5 +116,4 @@ class Range(Job):
         low, high = -inf if start is None else start, inf if end is None else end
         mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
         self._state.ranges += 1
-        self._state.repeats += len(page.seconds) - len(mine)
         self.give_of(page, mine, low)

@@ -95,6 +95,7 @@ class WalkRules:
                 job.want_again(read)
                 return
             state.see_size(page)
+            state.rows += len(page.ids) + len(page.undated) if read.ask.for_rows else 0
             if page.ids:
                 state.shown = page
             if page.undated and read.ask.for_rows:
@@ -183,7 +184,6 @@ class WalkRules:
         state = self.state
         new = state.only_new(page.ids)
         if new is not None and len(new) < len(page.ids):
-            state.repeats += len(page.ids) - len(new)
             page.rows, page.ids = [page.rows[place] for place in new], [page.ids[place] for place in new]
         state.note_given(page.ids)
         page.state = state
@@ -201,7 +201,8 @@ class WalkRules:
         if state.full < _ROWS_OF_AN_ORDER and (state.edges or state.crowded_seconds):
             flaws.append(f"the list shows no more than {state.full} rows at once, too few to see its order")
         if state.undated:
-            flaws.append(f"{len(state.undated)} tickets have no created time")
+            named = ", ".join(map(str, sorted(state.undated)[:5]))
+            flaws.append(f"{len(state.undated)} tickets have no created time that can be read, as {named}")
         return flaws
 
     @property
@@ -217,7 +218,7 @@ class WalkRules:
         return WalkReport(
             requests=state.requests,
             tickets=state.tickets,
-            repeats=state.repeats,
+            repeats=state.rows - state.tickets - sum(job.held for job in self._jobs),
             sections=state.sections,
             edges=state.edges,
             crowded_seconds=state.crowded_seconds,

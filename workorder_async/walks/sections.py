@@ -172,7 +172,6 @@ class Section(Job):
         if reach > self.bound:
             self._seen.update((ids[i], (keys[i], rows[i])) for i in range(last, len(keys)))
         self.frontier = reach
-        state.repeats += again
         if up < inf:
             state.repeats_at_edges += (min(again, state.size / 4) - state.repeats_at_edges) / 8
 

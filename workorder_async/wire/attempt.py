@@ -1,28 +1,48 @@
 """One attempt on the wire: sign, write, read, within its time; a failure says whether anything was sent.
 
-Every attempt is signed afresh. No error leaves here with a frame, a cause or a field that knows the proxy's password.
-The aiohttp session underneath is opened when first needed, used in one event loop, and closed, or found left open.
+Every attempt is signed afresh. Its connection is looked at before the first byte. If bytes or an end lie on it, it is
+closed, and another one is used: what came before a request is never its answer, and an idle connection that the server
+has closed costs nothing. Sent is what the transport has taken, and it takes the body of an attempt once.
+
+No error leaves here with a frame, a cause or a field that knows the proxy's password. The aiohttp session underneath is
+opened when first needed, used in one event loop, and closed, or found left open.
 """
 
 import asyncio
+import select
+import ssl
 import sys
 import warnings
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
-from attrs import define
+from attrs import define, evolve
+from yarl import URL
 
-from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
+from workorder_async.document.endpoints import Safety
+from workorder_async.errors import (
+    ApiError,
+    ConfigError,
+    DeadlineExceededError,
+    NoAnswerError,
+    NotSentError,
+    ResponseError,
+    WorkorderError,
+)
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
-from workorder_async.wire.bodies import FileBody, JsonBody, OnWrite
+from workorder_async.wire.bodies import FileBody, JsonBody
 from workorder_async.wire.call import Call, Deadline
-from workorder_async.wire.options import ClientOptions
+from workorder_async.wire.options import ClientOptions, tls_of
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.http import StreamWriter
 
 # Within one such pause every socket that has something is read, and the tasks that waited for it run.
 _LOOK = 0.01
@@ -40,13 +60,15 @@ class AttemptLimit:
     few turns more, and goes on getting them while bytes come in, up to a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         #: How many bytes of the answer were read.
         self.received: int = 0
         #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
         self.ends_call: bool = False
         #: Whether the time was up.
         self.expired: bool = False
+        self._seconds = seconds
+        self._at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -63,24 +85,37 @@ class AttemptLimit:
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def set(self, deadline: Deadline, seconds: float | None = None) -> None:
-        """Let the time be up at the call's deadline, or after so many seconds from now where that is sooner."""
-        loop = asyncio.get_running_loop()
-        own = None if seconds is None else loop.time() + seconds
-        self.ends_call = own is None or deadline.until <= own
-        if self._timer is not None:
-            self._timer.cancel()
-        when = deadline.until if own is None or self.ends_call else own
-        self._timer = loop.call_at(when, self._look, 0, _LOOKS_IN_VAIN, self.received)
+    def wait(self, deadline: Deadline) -> None:
+        """Let the time be up at the call's deadline."""
+        self._set(deadline.until, ends_call=True)
 
-    def _look(self, looks: int, left: int, received: int) -> None:
+    def begin(self, deadline: Deadline) -> None:
+        """Let it be up when the attempt has taken its seconds from now on, or at the deadline if that is sooner."""
+        own = asyncio.get_running_loop().time() + self._seconds
+        self._set(min(own, deadline.until), ends_call=deadline.until <= own)
+
+    def _set(self, at: float, *, ends_call: bool) -> None:
+        self._at, self.ends_call = at, ends_call
+        if self._timer is None or at < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            loop = asyncio.get_running_loop()
+            # One timer is enough: where a later time was set meanwhile, it is set again when it fires.
+            at = min(at, loop.time() + self._seconds)
+            self._timer = loop.call_at(at, self._look, at, 0, _LOOKS_IN_VAIN, self.received)
+
+    def _look(self, at: float, looks: int, left: int, received: int) -> None:
+        loop = asyncio.get_running_loop()
+        if at < self._at:
+            self._timer = loop.call_at(self._at, self._look, self._at, 0, _LOOKS_IN_VAIN, self.received)
+            return
         left = _LOOKS_IN_VAIN if self.received != received else left - 1
         if left < 0 or looks >= _LOOKS:
             self._timer = None
             self.expired = True
             self._task.cancel()
         else:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look, looks + 1, left, self.received)
+            self._timer = loop.call_later(_LOOK, self._look, at, looks + 1, left, self.received)
 
 
 # A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
@@ -91,13 +126,16 @@ _KEPT: set[aiohttp.ClientSession] = set()
 class Pool:
     """The pooled connections of one client: in its own aiohttp session, or in a session of the user's."""
 
-    def __init__(self, options: ClientOptions) -> None:
+    def __init__(self, base_url: str, options: ClientOptions) -> None:
         self.http = options["session"]
+        url = URL(base_url)
+        self._place = (url.raw_host, url.port)
         self.is_own: bool = self.http is None
         self._size = options["max_in_flight"]
         self._trust_env = options["trust_env"]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._fresh_until = 0.0
         self._made_at = _caller()
 
     def check_usable(self) -> None:
@@ -110,8 +148,15 @@ class Pool:
         elif self._loop is not loop:
             raise ConfigError("this client belongs to another event loop", mend="make one inside each asyncio.run()")
 
-    def opened(self) -> aiohttp.ClientSession:
-        """Return the session to send with. Raises `ConfigError` where it was closed while the call waited."""
+    def distrust(self) -> None:
+        """Let mutations have new connections for a minute: one was lost on its way."""
+        self._fresh_until = asyncio.get_running_loop().time() + _DISTRUST
+
+    def opened(self, *, mutates: bool = False) -> aiohttp.ClientSession:
+        """Return the session to send with, whose next idle connection is quiet, or which has none.
+
+        Raises `ConfigError` where it was closed while the call waited.
+        """
         if self._closed:
             raise ConfigError("this client is closed", mend="make another client")
         if self.http is None:
@@ -126,7 +171,19 @@ class Pool:
         elif self.http.closed:
             mend = "make another client with an open one"
             raise ConfigError("the session that was brought along is closed", mend=mend)
+        self._close_idle(self.http, all=mutates and asyncio.get_running_loop().time() < self._fresh_until)
         return self.http
+
+    def _close_idle(self, http: aiohttp.ClientSession, *, all: bool) -> None:
+        """Close the platform's idle connections on which something lies, up to the first quiet one, the next; or all.
+
+        aiohttp looks only for an end that the event loop has read. It has no public way to its idle connections. Those
+        to other hosts, in a session that was brought along, are no business of ours.
+        """
+        idle = getattr(getattr(http, "connector", None), "_conns", {})
+        for connections in [idle[key] for key in idle if (key.host, key.port) == self._place]:
+            while connections and (all or not _is_quiet(connections[0][0])):
+                connections.popleft()[0].close()
 
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""
@@ -155,6 +212,39 @@ class Pool:
                 connector.close().__await__().send(None)
 
 
+# How many connections are tried where bytes lie on each new one.
+_CONNECTIONS = 3
+# A server that closes connections without a word a moment after its answer would lose every second mutation.
+_DISTRUST = 60.0
+_POLL = getattr(select, "poll", None)
+
+
+def _is_readable(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether bytes, or an end, lie in the socket and were not read by the event loop yet."""
+    sock = transport.get_extra_info("socket")
+    # Windows has no `poll`.
+    if _POLL is None or sock is None or (number := sock.fileno()) < 0:
+        return False
+    poller = _POLL()
+    poller.register(number, select.POLLIN)
+    # Others than these it tells unasked.
+    return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
+
+
+def _is_quiet(protocol: "ResponseHandler") -> bool:
+    transport = protocol.transport
+    return not (transport is None or _is_readable(transport) or _is_spoilt(protocol))
+
+
+def _is_spoilt(protocol: "ResponseHandler") -> bool:
+    """Tell whether a connection ends, or the event loop has read something on it that nobody has asked for."""
+    transport, parser = protocol.transport, protocol._parser
+    if transport is None or transport.is_closing() or protocol.should_close:
+        return True
+    # The parser returns the message of which it holds a first part. The next request gets a new parser.
+    return parser is not None and parser.feed_eof() is not None
+
+
 def _caller() -> str:
     """Return the file and line of the first frame outside this package."""
     frame = sys._getframe(1)
@@ -165,6 +255,8 @@ def _caller() -> str:
 
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")
+# A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
+_OF_AN_ANSWER = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
@@ -179,6 +271,53 @@ class Reply:
     """The body, unpacked; None where it is larger than is read."""
 
 
+class _Writing:
+    """Follows the body of one attempt."""
+
+    def __init__(self, call: Call, limit: AttemptLimit, local: Callable[[], float]) -> None:
+        self.limit = limit
+        self.failure: Exception | None = None
+        #: Whether nothing was written since something lay on the connection.
+        self.unquiet: bool = False
+        self._call = call
+        self._local = local
+        self._began = 0.0
+
+    def __deepcopy__(self, _: object) -> Self:
+        # Sessions that stand in for the network copy what they are given.
+        return self
+
+    async def begins(self, writer: "StreamWriter") -> None:
+        """Look at the connection, and let the time of the attempt begin."""
+        if self._call.sent:
+            raise ConnectionAbortedError("the session sends a request once more by itself; let it send each once")
+        transport, protocol = writer.transport, cast("ResponseHandler", writer.protocol)
+        lies = transport is None or _is_readable(transport)
+        if lies and transport is not None and transport.get_extra_info("ssl_object") is not None:
+            # TLS speaks of itself, too. So the event loop reads it first.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            lies = False
+        if lies or _is_spoilt(protocol):
+            self.unquiet = True
+            raise ConnectionResetError("something lay on the connection before the request was written")
+        self.limit.begin(self._call.deadline)
+        self._began = self._local()
+
+    def took(self) -> None:
+        """Note that it was sent, and when."""
+        call = self._call
+        call.sent, call.began = True, call.began or self._began
+        if isinstance(call.body, FileBody):
+            # A large file may take its time, as long as the server takes it: both limits count from its last byte.
+            call.deadline = call.deadline.begun_anew()
+            self.limit.begin(call.deadline)
+
+    def failed(self, error: Exception) -> None:
+        """Keep the error."""
+        self.failure = error
+
+
 class Wire:
     """Sends the attempts of one session to its base URL."""
 
@@ -189,7 +328,7 @@ class Wire:
         self._clock = clock
         self._pool = pool
         self._proxy = None if options["proxy"] is None else Secret(options["proxy"])
-        self._ssl = options["ssl"]
+        self._ssl = tls_of(options)
         self._max_body = options["max_body"]
         self._attempt_timeout = options["attempt_timeout"]
         self._may_know_proxy = self._proxy is not None or options["trust_env"] or not pool.is_own
@@ -199,32 +338,47 @@ class Wire:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect if pool.is_own else None, sock_connect=connect
         )
+        # Without a body nobody tells when a request gets its place.
+        self._timeout_without_body = evolve(self._timeout, sock_read=None if pool.is_own else self._attempt_timeout)
 
     async def exchange(self, call: Call) -> Reply:
         """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
-        limit, body = AttemptLimit(), call.body
+        for _ in range(_CONNECTIONS - 1):
+            writing = self._writing(call)
+            try:
+                return await self._exchange(call, writing)
+            except NotSentError:
+                if not writing.unquiet:
+                    raise
+        return await self._exchange(call, self._writing(call))
+
+    def _writing(self, call: Call) -> _Writing:
+        return _Writing(call, AttemptLimit(self._attempt_timeout), self._clock.local)
+
+    async def _exchange(self, call: Call, writing: _Writing) -> Reply:
+        """Make an attempt over one connection."""
+        limit, body = writing.limit, call.body
         try:
             with limit:
+                limit.wait(call.deadline)
                 if isinstance(body, FileBody):
-                    payload: aiohttp.Payload | None = await self._file(call, body, limit)
+                    payload: aiohttp.Payload | None = await body.payload(writing)
                     in_thread = getattr(self._signer, "signs_body", True)
                     signed = await asyncio.to_thread(self._signed, call) if in_thread else self._signed(call)
                 else:
-                    payload = None if body is None else body.payload(_noting(call))
+                    payload = None if body is None else body.payload(writing)
                     signed = self._signed(call)
                 sent_at = self._clock.local()
-                call.began = call.began or sent_at
-                # Once it is signed, the limit of an attempt counts as well.
-                limit.set(call.deadline, self._attempt_timeout)
+                if body is None:
+                    # Nobody is told when it is written, so assume that it is sent.
+                    call.sent, call.began = True, call.began or sent_at
+                    if self._pool.is_own:
+                        limit.begin(call.deadline)
                 failure: BaseException
                 try:
-                    # Where the client was closed meanwhile, this raises, and nothing is sent.
-                    http = self._pool.opened()
-                    # Without a body there is no write callback, so assume it was sent.
-                    call.sent = body is None
-                    reply = await self._transfer(http, call, payload, signed, limit)
+                    reply = await self._transfer(call, payload, signed, writing)
                 except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
-                    failure = self._told(call, error)
+                    failure = self._told(call, writing, error)
                 else:
                     call.status = reply.status
                     call.seen = self._clock.observe(reply.headers.get("Date"), sent_at, self._clock.local())
@@ -241,25 +395,16 @@ class Wire:
             late = call.too_late() if limit.ends_call else self._lost(call, nothing)
             raise late from late.__cause__ or error
 
-    async def _file(self, call: Call, body: FileBody, limit: AttemptLimit) -> aiohttp.Payload:
-        """Return the payload that writes a file, and notes that it does."""
-        limit.set(call.deadline)
-
-        def note_write() -> None:
-            call.sent = True
-            # A large file may take its time, as long as the server takes it: both limits count from its last byte.
-            call.deadline = call.deadline.begun_anew()
-            limit.set(call.deadline, self._attempt_timeout)
-
-        return await body.payload(note_write)
-
     def _signed(self, call: Call) -> Mapping[str, str]:
         """Return the headers that sign an attempt, by our clock and the seconds that the call adds to it."""
         call.used = self._clock.signing_offset if call.tried is None else call.tried
         endpoint, body = call.endpoint, call.body
         pieces: Iterable[bytes] = () if body is None else (body.content,) if isinstance(body, JsonBody) else body
         path, now = self._base_path + endpoint.path, int((self._clock.local() + call.used) * 1000)
-        signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
+        try:
+            signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
+        except _OF_AN_ANSWER as error:
+            raise call.interrupted(error) from error
         if type(signed) is not dict and not isinstance(signed, Mapping):
             if isinstance(signed, Coroutine):
                 signed.close()
@@ -271,14 +416,19 @@ class Wire:
 
     async def _transfer(
         self,
-        http: aiohttp.ClientSession,
         call: Call,
         payload: aiohttp.Payload | None,
         signed: Mapping[str, str],
-        limit: AttemptLimit,
+        writing: _Writing,
     ) -> Reply:
-        """Write a request and read its answer. No error may keep the frames from here on: they know the proxy."""
-        response = await http.request(
+        """Write a request and read its answer. No error may keep the frames from here on: they know the proxy.
+
+        Every option that a session may have a default for is given here, so that a session that was brought along
+        neither repeats a request, nor reads its answer, nor raises for it.
+        """
+        limit, mutates = writing.limit, call.endpoint.safety is not Safety.READ
+        # Where the client was closed meanwhile, this raises, and nothing is sent.
+        response = await self._pool.opened(mutates=mutates).request(
             call.endpoint.method,
             self._base_url + call.endpoint.path,
             params=call.query or None,
@@ -287,9 +437,26 @@ class Wire:
             allow_redirects=False,
             proxy=None if self._proxy is None else self._proxy.reveal(),
             ssl=self._ssl,
-            timeout=self._timeout,
+            timeout=self._timeout_without_body if payload is None else self._timeout,
+            raise_for_status=False,
+            auto_decompress=True,
+            middlewares=(),
         )
-        # Read and unpacked piece by piece, so that no more than is allowed is ever held.
+        if not call.sent and isinstance(getattr(response, "_writer", None), asyncio.Task):
+            # It came before the request was written.
+            response.close()
+            writing.unquiet = True
+            raise ConnectionResetError("an answer lay on the connection before the request was written")
+        if payload is None and not self._pool.is_own:
+            limit.begin(call.deadline)
+        content = await self._read(response, limit)
+        headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
+        if "Location" in headers:
+            headers["Location"] = without_credentials(headers["Location"])
+        return Reply(response.status, headers, content)
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
+        """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None if it is larger."""
         content, pieces, size = None, list[bytes](), response.content_length or 0
         try:
             while size <= self._max_body:
@@ -303,36 +470,48 @@ class Wire:
             # It is closed once it was read to its end, and its connection is free.
             if not response.closed:
                 response.close()
-        headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
-        if "Location" in headers:
-            headers["Location"] = without_credentials(headers["Location"])
-        return Reply(response.status, headers, content)
+        return content
 
-    def _told(self, call: Call, error: BaseException) -> BaseException:
+    def _told(self, call: Call, writing: _Writing, error: BaseException) -> BaseException:
         """Return the error to raise for a failure on the wire: without the frames, which hold the proxy's password.
 
         Where a proxy may be known, without its cause as well: aiohttp's errors have the proxy's URL in their fields.
         """
         causes = not self._may_know_proxy
-        if not isinstance(error, aiohttp.ClientError | OSError):
+        if isinstance(error, Exception) and writing.failure is not None:
+            error = writing.failure
+        is_ours = isinstance(error, WorkorderError) and not isinstance(error, _OF_AN_ANSWER)
+        if is_ours or not isinstance(error, Exception):
             return without_frames(error, causes=causes)
-        if isinstance(call.body, FileBody) and call.body.failure is not None:
-            return without_frames(call.body.failure, causes=causes)
-        lost = self._lost(call, str(error) or type(error).__name__, error)
-        if causes:
-            lost.__cause__ = without_frames(error, causes=True)
+        if isinstance(error, aiohttp.ClientError | (OSError if writing.failure is None else ConnectionError)):
+            lost = self._lost(call, str(error) or type(error).__name__, error)
+        else:
+            lost = call.interrupted(error)
+        lost.__cause__ = without_frames(error, causes=True) if causes else None
         return lost
 
     def _lost(self, call: Call, why: str, error: BaseException | None = None) -> WorkorderError:
         """Turn a failure of the network into the error that says whether anything was sent."""
         why = without_credentials(" ".join(why.replace(" ssl:default", "").split())).rstrip(":")
-        if isinstance(error, _NOT_CONNECTED):
+        if call.body is None and isinstance(error, _NOT_CONNECTED):
             call.sent = False
         if not call.sent:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                return self._not_trusted(getattr(error, "certificate_error", error))
             secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
             mend = f"check the host, the network and the proxy{secured}"
             return NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
+        if call.endpoint.safety is not Safety.READ:
+            self._pool.distrust()
         return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
+
+    def _not_trusted(self, refused: ssl.SSLCertVerificationError) -> NotSentError:
+        """Return the error for a certificate that is refused: it would be refused again."""
+        why = f"its certificate is refused: {refused}"
+        mend = "check the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
+        error = NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
+        error.lasting = True
+        return error
 
 
 def retry_after(header: str | None, date: str | None, now: float) -> float | None:
@@ -348,12 +527,3 @@ def retry_after(header: str | None, date: str | None, now: float) -> float | Non
         return float(text)
     moment, sent = http_date(text), http_date(date)
     return None if moment is None else max(0.0, moment - (now if sent is None else sent))
-
-
-def _noting(call: Call) -> OnWrite:
-    """Return a function that notes a write. Not a method of the call: a copy of the payload would copy its loop."""
-
-    def note_write() -> None:
-        call.sent = True
-
-    return note_write

@@ -1,7 +1,7 @@
 """The body of a request: JSON bytes, or a file as multipart/form-data; both can be sent again.
 
-A body makes a fresh aiohttp payload for every attempt, which reports each piece just before it is written: that is how
-the session knows whether anything was sent.
+A body makes a fresh aiohttp payload for every attempt. It tells a `Writing` before its first byte is written, and of
+each piece that the transport has taken: that is how the session knows whether anything was sent.
 """
 
 import asyncio
@@ -10,13 +10,14 @@ import mimetypes
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, cast
+from typing import BinaryIO, Protocol, TypeAlias, cast
 
 from aiohttp import Payload
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
 
 from workorder_async.errors import ConfigError
 
@@ -24,21 +25,47 @@ _CHUNK = 256 * 1024
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.ASCII)
 
 OnWrite: TypeAlias = Callable[[], None]
-"""Called just before each piece is written."""
+"""Called just before the first byte is written."""
+MayWrite: TypeAlias = Callable[[], Awaitable[object]]
+"""Awaited before that; raises where it must not be written."""
 OnProgress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes of the file that were sent, and all there are."""
 FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
 
 
+class Writing(Protocol):
+    """Is told how the body of one attempt is written."""
+
+    async def begins(self, writer: StreamWriter) -> None:
+        """Be told before the first byte; where this raises, nothing is written."""
+        ...
+
+    def took(self) -> None:
+        """Be told that the transport has taken a piece."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """Be told why the body was not written, or not to its end: aiohttp hides that error in one of its own."""
+        ...
+
+
 class JsonBody:
     """A JSON text, as bytes; `on_write` is called just before they are written, each time.
 
+    `may_write` is awaited before that, once there is a connection: where it raises, nothing is written.
     `on_turned_away` is called when an answer says that the request has changed nothing.
     """
 
-    def __init__(self, content: bytes, on_write: OnWrite | None = None, on_turned_away: OnWrite | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        on_write: OnWrite | None = None,
+        on_turned_away: OnWrite | None = None,
+        may_write: MayWrite | None = None,
+    ) -> None:
         self.content = content
+        self._may_write = may_write
         self._on_write = on_write
         self._on_turned_away = on_turned_away
 
@@ -47,10 +74,10 @@ class JsonBody:
         if self._on_turned_away is not None:
             self._on_turned_away()
 
-    def payload(self, on_write: OnWrite) -> Payload:
+    def payload(self, writing: Writing) -> Payload:
         """Return a payload that writes it in one piece."""
-        told = (on_write,) if self._on_write is None else (self._on_write, on_write)
-        return _ToldPayload(self.content, len(self.content), "application/json", *told)
+        content, may_write = self.content, self._may_write
+        return _ToldPayload(content, len(content), "application/json", writing, self._on_write, may_write=may_write)
 
 
 class FileBody:
@@ -58,7 +85,7 @@ class FileBody:
 
     The file is read while it is sent, a piece at a time, in a thread, and from its start for every attempt. Raises
     `ConfigError` for a source that cannot be read twice or has no name. A file that changes its size while it is sent,
-    goes away or cannot be read is a `ConfigError` as well, kept in `failure`: it is no fault of the server.
+    goes away or cannot be read is a `ConfigError` as well: it is no fault of the server.
     """
 
     def __init__(
@@ -69,7 +96,6 @@ class FileBody:
         file_type: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self.failure: ConfigError | None = None
         self._source = Path(source) if isinstance(source, str | os.PathLike) else source
         self._start = _start_of(self._source)
         self._on_progress = on_progress
@@ -91,11 +117,11 @@ class FileBody:
         yield from self._chunks(self._size())
         yield self._tail
 
-    async def payload(self, on_write: OnWrite) -> Payload:
+    async def payload(self, writing: Writing) -> Payload:
         """Return a payload that streams the file at its size of now."""
         size = await asyncio.to_thread(self._size)
         whole = len(self._head) + size + len(self._tail)
-        return _ToldPayload(self._pieces(size), whole, self._content_type, on_write)
+        return _ToldPayload(self._pieces(size), whole, self._content_type, writing)
 
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
@@ -108,9 +134,6 @@ class FileBody:
                 if self._on_progress is not None:
                     self._on_progress(sent, size)
                 reading = loop.run_in_executor(None, next, chunks, b"")
-        except ConfigError as error:
-            self.failure = error
-            raise
         finally:
             # If this is cancelled, the thread may still read.
             reading.add_done_callback(lambda done: _close(chunks, done))
@@ -179,14 +202,19 @@ def _start_of(source: object) -> int:
         raise _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
     try:
         return cast("BinaryIO", source).tell()
-    except (AttributeError, OSError):
-        raise ConfigError(
-            "this file cannot seek, so it could not be sent again", mend="pass its bytes or a path"
-        ) from None
+    except Exception as error:
+        # It is somebody else's file, and may be detached, or worse.
+        closed = False
+        with suppress(Exception):
+            closed = bool(getattr(source, "closed", False))
+        problem = "this file is closed" if closed else "this file cannot seek, so it could not be sent again"
+        raise ConfigError(problem, mend="pass its bytes or a path") from error
 
 
 def _name_of(source: object) -> str:
-    name = source.name if isinstance(source, Path) else getattr(source, "name", None)
+    name = None
+    with suppress(Exception):  # of a file that is closed, it may raise
+        name = source.name if isinstance(source, Path) else getattr(source, "name", None)
     if not isinstance(name, str) or not name:
         raise ConfigError("this file has no name", mend="pass file_name=, for example file_name='trace.png'")
     return os.path.basename(name)
@@ -208,12 +236,23 @@ Body: TypeAlias = JsonBody | FileBody
 
 
 class _ToldPayload(Payload):
-    """Writes JSON in one piece, or a file in many, and calls each of `told` just before each piece."""
+    """Writes JSON in one piece, or a file in many, and tells `writing` of it."""
 
-    def __init__(self, body: bytes | AsyncIterator[bytes], size: int, content_type: str, *told: OnWrite) -> None:
+    def __init__(
+        self,
+        body: bytes | AsyncIterator[bytes],
+        size: int,
+        content_type: str,
+        writing: Writing,
+        on_write: OnWrite | None = None,
+        *,
+        may_write: MayWrite | None = None,
+    ) -> None:
         super().__init__(body, content_type=content_type)
+        self._may_write = may_write
         self._size = size
-        self._told = told
+        self._writing = writing
+        self._on_write = on_write
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Refuse: nothing asks for the text of a body."""
@@ -225,18 +264,32 @@ class _ToldPayload(Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write every piece."""
-        if isinstance(self._value, bytes):
-            self._tell()
-            await writer.write(self._value)
-            return
-        async for piece in self._value:
-            self._tell()
-            await writer.write(piece)
+        stream = cast("StreamWriter", writer)
+        try:
+            if self._may_write is not None:
+                await self._may_write()
+            await self._writing.begins(stream)
+            if self._on_write is not None:
+                self._on_write()
+            if isinstance(self._value, bytes):
+                await self._put(stream, self._value)
+                return
+            async for piece in self._value:
+                await self._put(stream, piece)
+                await stream.drain()
+        except Exception as error:
+            self._writing.failed(error)
+            raise
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write every piece; the length was made of them, so it is not looked at."""
         await self.write(writer)
 
-    def _tell(self) -> None:
-        for on_write in self._told:
-            on_write()
+    async def _put(self, stream: StreamWriter, piece: bytes) -> None:
+        """Hand a piece to the transport; raises where it takes none of it."""
+        await stream.write(piece, drain=False)
+        transport = stream.transport
+        # Open before the write and closed right after it, with no turn of the loop between: the first `send` failed.
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the connection was closed when the request was written")
+        self._writing.took()

@@ -2,7 +2,7 @@
 
 **Clocks.** Time stamps are of our own clock. Where a signature is refused and the answer's `Date` tells another time,
 the call is signed once more by that time. If that is accepted, the client keeps that clock. Where a clock that was kept
-is refused, our own is tried before another one.
+is refused, our own is tried before another one. A page of a gateway refuses only reads: of a mutation it says nothing.
 
 A mutation is signed again only where the refusal is known to be of the signature. For an errno without a known meaning
 a READ with the same clock tells: if it is refused in the same way, the refusal was of the signature; if it is served,
@@ -28,9 +28,10 @@ from workorder_async.errors import (
     ResponseError,
     WorkorderError,
 )
+from workorder_async.secret import without_credentials
 from workorder_async.signing.clock import ServerClock
 from workorder_async.wire.limits import Lane
-from workorder_async.wire.retry import RetryPolicy
+from workorder_async.wire.retry import RetryPolicy, is_answered
 
 if TYPE_CHECKING:
     from workorder_async.wire.bodies import Body
@@ -124,7 +125,7 @@ class Call:
 
     def first_refusal(self, error: WorkorderError) -> WorkorderError:
         """If the second clock is refused as well, return the first refusal: it says why. Else return the error."""
-        if self.tried is None or self._refusal is None or not isinstance(error, ApiError):
+        if self.tried is None or self._refusal is None or not isinstance(error, ApiError) or self._is_open(error):
             return error
         known = isinstance(error, AuthenticationError)
         if not known and error.errno in self.errnos:
@@ -155,17 +156,27 @@ class Call:
         used, seen = self.used, self.seen
         if seen is None or abs(seen - used) <= _TOLERANCE:
             return
-        blamed = isinstance(error, AuthenticationError)
+        blamed = isinstance(error, AuthenticationError) and not self._is_open(error)
         if not blamed and type(error) is ApiError and error.errno not in self.errnos:
             blamed = self.endpoint.safety is Safety.READ or await reads_are_refused(error)
         if blamed:
             self._refusal = error
             self._left = (seen,) if used == 0 or abs(seen) <= _TOLERANCE else (0.0, seen)
 
+    def interrupted(self, error: Exception) -> WorkorderError:
+        """Return the error for an attempt that foreign code ended, with its error as the cause."""
+        why = without_credentials(f"{type(error).__name__}: {error}")
+        if self.sent:
+            wrapped: WorkorderError = NoAnswerError(f"it ended amid the request: {why}")
+        else:
+            wrapped = NotSentError(f"nothing was sent: {why}")
+        wrapped.__cause__ = error
+        return wrapped
+
     def final(self, error: WorkorderError) -> WorkorderError:
         """Return the error to raise: for a mutation, it says whether the mutation may have happened."""
         error.operation, error.attempts = self.endpoint.operation, self.attempts
-        if self.endpoint.safety is Safety.READ or not _leaves_open(error, sent=self.sent):
+        if not self._is_open(error):
             return error
         unknown = OutcomeUnknownError(
             f"sent, but no answer of the platform came back, so it may or may not have happened: {error.message}",
@@ -174,8 +185,16 @@ class Call:
             attempts=error.attempts,
             request_id=error.request_id,
         )
-        unknown.__cause__ = error
+        unknown.__cause__, unknown.retry_after = error, error.retry_after
         return unknown
+
+    def _is_open(self, error: WorkorderError) -> bool:
+        """Tell whether this is a mutation that may have happened, although its last attempt failed so."""
+        if self.endpoint.safety is Safety.READ:
+            return False
+        if isinstance(error, ApiError | ResponseError):
+            return not is_answered(error)
+        return self.sent and isinstance(error, NoAnswerError | DeadlineExceededError)
 
     def too_late(self) -> WorkorderError:
         """Return the error for a deadline that is past."""
@@ -212,10 +231,3 @@ class Call:
     def _where_it_went(self) -> str:
         spent = ", ".join(f"{seconds:.1f} s {phase}" for phase, seconds in self.spent.items())
         return f"{self.deadline.seconds:g} s ({spent})"
-
-
-def _leaves_open(error: WorkorderError, *, sent: bool) -> bool:
-    """Tell whether a mutation that failed so may have happened all the same."""
-    if isinstance(error, ResponseError):
-        return True
-    return sent and isinstance(error, NoAnswerError | DeadlineExceededError)

@@ -2,7 +2,7 @@
 
 Each call begins with one `CallStarted` and ends with one `CallEnded`, also after an error or a
 cancellation. Between the two, each request on the wire is one `AttemptStarted` and one `AttemptEnded`. Events of
-several calls come mixed; `call_id` says which belong together. No event holds a secret, a URL, or a text of a ticket.
+several calls come mixed; `call_id` says which belong together. No event holds a secret or a text of a ticket.
 Where nobody observes, no event is made.
 """
 
@@ -46,6 +46,9 @@ class _OfCall:
 @frozen(kw_only=True)
 class CallStarted(_OfCall):
     """A call begins: one coroutine of the client, or a part of it, such as the read that settles a mutation."""
+
+    base_url: str = ""
+    """The client's base URL."""
 
 
 @frozen(kw_only=True)
@@ -141,7 +144,8 @@ def _flat(event: AttemptEnded) -> Mapping[str, object]:
 class Watches:
     """Gives each call of one client its watch."""
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
+    def __init__(self, observers: Sequence[Observer], base_url: str = "") -> None:
+        self.base_url: str = base_url
         self._are_given = bool(observers)
         self._observers = (LogObserver(), *observers)
         self._ids = count(1)
@@ -177,7 +181,7 @@ class Watch:
         self._ended: AttemptEnded | None = None
         self._told_of = Seconds()
         self._sent = False
-        watches.tell(CallStarted(call_id=call_id, operation=self._operation))
+        watches.tell(CallStarted(call_id=call_id, operation=self._operation, base_url=watches.base_url))
 
     def attempt_started(self) -> None:
         """Tell that the turn of an attempt has come."""

@@ -1,7 +1,8 @@
 """How a client works: the one list of its options, with their types, defaults and checks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ssl import SSLContext
+from os import PathLike, fspath
+from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
@@ -71,9 +72,34 @@ def _observers(name: str, value: object) -> tuple[object, ...]:
 
 _SESSION = must_be("an aiohttp.ClientSession", lambda value: callable(getattr(value, "request", None)))
 _POLICY = must_be("a RetryPolicy, such as RetryPolicy(attempts=2)", lambda value: isinstance(value, RetryPolicy))
-_TLS = must_be(
-    "an ssl.SSLContext, True, or False to accept any certificate", lambda value: isinstance(value, SSLContext | bool)
-)
+
+
+def trusting(name: str, value: object, wanted: str = "a file with certificates of issuers in PEM") -> SSLContext:
+    """Return a context that trusts the issuers in a file, and no others. Raises `ConfigError` where it holds none."""
+    # Not `create_default_context`: from Python 3.13 on it refuses what companies' issuers commonly lack.
+    context = SSLContext(PROTOCOL_TLS_CLIENT)
+    # An issuer is trusted without its own issuer, and a certificate that signed itself as well.
+    context.verify_flags |= VERIFY_X509_PARTIAL_CHAIN
+    why = ""
+    if isinstance(value, str | PathLike):
+        try:
+            context.load_verify_locations(cafile=fspath(value))
+        except SSLError:
+            why = ": it holds none; `openssl x509 -inform der` makes PEM of DER"
+        except (OSError, ValueError) as error:
+            why = f": {getattr(error, 'strerror', None) or error}"
+        else:
+            return context
+    raise ConfigError(
+        f"is {str(value) if isinstance(value, PathLike) else value!r}", argument=name, mend=f"it must be {wanted}{why}"
+    )
+
+
+def _tls(name: str, value: object) -> object:
+    wanted = "an ssl.SSLContext, True, False to accept any certificate, or a file with certificates of issuers in PEM"
+    return value if isinstance(value, SSLContext | bool) else trusting(name, value, wanted)
+
+
 _CLOCK = must_be("a function that returns seconds since the epoch", callable)
 
 
@@ -84,7 +110,8 @@ class ClientOptions(TypedDict, total=False):
     """
 
     session: Annotated["ClientSession | None", Option(None, or_none(_SESSION))]
-    """An aiohttp session to use; the client does not close it. None (the default): the client has its own."""
+    """An aiohttp session to use; the client does not close it, and leaves its middlewares and `raise_for_status` aside.
+    None (the default): the client has its own."""
     max_in_flight: Annotated[int, Option(32, whole)]
     """Requests under way at once, at the most (32)."""
     rate: Annotated[float | None, Option(None, or_none(above_zero))]
@@ -92,8 +119,8 @@ class ClientOptions(TypedDict, total=False):
     connect_timeout: Annotated[float, Option(10.0, above_zero)]
     """Seconds to reach the server, with TLS and a proxy (10)."""
     attempt_timeout: Annotated[float, Option(30.0, above_zero)]
-    """Seconds for one attempt, from its slot to the last byte of the answer (30). For `upload_file` they begin again
-    with each piece that the server takes."""
+    """Seconds for one attempt, from when it has its connection to the last byte of the answer (30). For `upload_file`
+    they begin again with each piece that the server takes."""
     deadline: Annotated[float, Option(90.0, above_zero)]
     """Seconds for a whole call, with its waits and all its attempts (90). Each call may set its own. For `upload_file`
     they begin again with each piece that the server takes."""
@@ -111,12 +138,18 @@ class ClientOptions(TypedDict, total=False):
     """Meanings of errnos, as {errno: class of ApiError}. The API document knows 23000 only."""
     proxy: Annotated[str | Secret | None, Option(None, or_none(_http_proxy))]
     """URL of an HTTP proxy, with user and password where it wants them."""
-    ssl: Annotated[SSLContext | bool, Option(True, _TLS)]
-    """An SSLContext; True (the default) for the usual checks, False to accept any certificate."""
+    ssl: Annotated[SSLContext | str | PathLike[str] | bool, Option(True, _tls)]
+    """An SSLContext, or a file with certificates in PEM, whose issuers alone are trusted; True (the default) for the
+    usual checks, False to accept any certificate."""
     trust_env: Annotated[bool, Option(False)]
     """Whether to take proxies from the environment and .netrc (False); for the client's own session only."""
     now: Annotated[Callable[[], float], Option(time, _CLOCK)]
     """The clock, in seconds since the epoch (`time.time`)."""
+
+
+def tls_of(options: ClientOptions) -> SSLContext | bool:
+    """Return how certificates are checked; a file has become an SSLContext by the check of the options."""
+    return cast("SSLContext | bool", options["ssl"])
 
 
 def hide_passwords(options: ClientOptions) -> None:

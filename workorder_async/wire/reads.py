@@ -1,7 +1,8 @@
 """Reads of a platform: pages of the list, single tickets, and the questions of settling."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import evolve, frozen
@@ -28,7 +29,7 @@ from workorder_async.wire.session import SignedSession
 
 # No honest server has more pages than these of one creator's tickets since a mutation began.
 _PAGES_OF_CREATED = 100
-T = TypeVar("T", Ticket, TicketDetail)
+T = TypeVar("T", bound=Ticket)
 D = TypeVar("D")
 
 
@@ -47,7 +48,7 @@ class Reads:
 
     async def page(self, request: PageRequest) -> TicketPage:
         """Read one page of the list."""
-        return await _decoded(TicketPage, await self.answer(request))
+        return await _decoded(partial(codec.decode_page, page=request.page), await self.answer(request))
 
     async def ticket(self, id: int) -> Ticket:
         """Read a ticket's base record."""
@@ -69,18 +70,17 @@ class Reads:
                 return list(rows.values())
         raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
-    async def offset(self) -> float:
-        """Return how many seconds the server's clock is ahead of ours; reads a page first where that is not known."""
+    async def learn_time(self) -> None:
+        """Read a page where no answer has told the server's time yet."""
         if not self.session.clock.is_known:
             await self.answer(PageRequest(page_size=1))
-        return self.session.clock.safe_offset
 
     async def _get(self, endpoint: Endpoint, model: type[T], id: int) -> T:
         if not is_whole(id) or not 1 <= id < 2**63:
             mend = "it must be a ticket's number, from 1"
             raise ConfigError(f"is {id!r}", argument="id", mend=mend, operation=endpoint.operation)
         answer = await self.session.call(endpoint, query=(("id", str(id)),), until=self.until, lane=self.lane)
-        ticket = await _decoded(model, answer)
+        ticket = await _decoded(partial(codec.decode, model), answer)
         if ticket.id != id:
             raise ResponseError(
                 f"asked for ticket {id}, and answered with ticket {ticket.id}: a cache or gateway mixes answers up",
@@ -92,9 +92,9 @@ class Reads:
         return ticket
 
 
-async def _decoded(model: type[D], answer: Answer) -> D:
+async def _decoded(decode: Callable[[Answer], D], answer: Answer) -> D:
     """Decode an answer; a large one in a thread, where it does not hold up the event loop."""
-    return await asyncio.to_thread(codec.decode, model, answer) if answer.large else codec.decode(model, answer)
+    return await asyncio.to_thread(decode, answer) if answer.large else decode(answer)
 
 
 class ListReads:

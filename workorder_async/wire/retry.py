@@ -29,14 +29,15 @@ _seconds = as_validator(seconds, names_class=True)
 class RetryPolicy:
     """How often and how patiently a request is repeated; `RetryPolicy(attempts=1)` never repeats.
 
-    The wait before attempt n + 1 is drawn evenly from 0 to min(`longest`, `first` * 2 ** (n - 1)) seconds (full
-    jitter), or the pause that the server asks for in `Retry-After`, if that is longer. A throttled answer (429) does
-    not count: after the pause that it asks for, the request is made again until the deadline.
+    The wait before attempt n + 1 is drawn from the upper half of min(`longest`, `first` * 2 ** (n - 1)) seconds: by
+    default up to 0.5 s, 1 s, 2 s. It is the pause that the server asks for in `Retry-After`, if that is longer. A
+    throttled answer (429) does not count: after the pause that it asks for, the request is made again until the
+    deadline.
     """
 
     attempts: int = field(default=4, validator=_count)
     """Attempts per call, the first one included."""
-    first: float = field(default=0.2, validator=_seconds)
+    first: float = field(default=0.5, validator=_seconds)
     """Upper bound of the first wait, in seconds."""
     longest: float = field(default=5.0, validator=_seconds)
     """Upper bound of every wait that the server does not ask for, in seconds."""
@@ -45,18 +46,18 @@ class RetryPolicy:
         """Return the seconds to wait before attempt `attempt + 1`, or None where there must be none."""
         if attempt >= self.attempts or not may_repeat(error, safety):
             return None
-        drawn = random.uniform(0, min(self.longest, self.first * 2 ** (attempt - 1)))
-        return max(drawn, error.retry_after or 0.0)
+        bound = min(self.longest, self.first * 2 ** min(attempt - 1, 60))
+        return max(random.uniform(bound / 2, bound), error.retry_after or 0.0)
 
 
 def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     """Tell whether another attempt can do no harm and may do better.
 
-    Any operation if nothing was sent. A READ also after a lost answer, an error of the server (5xx), and a
-    page that is not the platform's, as a proxy's login is.
+    Any operation if nothing was sent, unless that is lasting. A READ also after a lost answer, an error of the server
+    (5xx), and a page that is not the platform's, as a proxy's login is.
     """
     if isinstance(error, NotSentError):
-        return True
+        return not error.lasting
     if safety is not Safety.READ:
         return False
     if isinstance(error, ResponseError):
@@ -65,10 +66,15 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     return isinstance(error, NoAnswerError) or (isinstance(error, ApiError) and error.status >= 500)
 
 
-def says_nothing_happened(error: WorkorderError) -> bool:
-    """Tell whether the server answered that it turned the request away: throttled, or wrongly signed.
+def is_answered(error: WorkorderError) -> bool:
+    """Tell whether the platform answered that the request changed nothing: by its envelope, or by a 429.
 
-    A 503 says nothing of the kind, with `Retry-After` or without: a gateway says it of a server behind it, which may
-    have done the work.
+    A page says nothing of the kind: a gateway sends it for a server behind it, which may have done the work. It has
+    the errno 0. A 429 is taken to turn the request away, whoever wrote it.
     """
-    return isinstance(error, RateLimitedError | AuthenticationError)
+    return isinstance(error, RateLimitedError) or (isinstance(error, ApiError) and error.errno != 0)
+
+
+def says_nothing_happened(error: WorkorderError) -> bool:
+    """Tell whether it was answered that the request was not even looked at: throttled, or wrongly signed."""
+    return isinstance(error, RateLimitedError | AuthenticationError) and is_answered(error)

@@ -1,8 +1,8 @@
 """One call: attempts until one is answered, or until another could do harm or would be of no use.
 
 A call is encoded once and signed afresh for every attempt. The session knows endpoints, bytes and JSON values, never a
-model. Every failure leaves it as a `WorkorderError` with the operation, the attempts and the request_id;
-`CancelledError` passes.
+model. Every failure leaves it as a `WorkorderError` with the operation, the attempts and the request_id, an error of
+foreign code (a signer, a clock, a callback) as its cause; `CancelledError` passes.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from attrs import evolve
 from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
-from workorder_async.document.json_text import LARGE, parse_large
+from workorder_async.document.json_text import LARGE, loads, parse_slowly
 from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, RateLimitedError, WorkorderError
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
@@ -77,9 +77,9 @@ class SignedSession:
         )
         self._budget = RetryBudget()
         self._random = Random()  # noqa: S311 - jitter, no secret
-        self._pool = Pool(options)
+        self._pool = Pool(base_url, options)
         self._wire = Wire(base_url, signer, options, self.clock, self._pool)
-        self._watches = Watches(options["observers"])
+        self._watches = Watches(options["observers"], base_url)
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return when a call that begins now must have ended: after so many seconds, or after those of the client.
@@ -126,6 +126,8 @@ class SignedSession:
                     break
                 except WorkorderError as error:
                     await self._wait_for_next(call, watch, error)
+                except Exception as error:  # noqa: BLE001 - foreign code: no error of it hides what is known
+                    await self._wait_for_next(call, watch, call.interrupted(error))
         except BaseException as error:
             if watch is not None:
                 watch.call_ended(error)
@@ -201,13 +203,16 @@ class SignedSession:
             self.limiter.end(call.lane)
         if call.lane is not None:
             await _two_turns()
-        if len(content) <= LARGE:
-            return self._open(call, started, reply)
         parsed: list[JSON] = []
-        # In a thread, where it does not hold up the event loop. Bytes that are no JSON stay unparsed.
-        with suppress(ValueError, RecursionError):
-            parsed = [await asyncio.to_thread(parse_large, content)]
-        return evolve(self._open(call, started, reply, *parsed), large=True)
+        if len(content) <= LARGE:
+            with suppress(ValueError):
+                parsed = [loads(content)]
+        if not parsed:
+            # In a thread, where it does not hold up the event loop. Bytes that are no JSON stay unparsed.
+            with suppress(ValueError, RecursionError):
+                parsed = [await asyncio.to_thread(parse_slowly, content)]
+        answer = self._open(call, started, reply, *parsed)
+        return evolve(answer, large=True) if len(content) > LARGE else answer
 
     def _open(self, call: Call, started: float, reply: Reply, *parsed: JSON) -> Answer:
         """Return the answer in a reply, or raise the error that it means; note the clock and the load that it shows.

@@ -17,6 +17,8 @@ import pytest
 from tests.support.cli_runs import SECRET, Workorder, child_environment, elsewhere, on_terminal, runner, start
 from tests.support.raw_server import http, serving
 from tests.support.slow import slow_after
+from workorder_async.batches import hold
+from workorder_async.cli.batches import carrying_out
 from workorder_async.sandbox import Fault, Sandbox
 
 CREATE = [
@@ -60,6 +62,11 @@ def changed(sandbox: Sandbox, operation: str, ids: Iterable[int]) -> list[int]:
     return sorted(one.ticket_id for one in sandbox.applied if one.operation == operation and one.ticket_id in wanted)
 
 
+def on(sandbox: Sandbox) -> str:
+    """Return how a batch names the platform."""
+    return f"WORKORDER_BASE_URL ({sandbox.url})"
+
+
 def outcomes(rows: Iterable[dict[str, object]]) -> dict[object, object]:
     """Return the outcome of each ticket."""
     return {row["id"]: row["outcome"] for row in rows}
@@ -76,6 +83,26 @@ def test_filters_that_may_miss_a_ticket_say_so(
     words = r"^a ticket may be missing here: the list counts 200 .*; run it again to find"
     missing = re.search(words, ran.err, re.MULTILINE)
     assert (ran.code, missing is not None, "missing" in ran.err) == (0, counts_more, counts_more)
+
+
+@pytest.mark.parametrize(
+    ("filters", "passes"),
+    [
+        (["--status", "pending,processing"], True),
+        (["--status", "processing,closed,pending", "--type", "1"], True),
+        (["--status", "pending"], False),
+        (["--type", "1"], False),
+        (["--status", "pending,pending"], False),
+    ],
+)
+@pytest.mark.parametrize("command", [["close", *CLOSER, "--dry-run"], ["comment", "--detail", "x", "--yes"], ["list"]])
+def test_a_ticket_may_pass_from_one_status_to_the_other(
+    workorder: Workorder, command: list[str], filters: list[str], passes: bool
+) -> None:
+    """Several statuses are several questions, and a ticket may change between them: that is said, as by an export."""
+    ran = workorder(*command, *filters, *["--limit", 0] * (command == ["list"]))
+    said = [line for line in ran.err.splitlines() if "whose status changed may have passed from one query" in line]
+    assert (ran.code, len(said)) == (0, passes)
 
 
 @pytest.mark.parametrize("command", slow_after(1, COMMANDS))
@@ -167,7 +194,8 @@ def test_a_dry_run_changes_nothing(
     before = len(sandbox.applied), dict(sandbox.requests)
     words = ["close", mine, others, "--closer-id", 40084, "--as-creator", "--solved-time", 1706664600, "--dry-run"]
     ran = workorder(*words, *(["--json"] if as_json else []))
-    assert (ran.code, ran.err.splitlines()[-1]) == (0, "a dry run: nothing was changed")
+    place = f"{on(sandbox)}, solved 2024-01-31 09:30:00+08:00"
+    assert (ran.code, ran.err.splitlines()[-1]) == (0, f"a dry run on {place}: nothing was changed")
     asked = {name: count - before[1].get(name, 0) for name, count in sandbox.requests.items()}
     assert {name: count for name, count in asked.items() if count} == {"get_ticket": 2}
     assert len(sandbox.applied) == before[0]
@@ -215,7 +243,7 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         assert f"\n... and {len(pending) - 20} more, {len(pending)} tickets in all\n" in ran.err
         assert changed(sandbox, "close_ticket", range(10**6)) == pending
         assert changed(sandbox, "comment_ticket", range(10**6)) == of_line
-        assert (none.code, none.out, none.err) == (0, "", "no ticket matches\n")
+        assert (none.code, none.out, none.err) == (0, "", f"no ticket matches on {on(sandbox)}\n")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +260,11 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["reject", "--from", "-"], b"7", "nobody is there to be asked"),
         (["reject", "--from", "-", "--yes"], b"7\n\n# 8\nseven\n", "line 4 of stdin is 'seven'"),
         (["reject", "--from", "-", "--yes"], b"7\n0\n", "line 2 of stdin is '0'"),
-        (["reject", "--from", "-", "--yes"], b"7 8\n", "line 1 of stdin is '7 8'"),
+        (
+            ["reject", "--from", "-", "--yes"],
+            b"7 8\n",
+            "line 1 of stdin does not name the column",
+        ),
         (["reject", "--from", "-", "--yes"], b"1" * 5000, "line 1 of stdin is '1111"),
         (["reject", "--from", "-", "--yes"], "工单".encode("gbk"), "stdin is not UTF-8"),
         (["comment", "--from", "-", "--detail", "-", "--yes"], b"7", "--detail - and --from - cannot go together"),
@@ -281,7 +313,7 @@ def test_the_exit_code_says_how_it_ended(
     assert f"workorder: ticket {others}: close_ticket: errno 90006" in refused.err
     assert "\n1 done, 1 rejected in " in refused.err
     sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)]
-    unknown = workorder("comment", ids[2], 10**9, "--detail", "已处理", "--concurrency", 1)
+    unknown = workorder("comment", ids[2], 10**9, "--detail", "已处理", "--concurrency", 1, "--timeout", 1)
     sandbox.faults = []
     assert unknown.code == 3
     assert "1 rejected, 1 unknown" in unknown.err
@@ -355,7 +387,7 @@ def test_it_asks_on_a_terminal(
     id = new_ticket()
     file = listed([id])
     with on_terminal(sandbox.environment, "comment", "--from", file, "--detail", "已处理") as terminal:
-        terminal.read_until("comment: 已处理: 1 ticket? [y/N]")
+        terminal.read_until("comment: 已处理: 1 ticket on WORKORDER_BASE_URL (")
         assert str(id).encode() in terminal.seen
         assert changed(sandbox, "comment_ticket", [id]) == []
         terminal.type(typed)
@@ -395,8 +427,9 @@ def test_long_texts_leave_the_numbers_to_be_seen(
     with on_terminal({**sandbox.environment, "COLUMNS": columns}, *words) as terminal:
         assert terminal.finish() == 0
     lines = terminal.seen.decode().splitlines()
-    assert [line.split()[0] for line in lines[1:4]] == [str(id) for id in ids]
-    assert all("comment" in line for line in lines[1:4])
+    rows = [line for line in lines if line[:1].isdigit()][:3]
+    assert [line.split()[0] for line in rows] == [str(id) for id in ids]
+    assert all("comment" in line for line in rows)
 
 
 @pytest.mark.parametrize("text", ["- step 1", "-5 degrees", "--- begin log\n--quit", "-- ", "-1,5"])
@@ -421,6 +454,29 @@ def test_a_bar_counts_outcomes(listed: Callable[..., Path]) -> None:
             assert terminal.finish() == 1
     assert b"10 done, 10 rejected in " in terminal.seen
     assert b"1001 commented" not in terminal.seen
+
+
+@pytest.mark.parametrize("form", slow_after(1, ["from", "named", "json"]))
+@pytest.mark.parametrize("pauses", [True, False])
+def test_what_holds_a_batch_back_is_told(
+    workorder: Workorder,
+    sandbox: Sandbox,
+    new_ticket: Callable[..., int],
+    listed: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    pauses: bool,
+) -> None:
+    """While the server wants a pause a line says so, once, in every form; control: without a pause no line does."""
+    monkeypatch.setattr(carrying_out, "_LOOK", 0.02)
+    monkeypatch.setattr(hold, "_TOLD_EVERY", 0.02)
+    ids = [new_ticket() for _ in range(3)]
+    words = [ids[0]] if form == "named" else ["--from", listed(ids), "--yes", *["--json"] * (form == "json")]
+    sandbox.faults = [Fault("429", operation="close_ticket", retry_after=1, times=1)] if pauses else []
+    ran = workorder("close", *CLOSER, *words)
+    assert ran.code == 0
+    said = [line for line in ran.err.splitlines() if "held back" in line]
+    assert said == ["workorder: held back: the server asks for a pause of 1 s more"] * pauses
 
 
 @pytest.mark.parametrize("journal", slow_after(1, [False, True]))

@@ -1,18 +1,38 @@
 """cli/batches/sources.py: the tickets of --from, in each kind of text, and lines that name none."""
 
+import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.support.cli_changes import CLOSER
+from tests.support.cli_changes import CLOSER, REQUIRED
 from tests.support.cli_runs import Workorder
 from workorder_async.cli.batches.choosing import numbers_from
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
 
 Stdin = Callable[[bytes], None]
+NAMELESS = "the column with the tickets' numbers; begin with the columns' names, one of them id, or write the numbers"
+# Rows without the names of their columns, some with a title that reads like a name; other tables.
+NAMELESS_TEXTS = [
+    "1,473\n",
+    "7,a\n8,b",
+    "7\ttitle\n8\ttitle\n",
+    '"7"\n"8"\n',
+    "7 8\n",
+    "客户编号,标题\n7,a\n",
+    "1\t待处理\t高\tid\n7\t待处理\t高\t8\n",
+    "id\t1\n7\t2\n",
+    "id,2024-01-31 09:30:00+08:00\n7,2024-01-31 09:30:00+08:00\n",
+    "1.0,id\n2.0,7\n",
+    "id,工单ID\n7,8\n",
+    "id\tid\n7\t8\n",
+    "title\nid\n7\n",
+    "seven\n",
+]
 
 
 @pytest.mark.parametrize(
@@ -22,12 +42,16 @@ Stdin = Callable[[bytes], None]
         ("# none today\n\n", []),
         ('7\n  8  # a remark, "with" marks\r\n# 9\n\n7\n', [7, 8]),
         ("id\n7\n8\n", [7, 8]),
-        ('7\ttitle\n8\t"an inch\n', [7, 8]),
+        ('id\ttitle\n7\ttitle\n8\t"an inch\n9\tid\n', [7, 8, 9]),
+        ("工单ID,标题\n7,id\n8,9\n", [7, 8]),
+        ("标题\t工单编号\nid\t7\n9\t8\n", [7, 8]),
+        ("Ticket ID,note\n7,x\n", [7]),
+        ("标题\t工单 id\n甲\t7\n", [7]),
+        ("编号\n7\n", [7]),
         ("status\tID\n待处理\t7\n\t8\n", [7, 8]),
         ('# of Monday\ntitle,id\n"two\nlines, and a ""mark""",7\n#urgent,8\n\n,,\n', [7, 8]),
         ("id,title\r\n7,a\r\n8,b\r\n", [7, 8]),
         ('"id","title"\n"7","a"\n', [7]),
-        ("7,a\n8,b", [7, 8]),
         (f"id,detail\n7,{'x' * 200_000}\n8,y\n", [7, 8]),
         ('{"id":7,"title":"a\\nb"}\n{"id":8}\n', [7, 8]),
         ('{\n  "id": 7,\n  "tags": [1]\n}\n{\n  "id": "8"\n}\n', [7, 8]),
@@ -50,8 +74,7 @@ def test_numbers_are_found(stdin: Stdin, tmp_path: Path, text: str, numbers: lis
     [
         ("7\nseven\n", "line 2 of stdin is 'seven'; it must be a ticket's number, from 1"),
         ("7\n8,9\n", "line 2 of stdin is '8,9'"),
-        ("1,473\n", "line 1 of stdin holds several numbers; write one on each line, or a header: id"),
-        ("工单号,标题\n7,a\n", "line 1 of stdin is '工单号'"),
+        *((text, f"line 1 of stdin does not name {NAMELESS}") for text in NAMELESS_TEXTS),
         ('id,title\n7,"two\nlines"\n,b\n', "line 4 of stdin is ''"),
         ("title,id\na,7\nb\n", "line 3 of stdin is ''"),
         ('id,title\n7,"never closed\n', "line 2 of stdin is no CSV"),
@@ -83,17 +106,76 @@ def test_what_was_printed_is_read(
     ids = [new_ticket() for _ in range(4)]
     printed = workorder(*words).out.splitlines()
     begins = [f"{head}{id}{end}" for id in ids[1:3] for head, end in (("", "\t"), ('{"id":', ","))]
-    chosen = [line for line in printed if line.startswith(tuple(begins))]
-    assert len(chosen) == 2
+    head = [printed[0]] if printed[0].startswith("id\t") else []
+    chosen = [*head, *(line for line in printed if line.startswith(tuple(begins)))]
     close = ["close", *CLOSER, "--from", "-", "--yes", "--json"]
     before = len(sandbox.applied)
     stdin("\n".join([*chosen, '{"idd":1}']).encode())
     bad = workorder(*close)
-    assert (bad.code, bad.out, "line 3 of stdin" in bad.err, len(sandbox.applied)) == (2, "", True, before)
+    assert (bad.code, bad.out, f"line {3 + len(head)} of stdin" in bad.err, len(sandbox.applied)) == (
+        2,
+        "",
+        True,
+        before,
+    )
     stdin("\n".join(chosen).encode())
     ran = workorder(*close)
     assert (ran.code, sorted(row["id"] for row in ran.rows)) == (0, ids[1:3])
     assert sorted(one.ticket_id for one in sandbox.applied[before:]) == ids[1:3]
+
+
+FIELDS = [[], ["--fields", "title,id"], ["--fields", "id,title"], ["--fields", "id"], ["--json"]]
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+def test_a_title_is_no_column(
+    workorder: Workorder, sandbox: Sandbox, new_titled: Callable[[str], int], stdin: Stdin, fields: list[str]
+) -> None:
+    """Whatever titles tickets have, those that were listed are closed through a pipe, and no other."""
+    bystander = new_titled("x")
+    ids = [new_titled(title) for title in (str(bystander), "id", "工单ID", f"id,{bystander}", f'{{"id":{bystander}}}')]
+    stdin(workorder("list", "--creator-id", 210077, "--since", "today", "--limit", 0, *fields).out.encode())
+    assert workorder("close", *CLOSER, "--from", "-", "--limit", 5, "--dry-run", "--json").code == 0
+    listed = workorder("list", "--creator-id", 210077, "--limit", 5, *fields).out
+    stdin(listed.encode())
+    rows = workorder("close", *CLOSER, "--from", "-", "--dry-run", "--json").rows
+    assert sorted(row["request"]["id"] for row in rows) == sorted(ids)
+    before = len(sandbox.applied)
+    for cut in ("title", "title,status_name", "status,title", "handler,title"):
+        body = workorder("list", "--creator-id", 210077, "--limit", 5, "--fields", cut).out
+        for text in (body, "\n".join(body.splitlines()[1:]) if cut.endswith(",title") else body):
+            stdin(text.encode())
+            assert workorder("close", *CLOSER, "--from", "-", "--yes").code == 2
+    assert len(sandbox.applied) == before
+
+
+@pytest.mark.parametrize("fields", [[], ["--fields", "id,title"], ["--fields", "title,id"]])
+def test_rows_without_their_names_are_refused(
+    workorder: Workorder, sandbox: Sandbox, new_titled: Callable[[str], int], stdin: Stdin, fields: list[str]
+) -> None:
+    """Where `grep` took the first line away, a ticket titled "id" does not stand in for it."""
+    bystander = new_titled("y")
+    for title in (str(bystander), "id"):
+        new_titled(title)
+    printed = workorder("list", "--creator-id", 210077, "--limit", 2, *fields).out
+    before = len(sandbox.applied)
+    stdin(printed.partition("\n")[2].encode())
+    ran = workorder("close", *CLOSER, "--from", "-", "--yes")
+    assert (ran.code, "does not name the column" in ran.err, len(sandbox.applied)) == (2, True, before)
+    stdin(printed.encode())
+    assert workorder("close", *CLOSER, "--from", "-", "--dry-run").code == 0
+
+
+@pytest.fixture
+def new_titled(workorder: Workorder) -> Callable[[str], int]:
+    """Return what creates a ticket of creator 210077 with a title."""
+    fields = {**REQUIRED, "--creator-id": "210077"}
+
+    def create(title: str) -> int:
+        words = [word for pair in {**fields, "--title": title}.items() for word in pair]
+        return int(workorder("create", *words, "--json").rows[0]["id"])
+
+    return create
 
 
 def test_an_exported_csv_is_read(
@@ -106,3 +188,67 @@ def test_an_exported_csv_is_read(
     found = [row["request"]["id"] for row in ran.rows]
     assert set(ids) <= set(found)
     assert sorted(found) == sorted(row["id"] for row in map(orjson.loads, workorder("export", "-").out.splitlines()))
+
+
+def test_an_exported_workbook_is_read(workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path) -> None:
+    """A workbook of `export` names its tickets."""
+    new_ticket()
+    assert workorder("export", tmp_path / "all.xlsx").code == 0
+    there = sorted(row["id"] for row in map(orjson.loads, workorder("export", "-").out.splitlines()))
+    assert sorted(numbers_from(str(tmp_path / "all.xlsx"))) == there
+    ran = workorder("reject", "--from", tmp_path / "all.xlsx", "--dry-run", "--json")
+    assert sorted(row["request"]["id"] for row in ran.rows) == there
+
+
+@pytest.mark.parametrize(
+    ("sheets", "numbers"),
+    [
+        ([[["工单ID", "标题"], [7, "a"], [None, None], [8.0, 9]], [["标题", "id"], ["x", "9"]]], [7, 8, 9]),
+        ([[["id"], [7], ["x"]]], "row 3 of sheet 'Sheet' of "),
+        ([[["标题"], [7]]], "row 1 of sheet 'Sheet' of "),
+        ([[[7, "id"], [8, 9]]], "row 1 of sheet 'Sheet' of "),
+        ([[["id"], [7.5]]], "row 2 of sheet 'Sheet' of "),
+        ([[["id"], [True]]], "row 2 of sheet 'Sheet' of "),
+        ([[["id"], [7]], [["other"], [8]]], "row 1 of sheet 'Sheet1' of "),
+    ],
+)
+def test_a_workbook_declares_itself(tmp_path: Path, sheets: list[list[list[object]]], numbers: list[int] | str) -> None:
+    """Each sheet of a workbook names its columns, and a cell that is no number is named with its place."""
+    book = import_module("openpyxl").Workbook()
+    for number, rows in enumerate(sheets):
+        sheet = book.create_sheet() if number else book.active
+        for row in rows:
+            sheet.append(row)
+    book.save(tmp_path / "book.xlsx")
+    if isinstance(numbers, str):
+        with pytest.raises(ConfigError, match=f"^--from: {re.escape(numbers)}"):
+            numbers_from(str(tmp_path / "book.xlsx"))
+    else:
+        assert numbers_from(str(tmp_path / "book.xlsx")) == numbers
+
+
+@pytest.mark.parametrize("what", ["row 2 of sheet 'Sheet'", "sheet 'Sheet1'"])
+def test_what_is_hidden_is_not_meant(tmp_path: Path, what: str) -> None:
+    """Rows that a filter of Excel hides, and hidden sheets, are an error: who looked at the file did not see them."""
+    book = import_module("openpyxl").Workbook()
+    other = book.create_sheet()
+    for sheet in (book.active, other):
+        for cells in (["id"], [7], [8]):
+            sheet.append(cells)
+    book.save(tmp_path / "book.xlsx")
+    assert numbers_from(str(tmp_path / "book.xlsx")) == [7, 8]
+    if "row" in what:
+        book.active.row_dimensions[2].hidden = True
+    else:
+        other.sheet_state = "hidden"
+    book.save(tmp_path / "book.xlsx")
+    with pytest.raises(ConfigError, match=f"^--from: {what} of .*is hidden; show it"):
+        numbers_from(str(tmp_path / "book.xlsx"))
+
+
+def test_what_is_no_workbook(stdin: Stdin) -> None:
+    """Another archive, or half a workbook, is told in one sentence."""
+    for content in (b"PK\x03\x04", b"PK\x03\x04" + b"x" * 1000):
+        stdin(content)
+        with pytest.raises(ConfigError, match="stdin is no workbook that can be read"):
+            numbers_from("-")

@@ -17,6 +17,8 @@ from workorder_async.document import CloseTicket, CommentTicket
 from workorder_async.errors import ApiError
 from workorder_async.sandbox import Sandbox
 
+TICKETS = 40
+
 
 def close(one: Chosen) -> CloseTicket:
     """Close a ticket by its creator."""
@@ -90,7 +92,7 @@ def test_tickets_of_a_file_are_read_to_be_shown(
     before = dict(sandbox.requests)
     environment = {**sandbox.environment, "COLUMNS": "60"}
     with on_terminal(environment, "comment", "--detail", "已处理", "--from", tmp_path / "ids") as terminal:
-        terminal.read_until("31 tickets? [y/N]")
+        terminal.read_until("31 tickets on WORKORDER_BASE_URL")
         terminal.type("n\n")
         assert terminal.finish() == 2
     asked = {name: count - before.get(name, 0) for name, count in sandbox.requests.items()}
@@ -100,3 +102,20 @@ def test_tickets_of_a_file_are_read_to_be_shown(
     assert list(shown) == [str(id) for id in order[:20]]
     assert shown[str(10**9)] == ["comment:", "已处理"]
     assert shown[str(ids[0])] == ["已关闭", "0min", "comment:", "已处理", "实例无法启动"]
+
+
+@pytest.mark.parametrize(("early", "typed", "code"), [("y\n", "n\n", 2), ("y\n", "\n", 2), ("", "y\n", 0)])
+def test_only_what_is_typed_after_the_question_answers_it(
+    sandbox: Sandbox, tmp_path: Path, early: str, typed: str, code: int
+) -> None:
+    """A yes from before is no answer, and Enter is a no: nothing is sent."""
+    (tmp_path / "ids").write_text("1001\n1002\n")
+    words = ["comment", "--detail", "已联系客户", "--from", tmp_path / "ids"]
+    before = len(sandbox.applied)
+    with on_terminal(sandbox.environment, *words) as terminal:
+        terminal.type(early)
+        terminal.read_until("[y/N]: ")
+        terminal.type(typed)
+        assert terminal.finish() == code
+    assert len(sandbox.applied) - before == (0 if code else 2)
+    assert (b"not confirmed; nothing was sent" in terminal.seen) == bool(code)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from workorder_async.cli.commands.sign_detect import accepted_requests
+from workorder_async.signing.scheme import SigningInput
+from workorder_async.signing.search import Accepted
 
 BODY = '{"page":1,"note":"it\'s 姜"}'
 
@@ -20,6 +22,11 @@ URL = "https://platform.example.com/workorder/api/ticket/list_tickets"
 
 def _headers(timestamp: str = "1700000000", body: str = BODY) -> str:
     return f"-H 'appid: ops' -H 'timestamp: {timestamp}' -H 'sign: {_sign(timestamp, body)}'"
+
+
+def _requests(text: str) -> list[tuple[Accepted, SigningInput]]:
+    """Return what is accepted, each with its request."""
+    return [(one, one.request) for one in accepted_requests(text) if one.request is not None]
 
 
 CURLS = {
@@ -40,12 +47,12 @@ CURLS = {
 @pytest.mark.parametrize("text", CURLS.values(), ids=CURLS)
 def test_a_curl_line_is_taken(text: str) -> None:
     """A pasted curl line holds the request: as a browser writes it, and as people do."""
-    found = accepted_requests(text)
+    found = _requests(text)
     assert len(found) == text.count("curl ")
-    for one in found:
-        assert (one.app_id, one.request.method) == ("ops", "POST")
-        assert one.request.path == "/workorder/api/ticket/list_tickets"
-        assert one.sign == _sign(one.timestamp, b"".join(one.request.body).decode())
+    for one, request in found:
+        assert (one.app_id, request.method) == ("ops", "POST")
+        assert request.path == "/workorder/api/ticket/list_tickets"
+        assert one.sign == _sign(one.timestamp, b"".join(request.body).decode())
 
 
 def test_a_body_in_a_file_is_read(tmp_path: Path) -> None:
@@ -53,18 +60,18 @@ def test_a_body_in_a_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(b'{"a":\n1}\n')
     name = f"@{tmp_path / 'body'}"
     for option, body in (("-d", b'{"a":1}'), ("--data-binary", b'{"a":\n1}\n'), ("--data-raw", name.encode())):
-        [one] = accepted_requests(f"curl {URL} {_headers()} {option} {name}")
-        assert b"".join(one.request.body) == body
+        [(_, request)] = _requests(f"curl {URL} {_headers()} {option} {name}")
+        assert b"".join(request.body) == body
 
 
 def test_a_query_by_get_is_taken() -> None:
     """`curl -G -d` puts the data into the query."""
-    [one] = accepted_requests(f"curl -G -d view=all -d id=7 h/a/b {_headers()}")
-    assert (one.request.method, one.request.path, one.request.body) == ("GET", "/a/b", ())
-    assert one.request.query == (("view", "all"), ("id", "7"))
+    [(_, request)] = _requests(f"curl -G -d view=all -d id=7 h/a/b {_headers()}")
+    assert (request.method, request.path, request.body) == ("GET", "/a/b", ())
+    assert request.query == (("view", "all"), ("id", "7"))
 
 
 def test_escapes_of_bash() -> None:
     """What bash writes in $'...' is read as bash reads it."""
-    [one] = accepted_requests(rf"curl {URL} {_headers()} -d $'\x41\u59dc\101\t\'\\\n'")
-    assert b"".join(one.request.body).decode() == "A姜A\t'\\\n"
+    [(_, request)] = _requests(rf"curl {URL} {_headers()} -d $'\x41\u59dc\101\t\'\\\n'")
+    assert b"".join(request.body).decode() == "A姜A\t'\\\n"

@@ -33,7 +33,9 @@ def test_the_demo_shows_everything(tmp_path: Path) -> None:
     assert len(ids) == len(set(ids)) == 1200
     facts = dict(line.split(maxsplit=1) for line in ran.out.splitlines() if "  " in line)
     assert facts["tickets"] == "1,200"
-    assert facts["closed"].startswith("50 of 50 pending, 16 at a time, in ")
+    assert facts["closes"].startswith("50, 16 at a time, in ")
+    assert facts["close_ticket"] == "50 done; carried out: 50, 0 twice"
+    assert (facts["misreported"], "struck" in facts) == ("0", False)
     missed = re.search(r"^page by page +([0-9]+) of [0-9]+ that stayed pending are missing$", ran.out, re.MULTILINE)
     assert missed is not None
     assert int(missed[1]) > 0
@@ -51,7 +53,7 @@ def test_an_empty_demo_works(workorder: Workorder, tmp_path: Path) -> None:
     ran = workorder("demo", "--tickets", 0, "--output", tmp_path / "none.jsonl", "--latency", 0)
     assert ran.code == 0
     assert (tmp_path / "none.jsonl").read_bytes() == b""
-    assert "0 of 0 pending" in ran.out
+    assert "closes                       0, 16 at a time" in ran.out
     assert "workorder show ID" in ran.out
 
 
@@ -78,13 +80,13 @@ def test_what_to_try_next_can_be_copied(
 def test_the_demo_fails_where_something_is_lost(
     workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A line too few, an id twice, a refused close, a lost comment or file: the demo exits with 1 and names each."""
+    """A line too few, an id twice, a lost comment or file: the demo exits with 1 and names each."""
     honest, read = export_tickets, WorkorderClient.get_ticket_detail
 
     async def losing(client: WorkorderClient, query: TicketQuery, target: Path, **options: Any) -> ExportReport:
         report = await honest(client, query, target, **options)
         if options.get("format") == "jsonl":
-            await asyncio.to_thread(target.write_bytes, b'{"id":1}\n{"id":1}\n')
+            await asyncio.to_thread(target.write_bytes, b'{"id":1,"status":3}\n' * 2)
         return report
 
     async def forgetting(client: WorkorderClient, id: int) -> TicketDetail:
@@ -93,12 +95,18 @@ def test_the_demo_fails_where_something_is_lost(
 
     monkeypatch.setattr(exports, "export_tickets", losing)
     monkeypatch.setattr(WorkorderClient, "get_ticket_detail", forgetting)
-    monkeypatch.setattr(demo, "CloseTicket", _nobodys_close)
     ran = workorder("demo", "--tickets", 30, "--output", tmp_path / "t.jsonl", "--closes", 1, "--latency", 0)
     assert ran.code == 1
-    for complaint in ("has 2 lines instead of 30", "ids that come more than once", "errno 90006", "comment", "48,000"):
+    for complaint in ("lacks 30 tickets", "1 tickets more than once", "that never were", "comment once", "48,000"):
         assert complaint in ran.err
-    assert "0 of 1 pending" in ran.out
+
+
+def test_a_refused_close_is_a_complaint(workorder: Workorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A close that the platform refuses is named, and the demo exits with 1."""
+    monkeypatch.setattr(demo, "CloseTicket", _nobodys_close)
+    ran = workorder("demo", "--tickets", 30, "--output", tmp_path / "t.jsonl", "--closes", 1, "--latency", 0)
+    assert (ran.code, "errno 90006" in ran.err) == (1, True)
+    assert "close_ticket                 1 rejected; carried out: 0, 0 twice" in ran.out
 
 
 def _nobodys_close(**fields: object) -> object:
@@ -123,6 +131,7 @@ def test_the_demo_goes_to_stdout(words: list[str]) -> None:
     assert "/tmp" not in ran.err
     assert f"30 to {words[1].replace('-', 'stdout')}" in ran.err or hostile
     assert "head -2" not in ran.err
+    assert "parquet" not in ran.err
 
 
 @pytest.mark.slow

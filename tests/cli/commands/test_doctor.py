@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere
-from tests.support.raw_server import http, serving
+from tests.support.raw_server import envelope, http, serving
 from workorder_async.cli.commands import doctor as checks
 from workorder_async.sandbox import Sandbox
 
@@ -96,7 +96,8 @@ def test_https_has_its_own_port(workorder: Workorder) -> None:
     [
         (http("<html>"), False, "an HTML page"),
         (http("denied", "401 Unauthorized"), True, "HTTP 401 to a request without a signature"),
-        (http('{"errno": 10000, "data": {}}'), True, "even to a request without a signature"),
+        (envelope('{"pagination":{"total":0},"tickets":[]}'), True, "even to a request without a signature"),
+        (envelope("{}"), False, "$.data.pagination is missing or null"),
     ],
 )
 def test_who_answers(workorder: Workorder, answer: bytes, ok: bool, said: str) -> None:
@@ -199,6 +200,7 @@ def test_a_proxy_of_the_environment(workorder: Workorder, monkeypatch: pytest.Mo
     assert "hunter-2" not in ran.out + ran.err
 
 
+@pytest.mark.slow
 def test_an_answer_that_fails_later(workorder: Workorder) -> None:
     """A signed request that ends otherwise fails the signature with its own words."""
     with elsewhere(serving(http('{"errno": 1}'), http("<html>"))) as wire:

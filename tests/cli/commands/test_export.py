@@ -104,6 +104,7 @@ def test_attachments_come_into_their_folder(
     assert "assigns" in json.loads((tmp_path / "t.jsonl").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_a_file_is_replaced_only_on_request_and_only_by_a_whole_one(workorder: Workorder, tmp_path: Path) -> None:
     """A file of that name is refused; with --overwrite it stays until the new one is complete."""
     target = tmp_path / "tickets.jsonl"
@@ -283,6 +284,7 @@ def test_a_killed_export_leaves_no_file_under_its_name(sandbox: Sandbox, tmp_pat
     assert "tickets.jsonl" not in os.listdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failure_amid_an_export_says_that_it_goes_on(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

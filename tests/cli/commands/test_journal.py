@@ -1,15 +1,17 @@
 """`workorder journal`: what it shows of a journal, and what it finds out of it."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.batches import begun_long_ago, sealed
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder
 from workorder_async.sandbox import Fault, Sandbox
 
-WORDS = ["--detail", "已处理", "--concurrency", 1]
+WORDS = ["--detail", "已处理", "--concurrency", 1, "--timeout", 1]
 
 
 @pytest.fixture
@@ -69,10 +71,14 @@ def test_what_did_not_happen_is_sent_by_the_next_run(
     workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int], tmp_path: Path
 ) -> None:
     """A close that was about to be sent and is not there did not happen."""
-    ids, file = [new_ticket(), new_ticket()], tmp_path / "j"
+    store = sandbox._store
+    clock, store.clock = store.clock, lambda: time.time() - 3600
+    old, store.clock = new_ticket(), clock
+    ids, file = [new_ticket(), old], tmp_path / "j"
     assert workorder("close", ids[0], *CLOSER, "--journal", file).code == 0
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join(lines[:2]).replace(f'"id":{ids[0]}'.encode(), f'"id":{ids[1]}'.encode()))
+    file.write_bytes(sealed(line.replace(f'"id":{ids[0]}'.encode(), f'"id":{ids[1]}'.encode()) for line in lines[:2]))
+    begun_long_ago(file)
     ran = workorder("journal", "settle", file)
     assert (ran.code, ran.out) == (0, f"{ids[1]} close_ticket: did not happen; the next run sends it\n")
     assert workorder("journal", "show", file).out.splitlines()[2] == "1 not sent"

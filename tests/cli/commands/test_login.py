@@ -20,7 +20,6 @@ def test_on_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
             ("Base URL", sandbox.url),
             ("AppId", "sandbox-app"),
             ("How requests are signed", scheme),
-            ("Command that prints the secret", ""),
             ("Secret of AppId sandbox-app: ", SECRET),
         ):
             terminal.read_until(question)
@@ -30,8 +29,9 @@ def test_on_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     assert SECRET.encode() not in terminal.seen
     assert b"signature" in terminal.seen
     assert path.stat().st_mode & 0o777 == 0o600
-    default, found = profiles.read(path)
-    assert (default, list(found)) == ("stage", ["stage"])
+    file = profiles.read(path)
+    found = file.by_name
+    assert (file.default, list(found)) == ("stage", ["stage"])
     values = found["stage"]
     secret = values["secret"]
     assert isinstance(secret, Secret)
@@ -65,7 +65,7 @@ def test_by_options(bare: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
     assert text.startswith('default = "default"\n\n[profiles.default]\n')
     assert bare("list").code == 0
     assert bare("login", "--profile", "other", *given(sandbox)).code == 0
-    assert list(profiles.read(tmp_path / "workorder" / "workorder.toml")[1]) == ["default", "other"]
+    assert list(profiles.read(tmp_path / "workorder" / "workorder.toml").by_name) == ["default", "other"]
 
 
 def test_what_fails_is_kept_and_told(bare: Workorder, sandbox: Sandbox) -> None:

@@ -3,12 +3,14 @@
 import hashlib
 import hmac
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli_runs import SECRET, Ran, Workorder
+from tests.support.cli_runs import SECRET, Ran, Workorder, on_terminal
+from workorder_async.signing import search
 
 TICKETS = 5
 
@@ -130,7 +132,7 @@ def test_requests_that_were_signed_otherwise(workorder: Workorder, tmp_path: Pat
     (tmp_path / "saved.har").write_text(_har(_entry("1700000000", BODY), other), "utf-8")
     ran = workorder("sign", "detect", "--curl", tmp_path / "saved.har")
     assert (ran.code, ran.out) == (1, "")
-    assert "no scheme fits all 2 requests; these fit the first one:" in ran.err
+    assert "no scheme fits all 2 requests; these fit the one that shows most:" in ran.err
     assert FOUND in ran.err
 
 
@@ -191,3 +193,81 @@ def test_a_header_that_cannot_be_is_wrong_usage(workorder: Workorder, words: lis
     ran = workorder("sign", "detect", *words)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_get_and_a_post_in_one_file(workorder: Workorder, tmp_path: Path, turned: bool) -> None:
+    """What one of them does not show the other does, in whichever order they were saved."""
+    signs = [
+        hashlib.md5(f"1700000000GET/detailid=7{SECRET}".encode()).hexdigest(),
+        hashlib.md5(f'1700000060POST/close{{"id":7}}{SECRET}'.encode()).hexdigest(),
+    ]
+    heads = [f"-H AppId:ops -H Timestamp:17000000{number * 6}0 -H Sign:{sign}" for number, sign in enumerate(signs)]
+    lines = [f"curl 'http://h/detail?id=7' {heads[0]}", f"curl http://h/close {heads[1]} -d '{{\"id\":7}}'"]
+    (tmp_path / "lines").write_text("\n".join(lines[::-1] if turned else lines))
+    ran = workorder("sign", "detect", "--curl", tmp_path / "lines")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "md5:{timestamp}{method}{path}{query}{body}{secret}")
+    assert "to be sure" not in ran.err or len(ran.out.splitlines()) > 1
+
+
+HEADS = f"-H AppId:a -H Timestamp:1700000000 -H Sign:{'0' * 32}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"curl 'http://[' {HEADS}",
+        f"curl http://h/ {HEADS} -G -d $'\\xff'",
+        f"curl http://h/ {HEADS} -d $'\\ud800'",
+        f"curl $'http://h/\\ud800' {HEADS}",
+        f"curl http://h/ {HEADS} -d $'@a\\0b'",
+        f"curl http://h/ {HEADS} -d @{'a' * 300}",
+        f"curl http://h/ {HEADS} -X $'\\ud800'",
+        f"curl http://h/ {HEADS.replace('1700000000', '1700000000123')} {HEADS}\ncurl http://h/ {HEADS}",
+        "{" * 100_000,
+        '{"log":{"entries":' + "[" * 100_000,
+        _har(_entry("1700000000", "x"), _entry("yesterday", "x")),
+        _har({**_entry("1700000000", "x"), "url": "http://["}),
+        _har({**_entry("1700000000", "x"), "url": "http://h/\ud800"}),
+        _har({**_entry("1700000000", "x"), "method": "\ud800"}),
+        _har(_entry("1700000000", "x"), {**_entry("1700000000", "x"), "headers": [{"name": 5, "value": []}]}),
+    ],
+    ids=lambda text: text[-40:],
+)
+def test_no_input_is_a_defect(workorder: Workorder, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is pasted, what is wrong with it is said in a sentence, or it is searched."""
+    monkeypatch.setattr(search, "candidates", lambda *_: [])
+    (tmp_path / "line").write_text(text, errors="surrogatepass")
+    ran = workorder("sign", "detect", "--curl", tmp_path / "line")
+    assert ran.code in (1, 2)
+    assert "defect" not in ran.err
+    assert ran.err.startswith("workorder: ")
+
+
+@pytest.mark.parametrize("option", ["--path", "--query", "--method", "--app-id", "--body-file", "--curl"])
+@pytest.mark.parametrize("value", ["\udc80", "http://[", "//[x", "\0", "a" * 5000, "=", "%ff", "@"])
+def test_no_option_is_a_defect(workorder: Workorder, option: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of each option."""
+    monkeypatch.setattr(search, "candidates", lambda *_: [])
+    rest = [] if option == "--curl" else ["--timestamp", "1700000000", "--sign", "0" * 32]
+    ran = workorder("sign", "detect", *rest, f"{option}={value}")
+    assert ran.code in (1, 2)
+    assert "defect" not in ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_search_over_a_long_body_is_interrupted(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """Ctrl-C ends it between two pieces of a body of 20 MB, over which the whole search would take days."""
+    (tmp_path / "body").write_bytes(b"x" * 20_000_000)
+    words = ["--timestamp", "1700000000", "--sign", "0" * 32, "--body-file", tmp_path / "body"]
+    environment = {"WORKORDER_APP_ID": "ops", "WORKORDER_APP_SECRET": SECRET}
+    with on_terminal(environment, "sign", "detect", *words) as terminal:
+        terminal.read_until("searching")
+        terminal.child.send_signal(number)
+        assert terminal.finish() == code
+    assert b"workorder: interrupted" in terminal.seen
+    assert b"\x1b[?25h" in terminal.seen

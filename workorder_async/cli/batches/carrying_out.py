@@ -4,17 +4,17 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.batches.journal import Records, read_records
+from workorder_async.batches.journal import Records, identity_of, read_records
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.cli.batches.choosing import (
     BatchOptions,
@@ -26,18 +26,22 @@ from workorder_async.cli.batches.choosing import (
     with_creator,
 )
 from workorder_async.cli.batches.tally import Complaints, Tally
-from workorder_async.cli.connection import Connection, run_with
+from workorder_async.cli.connection import Connection, Platform
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE, each
-from workorder_async.cli.terminal import Bar, ask, can_ask, err, note, one_line, out, write_json
+from workorder_async.cli.terminal import Bar, can_ask, confirms, err, moment, note, one_line, out, write_json
+from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
-from workorder_async.mutations.kinds import MutationKind, key_of, words_of
+from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, words_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 _ROWS_SHOWN: Final = 20
+_TITLE_WIDTH: Final = 12
+_OUTAGE: Final = 300.0
+_LOOK: Final = 1.0
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
 
@@ -53,6 +57,8 @@ class Task:
     """Makes the change of a ticket."""
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
+    mark: bool = False
+    """Whether each text gets a mark below it."""
     finish: Callable[["WorkorderClient", list[Any]], Awaitable[Sequence[Change]]] | None = None
     """Adds uploads and the like to the changes, just before they are sent; None for nothing."""
 
@@ -68,13 +74,13 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     chosen = [Chosen(id) for id in choice.ids]
     # A mistake in an option is found before anything is read.
     task.change(evolve(chosen[0] if chosen else Chosen(1), creator="?"))
-    new_client = connection.clients()
-    if choice.queries:
-        chosen = run_with(new_client(), lambda client: read_matching(client, choice.queries))
+    platform, queries = connection.platform(), choice.queries
+    if queries:
+        queries, chosen = platform.run(lambda client: read_matching(client, choice))
     elif task.needs_creator:
-        chosen = run_with(new_client(), lambda client: read_each(client, choice.ids, options.concurrency))
+        chosen = platform.run(lambda client: _read_creators(client, task, choice.ids, options))
     if not chosen:
-        note("no ticket matches" if choice.queries else "--from names no ticket")
+        note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
         return OK
     if task.needs_creator:
         chosen = [with_creator(one) for one in chosen]
@@ -82,18 +88,52 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if not chosen:
         note("the limit is reached; nothing was sent")
         return OK
+    place = _place(platform, queries, task.change(evolve(chosen[0], creator="?")))
+    place += ", each with a mark below its text" if task.mark else ""
     if options.dry_run:
-        return _show_only(task, chosen, as_json=options.json)
-    if asks and not choice.queries and not task.needs_creator:
+        return _show_only(task, chosen, place, as_json=options.json)
+    if asks and not queries and not task.needs_creator:
         first = [one.id for one in chosen[:_ROWS_SHOWN]]
-        read = run_with(new_client(), lambda client: read_each(client, first, _ROWS_SHOWN))
+        read = platform.run(lambda client: read_each(client, first, _ROWS_SHOWN))
         # A ticket that cannot be read may be changed all the same.
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not choice.named:
         print_table(err(), chosen, task.change)
-    if asks and ask(f"{task.name}: {_tickets(len(chosen))}? [y/N]").strip().lower() not in ("y", "yes"):
+    if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
         raise ConfigError("not confirmed; nothing was sent")
-    return run_with(new_client(), lambda client: _carry_out(client, task, chosen, options, named=choice.named))
+    return platform.run(lambda client: _carry_out(client, task, chosen, options, place, named=choice.named))
+
+
+async def _read_creators(
+    client: "WorkorderClient", task: Task, ids: Sequence[int], options: BatchOptions
+) -> list[Chosen]:
+    """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
+    known: dict[int, Chosen] = {}
+    if options.journal is not None:
+        records = await asyncio.to_thread(read_journal, options.journal, may_be_new=True)
+        if records.identity == identity_of(iter(()), client.base_url, task.name):
+            for id in ids:
+                record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
+                if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
+                    creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
+                    known[id] = Chosen(id, creator=creator, status=said)
+    read = await read_each(client, [id for id in ids if id not in known], options.concurrency)
+    known |= {one.id: one for one in read}
+    return [known[id] for id in ids]
+
+
+def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | None = None) -> str:
+    """Say on which platform a batch acts, and the moments that its times came to."""
+    start, end = (queries[0].created_start, queries[0].created_end) if queries else (None, None)
+    solution = None if change is None else kind_of(change).solution(change)
+    solved = None if solution is None else solution[0]
+    times = (("created since", start), ("created until", end), ("solved", solved))
+    said = (f", {what} {moment(_in_china(at))}" for what, at in times if at is not None)
+    return f"{platform}{''.join(said)}"
+
+
+def _in_china(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME)
 
 
 # What would happen
@@ -104,15 +144,11 @@ def print_table(console: Console, chosen: Sequence[Chosen], change: Callable[[Ch
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
     if console.is_terminal:
         # People confirm what they see, so that of long texts the title is cut first.
-        widths = [max(cell_len(cell) for cell in column) for column in zip(_HEADER, *rows, strict=True)]
-        room = console.width - sum(widths[:3]) - len(_HEADER)
-        table = Table(box=None, expand=True, padding=(0, 1, 0, 0))
-        for name, fixed in zip(_HEADER[:3], widths, strict=False):
-            table.add_column(name, width=fixed, no_wrap=True)
-        table.add_column(_HEADER[3], width=max(1, min(widths[3], room - min(widths[4], room // 3))), no_wrap=True)
-        table.add_column(_HEADER[4], ratio=1, no_wrap=True)
+        columns = (*(Column(name, no_wrap=True) for name in _HEADER[:3]), Column(_HEADER[3]))
+        title = Column(_HEADER[4], width=_TITLE_WIDTH, ratio=1)
+        table = Table(*columns, title, box=None, expand=True, padding=(0, 1, 0, 0))
         for row in rows:
-            table.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
+            table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in row))
         console.print(table)
     else:
         console.file.writelines("\t".join(row) + "\n" for row in rows)
@@ -134,7 +170,7 @@ def _tickets(number: int) -> str:
     return f"{number:,} ticket" if number == 1 else f"{number:,} tickets"
 
 
-def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
+def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -> int:
     """Print the change of each ticket, and return the exit code of a dry run."""
     complaints = Complaints()
     for one in chosen:
@@ -150,26 +186,25 @@ def _show_only(task: Task, chosen: list[Chosen], *, as_json: bool) -> int:
             note(f"workorder: cannot be read: {line}")
     else:
         print_table(out(), chosen, task.change)
-    note("a dry run: nothing was changed")
+    note(f"a dry run on {place}: nothing was changed")
     return OK if all(one.error is None for one in chosen) else FAILED
 
 
 # --limit
 
 
-def read_journal(journal: Path) -> Records:
+def read_journal(journal: Path, *, may_be_new: bool = False) -> Records:
     """Read a journal. Raises `ConfigError` for a file that is none."""
     try:
-        return read_records(journal)
+        return read_records(journal, may_be_new=may_be_new)
     except JournalError as error:
         raise ConfigError(str(error)) from None
 
 
 def _counted(journal: Path | None) -> set[str]:
     """Return the changes that a journal says were done, or may have been. Raises `ConfigError` for another file."""
-    if journal is None or not journal.is_file() or not journal.stat().st_size:
-        return set()
-    return {key for key, record in read_journal(journal).by_key.items() if record.counts}
+    by_key = {} if journal is None else read_journal(journal, may_be_new=True).by_key
+    return {key for key, record in by_key.items() if record.counts}
 
 
 def _is_allowed(change: Change, counted: set[str], limit: int) -> bool:
@@ -198,7 +233,7 @@ def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[
 
 
 async def _carry_out(
-    client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, *, named: bool
+    client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, place: str, *, named: bool
 ) -> int:
     """Run the batch, tell each outcome, and return the exit code."""
     from workorder_async.batches.batch import run_batch
@@ -208,6 +243,7 @@ async def _carry_out(
     bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
     tally = Tally(
         done=task.kind.done,
+        place=place,
         bar=bar,
         expected=len(chosen),
         as_json=options.json,
@@ -219,13 +255,16 @@ async def _carry_out(
         _finished(client, task, changes, tally=tally, options=options),
         concurrency=options.concurrency,
         journal=options.journal,
+        mark=task.mark,
         name=task.name,
         stop_after=options.stop_after or None,
         report=tally,
+        # Who named tickets sits and waits.
+        outage=0.0 if named else _OUTAGE,
         patience=PATIENCE,
     )
     try:
-        with _told(tally, changes, quiet=named), bar:
+        with _told(tally, changes, quiet=named and len(chosen) == 1), bar:
             for one in chosen:
                 if one.error is not None:
                     tally.note(Outcome(task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
@@ -291,7 +330,7 @@ async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderCl
             tally.cut_short.remove(outcome)
             tally.note(evolve(outcome, state=State.DONE, error=None))
 
-    running = asyncio.create_task(exhaust())
+    running, telling = asyncio.create_task(exhaust()), asyncio.create_task(_tell_what_holds(tally))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -304,3 +343,16 @@ async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderCl
             async with asyncio.timeout(PATIENCE):
                 await each(list(tally.cut_short), look)
         raise
+    finally:
+        telling.cancel()
+        await asyncio.wait([telling])
+
+
+async def _tell_what_holds(tally: Tally) -> None:
+    """Say once of each pause or outage what holds the batch back."""
+    told = ""
+    while True:
+        await asyncio.sleep(_LOOK)
+        if tally.held and not told:
+            note(f"workorder: held back: {tally.held}")
+        told = tally.held

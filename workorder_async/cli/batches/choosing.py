@@ -1,23 +1,25 @@
 """Which tickets `close`, `comment` and `reject` are about: numbers, a file of them, or the filters of `list`.
 
-A file of --from has one of four kinds of text, told by its first line:
+A file of --from declares itself by how it begins:
 
     {"id": 1473, ...}          JSON, as `list --json` and `export` write it: objects with an id, or numbers, one after
     [1473, 1474]               the other or in arrays, also spread over lines, as jq does it
-    id      title              TSV, as `list` writes it: the column headed id, or the first one without a header
-    title,id                   CSV, likewise, with or without a byte order mark
+    id      title              TSV, as `list` writes it, CSV, or a workbook (.xlsx), whose first row names the columns,
+    标题,工单ID                 one of them that of the numbers
     1473  # a remark           a number on each line; a # begins a remark
 
-Nothing is guessed: a line without a number is an error.
+Nothing is guessed: rows without the names of their columns, and a line without a number, are errors.
 """
 
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
-from io import StringIO
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO, StringIO
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from zipfile import BadZipFile
 
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
@@ -25,11 +27,13 @@ from cyclopts import Group, Parameter, validators
 from workorder_async.arguments import whole_within
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.running import each
-from workorder_async.cli.terminal import Bar, note
-from workorder_async.cli.values import Whole, text_of, text_or_stdin
+from workorder_async.cli.terminal import Bar, moment, note
+from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
-from workorder_async.walk_report import WalkReport, together
+from workorder_async.extras import extra_module
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -38,6 +42,12 @@ _ID_MAX: Final = 2**63 - 1
 _BLANK: Final = re.compile(r"\s*")
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
 _LONGEST_CELL: Final = 2**31 - 1
+_SHOWN: Final = ("status", "type", "sub_type", "second_subtype")
+_ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号", "编号")
+# What is no column's name: a number, or a time.
+_VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
+# A float of Excel is exact below it.
+_EXACT: Final = 2**53
 
 _FROM_0: Final = Parameter(validator=validators.Number(gte=0))
 _FROM_1: Final = Parameter(validator=validators.Number(gte=1))
@@ -57,8 +67,8 @@ class BatchOptions:
     """How many tickets are changed by one command."""
 
     source: Annotated[str | None, Parameter(name="--from")] = None
-    """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV or CSV, its column id or its first
-    one; the JSON of `list --json` and `export`."""
+    """A file of tickets, - for stdin: a number on each line, # begins a remark; TSV, CSV or .xlsx with a column id (or
+    工单ID); the JSON of `list --json` and `export`."""
     dry_run: bool = False
     """Show what would be done, and change nothing."""
     yes: bool = False
@@ -104,6 +114,8 @@ class Choice:
     queries: Sequence[TicketQuery] = ()
     named: bool = False
     """Whether each was named on the command line, so that nobody needs to be asked."""
+    has_age: bool = False
+    """Whether the queries end at an age, which no clock may make less."""
 
 
 def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) -> Choice:
@@ -117,25 +129,45 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
         return Choice(numbers_from(options.source))
     if not filtered:
         raise ConfigError("no ticket is named: give IDS, --from FILE, or a filter such as --status pending")
-    return Choice((), filters.queries())
+    return Choice((), filters.queries(), has_age=filters.older_than is not None)
 
 
-async def read_matching(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> list[Chosen]:
-    """List the tickets that match, each once, with a remark where one may be missing."""
+async def read_matching(client: "WorkorderClient", choice: Choice) -> tuple[Sequence[TicketQuery], list[Chosen]]:
+    """List the tickets that match, each once, with a remark where one may be missing; return what was asked, too."""
     chosen: dict[int, Chosen] = {}
     reports: list[WalkReport] = []
+    queries = choice.queries
+    if choice.has_age:
+        await client.ping()
+        behind = floor(min(0.0, client.clock_offset))
+        queries = [evolve(query, created_end=(query.created_end or 0) + behind) for query in queries]
     with Bar("listing") as bar:
         for query in queries:
             async with client.walk(query) as walk:
                 async for tickets in walk:
-                    chosen |= {one.id: _of(one) for one in tickets}
-                    total = together([*reports, walk.report]).last_total
+                    chosen |= {one.id: _of_row(query, one) for one in tickets}
+                    total = together(queries, [*reports, walk.report]).last_total
                     bar(len(chosen), max(len(chosen), total))
             reports.append(walk.report)
-    report = together(reports)
+    report = together(queries, reports)
     if not report.exact:
         note(f"a ticket may be missing here: {report.reason}; run it again to find what is left")
-    return list(chosen.values())
+    return queries, list(chosen.values())
+
+
+def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
+    """Return a ticket of the list; with an error where its row does not show that it is one that was asked for."""
+    shown = [(name, getattr(query, name), getattr(row, name)) for name in _SHOWN]
+    odd = [f"{name} {found!s}" for name, wanted, found in shown if wanted is not None and found != wanted]
+    if str(query.customer_organization_name or "").strip().casefold() not in row.customer_organization_name.casefold():
+        odd.append(f"customer {row.customer_organization_name!r}")
+    start, end = query.created_start or 0, query.created_end
+    if row.created_time < start or (end is not None and not 0 < row.created_time <= end):
+        odd.append(f"created {moment(row.created_at) or 'at no time'}")
+    if not odd:
+        return _of(row)
+    mend = "if it is meant, name it by its number"
+    return evolve(_of(row), error=ConfigError(f"its row in the list does not match: {', '.join(odd)}", mend=mend))
 
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
@@ -170,14 +202,18 @@ def _of(ticket: Ticket | TicketSummary) -> Chosen:
 def numbers_from(source: str) -> list[int]:
     """Read numbers from a file or, for "-", from stdin, each once. Raises `ConfigError` that names the line."""
     name = "stdin" if source == "-" else repr(source)
-    text = text_of("--from", source)
-    first = _first_line(text).partition("#")[0].strip()
-    has_cells = first.lower() == "id" or any(mark in first for mark in '\t,"')
-    read = _in_json if first[:1] in ("{", "[") else _in_cells if has_cells else _on_lines
-    return list(dict.fromkeys(_number(name, line, found) for line, found in read(name, text)))
+    content = content_of("--from", source)
+    if content.startswith(b"PK\x03\x04"):
+        found = _in_workbook(name, content)
+    else:
+        text = decoded("--from", source, content)
+        first = _first_line(text).partition("#")[0].strip()
+        read = _in_json if first[:1] in ("{", "[") else _on_lines if not first or first.isdecimal() else _in_table
+        found = read(name, text)
+    return list(dict.fromkeys(_number(name, line, one) for line, one in found))
 
 
-def _number(name: str, line: int, found: object) -> int:
+def _number(name: str, line: str, found: object) -> int:
     """Return a ticket's number. Raises `ConfigError` for anything else."""
     # int() also takes "1_000" and "+1", and refuses a number of thousands of digits in its own way.
     if isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) <= 19:
@@ -187,11 +223,11 @@ def _number(name: str, line: int, found: object) -> int:
     raise _refused(name, line, f"is {str(found)[:40]!r}", "it must be a ticket's number, from 1")
 
 
-def _refused(name: str, line: int, why: str, mend: str = "") -> ConfigError:
-    return ConfigError(why, argument=f"--from: line {line} of {name}", mend=mend)
+def _refused(name: str, line: str, why: str, mend: str = "") -> ConfigError:
+    return ConfigError(why, argument=f"--from: {line} of {name}", mend=mend)
 
 
-def _in_json(name: str, text: str) -> Iterator[tuple[int, object]]:
+def _in_json(name: str, text: str) -> Iterator[tuple[str, object]]:
     """Yield the id of each value, and the line that it begins on."""
     decoder = json.JSONDecoder()
     line, at = 1, 0
@@ -201,45 +237,73 @@ def _in_json(name: str, text: str) -> Iterator[tuple[int, object]]:
             value, at = decoder.raw_decode(text, begin)
         except (ValueError, RecursionError) as error:
             where = error.lineno if isinstance(error, json.JSONDecodeError) else line
-            raise _refused(name, where, "is no JSON, and the file begins as JSON") from None
+            raise _refused(name, f"line {where}", "is no JSON, and the file begins as JSON") from None
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, dict) and "id" not in one:
-                raise _refused(name, line, 'is an object without "id"')
-            yield line, one["id"] if isinstance(one, dict) else one
+                raise _refused(name, f"line {line}", 'is an object without "id"')
+            yield f"line {line}", one["id"] if isinstance(one, dict) else one
         line += text.count("\n", begin, at)
 
 
-def _on_lines(name: str, text: str) -> Iterator[tuple[int, str]]:
+def _on_lines(name: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield the word on each line, and its number."""
     for number, line in enumerate(StringIO(text, newline=None), 1):
         if word := line.partition("#")[0].strip():
-            yield number, word
+            yield f"line {number}", word
 
 
-def _in_cells(name: str, text: str) -> Iterator[tuple[int, str]]:
-    """Yield the cell with the number in each row, and the line that it begins on."""
-    is_tsv = "\t" in _first_line(text)
+def _in_table(name: str, text: str) -> Iterator[tuple[str, object]]:
+    """Yield the number of each row of a CSV or TSV, and the line that it begins on."""
     csv.field_size_limit(_LONGEST_CELL)
     lines = StringIO(text, newline="")
+    is_tsv = "\t" in _first_line(text)
     # `list` writes no quotes around its cells.
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.reader(lines, strict=True)
-    column, line = -1, 1
-    try:
+    line = 1
+
+    def numbered() -> Iterator[tuple[str, list[str]]]:
+        nonlocal line
         for row in rows:
-            cells = [cell.strip() for cell in row]
-            begin, line = line, rows.line_num + 1
-            if column >= 0 and any(cells):
-                yield begin, cells[column] if column < len(cells) else ""
-            elif any(cells) and not cells[0].startswith("#"):
-                column = next((at for at, cell in enumerate(cells) if cell.lower() == "id"), -1)
-                if column < 0:
-                    if len(cells) > 1 and all(cell.isdecimal() for cell in cells):
-                        mend = "write one on each line, or a header: id"
-                        raise _refused(name, begin, "holds several numbers", mend)
-                    column = 0
-                    yield begin, cells[0]
+            yield f"line {line}", row
+            line = rows.line_num + 1
+
+    try:
+        yield from _in_column(name, numbered())
     except csv.Error as error:
-        raise _refused(name, line, f"is no CSV: {error}") from None
+        raise _refused(name, f"line {line}", f"is no CSV: {error}") from None
+
+
+def _in_workbook(name: str, content: bytes) -> Iterator[tuple[str, object]]:
+    """Yield the number of each row of each sheet, and where it stands."""
+    try:
+        book = extra_module("openpyxl", "xlsx").load_workbook(BytesIO(content), data_only=True)
+    except (OSError, ValueError, LookupError, TypeError, SyntaxError, BadZipFile) as error:
+        raise ConfigError(f"{name} is no workbook that can be read: {error}", argument="--from:") from None
+    for sheet in book.worksheets:
+        hidden = [number for number, row in sheet.row_dimensions.items() if row.hidden]
+        if hidden or sheet.sheet_state != "visible":
+            # A filter of Excel hides rows, and who looks at the sheet does not mean them.
+            where = f"row {hidden[0]} of sheet {sheet.title!r}" if hidden else f"sheet {sheet.title!r}"
+            raise _refused(name, where, "is hidden", "show it, or copy what is meant to a file of its own")
+        rows = enumerate(sheet.iter_rows(values_only=True), 1)
+        yield from _in_column(name, ((f"row {number} of sheet {sheet.title!r}", row) for number, row in rows))
+
+
+def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]]) -> Iterator[tuple[str, object]]:
+    """Yield the cell with the number in each row. The first row, after remarks, must be one of names."""
+    column = -1
+    for where, row in rows:
+        cells = [cell.strip() if isinstance(cell, str) else "" if cell is None else cell for cell in row]
+        if column >= 0 and any(cells):
+            cell = cells[column] if column < len(cells) else ""
+            yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell
+        elif any(cells) and not str(cells[0]).startswith("#"):
+            places = [at for at, cell in enumerate(cells) if re.sub(r"[\s_-]", "", str(cell)).lower() in _ID_NAMES]
+            # Where a row of values stands in place of the names, a title may well be "id".
+            if len(places) != 1 or not all(isinstance(cell, str) and not _VALUE.fullmatch(cell) for cell in cells):
+                mend = "begin with the columns' names, one of them id, or write the numbers alone, one on each line"
+                raise _refused(name, where, "does not name the column with the tickets' numbers", mend)
+            [column] = places
 
 
 def _first_line(text: str) -> str:

@@ -69,6 +69,8 @@ class Tally(BatchReport):
 
     done: str
     """What a ticket is when all went well: "closed"."""
+    place: str
+    """The platform that the batch acts on, for the report."""
     bar: Bar
     expected: int
     """How many tickets there are."""
@@ -106,12 +108,15 @@ class Tally(BatchReport):
         if outcome.error is not None and outcome.state not in _SUFFIXES:
             self._complaints.add(id, outcome.error)
         self._under_way.pop(id, None)
+        if outcome.mark and outcome.state is State.UNKNOWN and not self.as_json:
+            note(f"workorder: ticket {id} may be {self.done}: look for the mark {outcome.mark}")
         if self.silent:
             pass
         elif self.as_json:
             write_json([row(outcome)])
         elif self.lines and outcome.state in _SUFFIXES:
-            tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}")
+            mark = f", mark {outcome.mark}" if outcome.mark else ""
+            tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}{mark}")
         self.bar(self.total, max(self.total, self.expected), counted(self))
 
     def take_rest(self, changes: Iterable[Change]) -> None:
@@ -145,13 +150,13 @@ class Tally(BatchReport):
             note(f"workorder: {line}")
         if one:
             return
-        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s")
+        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
         if not self.settled and self.journal is not None:
             note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
         elif not self.settled:
             note(
-                "run it again for what is left, which --json tells; with --journal FILE a batch can be run again as it "
-                "is, and goes on where it stopped"
+                "the same again would do it twice: --json tells what is left; only with --journal FILE a batch can be "
+                "run again as it is, and goes on where it stopped"
             )
 
 
@@ -170,4 +175,5 @@ def row(outcome: Outcome) -> dict[str, JSON]:
         "seconds": round(outcome.elapsed, 3),
         **facts,
         "request_id": outcome.request_id or facts.get("request_id", ""),
+        **({"mark": outcome.mark} if outcome.mark else {}),
     }

@@ -8,7 +8,7 @@ from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import OtherTicketFilters
-from workorder_async.cli.values import Whole
+from workorder_async.cli.values import MARK, Whole
 from workorder_async.document import CommentTicket
 from workorder_async.mutations.kinds import KINDS, words_of
 
@@ -19,6 +19,7 @@ def comment(
     *,
     detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
     product_group_id: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
+    mark: Annotated[bool, MARK] = False,
     batch: BatchOptions = BatchOptions(),
     filters: OtherTicketFilters = OtherTicketFilters(),
     connection: Connection = Connection(),
@@ -34,5 +35,5 @@ def comment(
     def change(one: Chosen) -> CommentTicket:
         return CommentTicket(id=one.id, detail=text, productGroupId=product_group_id)
 
-    task = Task(kind=KINDS[CommentTicket], name=words_of(change(Chosen(1))), change=change)
+    task = Task(kind=KINDS[CommentTicket], name=words_of(change(Chosen(1))), change=change, mark=mark)
     return carry_out(task, made, batch, connection)

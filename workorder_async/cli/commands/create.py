@@ -15,11 +15,12 @@ from workorder_async.cli.connection import Connection
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import note, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import Whole, YesNo, member, near, text_of, text_or_stdin
+from workorder_async.cli.values import MARK, Whole, YesNo, member, near, text_of, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
 from workorder_async.document.codec import make_converter
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError, OutcomeUnknownError
+from workorder_async.mutations.kinds import new_mark
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -171,6 +172,7 @@ def _customer(value: JSON, where: str) -> CustomerInfo:
 def create(
     *,
     new: NewTicket = NewTicket(),
+    mark: Annotated[bool, MARK] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = Connection(),
 ) -> int:
@@ -179,23 +181,25 @@ def create(
     What it needs is said by options, or by the fields of a JSON object in a file; an option goes before its field.
     Where no answer comes, or Ctrl-C does, the ticket is looked for; exits with 3 where it may exist all the same.
     """
-    ticket = new.ticket()
+    ticket, reference = new.ticket(), new_mark() if mark else ""
 
     def tell_number(id: int) -> None:
         if json:
-            write_json([{"id": id, "outcome": "created"}])
+            write_json([{"id": id, "outcome": "created", **({"mark": reference} if mark else {})}])
         else:
-            tell(f"{id} created")
+            tell(f"{id} created{f', mark {reference}' if mark else ''}")
 
     async def upload_and_create(client: "WorkorderClient") -> int:
         attachments = await upload_all(client, new.attach, new.author)
-        await _create(client, evolve(ticket, attachment=(*ticket.attachment, *attachments)), tell_number)
+        if mark:
+            note(f"workorder: below its text stands the mark {reference}")
+        await _create(client, evolve(ticket, attachment=(*ticket.attachment, *attachments)), tell_number, reference)
         return 0
 
     return connection.run(upload_and_create)
 
 
-async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable[[int], None]) -> None:
+async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable[[int], None], mark: str = "") -> None:
     """Create a ticket, and `tell` its number as soon as it is known, also when the interruption is passed on then.
 
     An interruption ends at once what was not sent. What was sent is waited for, and looked for; a second interruption
@@ -209,6 +213,7 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
             on_send=lambda: under_way.add(1),
             on_turned_away=under_way.clear,
             began=began,
+            mark=mark,
         )
     )
     try:
@@ -230,17 +235,17 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
         elif not under_way:
             note("workorder: nothing was sent, so no ticket was created")
         else:
-            tell(await _found(client, ticket, began, hurried=hurried))
+            tell(await _found(client, ticket, began, mark, hurried=hurried))
         raise
 
 
-async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, *, hurried: bool) -> int:
+async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, mark: str, *, hurried: bool) -> int:
     """Look for a ticket whose answer never came, and return its number. Raises `OutcomeUnknownError`."""
     if not hurried:
         note("workorder: no answer; looking for the ticket")
         with suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(PATIENCE):
-                settlement = await client.settle(ticket, began)
+                settlement = await client.settle(ticket, began, mark=mark)
                 if settlement.ticket_id:
                     return settlement.ticket_id
     raise OutcomeUnknownError(

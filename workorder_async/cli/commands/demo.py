@@ -1,7 +1,7 @@
 """`workorder demo`: the whole thing once, against an embedded sandbox, which may be a hostile one.
 
-Each step is counted and read back. A hostile sandbox loses answers, lies and hangs; it knows what it carried out and
-what else it changed, and each word of the client is held against that.
+A hostile sandbox loses answers, lies, hangs and moves its list. Any sandbox knows what it carried out and what else it
+changed, and each word of the client is held against that.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, nullcontext, redirect_stdout
 from datetime import UTC, datetime
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,12 +40,11 @@ from workorder_async.document import (
     Priority,
     TicketQuery,
     TicketStatus,
-    TicketSummary,
     TicketType,
 )
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
-from workorder_async.mutations.kinds import kind_of
+from workorder_async.mutations.kinds import key_of, kind_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -58,7 +56,7 @@ _LATENCY: Final = 0.05
 _OUTPUT: Final = File("demo-tickets.jsonl", "--output")
 _NEXT: Final = """\
 head -2 {output}
-{workorder} sandbox                  # leave it running, copy its four lines into another terminal, and there:
+{workorder} sandbox                  # leave it running, copy its lines into another terminal, and there:
 {workorder} list --status pending
 {workorder} show {id}
 {workorder} doctor"""
@@ -66,13 +64,27 @@ _AT_ONCE: Final = 16
 _PAGE: Final = 100
 _TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
 _PENDING: Final = TicketQuery(status=TicketStatus.PENDING)
-_COMMENT: Final = "已复现, 正在排查 (commented by workorder demo)"
 _LARGEST_ANSWER: Final = 4 << 20
-# In the hostile demo: how often a batch is run with its journal, and how many tickets are created.
+# How often a batch is run with its journal, a file is uploaded, and a ticket is created, where things go wrong.
 _RUNS: Final = 3
-_CREATIONS: Final = 10
-_COUNTED: Final = (("closes", "close_ticket"), ("creations", "create_ticket"), ("comments", "comment_ticket"))
 _TRIES: Final = 5
+_CREATIONS: Final = 10
+# What goes wrong in a hostile sandbox, with which chance, and how. Each 429 slows all callers down.
+_FAULTS: Final[tuple[tuple[str, float, dict[str, Any]], ...]] = (
+    ("reset reset_after portal other_ticket", 0.02, {}),
+    ("refuse truncate html html_after 503 503_after", 0.01, {}),
+    ("500_after 502_after 504_after", 0.03, {"operation": "close_ticket"}),
+    ("500_after", 0.1, {"operation": "create_ticket"}),
+    ("500_after", 0.1, {"operation": "comment_ticket"}),
+    ("portal_after deep first_page hang hang_after", 0.005, {}),
+    ("many_headers long_header", 0.003, {"size": 1 << 20}),
+    ("slow_headers slow_body", 0.01, {"seconds": 0.3}),
+    ("429", 0.004, {"retry_after": None}),
+    ("429", 0.004, {"retry_after": 1}),
+    ("bomb", 0.005, {"size": 2 * _LARGEST_ANSWER}),
+    ("endless", 0.001, {}),
+    ("drip", 0.002, {"seconds": 0.2}),
+)
 
 
 def demo(
@@ -91,23 +103,22 @@ def demo(
 ) -> int:
     """See the real thing work, without any configuration.
 
-    Starts a sandbox, writes all its tickets to a file of JSON Lines, reads a list that moves meanwhile, closes pending
-    tickets, creates one with an upload, comments on it and reads it back; exits with 0 only when everything arrived.
-    With --hostile the sandbox loses answers, lies, hangs and changes its list meanwhile; exits with 0 only when nothing
-    was lost, nothing happened twice, and nothing was said that is not so.
+    Starts a sandbox, writes all its tickets to a file of JSON Lines, closes pending tickets, creates one with an
+    upload, comments on it and reads it back, and reads a list that moves meanwhile; exits with 0 only when nothing was
+    lost, nothing happened twice, and nothing was said that is not so. With --hostile the sandbox loses answers, lies,
+    hangs and changes its list meanwhile.
     """
     from workorder_async.exports.formats import target_of
 
     if verbose:
         log_to_stderr()
     if hostile and latency:
-        mend = "the hostile one has delays of its own"
-        raise ConfigError("is for the plain demo", argument="--latency", mend=mend)
-    name = output.file_name()
-    waits = 0 if hostile else _LATENCY if latency is None else latency
+        raise ConfigError("is for the plain demo", argument="--latency", mend="the hostile one has its own delays")
+    name, waits = output.file_name(), _LATENCY if latency is None else latency
+    habits = _hostile_habits(tickets, seed) if hostile else {"latency": waits}
 
     def show(file: Path, called: str) -> int:
-        return run(_demo(tickets, file, called, closes=closes, latency=waits, seed=seed, hostile=hostile))
+        return run(_demo(tickets, file, called, closes=closes, seed=seed, habits=habits, hostile=hostile))
 
     if not target_of(name, "jsonl").is_stream:
         return show(Path(name), name)
@@ -122,31 +133,78 @@ def demo(
     return code
 
 
+def _hostile_habits(tickets: int, seed: int) -> dict[str, Any]:
+    """Return every habit of a nervous server, as options of a sandbox; `seed` chooses how bad each one is."""
+    from workorder_async.sandbox import Drift, Fault
+
+    make: Any = Fault
+    random = Random(seed)  # noqa: S311 - to be repeated, not a secret
+    most = max(tickets, 0)  # the sandbox refuses a number below 0
+    by_seed: tuple[tuple[str, float, dict[str, Any]], ...] = (
+        ("date", 0.03, {"seconds": random.choice([-86400, 86400])}),
+        ("total", 0.005, {"number": random.randint(0, most // 3)}),
+        ("page_size", 0.02, {"number": random.choice([1, 7, 1000])}),
+    )
+    return {
+        "faults": [
+            make(kind, chance=chance, **more) for kinds, chance, more in _FAULTS + by_seed for kind in kinds.split()
+        ],
+        "drift": [Drift(every=1, times=40, close=3, create=2, delete=1)],
+        "rate": random.randint(40, 80),
+        "retry_after": random.choice([None, 1]),
+        "total_cap": max(200, random.randint(most // 3, most)),
+        "page_depth": max(200, random.randint(most // 3, most)),
+        "shuffle_ties": True,
+        "spelling": "java",
+        "date_offset": random.choice([-7200, -600, 600, 7200]),
+        "backends": [-200, 0, 200],
+    }
+
+
+def _patience(*, hostile: bool) -> dict[str, Any]:
+    """Return the options of a client that waits as long as a hostile demo may take; none for the plain one."""
+    from workorder_async.sandbox import Errno
+    from workorder_async.wire.retry import RetryPolicy
+
+    if not hostile:
+        return {}
+    return {
+        # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
+        "errnos": {Errno.PAGE_DEPTH: NotFoundError},
+        "connect_timeout": 2,
+        "attempt_timeout": 2,
+        "deadline": 45,
+        "longest_pause": 2,
+        "max_body": _LARGEST_ANSWER,
+        "retry": RetryPolicy(attempts=10, first=0.05, longest=0.5),
+    }
+
+
 async def _demo(
-    tickets: int, output: Path, called: str, *, closes: int, latency: float, seed: int, hostile: bool
+    tickets: int, output: Path, called: str, *, closes: int, seed: int, habits: Mapping[str, Any], hostile: bool
 ) -> int:
     """Run the tour, and print what came of it; a file that is copied is `called` by the place where it goes."""
     from workorder_async.sandbox import Sandbox
 
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
-            plain = partial(Sandbox, tickets, latency=latency, seed=seed, until=int(time()))
-            sandbox = await stack.enter_async_context(_hostile_sandbox(tickets, seed) if hostile else plain())
-        how = f"by seed {seed}" if hostile else f"{latency:g} s per answer"
+            sandbox = await stack.enter_async_context(Sandbox(tickets, seed=seed, until=int(time()), **habits))
+        how = f"by seed {seed}" if hostile else f"{habits['latency']:g} s per answer"
         kind = "hostile sandbox" if hostile else "sandbox"
         note(f"a {kind} with {tickets:,} invented tickets runs at {sandbox.url}, {how}")
-        client = await stack.enter_async_context(_hostile_client(sandbox) if hostile else sandbox.client())
-        tour = HostileTour(client, sandbox, [("seed", str(seed))]) if hostile else Tour(client, sandbox)
+        client = await stack.enter_async_context(sandbox.client(**_patience(hostile=hostile)))
+        tour = Tour(client, sandbox, hostile=hostile)
         await tour.export(tickets, output)
-        if not hostile:
-            await tour.read_moving()
         await tour.close_pending(closes)
         await tour.create_and_comment()
+        if not hostile:
+            await tour.read_moving()
         tour.conclude()
     print_heading("what happened")
     is_copied = str(output) != called
-    for_copy = [(name, text.replace(str(output), called)) for name, text in tour.facts if name != "parquet"]
-    print_fields(for_copy if is_copied else tour.facts)
+    # Beside a file that is copied, the Parquet file is gone by then.
+    facts = [(name, text.replace(str(output), called)) for name, text in tour.facts]
+    print_fields([fact for fact in facts if fact[0] != "parquet"] if is_copied else facts)
     for complaint in tour.complaints:
         note(f"workorder: {complaint.replace(str(output), called)}")
     if not hostile:
@@ -166,34 +224,51 @@ class Tour:
 
     client: "WorkorderClient"
     sandbox: "Sandbox"
+    hostile: bool = False
+    """Whether things go wrong, so that the rest of a batch is tried again, and others change tickets meanwhile."""
     facts: list[tuple[str, str]] = field(factory=list)
     complaints: list[str] = field(factory=list)
     known_id: int | str = "ID"
-
-    async def _exported(self, output: Path) -> "ExportReport":
-        from workorder_async.exports import export_tickets
-
-        with Bar("exporting", delay=0) as bar:
-            going, query = Going(bar), TicketQuery()
-            return await export_tickets(
-                self.client, query, output, format="jsonl", resume=False, overwrite=True, on_progress=going
-            )
+    said: dict[tuple[str, object], str] = field(factory=dict)
+    """The client's word for each mutation, by its operation and by its text or ticket."""
+    _rows: list[dict[str, Any]] = field(factory=list)
 
     async def export(self, tickets: int, output: Path) -> None:
-        """Export all tickets into a file; then count its lines."""
-        report = await self._exported(output)
-        ids: list[int] = [row["id"] for row in await asyncio.to_thread(_rows_in, output)]
+        """Export all tickets into a file; then hold its lines against the sandbox's tickets."""
+        from workorder_async.exports import export_tickets
+        from workorder_async.sandbox.seed import FIRST_ID
+
+        options: Any = {"resume": False, "overwrite": True}
+        try:
+            with Bar("exporting", delay=0) as bar:
+                going = Going(bar)
+                report = await export_tickets(
+                    self.client, TicketQuery(), output, format="jsonl", on_progress=going, **options
+                )
+        except WorkorderError as error:
+            self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
+            return
+        self._rows = await asyncio.to_thread(_rows_in, output)
+        ids = Counter(row["id"] for row in self._rows)
+        self.known_id = next(iter(ids), "ID")
+        first = set(range(FIRST_ID, FIRST_ID + tickets))
+        stayed, new = first - self._moved("deleted"), self._moved("created")
+        missing, twice, invented = len(stayed - ids.keys()), ids.total() - len(ids), len(ids.keys() - first - new)
         self.facts += [
             ("tickets", f"{tickets:,}"),
-            ("lines written", f"{len(ids):,} to {output}"),
-            ("unique ids", f"{len(set(ids)):,}"),
+            ("exported", f"{_in_words(report)}; {report.requests:,} requests"),
+            ("lines written", f"{ids.total():,} to {output}"),
+            ("unique ids", f"{len(ids):,}"),
+            ("there all along", f"{len(stayed):,}: {missing} missing, {twice} twice, {invented} invented"),
             ("seconds", f"{report.seconds:.2f}"),
-            ("tickets/s", f"{len(ids) / report.seconds:,.0f}"),
+            ("tickets/s", f"{ids.total() / report.seconds:,.0f}"),
         ]
-        self.known_id = ids[0] if ids else "ID"
-        self._require(len(ids) == tickets, f"{output} has {len(ids):,} lines instead of {tickets:,}")
-        self._require(len(set(ids)) == len(ids), f"{output} has ids that come more than once")
-        await self._export_parquet(ids, output.with_name(f"{output.name}.parquet"))
+        self._require(not missing, f"{output} lacks {missing} tickets that were there all along")
+        self._require(not (missing and report.exact), "the walk says that it was exact, and it was not")
+        self._require(not twice, f"{output} has {twice} tickets more than once")
+        self._require(not invented, f"{output} has {invented} tickets that never were")
+        if not self.hostile:
+            await self._export_parquet(sorted(ids.elements()), output.with_name(f"{output.name}.parquet"))
 
     async def _export_parquet(self, ids: list[int], output: Path) -> None:
         """Export the same tickets to Parquet, where pyarrow is there; then read that file back."""
@@ -206,7 +281,94 @@ class Tour:
         await export_tickets(self.client, TicketQuery(), output, resume=False, overwrite=True)
         found = await asyncio.to_thread(_ids_in_parquet, output)
         self.facts.append(("parquet", f"{len(found):,} rows to {output}"))
-        self._require(sorted(found) == sorted(ids), f"{output} does not have the same tickets")
+        self._require(sorted(found) == ids, f"{output} does not have the same tickets")
+
+    async def close_pending(self, number: int) -> None:
+        """Close pending tickets of the file on their creators' behalf."""
+        self.sandbox.drift = ()
+        rows = [row for row in self._rows if row["status"] == TicketStatus.PENDING][:number]
+        # The sandbox knows a creator by the name; the number of the address book may be any.
+        now = datetime.now(UTC)
+        await self._change(
+            "closes",
+            [
+                CloseTicket(id=row["id"], closer_id=40084, closer_name=row["creator_name"], solved_time=now)
+                for row in rows
+            ],
+        )
+
+    async def create_and_comment(self) -> None:
+        """Upload a file for each of some tickets, create these, and comment on them."""
+        files = [file for _ in range(_CREATIONS if self.hostile else 1) if (file := await self._upload())]
+        created = await self._change("creations", [_new_ticket(file, number) for number, file in enumerate(files, 1)])
+        for (_, title), outcome in created.items():
+            made = [one.ticket_id for one in self.sandbox.applied if one.request.get("title") == title]
+            said = outcome.ticket_id
+            self._require(not said or made == [said], f"{title!r} is said to be ticket {said}, and is {made}")
+        ids = [outcome.ticket_id for outcome in created.values() if outcome.ticket_id]
+        comments = [CommentTicket(id=id, detail=f"已复现, 正在排查 ({id})") for id in ids]
+        await self._change("comments", comments)
+        for comment in comments if not self.hostile else ():
+            await self._read_back(comment)
+
+    async def _upload(self) -> Attachment | None:
+        """Upload the file, again where that fails: a file that no ticket shows does no harm."""
+        failure = None
+        for _ in range(_TRIES):
+            try:
+                with Bar("uploading", unit="bytes", delay=0) as bar:
+                    return await self.client.upload_file(_TRACE, file_name="trace.log", on_progress=bar)
+            except WorkorderError as error:
+                failure = error
+        self.complaints.append(f"the file could not be uploaded: {failure}")
+        return None
+
+    async def _read_back(self, comment: CommentTicket) -> None:
+        """Hold a ticket's detail against what was sent of it."""
+        detail = await self.client.get_ticket_detail(comment.id)
+        said = [step.detail for assign in detail.assigns for step in assign.history if step.detail == comment.detail]
+        sizes = [file.file_size for file in detail.attachment]
+        shown = ", ".join(f"{size:,}" for size in sizes)
+        self.facts += [
+            ("created", f"ticket {comment.id}"),
+            ("comment read back", ", ".join(said)),
+            ("upload", f"trace.log, {shown} bytes by the ticket's detail"),
+        ]
+        self._require(len(said) == 1, f"the detail of ticket {comment.id} does not show the comment once")
+        self._require(
+            sizes == [len(_TRACE)], f"the detail of ticket {comment.id} does not show the {len(_TRACE):,} bytes sent"
+        )
+
+    async def _change(self, name: str, mutations: Sequence[Mutation]) -> dict[tuple[str, object], Outcome]:
+        """Run a batch with a journal, again for the rest where things go wrong, and note the client's words."""
+        from workorder_async.batches.batch import run_batch
+
+        ended: dict[tuple[str, object], Outcome] = {}
+        report, began = BatchReport(), perf_counter()
+        with TemporaryDirectory() as folder, Bar(name, delay=0) as bar:
+            for _ in range(_RUNS if self.hostile else 1):
+                report = BatchReport()
+                journal = Path(folder) / "demo.journal"
+                batch = run_batch(
+                    self.client, mutations, concurrency=_AT_ONCE, journal=journal, key=key_of, report=report
+                )
+                async with aclosing(batch) as outcomes:
+                    async for outcome in outcomes:
+                        operation = kind_of(outcome.mutation).endpoint.operation
+                        if outcome.state is not State.SKIPPED:
+                            ended[_key(operation, attrs.asdict(outcome.mutation, recurse=False))] = outcome
+                        bar(report.total, len(mutations))
+                        if self.hostile and report.total % 40 == 0:
+                            await self.sandbox.change(close=2, delete=1)
+                if not report.counts[State.REJECTED] + report.counts[State.NOT_SENT]:
+                    break
+        if not self.hostile:
+            self.complaints += [
+                f"ticket {one.ticket_id}: {sentence(one.error)}" for one in report.unsettled if one.error
+            ]
+        self.said |= {key: outcome.state.value for key, outcome in ended.items()}
+        self.facts.append((name, f"{len(mutations)}, {_AT_ONCE} at a time, in {perf_counter() - began:.2f} s"))
+        return ended
 
     async def read_moving(self) -> None:
         """Read the pending tickets, page by page and by a walk; after each read others close five and create one."""
@@ -238,48 +400,41 @@ class Tour:
             found = {ticket.id async for tickets in walk for ticket in tickets}
         return found, f"; {_in_words(walk.report)}"
 
-    async def close_pending(self, number: int) -> None:
-        """Close pending tickets on their creators' behalf, at most 16 at a time."""
-        from workorder_async.batches.batch import run_batch
-
-        pending: list[TicketSummary] = []
-        async with self.client.walk(_PENDING) as walk:
-            async for tickets in walk:
-                pending += tickets
-                if len(pending) >= number:
-                    break
-        closes = [_close(ticket.id, ticket.creator_name) for ticket in pending[:number]]
-        report = BatchReport()
-        started = perf_counter()
-        with Bar("closing", delay=0) as bar:
-            async with aclosing(run_batch(self.client, closes, concurrency=_AT_ONCE, report=report)) as outcomes:
-                async for _ in outcomes:
-                    bar(report.total, len(closes))
-        seconds = perf_counter() - started
-        closed = report.counts[State.DONE]
-        self.facts.append(("closed", f"{closed} of {len(closes)} pending, {_AT_ONCE} at a time, in {seconds:.2f} s"))
-        self.complaints += [f"ticket {one.ticket_id}: {sentence(one.error)}" for one in report.unsettled if one.error]
-
-    async def create_and_comment(self) -> None:
-        """Upload a file, create a ticket with it, comment on that, and read both back through its detail."""
-        with Bar("uploading", unit="bytes", delay=0) as bar:
-            attachment = await self.client.upload_file(_TRACE, file_name="trace.log", on_progress=bar)
-        id = await self.client.create_ticket(_new_ticket(attachment))
-        await self.client.comment_ticket(CommentTicket(id=id, detail=_COMMENT))
-        detail = await self.client.get_ticket_detail(id)
-        said = [step.detail for assign in detail.assigns for step in assign.history if step.detail == _COMMENT]
-        sizes = [file.file_size for file in detail.attachment]
-        sizes_said = ", ".join(f"{size:,}" for size in sizes)
-        self.facts += [
-            ("created", f"ticket {id}"),
-            ("comment read back", ", ".join(said)),
-            ("upload", f"{attachment.file_name}, {sizes_said} bytes by the ticket's detail"),
-        ]
-        self._require(said == [_COMMENT], f"the detail of ticket {id} does not show the comment once")
-        self._require(sizes == [len(_TRACE)], f"the detail of ticket {id} does not show the {len(_TRACE):,} bytes sent")
-
     def conclude(self) -> None:
-        """Add the facts that only the end shows; none here."""
+        """Hold the client's word for each mutation against the sandbox's, and count the faults."""
+        applied = Counter(_key(one.operation, one.request) for one in self.sandbox.applied)
+        by_others = {("close_ticket", id) for id in self._moved("closed")}
+        for kind in dict.fromkeys(operation for operation, _ in (*self.said, *applied)):
+            words = _listed(sorted(Counter(word for (of, _), word in self.said.items() if of == kind).items()))
+            counts = [count for (of, _), count in applied.items() if of == kind]
+            twice = sum(count > 1 for count in counts)
+            self.facts.append((kind, f"{words}; carried out: {sum(counts)}, {twice} twice"))
+            self._require(not twice, f"{twice} of {kind} were carried out twice")
+        false = [
+            f"{key[0]} of {key[1]}: said to be {word}, carried out {applied[key]} times"
+            for key, word in self.said.items()
+            if (word in ("done", "already") and not applied[key] and key not in by_others)
+            or (word in ("rejected", "not sent") and applied[key])
+        ]
+        false += [f"{of} of {what} was carried out, and nobody asked" for of, what in applied.keys() - self.said.keys()]
+        self.complaints += false
+        self.facts.append(("misreported", str(len(false))))
+        struck = Counter(one.fault.kind for one in self.sandbox.struck)
+        if self.hostile:
+            requests, refused = self.sandbox.requests.total(), self.sandbox.refused.total()
+            self.facts += [
+                ("struck", f"{struck.total():,} of {requests:,} requests: {_listed(struck.most_common())}"),
+                ("beyond the rate", f"{refused:,} requests"),
+                ("throttled", f"{self.client.stats().throttled:,} answers"),
+                (
+                    "moved meanwhile",
+                    _listed((name, len(self._moved(name))) for name in ("deleted", "created", "closed")),
+                ),
+            ]
+
+    def _moved(self, how: str) -> set[int]:
+        """Return the tickets that others deleted, created or closed."""
+        return {id for one in self.sandbox.drifted for id in getattr(one, how)}
 
     def _require(self, holds: bool, complaint: str) -> None:
         """Note a complaint where something does not hold."""
@@ -303,14 +458,9 @@ def _in_words(report: "WalkReport | ExportReport") -> str:
     return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
 
 
-def _close(id: int, creator: str) -> CloseTicket:
-    # The sandbox knows a creator by the name; the number of the address book may be any.
-    return CloseTicket(id=id, closer_id=40084, closer_name=creator, solved_time=datetime.now(UTC))
-
-
-def _new_ticket(attachment: Attachment, title: str = "网关超时, 请协助排查") -> CreateTicket:
+def _new_ticket(attachment: Attachment, number: int) -> CreateTicket:
     return CreateTicket(
-        title=title,
+        title=f"网关超时, 请协助排查 ({number})",
         detail="09:30 起部分请求超时, 日志见附件。",
         reported_time=datetime.now(UTC),
         type=TicketType.TROUBLESHOOTING,
@@ -322,200 +472,6 @@ def _new_ticket(attachment: Attachment, title: str = "网关超时, 请协助排
         creator_name="姜程",
         attachment=[attachment],
     )
-
-
-# --hostile
-
-
-def _hostile_sandbox(tickets: int, seed: int) -> "Sandbox":
-    """Make a sandbox with every habit of a nervous server; `seed` chooses how bad each one is."""
-    from workorder_async.sandbox import Drift, Fault, Sandbox
-
-    random = Random(seed)  # noqa: S311 - to be repeated, not a secret
-    most = max(tickets, 0)  # the sandbox refuses a number below 0
-    # About every fifth request goes wrong by chance.
-    faults: list[tuple[str, float, dict[str, Any]]] = [
-        ("reset reset_after portal other_ticket", 0.02, {}),
-        ("refuse truncate html html_after 503 503_after", 0.01, {}),
-        ("500_after 502_after 504_after", 0.03, {"operation": "close_ticket"}),
-        ("500_after", 0.1, {"operation": "create_ticket"}),
-        ("500_after", 0.1, {"operation": "comment_ticket"}),
-        ("portal_after deep first_page hang hang_after", 0.005, {}),
-        ("many_headers long_header", 0.003, {"size": 1 << 20}),
-        ("slow_headers slow_body", 0.01, {"seconds": 0.3}),
-        # Each of these slows all callers down, and the true rate has its own.
-        ("429", 0.004, {"retry_after": None}),
-        ("429", 0.004, {"retry_after": 1}),
-        ("date", 0.03, {"seconds": random.choice([-86400, 86400])}),
-        ("bomb", 0.005, {"size": 2 * _LARGEST_ANSWER}),
-        ("endless", 0.001, {}),
-        ("drip", 0.002, {"seconds": 0.2}),
-        ("total", 0.005, {"number": random.randint(0, most // 3)}),
-        ("page_size", 0.02, {"number": random.choice([1, 7, 1000])}),
-    ]
-    make: Any = Fault
-    return Sandbox(
-        tickets,
-        seed=seed,
-        faults=[make(kind, chance=chance, **more) for kinds, chance, more in faults for kind in kinds.split()],
-        drift=[Drift(every=1, times=40, close=3, create=2, delete=1)],
-        rate=random.randint(40, 80),
-        retry_after=random.choice([None, 1]),
-        total_cap=max(200, random.randint(most // 3, most)),
-        page_depth=max(200, random.randint(most // 3, most)),
-        shuffle_ties=True,
-        spelling="java",
-        date_offset=random.choice([-7200, -600, 600, 7200]),
-        backends=[-200, 0, 200],
-    )
-
-
-def _hostile_client(sandbox: "Sandbox") -> "WorkorderClient":
-    """Make a client that waits as long as a demo may take."""
-    from workorder_async.sandbox import Errno
-    from workorder_async.wire.retry import RetryPolicy
-
-    return sandbox.client(
-        # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
-        errnos={Errno.PAGE_DEPTH: NotFoundError},
-        connect_timeout=2,
-        attempt_timeout=2,
-        deadline=45,
-        longest_pause=2,
-        max_body=_LARGEST_ANSWER,
-        retry=RetryPolicy(attempts=10, first=0.05, longest=0.5),
-    )
-
-
-@define
-class HostileTour(Tour):
-    """The same steps with a hostile sandbox, and an account of each mutation by both sides."""
-
-    said: dict[tuple[str, object], str] = field(factory=dict)
-    """The client's word for each mutation, by its operation and by its text or ticket."""
-    _rows: list[dict[str, Any]] = field(factory=list)
-    _began: float = field(factory=perf_counter)
-
-    async def export(self, tickets: int, output: Path) -> None:
-        """Export all tickets, while the list moves; then hold the file against the sandbox's tickets."""
-        from workorder_async.sandbox.seed import FIRST_ID
-
-        try:
-            report = await self._exported(output)
-        except WorkorderError as error:
-            self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
-            return
-        self._rows = await asyncio.to_thread(_rows_in, output)
-        ids = Counter(row["id"] for row in self._rows)
-        new = {id for drifted in self.sandbox.drifted for id in drifted.created}
-        first = set(range(FIRST_ID, FIRST_ID + tickets))
-        stayed = first - {id for drifted in self.sandbox.drifted for id in drifted.deleted}
-        missing, twice, invented = len(stayed - ids.keys()), ids.total() - len(ids), len(ids.keys() - first - new)
-        self.facts.extend(
-            [
-                ("walk", f"{_in_words(report)}; {report.requests:,} requests"),
-                ("lines written", f"{ids.total():,} to {output}"),
-                ("there all along", f"{len(stayed):,}: {missing} missing, {twice} twice, {invented} invented"),
-            ]
-        )
-        self._require(not missing, f"{output} lacks {missing} tickets that were there all along")
-        self._require(not (missing and report.exact), "the walk says that it was exact, and it was not")
-        self._require(not twice, f"{output} has {twice} tickets more than once")
-        self._require(not invented, f"{output} has {invented} tickets that never were")
-
-    async def close_pending(self, number: int) -> None:
-        """Close pending tickets of the file, while the list moves on."""
-        self.sandbox.drift = ()
-        closes = [_close(row["id"], row["creator_name"]) for row in self._rows if row["status"] == 1][:number]
-        await self._change("closing", closes)
-
-    async def create_and_comment(self) -> None:
-        """Create tickets with an uploaded file each, and comment on each."""
-        files = [file for _ in range(_CREATIONS) if (file := await self._upload())]
-        titles = (f"网关超时, 请协助排查 ({number})" for number in range(1, len(files) + 1))
-        created = await self._change("creating", [*map(_new_ticket, files, titles)])
-        for (_, title), outcome in created.items():
-            made = [one.ticket_id for one in self.sandbox.applied if one.request.get("title") == title]
-            said = outcome.ticket_id
-            self._require(not said or made == [said], f"{title!r} is said to be ticket {said}, and is {made}")
-        ids = [outcome.ticket_id for outcome in created.values() if outcome.ticket_id]
-        await self._change("commenting", [CommentTicket(id=id, detail=f"已复现, 正在排查 ({id})") for id in ids])
-
-    async def _upload(self) -> Attachment | None:
-        """Upload the file, again where that fails: a file that no ticket shows does no harm."""
-        failure = None
-        for _ in range(_TRIES):
-            try:
-                return await self.client.upload_file(_TRACE, file_name="trace.log")
-            except WorkorderError as error:
-                failure = error
-        self.complaints.append(f"the file could not be uploaded: {failure}")
-        return None
-
-    async def _change(self, doing: str, mutations: Sequence[Mutation]) -> dict[tuple[str, object], Outcome]:
-        """Run a batch with a journal, again for the rest, and note the client's word for each mutation."""
-        from workorder_async.batches.batch import run_batch
-
-        ended: dict[tuple[str, object], Outcome] = {}
-        with TemporaryDirectory() as folder, Bar(doing, delay=0) as bar:
-            for _ in range(_RUNS):
-                report = BatchReport()
-                journal = Path(folder) / "demo.journal"
-                batch = run_batch(self.client, mutations, concurrency=_AT_ONCE, journal=journal, report=report)
-                async with aclosing(batch) as outcomes:
-                    async for outcome in outcomes:
-                        operation = kind_of(outcome.mutation).endpoint.operation
-                        if outcome.state is not State.SKIPPED:
-                            ended[_key(operation, attrs.asdict(outcome.mutation, recurse=False))] = outcome
-                        bar(report.total, len(mutations))
-                        if report.total % 40 == 0:
-                            await self.sandbox.change(close=2, delete=1)
-                if not report.counts[State.REJECTED] + report.counts[State.NOT_SENT]:
-                    break
-        self.said |= {key: outcome.state.value for key, outcome in ended.items()}
-        return ended
-
-    def conclude(self) -> None:
-        """Hold the client's word for each mutation against the sandbox's, and count the faults."""
-        applied = Counter(_key(one.operation, one.request) for one in self.sandbox.applied)
-        drifted = self.sandbox.drifted
-        by_others = {("close_ticket", id) for one in drifted for id in one.closed}
-        for name, operation in (
-            ("closes", "close_ticket"),
-            ("creations", "create_ticket"),
-            ("comments", "comment_ticket"),
-        ):
-            said = Counter(word for (of, _), word in self.said.items() if of == operation)
-            counts = [count for (of, _), count in applied.items() if of == operation]
-            twice = sum(count > 1 for count in counts)
-            words = _listed((word, count) for word, count in sorted(said.items())) or "none"
-            self.facts.append((name, f"{words}; carried out: {sum(counts)}, {twice} twice"))
-            self._require(not twice, f"{twice} {name} were carried out twice")
-        false = [
-            f"{key[0]} of {key[1]}: said to be {word}, carried out {applied[key]} times"
-            for key, word in self.said.items()
-            if (word in ("done", "already") and not applied[key] and key not in by_others)
-            or (word in ("rejected", "not sent") and applied[key])
-        ]
-        false += [f"{of} of {what} was carried out, and nobody asked" for of, what in applied.keys() - self.said.keys()]
-        self.complaints.extend(false)
-        struck = Counter(one.fault.kind for one in self.sandbox.struck)
-        requests, refused = self.sandbox.requests.total(), self.sandbox.refused.total()
-        moved = (
-            ("deleted", sum(len(one.deleted) for one in drifted)),
-            ("created", sum(len(one.created) for one in drifted)),
-            ("closed", sum(len(one.closed) for one in drifted)),
-        )
-        self.facts.extend(
-            [
-                ("misreported", str(len(false))),
-                ("struck", f"{struck.total():,} of {requests:,} requests: {_listed(struck.most_common())}"),
-                ("beyond the rate", f"{refused:,} requests"),
-                ("throttled", f"{self.client.stats().throttled:,} answers"),
-                ("moved meanwhile", _listed(moved)),
-                ("seconds", f"{perf_counter() - self._began:.1f}"),
-            ]
-        )
 
 
 def _key(operation: str, request: Mapping[str, object]) -> tuple[str, object]:

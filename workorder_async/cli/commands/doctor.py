@@ -19,6 +19,7 @@ from attrs import asdict, frozen
 from cyclopts import Parameter
 from rich.text import Text
 
+from workorder_async.cli import certificates
 from workorder_async.cli.connection import (
     APP_ID,
     BASE_URL,
@@ -179,7 +180,7 @@ async def _resolve(client: "WorkorderClient") -> Check:
 
 
 async def _connect(client: "WorkorderClient") -> Check:
-    """Open a connection, and close it."""
+    """Open a connection, look at the certificate that https shows there, and close it."""
     host, port, source = _address(client)
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -190,7 +191,11 @@ async def _connect(client: "WorkorderClient") -> Check:
         mend = f"check the port in {source}, the firewall, and that the server runs"
         return Check("connection", False, f"port {port} of {host} takes none: {_reason(error)}", mend)
     proxy = "; it is the proxy of this command line, and a program of your own uses it only where it is told to"
-    return Check("connection", True, f"port {port} of {host} takes connections{proxy if client.proxy else ''}")
+    found = f"port {port} of {host} takes connections{proxy if client.proxy else ''}"
+    if not client.base_url.startswith("https:"):
+        return Check("connection", True, found)
+    trusted, certificate, mend = await certificates.examine(client, _PATIENCE)
+    return Check("connection", trusted, f"{found}; {certificate}" if trusted else certificate, mend)
 
 
 def _reason(error: OSError | UnicodeError) -> str:

@@ -27,6 +27,8 @@ _CHANGES: Final = (
     ("defused", "a text that begins like a formula got an apostrophe in front"),
     ("cut", "a text was cut to the 32,767 characters of a cell of Excel"),
     ("blanked", "a number of more than 64 bits was left empty"),
+    ("rounded", "a number of more than 64 bits was rounded"),
+    ("broken", "a value was no JSON, and was kept as a text"),
 )
 
 
@@ -41,6 +43,8 @@ class Writing:
     """Read the full record of each ticket, by a request each."""
     attachments: str | None = None
     """A folder for the tickets' attachments; their full records are read, too."""
+    private_addresses: bool = False
+    """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
     raw: bool = False
     """Write the platform's own objects, as they came; JSON Lines only."""
     strict: bool = False
@@ -56,7 +60,7 @@ class Writing:
     no_csv_bom: bool = False
     """Begin CSV without the byte order mark that Excel on Chinese Windows needs."""
     no_csv_defuse: bool = False
-    """Write CSV without an apostrophe before texts that a spreadsheet would take for formulas."""
+    """Write CSV without an apostrophe before texts that a spreadsheet might take for formulas."""
     skip_bad_rows: bool = False
     """Leave out tickets that cannot be read, and name them at the end."""
 

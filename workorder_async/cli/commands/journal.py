@@ -1,22 +1,40 @@
-"""`workorder journal show` and `workorder journal settle`: what a batch's journal says, and what is not known of it."""
+"""`workorder journal show`, `settle` and `report`: what a batch's journal says, and what is not known of it.
 
-from contextlib import aclosing
+The page of a report has its own style, no script and no link: it opens without a network, and asks nobody for anything.
+Texts are escaped. Should one get through all the same, a policy in the page lets nothing run or load.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, nullcontext
 from datetime import datetime
+from html import escape
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
+from attrs import evolve
 from cyclopts import Parameter
+from rich.table import Column, Table
+from rich.text import Text
 
-from workorder_async.batches.journal import Record
+from workorder_async.arguments import is_whole
+from workorder_async.batches.journal import Record, Records
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.cli.batches.carrying_out import read_journal
+from workorder_async.cli.batches.choosing import Chosen, read_each
 from workorder_async.cli.batches.tally import counted, row as outcome_row
 from workorder_async.cli.connection import Connection, run_with
-from workorder_async.cli.failures import OK, UNKNOWN
+from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE
-from workorder_async.cli.terminal import Bar, moment, note, tell, write_json, write_rows
-from workorder_async.cli.values import ExistingFile
+from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_heading, tell, write_json, write_rows
+from workorder_async.cli.values import AS_WRITTEN, ExistingFile, File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
-from workorder_async.errors import ConfigError, JournalError
+from workorder_async.durable import written_whole
+from workorder_async.errors import ApiError, ConfigError, JournalError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
 
 if TYPE_CHECKING:
@@ -25,6 +43,21 @@ if TYPE_CHECKING:
 JournalPath: TypeAlias = Annotated[ExistingFile, Parameter(name="FILE", help="The file that was given by --journal.")]
 
 _MARKS: Final = {State.NOT_SENT: "did not happen; the next run sends it", State.UNKNOWN: "still unknown"}
+
+_NAMES: Final = ("day", "time", "outcome", "what", "id", "title", "remarks")
+_HEAD: Final = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<style>:root { color-scheme: light dark; --good: #1a7f37; --bad: #b3261e; --odd: #8a5a00 }
+@media (prefers-color-scheme: dark) { :root { --good: #6fdc8c; --bad: #ff8a80; --odd: #f2c14e } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+div { overflow-x: auto } table { border-collapse: collapse } h1, td { overflow-wrap: anywhere }
+th, td { border-bottom: 1px solid #8886; padding: .3rem .7rem; text-align: start; vertical-align: top }
+td:nth-child(-n+4) { white-space: nowrap } td:nth-child(n+5) { min-width: 14rem }
+.done :nth-child(2), .already :nth-child(2) { color: var(--good) } .unknown :nth-child(2) { color: var(--odd) }
+.rejected :nth-child(2), .not :nth-child(2) { color: var(--bad) }</style>
+"""
 
 
 def show(
@@ -41,9 +74,7 @@ def show(
     if json:
         write_json(map(_row, records.by_key.values()))
         return OK
-    report = BatchReport()
-    for record in records.by_key.values():
-        report.counts[record.state] += 1
+    report = BatchReport(Counter(record.state for record in records.by_key.values()))
     tell(f"batch: {records.identity.get('batch') or 'without a name'}")
     tell(f"platform: {records.identity.get('platform')}")
     tell(counted(report) or "nothing was begun")
@@ -70,10 +101,16 @@ def settle(
     if not unknown:
         note("nothing in this journal is unknown")
         return OK
-    client, platform = connection.clients()(), records.identity.get("platform")
+    client = _client_of(records, connection)
+    return run_with(client, lambda client: _settle(client, file, unknown, as_json=json))
+
+
+def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
+    """Make a client of a journal's platform. Raises `ConfigError` where another one is configured, or none."""
+    client, platform = connection.platform().client(), records.identity.get("platform")
     if platform != client.base_url:
         raise ConfigError(f"this journal is for {platform}, not {client.base_url}", mend=f"add --base-url {platform}")
-    return run_with(client, lambda client: _settle(client, file, unknown, as_json=json))
+    return client
 
 
 async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *, as_json: bool) -> int:
@@ -118,8 +155,8 @@ def _row(record: "Record") -> dict[str, JSON]:
 def _cells(record: "Record") -> tuple[str, ...]:
     """Return a mutation as the cells of a line: ticket, operation, outcome, when it began, and why."""
     row = _row(record)
-    why = row["message"] or record.mutation.get("title")
-    return str(row["id"] or ""), str(row["operation"]), record.state.value, str(row["began"]), str(why or "")
+    why = str(row["message"] or record.mutation.get("title") or "") + (f"; mark {row['mark']}" if "mark" in row else "")
+    return str(row["id"] or ""), str(row["operation"]), record.state.value, str(row["began"]), why.removeprefix("; ")
 
 
 def _time(seconds: JSON) -> str:
@@ -130,3 +167,118 @@ def _time(seconds: JSON) -> str:
         return moment(datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME))
     except (ValueError, OverflowError, OSError):
         return str(seconds)
+
+
+# The report
+
+
+def report(
+    file: JournalPath,
+    /,
+    *,
+    html: Annotated[
+        File | None, AS_WRITTEN, Parameter(help="Write a page for a browser to this file; - for stdout.")
+    ] = None,
+    overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
+    connection: Connection = Connection(),
+) -> int:
+    """Tell what was done, by day and outcome, with the tickets' numbers and titles; days and times are of China.
+
+    A journal of closes has no titles: they are read, each once, where the journal's platform is configured. Elsewhere
+    the report is made of the file alone. Nothing is changed. A batch may be writing the journal meanwhile.
+    """
+    records, client = read_journal(file), None
+    try:
+        client = _client_of(records, connection)
+    except ConfigError as error:
+        if evolve(connection, verbose=False) != Connection():
+            raise
+        note(f"workorder: no titles are read: {sentence(error)}")
+    name = records.identity.get("batch") or records.identity.get("for") or "a batch without a name"
+    name = f"{name} on {records.identity.get('platform')}"
+    place = "" if html is None else html.file_name()
+    if html is not None and os.path.exists(place) and os.path.samefile(place, file):
+        problem = "is the journal, without which all would be sent again"
+        raise ConfigError(problem, argument=f"{html.option} {place}", mend="name another file")
+    if html is not None and not overwrite and os.path.isfile(place):
+        raise ConfigError("exists", argument=f"{html.option} {place}", mend="--overwrite replaces it")
+    with nullcontext(sys.stdout.buffer) if place in ("", "-") else written_whole(Path(place)) as page:
+        rows = _rows_of(records, client)
+        if html is None:
+            _print(rows)
+        else:
+            page.writelines(part.encode() for part in _page_of(name, rows))
+    note(f"{_counted(rows)}; {name}")
+    return OK
+
+
+def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[str, ...]]:
+    """Return the rows by day, outcome and time; titles that the journal does not have are asked for."""
+    found = [(key, record, _row(record)) for key, record in records.by_key.items()]
+    ids = [one if is_whole(one := row["id"]) and 0 < one < 2**63 else 0 for _, _, row in found]
+    told = zip(ids, found, strict=True)
+    titles = {id: str(record.mutation["title"]) for id, (_, record, _) in told if "title" in record.mutation}
+    missing = [id for id in dict.fromkeys(ids) if id and id not in titles]
+    if client is not None and missing:
+        titles |= run_with(client, lambda client: _read_titles(client, missing))
+    if unknown := sum(id not in titles for id in missing):
+        note(f"workorder: the titles of {unknown:,} tickets are not known")
+    rows = []
+    for id, (key, record, row) in zip(ids, found, strict=True):
+        day, _, time = str(row["ended"] or row["began"]).partition(" ")
+        what, number = str(row["operation"]).removesuffix("_ticket"), str(row["id"] or "")
+        title = record.mutation.get("title") or titles.get(id, "(title not known)")
+        event = f"event {key}" if records.identity.get("for") == "events" else ""
+        remarks = filter(None, (event, f"mark {row['mark']}" if "mark" in row else "", str(row["message"])))
+        cells = (day or "no known day", time[:8], record.state.value, what, number, str(title), "; ".join(remarks))
+        rows.append(tuple(map(one_line, cells)))
+    return sorted(rows, key=lambda row: (row[0], list(State).index(State(row[2])), row[1]))
+
+
+async def _read_titles(client: "WorkorderClient", ids: Sequence[int]) -> dict[int, str]:
+    """Ask for the title of each ticket, once; of the first one alone, as long as the platform does not answer."""
+    read: list[Chosen] = []
+    try:
+        read = await read_each(client, ids[:1], 1)
+        if read[0].error is not None and not isinstance(read[0].error, ApiError):
+            raise read[0].error
+        read += await read_each(client, ids[1:], 16)
+    except WorkorderError as error:
+        note(f"workorder: {sentence(error)}")
+    return {one.id: one.title for one in read if one.error is None}
+
+
+# How it is laid out
+
+
+def _counted(rows: Sequence[tuple[str, ...]]) -> str:
+    return counted(BatchReport(Counter(State(row[2]) for row in rows))) or "nothing was begun"
+
+
+def _print(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table for each day; without a terminal, lines with tabs below the names of the columns."""
+    console = out()
+    if not console.is_terminal:
+        write_rows([_NAMES, *rows])
+        return
+    for day, of_day in groupby(rows, itemgetter(0)):
+        print_heading(f"{day}: {_counted(told := list(of_day))}")
+        columns = [Column(name, no_wrap=name in _NAMES[:5], overflow="fold") for name in _NAMES[1:]]
+        table = Table(*columns, box=None, padding=(0, 1, 0, 0))
+        for row in told:
+            table.add_row(*map(Text, row[1:]))
+        console.print(table)
+
+
+def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the parts of the page."""
+    name, at = escape(one_line(name)), moment(datetime.now(CHINA_STANDARD_TIME))
+    yield f"{_HEAD}<title>{name}</title></head>\n<body><h1>{name}</h1>\n"
+    yield f"<p>{_counted(rows)}, as of {at}. Days and times are of China.</p>\n"
+    head = "".join(f"<th>{name}</th>" for name in _NAMES[1:])
+    for day, of_day in groupby(rows, itemgetter(0)):
+        yield f"<h2>{escape(day)}: {_counted(told := list(of_day))}</h2>\n<div><table>\n<tr>{head}</tr>\n"
+        for row in told:
+            yield f'<tr class="{row[2]}">{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>\n'
+        yield "</table></div>\n"
+    yield "</body></html>\n"

@@ -1,15 +1,13 @@
 """`workorder list`: tickets as a table on a terminal, as lines with tabs elsewhere, or as JSON."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Final
 
-from attrs import frozen
+from attrs import field, frozen
 from cyclopts import Parameter, validators
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from workorder_async.cli.connection import Connection
@@ -19,12 +17,14 @@ from workorder_async.cli.values import Whole, names, near
 from workorder_async.document import JSON, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
-    from workorder_async.exports.columns import Column as Exported
 
 _PAGE: Final = 100
+_SHARED: Final = 10
 # A text that has fewer cells than these is no longer read with ease.
 _TEXT_WIDTH: Final = 12
 
@@ -37,19 +37,19 @@ def list_tickets(
         str | None,
         Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them."),
     ] = None,
-    header: Annotated[bool, Parameter(help="Begin with the fields' names, also where stdout is no terminal.")] = False,
     count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
 ) -> int:
     """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON.
 
-    A narrow terminal shows fewer fields. Elsewhere all of them are there, and nothing is cut.
+    A narrow terminal shows fewer fields. Elsewhere all of them are there, nothing is cut, and the first line names
+    them: `close --from -` reads it.
     """
     queries = filters.queries()
     if count:
-        if header or fields is not None:
-            raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields and --header")
+        if fields is not None:
+            raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields")
         return connection.run(lambda client: _count(client, queries))
     layout = _USUAL if fields is None else _layout_of(fields)
 
@@ -57,7 +57,7 @@ def list_tickets(
         if json:
             write_json(map(layout.row, tickets))
         else:
-            layout.print(tickets, first=first, header=header)
+            layout.print(tickets, first=first)
 
     total, shown = connection.run(lambda client: _list(client, queries, limit, show))
     if not json:
@@ -80,108 +80,78 @@ async def _list(
     show: Callable[[list[TicketSummary], bool], None],
 ) -> tuple[int, int]:
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
-    seen: set[int] = set()
+    seen, reports = set[int](), list[WalkReport]()
     total, first = 0, True
+    # Some rows more than are shown, since neighbouring answers share some: a short list is one request.
+    size = min(limit + _SHARED, _PAGE) if limit else _PAGE
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         for query in queries:
             before = total
-            async with aclosing(_pages(client, query, limit - len(seen) if limit else None)) as pages:
-                async for tickets, matching in pages:
+            async with client.walk(
+                query, page_size=size, concurrency=min(8, ceil((limit or _PAGE * 8) / size))
+            ) as walk:
+                async for tickets in walk:
                     new = [ticket for ticket in tickets if ticket.id not in seen]
+                    new = new[: limit - len(seen)] if limit else new
                     show(new, first)
                     first = False
                     seen.update(ticket.id for ticket in new)
-                    total = before + matching
+                    total = before + walk.report.first_total
                     bar(len(seen), min(total, limit or total))
+                    if limit and len(seen) >= limit:
+                        break
+            reports.append(walk.report)
+    if not limit and not (report := together(queries, reports)).exact:
+        note(f"it may not be complete: {report.reason}")
+    if first:
+        show([], True)
     return total, len(seen)
-
-
-async def _pages(
-    client: "WorkorderClient", query: TicketQuery, limit: int | None
-) -> AsyncGenerator[tuple[list[TicketSummary], int]]:
-    """Yield at most `limit` tickets (None: all) page by page, and the total; one request where that is enough."""
-    if limit is not None and limit <= _PAGE:
-        page = await client.list_tickets(query, page_size=max(1, limit))
-        if len(page.tickets) >= min(limit, page.pagination.total):
-            yield page.tickets[:limit], page.pagination.total
-            return
-    left = sys.maxsize if limit is None else limit
-    concurrency = min(8, ceil(left / _PAGE))
-    async with client.walk(query, page_size=_PAGE, concurrency=concurrency) as walk:
-        async for tickets in walk:
-            yield tickets[:left], walk.report.first_total
-            left -= len(tickets)
-            if left <= 0:
-                return
-        if limit is None and not walk.report.exact:
-            note(f"it may not be complete: {walk.report.reason}")
 
 
 # How tickets are laid out
 
 
 @frozen
-class _Column:
-    """A column of the list, and how a terminal shows it."""
-
-    name: str
-    width: int = 0
-    """Cells that it has at least, and none of it is broken; 0: a text, which shares the rest of the line."""
-    share: int = 1
-    """How much of the rest it has, beside other texts."""
-    room: int = 0
-    """How wide the terminal has to be for it."""
-    shown: int | None = None
-    """How many characters a terminal shows of it."""
-
-
-@frozen
 class _Layout:
     """Which columns there are, in their order, and a ticket's cells and JSON."""
 
-    columns: tuple[_Column, ...]
+    columns: tuple[Column, ...]
     cells: Callable[[TicketSummary], Sequence[JSON]]
     row: Callable[[TicketSummary], JSON]
-    is_chosen: bool = False
-    """Whether the columns were asked for, so that none may be left out."""
+    rooms: Mapping[str, int] = field(factory=dict)
+    """How wide a terminal has to be to show some columns; the others are always there."""
 
-    def print(self, tickets: Sequence[TicketSummary], *, first: bool, header: bool) -> None:
-        """Print tickets as rows, the `first` ones below the names of the columns.
-
-        Without a terminal nothing is cut, and the names come only where `header` asks for them.
-        """
+    def print(self, tickets: Sequence[TicketSummary], *, first: bool) -> None:
+        """Print tickets as rows, the `first` ones below the names of the columns; without a terminal nothing is cut."""
         rows = [[_text(cell) for cell in self.cells(ticket)] for ticket in tickets]
-        head = [column.name for column in self.columns]
+        head = [str(column.header) for column in self.columns]
         console = out()
+        shown = [place for place, name in enumerate(head) if self.rooms.get(name, 0) <= console.width]
+        columns = [self.columns[place].copy() for place in shown]
         if not console.is_terminal:
-            write_rows([head, *rows] if first and header else rows)
-        elif rows and self.is_chosen and self._needed > console.width:
+            write_rows([head, *rows] if first else rows)
+        elif sum((column.min_width or 0) + 1 for column in columns) > console.width:
             for number, row in enumerate(rows):
                 if number or not first:
                     console.print()
                 print_fields(zip(head, row, strict=True))
         elif rows:
-            self._print_table(console, rows, first=first)
+            if all(column.no_wrap for column in columns):
+                columns.append(Column(ratio=1))
+            table = Table(*columns, box=None, expand=True, show_header=first, padding=(0, 1, 0, 0))
+            for row in rows:
+                table.add_row(*(Text(one_line(row[place])) for place in shown))
+            console.print(table)
 
-    @property
-    def _needed(self) -> int:
-        """How many cells all columns need; texts share alike."""
-        text = max([_TEXT_WIDTH, *(len(column.name) for column in self.columns if not column.width)])
-        return sum(max(column.width, len(column.name)) + 1 if column.width else text + 1 for column in self.columns)
 
-    def _print_table(self, console: Console, rows: Sequence[Sequence[str]], *, first: bool) -> None:
-        table = Table(box=None, expand=True, show_header=first, padding=(0, 1, 0, 0))
-        places = [place for place, column in enumerate(self.columns) if column.room <= console.width]
-        for column in (self.columns[place] for place in places):
-            if column.width:
-                table.add_column(column.name, min_width=max(column.width, len(column.name)), no_wrap=True)
-            else:
-                table.add_column(column.name, ratio=column.share, overflow="fold")
-        if all(column.width for column in self.columns):
-            table.add_column("", ratio=1)
-        for row in rows:
-            table.add_row(*(Text(one_line(row[place][: self.columns[place].shown])) for place in places))
-        console.print(table)
+def _whole(name: str, width: int) -> Column:
+    """Return a column whose cells are not broken."""
+    return Column(name, min_width=max(width, len(name)), no_wrap=True)
+
+
+def _texts(name: str, share: int = 1) -> Column:
+    """Return a column of texts, which has its share of the rest of a line."""
+    return Column(name, min_width=max(_TEXT_WIDTH, len(name)), ratio=share, overflow="fold")
 
 
 def _text(value: JSON) -> str:
@@ -191,17 +161,17 @@ def _text(value: JSON) -> str:
     return "" if value is None else str(value)
 
 
-# For a list whose columns nobody chose; a narrow terminal shows less of it.
+# For a list whose columns nobody chose; a terminal shows the day of its times.
 _USUAL: Final = _Layout(
     (
-        _Column("id", 7),
-        _Column("status", 6),
-        _Column("prio", 4, room=76),
-        _Column("type", 8, room=120),
-        _Column("title", share=3),
-        _Column("customer", share=2, room=90),
-        _Column("handler", 8, room=120),
-        _Column("created", 10, shown=10),
+        _whole("id", 7),
+        _whole("status", 6),
+        _whole("prio", 4),
+        _whole("type", 8),
+        _texts("title", 3),
+        _texts("customer", 2),
+        _whole("handler", 8),
+        Column("created", width=10, min_width=10, no_wrap=True, overflow="crop"),
     ),
     lambda ticket: (
         ticket.id,
@@ -214,6 +184,7 @@ _USUAL: Final = _Layout(
         moment(ticket.created_at),
     ),
     encode,
+    {"prio": 76, "type": 120, "customer": 90, "handler": 120},
 )
 
 
@@ -232,14 +203,9 @@ def _layout_of(fields: str) -> _Layout:
         values = TICKET_COLUMNS.read_object(ticket)
         return {name: values[name] for name in chosen}
 
-    columns = tuple(_column(known[name]) for name in chosen)
-    return _Layout(columns, lambda ticket: list(row(ticket).values()), row, is_chosen=True)
+    def column(name: str) -> Column:
+        if known[name].arrow == "string" and not name.endswith("_at") and not known[name].convert:
+            return _texts(name)
+        return _whole(name, 25 if name.endswith("_at") else 8)
 
-
-def _column(column: "Exported") -> _Column:
-    """Return how a terminal shows a column of exports: times, numbers and names of codes whole."""
-    if column.name.endswith("_at"):
-        return _Column(column.name, 25)
-    if column.name.endswith("_name") and column.convert:
-        return _Column(column.name, 8)
-    return _Column(column.name, 0 if column.arrow == "string" else 7)
+    return _Layout(tuple(map(column, chosen)), lambda ticket: list(row(ticket).values()), row)

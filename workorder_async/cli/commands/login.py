@@ -26,15 +26,15 @@ def login(
     scheme: Annotated[str, Parameter(help="How requests are signed.")] = "",
     secret_command: Annotated[str, Parameter(help="A command that prints the secret, such as a keychain's.")] = "",
 ) -> int:
-    """Keep a platform as a profile, and see whether it works.
+    """Keep a platform as a profile, and see whether it works. The first profile is used where none is named.
 
-    Asks for what no option gives, on a terminal, and writes it to the file that is read, for its owner alone: the
-    workorder.toml of this folder, or the one in the user's folder for configuration. A command for the secret is run
-    without a shell; the first line that it prints is the secret. Ends as `workorder doctor`.
+    Asks for what no option gives, on a terminal, the secret without an echo, and writes it to workorder.toml in the
+    user's folder for configuration, for its owner alone. A command for the secret is run without a shell; the first
+    line that it prints is the secret. Ends as `workorder doctor`.
     """
     from workorder_async.environment import checked_url, platform_of, variables
 
-    path = profiles.path_in_use()
+    path = profiles.path()
     profiles.refuse_taken(path, profile)
     values: dict[str, str | Secret] = {"base_url": base_url, "app_id": app_id, "sign_scheme": scheme}
     if not can_ask() and not (all(values.values()) and secret_command):
@@ -44,11 +44,9 @@ def login(
         )
     for key, question in _QUESTIONS.items():
         values[key] = str(values[key] or ask(question)).strip()
-    asked = "Command that prints the secret; nothing, to type the secret"
-    command = secret_command or ask(asked, optional=True).strip()
-    if command:
-        values["secret_command"] = command
-        secret = profiles.said_by(command, "the command")
+    if secret_command:
+        values["secret_command"] = secret_command
+        secret = profiles.said_by(secret_command, "the command")
     else:
         values["secret"] = secret = ask_secret(f"Secret of AppId {values['app_id']}")
     # A platform that cannot work is refused before it is written.
@@ -56,4 +54,6 @@ def login(
     checked_url(url)
     profiles.add(path, profile, values)
     note(f"Profile {profile!r} is in {str(path)!r}; use it with --profile {profile} or {profiles.PROFILE}={profile}")
-    return doctor(connection=Connection(profile=profile))
+    if code := doctor(connection=Connection(profile=profile)):
+        note(f"The profile is kept all the same: mend or remove it in {str(path)!r}")
+    return code

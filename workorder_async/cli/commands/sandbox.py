@@ -2,23 +2,56 @@
 
 import asyncio
 import os
+import re
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
+from attrs import fields, frozen
 from cyclopts import Parameter
 
+from workorder_async.arguments import unknown_name
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import err, note
-from workorder_async.cli.values import Whole
+from workorder_async.cli.values import Whole, member
+from workorder_async.document import TicketStatus
+from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
 
+_T = TypeVar("_T")
+# The kind of a --fault, and its chance.
+_KIND: Final = re.compile(r"^([^,:=]*)(?::([^,]*))?")
+
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class Trouble:
+    """What goes wrong in a sandbox."""
+
+    fault: tuple[str, ...] = ()
+    """Let requests go wrong: KIND:CHANCE,NAME=VALUE,... such as reset_after:0.1; may be repeated."""
+    drift: tuple[str, ...] = ()
+    """Change the list between reads: NAME=VALUE,... such as close=10,every=1; may be repeated."""
+    rate: Whole | None = None
+    """Requests to let through in a second, at most."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of `Sandbox`. Raises `ConfigError` that names what is wrong in them."""
+        from workorder_async.sandbox import Drift, Fault
+
+        faults = [_made(Fault, "--fault", text, _KIND.sub(_named, text)) for text in self.fault]
+        drift = [_made(Drift, "--drift", text, text) for text in self.drift]
+        return {"faults": faults, "drift": drift, "rate": self.rate}
+
+
+_NO_TROUBLE: Final = Trouble()
 
 
 def sandbox(
@@ -33,13 +66,15 @@ def sandbox(
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
     name: Annotated[tuple[str, ...], Parameter(help="A further name that it is called by; may be repeated.")] = (),
+    trouble: Trouble = _NO_TROUBLE,
 ) -> int:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 
-    Prints the four lines to copy into another terminal, where every other command then works against it. The secret is
+    Prints the lines to copy into another terminal, where every other command then works against it. The secret is
     a new one each time, unless WORKORDER_SANDBOX_SECRET gives one, which is for sandboxes alone: for a --db that is
     used again, for example. It answers to localhost, to IP addresses, to --host and to each --name. The tickets were
-    created in the two years until now.
+    created in the two years until now. What --fault and --drift take is in help(Fault) and help(Drift) of
+    workorder_async.sandbox.
     """
     from workorder_async.sandbox import Sandbox
 
@@ -60,12 +95,41 @@ def sandbox(
         page_size_cap=page_size_cap,
         app_secret=os.environ.get(_SECRET) or None,
         names=name,
+        **trouble.options(),
     )
     return run(_serve(platform, tickets))
 
 
+def _named(kind: re.Match[str]) -> str:
+    return f"kind={kind[1]}" if kind[2] is None else f"kind={kind[1]},chance={kind[2]}"
+
+
+def _made(cls: type[_T], option: str, text: str, settings: str) -> _T:
+    """Make a fault or a drift of its settings, NAME=VALUE with commas between them."""
+    where = f"{option} {text}"
+    values: dict[str, Any] = {}
+    for setting in settings.split(","):
+        name, equals, value = (part.strip() for part in setting.partition("="))
+        if not equals:
+            raise ConfigError(f"{setting!r} is no NAME=VALUE", argument=f"{where}:", mend="write it as times=3")
+        values[name] = member(TicketStatus, value, where) if name == "status" else _value(name, value)
+    if wrong := unknown_name("there is no", values, [one.name for one in fields(cls)]):  # type: ignore[arg-type]
+        raise ConfigError(wrong, argument=f"{where}:")
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        problem = f"{(error.argument or '').rpartition('.')[2]} {error.problem}".strip()
+        raise ConfigError(problem, argument=f"{where}:", mend=error.mend) from None
+
+
+def _value(name: str, value: str) -> int | float | str:
+    if name == "kind" or not re.fullmatch(r"-?[0-9]{0,18}\.?[0-9]{1,18}", value):
+        return value
+    return float(value) if "." in value else int(value)
+
+
 async def _serve(platform: "Sandbox", tickets: int) -> int:
-    """Run the sandbox until it is interrupted; print four lines for a shell on stdout, and what to do with them."""
+    """Run the sandbox until it is interrupted; print lines for a shell on stdout, and what to do with them."""
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
             await stack.enter_async_context(platform)
@@ -74,7 +138,7 @@ async def _serve(platform: "Sandbox", tickets: int) -> int:
             sys.stdout.write(f"export {name}='{quoted}'\n")
         sys.stdout.flush()
         note(
-            f"a sandbox runs at {platform.url}; copy the four lines above into another terminal and try "
+            f"a sandbox runs at {platform.url}; copy the lines above into another terminal and try "
             "`workorder list` there; Ctrl-C ends it"
         )
         # Ctrl-C and SIGTERM are how it is meant to end.

@@ -11,10 +11,10 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from attrs import field, frozen
 from cyclopts import Parameter
 
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET
@@ -24,7 +24,7 @@ from workorder_async.cli.values import ExistingFile, text_of
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
-from workorder_async.signing.search import Detected, detecting as find_schemes, implied
+from workorder_async.signing.search import Accepted, Detected, detecting as find_schemes, implied
 
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
@@ -58,16 +58,6 @@ _LETTER: Final = (
 )
 
 
-@frozen
-class Accepted:
-    """One request: its three headers, and the rest of it."""
-
-    app_id: str
-    timestamp: str
-    sign: str
-    request: SigningInput = field(repr=False)
-
-
 def detect(
     *,
     curl: Annotated[
@@ -84,12 +74,13 @@ def detect(
         ExistingFile | None, Parameter(help="A file that holds exactly the bytes of its body.")
     ] = None,
 ) -> int:
-    """Find the signing scheme from one request that the platform accepted.
+    """Find the signing scheme from one request, or several, that the platform accepted.
 
     Take a request that works, for example of a colleague's script: pasted as a curl line, with --curl, or its AppId,
     Timestamp and Sign. What is left out of these three is asked for on a terminal, and so is the secret, unless
     WORKORDER_APP_SECRET is set. Method, path, query and body are needed only where the signature covers them. Prints
-    each scheme that fits, one a line; where --curl has several requests, those that fit them all. Nothing is sent.
+    each scheme that fits, one a line; where --curl has several requests, such as a GET and a POST, those that fit them
+    all. Nothing is sent.
     """
     rest = (method, path, query, body_file)
     if curl is not None:
@@ -98,10 +89,8 @@ def detect(
         if curl == "-" and sys.stdin.isatty():
             note("paste the curl line; Ctrl-D on a line of its own ends it")
         requests = accepted_requests(text_of("--curl", curl))
-        whole = True
     else:
-        whole = any(option is not None for option in rest)
-        request = _request(method, path, query, body_file)
+        request = None if all(option is None for option in rest) else _request(method, path, query, body_file)
         app_id = app_id or os.environ.get(APP_ID) or _asked("AppId", "--app-id")
         timestamp = timestamp or _asked("Timestamp", "--timestamp")
         requests = [Accepted(app_id, timestamp, sign or _asked("Sign", "--sign"), request)]
@@ -109,18 +98,26 @@ def detect(
     if not secret.reveal():
         _require_somebody("Secret", SECRET)
         secret = ask_secret("Secret")
-    return run(_report(requests, secret, whole=whole))
+    return run(_report(requests, secret))
 
 
 def _request(method: str | None, path: str | None, query: str | None, body_file: Path | None) -> SigningInput:
     """Return the given parts of a request beside its three headers."""
-    url = urlsplit(path or "")
+    url = _split("--path", path or "")
     return SigningInput(
         method=method or ("POST" if body_file else "GET"),
         path=url.path,
         query=tuple(parse_qsl(url.query if query is None else query, keep_blank_values=True)),
         body=(body_file.read_bytes(),) if body_file else (),
     )
+
+
+def _split(argument: str, url: str) -> SplitResult:
+    """Return the parts of a URL. Raises `ConfigError` where it has none."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"has a URL that cannot be read: {error}", argument=argument) from None
 
 
 def _asked(what: str, source: str) -> str:
@@ -136,56 +133,55 @@ def _require_somebody(what: str, source: str) -> None:
         raise ConfigError("is missing", argument=what, mend=mend)
 
 
-async def _report(requests: Sequence[Accepted], secret: Secret, *, whole: bool) -> int:
-    """Search for the schemes of the first request, print those that fit all of them, and return the exit code."""
-    first = requests[0]
-    found = await _found(first, secret, whole=whole)
-    schemes = [
-        scheme
-        for scheme in found.schemes
-        if all(
-            scheme.signature(one.request, app_id=one.app_id, secret=secret, timestamp=one.timestamp) == one.sign
-            for one in requests[1:]
-        )
-    ]
-    for scheme in schemes:
+async def _report(requests: Sequence[Accepted], secret: Secret) -> int:
+    """Search for the schemes that fit all requests, print them, and return the exit code."""
+    found = await _found(requests, secret)
+    for scheme in found.schemes:
         tell(str(scheme))
-    if schemes:
+    if found.schemes:
         note(f"put the first line into the environment: export {SCHEME}='...'; `workorder doctor` tries it")
-        if found.deciding and (len(schemes) > 1 or len(requests) == 1):
+        if found.deciding and (len(found.schemes) > 1 or len(requests) == 1):
             note(f"to be sure, put further requests into the file for --curl: {'; '.join(found.deciding)}")
-    elif found.schemes:
-        note(f"workorder: no scheme fits all {len(requests)} requests; these fit the first one:")
-        for scheme in found.schemes:
+    elif found.alone:
+        note(f"workorder: no scheme fits all {len(requests)} requests; these fit the one that shows most:")
+        for scheme in found.alone:
             note(f"  {scheme}")
     else:
+        known = all(one.request is not None for one in requests)
         unsaid = "; method, path, query and body were not given: add --curl, or --path, --query and --body-file"
         note(
             "workorder: no scheme that was tried gives this Sign; check that AppId, Timestamp, Sign and secret belong "
-            f"to one and the same request, unchanged{'' if whole else unsaid}"
+            f"to one and the same request, unchanged{'' if known else unsaid}"
         )
-        note(f"the signature: {implied(first.sign)}")
+        note(f"the signature: {implied(requests[0].sign)}")
         note(f"tried: {found.tried:,} signatures: {_TRIED}")
         note(
             "if it is none of these, write a Signer of your own (see workorder_async.Signer), or ask those who run the "
             "platform; a letter to send:"
         )
-        note(_LETTER.format(app_id=first.app_id))
-    return 0 if schemes else 1
+        note(_LETTER.format(app_id=requests[0].app_id))
+    return 0 if found.schemes else 1
 
 
-async def _found(one: Accepted, secret: Secret, *, whole: bool) -> Detected:
-    """Search in steps, with a bar, and let the event loop see a Ctrl-C between them."""
-    request = one.request if whole else None
-    steps = find_schemes(app_id=one.app_id, timestamp=one.timestamp, sign=one.sign, secret=secret, request=request)
-    with Bar("searching", unit="signatures") as bar:
-        while True:
-            try:
-                bar(*next(steps))
-            except StopIteration as end:
-                found: Detected = end.value
-                return found
-            await asyncio.sleep(0)
+async def _found(requests: Sequence[Accepted], secret: Secret) -> Detected:
+    """Search in a thread, with a bar: the event loop hears a Ctrl-C at once, and the thread ends soon after it."""
+    over = Event()
+    steps = find_schemes(requests, secret, over.is_set)
+
+    def step() -> tuple[int, int] | Detected:
+        try:
+            return next(steps)
+        except StopIteration as end:
+            found: Detected = end.value
+            return found
+
+    try:
+        with Bar("searching", unit="signatures") as bar:
+            while not isinstance(told := await asyncio.to_thread(step), Detected):
+                bar(*told)
+    finally:
+        over.set()
+    return told
 
 
 # A request, as people have it at hand
@@ -201,7 +197,7 @@ def _accepted(
     url: str, method: str, headers: Iterable[tuple[str, str]], body: bytes, query: str | None = None
 ) -> Accepted | None:
     """Return a request; None where it lacks one of the three headers."""
-    parts = urlsplit(url if "//" in url else f"//{url}")
+    parts = _split("--curl", url if "//" in url else f"//{url}")
     sent = {name.strip().lower(): value.strip() for name, value in headers}
     if not all(sent.get(name.lower()) for name in _HEADERS):
         return None
@@ -219,7 +215,7 @@ def _of_har(text: str) -> list[Accepted]:
             headers = [(header["name"], header["value"]) for header in asked["headers"]]
             body = str((asked.get("postData") or {}).get("text", "")).encode(errors="surrogatepass")
             found.append(_accepted(asked["url"], asked["method"], headers, body))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise _refused(
             f"JSON that is no HAR file ({type(error).__name__})",
             "save it anew from the browser's network tab, or paste the request as a curl line",
@@ -278,7 +274,7 @@ def _of_line(words: Sequence[str]) -> Accepted:
     as_query = not flags.isdisjoint(("-G", "--get"))
     body = b"" if as_query else b"&".join(data)
     method = next(reversed(_values(options, ("-X", "--request"))), "POST" if data and not as_query else "GET")
-    query = b"&".join(data).decode() if as_query else None
+    query = b"&".join(data).decode(errors="surrogateescape") if as_query else None
     found = _accepted(urls[0], method, headers, body, query)
     assert found is not None  # noqa: S101 - its headers were counted above
     return found
@@ -303,6 +299,14 @@ def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str], se
     return options, [*_values(options, ("--url",)), *urls], flags
 
 
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a text, those of a shell's escapes that are no UTF-8 as well."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise _refused(f"{text!r}, which has no UTF-8 bytes", "take a request as it was sent") from None
+
+
 def _values(options: Iterable[tuple[str, str]], names: Sequence[str]) -> list[str]:
     return [value for name, value in options if name in names]
 
@@ -310,9 +314,10 @@ def _values(options: Iterable[tuple[str, str]], names: Sequence[str]) -> list[st
 def _content(name: str, value: str) -> bytes:
     """Return the bytes that curl sends for one piece of data; @ names a file, but for --data-raw."""
     if not value.startswith("@") or name == "--data-raw":
-        return value.encode(errors="surrogateescape")
+        return _bytes(value)
     try:
         content = Path(value[1:]).read_bytes()
-    except OSError as error:
-        raise _refused(f"{name} {value}, and that file cannot be read: {error.strerror}", "") from None
+    except (OSError, ValueError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise _refused(f"{name} {value!r}, and that file cannot be read: {why}", "") from None
     return content if name in ("--data-binary", "--json") else re.sub(rb"[\r\n\0]", b"", content)

@@ -1,0 +1,40 @@
+"""Closes tickets that were created so many days ago and are pending still; run it until it ends with 0.
+
+    python close_old.py DAYS CLOSER_ID close.journal
+
+The journal remembers over all runs what was closed. Of a ticket whose outcome is not known the next run finds out.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+from workorder_async import BatchReport, CloseTicket, TicketQuery, TicketStatus, WorkorderClient, explain, run_batch
+
+
+async def old(client: WorkorderClient, days: float, closer_id: int) -> AsyncIterator[CloseTicket]:
+    """Yield the close of each old ticket, in its creator's name: nobody else may."""
+    now = datetime.now(UTC)
+    query = TicketQuery(status=TicketStatus.PENDING, created_end=now - timedelta(days=days))
+    async for ticket in client.iter_tickets(query):
+        yield CloseTicket(id=ticket.id, closer_id=closer_id, closer_name=ticket.creator_name, solved_time=now)
+
+
+async def main(days: float, closer_id: int, journal: str) -> int:
+    """Close them, say what was not closed and why, and return the exit code; twenty failures in a row are enough."""
+    report = BatchReport()
+    async with WorkorderClient.from_env() as client:
+        closes = old(client, days, closer_id)
+        batch = run_batch(client, closes, concurrency=16, journal=journal, stop_after=20, report=report)
+        async with aclosing(batch) as outcomes:
+            async for outcome in outcomes:
+                if outcome.error is not None:
+                    print(explain(outcome))
+    print(*(f"{state.value}: {count}" for state, count in report.counts.items()), report.stopped, sep="\n")
+    return 0 if report.settled else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3])))

@@ -1,0 +1,451 @@
+"""hold.py, in virtual time: what holds for all mutations holds a batch back, and none is lost by it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.batches import ran, states
+from tests.support.clients import make_client
+from tests.support.mutations import close_of
+from tests.support.raw_server import data, http
+from tests.support.virtual_loop import taking, virtual_time
+from workorder_async import (
+    CloseTicket,
+    CommentTicket,
+    Mutation,
+    NotSentError,
+    RateLimitedError,
+    RetryPolicy,
+    WorkorderClient,
+)
+from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.signing.scheme import SigningInput
+
+#: Answers a mutation instead of carrying it out: its ticket, and how many mutations came before. None: as always.
+Refusal = Callable[[int, int], bytes | None]
+
+
+class Platform:
+    """A server that counts what it carries out, a fiftieth of a second after it was asked; it can go away."""
+
+    def __init__(self) -> None:
+        self.done: Counter[int] = Counter()
+        self.came = 0
+        self.reads = 0
+        self.refuse: Refusal = lambda _id, _before: None
+        self.refuse_reads: Callable[[int], bytes | None] = lambda _before: None
+        self.wait: Callable[[], float] = lambda: 0.02
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def come(self) -> None:
+        """Listen, at the port of before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def go(self) -> None:
+        """Stop listening, and reset all connections: nothing of what is under way is carried out."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-len"))
+                body = orjson.loads(await reader.readexactly(length))
+                await asyncio.sleep(self.wait())
+                if writer.transport.is_closing():
+                    return
+                writer.write(self._answer(head, body))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    def _answer(self, head: bytes, body: dict[str, Any]) -> bytes:
+        if b"list_tickets" in head.split(b"\r\n")[0]:
+            self.reads += 1
+            return self.refuse_reads(self.reads - 1) or data({"pagination": {"total": 0}, "tickets": []})
+        self.came += 1
+        answer = self.refuse(body["id"], self.came - 1)
+        if answer is None:
+            self.done[body["id"]] += 1
+        return answer or data({})
+
+
+@asynccontextmanager
+async def platform(**options: Any) -> AsyncIterator[tuple[Platform, WorkorderClient]]:
+    """Run a server and a client of it."""
+    server = Platform()
+    await server.come()
+    async with make_client(f"http://127.0.0.1:{server.port}", **{"retry": RetryPolicy(), **options}) as client:
+        try:
+            yield server, client
+        finally:
+            server.go()
+            await asyncio.sleep(1)  # the connections end
+
+
+def comments(count: int) -> list[Mutation]:
+    """Return a comment on each of so many tickets."""
+    return [CommentTicket(id=id, detail="备注") for id in range(1, count + 1)]
+
+
+def slow_down(seconds: float) -> bytes:
+    """Return an answer that asks for a pause."""
+    return http("", "429 Too Many Requests", Retry_After=f"{seconds:g}")
+
+
+SIZES = [300, pytest.param(3000, marks=pytest.mark.slow)]
+#: Options of clients that give up early.
+IMPATIENT = {"retry": RetryPolicy(attempts=1), "deadline": 1.0}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("options", [{}, IMPATIENT], ids=["usual", "impatient"])
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("seconds", [4, 60])
+@virtual_time
+async def test_a_server_that_is_away(
+    tmp_path: Path, size: int, options: dict[str, Any], seconds: float, *, kept: bool
+) -> None:
+    """Some seconds without a server: what was under way is settled or unknown, all else is done, once."""
+    pulled = 0
+    async with platform(**options) as (server, client):
+
+        def source() -> Iterator[Mutation]:
+            nonlocal pulled
+            for mutation in comments(size):
+                pulled += 1
+                yield mutation
+
+        async def go_away() -> None:
+            nonlocal pulled
+            await asyncio.sleep(0.05)
+            server.go()
+            before = pulled
+            await asyncio.sleep(seconds)
+            assert pulled <= before + 8
+            await server.come()
+
+        away = asyncio.create_task(go_away())
+        outcomes = await ran(client, source(), journal=tmp_path / "j" if kept else None, verify=False)
+        await away
+    assert set(states(outcomes)) <= {State.DONE, State.UNKNOWN}
+    assert states(outcomes)[State.UNKNOWN] <= 8  # those whose bytes were on the way
+    assert len(outcomes) == size
+    assert set(server.done.values()) == {1}
+    assert len(server.done) >= size - 8
+
+
+@pytest.mark.parametrize("size", SIZES)
+@virtual_time
+async def test_a_server_that_comes_late(size: int) -> None:
+    """A batch that begins before its server is done whole."""
+    async with platform() as (server, client):
+        server.go()
+        asyncio.get_running_loop().call_later(4, lambda: tasks.append(asyncio.create_task(server.come())))
+        tasks: list[asyncio.Task[None]] = []
+        report = BatchReport()
+        outcomes = await ran(client, comments(size), report=report)
+    assert states(outcomes) == {State.DONE: size}
+    assert report.settled
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("options", [{}, IMPATIENT, {"deadline": 200.0}], ids=["usual", "impatient", "patient"])
+@pytest.mark.parametrize("at", [0, 20])
+@virtual_time
+async def test_a_pause_that_is_longer_than_a_deadline(size: int, options: dict[str, Any], at: int) -> None:
+    """One `Retry-After: 100` is a pause of a hundred seconds, and then all is done."""
+    async with platform(**options) as (server, client):
+        server.refuse = lambda _, before: slow_down(100) if before == at else None
+        async with taking(100, within=100):
+            outcomes = await ran(client, comments(size))
+    assert states(outcomes) == {State.DONE: size}
+    assert set(server.done.values()) == {1}
+
+
+@virtual_time
+async def test_pauses_again_and_again() -> None:
+    """Pauses that the server asks for are waited out, whatever they come to; `outage` does not count them."""
+    async with platform() as (server, client):
+        server.refuse = lambda _, before: slow_down(250) if before % 10 == 0 and before < 60 else None
+        outcomes = await ran(client, comments(100), outage=60)
+    assert states(outcomes) == {State.DONE: 100}
+
+
+@pytest.mark.parametrize("reads", ["served", "turned away"])
+@virtual_time
+async def test_a_storm(reads: str) -> None:
+    """For ten seconds all is turned away, without a word of how long: then all is done."""
+    async with platform(**IMPATIENT) as (server, client):
+        time = asyncio.get_running_loop().time
+        server.refuse = lambda _id, _before: http("", "429 Too Many Requests") if time() < 10 else None
+        if reads == "turned away":
+            server.refuse_reads = lambda _: server.refuse(0, 0)
+        outcomes = await ran(client, comments(200))
+    assert states(outcomes) == {State.DONE: 200}
+
+
+@virtual_time
+async def test_a_gateway_in_front_of_a_server_that_is_away() -> None:
+    """Its pages are lost answers: those under way are unknown, and the others are not sent into it."""
+    async with platform() as (server, client):
+        time = asyncio.get_running_loop().time
+        page = http("<html>", "503 Service Unavailable")
+        server.refuse = lambda _id, _before: page if 0.2 < time() < 30 else None
+        server.refuse_reads = lambda _: page if time() < 30 else None
+        outcomes = await ran(client, comments(300), verify=False)
+    assert states(outcomes)[State.UNKNOWN] <= 8
+    assert states(outcomes)[State.DONE] >= 292
+
+
+@virtual_time
+async def test_a_signer_that_cannot_sign_for_a_while() -> None:
+    """What the signer asks, as a key server, may be away for all as well."""
+
+    class Signer:
+        signs_body = False
+
+        def sign(self, request: SigningInput) -> dict[str, str]:
+            if 0.2 < asyncio.get_running_loop().time() < 5:
+                raise NotSentError("the key server is away")
+            return {}
+
+    async with platform(signer=Signer()) as (_, client):
+        outcomes = await ran(client, comments(300))
+    assert states(outcomes) == {State.DONE: 300}
+
+
+# Why it is held back
+
+
+async def seen_by(report: BatchReport, tasks: "set[asyncio.Task[None]]") -> list[str]:
+    """Note what a report says, whenever that changes; the task ends with the loop of the test."""
+    said = [""]
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            if report.held != said[-1]:
+                said.append(report.held)
+
+    tasks.add(asyncio.create_task(look()))
+    return said
+
+
+@pytest.mark.parametrize("count", [1, 8, 100])
+@pytest.mark.parametrize("asked", [20, 60, 200], ids=["shorter than a call", "longer", "longer than two"])
+@virtual_time
+async def test_a_pause_is_told(count: int, asked: float) -> None:
+    """While the server wants a pause the report says so and how long, wherever the mutations wait for its end."""
+    report = BatchReport()
+    async with platform(deadline=50) as (server, client):
+        server.refuse = lambda _, before: slow_down(asked) if before == 0 else None
+        task = asyncio.create_task(ran(client, comments(count), report=report))
+        await asyncio.sleep(2)
+        assert report.held == f"the server asks for a pause of {asked - 1:.0f} s more"
+        await asyncio.sleep(asked - 10)
+        assert report.held == "the server asks for a pause of 9 s more"
+        assert states(await task) == {State.DONE: count}
+    assert report.held == ""
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@virtual_time
+async def test_an_outage_is_told(hangs: bool) -> None:
+    """While the server is away, or takes requests and says nothing, the report tells the error; later nothing."""
+    report = BatchReport()
+    async with platform(**IMPATIENT) as (server, client):
+        tasks: set[asyncio.Task[None]] = set()
+        said = await seen_by(report, tasks)
+        time = asyncio.get_running_loop().time
+        if hangs:
+            server.wait = lambda: 3600.0 if 0.5 < time() < 30 else 0.02
+        else:
+            asyncio.get_running_loop().call_later(0.5, server.go)
+            asyncio.get_running_loop().call_later(30, lambda: tasks.add(asyncio.create_task(server.come())))
+        outcomes = await ran(client, slowly(comments(60)), report=report, verify=False)
+        assert set(states(outcomes)) <= {State.DONE, State.UNKNOWN}
+        why = "no answer within 1 s" if hangs else "could not send to"
+        assert [one for one in said if one and why in one]
+        assert all(not one or one.startswith("waiting for the platform: ") for one in said)
+        assert (report.held, report.stopped) == ("", "")
+        for one in tasks:
+            one.cancel()
+
+
+async def slowly(mutations: list[Mutation]) -> AsyncIterator[Mutation]:
+    """Yield mutations, one in a second."""
+    for mutation in mutations:
+        await asyncio.sleep(1)
+        yield mutation
+
+
+@pytest.mark.parametrize("end", ["stopped", "cancelled", "failed"])
+@virtual_time
+async def test_nothing_holds_a_batch_that_has_ended(end: str) -> None:
+    """However a batch ends that was held back, the report does not say any more that it waits."""
+    report = BatchReport()
+    async with platform(**IMPATIENT) as (server, client):
+        server.refuse = lambda _id, _before: slow_down(200)
+        source = comments(3) if end != "failed" else failing(comments(3))
+        task = asyncio.create_task(ran(client, source, report=report))
+        await asyncio.sleep(5)
+        assert report.held.startswith("the server asks")
+        if end == "cancelled":
+            task.cancel()
+        server.refuse = lambda _id, _before: data(None, errno=5) if end == "stopped" else None
+        server.refuse_reads = lambda _before: data(None, errno=5) if end == "stopped" else None
+        await asyncio.wait([task])
+    assert report.held == ""
+
+
+def failing(mutations: list[Mutation]) -> Iterator[Mutation]:
+    """Yield mutations, and fail."""
+    yield from mutations
+    raise ValueError("the source failed")
+
+
+@virtual_time
+async def test_nothing_holds_a_batch_that_goes_on() -> None:
+    """Control: where all is well, and where single mutations are refused, nothing is said to hold it back."""
+    report = BatchReport()
+    async with platform() as (server, client):
+        tasks: set[asyncio.Task[None]] = set()
+        said = await seen_by(report, tasks)
+        server.refuse = lambda ticket, _: data(None, errno=23000) if ticket % 3 == 0 else None
+        await ran(client, slowly(comments(20)), report=report, verify=False)
+        for one in tasks:
+            one.cancel()
+    assert said == [""]
+
+
+# What does not hold for all
+
+
+@pytest.mark.parametrize("place", [0, 50, 99])
+@virtual_time
+async def test_one_that_the_signer_refuses(place: int) -> None:
+    """One that never is sent where others are is NOT_SENT after some tries, and keeps nobody waiting."""
+
+    class Signer:
+        def sign(self, request: SigningInput) -> dict[str, str]:
+            if b'"id":%d,' % (place + 1) in b"".join(request.body):
+                raise NotSentError("no such letter")
+            return {}
+
+    async with platform(signer=Signer()) as (_, client), taking(5, within=5):
+        outcomes = await ran(client, comments(100))
+    assert states(outcomes) == {State.DONE: 99, State.NOT_SENT: 1}
+    (one,) = [one for one in outcomes if one.state is State.NOT_SENT]
+    assert "no such letter" in str(one.error)
+
+
+@virtual_time
+async def test_one_that_is_always_turned_away() -> None:
+    """One that is turned away where others are not ends as well, at the latest after `outage` seconds alone."""
+    async with platform(deadline=1.0) as (server, client):
+        server.refuse = lambda ticket, _: http("", "429 Too Many Requests") if ticket == 7 else None
+        outcomes = await ran(client, comments(300), concurrency=2, outage=30)
+    assert states(outcomes) == {State.DONE: 299, State.NOT_SENT: 1}
+    (one,) = [one for one in outcomes if one.state is State.NOT_SENT]
+    assert isinstance(one.error, RateLimitedError)
+
+
+@virtual_time
+async def test_more_under_way_than_have_their_turn() -> None:
+    """Who waits for the client's own rate for longer than a deadline is not at fault."""
+    async with platform(rate=10, deadline=1.0) as (_, client):
+        outcomes = await ran(client, comments(60), concurrency=60)
+    assert states(outcomes) == {State.DONE: 60}
+
+
+# An end
+
+
+@pytest.mark.parametrize("form", [list, iter])
+@virtual_time
+async def test_a_server_that_stays_away(form: Callable[[list[Mutation]], Any]) -> None:
+    """After `outage` seconds the batch stops and says why; the rest of a list is NOT_SENT, other iterables are left."""
+    async with platform(**IMPATIENT) as (server, client):
+        server.go()
+        report = BatchReport()
+        async with taking(100, within=32):
+            outcomes = await ran(client, form(comments(300)), report=report, outage=100)
+    assert states(outcomes) == {State.NOT_SENT: 300 if form is list else len(outcomes)}
+    assert len(outcomes) <= 300
+    assert form is list or len(outcomes) <= 9
+    assert report.stopped.startswith("nothing got through for 1")
+    assert "could not send to" in report.stopped
+    assert not report.settled
+
+
+@virtual_time
+async def test_trouble_now_and_then_is_no_outage() -> None:
+    """Seconds of trouble are added up only while nothing gets through."""
+    async with platform(**IMPATIENT) as (server, client):
+
+        def go_now_and_then(_id: int, before: int) -> None:
+            if before % 30 == 29:
+                server.go()
+                tasks.append(asyncio.create_task(come_back()))
+
+        async def come_back() -> None:
+            await asyncio.sleep(8)
+            await server.come()
+
+        tasks: list[asyncio.Task[None]] = []
+        server.refuse = go_now_and_then
+        outcomes = await ran(client, comments(300), outage=30, verify=False, concurrency=1)
+        await asyncio.gather(*tasks)
+    assert states(outcomes) == {State.DONE: 300 - 10, State.UNKNOWN: 10}
+
+
+@virtual_time
+async def test_left_while_it_is_held_back() -> None:
+    """A batch that is left does not wait for the end of a pause."""
+    async with platform() as (server, client):
+        server.refuse = lambda _id, _before: slow_down(200)
+        task = asyncio.create_task(ran(client, comments(20)))
+        await asyncio.sleep(5)
+        task.cancel()
+        async with taking(0):
+            await asyncio.wait([task])
+        assert task.cancelled()
+    assert server.done == {}
+
+
+@virtual_time
+async def test_a_pause_that_somebody_else_met() -> None:
+    """Nothing is pulled while the client pauses, whoever met the pause."""
+    pulled = 0
+
+    async def source() -> AsyncIterator[CloseTicket]:
+        nonlocal pulled
+        for id in range(1, 100):
+            pulled += 1
+            yield close_of(id, "姜程")
+
+    async with platform() as (server, client):
+        server.refuse_reads = lambda before: slow_down(50) if before == 0 else None
+        reading = asyncio.create_task(client.list_tickets())
+        await asyncio.sleep(0.1)
+        task = asyncio.create_task(ran(client, source()))
+        await asyncio.sleep(30)
+        assert (pulled, server.came) == (1, 0)
+        assert states(await task) == {State.DONE: 99}
+        await reading

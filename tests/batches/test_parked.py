@@ -1,0 +1,260 @@
+"""workers.py and carrier.py, in virtual time: what is not known yet holds nobody up, and is looked at again later."""
+
+import asyncio
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.support.batches import asked, closes, happened, ran, states
+from tests.support.mutations import creation
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError
+from workorder_async.batches.batch import run_batch
+from workorder_async.batches.carrier import Carrier
+from workorder_async.batches.journal import Entry, Journal
+from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.mutations.kinds import key_of, prepare
+from workorder_async.sandbox import ClientOptions, Fault, Kind
+from workorder_async.wire.limits import Lane
+
+MINUTE: ClientOptions = {"deadline": 60.0, "attempt_timeout": 20.0}
+
+
+@pytest.mark.parametrize("kind", ["close", "comment"])
+@pytest.mark.parametrize("seconds", [3.0, 15.0])
+@virtual_time
+async def test_one_that_happens_late(tmp_path: Path, kind: str, seconds: float) -> None:
+    """With one worker, all others are done before the first one, which is carried out long after its answer."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        rows = await closes(client, 20)
+        batch: list[Mutation] = list(rows)
+        if kind == "comment":
+            batch = [CommentTicket(id=row.id, detail="已联系客户") for row in rows]
+        sandbox.faults = [Fault("504_before", operation=f"{kind}_ticket", times=1, seconds=seconds)]
+        began, report = running_loop().time(), BatchReport()
+        outcomes = await ran(client, batch, concurrency=1, journal=tmp_path / "j", report=report)
+        took = running_loop().time() - began
+    assert states(outcomes) == report.counts == {State.DONE: 20}
+    assert outcomes[-1].mutation == batch[0]
+    assert seconds <= took <= 2 * seconds + 1
+    assert max(one.elapsed for one in outcomes[:-1]) < 1
+    assert happened(sandbox) == Counter(map(asked, batch))
+
+
+@virtual_time
+async def test_one_that_did_not_happen(tmp_path: Path) -> None:
+    """A close that certainly did not happen is sent again, and happens once; the others do not wait for that."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 20)
+        sandbox.faults = [Fault("reset", operation="close_ticket", times=1)]
+        outcomes = await ran(client, batch, concurrency=1, journal=tmp_path / "j")
+    assert states(outcomes) == {State.DONE: 20}
+    assert outcomes[-1].mutation == batch[0]
+    assert happened(sandbox) == Counter(map(asked, batch))
+    assert sandbox.requests["close_ticket"] == 21
+
+
+@virtual_time
+async def test_many_of_them() -> None:
+    """Where every answer is lost, so many are parked at the most, and each has its outcome in the end."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        id = (await closes(client, 1))[0].id
+        batch: list[Mutation] = [CommentTicket(id=id, detail=f"备注 {number}") for number in range(60)]
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        pending = most = 0
+
+        async def watch() -> None:
+            nonlocal pending, most
+            while True:
+                pending = sandbox.requests["comment_ticket"] - report.total
+                most = max(most, pending)
+                await asyncio.sleep(0.1)
+
+        report, began = BatchReport(), running_loop().time()
+        watching = asyncio.create_task(watch())
+        outcomes = await ran(client, batch, concurrency=2, report=report)
+        watching.cancel()
+        took = running_loop().time() - began
+    assert states(outcomes) == {State.UNKNOWN: 60}
+    assert most <= 2 * 16 + 2
+    assert took <= 3 * 60
+    assert sandbox.applied == []
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@pytest.mark.parametrize("fault", ["reset", "504_before", "reset_after"])
+@virtual_time
+async def test_marked_ones(tmp_path: Path, kind: str, fault: Kind) -> None:
+    """With marks no comment or creation stays unknown: what is found happened, and what is not did not, and is sent."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        row, other = await closes(client, 2)
+        batch: list[Mutation] = [CommentTicket(id=row.id, detail=f"备注 {number}") for number in range(10)]
+        if kind == "create":
+            batch = [creation(f"工单 {number}") for number in range(10)]
+        sandbox.faults = [Fault(fault, operation=f"{kind}_ticket", times=3, seconds=5)]
+        mixture: list[Mutation] = [*batch, other]
+        outcomes = await ran(client, mixture, journal=tmp_path / "j", key=key_of, mark=True, deadline=60)
+        requests = [one.request for one in sandbox.applied]
+    assert states(outcomes) == {State.DONE: 11}
+    assert len(requests) == 11
+    marks = [str(request["detail"]).rpartition("\n")[2] for request in requests if "detail" in request]
+    assert len(set(marks)) == 10
+    assert {len(mark) for mark in marks} == {10}
+    intents = [line for line in map(orjson.loads, (tmp_path / "j").read_bytes().splitlines()) if "intent" in line]
+    assert {line["mark"] for line in intents if "mark" in line} == set(marks)
+    assert all("\n" not in line["mutation"]["detail"] for line in intents if "mark" in line)
+
+
+def mark_in(journal: Path) -> str:
+    """Return the mark of the first intent."""
+    return str(orjson.loads(journal.read_bytes().splitlines()[1])["mark"])
+
+
+@pytest.mark.parametrize("how", ["killed", "killed before it was sent"])
+@virtual_time
+async def test_a_marked_one_of_an_earlier_run(tmp_path: Path, how: str) -> None:
+    """The journal knows its mark: the next run finds it, or sends it once it is sure that it did not happen."""
+    path = tmp_path / "j"
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
+        fault: Kind = "hang_after" if how == "killed" else "hang"
+        sandbox.faults = [Fault(fault, operation="comment_ticket", times=1)]
+        running = run_batch(client, iter([comment]), journal=path, mark=True, patience=0)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        async with sandbox.client(now=running_loop().wall_clock, deadline=5.0) as blind:
+            (unknown,) = await ran(blind, iter([comment]), journal=path, mark=True, verify=False)
+        assert isinstance(unknown.error, OutcomeUnknownError)
+        assert unknown.mark == unknown.error.mark == mark_in(path)
+        if how == "killed":
+            await client.comment_ticket(comment)  # somebody says the same
+        async with sandbox.client(now=running_loop().wall_clock, deadline=60.0, attempt_timeout=20.0) as another:
+            outcomes = await ran(another, iter([comment]), journal=path, mark=True, deadline=200)
+    assert states(outcomes) == {State.DONE: 1}
+    assert len(sandbox.applied) == (2 if how == "killed" else 1)
+    assert sandbox.requests["comment_ticket"] == 2
+
+
+@pytest.mark.parametrize("how", ["cancelled", "stopped"])
+@virtual_time
+async def test_left_while_some_are_parked(tmp_path: Path, how: str) -> None:
+    """They are unknown at once, stay open in the journal, and the next run settles them."""
+    journal = tmp_path / "j"
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 10)
+        sandbox.faults = [
+            Fault("504_before", operation="close_ticket", times=1, seconds=15),
+            *([Fault("errno", operation="close_ticket", after=3, errno=90777)] if how == "stopped" else []),
+        ]
+        report = BatchReport()
+        task = asyncio.create_task(ran(client, batch, concurrency=1, journal=journal, report=report, stop_after=2))
+        if how == "cancelled":
+            await asyncio.sleep(2)
+            task.cancel()
+        await asyncio.wait([task])
+        assert running_loop().time() < 5
+        assert report.counts[State.UNKNOWN] == 1
+        assert task.cancelled() is (how == "cancelled")
+        sandbox.faults = []
+        outcomes = await ran(client, batch, concurrency=1, journal=journal)
+    assert states(outcomes)[State.DONE] + states(outcomes)[State.SKIPPED] == 10
+    assert happened(sandbox) == Counter(map(asked, batch))
+
+
+@pytest.mark.parametrize(("fails", "state"), [(True, State.UNKNOWN), (False, State.DONE)])
+@virtual_time
+async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, state: State, *, fails: bool) -> None:
+    """It could tell of another one with the same text: without it what is found is no sign, and the outcome unknown."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
+        async with sandbox.client(now=running_loop().wall_clock) as killed:
+            await killed.comment_ticket(comment)
+        prepared = prepare(comment)
+        entry = Entry("k", "CommentTicket", prepared.value, client.now() - 5, prepared.place)
+
+        async def look() -> None:
+            async with Journal(tmp_path / "j", {}) as journal:
+                await journal.begin(entry)
+                carrier = Carrier(client, journal, Lane(1), verify=True)
+                parked = carrier.settle_left(entry)
+                if fails:
+                    (tmp_path / "j").unlink()
+                journal.end("other", "DONE")
+                await asyncio.sleep(1)
+                found.append((await carrier.look(parked)).state)
+
+        found: list[State] = []
+        with pytest.raises(JournalError, match="no longer see it") if fails else nullcontext():
+            await look()
+        assert found == [state]
+        assert sandbox.requests["comment_ticket"] == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 3600, -3600])
+@virtual_time
+async def test_a_clock_that_was_set_between_two_runs(tmp_path: Path, seconds: int) -> None:
+    """The intent says what the server's clock was then, so that the sign is looked for at the right time."""
+    clock = running_loop().wall_clock
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
+        sandbox.faults = [Fault("hang_after", operation="comment_ticket", times=1)]
+        running = run_batch(client, iter([comment]), journal=tmp_path / "j", patience=0)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        async with sandbox.client(now=lambda: clock() + seconds) as another:
+            outcomes = await ran(another, iter([comment]), journal=tmp_path / "j")
+    assert states(outcomes) == {State.DONE: 1}
+    assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 3600, -3600])
+@virtual_time
+async def test_what_a_killed_run_sent_is_over_soon(tmp_path: Path, seconds: int) -> None:
+    """Who has the journal's lock knows that earlier runs send nothing more: one attempt later a close is sent again."""
+    clock = running_loop().wall_clock
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 1)
+        sandbox.faults = [Fault("hang", operation="close_ticket", times=1)]
+        running = run_batch(client, batch, journal=tmp_path / "j", patience=0)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        options: ClientOptions = {**MINUTE, "now": lambda: clock() + seconds}
+        async with sandbox.client(**options) as another:
+            began = running_loop().time()
+            outcomes = await ran(another, batch, journal=tmp_path / "j")
+            took = running_loop().time() - began
+    assert states(outcomes) == {State.DONE: 1}
+    assert len(sandbox.applied) == 1
+    # The longest attempt, what two clocks may differ by, and the pause between two looks.
+    assert 20 <= took <= 45
+
+
+@virtual_time
+async def test_the_journal_says_what_is_so(tmp_path: Path) -> None:
+    """An intent stands alone until the answer came: the outcome of a parked one is written when it is known."""
+    path = tmp_path / "j"
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        batch = await closes(client, 1)
+        sandbox.faults = [Fault("504_before", operation="close_ticket", times=1, seconds=10)]
+        running = run_batch(client, iter(batch), journal=path)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(8)
+        assert [line[:9] for line in path.read_bytes().splitlines()] == [b'{"journal', b'{"intent"']
+        assert (await first).state is State.DONE
+        await running.aclose()
+        assert path.read_bytes().splitlines()[-1].startswith(b'{"outcome"')
+        async with Journal(path, {"platform": client.base_url, "batch": ""}) as journal:
+            assert await journal.left_open() == []

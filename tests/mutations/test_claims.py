@@ -1,0 +1,120 @@
+"""Everything at random, in virtual time: what is said of each mutation is held against what was carried out."""
+
+import asyncio
+import random
+from collections import Counter
+
+import orjson
+import pytest
+from attrs import evolve
+
+from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
+from tests.support.slow import slow_after
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import (
+    ApiError,
+    CommentTicket,
+    Mutation,
+    NotSentError,
+    OutcomeUnknownError,
+    RejectTicket,
+    TicketSummary,
+    WorkorderClient,
+)
+from workorder_async.mutations.kinds import kind_of, prepare
+from workorder_async.sandbox import ClientOptions, Fault, Sandbox
+
+OPTIONS: ClientOptions = {"attempt_timeout": 5, "deadline": 60}
+#: Some of them are the same where a platform strips emoji, escapes, normalises or cuts texts.
+SAID = (
+    "已联系客户",
+    "已联系客户😀",
+    "a<b",
+    "Cafe\u0301",
+    "Caf\u00e9",
+    "请客户确认后再关闭谢谢大家的支持与配合一",
+    "请客户确认后再关闭谢谢大家的支持与配合一二",
+)
+
+
+def faults(chance: random.Random) -> list[Fault]:
+    """Return faults that lose a third of all answers: done, not done, or done later."""
+    late = chance.choice([1, 4])
+    return [
+        fault
+        for operation in OPERATIONS.values()
+        for fault in (
+            Fault("reset_after", operation=operation, chance=0.1),
+            Fault("reset", operation=operation, chance=0.1),
+            Fault("504_before", operation=operation, chance=0.1, seconds=late),
+        )
+    ]
+
+
+def mutation(chance: random.Random, row: TicketSummary, number: int) -> Mutation:
+    """Return a mutation of some kind of a ticket."""
+    words = chance.choice(SAID)
+    few = chance.choice([None, words])
+    kinds: list[Mutation] = [
+        evolve(close_of(row.id, row.creator_name), solved_time=1660298580 + number, detail=few),
+        RejectTicket(id=row.id, detail=few),
+        CommentTicket(id=row.id, detail=words),
+        CommentTicket(id=row.id, detail=words),
+        evolve(creation(words), detail=words),
+    ]
+    return chance.choice(kinds)
+
+
+async def said_of(client: WorkorderClient, one: Mutation, mark: str, pause: float) -> bool | None:
+    """Carry out a mutation; return what is said of it: it happened, it did not, or that is not known."""
+    try:
+        await client.change(one, on_unknown="verify", mark=mark)
+    except OutcomeUnknownError as error:
+        await asyncio.sleep(pause)
+        return await error.verify(client)
+    except (ApiError, NotSentError):
+        return False
+    return True
+
+
+async def meddle(sandbox: Sandbox, chance: random.Random, id: int) -> None:
+    """Let somebody do something to a ticket now and then."""
+    if chance.random() < 0.2:
+        await sandbox.act(id, chance.choice(["close", "reopen", "comment"]), chance.choice(SAID))
+
+
+@pytest.mark.parametrize("seed", slow_after(2, range(40)))
+@virtual_time
+async def test_what_is_said_is_true(seed: int) -> None:
+    """What is said to have happened did, once; what is said not to have did not; the rest is unknown."""
+    chance = random.Random(seed)
+    texts = chance.choice(["as sent", "no emoji", "nfc", "escaped", "cut"])
+    lag, marks = chance.choice([0, 0, 2]), chance.random() < 0.5
+    claimed, unknown = Counter[tuple[str, bytes]](), Counter[tuple[str, bytes]]()
+    async with virtual_sandbox(60, texts=texts, lag=lag, client=OPTIONS) as (sandbox, client):
+        rows = (await client.list_tickets(PENDING, page_size=30)).tickets
+        sandbox.faults = faults(chance)
+
+        async def one(number: int) -> None:
+            row = chance.choice(rows)
+            made, pause = mutation(chance, row, number), chance.choice([0, 10, 100])
+            mark = f"{seed}-{number}" if marks and not kind_of(made).converges else ""
+            await asyncio.sleep(chance.random() * 100)
+            await meddle(sandbox, chance, row.id)
+            said = await said_of(client, made, mark, pause)
+            ready = prepare(made, mark)
+            what = (ready.kind.endpoint.operation, ready.content)
+            claimed[what] += said is True
+            unknown[what] += said is None
+
+        await asyncio.gather(*map(one, range(150)))
+        await asyncio.sleep(100)
+        applied = Counter((done.operation, orjson.dumps(done.request)) for done in sandbox.applied)
+    wrong = [
+        (what, applied[what], claimed[what])
+        for what in applied.keys() | claimed.keys()
+        if not claimed[what] <= applied[what] <= claimed[what] + unknown[what]
+    ]
+    assert wrong == []
+    assert unknown.total() < 40

@@ -1,0 +1,638 @@
+"""settling.py, in virtual time against the sandbox: what proves that a mutation happened, and what that it did not."""
+
+import asyncio
+import pickle
+import unicodedata
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import orjson
+import pytest
+from attrs import evolve
+
+from tests.support.mutations import OPERATIONS, close_of, creation, mutation_of
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import (
+    ApiError,
+    CloseTicket,
+    CommentTicket,
+    ConfigError,
+    OutcomeUnknownError,
+    RejectTicket,
+    TicketStateError,
+    WorkorderClient,
+)
+from workorder_async.sandbox import ClientOptions, Fault, Sandbox
+from workorder_async.signing.clock import Ahead
+
+CONVERGENT = ("close", "reject")
+#: The longest time of an attempt, and what is certainly later than a lost request may be carried out.
+LONGEST = 30
+LATER = 200
+
+
+#: Reads that fail, so that a call does not find at once what it has done.
+BLIND = Fault("403", operation="get_ticket_detail")
+
+
+async def lost(client: WorkorderClient, mutation: Any, **options: Any) -> OutcomeUnknownError:
+    """Send a mutation whose answer is lost; return the error."""
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.change(mutation, patient=False, **options)
+    return caught.value
+
+
+def sent(sandbox: Sandbox, kind: str) -> int:
+    """Return how often a kind of mutation was sent."""
+    return sandbox.requests[OPERATIONS[kind]]
+
+
+# A state is no evidence, and neither is its absence
+
+
+@pytest.mark.parametrize("lag", [2, 20])
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_a_replica_that_is_behind(kind: str, lag: int) -> None:
+    """What happened is found when the replica shows it; it is not sent again, nor called refused."""
+    async with virtual_sandbox(40, lag=lag) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+        await client.change(mutation)
+        assert sent(sandbox, kind) == len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_a_replica_that_is_behind_for_too_long(kind: str) -> None:
+    """Refused, and open all the same, contradict each other: neither refused nor done."""
+    async with virtual_sandbox(40, lag=LATER + 20) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind], times=1)]
+        with pytest.raises(OutcomeUnknownError):
+            await client.change(mutation)
+        assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("seconds", [2.5, 25])
+@pytest.mark.parametrize("kind", ["close", "reject", "comment", "create"])
+@virtual_time
+async def test_a_gateway_gives_up_and_the_server_goes_on(kind: str, seconds: float) -> None:
+    """What is carried out after its 504 is waited for; until then nobody says that it did not happen."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("504_before", operation=OPERATIONS[kind], seconds=seconds)]
+        error = await lost(client, mutation)
+        assert await error.verify(client) is None
+        assert (await client.settle(mutation, error.began)).again == pytest.approx(LONGEST, abs=1)
+        await asyncio.sleep(seconds + 1)
+        assert await error.verify(client) is True
+        assert sent(sandbox, kind) == len(sandbox.applied) == 1
+        sandbox.faults = [Fault("504_before", operation=OPERATIONS["create"], seconds=seconds)]
+        await client.change(creation("另一个"), on_unknown="verify")
+        assert [one.operation for one in sandbox.applied[1:]] == ["create_ticket"]
+
+
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_what_did_not_happen_is_sent_again_once_that_is_proven(kind: str) -> None:
+    """The control: a look after the longest time of an attempt shows a ticket on which nothing has changed."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind], times=1)]
+        began = running_loop().time()
+        await client.change(mutation)
+        assert running_loop().time() - began == pytest.approx(LONGEST, abs=1)
+        assert (sent(sandbox, kind), len(sandbox.applied)) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_what_is_seen_later_than_an_attempt_may_take(kind: str) -> None:
+    """Where the server is slower, and its replicas are behind as well, the refusal of the second is no refusal."""
+    async with virtual_sandbox(40, lag=20) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("504_before", operation=OPERATIONS[kind], seconds=25, times=1)]
+        await client.change(mutation)
+        assert (sent(sandbox, kind), len(sandbox.applied)) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", CONVERGENT)
+@pytest.mark.parametrize("wait", [0, LONGEST - 2, LONGEST + 1])
+@virtual_time
+async def test_not_known_yet(kind: str, wait: float) -> None:
+    """`verify` says that it did not happen as soon as that is proven, and not before."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation)
+        await asyncio.sleep(wait)
+        assert await error.verify(client) is (False if wait > LONGEST else None)
+
+
+async def closed_before(sandbox: Sandbox, client: WorkorderClient, close: CloseTicket) -> CloseTicket:
+    """Let the same close have happened an hour ago."""
+    await client.change(close)
+    await asyncio.sleep(3600)
+    return close
+
+
+async def closed_otherwise_before(sandbox: Sandbox, client: WorkorderClient, close: CloseTicket) -> CloseTicket:
+    """Let a close with another solution have happened an hour ago."""
+    await client.change(evolve(close, solved_time=close.solved_time - 60))
+    await asyncio.sleep(3600)
+    return close
+
+
+async def closed_by_a_colleague(sandbox: Sandbox, client: WorkorderClient, close: CloseTicket) -> CloseTicket:
+    """Let somebody close it now."""
+    await sandbox.act(close.id, "close")
+    return close
+
+
+async def closed_otherwise(sandbox: Sandbox, client: WorkorderClient, close: CloseTicket) -> CloseTicket:
+    """Let another program have closed it now with the same solution, and other words."""
+    async with sandbox.client(now=client.now) as other:
+        await other.change(evolve(close, detail="别的话"))
+    return close
+
+
+async def closed_by_another_call(sandbox: Sandbox, client: WorkorderClient, close: CloseTicket) -> CloseTicket:
+    """Let the same client have closed it now."""
+    await client.change(close)
+    return close
+
+
+@pytest.mark.parametrize("detail", ["已确认", None])
+@pytest.mark.parametrize(
+    "before",
+    [closed_before, closed_otherwise_before, closed_by_a_colleague, closed_otherwise, closed_by_another_call],
+)
+@virtual_time
+async def test_somebody_elses_close(before: Callable[..., Any], detail: str | None) -> None:
+    """A close of an hour before, a colleague's, or another call's, is not ours; that the ticket is closed is told."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        assert isinstance(close, CloseTicket)
+        close = await before(sandbox, client, evolve(close, detail=detail))
+        sandbox.faults = [Fault("reset", operation="close_ticket")]
+        error = await lost(client, close)
+        found = await client.settle(close, error.began)
+        assert (found.happened, found.holds) == (None, True)
+        sandbox.faults = []
+        await asyncio.sleep(LATER)
+        # Of one that was closed before, it is known in the end that nothing has changed since; unless it looks like
+        # ours, and only the times speak against it.
+        found = await client.settle(close, error.began)
+        assert (found.happened, found.holds) == (False if before is closed_otherwise_before else None, True)
+
+
+@pytest.mark.parametrize("offset", [-3600.0, 3600.0])
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_a_date_of_another_clock(kind: str, offset: float) -> None:
+    """Where a gateway's `Date` is not the time of the tickets, what happened is never said not to have happened."""
+    async with virtual_sandbox(40, date_offset=offset) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation)
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
+        with pytest.raises(OutcomeUnknownError):
+            await client.change(mutation)
+        assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_reopened(kind: str) -> None:
+    """What happened, and was undone by somebody, is not sent again: that the ticket is open proves nothing."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind]), BLIND]
+        error = await lost(client, mutation)
+        sandbox.faults = []
+        await asyncio.sleep(1)
+        await sandbox.act(mutation.id, "reopen")  # type: ignore[union-attr]
+        await asyncio.sleep(LATER)
+        # A rejection is still in the history.
+        assert await error.verify(client) is (True if kind == "reject" else None)
+        async with sandbox.client(now=client.now) as stranger:
+            found = await stranger.settle(mutation, error.began, ahead=Ahead(0, 0))
+            assert found.happened is (True if kind == "reject" else None)
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_rejection_by_somebody_else() -> None:
+    """A share that was rejected before, or by a colleague's words, is no sign."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, "reject")
+        assert isinstance(mutation, RejectTicket)
+        await client.change(mutation)
+        await asyncio.sleep(1000)
+        sandbox.faults = [Fault("reset", operation="reject_ticket")]
+        error = await lost(client, mutation)
+        await sandbox.act(mutation.id, "comment", mutation.detail or "")
+        found = await client.settle(mutation, error.began)
+        assert (found.happened, found.holds) == (None, True)
+
+
+@pytest.mark.parametrize("happens", [False, True])
+@virtual_time
+async def test_a_rejection_without_words(*, happens: bool) -> None:
+    """It is told by the last step of a rejected share."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, "reject")
+        assert isinstance(mutation, RejectTicket)
+        bare = evolve(mutation, detail=None)
+        sandbox.faults = [Fault("reset_after" if happens else "reset", operation="reject_ticket"), BLIND]
+        error = await lost(client, bare)
+        sandbox.faults = []
+        assert await error.verify(client) is (True if happens else None)
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is happens
+
+
+@virtual_time
+async def test_own_comments_do_not_hide_that_a_close_did_not_happen() -> None:
+    """What the client knows to have happened on the ticket is accounted for; what a colleague did is not."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close, comment = await mutation_of(client, "close"), await mutation_of(client, "comment")
+        await client.change(comment)
+        sandbox.faults = [Fault("reset", operation="close_ticket")]
+        error = await lost(client, close)
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is False
+        error = await lost(client, close)
+        await sandbox.act(comment.id, "comment", "请尽快处理")  # type: ignore[union-attr]
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("happens", [False, True])
+@pytest.mark.parametrize("kind", CONVERGENT)
+@virtual_time
+async def test_a_call_that_was_cancelled(kind: str, *, happens: bool) -> None:
+    """What becomes of it is told as of any other, once its time is over."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        began = client.now()
+        sandbox.faults = [Fault("hang_after" if happens else "hang", operation=OPERATIONS[kind])]
+        call = asyncio.create_task(client.change(mutation, began=began))
+        await asyncio.sleep(5)
+        call.cancel()
+        await asyncio.wait([call])
+        assert (await client.settle(mutation, began)).happened is (True if happens else None)
+        await asyncio.sleep(LONGEST)
+        assert (await client.settle(mutation, began)).happened is happens
+
+
+@virtual_time
+async def test_what_was_refused_is_told_by_its_state_and_leaves_nothing() -> None:
+    """That a refused close's ticket is closed is told, and the question stands in the way of nothing."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close, comment = await mutation_of(client, "close"), await mutation_of(client, "comment")
+        assert not (await client.settle(close, inf)).holds
+        await sandbox.act(close.id, "close")  # type: ignore[union-attr]
+        found = await client.settle(close, inf)
+        assert (found.happened, found.holds, found.again) == (None, True, None)
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
+        error = await lost(client, comment)
+        assert await error.verify(client) is True
+
+
+# Refusals after a lost answer
+
+
+@pytest.mark.parametrize("errno", [23000, 90999, 12345])
+@virtual_time
+async def test_a_refusal_after_a_lost_answer_proves_nothing(errno: int) -> None:
+    """While the ticket looks open, neither an errno without a meaning nor one that contradicts it decides."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        sandbox.faults = [
+            Fault("reset", operation="close_ticket", times=1),
+            Fault("errno", operation="close_ticket", errno=errno),
+        ]
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.change(close)
+        assert isinstance(caught.value.__cause__, ApiError)
+        # The control: without a lost answer it is a refusal.
+        with pytest.raises(ApiError):
+            await client.change(close_of(close.id, "无"))  # type: ignore[union-attr]
+
+
+@virtual_time
+async def test_a_refusal_that_agrees_with_the_ticket() -> None:
+    """A close that never arrived, and was refused since a colleague had closed the ticket long before, is refused."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        assert isinstance(close, CloseTicket)
+        await sandbox.act(close.id, "close")
+        await asyncio.sleep(100)
+        sandbox.faults = [Fault("reset", operation="close_ticket", times=1)]
+        with pytest.raises(TicketStateError):
+            await client.change(close)
+        assert sandbox.applied == []
+
+
+@pytest.mark.parametrize("id", [0, "0", -5, None, "x"])
+@virtual_time
+async def test_a_creation_with_an_id_that_is_none(id: object) -> None:
+    """It is unknown, is looked for where asked, and stands in the way of others until it is known."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        answer = sandbox._faults.carry_out
+
+        async def odd(fault: Fault, request: Any, right: Callable[[], Any]) -> Any:
+            await right()
+            return await answer(fault, request, lambda: _said({"id": id}))
+
+        sandbox._faults.carry_out = odd  # type: ignore[method-assign, assignment]
+        sandbox.faults = [Fault("slow_headers", operation="create_ticket", seconds=0, times=1)]
+        error = await lost(client, creation())
+        assert "$.data.id is no whole number" in str(error)
+        sandbox._faults.carry_out = answer  # type: ignore[method-assign]
+        # The second one never happens, and the first one's ticket is not taken for it.
+        sandbox.faults = [Fault("reset", operation="create_ticket", times=1)]
+        second = await lost(client, creation())
+        assert await second.verify(client) is None
+        assert await error.verify(client) is None
+        sandbox.faults = [Fault("slow_headers", operation="create_ticket", seconds=0, times=1)]
+        sandbox._faults.carry_out = odd  # type: ignore[method-assign, assignment]
+        later = evolve(creation(), reported_time=1660298581)
+        assert await client.create_ticket(later, on_unknown="verify") == sandbox.applied[1].ticket_id
+
+
+async def _said(data: object) -> bytes:
+    return orjson.dumps({"errno": 10000, "errmsg": "", "request_id": "r", "data": data})
+
+
+# Time
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@pytest.mark.parametrize("step", [-3600, -300, 300, 3600])
+@pytest.mark.parametrize("known", [False, True])
+@virtual_time
+async def test_our_clock_is_set_between_sending_and_looking(kind: str, step: float, *, known: bool) -> None:
+    """An older equal one is no sign, whatever our clock says by then."""
+    ahead = 0.0
+    wall = running_loop().wall_clock
+    skewed: ClientOptions = {"now": lambda: wall() + ahead}
+    async with virtual_sandbox(40, client=skewed) as (sandbox, client), sandbox.client(now=wall) as other:
+        mutation = await mutation_of(other, kind)
+        await other.change(mutation)
+        await asyncio.sleep(abs(step))
+        if known:
+            await client.ping()
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation)
+        ahead = step
+        for _ in range(30):
+            assert await error.verify(client) is None
+            assert await error.verify(other) is None
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@virtual_time
+async def test_our_clock_was_set_before_sending(kind: str) -> None:
+    """What was known of the server's clock before is not used for a moment by the new one."""
+    ahead, wall = 0.0, running_loop().wall_clock
+    skewed: ClientOptions = {"now": lambda: wall() + ahead}
+    async with virtual_sandbox(40, client=skewed) as (sandbox, client), sandbox.client(now=wall) as other:
+        mutation = await mutation_of(other, kind)
+        await client.ping()
+        await other.change(mutation)
+        await asyncio.sleep(250)
+        ahead = -250
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation)
+        assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@virtual_time
+async def test_an_equal_one_after_its_time(kind: str) -> None:
+    """The window has an upper end: what somebody does an hour later with all clocks right is not it."""
+    async with virtual_sandbox(40) as (sandbox, client), sandbox.client(now=client.now) as other:
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind], times=1)]
+        error = await lost(client, mutation)
+        await asyncio.sleep(3600)
+        await other.change(mutation)
+        async with sandbox.client(now=client.now) as stranger:
+            for one in (client, stranger):
+                assert await error.verify(one) is None
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@virtual_time
+async def test_backends_whose_clocks_disagree(kind: str) -> None:
+    """Where answers contradict each other nobody knows the server's time, and time proves nothing."""
+    async with virtual_sandbox(40, backends=(0, 0, -100)) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        async with sandbox.client(now=client.now) as other:
+            await other.change(mutation)
+            await asyncio.sleep(100)
+            sandbox.faults = [Fault("reset", operation=OPERATIONS[kind], times=1)]
+            error = await lost(client, mutation)
+            for _ in range(5):
+                assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@virtual_time
+async def test_found_where_all_clocks_are_right(kind: str) -> None:
+    """The control: in its time it is found, by another client too, and an hour later."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind], times=1)]
+        error = await lost(client, mutation)
+        await asyncio.sleep(3600)
+        async with sandbox.client(now=client.now) as stranger:
+            assert await error.verify(stranger) is True
+        assert await error.verify(client) is True
+
+
+@pytest.mark.parametrize("kind", ["close", "reject", "comment", "create"])
+@virtual_time
+async def test_the_servers_time_of_sending_is_kept(kind: str) -> None:
+    """An error knows when it was by the server's clock, so that clocks of other processes do not matter."""
+    wall = running_loop().wall_clock
+    async with virtual_sandbox(40) as (sandbox, client), sandbox.client(now=lambda: wall() - 3600) as stranger:
+        mutation = await mutation_of(client, kind)
+        await client.ping()
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind]), BLIND]
+        error = await lost(client, mutation)
+        sandbox.faults = []
+        began = error.began
+        assert await pickle.loads(pickle.dumps(error)).verify(stranger) is True
+        # The control: without it, our clock must not have been set.
+        assert (await stranger.settle(mutation, began + 1)).happened is None
+
+
+@virtual_time
+async def test_what_did_not_happen_is_no_rival() -> None:
+    """A close of an earlier run that is proven not to have happened does not stand in the way of the next one."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        assert (await client.settle(close, client.now() - LATER)).happened is False
+        sandbox.faults = [Fault("reset_after", operation="close_ticket"), BLIND]
+        error = await lost(client, close)
+        sandbox.faults = []
+        assert await error.verify(client) is True
+
+
+# Rivals
+
+SHOWN = {
+    "no emoji": ("已联系客户😀", "已联系客户"),
+    "nfc": (unicodedata.normalize("NFD", "Café 已好"), unicodedata.normalize("NFC", "Café 已好")),
+    "escaped": ("a < b & c", "a &lt; b &amp; c"),
+    "cut": ("请客户确认后再关闭, 谢谢大家的支持与配合!", "请客户确认后再关闭, 谢谢大家的支持与"),
+    "as sent": ("已联系客户 ", "已联系客户"),
+}
+
+
+@pytest.mark.parametrize("texts", SHOWN)
+@pytest.mark.parametrize("kind", ["comment", "reject", "create"])
+@pytest.mark.parametrize("first", ["answered", "lost"])
+@virtual_time
+async def test_texts_that_are_stored_otherwise(texts: str, kind: str, first: str) -> None:
+    """One that is stored as another would be is not taken for that other one."""
+    stored, plain = SHOWN[texts]
+    assert len(plain) <= 20
+    async with virtual_sandbox(40, texts=texts) as (sandbox, client):
+        comment: Any = await mutation_of(client, "create" if kind == "create" else "comment")
+        lines: Any = await mutation_of(client, kind)
+        one, other = evolve(comment, detail=stored), evolve(lines, detail=plain)
+        if first == "answered":
+            await client.change(one)
+        else:
+            sandbox.faults = [Fault("reset_after", operation=OPERATIONS["create" if kind == "create" else "comment"])]
+            await lost(client, one)
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
+        error = await lost(client, other)
+        assert await error.verify(client) is None
+        await asyncio.sleep(LATER)
+        # Where the first one is known to have happened, and is shown as it was sent, nothing else is left.
+        accounted = (texts, kind, first) == ("as sent", "reject", "answered")
+        assert await error.verify(client) is (False if accounted else None)
+
+
+@virtual_time
+async def test_different_ones_are_told_apart() -> None:
+    """The control: where each is shown as it was sent, five lost comments on one ticket are found."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
+        errors = [await lost(client, evolve(comment, detail=f"第 {number} 次联系")) for number in range(5)]
+        assert [await error.verify(client) for error in errors] == [True] * 5
+
+
+@pytest.mark.parametrize("when", ["before", "in its time", "after"])
+@virtual_time
+async def test_a_colleague_says_the_same(when: str) -> None:
+    """A step that names a person is a colleague's."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        assert isinstance(comment, CommentTicket)
+        if when == "before":
+            await sandbox.act(comment.id, "comment", comment.detail)
+            await asyncio.sleep(10)
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        error = await lost(client, comment)
+        if when == "after":
+            await asyncio.sleep(LATER)
+        if when != "before":
+            await sandbox.act(comment.id, "comment", comment.detail)
+        assert await error.verify(client) is None
+
+
+# A mark
+
+MARKED = ("comment", "create")
+
+
+@pytest.mark.parametrize("happens", [False, True])
+@pytest.mark.parametrize("kind", MARKED)
+@pytest.mark.parametrize("rival", [False, True])
+@virtual_time
+async def test_a_mark_decides(kind: str, *, happens: bool, rival: bool) -> None:
+    """Found: it happened, though an equal one did, too. Not found after the longest time: it did not."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        if rival:
+            await client.change(mutation, mark="ref-1")
+            await asyncio.sleep(10)
+        sandbox.faults = [Fault("reset_after" if happens else "reset", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation, mark="ref-2")
+        assert (error.mutation, error.mark) == (mutation, "ref-2")
+        assert await error.verify(client) is (True if happens else None)
+        await asyncio.sleep(LATER)
+        async with sandbox.client(now=client.now) as stranger:
+            for one in (client, stranger):
+                found = await one.settle(mutation, error.began, mark="ref-2")
+                assert found.happened is happens
+                if happens and kind == "create":
+                    assert found.ticket_id == sandbox.applied[-1].ticket_id
+        if happens:
+            assert str(sandbox.applied[-1].request["detail"]).endswith("\nref-2")
+
+
+@pytest.mark.parametrize("texts", SHOWN)
+@pytest.mark.parametrize("kind", MARKED)
+@virtual_time
+async def test_a_mark_that_the_platform_may_cut_off(texts: str, kind: str) -> None:
+    """What happened is never said not to have, also where its mark was cut off; a mark that stays is found."""
+    async with virtual_sandbox(40, texts=texts) as (sandbox, client):
+        mutation: Any = await mutation_of(client, kind)
+        long = evolve(mutation, detail=SHOWN[texts][0])
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+        error = await lost(client, long, mark="INC-2025.06")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is (None if texts == "cut" else True)
+
+
+@pytest.mark.parametrize("kind", MARKED)
+@virtual_time
+async def test_a_mark_where_the_date_is_wrong(kind: str) -> None:
+    """What has the mark, at a time at which it cannot have been, is never said not to have happened."""
+    async with virtual_sandbox(40, date_offset=3000) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+        error = await lost(client, mutation, mark="ref-1")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
+
+
+@virtual_time
+async def test_a_colleague_cites_the_mark_elsewhere() -> None:
+    """A mark counts at the end of a text, and in its time; where it is found elsewhere nothing is proven."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        assert isinstance(comment, CommentTicket)
+        await sandbox.act(comment.id, "comment", "ref-2")
+        await asyncio.sleep(1000)
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-2")
+        await sandbox.act(comment.id, "comment", "见 ref-2 的说明")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("mark", ["两字", "a b", "x\ny", "-x", "x" * 65, 5])
+async def test_no_mark(client: WorkorderClient, mark: Any) -> None:
+    """A mark that a platform might store otherwise is refused before anything is sent."""
+    with pytest.raises(ConfigError, match="mark is "):
+        await client.comment_ticket(CommentTicket(id=1, detail="x"), mark=mark)
+
+
+@pytest.mark.parametrize("mutation", [RejectTicket(id=1, detail="x"), close_of(1, "姜程")])
+async def test_no_mark_for_what_needs_none(client: WorkorderClient, mutation: Any) -> None:
+    """Closes and rejections take none."""
+    with pytest.raises(ConfigError, match="mark is only for comments and creations"):
+        await client.change(mutation, mark="ref-1")

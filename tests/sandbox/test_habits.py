@@ -1,0 +1,93 @@
+"""Habits of platforms that make outcomes hard to know: replicas that are behind, late work, other texts, people."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.mutations import PENDING, creation, mutation_of
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import CommentTicket, ConfigError, NotFoundError, OutcomeUnknownError, TicketStatus
+from workorder_async.sandbox import Fault, Sandbox
+
+
+@virtual_time
+async def test_lag() -> None:
+    """A ticket is shown as it was so long ago, and a new one not before, in the list neither."""
+    async with virtual_sandbox(40, lag=5) as (sandbox, client):
+        close: Any = await mutation_of(client, "close")
+        total = (await client.list_tickets()).pagination.total
+        await client.change(close)
+        id = await client.create_ticket(creation())
+        await asyncio.sleep(4)
+        await sandbox.act(close.id, "reopen")
+        await asyncio.sleep(0.5)
+        assert (await client.get_ticket(close.id)).status != TicketStatus.CLOSED
+        with pytest.raises(NotFoundError):
+            await client.get_ticket(id)
+        assert (await client.list_tickets()).pagination.total == total
+        await asyncio.sleep(1.5)
+        assert (await client.get_ticket_detail(close.id)).status == TicketStatus.CLOSED
+        assert (await client.get_ticket(id)).id == id
+        assert (await client.list_tickets()).pagination.total == total + 1
+        await asyncio.sleep(4)
+        assert (await client.get_ticket(close.id)).status == TicketStatus.PENDING
+
+
+@virtual_time
+async def test_answered_before() -> None:
+    """HTTP 504 comes at once, and the comment after so many seconds, or at the sandbox's end."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        sandbox.faults = [Fault("504_before", operation="comment_ticket", seconds=3)]
+        comment = await mutation_of(client, "comment")
+        for applied in range(2):
+            with pytest.raises(OutcomeUnknownError):
+                await client.change(comment)
+            assert len(sandbox.applied) == applied
+            await asyncio.sleep(3.5)
+        with pytest.raises(OutcomeUnknownError):
+            await client.change(comment)
+        store = sandbox._store
+    assert len(store.applied) == 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "said", "stored"),
+    [
+        ("as sent", "好😀", "好😀"),
+        ("no emoji", "好😀", "好"),
+        ("nfc", "e\u0301", "\u00e9"),
+        ("escaped", "<&>", "&lt;&amp;&gt;"),
+        ("cut", "一" * 30, "一" * 20),
+    ],
+)
+async def test_texts(texts: Any, said: str, stored: str) -> None:
+    """A text is stored in the platform's way, and `applied` has what was asked."""
+    async with Sandbox(40, texts=texts) as sandbox, sandbox.client() as client:
+        id = (await client.list_tickets(PENDING)).tickets[0].id
+        await client.comment_ticket(CommentTicket(id=id, detail=said))
+        shown = [step.detail for assign in (await client.get_ticket_detail(id)).assigns for step in assign.history]
+        assert shown[-1] == stored
+        assert sandbox.applied[0].request["detail"] == said
+
+
+async def test_people() -> None:
+    """What people do is in the history with a name, and is not in `applied`."""
+    async with Sandbox(40) as sandbox, sandbox.client() as client:
+        id = (await client.list_tickets(PENDING)).tickets[0].id
+        for action, status in [
+            ("comment", TicketStatus.PENDING),
+            ("close", TicketStatus.CLOSED),
+            ("reopen", TicketStatus.PENDING),
+        ]:
+            await sandbox.act(id, action, "好")  # type: ignore[arg-type]
+            detail = await client.get_ticket_detail(id)
+            step = [step for assign in detail.assigns for step in assign.history][-1]
+            assert (detail.status, step.detail, bool(step.creator_id)) == (status, "好", True)
+            assert bool(detail.closed_time) == (action == "close")
+        assert sandbox.applied == []
+        with pytest.raises(ConfigError, match="action is 'delete'"):
+            await sandbox.act(id, "delete")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="texts is 'odd'"):
+        Sandbox(texts="odd")  # type: ignore[arg-type]

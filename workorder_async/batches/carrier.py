@@ -1,0 +1,260 @@
+"""One mutation of a batch, carried out once: begun in the journal, sent or settled, and its outcome written down."""
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from math import inf
+from random import Random
+from time import perf_counter
+
+from attrs import evolve, frozen
+
+from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.outcomes import Outcome, State, ended, facts_of
+from workorder_async.client import WorkorderClient
+from workorder_async.document import Mutation
+from workorder_async.document.codec import decode_mutation
+from workorder_async.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigError,
+    JournalError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    Settlement,
+    WorkorderError,
+)
+from workorder_async.mutations.kinds import Prepared, kind_of
+from workorder_async.signing.clock import Ahead
+from workorder_async.wire.call import Deadline
+from workorder_async.wire.limits import Lane
+
+# Seconds before the first look at a lost close or rejection, which the client has looked at once, and before the second
+# look at any other. Each further pause is twice as long.
+_FIRST_PAUSE = 0.5
+
+
+@frozen
+class Parked:
+    """A mutation that was sent, by this run or an earlier one, and whose outcome is not known yet."""
+
+    key: str
+    prepared: Prepared | None
+    """What the caller handed over; None for what an earlier run left open and nobody handed over."""
+    sent: Entry
+    """The intent that was sent."""
+    outcome: Outcome
+    """How it ends if no look tells."""
+    until: Deadline
+    started: float
+    """When this run began with it."""
+
+
+class Carrier:
+    """Carries out the mutations of one batch, each in the worker that asks for it."""
+
+    def __init__(
+        self,
+        client: WorkorderClient,
+        journal: Journal,
+        lane: Lane | None,
+        *,
+        verify: bool,
+        deadline: float | None = None,
+    ) -> None:
+        self._client = client
+        self._journal = journal
+        self._lane = lane
+        self._verify = verify
+        self._deadline = deadline
+        # What ends is dated by our clock as it was at the begin: one that is set meanwhile moves nothing.
+        self._time = asyncio.get_running_loop().time
+        self._offset = client.now() - self._time()
+        # The mutations that may have been sent and have no outcome yet, by their keys.
+        self._in_doubt: dict[str, Outcome] = {}
+        #: Whether the batch has stopped: then nothing more is sent, nor looked for.
+        self.stopped: bool = False
+        self._stopping = asyncio.Event()
+        self._random = Random()  # noqa: S311 - jitter, no secret
+
+    def deadline(self) -> Deadline:
+        """Return the deadline of a mutation that begins now."""
+        return self._client.deadline(self._deadline)
+
+    def cut_short(self, key: str, mutation: Mutation) -> Outcome:
+        """Return the outcome of a mutation whose `carry_out` was cancelled; unknown only if it may have been sent."""
+        return self._in_doubt.pop(key, Outcome(mutation, State.NOT_SENT))
+
+    async def carry_out(self, key: str, prepared: Prepared, until: Deadline | None = None) -> Outcome | Parked:
+        """Send a mutation, by default within a deadline of its own. Raises `JournalError` if nothing was begun.
+
+        It is parked if its answer was lost, or an earlier run may have sent it: `look` tells what became of it. If this
+        is cancelled, the journal knows whether it was sent.
+        """
+        started, mutation, ahead = perf_counter(), prepared.mutation, self._client.ahead()
+        until = until or self.deadline()
+        entry = Entry(
+            key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.place, prepared.mark, ahead
+        )
+        standing, begun = await self._journal.begin(entry, until.until)
+        if standing is Standing.DONE:
+            return Outcome(mutation, State.SKIPPED)
+        if standing is Standing.OPEN:
+            return self._left_open(begun, mutation, prepared, until)
+        if self.stopped:
+            outcome = Outcome(mutation, State.NOT_SENT)
+        else:
+            outcome = await self._send(entry, prepared, until)
+        mark = "" if outcome.state is State.NOT_SENT else prepared.mark
+        outcome = evolve(outcome, elapsed=perf_counter() - started, mark=mark)
+        if outcome.state is not State.UNKNOWN or not (self._verify or prepared.kind.converges):
+            return self._record(key, outcome)
+        self._in_doubt[key] = outcome
+        if isinstance(outcome.error, OutcomeUnknownError):
+            found = outcome.error.ahead
+            entry = evolve(entry, began=outcome.error.began, ahead=found if isinstance(found, Ahead) else None)
+        return Parked(key, prepared, entry, outcome, until, started)
+
+    def settle_left(self, entry: Entry) -> Parked:
+        """Park a mutation that an earlier run left open and that is not among this batch's own."""
+        return self._left_open(entry, _sent_then(entry), None, self.deadline())
+
+    def _left_open(self, entry: Entry, mutation: Mutation, prepared: Prepared | None, until: Deadline) -> Parked:
+        unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
+        self._in_doubt[entry.key] = unknown
+        return Parked(entry.key, prepared, entry, unknown, until, perf_counter())
+
+    async def look(self, parked: Parked) -> Outcome:
+        """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.
+
+        What nobody handed over is looked for once. NOT_SENT is what certainly did not happen: it may be sent again.
+        """
+        sent, mutation = parked.sent, _sent_then(parked.sent)
+        earlier, looks = not parked.outcome.attempts, self._verify or kind_of(mutation).converges
+        pause = 0.0 if earlier or not kind_of(mutation).converges else _FIRST_PAUSE
+        found, again = Settlement(None), inf
+        while looks and not self.stopped and found.happened is None:
+            wait = min(pause * self._random.uniform(0.5, 1), again)
+            if wait >= parked.until.left():
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._stopping.wait()
+            if not self.stopped:
+                found = await self._settle(sent, mutation, parked.until)
+                pause, again = 2 * pause or _FIRST_PAUSE, found.again or inf
+                looks = found.again is not None and parked.prepared is not None
+        outcome = parked.outcome
+        if found.happened:
+            outcome = evolve(outcome, state=State.DONE, error=None, ticket_id=found.ticket_id or outcome.ticket_id)
+        elif found.happened is False:
+            outcome = Outcome(outcome.mutation, State.NOT_SENT)
+        return self._record(parked.key, evolve(outcome, elapsed=perf_counter() - parked.started))
+
+    def stop(self) -> None:
+        """Send nothing more, and look for nothing."""
+        self.stopped = True
+        self._stopping.set()
+
+    def _record(self, key: str, outcome: Outcome) -> Outcome:
+        """Write an outcome into the journal, and return it."""
+        self._journal.end(key, outcome.state.name, at=round(self._offset + self._time(), 3), **facts_of(outcome))
+        self._in_doubt.pop(key, None)
+        return outcome
+
+    async def _settle(self, sent: Entry, mutation: Mutation, until: Deadline) -> Settlement:
+        """Find out whether a mutation happened. The sign of another mutation in this journal is no sign of it.
+
+        The client knows the mutations that it sent itself. The journal knows those of earlier runs, too.
+        """
+        try:
+            told = kind_of(mutation).converges or sent.mark
+            if not told and await self._journal.has_twin(sent, until.until):
+                return Settlement(None)
+        except JournalError:
+            return Settlement(None)
+        return await self._client.settle(
+            mutation,
+            sent.began,
+            mark=sent.mark,
+            ahead=sent.ahead,
+            ended=self._journal.opened,  # earlier runs had its lock
+            lane=self._lane,
+            until=until,
+        )
+
+    async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
+        mutation, began, sent = prepared.mutation, entry.began, False
+
+        def note_send() -> None:
+            nonlocal sent
+            sent = True
+
+        def note_turned_away() -> None:
+            nonlocal sent
+            sent = False
+
+        try:
+            changed = await self._client.change(
+                prepared,
+                patient=False,
+                on_send=note_send,
+                # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
+                may_send=partial(self._journal.check_place, until.until),
+                on_turned_away=note_turned_away,
+                began=began,
+                lane=self._lane,
+                until=until,
+            )
+        except (NotSentError, ConfigError) as error:
+            return ended(mutation, State.NOT_SENT, error)
+        except JournalError as error:
+            return Outcome(mutation, State.NOT_SENT, JournalError(error.message))
+        except OutcomeUnknownError as error:
+            return ended(mutation, State.UNKNOWN, error)
+        except WorkorderError as error:
+            return await self._refused(entry, mutation, error, until)
+        except BaseException:
+            if sent:
+                self._in_doubt[entry.key] = _unknown(mutation, entry, "cut short before an answer came")
+            else:
+                self._journal.end(entry.key, State.NOT_SENT.name)
+            raise
+        return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
+
+    async def _refused(self, entry: Entry, mutation: Mutation, error: WorkorderError, until: Deadline) -> Outcome:
+        """Return the outcome of a refused mutation. If this is cancelled, it is written down as refused."""
+        refused = ended(mutation, State.REJECTED, error)
+        try:
+            return evolve(refused, state=await self._state_after(mutation, error, until))
+        except asyncio.CancelledError:
+            self._in_doubt[entry.key] = self._record(entry.key, refused)
+            raise
+
+    async def _state_after(self, mutation: Mutation, error: WorkorderError, until: Deadline) -> State:
+        if isinstance(error, RateLimitedError):
+            return State.NOT_SENT
+        if isinstance(error, AuthenticationError):
+            return State.REJECTED
+        if self._verify and kind_of(mutation).converges and isinstance(error, ApiError):
+            found = await self._client.settle(mutation, inf, lane=self._lane, until=until)
+            if found.holds:
+                return State.ALREADY
+        return State.REJECTED
+
+
+def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
+    error = OutcomeUnknownError(why, mutation=mutation, began=sent.began)
+    error.mark, error.ahead = sent.mark, sent.ahead
+    return evolve(ended(mutation, State.UNKNOWN, error), mark=sent.mark)
+
+
+def _sent_then(entry: Entry) -> Mutation:
+    """Return the mutation of an earlier run's intent. Raises `JournalError` for one that cannot have been sent."""
+    try:
+        return decode_mutation(entry.operation, entry.mutation)
+    except Exception:  # noqa: BLE001 - somebody may have written anything there
+        raise JournalError(
+            f"the journal's intent {entry.key} is no mutation that can have been sent: the file was changed by hand"
+        ) from None

@@ -1,0 +1,232 @@
+"""The client without `async`, for scripts, Jupyter, Django and threads: the same methods, over one loop in a thread.
+
+    with WorkorderClient.from_env() as client:
+        for ticket in client.iter_tickets(TicketQuery(status=TicketStatus.PENDING)):
+            print(ticket.id, ticket.title, ticket.created_at)
+
+Each method is made of the coroutine of the same name, with its arguments, its result and its errors.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
+from functools import update_wrapper
+from ssl import SSLContext
+from types import TracebackType
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
+
+from workorder_async.client import WorkorderClient as _Client
+from workorder_async.document import TicketQuery, TicketSummary
+from workorder_async.errors import ConfigError
+from workorder_async.loop_thread import LoopThread
+from workorder_async.secret import Secret
+from workorder_async.signing.scheme import Signer
+from workorder_async.walk_report import WalkReport
+from workorder_async.walks.options import WalkOptions
+from workorder_async.walks.walk import Walk as _Walk
+from workorder_async.walks.windows import WhatToWalk
+from workorder_async.wire.options import ClientOptions, hide_passwords
+
+__all__ = ["Walk", "WorkorderClient"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_EVERYTHING = TicketQuery()
+
+
+class _Loop(LoopThread):
+    """A client in an event loop, in a thread of its own."""
+
+    def __init__(self, client: _Client) -> None:
+        super().__init__("workorder_async", "client", at_end=client.aclose)
+        self.client = client
+
+
+def _blocking(
+    method: Callable[Concatenate[_Client, _P], Awaitable[_T]],
+) -> Callable[Concatenate["WorkorderClient", _P], _T]:
+    """Make a method of a coroutine."""
+
+    def call(self: "WorkorderClient", *arguments: _P.args, **named: _P.kwargs) -> _T:
+        return self.run(lambda client: method(client, *arguments, **named))
+
+    return cast("Callable[Concatenate[WorkorderClient, _P], _T]", update_wrapper(call, method))
+
+
+def _inside(method: Callable[Concatenate[_Client, _P], _T]) -> Callable[Concatenate["WorkorderClient", _P], _T]:
+    """Make a method of a function that is for the inside of the loop."""
+
+    async def act(client: _Client, /, *arguments: _P.args, **named: _P.kwargs) -> _T:
+        return method(client, *arguments, **named)
+
+    return _blocking(cast("Callable[Concatenate[_Client, _P], Awaitable[_T]]", update_wrapper(act, method)))
+
+
+class WorkorderClient:
+    """A client of one platform, as `workorder_async.WorkorderClient` is, whose methods return when they have a result.
+
+    Use it as `with WorkorderClient(...) as client`, in any thread and in several at once, inside of a running event
+    loop too, as in Jupyter: the calls run in a loop of its own, in a thread of its own. The arguments are the same, but
+    for `session`. What interrupts a call, such as Ctrl-C, cancels it, and passes when it has ended. Callbacks and
+    observers run in the client's thread, and must not call its methods. A process that was forked needs a client of its
+    own.
+
+    `run` does whatever else takes a client: `client.run(lambda client: export_tickets(client, query, "t.csv"))`.
+
+    Raises `ConfigError` for an argument that cannot work.
+    """
+
+    def __init__(self, base_url: str, *, signer: Signer, **options: Unpack[ClientOptions]) -> None:
+        hide_passwords(options)
+        hidden_url = Secret(base_url)
+        del base_url
+        self._loop = _Loop(_Client(hidden_url.reveal(), signer=signer, **_without_session(options)))
+
+    @classmethod
+    def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
+        """Make a client from the variables WORKORDER_..., as `from_env` of the other client does."""
+        hide_passwords(options)
+        # No frame of ours may hold the secret once something can fail.
+        given = [environ]
+        del environ
+        made = cls.__new__(cls)
+        made._loop = _Loop(_Client.from_env(given.pop(), **_without_session(options)))
+        return made
+
+    ping: Final = _blocking(_Client.ping)
+    list_tickets: Final = _blocking(_Client.list_tickets)  # type: ignore[arg-type]  # for its `**unknown: Never`
+    plan_windows: Final = _blocking(_Client.plan_windows)
+    get_ticket: Final = _blocking(_Client.get_ticket)
+    get_ticket_detail: Final = _blocking(_Client.get_ticket_detail)
+    create_ticket: Final = _blocking(_Client.create_ticket)
+    comment_ticket: Final = _blocking(_Client.comment_ticket)
+    reject_ticket: Final = _blocking(_Client.reject_ticket)
+    close_ticket: Final = _blocking(_Client.close_ticket)
+    change: Final = _blocking(_Client.change)
+    settle: Final = _blocking(_Client.settle)
+    upload_file: Final = _blocking(_Client.upload_file)
+    stats: Final = _inside(_Client.stats)
+    now: Final = _inside(_Client.now)
+    ahead: Final = _inside(_Client.ahead)
+    deadline: Final = _inside(_Client.deadline)
+
+    @property
+    def base_url(self) -> str:
+        """The base URL, without a slash at its end."""
+        return self._loop.client.base_url
+
+    @property
+    def app_id(self) -> str:
+        """The AppId of the requests. Raises `NotSentError` if the signer fails."""
+        return self._loop.client.app_id
+
+    @property
+    def proxy(self) -> Secret | None:
+        """The URL of the proxy that the client was made with; None for none."""
+        return self._loop.client.proxy
+
+    @property
+    def ssl(self) -> SSLContext | bool:
+        """The certificates that the client was made with; True for the usual checks, False for any certificate."""
+        return self._loop.client.ssl
+
+    @property
+    def clock_offset(self) -> float:
+        """How many seconds the server's clock seems ahead of ours, by the `Date` of its answers."""
+        return self._loop.client.clock_offset
+
+    def run(self, act: Callable[[_Client], Awaitable[_T]]) -> _T:
+        """Run something that takes the other client, in this client's event loop; return its result.
+
+        `act` is such as an `async def` of yours with one argument. It must not call this client: that would wait for
+        itself, and is a `ConfigError`.
+        """
+
+        async def acted() -> _T:
+            return await act(self._loop.client)
+
+        return self._loop.run(acted())
+
+    def walk(self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]) -> "Walk":
+        """Return a walk over the tickets that match, for `with`; it iterates over lists of tickets, page by page.
+
+        See `walk` of the other client. Requests go on while a page is being used, until enough pages wait.
+        """
+        return Walk(self, _inside(_Client.walk)(self, query, **options))
+
+    def iter_pages(
+        self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]
+    ) -> Generator[list[TicketSummary], None, None]:
+        """Yield the tickets that match, a page at a time; see `walk`. A `break` cancels its requests."""
+        with self.walk(query, **options) as walk:
+            yield from walk
+
+    def iter_tickets(
+        self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]
+    ) -> Generator[TicketSummary, None, None]:
+        """Yield the tickets that match, one by one; see `walk` and `iter_pages`."""
+        with self.walk(query, **options) as walk:
+            for tickets in walk:
+                yield from tickets
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the walks and the calls that are still under way, close the connections, and end the thread."""
+        self._loop.close()
+
+    def __del__(self) -> None:
+        # Without a wait: whoever drops the last reference may hold what the thread waits for.
+        if loop := getattr(self, "_loop", None):
+            loop.close(0)
+
+
+class Walk:
+    """One walk over a query: use it as `with client.walk(...) as walk`, and iterate over its pages in order.
+
+    `report` tells what it saw. Leaving the block cancels the requests that are under way.
+    """
+
+    def __init__(self, client: WorkorderClient, walk: _Walk) -> None:
+        self._client = client
+        self._walk = walk
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> list[TicketSummary]:
+        page = self._client.run(lambda _: anext(self._walk, None))
+        if page is None:
+            raise StopIteration
+        return page
+
+    @property
+    def report(self) -> WalkReport:
+        """The counts of the walk so far, and whether its result is exact."""
+        return self._walk.report
+
+    def close(self) -> None:
+        """Cancel what is under way and wait until it has ended."""
+        with suppress(ConfigError):  # a client that is closed has ended its walks
+            self._client.run(lambda _: self._walk.aclose())
+
+
+def _without_session(options: ClientOptions) -> ClientOptions:
+    """Return the options. Raises `ConfigError` for a session, which could not be used in another loop."""
+    if options.get("session") is not None:
+        mend = "leave it out, or use the client with coroutines"
+        raise ConfigError("belongs to an event loop, and this client has one of its own", argument="session", mend=mend)
+    return options

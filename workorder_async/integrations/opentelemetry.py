@@ -1,0 +1,160 @@
+"""Traces and metrics of calls: `WorkorderClient(observers=[OpenTelemetryObserver()])`; needs the extra `otel`.
+
+A call is a span of kind INTERNAL, and each attempt of it one of kind CLIENT below, in the trace of whoever called. The
+attributes of attempts, and the histogram `http.client.request.duration`, have the names of OpenTelemetry's stable
+conventions for HTTP. No signature, secret, text or number of a ticket is in them.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from attrs import define
+
+from workorder_async.document import endpoints
+from workorder_async.document.endpoints import Endpoint, Safety
+from workorder_async.extras import extra_module
+from workorder_async.wire.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Event
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider  # pyright: ignore[reportMissingImports]
+    from opentelemetry.trace import TracerProvider  # pyright: ignore[reportMissingImports]
+
+__all__ = ["OpenTelemetryObserver"]
+
+_ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    one.operation: one for one in vars(endpoints).values() if isinstance(one, Endpoint)
+}
+# Those that the conventions name for this histogram.
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+_CLIENT_ERROR: Final = 400
+
+
+@define
+class _Call:
+    """A call that is under way, and the attempt that it is at."""
+
+    span: Any
+    target: Mapping[str, str | int]
+    """The attributes of what its attempts ask."""
+    url: str
+    attempt: Any = None
+    began: int = 0
+
+
+class OpenTelemetryObserver:
+    """Tells OpenTelemetry of each call and attempt; the same one may serve several clients.
+
+    The providers are the global ones unless given. A call has `workorder.operation`, `workorder.attempts`,
+    `workorder.sent`, `workorder.errno`, `workorder.request_id` and `workorder.outcome`: "done", "rejected" by the
+    platform, "not sent", "unknown" of a mutation that may have happened, "failed" of a read.
+
+    Raises `ConfigError` where the package `opentelemetry-api` is not installed.
+    """
+
+    def __init__(
+        self, *, tracer_provider: "TracerProvider | None" = None, meter_provider: "MeterProvider | None" = None
+    ) -> None:
+        self._trace = extra_module("opentelemetry.trace", "otel", "OpenTelemetryObserver")
+        metrics = extra_module("opentelemetry.metrics", "otel", "OpenTelemetryObserver")
+        self._tracer = self._trace.get_tracer("workorder_async", tracer_provider=tracer_provider)
+        self._duration = metrics.get_meter("workorder_async", meter_provider=meter_provider).create_histogram(
+            "http.client.request.duration",
+            unit="s",
+            description="Duration of HTTP client requests.",
+            explicit_bucket_boundaries_advisory=_BUCKETS,
+        )
+        # Two clients count alike: the task, in which all events of a call come, tells their calls apart.
+        self._calls: dict[tuple[asyncio.Task[object] | None, int], _Call] = {}
+
+    def on_event(self, event: Event) -> None:
+        """Begin or end a span."""
+        key = (asyncio.current_task(), event.call_id)
+        if isinstance(event, CallStarted):
+            self._calls[key] = self._begun(event)
+        elif isinstance(event, CallEnded):
+            self._end_call(self._calls.pop(key), event)
+        elif isinstance(event, AttemptStarted):
+            self._begin_attempt(self._calls[key], event)
+        else:
+            self._end_attempt(self._calls[key], event)
+
+    def _begun(self, event: CallStarted) -> _Call:
+        endpoint, server = _ENDPOINTS[event.operation], urlsplit(event.base_url)
+        span = self._tracer.start_span(
+            f"workorder.{event.operation}",
+            kind=self._trace.SpanKind.INTERNAL,
+            attributes={"workorder.operation": event.operation},
+        )
+        port = server.port or (443 if server.scheme == "https" else 80)
+        target: dict[str, str | int] = {
+            "http.request.method": endpoint.method,
+            "server.address": server.hostname or "",
+            "server.port": port,
+            "url.scheme": server.scheme,
+        }
+        return _Call(span, target, event.base_url + endpoint.path)
+
+    def _begin_attempt(self, call: _Call, event: AttemptStarted) -> None:
+        call.began = time.time_ns()
+        attributes: dict[str, str | int] = {**call.target, "url.full": call.url, "workorder.operation": event.operation}
+        if event.attempt > 1:
+            attributes["http.request.resend_count"] = event.attempt - 1
+        call.attempt = self._tracer.start_span(
+            f"{call.target['http.request.method']} {_ENDPOINTS[event.operation].path}",
+            context=self._trace.set_span_in_context(call.span),
+            kind=self._trace.SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=call.began,
+        )
+
+    def _end_attempt(self, call: _Call, event: AttemptEnded) -> None:
+        facts: dict[str, str | int] = {}
+        if event.status is not None:
+            facts["http.response.status_code"] = event.status
+        if event.error is not None:
+            failed = event.status is not None and event.status >= _CLIENT_ERROR
+            facts["error.type"] = str(event.status) if failed else event.error
+        self._duration.record(
+            event.seconds.request,
+            {**call.target, **facts},
+            context=self._trace.set_span_in_context(call.attempt),
+        )
+        call.attempt.set_attributes(facts | _said(event))
+        # It is told when the wait for the next attempt is known; until then others may have been asked.
+        self._end(call.attempt, event, call.began + int(event.seconds.request * 1e9))
+
+    def _end_call(self, call: _Call, event: CallEnded) -> None:
+        facts: dict[str, str | int] = {"workorder.attempts": event.attempts, "workorder.outcome": _outcome(event)}
+        if event.error is not None:
+            facts["error.type"] = event.error
+        call.span.set_attributes(facts | _said(event))
+        self._end(call.span, event, None)
+
+    def _end(self, span: Any, event: AttemptEnded | CallEnded, at: int | None) -> None:
+        if event.error is not None:
+            span.set_status(self._trace.StatusCode.ERROR, event.error)
+        span.end(at)
+
+
+def _said(event: AttemptEnded | CallEnded) -> dict[str, str | int]:
+    """Return what the platform said, and whether it was asked."""
+    said: dict[str, str | int] = {"workorder.sent": event.sent}
+    if event.errno:
+        said["workorder.errno"] = event.errno
+    if event.request_id:
+        said["workorder.request_id"] = event.request_id
+    return said
+
+
+def _outcome(event: CallEnded) -> str:
+    """Return what became of a call, in one word."""
+    if event.error is None:
+        return "done"
+    if event.errno is not None:
+        return "rejected"
+    if _ENDPOINTS[event.operation].safety is Safety.READ:
+        return "failed"
+    return "unknown" if event.sent and event.error != "NotSentError" else "not sent"

@@ -1,0 +1,140 @@
+"""An event loop in a thread of its own, for code that waits."""
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final, Self, TypeVar
+from weakref import WeakSet
+
+from workorder_async.errors import ConfigError
+
+_T = TypeVar("_T")
+# How often a thread that waits looks whether the loop still runs. On Windows Ctrl-C waits as long, too.
+_LOOK: Final = 0.5
+_PATIENCE_AT_EXIT: Final = 5.0
+
+
+class LoopThread:
+    """An event loop that turns in a daemon thread until it is closed, for any thread that has something to await.
+
+    It turns while its user is busy with something else, so no deadline passes unseen, and it works where the user has
+    an event loop, as in a notebook. What is left open is closed at the end of the process.
+
+    `kind` is what it is to its user, for errors; `at_end` is awaited in the loop when it ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str = "loop",
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        at_end: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self._kind = kind
+        self._at_end = at_end
+        self._pid = os.getpid()
+        self._is_closed = False
+        self._stop = asyncio.Event()
+        self._loop = loop or asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+        _OPEN.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine in the loop, and wait until it has ended. What interrupts the wait cancels it."""
+        ended, tasks = threading.Event(), list[asyncio.Task[_T]]()
+
+        def begin() -> None:
+            if self._is_closed:
+                return  # a task that begins when the others have been cancelled would never end
+            tasks.append(asyncio.get_running_loop().create_task(work))
+            tasks[0].add_done_callback(lambda _: ended.set())
+
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:
+                ended.set()
+
+        try:
+            self._check()
+            try:
+                self._tell(begin)
+                self._wait(ended)
+            except BaseException:
+                with suppress(ConfigError):
+                    self._tell(cancel)
+                    self._wait(ended)
+                raise
+            return tasks[0].result()
+        finally:
+            if not tasks:
+                work.close()
+            # The error of the task would else be in a cycle with this frame.
+            tasks.clear()
+
+    def close(self, patience: float | None = None) -> None:
+        """End the loop and its thread, and wait for that so many seconds; 0 for not at all."""
+        if os.getpid() != self._pid or threading.current_thread() is self._thread:
+            return
+        with suppress(ConfigError):
+            self._tell(self._stop.set)
+        self._is_closed = True
+        if patience != 0:
+            self._thread.join(patience)
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            mend = f"make a {self._kind} of its own in each process, after the fork"
+            raise ConfigError(f"this {self._kind} was made in the process that this one was forked from", mend=mend)
+        if threading.current_thread() is self._thread:
+            mend = "return from the callback first, or use the client's coroutines"
+            raise ConfigError(f"this {self._kind} was called inside its own event loop, as by a callback", mend=mend)
+
+    def _serve(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._until_stopped())
+            finally:
+                self._is_closed = True
+
+    async def _until_stopped(self) -> None:
+        try:
+            await self._stop.wait()
+        finally:
+            # The runner cancels what is left, and waits for it.
+            if self._at_end is not None:
+                await self._at_end()
+
+    def _tell(self, act: Callable[[], object]) -> None:
+        """Let the loop do something. Raises `ConfigError` where it has ended."""
+        if not self._is_closed:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(act)
+                return
+        raise ConfigError(f"this {self._kind} is closed", mend="make another one")
+
+    def _wait(self, ended: threading.Event) -> None:
+        while not ended.wait(_LOOK):
+            if not self._thread.is_alive() and not ended.is_set():
+                # Whatever had begun was cancelled, and has ended: this one never began.
+                raise ConfigError(f"this {self._kind} is closed", mend="make another one")
+
+
+_OPEN: WeakSet[LoopThread] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for loop in list(_OPEN):
+        loop.close(_PATIENCE_AT_EXIT)

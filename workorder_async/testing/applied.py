@@ -1,0 +1,152 @@
+"""What a sandbox carried out, held against what a test expects of it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias, cast
+
+from attrs import evolve, frozen
+
+from workorder_async.arguments import one_of
+from workorder_async.document import JSON, Mutation
+from workorder_async.document.json_text import dumps
+from workorder_async.errors import ConfigError
+from workorder_async.mutations.kinds import KINDS, prepare
+from workorder_async.sandbox import Applied, Sandbox
+
+Expected: TypeAlias = Mutation | tuple[str, Mapping[str, object]]
+"""A mutation, of which each field counts; or an operation and those fields of its request that count."""
+
+_OPERATIONS = [kind.endpoint.operation for kind in KINDS.values()]
+_LONGEST = 200
+_BEFORE = 30
+
+
+def assert_applied(sandbox: Sandbox, expected: Iterable[Expected]) -> None:
+    """Assert that a sandbox carried out these mutations, each once, in any order, and no other one.
+
+        assert_applied(workorder_sandbox, [
+            CommentTicket(id=1001, detail="收到"),
+            ("close_ticket", {"id": 1001, "closer_name": "姜程"}),
+        ])
+
+    Of a mutation each field counts; of an operation with some fields of its request, these. Raises `AssertionError`
+    that says which one is missing, came again, was not expected, or differs, and in which field.
+    """
+    __tracebackhide__ = True
+    if isinstance(expected, str | tuple) or not isinstance(expected, Iterable):
+        raise ConfigError(f"is {expected!r:.60}", argument="expected", mend="it must be a list, in brackets")
+    wanted = [_Wanted.of(one) for one in expected]
+    # An absent field and a null are the same.
+    found = [evolve(one, request=_said(one.request)) for one in sandbox.applied]
+    if wrong := list(_differences(wanted, found)):
+        carried = f"{len(found)} mutation{'' if len(found) == 1 else 's'}"
+        head = f"the sandbox carried out {carried}, and {len(wanted)} should have been:"
+        raise AssertionError("\n".join([head, *wrong]))
+
+
+@frozen
+class _Wanted:
+    """One mutation that is expected: by all fields of its request, or by some."""
+
+    operation: str
+    fields: Mapping[str, object]
+    is_whole: bool
+
+    @classmethod
+    def of(cls, one: Expected) -> "_Wanted":
+        if isinstance(one, tuple):
+            operation, fields = one
+            return cls(one_of("operation", operation, _OPERATIONS), fields, False)
+        prepared = prepare(one)
+        return cls(prepared.kind.endpoint.operation, _said(cast("Mapping[str, JSON]", prepared.value)), True)
+
+    def fits(self, one: Applied) -> bool:
+        if self.operation != one.operation:
+            return False
+        return self.fields == (one.request if self.is_whole else {name: one.request.get(name) for name in self.fields})
+
+    def differing(self, one: Applied) -> list[str]:
+        """Return the fields that are not as they should be."""
+        names = {**self.fields, **(one.request if self.is_whole else {})}
+        return [name for name in names if self.fields.get(name) != one.request.get(name)]
+
+
+def _said(request: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {name: value for name, value in request.items() if value is not None}
+
+
+def _differences(wanted: list[_Wanted], found: list[Applied]) -> Iterator[str]:
+    taken = _taken(wanted, found)
+    extra = [one for index, one in enumerate(found) if index not in taken]
+    for index in sorted({*range(len(wanted))} - {*taken.values()}):
+        one = wanted[index]
+        alike = [
+            other
+            for other in extra
+            if other.operation == one.operation
+            and one.fields.get("id", other.request.get("id")) == other.request.get("id")
+            and not any(another.fits(other) for another in wanted)
+        ]
+        if not alike:
+            yield f"  missing: {one.operation} {_shown(one.fields)}"
+            continue
+        nearest = min(alike, key=lambda other: len(one.differing(other)))
+        extra.remove(nearest)
+        yield f"  differs: {one.operation}, ticket {nearest.ticket_id}"
+        for name in one.differing(nearest):
+            was, should = _shown_apart(nearest.request.get(name), one.fields.get(name))
+            yield f"    {name} is {was}, and should be {should}"
+    yield from dict.fromkeys(_unexpected(one, wanted, found) for one in extra)
+
+
+def _unexpected(one: Applied, wanted: list[_Wanted], found: list[Applied]) -> str:
+    """Say of a mutation that is left whether it came again."""
+    said = f"{one.operation} {_shown(one.request)}, ticket {one.ticket_id}"
+    fitting = [other for other in wanted if other.fits(one)]
+    if not fitting:
+        return f"  not expected: {said}"
+    came = sum(fitting[0].fits(other) for other in found)
+    return f"  came {came} times, and should have come {len(fitting)}: {said}"
+
+
+def _taken(wanted: list[_Wanted], found: list[Applied]) -> dict[int, int]:
+    """Return which of the found ones is which of the wanted ones, for as many as possible (augmenting paths)."""
+    taken: dict[int, int] = {}
+
+    def take(index: int, tried: set[int]) -> bool:
+        one = wanted[index]
+        free = next((at for at in range(len(found)) if at not in taken and one.fits(found[at])), None)
+        if free is not None:
+            taken[free] = index
+            return True
+        fitting = [at for at in taken if at not in tried and one.fits(found[at])]
+        tried.update(fitting)
+        for at in fitting:
+            if take(taken[at], tried):
+                taken[at] = index
+                return True
+        return False
+
+    failed: list[_Wanted] = []
+    for index, one in enumerate(wanted):
+        # Where one found none, no other one like it does.
+        if one not in failed and not take(index, set()):
+            failed.append(one)
+    return taken
+
+
+def _shown(value: object) -> str:
+    try:
+        text = dumps(value).decode()
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _shown_apart(was: object, should: object) -> tuple[str, str]:
+    """Show two values that differ; of long texts, what begins a little before the difference."""
+    if isinstance(was, str) and isinstance(should, str):
+        shorter = min(len(was), len(should))
+        start = next((at for at in range(shorter) if was[at] != should[at]), shorter) - _BEFORE
+        if start > 0:
+            return f"…{_shown(was[start:])}", f"…{_shown(should[start:])}"
+    return _shown(was), _shown(should)

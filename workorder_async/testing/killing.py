@@ -1,0 +1,141 @@
+"""Programs that are killed at a moment that a sandbox sees, and run again: no clock decides."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from subprocess import DEVNULL, PIPE, CompletedProcess, Popen, TimeoutExpired
+from typing import get_args
+
+from attrs import field, frozen
+
+from workorder_async.arguments import above_zero, as_validator, items, one_of, whole
+from workorder_async.document import endpoints
+from workorder_async.errors import ConfigError
+from workorder_async.testing.sandbox_thread import Moment, SandboxThread
+
+_OPERATIONS = sorted(one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint))
+_TAIL = 2000
+
+
+@frozen
+class Kill:
+    """When a program is killed: at a request of an operation, counted from when the program was started."""
+
+    operation: str = field(validator=as_validator(one_of, _OPERATIONS, names_class=True))
+    """The endpoint, by its coroutine's name: "close_ticket"."""
+    request: int = field(default=1, validator=as_validator(whole, names_class=True))
+    """Which of those that have come so far, from 1."""
+    moment: Moment = field(
+        default="applied", kw_only=True, validator=as_validator(one_of, get_args(Moment), names_class=True)
+    )
+    """received: the request is here, and is not carried out. applied: it is carried out, and is not answered.
+    answered: it was answered, and the program sends its next request, of any operation, which is not carried out."""
+
+
+def run_killed(
+    sandbox: SandboxThread,
+    command: Sequence[str | os.PathLike[str]],
+    *kills: Kill,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    timeout: float = 60.0,
+) -> list[CompletedProcess[str]]:
+    """Run a program once for each of `kills`, kill it then (SIGKILL), and run it once more, to its end.
+
+        *_, last = run_killed(workorder_sandbox, [sys.executable, "close_old.py"], Kill("close_ticket", 3))
+        assert last.returncode == 0
+
+    Returns what each run printed, and its exit code: -9 for one that was killed. The program's environment is that of
+    this process, with the variables that point to the sandbox, and with `env`. All processes of its group are
+    killed with it; what they had sent is carried out before the next run begins. Raises `AssertionError` where a
+    program ends by itself before its moment, or runs for more than `timeout` seconds. It waits: a test with an event
+    loop that the program needs calls it by `asyncio.to_thread`. Not for Windows.
+    """
+    above_zero("timeout", timeout)
+    if not isinstance(sandbox, SandboxThread):
+        mend = "it must be a SandboxThread, such as workorder_sandbox"
+        raise ConfigError(f"is a {type(sandbox).__name__}", argument="sandbox", mend=mend)
+    if isinstance(command, str):
+        mend = "it must be a list of words, such as [sys.executable, 'bot.py']"
+        raise ConfigError(f"is {command!r:.60}", argument="command", mend=mend)
+    start = partial(
+        Popen[str],
+        [*command],
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, **sandbox.environment, **(env or {})},
+        cwd=cwd,
+        start_new_session=True,
+    )
+    return [_run(sandbox, start, kill, timeout) for kill in [*items("kills", kills, Kill), None]]
+
+
+def _run(
+    sandbox: SandboxThread, start: Callable[[], Popen[str]], kill: Kill | None, timeout: float
+) -> CompletedProcess[str]:
+    """Run a program until it ends, is killed, or takes too long, and let all that it sent be carried out."""
+    __tracebackhide__ = True
+    killing = _Killing(kill)
+    sandbox.witness = killing.see
+    wrong = ""
+    try:
+        with start() as process:
+            # Its first request may be here already.
+            killing.process.set_result(process)
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except TimeoutExpired:
+                _kill(process)
+                out, err = process.communicate()
+                wrong = f"the program ran for more than {timeout:g} s"
+            finally:
+                _kill(process)
+        sandbox.settle()
+    finally:
+        sandbox.witness = None
+    if not killing.is_done:
+        wrong = wrong or f"the program was not killed at {kill}, for {killing.count} came"
+    if wrong:
+        raise AssertionError(f"{wrong}; it ended with exit code {process.returncode}, and stderr ends {err[-_TAIL:]!r}")
+    return CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _kill(process: Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+class _Killing:
+    """Sees how far the requests of a program have come, and kills it at its moment; without one it only looks."""
+
+    def __init__(self, kill: Kill | None) -> None:
+        self.count = 0
+        self.is_done = kill is None
+        self.process: Future[Popen[str]] = Future()
+        self._kill = kill
+        self._is_answered = False
+
+    async def see(self, moment: Moment, operation: str) -> bool:
+        """Be told of a request; kill the program if this is the moment. Whether it did."""
+        kill = self._kill
+        if kill is None or self.is_done:
+            return False
+        is_now = self._is_answered and moment == "received"
+        if (moment, operation) == (kill.moment, kill.operation):
+            self.count += 1
+            self._is_answered = moment == "answered" and self.count >= kill.request
+            is_now = is_now or (moment != "answered" and self.count == kill.request)
+        if is_now:
+            self.is_done = True
+            process = await asyncio.wrap_future(self.process)
+            _kill(process)
+            # Before it is dead it might still read an answer.
+            await asyncio.to_thread(process.wait)
+        return is_now

@@ -1,0 +1,146 @@
+"""A sandbox in a thread of its own, and a client that ends with the event loop that it was used in."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Literal, Self, TypeAlias
+
+from aiohttp import web
+from attrs import define
+
+from workorder_async.client import WorkorderClient
+from workorder_async.document import JSON, TicketStatus
+from workorder_async.document.endpoints import Endpoint
+from workorder_async.errors import ConfigError
+from workorder_async.loop_thread import LoopThread
+from workorder_async.sandbox import Drifted, Fault, Pick, Sandbox
+from workorder_async.wire.observing import Event
+
+Moment: TypeAlias = Literal["received", "applied", "answered"]
+"""How far a request has come; see `Kill.moment`."""
+Witness: TypeAlias = Callable[[Moment, str], Awaitable[bool]]
+"""Is told how far a request of an operation has come; whether one that was received is dropped."""
+
+
+class SandboxThread(Sandbox):
+    """A `Sandbox` in a thread of its own, with an event loop of its own: for any test, with an event loop or without.
+
+        with SandboxThread(tickets=50) as sandbox:
+
+    The arguments are those of `Sandbox`. Everything may be used from any thread, and nothing has to be awaited.
+    """
+
+    #: Is told of every request.
+    witness: Witness | None = None
+
+    def __enter__(self) -> Self:
+        # No policy decides about this loop: a test may have set one for its own.
+        self._thread = LoopThread("workorder-sandbox-loop", "sandbox", loop=asyncio.SelectorEventLoop())
+        try:
+            self._thread.run(super().__aenter__())
+        except BaseException:
+            self._thread.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._thread.run(super().__aexit__(None, None, None))
+        finally:
+            self._thread.close()
+
+    async def __aenter__(self) -> Self:
+        raise ConfigError("a SandboxThread has a loop of its own", mend="use `with`, without `async`")
+
+    def change(  # type: ignore[override]  # a `Sandbox` is awaited in its own loop; here any thread waits
+        self,
+        *,
+        close: int = 0,
+        reopen: int = 0,
+        create: int = 0,
+        delete: int = 0,
+        pick: Pick = "random",
+        status: TicketStatus = TicketStatus.PENDING,
+    ) -> Drifted:
+        """Change so many tickets now, at once, and return which; the arguments are those of `Drift`."""
+        self._running()
+        changed = super().change(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
+        return self._thread.run(changed)
+
+    def settle(self) -> None:
+        """Wait until every mutation that was sent before is carried out, also of callers that are gone."""
+        self._thread.run(self._settle())
+
+    async def _settle(self) -> None:
+        # Connections are accepted in order: by the answer to this one, all that lay there before has been read.
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        await reader.read()
+        writer.close()
+        # And the store, which has been asked by then, answers in order.
+        await self._in_store(lambda: None)
+
+    async def _see(self, moment: Moment, operation: str) -> bool:
+        return self.witness is not None and await self.witness(moment, operation)
+
+    def _handler(
+        self, endpoint: Endpoint, answer: Callable[[web.Request, Fault | None], Awaitable[JSON]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        operation = endpoint.operation
+
+        async def carry_out(request: web.Request, lie: Fault | None) -> JSON:
+            data = await answer(request, lie)
+            await self._see("applied", operation)
+            return data
+
+        handle = super()._handler(endpoint, carry_out)
+
+        async def watched(request: web.Request) -> web.StreamResponse:
+            if await self._see("received", operation):
+                self._requests[operation] += 1
+                return web.Response(status=503)
+            response = await handle(request)
+            if self.witness is not None:
+                with suppress(ConnectionError):
+                    await response.prepare(request)
+                    await response.write_eof()
+                    await self._see("answered", operation)
+            return response
+
+        return watched
+
+
+@define
+class _End:
+    """Closes a client when the loop that it is used in ends: a loop ends the generators that were begun in it."""
+
+    closing: AsyncGenerator[None, None]
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def on_event(self, event: Event) -> None:
+        if self.loop is None:
+            self.loop = asyncio.get_running_loop()
+            # Nothing is awaited before its `yield`.
+            with suppress(StopIteration):
+                self.closing.asend(None).send(None)
+
+
+@contextmanager
+def client_of_a_test(sandbox: Sandbox) -> Iterator[WorkorderClient]:
+    """Make a client for one test: it is closed with the event loop that it is used in, and here at the latest.
+
+    Whoever runs the test ends its loop before this ends, or after: nobody else knows.
+    """
+
+    async def close() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await client.aclose()
+
+    end = _End(close())
+    client = sandbox.client(observers=[end])
+    yield client
+    if end.loop is not None and not end.loop.is_closed():
+        end.loop.run_until_complete(end.closing.aclose())
