@@ -540,7 +540,7 @@ class _HangingError(JournalError):
 
 
 class _Disk(Executor):
-    """Works in threads, one after the other; the end of the program does not wait for them: a disk may hang for ever."""
+    """Works in threads, one after the other. The end of the program waits for none: a disk may hang for ever."""
 
     def __init__(self) -> None:
         self._last: Thread | None = None
