@@ -36,7 +36,7 @@ from workorder_async.words import _ERRORS, _OPERATIONS, _STATES, Language, spoke
 LANGUAGES: tuple[Language, Language] = ("zh", "en")
 COMMENT = CommentTicket(id=1473, detail="密语 pa55")
 # What errors say to programmers: nothing of it is for people.
-INTERNALS = "s3cret https://10.0.0.5:8011/workorder/api/ticket/base Sign=abc /root/x.journal <html> at Foo.java:12"
+INTERNALS = "s3cret https://10.0.0.5:8011/workorder/api/ticket/base Sign=abc /srv/x.journal <html> at Foo.java:12"
 NOTHING = {"zh": "没有改动", "en": "nothing was changed"}
 PERHAPS = {"zh": "不知道是否已经生效", "en": "not known whether anything was changed"}
 CHANGED = {"zh": "改动已经生效", "en": "the change was made"}

@@ -242,6 +242,29 @@ async def test_what_a_killed_run_sent_is_over_soon(tmp_path: Path, seconds: int)
     assert 20 <= took <= 45
 
 
+@pytest.mark.parametrize("kind", ["comment", "close"])
+@pytest.mark.parametrize("lie", [3600, 86400])
+@virtual_time
+async def test_a_date_that_lies_in_the_first_answer_of_the_next_run(tmp_path: Path, kind: str, lie: int) -> None:
+    """What a killed run sent is still under way: that it seems to be long over by a `Date` sends nothing again."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        (row,) = await closes(client, 1)
+        batch: list[Mutation] = [row if kind == "close" else CommentTicket(id=row.id, detail="已联系客户")]
+        sandbox.faults = [Fault("504_before", operation=f"{kind}_ticket", times=1, seconds=10)]
+        running = run_batch(client, iter(batch), journal=tmp_path / "j", patience=0, mark=True)
+        first = asyncio.create_task(anext(running))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        await running.aclose()
+        sandbox.faults = [Fault("date", seconds=lie, times=1)]
+        async with sandbox.client(**MINUTE, now=client.now) as another:
+            outcomes = await ran(another, iter(batch), journal=tmp_path / "j", mark=True)
+        await asyncio.sleep(60)
+    assert states(outcomes) == {State.DONE: 1}
+    assert sandbox.requests[f"{kind}_ticket"] == len(sandbox.applied) == 1
+
+
 @virtual_time
 async def test_the_journal_says_what_is_so(tmp_path: Path) -> None:
     """An intent stands alone until the answer came: the outcome of a parked one is written when it is known."""

@@ -244,12 +244,15 @@ class Sendings:
     def left(self, sending: Sending) -> float:
         """Return the seconds until it has happened or never will; not above 0 once that is so.
 
-        Of a mutation that another client sent, only the server's clock tells.
+        Of a mutation that another client sent, the server's clock tells. Where that is not known, or not what it was
+        then, our clock was set, or a `Date` lies: it is over when its sender is gone for so long.
         """
         if sending.is_own:
             return sending.end - self.steady()
-        now = self._clock.ahead()
-        return inf if now is None else self.span(sending).until - (self._clock.local() + now.least)
+        then, now = sending.ahead, self._clock.ahead()
+        if now is None or (then and max(then.least - now.most, now.least - then.most) > _STEP):
+            return sending.over + _TOLERANCE - self.steady()
+        return self.span(sending).until - (self._clock.local() + now.least)
 
     def known(self, sending: Sending, asked: float) -> Known:
         """Return what is known of a mutation after a look that began at `asked`, by the clock that is never set."""
