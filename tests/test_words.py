@@ -66,7 +66,7 @@ def check(text: str, language: Language) -> None:
     assert text.endswith("。" if language == "zh" else ".")
     assert bool(re.search(r"[一-鿿]", text)) == (language == "zh")
     assert text.count(". ") + text.count("。") <= 2
-    assert not re.search(r"s3cret|pa55|密语|http|://|Sign|/root|html|java|Error\b|None|_", text)
+    assert not re.search(r"s3cret|pa55|密语|http|://|Sign|/srv|html|java|Error\b|None|_", text)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
