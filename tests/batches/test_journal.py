@@ -19,8 +19,11 @@ from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from tests.support.slow import slow_but_every
 from workorder_async import JournalError
-from workorder_async.batches.journal import _TABLE, Entry, Journal, JournalFile, Standing, identity_of, read_records
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import _TABLE, Entry, JournalFile, Standing
+from workorder_async.batches.keys import identity_of
 from workorder_async.batches.outcomes import State
+from workorder_async.batches.records import read_records
 from workorder_async.document import JSON
 
 IDENTITY: dict[str, Any] = {"platform": "http://workorder.test", "batch": "七月"}
@@ -316,7 +319,8 @@ async def test_no_room_for_temporary_files(
     """The error names the temporary file, not the journal; what ended is on disk all the same, and nothing begins."""
     pages = 1 if when == "at once" else 6
     monkeypatch.setattr(
-        "workorder_async.batches.journal._TABLE", f"PRAGMA page_size = 512; PRAGMA max_page_count = {pages}; {_TABLE}"
+        "workorder_async.batches.journal_file._TABLE",
+        f"PRAGMA page_size = 512; PRAGMA max_page_count = {pages}; {_TABLE}",
     )
     begun = []
 
@@ -465,7 +469,7 @@ from tests.support.batches import sealed
 from tests.support.mutations import KEYS
 from workorder_async import JournalError
 from workorder_async.batches.journal import Journal
-from workorder_async.batches.journal import Entry
+from workorder_async.batches.journal_file import Entry
 async def main():
     begun = 0
     try:
@@ -560,7 +564,8 @@ async def test_a_disk_that_hangs_while_it_opens(path: Path, monkeypatch: pytest.
 HANGING = """
 import asyncio, os, sys, threading
 from workorder_async import JournalError
-from workorder_async.batches.journal import Entry, Journal
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import Entry
 async def main():
     async with Journal(sys.argv[1], {"batch": ""}, patience=0.05) as journal:
         os.fsync = lambda _: threading.Event().wait()

@@ -20,7 +20,8 @@ from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, JournalError
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import Entry, Standing
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 
 IDENTITY: dict[str, Any] = {"batch": "七月"}
@@ -328,7 +329,8 @@ async def test_a_child_does_not_keep_the_lock(path: Path) -> None:
 # child that it knows nothing of: the child would wait for ever for a thread that it does not have.
 FORKING_UNNOTICED = """
 import asyncio, ctypes, os, sys
-from workorder_async.batches.journal import Entry, Journal
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import Entry
 sys.setswitchinterval(60)
 async def main():
     reading, writing = os.pipe()
@@ -388,7 +390,7 @@ async def test_a_child_cannot_write(path: Path) -> None:
 FORKING = """
 import asyncio, os, sys, time
 from workorder_async.batches.journal import Journal
-from workorder_async.batches.journal import Entry
+from workorder_async.batches.journal_file import Entry
 async def main():
     async with Journal(sys.argv[1], {"batch": "七月"}) as journal:
         await journal.begin(Entry("a", "CommentTicket", {"id": 1, "detail": "a"}, 100.5))

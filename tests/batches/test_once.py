@@ -30,8 +30,8 @@ from workorder_async import (
     TicketStateError,
     run_batch,
 )
-from workorder_async.batches.journal import read_records
 from workorder_async.batches.outcomes import State
+from workorder_async.batches.records import read_records
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.testing import Kill, Moment, SandboxThread, run_killed
 

@@ -15,7 +15,8 @@ from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.carrier import Carrier
-from workorder_async.batches.journal import Entry, Journal
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import Entry
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.mutations.kinds import key_of, prepare
 from workorder_async.sandbox import ClientOptions, Fault, Kind
@@ -258,7 +259,8 @@ async def test_a_date_that_lies_in_the_first_answer_of_the_next_run(tmp_path: Pa
         await asyncio.wait([first])
         await running.aclose()
         sandbox.faults = [Fault("date", seconds=lie, times=1)]
-        async with sandbox.client(**MINUTE, now=client.now) as another:
+        options: ClientOptions = {**MINUTE, "now": client.now}
+        async with sandbox.client(**options) as another:
             outcomes = await ran(another, iter(batch), journal=tmp_path / "j", mark=True)
         await asyncio.sleep(60)
     assert states(outcomes) == {State.DONE: 1}

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from attrs import evolve
 
-from workorder_async.batches.journal import Entry, JournalFile, Standing
+from workorder_async.batches.journal_file import Entry, JournalFile, Standing
 from workorder_async.document import JSON
 
 LINE: dict[str, JSON] = {

@@ -13,7 +13,7 @@ from attrs import evolve
 from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
 from workorder_async import CloseTicket, CommentTicket, CreateTicket, Mutation, RejectTicket, WorkorderClient
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.journal import Mutations
+from workorder_async.batches.keys import Mutations
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.sandbox import Sandbox
 

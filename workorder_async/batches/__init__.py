@@ -1,10 +1,14 @@
 """Promise 3, for many mutations: each is carried out once.
 
-batch     the functions that a user calls
-workers   pull mutations, carry them out several at a time, and stop
-hold      what holds for all: it holds a batch back, or stops it
-once      one mutation for each event, however often the event is delivered
-carrier   one mutation: begun, sent or settled, and its outcome written
-outcomes  the outcomes of mutations, and their report
-journal   the memory of a batch
+batch          the functions that a user calls
+once           one mutation for each event, however often the event is delivered
+workers        pull mutations, carry them out several at a time, and stop
+hold           what holds for all: it holds a batch back, or stops it
+carrier        one mutation: begun, sent or settled, and its outcome written
+outcomes       the outcomes of mutations, and their report
+keys           what makes two mutations one, and which batch a journal is for
+journal        the memory of a batch: the event loop's side
+journal_file   its file and the standings of mutations: the thread's side
+journal_lines  the form of its lines
+records        the same lines, read for people
 """

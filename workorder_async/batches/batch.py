@@ -14,8 +14,10 @@ from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable,
 from contextlib import aclosing
 
 from workorder_async import arguments
-from workorder_async.batches.journal import Journal, Key, Mutations, identity_of, keys_by, read_records
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.keys import Key, Mutations, identity_of, keys_by
 from workorder_async.batches.outcomes import BatchReport, Outcome
+from workorder_async.batches.records import read_records
 from workorder_async.batches.workers import Terms, Workers
 from workorder_async.client import WorkorderClient
 from workorder_async.errors import ConfigError, JournalError

@@ -9,7 +9,8 @@ from time import perf_counter
 
 from attrs import evolve, frozen
 
-from workorder_async.batches.journal import Entry, Journal, Standing
+from workorder_async.batches.journal import Journal
+from workorder_async.batches.journal_file import Entry, Standing
 from workorder_async.batches.outcomes import Outcome, State, ended, facts_of
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation

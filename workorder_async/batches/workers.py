@@ -13,7 +13,9 @@ from attrs.validators import optional
 from workorder_async.arguments import above_zero, as_validator, seconds, whole
 from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.hold import Hold
-from workorder_async.batches.journal import Entry, Journal, Mutations, to_its_end
+from workorder_async.batches.journal import Journal, to_its_end
+from workorder_async.batches.journal_file import Entry
+from workorder_async.batches.keys import Mutations
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.batches.journal import Records, identity_of, read_records
+from workorder_async.batches.keys import identity_of
 from workorder_async.batches.outcomes import Outcome, State
+from workorder_async.batches.records import Records, read_records
 from workorder_async.cli.batches.choosing import (
     BatchOptions,
     Change,

@@ -22,8 +22,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from workorder_async.arguments import is_whole
-from workorder_async.batches.journal import Record, Records
 from workorder_async.batches.outcomes import BatchReport, State
+from workorder_async.batches.records import Record, Records
 from workorder_async.cli.batches.carrying_out import read_journal
 from workorder_async.cli.batches.choosing import Chosen, read_each
 from workorder_async.cli.batches.tally import counted, row as outcome_row

@@ -1,0 +1,362 @@
+"""The file of a journal, as its thread uses it: what each mutation's standing is, and what is on disk.
+
+The first line says which batch the journal is for. An intent is a mutation that is about to be sent; it is on disk
+(fsync) before its mutation is sent. An outcome is written after. The file is locked against other processes while it is
+open.
+"""
+
+import asyncio
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from workorder_async.batches.journal_lines import (
+    INTENT,
+    SUM_SIZE,
+    VERSION,
+    identity_in,
+    line_of,
+    parsed,
+    read_lines,
+    sealed,
+)
+from workorder_async.batches.outcomes import State
+from workorder_async.document import JSON
+from workorder_async.durable import InUseError, LockedFile, MovedError
+from workorder_async.errors import JournalError
+from workorder_async.mutations.kinds import NAMES
+from workorder_async.signing.clock import Ahead
+
+
+class Standing(Enum):
+    """The knowledge about a mutation."""
+
+    NEW = "new"
+    """Nothing, or that it did not happen: it may be sent."""
+    OPEN = "open"
+    """An earlier run may have sent it, and its outcome is unknown: it is settled before it may be sent."""
+    BEGUN = "begun"
+    """This run has it in hand, or had it and did not learn its outcome: it is not sent again."""
+    DONE = "done"
+    """It was done: it is not sent again."""
+
+
+@frozen
+class Entry:
+    """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
+
+    `trace` is the place where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
+    server's clock was ahead then, None if that was not known.
+    """
+
+    key: str
+    operation: str
+    mutation: JSON
+    began: float
+    trace: str = ""
+    mark: str = ""
+    ahead: Ahead | None = None
+
+
+# Mutations that began further apart, in seconds, cannot be under way at the same time.
+_NEAR = 600.0
+# The standing after an outcome; NEW after any other but UNKNOWN.
+_AFTER = {State.DONE.name: Standing.DONE, State.ALREADY.name: Standing.DONE}
+_TABLE = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -4000;
+CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT) WITHOUT ROWID;
+CREATE INDEX traces ON entries (trace) WHERE trace != '';
+"""
+_SET = """
+INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET
+    standing = ?2,
+    began = coalesce(?3, began),
+    line = CASE WHEN ?2 IN ('open', 'begun') THEN coalesce(?4, line) END,
+    trace = coalesce(?5, trace)
+"""
+
+
+Order: TypeAlias = "tuple[Callable[[], object], asyncio.Future[Any] | None]"
+"""Work for the thread, and the future that gets its result when all that it wrote is on disk."""
+
+
+class JournalFile:
+    """The file of a journal, and the standing of each mutation by its key; with `path` None the standings alone.
+
+    One thread uses it at a time. The file tells what earlier runs did, line by line; then this run begins mutations and
+    ends them. Each event leads to the standing in its row (. it stays as it is, - this does not happen):
+
+                                          NEW         OPEN        BEGUN       DONE
+        in the file:  an intent           OPEN        .           -           OPEN
+                      DONE or ALREADY     DONE        DONE        -           .
+                      UNKNOWN             (refused)   .           -           .
+                      any other outcome   .           NEW         -           NEW
+        in this run:  it is begun         BEGUN       BEGUN       .           .
+                      that is cancelled   -           -           as before   .
+                      DONE or ALREADY     -           DONE        DONE        -
+                      UNKNOWN             -           BEGUN       .           -
+                      any other outcome   -           NEW         NEW         -
+
+        What begun means for sending:     is sent     is settled  is skipped  is skipped
+
+    A mutation that was OPEN is sent only if settling shows that it did not happen. The standings are in a temporary
+    SQLite file, so that memory stays flat however long a batch is.
+    """
+
+    def __init__(self, path: Path | None, identity: dict[str, JSON]) -> None:
+        self._path = path
+        self._identity = identity
+        self._file: LockedFile | None = None
+        # A database without a name is a temporary file, deleted when it is closed.
+        self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._total = 0  # the checksum of all lines in the file
+        self._pending: list[bytes] = []
+        self._begins = False  # whether a mutation is sent when the pending lines are on disk
+
+    def open(self) -> None:
+        """Open the file and read it; raises `JournalError` if it is in use, another batch's, or unreadable."""
+        try:
+            self._table.executescript(_TABLE)
+            if self._path is None:
+                return
+            self._file = LockedFile(self._path)
+            end, self._total = read_lines(self._path, self._file.lines(), self.read)
+            self._file.cut(end)
+            if self._file.size == 0:
+                self._append(
+                    self._file, [line_of({"journal": "workorder_async", "version": VERSION, **self._identity})]
+                )
+        except InUseError:
+            raise JournalError(
+                f"the journal {str(self._path)!r} is in use by another program, or by a batch of this one that was "
+                "left by `break` without `contextlib.aclosing`; wait for its end"
+            ) from None
+        except (OSError, ValueError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise JournalError(f"cannot open the journal {str(self._path)!r}: {why}; choose another file") from None
+        except sqlite3.Error as error:
+            raise JournalError(f"{no_table(error)}; nothing was sent") from None
+
+    def close_after(self, orders: Iterable[Order]) -> None:
+        """Follow the last orders, and close the file."""
+        try:
+            self.work(orders)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the file; pending lines are lost."""
+        self._table.close()
+        if self._file is not None:
+            self._file.close()
+
+    def __del__(self) -> None:
+        # A batch may be left behind without its end, as by a loop that is closed amid it.
+        self._table.close()
+
+    def read(self, number: int, line: dict[str, JSON]) -> None:
+        """Note a line of an earlier run. Raises `ValueError`, `TypeError` or `KeyError` for a line that makes no sense.
+
+        A mutation that is open already was begun at its first intent.
+        """
+        if number == 1:
+            found = identity_in(line)
+            if found != self._identity:
+                raise JournalError(
+                    f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
+                    f"not {_words(self._identity)}); choose another file{_mend(found, self._identity)}"
+                )
+        elif "intent" in line:
+            key, began = str(line["intent"]), float(str(line["began"]))
+            if line["operation"] not in NAMES or not isinstance(line["mutation"], dict):
+                raise TypeError("no mutation")
+            _, earlier = self._of(key)
+            self._set(key, Standing.OPEN, earlier or began, line_of(line), str(line.get("trace", "")))
+        elif (state := State[str(line["state"])]) is not State.UNKNOWN:
+            self._set(str(line["outcome"]), _AFTER.get(state.name, Standing.NEW))
+        elif self._of(str(line["outcome"]))[0] is Standing.NEW:
+            raise ValueError("an outcome of nothing")
+
+    def check_place(self) -> None:
+        """Raise `MovedError` unless others find this file under its name, or there is no file."""
+        if self._file is not None:
+            self._file.check_place()
+
+    def work(self, orders: Iterable[Order]) -> list[object]:
+        """Follow all orders; return their results, or errors, when all lines are on disk, by one fsync."""
+        self._pending, self._begins = [], False
+        results: list[object] = []
+        for order, _ in orders:
+            try:
+                results.append(order())
+            except (sqlite3.Error, JournalError, MovedError) as error:
+                results.append(error)  # lines of other orders are written all the same
+        if self._file is not None and (self._pending or self._begins):
+            self._flush(self._file)
+        return results
+
+    def begin(self, entry: Entry) -> tuple[Standing, Entry]:
+        """Begin a mutation; return the standing that it was found in, and its first intent if that is OPEN.
+
+        DONE is also returned for a mutation that was BEGUN: either is skipped. The intent of a NEW one is written.
+        """
+        standing, _ = self._of(entry.key)
+        if standing in (Standing.BEGUN, Standing.DONE):
+            return Standing.DONE, entry
+        self._begins = True
+        if standing is Standing.OPEN:
+            (first,) = self._open_ones("key = ?", entry.key)
+            self._set(entry.key, Standing.BEGUN)
+            return standing, first
+        self._set(entry.key, Standing.BEGUN, entry.began, trace="")
+        facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
+        facts |= {"mark": entry.mark} if entry.mark else {}
+        facts |= {"ahead": [entry.ahead.least, entry.ahead.most]} if entry.ahead else {}
+        self._write({"intent": entry.key, **facts})
+        return standing, entry
+
+    def take_back(self, key: str, found: Standing | None) -> None:
+        """Undo a beginning that was cancelled; `found` is its standing before, None if that was not read."""
+        if found is Standing.NEW:
+            self.end(key, State.NOT_SENT.name, {})
+        elif found is Standing.OPEN:
+            self._set(key, Standing.OPEN)
+
+    def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
+        """Write an outcome."""
+        self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
+        self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
+
+    def has_twin(self, entry: Entry) -> bool:
+        """Tell whether another mutation of an earlier run, at the same place and near in time, may look like this one.
+
+        A platform may store texts otherwise, so equal texts are not asked for. The client knows those of this run.
+        """
+        found = self._table.execute(
+            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? AND standing != ? "
+            "AND abs(began - ?) < ? LIMIT 1",
+            (entry.trace, entry.key, Standing.NEW.value, entry.began, _NEAR),
+        )
+        return found.fetchone() is not None
+
+    def forget(self, keys: Collection[str], *, rewrites: bool) -> None:
+        """Forget mutations that are over, in the file only if that `rewrites` it: before anything is begun."""
+        self._table.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in keys))
+        if rewrites and self._file is not None and self._path is not None:
+            self._file, self._total = _rewritten(self._file, self._path, frozenset(keys))
+
+    def left_open(self) -> list[Entry]:
+        """Return the mutations that an earlier run left open and this one has not begun."""
+        return self._open_ones("standing = ?", Standing.OPEN.value)
+
+    def _open_ones(self, which: str, value: str) -> list[Entry]:
+        found = self._table.execute(f"SELECT key, began, line FROM entries WHERE {which}", (value,))  # noqa: S608
+        intents = ((key, began, json.loads(line)) for key, began, line in found)
+        return [
+            Entry(
+                key,
+                intent["operation"],
+                intent["mutation"],
+                began,
+                intent.get("trace", ""),
+                intent.get("mark", ""),
+                Ahead(*intent["ahead"]) if "ahead" in intent else None,
+            )
+            for key, began, intent in intents
+        ]
+
+    def _of(self, key: str) -> tuple[Standing, float]:
+        """Return the standing of a mutation, and when it was first begun: 0 for NEW, and if no line says when."""
+        row = self._table.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
+        if row is None or row[0] == Standing.NEW.value:
+            return Standing.NEW, 0.0
+        return Standing(row[0]), float(row[1] or 0.0)
+
+    def _set(
+        self,
+        key: str,
+        standing: Standing,
+        began: float | None = None,
+        line: bytes | None = None,
+        trace: str | None = None,
+    ) -> None:
+        """Give a mutation its next standing; None keeps the earlier value."""
+        self._table.execute(_SET, (key, standing.value, began, line, trace))
+
+    def _write(self, line: dict[str, JSON]) -> None:
+        if self._file is not None:
+            self._pending.append(line_of(line))
+
+    def _flush(self, file: LockedFile) -> None:
+        """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""
+        before, total = file.size, self._total
+        try:
+            file.check_place()
+            self._append(file, self._pending)
+            file.check_place()
+        except MovedError:
+            # The mutations begun here are not sent. A later reader of the file needs the outcomes of the others.
+            if file.size != before:
+                file.cut(before)
+            self._total = total
+            self._append(file, [line for line in self._pending if not line.startswith(INTENT)])
+            raise
+
+    def _append(self, file: LockedFile, lines: Iterable[bytes]) -> None:
+        content, total = sealed(lines, self._total)
+        file.append(content)
+        self._total = total
+
+
+def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tuple[LockedFile, int]:
+    """Put a journal without the lines of these keys in the place of the old one; return it, and its checksum."""
+    part = Path(f"{os.path.realpath(path)}.part")
+    part.unlink(missing_ok=True)
+    fresh = LockedFile(part, is_ours=True)
+    try:
+        bodies = (line[:-SUM_SIZE] + b"}\n" for line in file.lines())
+        content, total = sealed((line for line in bodies if _key_in(parsed(line)) not in forgotten), 0)
+        fresh.append(content)
+        fresh.rename(os.path.realpath(path))
+    except BaseException:
+        fresh.close()
+        part.unlink(missing_ok=True)
+        raise
+    file.close()
+    return fresh, total
+
+
+def _key_in(line: dict[str, JSON]) -> JSON:
+    return line.get("intent", line.get("outcome"))
+
+
+def no_table(error: sqlite3.Error) -> str:
+    """Say that the temporary file cannot be used."""
+    return (
+        f"the temporary file of the batch, which remembers its mutations, cannot be used: {error}; make room in the "
+        "folder for temporary files, or name another one in the variable SQLITE_TMPDIR"
+    )
+
+
+def _mend(found: dict[str, JSON], own: dict[str, JSON]) -> str:
+    """Say what else can be done where only the list is another."""
+    if {**found, "list": ""} != {**own, "list": ""}:
+        return ""
+    return (
+        " after `settle_journal`, or hand over the same list; what is read anew in each run belongs into a generator, "
+        "from the first run on"
+    )
+
+
+def _words(identity: dict[str, JSON]) -> str:
+    """Say which batch a journal is for."""
+    return ", ".join(f"{name} {value}" for name, value in identity.items() if value) or "no name"
