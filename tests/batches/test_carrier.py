@@ -45,13 +45,6 @@ COMMENT = CommentTicket(id=1, detail="已联系客户")
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """Give a sandbox with a few tickets."""
-    async with Sandbox(40) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
 async def client(sandbox: Sandbox) -> AsyncIterator[WorkorderClient]:
     """Give a client of it that tries once."""
     async with sandbox.client(**QUICK) as client:
