@@ -17,7 +17,8 @@ from benchmarks.measuring import HEAVY_ROUNDS, Comparison, Contestant, Plan, Row
 from benchmarks.server import canned_server
 from benchmarks.walking import course, iter_tickets
 from workorder_async import TicketQuery, WorkorderClient
-from workorder_async.integrations.arrow_batches import OwnLoop, arrow_batches
+from workorder_async.integrations.arrow_batches import arrow_batches
+from workorder_async.loop_thread import LoopThread
 
 _TIMES = 10
 _TASKS = 4
@@ -106,7 +107,7 @@ def _timed(tickets: int, run: Callable[[], int]) -> Contestant:
 
 
 def _count_batches() -> int:
-    with OwnLoop() as loop:
+    with LoopThread() as loop:
         windows = loop.run(_plan())
     return sum(batch.num_rows for batch in arrow_batches(windows))
 

@@ -28,7 +28,7 @@ class LoopThread:
 
     def __init__(
         self,
-        name: str,
+        name: str = "workorder-loop",
         kind: str = "loop",
         *,
         loop: asyncio.AbstractEventLoop | None = None,

@@ -161,6 +161,7 @@ async def test_what_frees_the_key(file: Path, kind: Kind, error: type[Exception]
             outcome = await once("om_1", comment, deadline=1)
             assert outcome.state is (State.REJECTED if kind == "401" else State.NOT_SENT)
             assert error is None or isinstance(outcome.error, error)
+            assert await once.outcome("om_1") is None
             if kind == "refuse":
                 return
             sandbox.faults = []

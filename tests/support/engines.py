@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from workorder_async import Sandbox, TicketQuery, TicketStatus, WorkorderClient
-from workorder_async.integrations.arrow_batches import OwnLoop
+from workorder_async.loop_thread import LoopThread
 from workorder_async.sandbox import SANDBOX_ERRNOS, ClientOptions, Fault
 
 
@@ -29,7 +29,7 @@ class SandboxThread:
 
     def __init__(self, **options: Any) -> None:
         self.sandbox = Sandbox(**options)
-        self._loop = OwnLoop()
+        self._loop = LoopThread()
 
     def __enter__(self) -> Self:
         self._loop.__enter__()

@@ -122,7 +122,7 @@ def _turned(
     """Turn the asynchronous batches into plain ones."""
     if not windows:
         return
-    with OwnLoop() as loop:
+    with LoopThread() as loop:
         batches = _batches(windows, connect, options, schema)
         try:
             while (batch := loop.run(_next_of(batches))) is not None:
@@ -189,10 +189,3 @@ def _check(report: WalkReport, window: Window, part: Part) -> None:
             report=report,
             operation="list_tickets",
         )
-
-
-class OwnLoop(LoopThread):
-    """An event loop in a thread of its own, for engines that wait."""
-
-    def __init__(self) -> None:
-        super().__init__("workorder-loop")

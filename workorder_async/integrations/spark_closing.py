@@ -27,8 +27,8 @@ from workorder_async.document import CloseTicket
 from workorder_async.document.json_text import LINE_FEED, dumps, loads
 from workorder_async.durable import InUseError, LockedFile, written_whole
 from workorder_async.errors import ConfigError, JournalError, WorkorderError
-from workorder_async.integrations.arrow_batches import OwnLoop
 from workorder_async.integrations.spark_options import RATE_USED, WRITING, Connect, parsed
+from workorder_async.loop_thread import LoopThread
 
 #: The columns of a frame of closes with the types that Spark may have for each, and whether there must be such a one.
 COLUMNS: Final[Mapping[str, tuple[Sequence[str], bool]]] = {
@@ -125,7 +125,7 @@ class SparkClosing:
         closes = [self._checked(task, row) for row in rows]
         report = BatchReport()
         _wait_until_free(self._journal(task))
-        with OwnLoop() as loop, written_whole(self.journals / f"{task:05}.{OUTCOMES}") as file:
+        with LoopThread() as loop, written_whole(self.journals / f"{task:05}.{OUTCOMES}") as file:
             for outcome in loop.run(self._carry_out(task, closes, connect, report)):
                 file.write(_line(outcome, task))
         if report.stopped:

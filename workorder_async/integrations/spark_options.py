@@ -18,7 +18,8 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery
 from workorder_async.environment import VARIABLES
 from workorder_async.errors import ConfigError
-from workorder_async.integrations.arrow_batches import ArrowOptions, OwnLoop
+from workorder_async.integrations.arrow_batches import ArrowOptions
+from workorder_async.loop_thread import LoopThread
 from workorder_async.walks.windows import Window
 
 Connect: TypeAlias = Callable[..., WorkorderClient]
@@ -172,7 +173,7 @@ class SparkRead:
 
     def plan(self, connect: Connect) -> list[list[Window]]:
         """Return the windows of each task: `tasks` slices of the list, of about as many tickets each."""
-        with OwnLoop() as loop:
+        with LoopThread() as loop:
             windows = loop.run(self._windows(connect))
         groups: list[list[Window]] = [[] for _ in range(self.tasks)]
         # A window costs a request even where it is empty.
