@@ -155,8 +155,8 @@ class Tally(BatchReport):
             note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
         elif not self.settled:
             note(
-                "the same again would do it twice: --json tells what is left; only with --journal FILE a batch can be "
-                "run again as it is, and goes on where it stopped"
+                "do not run the same line again: what is done would be done twice. --json tells what is left; with "
+                "--journal FILE the same line can be run again, and goes on where it stopped"
             )
 
 
