@@ -3,7 +3,7 @@
     FEISHU_APP_ID=... FEISHU_APP_SECRET=... FEISHU_ENCRYPT_KEY=... python feishu_bot.py 8080 bot.journal ticket.json
 
 `ticket.json` has what all its tickets have in common: the fields of `CreateTicket` without title, detail and time.
-Needs `pip install cryptography`: Feishu signs where an Encrypt Key is set, and then it encrypts, too.
+Needs `pip install cryptography prometheus-client`: Feishu signs where an Encrypt Key is set, and encrypts then, too.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from prometheus_page import METRICS, page
 
 from workorder_async import CommentTicket, CreateTicket, Once, WorkorderClient, explain
 
@@ -36,8 +37,7 @@ async def read(request: web.Request) -> dict[str, Any]:
     body, head = await request.read(), request.headers
     try:
         sealed = b64decode(json.loads(body)["encrypt"])
-        cipher = Cipher(algorithms.AES(sha256(KEY).digest()), modes.CBC(sealed[:16]))
-        text = cipher.decryptor().update(sealed[16:])
+        text = Cipher(algorithms.AES(sha256(KEY).digest()), modes.CBC(sealed[:16])).decryptor().update(sealed[16:])
         event: dict[str, Any] = json.loads(text[: -text[-1]])
         if event.get("type") == "url_verification":
             raise web.HTTPOk(text=json.dumps({"challenge": event["challenge"]}), content_type="application/json")
@@ -49,7 +49,7 @@ async def read(request: web.Request) -> dict[str, Any]:
     raise web.HTTPForbidden
 
 
-async def reply(session: ClientSession, key: str, text: str, ticket_id: int = 0) -> None:
+async def reply(http: ClientSession, key: str, text: str, ticket_id: int = 0) -> None:
     """Answer the message of an event; a ticket has a card with a button. Feishu shows one answer for one `uuid`."""
     kind, content = "text", dict[str, Any](text=text)
     if ticket_id:
@@ -59,10 +59,10 @@ async def reply(session: ClientSession, key: str, text: str, ticket_id: int = 0)
         kind, content = "interactive", {"schema": "2.0", "body": {"elements": parts}}
     body = {"msg_type": kind, "content": json.dumps(content), "uuid": sha256((key + text).encode()).hexdigest()[:32]}
     try:
-        async with session.post(f"{API}/auth/v3/tenant_access_token/internal", json=APP) as answer:
+        async with http.post(f"{API}/auth/v3/tenant_access_token/internal", json=APP) as answer:
             headers = {"Authorization": f"Bearer {(await answer.json())['tenant_access_token']}"}
         url = f"{API}/im/v1/messages/{key.partition(':')[0]}/reply"
-        async with session.post(url, json=body, headers=headers) as answer:
+        async with http.post(url, json=body, headers=headers) as answer:
             answer.raise_for_status()
     except (ClientError, TimeoutError, KeyError):
         logging.exception("no answer to %s: %s", key, text)
@@ -74,7 +74,7 @@ WORK = web.AppKey("WORK", partial[Any])
 TASKS = set[asyncio.Task[None]]()
 
 
-async def work(once: Once, session: ClientSession, event: dict[str, Any]) -> None:
+async def work(once: Once, http: ClientSession, event: dict[str, Any]) -> None:
     """Make the change of an event, once over all its deliveries, and say what became of it."""
     key, said, ticket_id = "", "", 0
     try:
@@ -92,7 +92,7 @@ async def work(once: Once, session: ClientSession, event: dict[str, Any]) -> Non
         logging.exception("event %s", key)
         said = explain(error, "zh")
     if key:
-        await reply(session, key, said, ticket_id)
+        await reply(http, key, said, ticket_id)
 
 
 async def deliver(request: web.Request) -> web.Response:
@@ -104,16 +104,16 @@ async def deliver(request: web.Request) -> web.Response:
 
 async def life(app: web.Application) -> AsyncIterator[None]:
     """Open all that is needed, and close it when everything that was begun has ended."""
-    async with ClientSession(timeout=ClientTimeout(10)) as session, WorkorderClient.from_env() as client:
+    async with ClientSession(timeout=ClientTimeout(9)) as http, WorkorderClient.from_env(observers=[METRICS]) as client:
         async with Once(client, sys.argv[2], mark=True) as once:
-            app[WORK] = partial(work, once, session)
+            app[WORK] = partial(work, once, http)
             for key, outcome in (await once.settle(deadline=10)).items():  # amid these an earlier run was killed
-                await reply(session, key, explain(outcome, "zh"))
+                await reply(http, key, explain(outcome, "zh"))
             yield
         await asyncio.gather(*TASKS)
 
 
 app = web.Application()
-app.router.add_post("/feishu", deliver)
+app.add_routes([web.post("/feishu", deliver), web.get("/metrics", page)])
 app.cleanup_ctx.append(life)
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]))  # behind a proxy that speaks TLS

@@ -29,7 +29,7 @@ def test_the_bot_has_little_glue() -> None:
 
 def test_all_of_them() -> None:
     """No program is left out here, and in the files beside this one."""
-    names = ["close_old.py", "fastapi_service.py", "feishu_bot.py", "nightly_export.py"]
+    names = ["close_old.py", "fastapi_service.py", "feishu_bot.py", "nightly_export.py", "prometheus_page.py"]
     assert [path.name for path in EXAMPLES] == names
 
 

@@ -121,6 +121,31 @@ async def test_acknowledged_first(tmp_path: Path) -> None:
         assert (await answered(server))[1] == "interactive"
 
 
+async def test_the_page_of_prometheus(tmp_path: Path) -> None:
+    """It counts the calls of the client, those that failed by their error."""
+    refused = [Fault("errno", operation="comment_ticket", errno=23000)]
+    async with (
+        Sandbox(tickets=20, faults=refused) as sandbox,
+        feishu() as server,
+        bot(sandbox, server, tmp_path) as (_, url),
+    ):
+        await deliver(url, message("om_1", "实例无法登录"))
+        assert (await answered(server))[1] == "interactive"
+        await deliver(url, click("om_card", {"ticket": 1001, "text": "已联系客户", "status": "待处理"}))
+        await answered(server)
+        async with ClientSession() as session, session.get(f"{url}/metrics") as answer:
+            assert answer.content_type == "text/plain"
+            numbers = dict(line.rsplit(" ", 1) for line in (await answer.text()).splitlines() if line[0] != "#")
+    ended = {name: float(count) for name, count in numbers.items() if name.startswith("workorder_call_seconds_count")}
+    assert ended == {
+        'workorder_call_seconds_count{error="",operation="create_ticket"}': 1,
+        'workorder_call_seconds_count{error="TicketStateError",operation="comment_ticket"}': 1,
+    }
+    assert float(numbers['workorder_attempts_total{operation="create_ticket"}']) == 1
+    spent = float(numbers['workorder_spent_seconds_total{operation="create_ticket",where="request"}'])
+    assert 0 < spent <= float(numbers['workorder_call_seconds_sum{error="",operation="create_ticket"}'])
+
+
 @pytest.mark.slow
 async def test_ended_amid_its_work(tmp_path: Path) -> None:
     """What was acknowledged is worked on to its end, and told, before the program ends."""
