@@ -94,8 +94,10 @@ class WorkorderClient:
 
     ping: Final = _blocking(_Client.ping)
     list_tickets: Final = _blocking(_Client.list_tickets)  # type: ignore[arg-type]  # for its `**unknown: Never`
+    count_tickets: Final = _blocking(_Client.count_tickets)
     plan_windows: Final = _blocking(_Client.plan_windows)
     get_ticket: Final = _blocking(_Client.get_ticket)
+    get_tickets: Final = _blocking(_Client.get_tickets)
     get_ticket_detail: Final = _blocking(_Client.get_ticket_detail)
     create_ticket: Final = _blocking(_Client.create_ticket)
     comment_ticket: Final = _blocking(_Client.comment_ticket)

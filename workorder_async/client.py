@@ -1,7 +1,7 @@
 """The client: one short coroutine per endpoint, the walks over `list_tickets`, and its life from `async with` on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
@@ -38,7 +38,7 @@ from workorder_async.environment import (
     variables,
     warn_of_plain_http,
 )
-from workorder_async.errors import ConfigError, NotSentError, Settlement
+from workorder_async.errors import AuthenticationError, ConfigError, NotSentError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import Prepared, only, prepare
 from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
@@ -231,6 +231,11 @@ class WorkorderClient:
         refuse_unknown(unknown, ("page", "page_size", "deadline"), "list_tickets")
         return await self._reads(deadline).page(PageRequest(query, page, page_size))
 
+    async def count_tickets(self, query: TicketQuery = _EVERYTHING, *, deadline: float | None = None) -> int:
+        """Return how many tickets match, by the list's own total; one request, and no row of it is read."""
+        pagination, _, _ = codec.read_rows(await self._reads(deadline).answer(PageRequest(query, page_size=1)), [])
+        return pagination.total
+
     def walk(self, query: WhatToWalk = _EVERYTHING, **options: Unpack[WalkOptions]) -> Walk:
         """Return a walk over the tickets that match, for `async with`; it iterates over lists of tickets, page by page.
 
@@ -316,6 +321,34 @@ class WorkorderClient:
     async def get_ticket(self, id: int, *, deadline: float | None = None) -> Ticket:
         """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""
         return await self._reads(deadline).ticket(id)
+
+    async def get_tickets(
+        self, ids: Iterable[int], *, concurrency: int = 8, deadline: float | None = None
+    ) -> dict[int, Ticket | WorkorderError]:
+        """Read several base records, `concurrency` at a time; each id gets its ticket, or the error of its read.
+
+        An id that stands there twice is read once. Raises `AuthenticationError`, and `ConfigError` for what is no
+        ticket's number: then the others are not read either.
+        """
+        found: dict[int, Ticket | WorkorderError] = {}
+        lane, left = Lane(arguments.whole("concurrency", concurrency)), iter(dict.fromkeys(ids))
+
+        async def read() -> None:
+            for id in left:
+                try:
+                    found[id] = await self._reads(deadline, lane).ticket(id)
+                except (AuthenticationError, ConfigError):
+                    raise
+                except WorkorderError as error:
+                    found[id] = error
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(concurrency):
+                    group.create_task(read())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return found
 
     async def get_ticket_detail(
         self, id: int, *, deadline: float | None = None, lane: Lane | None = None

@@ -6,22 +6,26 @@ inherit it. Nothing is added to a file that others than its owner may read: such
 `open_private` opens a file at a name that we chose, where somebody else may have put a link.
 
 `written_whole` writes a new file beside the old one and gives it the name at the end; `rename_whole` does the last step
-alone, for a file that took several runs to write. Files that are made here are for their owner alone.
+alone, for a file that took several runs to write. Files that are made here are for their owner alone. `on_disk` does
+such work in a thread.
 """
 
+import asyncio
 import errno
 import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from weakref import WeakSet
 
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, ExportError
+
+_T = TypeVar("_T")
 
 # The errors of a system that does not let a folder be read, or be synced.
 _NO_SYNC = {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP}
@@ -280,3 +284,24 @@ def sync_folder(folder: "str | os.PathLike[str] | int") -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
+    """Do this with a file in a thread, and return when it has ended, even if the task is cancelled meanwhile.
+
+    Raises `ExportError` with the path if the disk does not do its part.
+    """
+    working = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        # The cancelled task closes the file next, so the file must not be in use then.
+        while not working.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
+        working.exception()
+        raise
+    except OSError as error:
+        raise ExportError(
+            f"cannot write {str(path)!r}: {error.strerror or error}; mend that and begin again, it goes on from here"
+        ) from None

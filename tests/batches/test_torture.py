@@ -73,7 +73,7 @@ FAULTS = [
     Fault("403", chance=0.0004, errno=50_000),
 ]
 # A run that stops at one 401 goes on in the next one.
-MOST_RUNS = 20
+MOST_RUNS = 40
 
 
 async def mixed(sandbox: Sandbox, count: int, random: Random) -> list[Mutation]:

@@ -60,7 +60,8 @@ async def main(journal: str, mutations: str, seed: str, mark: str = "") -> None:
         signer=signer,
         errnos=SANDBOX_ERRNOS,
         retry=RetryPolicy(first=0.01),
-        attempt_timeout=2,
+        # What was sent is carried out, and shown by a replica that is 1.5 s behind, long before.
+        attempt_timeout=4,
         deadline=20,
         now=SetClock(random) if int(seed) else time.time,
     ) as client:

@@ -179,6 +179,19 @@ def decode_rows(
     return tickets
 
 
+def read_row(row: Row) -> TicketSummary:
+    """Turn one row, as `read_rows` gave it, into a model. Raises `DecodeError`."""
+    try:
+        return cast("TicketSummary", _ROW.hook(row))
+    except Exception:  # noqa: BLE001 - as in decode
+        raise _ROW.explain(row, "$") from None
+
+
+def unknown_in(row: Row) -> Row:
+    """Return the fields of a row that no model knows."""
+    return {name: value for name, value in row.items() if name not in _ROW.readers}
+
+
 def _of_row(answer: Answer, page: int, ticket: int | None, path: str, error: Exception) -> DecodeError:
     """Return the error of a row that does not fit."""
     name = f"page {page}: " if ticket is None else f"ticket {ticket} on page {page}: "

@@ -16,14 +16,14 @@ import socket
 import stat
 import threading
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import aiohttp
 from yarl import URL
@@ -31,7 +31,7 @@ from yarl import URL
 from workorder_async import arguments
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Attachment, TicketDetail
-from workorder_async.durable import LockedFile, rename_whole
+from workorder_async.durable import LockedFile, on_disk, rename_whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import Secret, without_credentials
@@ -60,8 +60,6 @@ _FORBIDDEN = '<>:"|?*'
 # Windows takes these for devices, whatever comes after the first dot.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\.|$)", re.IGNORECASE)
 
-_T = TypeVar("_T")
-
 
 class NotFetchedError(Exception):
     """The file cannot be had, and another attempt would be of no use; the text says why."""
@@ -73,27 +71,6 @@ class BrokenError(Exception):
 
 class StaleError(Exception):
     """The URL is good no longer; the text says how the server told it."""
-
-
-async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
-    """Do this with a file in a thread, and return when it has ended, even if the task is cancelled meanwhile.
-
-    Raises `ExportError` with the path if the disk does not do its part.
-    """
-    working = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        # The cancelled task closes the file next, so the file must not be in use then.
-        while not working.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([working])
-        working.exception()
-        raise
-    except OSError as error:
-        raise ExportError(
-            f"cannot write {str(path)!r}: {error.strerror or error}; mend that and begin again, it goes on from here"
-        ) from None
 
 
 class _Folder:
@@ -496,6 +473,11 @@ class AttachmentFolder:
         finally:
             await on_disk(place.path, place.close)
         return sum(became, NO_ATTACHMENTS)
+
+    def places(self, detail: TicketDetail) -> list[Path]:
+        """Return where the attachments of a ticket are once they were fetched, in their order."""
+        names = distinct_names(one.file_name for one in attachments_of(detail))
+        return [self._folder.path / str(detail.id) / name for name in names]
 
     async def _bring(self, wanted: _Wanted, links: _Links) -> AttachmentCounts:
         """Have one file there, and return its counts. The limits are asked before anything is awaited."""

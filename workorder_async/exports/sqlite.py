@@ -11,17 +11,17 @@ Times are whole seconds and ISO 8601 text, true and false are 1 and 0. `position
 import errno
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from workorder_async.document.fields import fields_of
 from workorder_async.durable import open_private
 from workorder_async.errors import ExportError
-from workorder_async.exports.columns import Columns, Value, columns_of
+from workorder_async.exports.columns import Columns, columns_of
 from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
 
 #: The table that says which parts are there; dropped at the end.
@@ -39,9 +39,9 @@ class SqliteStore:
     def __init__(self, path: Path, model: type) -> None:
         #: The changes in the rows of the newest part.
         self.changes: TextChanges = UNCHANGED
-        self._tables = _table("tickets", model, ())
+        self._tables = table_of("tickets", model)
         os.close(open_private(path, os.O_RDWR))
-        with _disk(path):
+        with disk_errors(path):
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._path = path
         try:
@@ -52,7 +52,7 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         """Make the tables in a new database, all at once."""
-        with _disk(self._path):
+        with disk_errors(self._path):
             self._database.execute("PRAGMA foreign_keys = ON")
             #: Whether `finish` came to its end, in this process or an earlier one.
             self.finished: bool = self._has("tickets") and not self._has(_PARTS)
@@ -70,47 +70,23 @@ class SqliteStore:
         """Return the parts that are on disk, and their notes; none once it is finished."""
         if self.finished:
             return {}
-        with _disk(self._path):
+        with disk_errors(self._path):
             return dict(self._database.execute(f"SELECT part, note FROM {_PARTS} ORDER BY 1").fetchall())  # noqa: S608
 
     def write(self, rows: Sequence[Record]) -> None:
         """Add a page of rows to the part; a ticket that is there already is replaced, with all that belongs to it."""
-        with _disk(self._path):
+        with disk_errors(self._path):
             self._begin()
-            self._fill(self._tables, [((), row) for row in rows])
+            self.changes += self._tables.fill(self._database, [((), row) for row in rows])
 
     def _begin(self) -> None:
         if not self._database.in_transaction:
             self._database.execute("BEGIN IMMEDIATE")
             self.changes = UNCHANGED
 
-    def _fill(self, table: "_Table", found: list[tuple[tuple[int, ...], Record]]) -> None:
-        """Add models to their table, each with its key, then the parts in their lists."""
-        records = [(*key, *table.columns.read(model)) for key, model in found]
-        try:
-            self._database.executemany(table.insert(), records)
-        except (UnicodeEncodeError, OverflowError):
-            self._database.executemany(table.insert(), [self._storable(record) for record in records])
-        for field, child in table.children:
-            parts = [
-                ((*(key or (model.id,)), position), part)  # type: ignore[union-attr]
-                for key, model in found
-                for position, part in enumerate(getattr(model, field))
-            ]
-            if parts:
-                self._fill(child, parts)
-
-    def _storable(self, record: Iterable[Value]) -> tuple[Value, ...]:
-        """Return a record that SQLite takes. Raises `ExportError` if that leaves a ticket without its id."""
-        cells, changes = storable(record)
-        if cells[0] is None:
-            raise ExportError("a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it")
-        self.changes += changes
-        return cells
-
     def commit(self, part: int, note: str = "") -> None:
         """Make the rows since the last commit durable, together with the part's number and a note of the caller's."""
-        with _disk(self._path):
+        with disk_errors(self._path):
             self._begin()
             self._database.execute(f"INSERT INTO {_PARTS} VALUES (?, ?)", (part, note))  # noqa: S608
             self._database.execute("COMMIT")
@@ -119,7 +95,7 @@ class SqliteStore:
         """Add the indexes, which is faster once all rows are there, and forget the parts, and rows without a part."""
         if self.finished:
             return
-        with _disk(self._path):
+        with disk_errors(self._path):
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             self._database.execute("BEGIN IMMEDIATE")
@@ -135,16 +111,16 @@ class SqliteStore:
 
 
 @frozen
-class _Table:
+class ModelTable:
     """A table for one model, and the tables for the parts in its lists."""
 
     name: str
     keys: tuple[str, ...]
     """The key of a row, in front of its columns; empty for tickets, whose key is their id."""
     columns: Columns
-    children: "tuple[tuple[str, _Table], ...]"
+    children: "tuple[tuple[str, ModelTable], ...]"
 
-    def all(self) -> "Iterator[_Table]":
+    def all(self) -> "Iterator[ModelTable]":
         """Yield this table and those below it."""
         yield self
         for _, child in self.children:
@@ -166,8 +142,34 @@ class _Table:
         places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
         return f"INSERT OR REPLACE INTO {self.name} VALUES ({places})"  # noqa: S608
 
+    def fill(self, database: sqlite3.Connection, found: Sequence[tuple[tuple[int, ...], Any]]) -> TextChanges:
+        """Add models, each with its key, then the parts in their lists; return the changes in their cells.
 
-def _table(name: str, model: type, keys: tuple[str, ...]) -> _Table:
+        Raises `ExportError` for a ticket whose id SQLite cannot have.
+        """
+        records, changes = [(*key, *self.columns.read(model)) for key, model in found], UNCHANGED
+        try:
+            database.executemany(self.insert(), records)
+        except (UnicodeEncodeError, OverflowError):
+            made = [storable(record) for record in records]
+            if any(cells[0] is None for cells, _ in made):
+                raise ExportError(
+                    "a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it"
+                ) from None
+            database.executemany(self.insert(), [cells for cells, _ in made])
+            changes = sum((change for _, change in made), changes)
+        for field, child in self.children:
+            parts = [
+                ((*(key or (model.id,)), position), part)
+                for key, model in found
+                for position, part in enumerate(getattr(model, field))
+            ]
+            if parts:
+                changes += child.fill(database, parts)
+        return changes
+
+
+def table_of(name: str, model: type, keys: tuple[str, ...] = ()) -> ModelTable:
     """Return the table of a model with this key; a part's own `ticket_id` gives way to the key of that name."""
     own = columns_of(model, lists=False)
     columns = evolve(own, columns=tuple(column for column in own.columns if column.name not in keys))
@@ -176,12 +178,12 @@ def _table(name: str, model: type, keys: tuple[str, ...]) -> _Table:
     else:
         stem, below = "ticket", ("ticket_id", "position")
     lists = [field for field in fields_of(model).values() if field.is_list]
-    children = tuple((field.name, _table(f"{stem}_{field.name}", field.kind, below)) for field in lists)
-    return _Table(name, keys, columns, children)
+    children = tuple((field.name, table_of(f"{stem}_{field.name}", field.kind, below)) for field in lists)
+    return ModelTable(name, keys, columns, children)
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn an error of SQLite about the disk into an `OSError` with the path."""
     try:
         yield

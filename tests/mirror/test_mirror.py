@@ -1,0 +1,407 @@
+"""workorder_async.mirror.mirror: what a database holds after a run, what is said of it, and by how many requests."""
+
+import asyncio
+import json
+import sqlite3
+from math import ceil
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.support.mirrors import asked, held, ids_of, truth, vanish
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
+from workorder_async.mirror import MirrorProgress, MirrorReport, mirror_tickets
+from workorder_async.sandbox import Drift, Fault
+
+
+async def mirrored(client: WorkorderClient, path: Path, **options: Any) -> MirrorReport:
+    """Run, and see that all is well."""
+    report = await mirror_tickets(client, path, **options)
+    assert report.exact, report.reason
+    return report
+
+
+async def open_pages(client: WorkorderClient) -> int:
+    """Return how many pages the open tickets fill."""
+    pages = 0
+    for status in (TicketStatus.PENDING, TicketStatus.PROCESSING):
+        page = await client.list_tickets(TicketQuery(status=status), page_size=1)
+        pages += ceil(page.pagination.total / 100)
+    return pages
+
+
+@virtual_time
+async def test_a_database_that_keeps_up(tmp_path: Path) -> None:
+    """It equals the platform after each run, and says what changed; a second run finds nothing."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(3000, latency=0.05) as (sandbox, client):
+        first = await mirrored(client, path)
+        assert (first.created, first.changed, first.tickets) == (3000, 0, 3000)
+        assert held(path) == await truth(client)
+        assert asked(path, "SELECT count(*) FROM changes") == [(0,)]
+        before = sandbox.requests["list_tickets"]
+        second = await mirrored(client, path)
+        assert (second.created, second.changed, second.missing, second.gone) == (0, 0, [], [])
+        assert sandbox.requests["list_tickets"] - before == second.requests
+        assert second.requests <= await open_pages(client) + 5
+        drifted = await sandbox.change(close=30, reopen=20, create=10)
+        changed = {*drifted.closed, *drifted.reopened}
+        third = await mirrored(client, path)
+        assert held(path) == await truth(client)
+        assert (third.created, third.changed) == (10, len(changed))
+        seen = asked(path, "SELECT DISTINCT ticket FROM changes WHERE run = ? AND kind = 'changed'", third.run)
+        assert {id for (id,) in seen} == changed
+        assert asked(path, "SELECT count(*) FROM changes WHERE run = ? AND kind = 'new'", third.run) == [(10,)]
+        closed = drifted.closed[0]
+        row = asked(path, "SELECT old, new FROM changes WHERE ticket = ? AND field = 'status'", closed)
+        assert len(row) == 1
+        assert row[0][1] == TicketStatus.CLOSED
+
+
+@virtual_time
+async def test_interrupted_anywhere(tmp_path: Path) -> None:
+    """A run that is cancelled after any number of requests is gone on with, and reads little of it again."""
+    random, path = Random(7), tmp_path / "tickets.db"
+    async with virtual_sandbox(2500, latency=0.05) as (sandbox, client):
+        for number in range(25):
+            run = asyncio.create_task(mirror_tickets(client, path, concurrency=2))
+            await asyncio.sleep(random.uniform(0.02, 0.5))
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+            await sandbox.change(close=1, reopen=1, create=number % 3)
+        assert len(held(path)) > 1000
+        await mirrored(client, path)
+        assert held(path) == await truth(client)
+
+
+class OldestFirst:
+    """The database of a sandbox whose list begins with the oldest ticket."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._database.__enter__()
+
+    def __exit__(self, *why: Any) -> Any:
+        return self._database.__exit__(*why)
+
+    def execute(self, question: str, values: Any = ()) -> sqlite3.Cursor:
+        """Ask, for the oldest ticket first."""
+        return self._database.execute(question.replace(" DESC", ""), values)
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first"])
+@virtual_time
+async def test_gone_on_with(tmp_path: Path, order: str) -> None:
+    """The first read of everything begins where it was cut short."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(4000, latency=0.05) as (sandbox, client):
+        if order == "oldest first":
+            store: Any = sandbox._store
+            store._db = OldestFirst(store._db)
+        enough = asyncio.Event()
+        run = asyncio.create_task(
+            mirror_tickets(client, path, on_progress=lambda one: enough.set() if one.rows >= 2000 else None)
+        )
+        await enough.wait()
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        there, before = len(held(path)), sandbox.requests["list_tickets"]
+        report = await mirrored(client, path)
+        assert report.created == 4000 - there
+        assert sandbox.requests["list_tickets"] - before < (4000 - there) / 100 + await open_pages(client) + 15
+        assert held(path) == await truth(client)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@virtual_time
+async def test_absent_is_not_gone(tmp_path: Path, count: int) -> None:
+    """What vanished is named by the next run, and gone by the one after; others are not."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(6000, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        usual = (await mirrored(client, path)).requests
+        for status in (TicketStatus.CLOSED, TicketStatus.PENDING):
+            lost = sorted(Random(count).sample(await ids_of(sandbox, status.value), count))  # type: ignore[arg-type]
+            await vanish(sandbox, *lost)
+            report = await mirrored(client, path)
+            assert (report.missing, report.gone) == (lost, [])
+            assert report.requests <= usual + {1: 15, 5: 50}[count]
+            present = {id for (id,) in asked(path, "SELECT id FROM tickets_present")}
+            assert present >= set(lost)
+            report = await mirrored(client, path)
+            assert (report.missing, report.gone, report.left) == ([], lost, [])
+            present = {id for (id,) in asked(path, "SELECT id FROM tickets_present")}
+            assert not present & set(lost)
+            assert held(path) == await truth(client)
+        report = await mirrored(client, path)
+        assert (report.missing, report.gone) == ([], [])
+
+
+class Hidden:
+    """A platform that hides tickets from the list, and from those who ask for them."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def hide(self, ids: list[int]) -> None:
+        """Hide them."""
+
+        def move() -> None:
+            store: Any = self._sandbox._store
+            with store.transaction():
+                places = ", ".join(map(str, ids))
+                store._db.execute(f"CREATE TEMP TABLE hidden AS SELECT * FROM tickets WHERE id IN ({places})")
+                store._db.execute(f"DELETE FROM tickets WHERE id IN ({places})")
+
+        await self._sandbox._in_store(move)
+
+    async def show(self) -> None:
+        """Show them again."""
+
+        def move() -> None:
+            store: Any = self._sandbox._store
+            with store.transaction():
+                store._db.execute("INSERT INTO tickets SELECT * FROM hidden")
+                store._db.execute("DROP TABLE hidden")
+
+        await self._sandbox._in_store(move)
+
+
+@virtual_time
+async def test_a_right_that_is_lost(tmp_path: Path) -> None:
+    """Many tickets that are not shown any more are not marked; it is said; and all is whole when they are back."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(5000, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        hidden = Hidden(sandbox)
+        await hidden.hide([*(await ids_of(sandbox, 3))[:150], *(await ids_of(sandbox, 1))[:50]])
+        for _ in range(3):
+            report = await mirror_tickets(client, path)
+            assert not report.exact
+            assert "not shown any more" in report.reason
+            assert (report.missing, report.gone, report.held_back > 20) == ([], [], True)
+        await hidden.show()
+        await mirrored(client, path)
+        assert held(path) == await truth(client)
+        assert asked(path, "SELECT count(*) FROM tickets WHERE gone_at IS NOT NULL") == [(0,)]
+        await vanish(sandbox, *(await ids_of(sandbox, 3))[:60])
+        assert (await mirror_tickets(client, path)).held_back == 60
+        report = await mirrored(client, path, accept_gone=True)
+        assert len(report.missing) == 60
+
+
+@virtual_time
+async def test_a_few_that_are_hidden(tmp_path: Path) -> None:
+    """A ticket that was gone is taken back when the list shows it again."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(1000, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        hidden, lost = Hidden(sandbox), (await ids_of(sandbox, 3))[:3]
+        await hidden.hide(lost)
+        await mirrored(client, path)
+        assert (await mirrored(client, path)).gone == lost
+        await hidden.show()
+        await mirrored(client, path)
+        assert held(path) == await truth(client)
+        kinds = asked(path, "SELECT kind FROM changes WHERE ticket = ? ORDER BY id", lost[0])
+        assert kinds == [("missing",), ("gone",), ("back",)]
+        before = asked(path, "SELECT run, count(*) FROM tickets_as_of GROUP BY 1 ORDER BY 1")
+        assert before == [(1, 1000), (2, 1000), (3, 997), (4, 1000)]
+
+
+@virtual_time
+async def test_out_of_the_query(tmp_path: Path) -> None:
+    """A ticket that does not match any more has left: it exists."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(1000, latency=0.05) as (sandbox, client):
+        query = TicketQuery(type="consultation")
+        await mirror_tickets(client, path, query)
+        (left,) = (await ids_of(sandbox, 1))[:0] or [min(held(path))]
+        store: Any = sandbox._store
+
+        def change() -> None:
+            with store.transaction():
+                store._db.execute("UPDATE tickets SET type = 1 WHERE id = ?", (left,))
+
+        await sandbox._in_store(change)
+        assert (await mirror_tickets(client, path, query)).missing == [left]
+        report = await mirror_tickets(client, path, query)
+        assert (report.missing, report.gone, report.left) == ([], [], [left])
+        assert report.exact, report.reason
+        report = await mirror_tickets(client, path, query)
+        assert (report.missing, report.gone, report.left) == ([], [], [])
+
+
+@virtual_time
+async def test_full(tmp_path: Path) -> None:
+    """A full run sees what no other does: an edit of a closed ticket."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        edited, store = (await ids_of(sandbox, 3))[5], sandbox._store
+
+        def edit() -> None:
+            with store.transaction():
+                store.update(edited, {"title": "改过的标题"})
+
+        await sandbox._in_store(edit)
+        assert (await mirrored(client, path)).changed == 0
+        report = await mirrored(client, path, full=True)
+        assert (report.created, report.changed) == (0, 1)
+        assert held(path) == await truth(client)
+        await vanish(sandbox, edited)
+        report = await mirrored(client, path, full=True)
+        assert report.missing == [edited]
+
+
+@virtual_time
+async def test_tickets_that_are_shown_late(tmp_path: Path) -> None:
+    """A ticket that the list shows later than it was created is there once it is shown, within the lag."""
+    path, clock = tmp_path / "tickets.db", running_loop().wall_clock
+    async with virtual_sandbox(500, latency=0.05, lag=60.0, until=int(clock())) as (sandbox, client):
+        await mirrored(client, path)
+        for _ in range(6):
+            await sandbox.change(create=3, close=1)
+            await asyncio.sleep(25)
+            await mirrored(client, path)
+        await asyncio.sleep(100)
+        await mirrored(client, path)
+        assert held(path) == await truth(client)
+        assert len(held(path)) == 518
+
+
+@virtual_time
+async def test_as_of_each_run(tmp_path: Path) -> None:
+    """Views tell how it was, and how long each status lasted."""
+    path, clock = tmp_path / "tickets.db", running_loop().wall_clock
+    async with virtual_sandbox(300, latency=0.05, until=int(clock())) as (sandbox, client):
+        reports = [await mirrored(client, path)]
+        (closed,) = (await sandbox.change(close=1)).closed
+        await asyncio.sleep(3600)
+        reports.append(await mirrored(client, path))
+        rows = asked(path, "SELECT run, status FROM tickets_as_of WHERE id = ? ORDER BY run", closed)
+        assert rows == [(1, 1), (2, 3)]
+        ((created, at),) = asked(path, "SELECT created_time, read_at FROM tickets WHERE id = ?", closed)
+        periods = asked(path, "SELECT status, since, until FROM status_periods WHERE ticket = ?", closed)
+        assert periods == [(1, created, at), (3, at, None)]
+        assert reports[1].began_at - reports[0].began_at >= 3600
+        (run,) = asked(path, "SELECT ended_at, requests, report FROM runs WHERE id = 2")
+        assert run[0] >= reports[1].began_at
+        assert json.loads(run[2])["changed"] == 1 == reports[1].changed
+
+
+@virtual_time
+async def test_whose_it_is(tmp_path: Path) -> None:
+    """One writer at a time, who is named; a mirror of something else is refused, and so is what is no mirror."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
+        begun = asyncio.Event()
+        first = asyncio.create_task(mirror_tickets(client, path, on_progress=lambda _: begun.set()))
+        await begun.wait()
+        with pytest.raises(ExportError, match=r"is being written by process \d+ on \S+; wait for its end"):
+            await mirror_tickets(client, path)
+        assert held(path)  # others may read
+        await first
+        with pytest.raises(
+            ExportError, match=r"mirror of something else: query .*consultation|type.*choose another name"
+        ):
+            await mirror_tickets(client, path, TicketQuery(type="consultation"))
+        (tmp_path / "notes.db").write_text("hello")
+        with pytest.raises(ExportError, match="not a database"):
+            await mirror_tickets(client, tmp_path / "notes.db")
+        before = sandbox.requests.total()
+        with pytest.raises(ConfigError, match="query asks for status"):
+            await mirror_tickets(client, path, TicketQuery(status=1))
+        with pytest.raises(ConfigError, match="query must be a TicketQuery"):
+            await mirror_tickets(client, path, "pending")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="did you mean detail"):
+            await mirror_tickets(client, path, details=True)  # type: ignore[call-arg]
+        assert sandbox.requests.total() == before
+
+
+@virtual_time
+async def test_rows_that_cannot_be_read(tmp_path: Path) -> None:
+    """A bad row is left out and said; what was there stays, and is not missing."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(400, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        sandbox.faults = [Fault("bad_row", operation="list_tickets")]
+        report = await mirror_tickets(client, path)
+        assert report.skipped > 0
+        assert not report.missing
+        sandbox.faults = []
+        await mirrored(client, path)
+        assert held(path) == await truth(client)
+
+
+def _found(folder: Path) -> list[tuple[int, str, str]]:
+    return [(int(path.parent.name), path.name, str(path)) for path in folder.glob("*/*")]
+
+
+@virtual_time
+async def test_details_and_files(tmp_path: Path) -> None:
+    """Full records are read when a ticket is new or has changed, and again in turn; their files are in the database."""
+    path, folder = tmp_path / "tickets.db", tmp_path / "files"
+    async with virtual_sandbox(60, latency=0.01) as (sandbox, client):
+        report = await mirrored(client, path, attachments=folder)
+        assert report.details == 60
+        files = asked(path, "SELECT ticket_id, name, path FROM files")
+        assert report.attachments.fetched == len(files) > 0
+        assert sorted(files) == sorted(_found(folder))
+        report = await mirrored(client, path, attachments=folder)
+        assert (report.details, report.attachments.fetched) == (0, 0)
+        (closed,) = (await sandbox.change(close=1)).closed
+        report = await mirrored(client, path, attachments=folder)
+        assert report.details == 1
+        fields = {name for (name,) in asked(path, "SELECT field FROM changes WHERE ticket = ?", closed)}
+        assert {"status", "closed_time", "assigns"} <= fields
+        assert not [name for name in fields if name.endswith("_duration")]
+        (opened, *_) = await ids_of(sandbox, 1)
+        await sandbox.act(opened, "comment", "已联系客户")
+        assert (await mirrored(client, path)).details == 0
+        seen = 0
+        for _ in range(30):
+            seen += (await mirrored(client, path, recheck=5)).details
+        assert seen == 150
+        ((old, new),) = asked(path, "SELECT old, new FROM changes WHERE ticket = ? AND field = 'assigns'", opened)
+        assert "已联系客户" in new
+        assert "已联系客户" not in old
+
+
+@virtual_time
+async def test_progress(tmp_path: Path) -> None:
+    """It is told what is being done."""
+    told: list[MirrorProgress] = []
+    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
+        await mirrored(client, tmp_path / "t.db", on_progress=told.append)
+        assert [one.phase for one in told] == ["all"] * len(told)
+        assert told[-1].rows == told[-1].total == 500
+        await sandbox.change(close=5)
+        told.clear()
+        await mirrored(client, tmp_path / "t.db", on_progress=told.append)
+        assert {one.phase for one in told} == {"open", "new", "left"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@virtual_time
+async def test_while_it_moves(tmp_path: Path, seed: int) -> None:
+    """Tickets leave and enter between any two reads: when all rests, one run makes it whole."""
+    path = tmp_path / "tickets.db"
+    drift = [Drift(every=3, close=2, reopen=1, create=1), Drift(every=7, delete=1, status=TicketStatus.PROCESSING)]
+    async with virtual_sandbox(2000, latency=0.05, seed=seed, drift=drift) as (sandbox, client):
+        for _ in range(4):
+            await mirror_tickets(client, path)
+        sandbox.drift = ()
+        await asyncio.sleep(300)
+        await mirrored(client, path)
+        await mirrored(client, path)
+        assert held(path) == await truth(client)

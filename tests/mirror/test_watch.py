@@ -1,0 +1,195 @@
+"""workorder_async.mirror.watch: every event at least once, those of a ticket in order, and what cannot be known."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.support.mirrors import held, ids_of, truth, vanish
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import AuthenticationError, ConfigError, TicketQuery, TicketStatus
+from workorder_async.mirror import Changed, Created, Event, Gap, Gone, Watch, mirror_tickets, watch
+from workorder_async.sandbox import Fault
+
+
+async def told(events: Watch, seconds: float, *, done: bool = True) -> list[Event]:
+    """Return what is told within so many seconds."""
+    found: list[Event] = []
+    try:
+        async with asyncio.timeout(seconds):
+            async for event in events:
+                found.append(event)
+                if done:
+                    await events.done(event)
+    except TimeoutError:
+        pass
+    return found
+
+
+@virtual_time
+async def test_what_happens(tmp_path: Path) -> None:
+    """New tickets, changes and deletions are told, each once; what was there before is not."""
+    now = int(running_loop().wall_clock())
+    async with virtual_sandbox(800, latency=0.05, until=now) as (sandbox, client):
+        async with watch(client, bookmark=tmp_path / "w.db", every=60) as events:
+            assert await told(events, 130) == []
+            drifted = await sandbox.change(close=2, create=1)
+            found = await told(events, 130)
+            assert [type(one).__name__ for one in found if isinstance(one, Created)] == ["Created"]
+            assert {one.ticket_id for one in found if isinstance(one, Created)} == set(drifted.created)
+            closes = [one for one in found if isinstance(one, Changed) and one.field == "status"]
+            assert {one.ticket_id for one in closes} == set(drifted.closed)
+            assert {(one.old, one.new) for one in closes} == {(TicketStatus.PENDING, TicketStatus.CLOSED)}
+            assert all(one.ticket.status is TicketStatus.CLOSED for one in closes)
+            assert all(one.at >= now for one in closes)
+            (lost, *_) = await ids_of(sandbox, 3)
+            await vanish(sandbox, lost)
+            found = await told(events, 1300)
+            assert [(type(one), one.ticket_id) for one in found if not isinstance(one, Gap)] == [(Gone, lost)]
+        assert held(tmp_path / "w.db") == await truth(client)
+
+
+@virtual_time
+async def test_told_again_until_done(tmp_path: Path) -> None:
+    """After a restart, what was not done is told again, from the first such event on; and a gap is told."""
+    path = tmp_path / "w.db"
+    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
+        await mirror_tickets(client, path)
+        await sandbox.change(create=4)
+        async with watch(client, bookmark=path, every=60) as events:
+            found = await told(events, 30, done=False)
+            assert [type(one) for one in found] == [Gap, Created, Created, Created, Created]
+            for one in (found[0], found[1], found[3]):
+                await events.done(one)
+        async with watch(client, bookmark=path, every=60) as events:
+            again = await told(events, 30, done=False)
+            assert again[:3] == found[2:]
+            assert [type(one) for one in again[3:]] == [Gap]
+            for one in again:
+                await events.done(one)
+        await asyncio.sleep(1000)
+        async with watch(client, bookmark=path, every=60) as events:
+            (gap,) = await told(events, 30)
+            assert isinstance(gap, Gap)
+            assert gap.at - gap.since >= 1000
+
+
+@virtual_time
+async def test_a_platform_that_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Looks that fail are waited out and told, and nothing is lost; a refused signature ends it."""
+    async with (
+        virtual_sandbox(400, latency=0.05, client={"deadline": 5.0}) as (sandbox, client),
+        watch(client, bookmark=tmp_path / "w.db", every=60) as events,
+    ):
+        assert await told(events, 100) == []
+        sandbox.faults = [Fault("500")]
+        (made,) = (await sandbox.change(create=1)).created
+        with caplog.at_level(logging.WARNING, "workorder_async.mirror"):
+            assert [type(one) for one in await told(events, 300)] == [Gap]
+        assert events.failure is not None
+        assert "a look at the tickets failed" in caplog.text
+        sandbox.faults = []
+        found = await told(events, 100)
+        assert events.failure is None
+        assert [(type(one), one.ticket_id) for one in found if not isinstance(one, Gap)] == [(Created, made)]
+        assert len(found) == 1
+        sandbox.faults = [Fault("401")]
+        with pytest.raises(AuthenticationError):
+            await told(events, 1000)
+
+
+@virtual_time
+async def test_quiet_looks(tmp_path: Path) -> None:
+    """A look that finds nothing new asks five times at the most; what leaves the totals alike comes with the tenth."""
+    async with (
+        virtual_sandbox(2000, latency=0.05) as (sandbox, client),
+        watch(client, bookmark=tmp_path / "w.db", every=60) as events,
+    ):
+        assert await told(events, 70) == []
+        before = sandbox.requests["list_tickets"]
+        assert await told(events, 240) == []
+        assert sandbox.requests["list_tickets"] - before <= 4 * 5
+        drifted = await sandbox.change(close=3, reopen=3)
+        found = [one for one in await told(events, 700) if isinstance(one, Changed) and one.field == "status"]
+        assert {one.ticket_id for one in found} == {*drifted.closed, *drifted.reopened}
+
+
+@virtual_time
+async def test_wrong_use(tmp_path: Path) -> None:
+    """Mistakes are told before anything is sent."""
+    async with virtual_sandbox(5) as (sandbox, client):
+        with pytest.raises(ConfigError, match="every is 0"):
+            watch(client, bookmark=tmp_path / "w.db", every=0)
+        with pytest.raises(ConfigError, match="asks for status"):
+            watch(client, TicketQuery(status=1), bookmark=tmp_path / "w.db")
+        with pytest.raises(ConfigError, match="async with watch"):
+            await anext(watch(client, bookmark=tmp_path / "w.db"))
+        assert sandbox.requests.total() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@virtual_time
+async def test_killed_fifty_times(tmp_path: Path) -> None:
+    """Five hundred events, fifty ends at any moment: each is told, and those of a ticket in their order."""
+    random, path = Random(3), tmp_path / "w.db"
+    delivered: dict[int, Event] = {}
+    order: dict[int, list[int]] = defaultdict(list)
+    async with virtual_sandbox(600, latency=0.02) as (sandbox, client):
+        await mirror_tickets(client, path)
+        happened = defaultdict[int, set[str]](set)
+
+        async def live() -> None:
+            for _ in range(100):
+                drifted = await sandbox.change(close=2, reopen=1, create=2)
+                for id in drifted.created:
+                    happened[id].add("new")
+                for id in (*drifted.closed, *drifted.reopened):
+                    happened[id].add("status")
+                await asyncio.sleep(random.uniform(5, 40))
+
+        async def look() -> None:
+            async with watch(client, bookmark=path, every=20) as events:
+                async for event in events:
+                    delivered[event.number] = event
+                    if not isinstance(event, Gap):
+                        order[event.ticket_id].append(event.number)
+                    await asyncio.sleep(random.choice([0, 0, 0.5]))
+                    await events.done(event)
+
+        living = asyncio.create_task(live())
+        for _ in range(50):
+            looking = asyncio.create_task(look())
+            await asyncio.sleep(random.uniform(0.05, 60))
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+        await living
+        looking = asyncio.create_task(look())
+        await asyncio.sleep(800)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        assert held(path) == await truth(client)
+    seen = defaultdict[int, set[str]](set)
+    last: dict[int, TicketStatus] = {}
+    for number in sorted(delivered):
+        event = delivered[number]
+        if isinstance(event, Created):
+            seen[event.ticket_id].add("new")
+        elif isinstance(event, Changed) and event.field == "status":
+            seen[event.ticket_id].add("status")
+            # Nothing between two events of a ticket was left out.
+            assert last.get(event.ticket_id, event.old) == event.old
+            last[event.ticket_id] = event.new
+    assert sum(map(len, happened.values())) > 300
+    assert all("new" in seen[id] for id, what in happened.items() if "new" in what)
+    rows = held(path)
+    assert all(last.get(id, rows[id][3]) == rows[id][3] for id in rows)
+    for numbers in order.values():
+        # A redelivery begins again further back, and goes on in order.
+        steps = [(one, other) for one, other in pairwise(numbers) if other < one]
+        assert all(other in numbers[: numbers.index(one) + 1] for one, other in steps)

@@ -1,0 +1,52 @@
+"""What a mirror holds, and what the platform has, in one form; and tickets that vanish."""
+
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from workorder_async import Sandbox, WorkorderClient
+from workorder_async.exports import TICKET_COLUMNS
+
+Tickets: TypeAlias = dict[int, tuple[Any, ...]]
+"""The cells of each ticket's row in a list, by its id."""
+
+
+def asked(path: Path, question: str, *values: object) -> list[tuple[Any, ...]]:
+    """Ask the database of a mirror, as anybody may."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return database.execute(question, values).fetchall()
+
+
+def held(path: Path) -> Tickets:
+    """Return the tickets that a mirror takes for listed."""
+    names = ", ".join(TICKET_COLUMNS.names)
+    return {row[0]: row for row in asked(path, f"SELECT {names} FROM tickets WHERE missing_since IS NULL")}
+
+
+async def truth(client: WorkorderClient) -> Tickets:
+    """Return the tickets that the platform lists."""
+    return {ticket.id: tuple(TICKET_COLUMNS.read(ticket)) async for ticket in client.iter_tickets()}
+
+
+async def vanish(sandbox: Sandbox, *ids: int) -> None:
+    """Take tickets away, whatever their status."""
+    store = sandbox._store
+
+    def delete() -> None:
+        with store.transaction():
+            for id in ids:
+                store.delete(id)
+
+    await sandbox._in_store(delete)
+
+
+async def ids_of(sandbox: Sandbox, status: int) -> list[int]:
+    """Return the ids of the tickets of a status."""
+    store = sandbox._store
+    return await sandbox._in_store(partial(_ids, store, status))
+
+
+def _ids(store: Any, status: int) -> list[int]:
+    return [id for (id,) in store._db.execute("SELECT id FROM tickets WHERE status = ? ORDER BY id", (status,))]

@@ -1,0 +1,628 @@
+"""The database of a mirror: its tables, and each change of them as one transaction; no request is made here.
+
+    tickets            the columns of an export, and what the mirror knows of each row:
+                       extra            fields that no model knows, as JSON
+                       first_run        the run that read it first
+                       run              the run that read it last
+                       read_at          when that was: the row is as of then
+                       missing_since    when an answer that should have shown it did not; NULL: it is listed
+                       left_at          when it was found to exist, though the list of the query does not show it
+                       gone_at          when it was found to exist no more
+                       detail_at        when its full record was read; NULL: it is due
+                       files_at         when all its attachments were there
+    changes            run, ticket, kind, field, old, new, seen_at: what differed from one run to the next
+    runs               when each run began and ended, and what it found; an interrupted one has no end
+    tickets_present    the tickets that are not gone
+    status_periods     ticket, status, since, until: how long each status lasted, as far as runs saw it
+    tickets_as_of      the tickets as a run left them: SELECT * FROM tickets_as_of WHERE run = 7
+    tickets_text       SQLite's full-text index of titles and texts
+    details, files     and more: see `details.py`
+
+Times are whole seconds since the epoch, by the server's clock as far as it is known. Others may read the database at
+any time, also while a run writes. One thread uses an object at a time.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from attrs import asdict, define, frozen
+
+from workorder_async.document import TicketDetail
+from workorder_async.document.codec import Row, read_row, unknown_in
+from workorder_async.document.json_text import to_json
+from workorder_async.durable import InUseError, LockedFile, open_private
+from workorder_async.errors import DecodeError, ExportError
+from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
+from workorder_async.exports.sink import storable
+from workorder_async.exports.sqlite import disk_errors
+from workorder_async.mirror.details import TABLES as DETAIL_TABLES, write_detail
+
+#: SQLite's application_id of a mirror ("WOmi"), and the version of its tables.
+_APPLICATION_ID: Final = 0x574F6D69
+_VERSION: Final = 1
+#: The statuses of an open ticket: pending, processing.
+OPEN: Final = (1, 2)
+#: A range is asked for with room for so many tickets that are not known yet.
+ROOM: Final = 2
+
+_OWN: Final = {
+    "extra": "TEXT",
+    "first_run": "INTEGER",
+    "run": "INTEGER",
+    "read_at": "INTEGER",
+    "missing_since": "INTEGER",
+    "left_at": "INTEGER",
+    "gone_at": "INTEGER",
+    "detail_at": "INTEGER",
+    "files_at": "INTEGER",
+}
+_TABLES: Final = """\
+CREATE TABLE mirror (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE changes (
+    id INTEGER PRIMARY KEY, run INTEGER NOT NULL, ticket INTEGER NOT NULL, kind TEXT NOT NULL, field TEXT, old, new,
+    seen_at INTEGER NOT NULL
+);
+
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, began_at INTEGER NOT NULL, ended_at INTEGER, requests INTEGER, report TEXT
+);
+
+CREATE INDEX tickets_created_time ON tickets (created_time);
+
+CREATE INDEX tickets_status ON tickets (status, missing_since, run);
+
+CREATE INDEX tickets_missing ON tickets (missing_since) WHERE missing_since IS NOT NULL;
+
+CREATE INDEX changes_ticket ON changes (ticket, field, id);
+
+CREATE INDEX changes_seen ON changes (seen_at);
+
+CREATE VIRTUAL TABLE tickets_text USING fts5 (title, detail, content='tickets', content_rowid='id', tokenize='trigram');
+
+CREATE TRIGGER tickets_new AFTER INSERT ON tickets BEGIN
+    INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
+END;
+
+CREATE TRIGGER tickets_reworded AFTER UPDATE OF title, detail ON tickets
+WHEN old.title IS NOT new.title OR old.detail IS NOT new.detail BEGIN
+    INSERT INTO tickets_text (tickets_text, rowid, title, detail) VALUES ('delete', old.id, old.title, old.detail);
+    INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
+END;
+"""
+# A ticket is pending from its creation on; another first status is known from the first read on.
+_VIEWS: Final = """
+DROP VIEW IF EXISTS tickets_present;
+CREATE VIEW tickets_present AS SELECT * FROM tickets WHERE gone_at IS NULL;
+DROP VIEW IF EXISTS status_periods;
+CREATE VIEW status_periods AS
+WITH moments (ticket, status, since, place) AS (
+    SELECT id, first, iif(first = 1, min(created_time, began_at), began_at), 0 FROM (
+        SELECT t.id, t.created_time, runs.began_at, {status} AS first
+        FROM tickets AS t JOIN runs ON runs.id = t.first_run
+    ) UNION ALL SELECT ticket, new, seen_at, id FROM changes WHERE field = 'status'
+)
+SELECT ticket, status, since, lead(since) OVER (PARTITION BY ticket ORDER BY place) AS until FROM moments;
+DROP VIEW IF EXISTS tickets_as_of;
+CREATE VIEW tickets_as_of AS SELECT runs.id AS run, {fields}
+FROM runs JOIN tickets AS t ON t.first_run <= runs.id WHERE (
+    SELECT kind FROM changes AS c WHERE c.ticket = t.id AND c.field IS NULL AND c.kind IN ('gone', 'back')
+    AND c.run <= runs.id ORDER BY c.id DESC LIMIT 1
+) IS NOT 'gone';
+"""
+
+
+def _then(name: str, *, after: str) -> str:
+    """Return the SQL of a field's value before all changes of it that satisfy this."""
+    changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{name}' AND {after}"
+    return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), t.{name})"
+
+
+Range: TypeAlias = tuple[int | None, int | None]
+"""Seconds of created time: the first one, and the one after the last; None: no bound."""
+
+
+@frozen
+class Field:
+    """A field of a ticket, and the places of its cells."""
+
+    name: str
+    places: tuple[int, ...]
+
+    def shown(self, cells: Sequence[Value]) -> Value:
+        """Return its value: a code, or where that is not known its name."""
+        return next((cells[place] for place in self.places if cells[place] is not None), None)
+
+
+def fields_in(columns: Columns) -> tuple[Field, ...]:
+    """Return the fields of a row, each with its columns."""
+    places: dict[str, list[int]] = {}
+    for place, column in enumerate(columns.columns):
+        places.setdefault(column.field, []).append(place)
+    return tuple(Field(name, tuple(found)) for name, found in places.items())
+
+
+_FIELDS: Final = fields_in(TICKET_COLUMNS)
+_NAMES: Final = TICKET_COLUMNS.names
+
+
+_SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
+# And what the ticket is, if it is not listed.
+_READ: Final = (
+    f"SELECT {', '.join(_NAMES)}, iif(missing_since IS NULL, NULL, iif(gone_at IS NOT NULL, 'gone', "  # noqa: S608
+    "iif(left_at IS NOT NULL, 'left', 'missing'))) FROM tickets WHERE id = ?"
+)
+_WRITE: Final = (
+    f"INSERT INTO tickets ({', '.join(_NAMES)}, extra, first_run, run, read_at) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (len(_NAMES) + 4))}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in (*_NAMES[1:], "extra", "run", "read_at"))
+    + ", missing_since = NULL, left_at = NULL, gone_at = NULL"
+)
+
+
+@define
+class Written:
+    """The outcome of writing rows."""
+
+    created: int = 0
+    """Tickets that were not there before."""
+    changed: int = 0
+    """Tickets that were there, and differ."""
+    skipped: int = 0
+    """Rows that cannot be read, and were left out."""
+
+    def __iadd__(self, other: "Written") -> "Written":
+        self.created += other.created
+        self.changed += other.changed
+        self.skipped += other.skipped
+        return self
+
+
+@frozen
+class Stamp:
+    """Which run writes, and when it read what it writes, in seconds since the epoch by the server's clock."""
+
+    run: int
+    at: int
+    is_first: bool = False
+    """Whether this is the first read of everything: what is new then is no change."""
+
+
+@frozen
+class Change:
+    """What differed from one run to the next."""
+
+    number: int
+    run: int
+    kind: str
+    """new, changed, missing, back, left, gone; or gap: nobody looked since `old`."""
+    seen_at: int
+    field: str | None
+    """Of what is "changed": the field."""
+    old: Any
+    """Its value before; of what is "back", what the ticket was until then."""
+    new: Any
+    row: Mapping[str, Any]
+    """The ticket's fields by now."""
+
+
+@frozen
+class Mark:
+    """How far all tickets were read, by one run or several."""
+
+    since: int
+    """The run that began."""
+    is_first: bool
+    """Whether nothing was there before."""
+    rest: Range = (None, None)
+    """The seconds of created time that are left."""
+    exact: bool = True
+    """Whether the runs so far saw all that they had to see."""
+    ended: bool = False
+    """Whether nothing is left."""
+
+
+class MirrorDatabase:
+    """A mirror on disk, open for one writer; made if there is none.
+
+    `identity` says of what: another one is refused. `open` raises `ExportError` for a database that is in use, of
+    something else, or no mirror; every method raises `OSError` with the path if the disk, or SQLite, fails.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
+        self.path: Path = path.absolute()
+        self._identity = identity
+        self._opened = ExitStack()
+        self._database: sqlite3.Connection
+
+    def open(self, /) -> None:
+        """Lock it, and make what is not there."""
+        self._opened.callback(_locked(self.path).close)
+        os.close(open_private(self.path, os.O_RDWR))
+        with disk_errors(self.path):
+            self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self._opened.callback(self._database.close)
+            ask = self._database.execute
+            ask("PRAGMA busy_timeout = 60000")
+            ((kind,),) = ask("PRAGMA application_id")
+            ((version,),) = ask("PRAGMA user_version")
+            ((tables,),) = ask("SELECT count(*) FROM sqlite_master")
+            if kind != _APPLICATION_ID and tables:
+                raise ExportError(f"{str(self.path)!r} is no mirror", mend="choose another name")
+            if version > _VERSION:
+                raise ExportError(
+                    f"{str(self.path)!r} was made by a newer version of this library", mend="install that version"
+                )
+            ask("PRAGMA journal_mode = WAL")
+            ask("PRAGMA synchronous = NORMAL")
+            self._check_identity(is_new=not tables)
+            self._add_columns()
+
+    def close(self, /) -> None:
+        """Close it, and let others write it."""
+        self._opened.close()
+
+    def _check_identity(self, *, is_new: bool) -> None:
+        """Refuse a mirror of something else; make the tables in a new database."""
+        said = json.dumps(self._identity, ensure_ascii=False, sort_keys=True)
+        if is_new:
+            self._make(said)
+        elif (known := self._get("identity")) != said:
+            raise ExportError(
+                f"{str(self.path)!r} is the mirror of something else: {_differences(known, self._identity)}",
+                mend="choose another name, or ask for the same again",
+            )
+
+    def _make(self, identity: str) -> None:
+        columns = [f"{column.name} {column.sqlite}" for column in TICKET_COLUMNS.columns]
+        columns[0] += " PRIMARY KEY"
+        columns += [f"{name} {kind}" for name, kind in _OWN.items()]
+        with self.transaction() as ask:
+            ask(f"CREATE TABLE tickets ({', '.join(columns)})")
+            for statement in (*_TABLES.split(";\n\n"), *DETAIL_TABLES):
+                ask(statement)
+            ask("INSERT INTO mirror VALUES ('identity', ?)", (identity,))
+            ask(f"PRAGMA application_id = {_APPLICATION_ID}")
+            ask(f"PRAGMA user_version = {_VERSION}")
+
+    def _add_columns(self) -> None:
+        """Add the columns that are not there yet: a newer version of the library reads more."""
+        there = {row[1] for row in self._database.execute("PRAGMA table_info (tickets)")}
+        wanted = {column.name: column.sqlite for column in TICKET_COLUMNS.columns} | _OWN
+        missing = [
+            f"ALTER TABLE tickets ADD COLUMN {name} {kind}" for name, kind in wanted.items() if name not in there
+        ]
+        ((views,),) = self._database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'view'")
+        if missing or not views:
+            with self.transaction() as ask:
+                fields = [f"{_then(field.name, after='c.run > runs.id')} AS {field.name}" for field in _FIELDS]
+                views = _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields))
+                for statement in (*missing, *views.split(";\n")):
+                    ask(statement)
+
+    @contextmanager
+    def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
+        """Make some changes, all or none; give the function that asks SQLite."""
+        with disk_errors(self.path):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database.execute
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+
+    def ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a question."""
+        with disk_errors(self.path):
+            return self._database.execute(question, values).fetchall()
+
+    # Marks and runs
+
+    def _get(self, name: str) -> str | None:
+        found = self.ask("SELECT value FROM mirror WHERE name = ?", name)
+        return None if not found else str(found[0][0])
+
+    def mark(self, /) -> "Mark | None":
+        """Return how far all tickets were read; None before the first run."""
+        found = json.loads(self._get("all") or "null")
+        return None if found is None else Mark(**{**found, "rest": tuple(found["rest"])})
+
+    def set_mark(self, mark: "Mark", /) -> None:
+        """Note how far all tickets were read."""
+        with self.transaction() as ask:
+            ask(_SET, ("all", json.dumps(asdict(mark))))
+
+    def begin_new(self, latest: int | None, lag: float, /) -> int | None:
+        """Return from which second on new tickets are to be read: until `end_new` it stays the same.
+
+        That is when the newest ticket was created that is there, of those until `latest`, less the lag.
+        """
+        if (begun := self._get("new")) is not None:
+            return int(begun)
+        until = 2**62 if latest is None else latest
+        ((newest,),) = self.ask("SELECT max(created_time) FROM tickets WHERE created_time BETWEEN 1 AND ?", until)
+        if newest is None:
+            return None
+        start = max(0, int(newest - lag))
+        with self.transaction() as ask:
+            ask(_SET, ("new", str(start)))
+        return start
+
+    def end_new(self, /) -> None:
+        """Note that all new tickets were read."""
+        with self.transaction() as ask:
+            ask("DELETE FROM mirror WHERE name = 'new'")
+
+    def begin(self, at: int, /) -> int:
+        """Begin a run, and return its number."""
+        with self.transaction() as ask:
+            return int(ask("INSERT INTO runs (began_at) VALUES (?)", (at,)).lastrowid or 0)
+
+    def end(self, run: int, at: int, requests: int, report: Mapping[str, object], /) -> None:
+        """Note the end of a run."""
+        with self.transaction() as ask:
+            said = json.dumps(report, ensure_ascii=False)
+            ask("UPDATE runs SET ended_at = ?, requests = ?, report = ? WHERE id = ?", (at, requests, said, run))
+
+    # Rows
+
+    def write(self, rows: Sequence[Row], stamp: Stamp, mark: "Mark | None" = None, /) -> Written:
+        """Write rows of the list as they came, and note what differs and how far it is, in one transaction."""
+        written, changes, records = Written(), list[_Change](), list[tuple[Value, ...]]()
+        with self.transaction() as ask:
+            for row in rows:
+                cells = _cells_of(row)
+                if cells is None:
+                    written.skipped += 1
+                    # It was shown: it is not missing.
+                    ask("UPDATE tickets SET run = ? WHERE id = ?", (stamp.run, row["id"]))
+                    continue
+                unknown = unknown_in(row)
+                extra = to_json(unknown).decode() if unknown else None
+                records.append((*cells, extra, stamp.run, stamp.run, stamp.at))
+                found = ask(_READ, cells[:1]).fetchone()
+                differs = _differences_of(found, cells)
+                if found is None:
+                    written.created += 1
+                elif differs:
+                    written.changed += 1
+                    ask("UPDATE tickets SET detail_at = NULL WHERE id = ?", cells[:1])
+                if not (found is None and stamp.is_first):
+                    changes += [(stamp.run, cells[0], *difference, stamp.at) for difference in differs]
+            self._database.executemany(_WRITE, records)
+            self._note(changes)
+            if mark is not None:
+                ask(_SET, ("all", json.dumps(asdict(mark))))
+        return written
+
+    def _note(self, changes: "Iterable[_Change]") -> None:
+        self._database.executemany(
+            "INSERT INTO changes (run, ticket, kind, field, old, new, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)", changes
+        )
+
+    # Events
+
+    def bookmark(self, /) -> int:
+        """Return the last change that was dealt with."""
+        found = self._get("bookmark")
+        return 0 if found is None else int(found)
+
+    def set_bookmark(self, number: int, /) -> None:
+        """Note the last change that was dealt with."""
+        with self.transaction() as ask:
+            ask(_SET, ("bookmark", str(number)))
+
+    def note_gap(self, now: int, longest: float, /) -> None:
+        """Note that nobody looked for a while, once, if that is so many seconds at the least."""
+        ((since,),) = self.ask("SELECT max(ended_at) FROM runs")
+        if since is None or now - since < longest:
+            return
+        if not self.ask("SELECT 1 FROM changes WHERE kind = 'gap' AND old = ?", since):
+            with self.transaction():
+                self._note([(0, 0, "gap", None, since, now, now)])
+
+    def events(self, after: int, /) -> list[Change]:
+        """Return the next changes after one, in order."""
+        columns = [[f"t.{_NAMES[place]}" for place in field.places] for field in _FIELDS]
+        places = ", ".join(one[0] if len(one) == 1 else f"coalesce({', '.join(one)})" for one in columns)
+        found = self.ask(
+            f"SELECT c.id, c.run, c.kind, c.seen_at, c.field, c.old, c.new, {places} "  # noqa: S608
+            "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket WHERE c.id > ? ORDER BY c.id LIMIT 500",
+            after,
+        )
+        names = [field.name for field in _FIELDS]
+        return [Change(*row[:7], dict(zip(names, row[7:], strict=True))) for row in found]
+
+    def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], stamp: Stamp, /) -> int:
+        """Write full records, with their files and whether all of these are there; return how many differ."""
+        differing = 0
+        with self.transaction() as ask:
+            for detail, files, has_all in found:
+                differs = write_detail(self._database, detail, files)
+                differing += bool(differs)
+                self._note((stamp.run, detail.id, "changed", *difference, stamp.at) for difference in differs)
+                files_at = stamp.at if has_all else None
+                ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (stamp.at, files_at, detail.id))
+        return differing
+
+    def details_due(self, recheck: int, /, *, with_files: bool) -> list[int]:
+        """Return the listed tickets whose full record is due, and so many open ones whose record is the oldest."""
+        is_due = "(detail_at IS NULL OR files_at IS NULL)" if with_files else "detail_at IS NULL"
+        due = self.ask(f"SELECT id FROM tickets WHERE missing_since IS NULL AND {is_due} ORDER BY 1 DESC")  # noqa: S608
+        again = self.ask(
+            f"SELECT id FROM tickets WHERE missing_since IS NULL AND NOT {is_due} "  # noqa: S608
+            f"AND status IN {OPEN} ORDER BY detail_at, id LIMIT ?",
+            recheck,
+        )
+        return [id for (id,) in (*due, *again)]
+
+    def note(self, kind: Literal["missing", "left", "gone"], ids: Iterable[int], stamp: Stamp, /) -> list[int]:
+        """Note what tickets are, unless this run has read them; return those for which that is new."""
+        column = {"missing": "missing_since", "left": "left_at", "gone": "gone_at"}[kind]
+        update = f"UPDATE tickets SET {column} = ? WHERE id = ? AND run < ? AND {column} IS NULL"  # noqa: S608
+        with self.transaction() as ask:
+            noted = [id for id in ids if ask(update, (stamp.at, id, stamp.run)).rowcount]
+            self._note((stamp.run, id, kind, None, None, None, stamp.at) for id in noted)
+        return noted
+
+    # Questions
+
+    def count(self, range: Range = (None, None), /) -> int:
+        """Return how many listed tickets were created in a range."""
+        where, values = _within(range)
+        ((count,),) = self.ask(f"SELECT count(*) FROM tickets WHERE {where}", *values)  # noqa: S608
+        return cast("int", count)
+
+    def counts(self, /) -> list[int]:
+        """Return how many tickets are listed: all, the pending ones, those in process."""
+        return list(
+            self.ask(
+                "SELECT count(*), coalesce(sum(status = ?), 0), coalesce(sum(status = ?), 0) FROM tickets "
+                "WHERE missing_since IS NULL",
+                *OPEN,
+            )[0]
+        )
+
+    def not_read(self, run: int, range: Range = (None, None), statuses: Sequence[int] = (), /) -> list[tuple[int, int]]:
+        """Return the listed tickets of a range that this run has not read: created time and id, the newest first."""
+        where, values = _within(range)
+        if statuses:
+            where += f" AND status IN ({', '.join(map(str, statuses))})"
+        question = f"SELECT created_time, id FROM tickets WHERE {where} AND run < ? ORDER BY 1 DESC, 2 DESC"  # noqa: S608
+        return self.ask(question, *values, run)
+
+    def to_be_found(self, /) -> list[int]:
+        """Return the tickets that are missing, and of which nobody knows why."""
+        question = "SELECT id FROM tickets WHERE missing_since IS NOT NULL AND left_at IS NULL AND gone_at IS NULL"
+        return [id for (id,) in self.ask(f"{question} ORDER BY 1")]
+
+    def ranges_of_left(self, run: int, page_size: int, /) -> list[Range]:
+        """Return ranges with all open tickets that this run has not read, each of which one answer should show.
+
+        So neighbours share a request.
+        """
+        ranges, low = list[Range](), 2**62
+        for second, _ in self.not_read(run, (None, None), OPEN):
+            if second < low:
+                low = self._page_down(second, max(1, page_size - ROOM))
+                ranges.append((low, second + 1))
+        return ranges
+
+    def _page_down(self, second: int, rows: int) -> int:
+        """Return from which second on, until this one, there are no more listed tickets than so many.
+
+        A range is asked for with a second more on either side. At the least it is the second itself.
+        """
+        found = self.ask(
+            "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time <= ? "
+            "ORDER BY 1 DESC LIMIT 1 OFFSET ?",
+            second + 1,
+            rows,
+        )
+        return min(second, found[0][0] + 2) if found else 0
+
+    def gap(self, range: Range, /) -> int | None:
+        """Return a second near the middle of a range's tickets, or None: no listed ticket was created within a second.
+
+        So it does not matter whether the ends of the server's filter count.
+        """
+        where, values = _within(range)
+        question, half = f"SELECT created_time FROM tickets WHERE {where}", self.count(range) // 2  # noqa: S608
+        middle = self.ask(f"{question} ORDER BY 1 LIMIT 1 OFFSET ?", *values, half)
+        if not middle:
+            return None
+        most = min(half // 2 + 2, _LOOKED_THROUGH)
+        later = self.ask(f"{question} AND created_time >= ? ORDER BY 1 LIMIT ?", *values, *middle[0], most)
+        earlier = self.ask(f"{question} AND created_time <= ? ORDER BY 1 DESC LIMIT ?", *values, *middle[0], most)
+        gaps = [_first_gap(later), _first_gap(earlier)]
+        return min((gap for gap in gaps if gap is not None), key=lambda gap: gap[0], default=(0, None))[1]
+
+    def gap_before(self, second: int, /) -> int | None:
+        """Return the latest such second before this one, or None."""
+        question = "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time < ? ORDER BY 1 DESC"
+        found = _first_gap([(second,), *self.ask(f"{question} LIMIT {_LOOKED_THROUGH}", second)])
+        return None if found is None else found[1]
+
+    def oldest_read(self, /) -> int:
+        """Return as of when the listed tickets are, at the least; 0 if there are none."""
+        ((found,),) = self.ask("SELECT coalesce(min(read_at), 0) FROM tickets WHERE missing_since IS NULL")
+        return cast("int", found)
+
+
+_Change: TypeAlias = tuple[Value, ...]
+# A gap is looked for among so many tickets.
+_LOOKED_THROUGH: Final = 2000
+
+
+def _cells_of(row: Row) -> tuple[Value, ...] | None:
+    """Return the cells of a row as SQLite keeps them; None if it cannot be read, or its id has more than 64 bits."""
+    try:
+        cells, _ = storable(TICKET_COLUMNS.read(read_row(row)))
+    except DecodeError:
+        return None
+    return None if cells[0] is None else cells
+
+
+def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[tuple[Value, ...]]:
+    """Return what differs between a row that was there and a new one: kind, field, old, new."""
+    if found is None:
+        return [("new", None, None, None)]
+    differs: list[tuple[Value, ...]] = [
+        ("changed", field.name, field.shown(found), field.shown(cells))
+        for field in _FIELDS
+        if any(found[place] != cells[place] for place in field.places)
+    ]
+    return differs if found[-1] is None else [("back", None, found[-1], None), *differs]
+
+
+def _first_gap(seconds: Sequence[tuple[int]]) -> tuple[int, int] | None:
+    """Return the place of the first gap in sorted seconds, and a second in it; None if there is none."""
+    for place, ((one,), (other,)) in enumerate(pairwise(seconds)):
+        if abs(one - other) >= _GAP:
+            return place, min(one, other) + _GAP // 2
+    return None
+
+
+# So far apart are two tickets that lie more than a second from the one between.
+_GAP: Final = 4
+
+
+def _within(range: Range) -> tuple[str, list[int]]:
+    """Return the SQL for the listed tickets of a range, and its values."""
+    start, end = range
+    bounds = [(text, bound) for text, bound in ((">= ?", start), ("< ?", end)) if bound is not None]
+    where = ["missing_since IS NULL", *(f"created_time {text}" for text, _ in bounds)]
+    return " AND ".join(where), [bound for _, bound in bounds]
+
+
+def _locked(path: Path) -> LockedFile:
+    """Lock the file beside a database that says who writes it. Raises `ExportError` with the owner's name."""
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        lock = LockedFile(beside, is_ours=True)
+    except InUseError:
+        owner = beside.read_text("utf-8", "replace").strip()
+        raise ExportError(
+            f"{str(path)!r} is being written by {owner or 'another program'}", mend="wait for its end"
+        ) from None
+    lock.cut(0)
+    lock.append(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    return lock
+
+
+def _differences(known: str | None, wanted: Mapping[str, object]) -> str:
+    """Say what differs between two identities."""
+    there: dict[str, object] = json.loads(known or "{}")
+    return "; ".join(
+        f"{name} {there.get(name)!r} there, {wanted.get(name)!r} here"
+        for name in dict.fromkeys((*there, *wanted))
+        if there.get(name) != wanted.get(name)
+    )

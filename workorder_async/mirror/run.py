@@ -1,0 +1,389 @@
+"""One run of a mirror: reads what may have changed, by the fewest requests that show it.
+
+    all       the first run, or with `full`: every ticket, newest or oldest first, and on from where that was cut short
+    open      the pending tickets, and those in process
+    new       what was created since the newest ticket that was there, less the lag
+    left      open tickets that these lists do not show any more, by narrow ranges of created time
+    missing   tickets that earlier runs missed in the list are asked for one by one
+    audit     totals: where the list has more or fewer tickets than the database, the ranges that differ are read
+    details   full records of what is new or has changed, and their files
+
+Whatever ends a run, the next one begins with the first of these, and finds what is left to do: what was read is in the
+database. No step takes a ticket for absent that a walk did not miss exactly, and none takes an absent one for gone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, cast
+
+from attrs import asdict, evolve
+
+from workorder_async.client import WorkorderClient
+from workorder_async.document import Ticket, TicketDetail, TicketQuery, TicketStatus
+from workorder_async.document.codec import Row
+from workorder_async.durable import on_disk
+from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
+from workorder_async.exports.attachments import AttachmentFolder
+from workorder_async.mirror.database import OPEN, ROOM, Mark, MirrorDatabase, Range, Stamp
+from workorder_async.mirror.options import MirrorOptions
+from workorder_async.mirror.report import MirrorProgress, MirrorReport, Phase
+from workorder_async.walks.options import WalkOptions
+from workorder_async.walks.walk import Walk
+from workorder_async.walks.windows import Window
+from workorder_async.wire.limits import Lane
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+#: So many absent tickets may be marked in one run, or this share of all.
+_FEW: Final = 20
+_SHARE: Final = 0.01
+#: Where so many differ for each page of a range, reading all of it costs less than asking for totals.
+_DENSE: Final = 0.5
+#: So many full records are written at once.
+_DETAILS_AT_ONCE: Final = 48
+
+
+class Disk:
+    """A mirror's database in a thread, for `async with`: one piece of work at a time, in the order of the calls."""
+
+    def __init__(self, target: Path, identity: dict[str, Any]) -> None:
+        self._database = MirrorDatabase(target, identity)
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.do(MirrorDatabase.open)
+        except BaseException:
+            await self.do(MirrorDatabase.close)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.do(MirrorDatabase.close)
+
+    async def do(self, work: "Callable[Concatenate[MirrorDatabase, P], T]", *args: P.args, **options: P.kwargs) -> T:
+        """Call a method of the database, and return its result, once it is done even if the task is cancelled.
+
+        Raises `ExportError` in place of `OSError`.
+        """
+        async with self._turn:
+            return await on_disk(self._database.path, lambda: work(self._database, *args, **options))
+
+
+class Run:
+    """One run."""
+
+    def __init__(self, client: WorkorderClient, query: TicketQuery, disk: Disk, options: MirrorOptions) -> None:
+        self._client = client
+        self._query = query
+        self._do = disk.do
+        self._options = options
+        self._began = perf_counter()
+        self._walks: WalkOptions = {
+            "page_size": options["page_size"],
+            "concurrency": options["concurrency"],
+            "on_bad_row": "skip",
+        }
+        self._phase: Phase = "all"
+        self._rows, self._total_rows = 0, -1
+        # The tickets that an exact walk should have shown, and did not.
+        self._absent: set[int] = set()
+        self._doubts: list[str] = []
+
+    async def run(self, *, quiet: bool = False) -> MirrorReport:
+        """Do all of it. If `quiet`, only what is new is read, unless a total shows that more has changed."""
+        began = self.now()
+        self._report = MirrorReport(run=await self._do(MirrorDatabase.begin, began), began_at=began)
+        known = await self._do(MirrorDatabase.mark)
+        if known is None or self._options["full"] or not known.ended:
+            await self._read_all(known)
+        if known is not None and not (known.ended and self._options["full"]):
+            start = await self._do(MirrorDatabase.begin_new, self._latest(), self._options["lag"])
+            if quiet and known.ended:
+                await self._read_new(start)
+                if await self._is_level():
+                    return await self._end()
+            await self._read_open()
+            await self._read_new(start)
+            await self._read_left()
+        await self._look_for_missing()
+        if await self._mark_absent():
+            await self._audit()
+            await self._mark_absent()
+        if self._options["detail"]:
+            await self._read_details()
+        return await self._end()
+
+    async def _is_level(self) -> bool:
+        """Tell whether the list has as many tickets as the database: all of them, the pending, those in process."""
+        counts = await self._do(MirrorDatabase.counts)
+        totals = []
+        for status in (None, *OPEN):
+            query = evolve(self._query, status=None if status is None else TicketStatus(status))
+            totals.append(await self._total(query))
+        return totals == counts
+
+    def _latest(self) -> int | None:
+        """Return the last second in which a ticket can have been created, as far as the server's clock is known.
+
+        A ticket that is dated ahead must not hide those that come before its time.
+        """
+        return None if self._client.ahead() is None else self.now()
+
+    def now(self) -> int:
+        """Return the time by the server's clock, as far as it is known."""
+        return int(self._client.now() + self._client.clock_offset)
+
+    def _stamp(self, *, is_first: bool = False) -> Stamp:
+        return Stamp(self._report.run, self.now(), is_first)
+
+    # Reading
+
+    async def _read_all(self, known: Mark | None) -> None:
+        """Read every ticket, or the rest of what an earlier run has begun to read."""
+        self._phase = "all"
+        mark = Mark(since=self._report.run, is_first=known is None) if known is None or known.ended else known
+        resumed, stamp = mark.rest != (None, None), self._stamp(is_first=mark.is_first)
+        async with self._client.walk(Window(self._query, *mark.rest), **self._walks) as walk:
+            walk.raw()
+            async for rows, rest in self._pages(walk):
+                if walk.is_restarted:
+                    mark = evolve(mark, rest=(None, None))  # what came so far does not end at a second
+                elif rest is not None:
+                    mark = evolve(mark, rest=(rest.start, rest.end))
+                await self._write(rows, stamp, mark)
+        self._note_walk(walk)
+        if walk.is_restarted and resumed:
+            # The rows of the earlier run rest on an order that the list does not have.
+            await self._read_all(evolve(mark, rest=(None, None)))
+            return
+        if mark.exact and walk.report.exact and not mark.is_first:
+            await self._note_absent(mark.since, (None, None))
+        await self._do(MirrorDatabase.set_mark, evolve(mark, ended=True, rest=(None, None)))
+
+    async def _read_open(self) -> None:
+        """Read the pending tickets, and those in process, each list page after page, which takes the fewest requests.
+
+        A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
+        """
+        self._phase = "open"
+        windows = [Window(evolve(self._query, status=TicketStatus(status))) for status in OPEN]
+        await self._side_by_side(partial(self._read, shows_all=False), windows)
+
+    async def _read_new(self, start: int | None) -> None:
+        """Read what was created since a second."""
+        self._phase = "new"
+        await self._read(Window(self._query, start))
+        await self._do(MirrorDatabase.end_new)
+
+    async def _read_left(self) -> None:
+        """Read the tickets that were open, and that no list of open tickets shows any more."""
+        self._phase = "left"
+        ranges = await self._do(MirrorDatabase.ranges_of_left, self._report.run, self._options["page_size"])
+        await self._side_by_side(self._read_range, ranges)
+
+    async def _read_range(self, range: Range) -> None:
+        await self._read(Window(self._query, *range))
+
+    async def _read(self, window: Window, *, shows_all: bool = True) -> None:
+        """Read a window. If the walk is exact and `shows_all` of its tickets, what it does not show is absent."""
+        stamp = self._stamp()
+        walks: WalkOptions = {**self._walks, "concurrency": 1}
+        async with self._client.walk(window, **walks) as walk:
+            walk.raw()
+            async for rows, _ in self._pages(walk):
+                await self._write(rows, stamp)
+        self._note_walk(walk)
+        if shows_all and walk.report.exact:
+            await self._note_absent(stamp.run, (window.start, window.end))
+
+    async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
+        """Yield the rows of each page as they came, and the rest of the list behind it."""
+        while True:
+            try:
+                page = await walk.next_page()
+            except StopAsyncIteration:
+                return
+            self._total_rows = page.total
+            yield cast("list[Row]", page.rows), page.rest
+
+    async def _write(self, rows: Sequence[Row], stamp: Stamp, mark: Mark | None = None) -> None:
+        """Write rows; the list is read on meanwhile."""
+        self._rows += len(rows)
+        written = await self._do(MirrorDatabase.write, rows, stamp, mark)
+        self._report.created += written.created
+        self._report.changed += written.changed
+        self._report.skipped += written.skipped
+        self._tell()
+
+    def _note_walk(self, walk: Walk) -> None:
+        report = walk.report
+        self._report.requests += report.requests
+        self._report.skipped += report.skipped_rows
+        for flaw in walk.flaws:
+            if flaw not in self._doubts:
+                self._doubts.append(flaw)
+
+    async def _note_absent(self, run: int, range: Range) -> None:
+        found = await self._do(MirrorDatabase.not_read, run, range)
+        self._absent.update(id for _, id in found)
+
+    def _tell(self) -> None:
+        if self._options["on_progress"] is not None:
+            self._options["on_progress"](
+                MirrorProgress(
+                    phase=self._phase,
+                    rows=self._rows,
+                    total=self._total_rows,
+                    requests=self._report.requests,
+                    seconds=perf_counter() - self._began,
+                )
+            )
+
+    async def _side_by_side(self, work: Callable[[S], Awaitable[T]], things: Iterable[S]) -> list[T]:
+        """Do some work for each thing, a few at a time, and return what became of each."""
+        slots = asyncio.Semaphore(self._options["concurrency"])
+
+        async def one(thing: S) -> T:
+            async with slots:
+                return await work(thing)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(thing)) for thing in things]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    # Absence
+
+    async def _audit(self) -> None:
+        """Compare the list's totals with the database's counts, and read the ranges that differ."""
+        self._phase = "audit"
+        # What was created since has just been read, and may not be shown to everybody yet.
+        top = await self._do(MirrorDatabase.gap_before, self._report.began_at - int(self._options["lag"]))
+        whole: Range = (None, top)
+        ranges = [(whole, await self._total_of(whole))]
+        while ranges:
+            parts = await self._side_by_side(self._audited, ranges)
+            ranges = [part for found in parts for part in found]
+
+    async def _audited(self, asked: tuple[Range, int]) -> list[tuple[Range, int]]:
+        """Return the halves of a range that differs from the list, with their totals there; read what is small."""
+        range, total = asked
+        count = await self._do(MirrorDatabase.count, range)
+        if count == total:
+            return []
+        pages = max(count, total) / self._options["page_size"]
+        gap = None
+        if max(count, total) + ROOM > self._options["page_size"] and abs(count - total) < _DENSE * pages:
+            gap = await self._do(MirrorDatabase.gap, range)
+        if gap is None:
+            await self._read_range(range)
+            return []
+        lower = await self._total_of((range[0], gap))
+        return [((range[0], gap), lower), ((gap, range[1]), total - lower)]
+
+    async def _total_of(self, range: Range) -> int:
+        """Ask how many tickets the list has in a range that begins and ends in gaps."""
+        start, end = range
+        query = evolve(
+            self._query,
+            created_start=self._query.created_start if start is None else start - 1,
+            created_end=self._query.created_end if end is None else end + 1,
+        )
+        return await self._total(query)
+
+    async def _total(self, query: TicketQuery) -> int:
+        self._report.requests += 1
+        return await self._client.count_tickets(query)
+
+    async def _look_for_missing(self) -> None:
+        """Ask for each ticket that an earlier run missed in the list, and that no list shows now."""
+        self._phase = "missing"
+        missing = await self._do(MirrorDatabase.to_be_found)
+        answers = await self._client.get_tickets(missing, concurrency=self._options["concurrency"])
+        report, stamp = self._report, self._stamp()
+        report.requests += len(missing)
+        gone = [id for id, answer in answers.items() if isinstance(answer, NotFoundError)]
+        left = [id for id, answer in answers.items() if isinstance(answer, Ticket)]
+        report.gone = sorted(await self._do(MirrorDatabase.note, "gone", gone, stamp))
+        report.left = sorted(await self._do(MirrorDatabase.note, "left", left, stamp))
+
+    async def _mark_absent(self) -> bool:
+        """Mark the tickets that are absent, unless they are so many that a right was lost, or a filter is off.
+
+        Returns whether they were.
+        """
+        absent, self._absent = sorted(self._absent), set()
+        marked, count = self._report.missing, await self._do(MirrorDatabase.count)
+        if len(marked) + len(absent) > max(_FEW, _SHARE * count) and not self._options["accept_gone"]:
+            self._report.held_back = len(absent)
+            self._doubts.append(
+                f"{len(absent)} tickets are not shown any more, too many to be believed at once; accept_gone=True "
+                "marks them"
+            )
+            return False
+        marked += await self._do(MirrorDatabase.note, "missing", absent, self._stamp())
+        return True
+
+    # Full records
+
+    async def _read_details(self) -> None:
+        """Read the full records that are due, and of the open tickets those that are the oldest; fetch their files."""
+        self._phase, options = "details", self._options
+        folder = options["attachments"]
+        fetching = partial(
+            AttachmentFolder,
+            client=self._client,
+            proxy=self._client.proxy,
+            ssl=self._client.ssl,
+            private_addresses=options["private_addresses"],
+        )
+        due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=folder is not None)
+        self._rows, self._total_rows = 0, len(due)
+        async with nullcontext() if folder is None else fetching(folder) as files:
+            for place in range(0, len(due), _DETAILS_AT_ONCE):
+                stamp = self._stamp()
+                read = partial(self._detail, files=files, lane=Lane(options["concurrency"]))
+                found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
+                rows = [row for row in found if row is not None]
+                self._report.changed += await self._do(MirrorDatabase.write_details, rows, stamp)
+                self._report.details += len(rows)
+                self._rows += len(found)
+                self._tell()
+
+    async def _detail(
+        self, id: int, *, files: AttachmentFolder | None, lane: Lane
+    ) -> "tuple[TicketDetail, list[Path], bool] | None":
+        """Read a full record, and fetch its files: where they are, and whether all of them are there.
+
+        None for a record that is refused, or cannot be read.
+        """
+        self._report.requests += 1
+        try:
+            detail = await self._client.get_ticket_detail(id, lane=lane)
+        except (AuthenticationError, RateLimitedError):
+            raise
+        except (ApiError, DecodeError):
+            self._report.skipped += 1
+            return None
+        if files is None:
+            return detail, [], False
+        counts = await files.fetch(detail)
+        self._report.attachments += counts
+        return detail, files.places(detail), not counts.failed
+
+    async def _end(self) -> MirrorReport:
+        report = self._report
+        report.tickets = await self._do(MirrorDatabase.count)
+        report.oldest_read_at = await self._do(MirrorDatabase.oldest_read)
+        report.exact, report.reason = not self._doubts, "; ".join(self._doubts)
+        report.seconds = perf_counter() - self._began
+        await self._do(MirrorDatabase.end, report.run, self.now(), report.requests, asdict(report))
+        return report

@@ -1,0 +1,161 @@
+"""`watch`: what happens to tickets, as events, each at least once; over a mirror, whose changes are the events."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from os import PathLike
+from typing import Any, Final, Self, Unpack, cast
+
+from workorder_async.arguments import above_zero
+from workorder_async.client import WorkorderClient
+from workorder_async.document import TicketQuery, TicketSummary
+from workorder_async.document.fields import fields_of
+from workorder_async.errors import AuthenticationError, ConfigError, ExportError, WorkorderError
+from workorder_async.mirror.database import Change, MirrorDatabase
+from workorder_async.mirror.events import Changed, Created, Event, Gap, Gone, Left
+from workorder_async.mirror.mirror import checked, opened
+from workorder_async.mirror.options import MirrorOptions
+from workorder_async.mirror.run import Run
+
+_EVERYTHING: Final = TicketQuery()
+#: Every so many rounds all is read that may have changed.
+_FULL_EVERY: Final = 10
+#: No look for so many rounds is a gap.
+_GAP: Final = 3
+_FIELDS: Final = fields_of(TicketSummary)
+
+logger: logging.Logger = logging.getLogger("workorder_async.mirror")
+
+
+class Watch(AsyncIterator[Event]):
+    """Events of tickets, for `async with` and `async for`; made by `watch`."""
+
+    def __init__(
+        self,
+        client: WorkorderClient,
+        query: TicketQuery,
+        bookmark: "str | PathLike[str]",
+        every: float,
+        options: MirrorOptions,
+    ) -> None:
+        self._client, self._query, self._options = client, query, options
+        self._disk = opened(client, bookmark, query)
+        self._every = every
+        self._ready = deque[Event]()
+        # The numbers of events that were given out and are not done.
+        self._undone: dict[int, None] = {}
+        self._given = 0
+        self._rounds = 0
+        self._next = -1.0
+        self._is_open = False
+        #: The error of the latest round; None if it ended well.
+        self.failure: WorkorderError | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._disk.__aenter__()
+        self._is_open = True
+        self._given = await self._disk.do(MirrorDatabase.bookmark)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_open = False
+        await self._disk.__aexit__()
+
+    async def __anext__(self) -> Event:
+        if not self._is_open:
+            raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around the loop")
+        while not self._ready:
+            for change in await self._disk.do(MirrorDatabase.events, self._given):
+                self._given = change.number
+                self._ready.extend(_events(change))
+            if not self._ready:
+                await self._round()
+        event = self._ready.popleft()
+        self._undone[event.number] = None
+        return event
+
+    async def done(self, event: Event) -> None:
+        """Note that an event is dealt with: it is not told again, once those before it are done as well."""
+        if event.number in self._undone:
+            del self._undone[event.number]
+            earliest = min((*self._undone, *(one.number for one in self._ready)), default=self._given + 1)
+            await self._disk.do(MirrorDatabase.set_bookmark, earliest - 1)
+
+    async def _round(self) -> None:
+        """Wait for the time of the next round, and look."""
+        time = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._next - time()))
+        self._next = time() + self._every
+        run = Run(self._client, self._query, self._disk, self._options)
+        is_first, quiet = not self._rounds, bool(self._rounds % _FULL_EVERY)
+        try:
+            await self._disk.do(MirrorDatabase.note_gap, run.now(), 0.0 if is_first else _GAP * self._every)
+            await run.run(quiet=quiet)
+        except (ConfigError, AuthenticationError, ExportError):
+            raise
+        except WorkorderError as error:
+            self.failure = error
+            logger.warning("a look at the tickets failed, the next one is in %.0f s: %s", self._every, error)
+        else:
+            self.failure = None
+            self._rounds += 1
+
+
+def watch(
+    client: WorkorderClient,
+    query: TicketQuery = _EVERYTHING,
+    *,
+    bookmark: "str | PathLike[str]",
+    every: float = 60.0,
+    **options: Unpack[MirrorOptions],
+) -> Watch:
+    """Tell what happens to the tickets that match: `Created`, `Changed`, `Left`, `Gone`, `Gap`.
+
+        async with watch(client, bookmark="tickets.db") as events:
+            async for event in events:
+                ...
+                await events.done(event)
+
+    `bookmark` is a mirror, which `mirror_tickets` and `workorder mirror` can go on with; the first look reads all
+    tickets, and tells none of them. Then there is a look every `every` seconds. `options` are those of a mirror.
+
+    **Each event is told at least once**, and those of one ticket in their order. The bookmark moves past an event when
+    `done` was called for it, and for all before it: after a crash the next program is told again from there. Events
+    come from the database, where a look writes what differs in one transaction with the rows.
+
+    **What it does not see.** It compares two looks: what was changed and changed back between them is not told. After a
+    start, and where no look ended well for three times `every`, a `Gap` says since when. Most looks ask for what is
+    new, and for three totals; every tenth one, and each that finds another total, reads all that may have changed. So
+    what leaves all totals alike, such as twenty tickets closed and twenty others reopened, is told up to ten looks
+    late. The rest is as `mirror_tickets` says.
+
+    A look that fails is logged, told by `failure`, and made up for by the next one. Raises `ConfigError`,
+    `AuthenticationError`, and `ExportError` if the disk does not do its part: these would not pass by themselves.
+    """
+    return Watch(client, query, bookmark, above_zero("every", every), checked(options))
+
+
+def _events(change: Change) -> Iterator[Event]:
+    """Yield the event of a change; none for a change that is none, or none yet."""
+    kind, facts = change.kind, {"number": change.number, "at": change.seen_at}
+    if kind == "gap":
+        yield Gap(**facts, since=change.old)
+        return
+    ticket = TicketSummary(**{name: _value(name, value) for name, value in change.row.items()})
+    if kind == "changed":
+        name = str(change.field)
+        old, new = _value(name, change.old), _value(name, change.new)
+        yield Changed(**facts, ticket_id=ticket.id, ticket=ticket, field=name, old=old, new=new)
+    elif kind == "new" or (kind == "back" and change.old != "missing"):
+        yield Created(**facts, ticket_id=ticket.id, ticket=ticket)
+    elif kind == "left":
+        yield Left(**facts, ticket_id=ticket.id, ticket=ticket)
+    elif kind == "gone":
+        yield Gone(**facts, ticket_id=ticket.id, ticket=ticket)
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return a value of the database as a ticket has it."""
+    field = _FIELDS.get(name)
+    return value if field is None or value is None else cast("Any", field.kind)(value)
