@@ -25,6 +25,7 @@ FACES = (
     "workorder_async.sandbox",
     "workorder_async.testing",
     "workorder_async.exports",
+    "workorder_async.mirror",
     "workorder_async.integrations.opentelemetry",
     "workorder_async.integrations.redis_limits",
 )

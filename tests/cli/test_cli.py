@@ -55,6 +55,7 @@ COMMANDS = [
     "completion",
     "help",
 ]
+OF_A_MIRROR = ["mirror", "changes", "search", "report"]
 FOUR = {
     "WORKORDER_BASE_URL": "http://127.0.0.1:1",
     "WORKORDER_APP_ID": "sandbox-app",
@@ -208,7 +209,10 @@ def test_help_costs_no_network_library() -> None:
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        *((words, [*COMMANDS, "login", "trust", "sign", "journal"]) for words in (["--help"], [], ["help"])),
+        *(
+            (words, [*COMMANDS, *OF_A_MIRROR, "login", "trust", "sign", "journal"])
+            for words in (["--help"], [], ["help"])
+        ),
         *((words, ["show", "settle", "report"]) for words in (["journal"], ["journal", "--help"])),
         (["sign", "-h"], ["detect"]),
     ],

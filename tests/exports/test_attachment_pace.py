@@ -10,6 +10,7 @@ import pytest
 from tests.support.attachment_server import TICKET, Storage, rest, storage
 from tests.support.raw_server import Handler, http
 from tests.support.virtual_loop import virtual_time
+from workorder_async.durable import on_disk
 from workorder_async.exports import AttachmentCounts, attachments as module
 from workorder_async.exports.attachments import AttachmentFolder
 
@@ -107,7 +108,6 @@ async def test_deadline(tmp_path: Path) -> None:
 async def test_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of our own disk is not the server's."""
     monkeypatch.setattr(module, "FLUSH_AT", 10_000)
-    on_disk = module.on_disk
 
     async def slowly(path: Path, work: Any) -> Any:
         await asyncio.sleep(40)

@@ -130,7 +130,7 @@ async def test_absent_is_not_gone(tmp_path: Path, count: int) -> None:
         await mirrored(client, path)
         usual = (await mirrored(client, path)).requests
         for status in (TicketStatus.CLOSED, TicketStatus.PENDING):
-            lost = sorted(Random(count).sample(await ids_of(sandbox, status.value), count))  # type: ignore[arg-type]
+            lost = sorted(Random(count).sample(await ids_of(sandbox, status.value), count))
             await vanish(sandbox, *lost)
             report = await mirrored(client, path)
             assert (report.missing, report.gone) == (lost, [])

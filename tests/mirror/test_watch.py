@@ -61,11 +61,13 @@ async def test_told_again_until_done(tmp_path: Path) -> None:
     async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
         await mirror_tickets(client, path)
         await sandbox.change(create=4)
+        await asyncio.sleep(5)
         async with watch(client, bookmark=path, every=60) as events:
             found = await told(events, 30, done=False)
             assert [type(one) for one in found] == [Gap, Created, Created, Created, Created]
             for one in (found[0], found[1], found[3]):
                 await events.done(one)
+        await asyncio.sleep(5)
         async with watch(client, bookmark=path, every=60) as events:
             again = await told(events, 30, done=False)
             assert again[:3] == found[2:]

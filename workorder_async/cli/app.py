@@ -32,7 +32,7 @@ Exit codes:
 
 _COMMANDS = (
     *("demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "columns"),
-    *("doctor", "login", "trust"),
+    *("mirror", "changes", "search", "report", "doctor", "login", "trust"),
 )
 # A text that begins with a dash, and a dash alone, which is stdin or stdout. Options and numbers are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)

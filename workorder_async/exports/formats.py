@@ -124,7 +124,7 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
     elif found.name == "xlsx":
         extra_module("xlsxwriter", "xlsx")
     elif found.name.endswith(".zst"):
-        _zstd_module()
+        zstd_module()
     return found
 
 
@@ -150,7 +150,7 @@ class Compressed(Sink):
 
     def __init__(self, lines: Sink, kind: str) -> None:
         self._lines = lines
-        self._zstd: Any = _zstd_module() if kind == "zst" else None
+        self._zstd: Any = zstd_module() if kind == "zst" else None
         self._member: _Member | None = None
 
     def begin(self) -> bytes:
@@ -181,7 +181,7 @@ class Compressed(Sink):
         return member
 
 
-def _zstd_module() -> Any:
+def zstd_module() -> Any:
     """Return the standard library's zstd, before Python 3.14 that of the extra `zst`."""
     return extra_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zst")
 

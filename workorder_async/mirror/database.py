@@ -439,7 +439,10 @@ class MirrorDatabase:
             after,
         )
         names = [field.name for field in _FIELDS]
-        return [Change(*row[:7], dict(zip(names, row[7:], strict=True))) for row in found]
+        return [
+            Change(number, run, kind, seen_at, field, old, new, dict(zip(names, values, strict=True)))
+            for number, run, kind, seen_at, field, old, new, *values in found
+        ]
 
     def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], stamp: Stamp, /) -> int:
         """Write full records, with their files and whether all of these are there; return how many differ."""

@@ -1,0 +1,122 @@
+"""`workorder mirror`: a SQLite database that keeps up with the platform."""
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final, cast
+
+from attrs import asdict, frozen
+from cyclopts import Parameter
+
+from workorder_async.cli.connection import Connection
+from workorder_async.cli.failures import FAILED, OK
+from workorder_async.cli.filters import TicketFilters
+from workorder_async.cli.terminal import Bar, moment, note, tell
+from workorder_async.cli.values import Whole
+from workorder_async.document import CHINA_STANDARD_TIME
+from workorder_async.errors import ConfigError, WorkorderError
+
+if TYPE_CHECKING:
+    from workorder_async.client import WorkorderClient
+    from workorder_async.document import TicketQuery
+    from workorder_async.mirror import MirrorOptions, MirrorProgress, MirrorReport
+
+_NAMED: Final = 20
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class Mirroring:
+    """How a database is brought up to date."""
+
+    full: bool = False
+    """Read every ticket, and write what differs."""
+    detail: bool = False
+    """Read the full record of each ticket that is new or has changed, by a request each."""
+    recheck: Whole = 0
+    """Read so many full records of open tickets again, those that are the oldest."""
+    attachments: str | None = None
+    """A folder for the tickets' attachments; their full records are read, too."""
+    private_addresses: bool = False
+    """Fetch attachments from private networks, too, which the URLs of a ticket may lead into."""
+    accept_gone: bool = False
+    """Mark tickets that are not shown any more, however many they are."""
+    lag: Whole = 120
+    """How many seconds a new ticket may take until the list shows it."""
+    concurrency: Whole = 8
+    """Requests in flight at once, at most (32 is the most there are)."""
+    page_size: Whole = 100
+    """Tickets to ask for per request."""
+
+
+def mirror(
+    database: Annotated[str, Parameter(name="DB", help="The database; it is made if there is none.")],
+    /,
+    *,
+    how: Mirroring = Mirroring(),
+    filters: TicketFilters = TicketFilters(),
+    connection: Connection = Connection(),
+) -> int:
+    """Bring a SQLite database up to date with the platform, and say what changed.
+
+    The first run reads every ticket that matches, later ones the open tickets, the new ones, and those that are open no
+    more. What is cut short goes on when the same command is run again. `workorder changes`, `search` and `report` read
+    the database; so may anything else, also meanwhile. Exit code 1 says that more tickets are not shown any more than
+    are believed to be gone.
+    """
+    if filters.status is not None:
+        mend = "leave it out: a mirror follows tickets from one status to the next"
+        raise ConfigError("is not for a mirror", argument="--status", mend=mend)
+    if not database.strip():
+        raise ConfigError("names no file", argument="DB", mend="name one, such as tickets.db")
+    (query,) = filters.queries()
+    options = cast("MirrorOptions", asdict(how))
+    try:
+        report = connection.run(lambda client: _mirror(client, database, query, options))
+    except (KeyboardInterrupt, asyncio.CancelledError, WorkorderError) as error:
+        if not isinstance(error, ConfigError):
+            note("workorder: what was read is in the database; the same command goes on from there")
+        raise
+    _summarise(report)
+    return FAILED if report.held_back else OK
+
+
+async def _mirror(
+    client: "WorkorderClient", database: str, query: "TicketQuery", options: "MirrorOptions"
+) -> "MirrorReport":
+    from workorder_async.mirror import mirror_tickets
+
+    with Bar("mirroring") as bar:
+
+        def going(progress: "MirrorProgress") -> None:
+            bar(progress.rows, max(progress.total, progress.rows), progress.phase)
+
+        options["on_progress"] = going
+        return await mirror_tickets(client, database, query, **options)
+
+
+def _summarise(report: "MirrorReport") -> None:
+    """Say what a run did: the counts on stdout, what to look at on stderr."""
+    tell(
+        f"{report.tickets:,} tickets: {report.created:,} new, {report.changed:,} changed, {len(report.missing):,} "
+        f"missing, {len(report.gone):,} gone, {len(report.left):,} left"
+    )
+    named = {
+        "missing, the next run asks for them": report.missing,
+        "gone, the platform does not know them any more": report.gone,
+        "not in the list any more, and exist": report.left,
+    }
+    for what, ids in named.items():
+        if ids:
+            more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+            note(f"{what}: {', '.join(map(str, ids[:_NAMED]))}{more}")
+    if report.details:
+        note(f"{report.details:,} full records, {report.attachments.fetched:,} files")
+    if report.attachments.failed:
+        note(f"{report.attachments.failed:,} files are missing, first {report.attachments.failures[0]}")
+    if report.skipped:
+        note(f"{report.skipped:,} rows or records cannot be read; what was there stays")
+    if report.held_back:
+        note("hint: was a right lost? If the tickets are really gone, --accept-gone marks them")
+    oldest = moment(datetime.fromtimestamp(report.oldest_read_at, CHINA_STANDARD_TIME))
+    said = "exact" if report.exact else f"not exact: {report.reason}"
+    note(f"{said}; {report.requests:,} requests in {report.seconds:.1f} s; no row is older than {oldest}")

@@ -1,0 +1,117 @@
+"""`workorder report`: what the tickets of a mirror, or of an exported file, say together."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from cyclopts import Parameter
+from rich.bar import Bar
+from rich.table import Column, Table
+from rich.text import Text
+
+from workorder_async.cli.failures import OK
+from workorder_async.cli.terminal import note, one_line, out, print_heading, write_rows
+from workorder_async.cli.values import AS_WRITTEN, ExistingFile, File
+from workorder_async.durable import written_whole
+from workorder_async.errors import ConfigError
+
+if TYPE_CHECKING:
+    from workorder_async.mirror.figures import Figures
+    from workorder_async.mirror.page import Words
+
+_WIDTH: Final = 40
+
+
+def report(
+    file: Annotated[ExistingFile, Parameter(name="FILE", help="A mirror, or a file that `export` wrote.")],
+    /,
+    *,
+    html: Annotated[
+        File | None, AS_WRITTEN, Parameter(help="Write a page for a browser to this file; - for stdout.")
+    ] = None,
+    overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
+    lang: Annotated[
+        Literal["zh", "en"] | None, Parameter(help="The language; else that of WORKORDER_LANG or the locale.")
+    ] = None,
+) -> int:
+    """Show how many tickets there are, by status, type, product line and week; how long they take; the oldest.
+
+    The page of --html has all of it in one file, which opens without a network. Days and weeks are of China.
+    """
+    from workorder_async.mirror.figures import figures_of
+    from workorder_async.mirror.page import page_of, words_of
+    from workorder_async.words import spoken
+
+    place = "" if html is None else html.file_name()
+    if html is not None and os.path.exists(place) and os.path.samefile(place, file):
+        raise ConfigError("is what the report is of", argument=f"{html.option} {place}", mend="name another file")
+    if html is not None and not overwrite and os.path.isfile(place):
+        raise ConfigError("exists", argument=f"{html.option} {place}", mend="--overwrite replaces it")
+    figures, language = figures_of(Path(file)), lang or spoken()
+    if html is None:
+        _print(figures, words_of(language))
+        return OK
+    with nullcontext(sys.stdout.buffer) if place == "-" else written_whole(Path(place)) as page:
+        page.writelines(part.encode() for part in page_of(figures, file.name, language))
+    note(f"a report of {figures.tickets:,} tickets")
+    return OK
+
+
+def _print(figures: "Figures", word: "Words") -> None:
+    """Print the figures: bars on a terminal, else lines with tabs."""
+    from workorder_async.mirror.page import day, lasting
+
+    others = len(figures.by_product_line) - 1
+    lines = [(name or word("others" if at == others and at else "without a name"), count)
+             for at, (name, count) in enumerate(figures.by_product_line)]  # fmt: skip
+    unhandled = [] if figures.unhandled is None else [(word("handled by nobody"), figures.unhandled)]
+    _bars(word("Tickets"), [(word("tickets"), figures.tickets), (word("open"), figures.open), *unhandled])
+    _bars(word("By status"), [(word(name or "without a name"), count) for name, count in figures.by_status])
+    _bars(word("By type"), [(word(name or "without a name"), count) for name, count in figures.by_type])
+    _bars(word("By product line"), lines)
+    _table(
+        (word("By week"), word("created"), word("closed")),
+        [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in figures.weeks],
+    )
+    for title, durations in (("Time to close", figures.to_close), ("Time in a status", figures.in_status)):
+        _table(
+            (word(title), word("median"), word("nine of ten within"), word("measured")),
+            [
+                (word(one.name or "all"), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}")
+                for one in durations
+            ],
+        )
+    _table(
+        (word("Open the longest"), word("since"), word("status"), word("title")),
+        [(str(one.id), day(one.created_time), word(one.status), one.title) for one in figures.oldest],
+    )
+
+
+def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
+    console, rows = out(), list(counts)
+    if not console.is_terminal:
+        write_rows([(title, ""), *((name, str(count)) for name, count in rows)])
+        return
+    print_heading(title)
+    table = Table(Column("", no_wrap=True, max_width=30), Column("", justify="right"), "", box=None, show_header=False)
+    most = max((count for _, count in rows), default=1) or 1
+    for name, count in rows:
+        table.add_row(Text(one_line(name)), f"{count:,}", Bar(most, 0, count, width=_WIDTH))
+    console.print(table)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    console = out()
+    if not rows:
+        return
+    if not console.is_terminal:
+        write_rows([heads, *rows])
+        return
+    print_heading(heads[0])
+    table = Table(*(Column(name, overflow="fold") for name in ("", *heads[1:])), box=None)
+    for row in rows:
+        table.add_row(*(Text(one_line(cell)) for cell in row))
+    console.print(table)

@@ -1,0 +1,123 @@
+"""Questions to a mirror, while a run may be writing it: what changed, and which tickets have a text."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+
+from workorder_async.document import TicketStatus, TicketSummary
+from workorder_async.document.enums import OpenEnum
+from workorder_async.document.fields import fields_of
+from workorder_async.errors import ConfigError
+
+#: SQLite's trigrams find texts of three characters and more; shorter ones are looked for in each row.
+_TRIGRAM: Final = 3
+_FIELDS: Final = fields_of(TicketSummary)
+
+
+@frozen
+class SeenChange:
+    """A change, for people."""
+
+    seen_at: int
+    """When a run saw it, in seconds since the epoch."""
+    kind: str
+    """new, changed, missing, back, left or gone."""
+    ticket: int
+    title: str
+    field: str
+    old: str
+    new: str
+
+
+@frozen
+class Found:
+    """A ticket that has a text."""
+
+    id: int
+    status: str
+    created_time: int
+    title: str
+    text: str
+    """The part of its texts where it stands."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a mirror for reading. Raises `ConfigError` for a file that is none."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            database.execute("SELECT count(*) FROM changes")
+            yield database
+    except sqlite3.DatabaseError as error:
+        mend = "name a database that `workorder mirror` or `mirror_tickets` made"
+        raise ConfigError(f"{str(path)!r} is no mirror ({error})", mend=mend) from None
+
+
+def changes_since(path: Path, since: int, until: int | None = None) -> list[SeenChange]:
+    """Return what runs saw from one second to another, both included, in order."""
+    with reading(path) as database:
+        rows = database.execute(
+            "SELECT c.seen_at, c.kind, c.ticket, coalesce(t.title, ''), c.field, c.old, c.new "
+            "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket "
+            "WHERE c.seen_at BETWEEN ? AND ? AND c.kind != 'gap' ORDER BY c.id",
+            (since, 2**62 if until is None else until),
+        ).fetchall()
+    return [
+        SeenChange(at, kind, ticket, title, field or "", _shown(field, old), _shown(field, new))
+        for at, kind, ticket, title, field, old, new in rows
+    ]
+
+
+def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
+    """Return the tickets whose title or text has all the words of a text, the newest first.
+
+    Words are apart by blanks; capitals do not matter. Raises `ConfigError` for a text without a word.
+    """
+    words = text.split()
+    if not words:
+        raise ConfigError("is empty", argument="text", mend="write the words that tickets should have")
+    where, values = list[str](), list[Any]()
+    if long := [word for word in words if len(word) >= _TRIGRAM]:
+        where.append("id IN (SELECT rowid FROM tickets_text WHERE tickets_text MATCH ?)")
+        values.append(" ".join('"{}"'.format(word.replace('"', '""')) for word in long))
+    for word in words:
+        if len(word) < _TRIGRAM:
+            like = "%{}%".format(word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_"))
+            where.append("(title LIKE ? ESCAPE '\\' OR detail LIKE ? ESCAPE '\\')")
+            values += [like, like]
+    with reading(path) as database:
+        rows = database.execute(
+            "SELECT id, status, created_time, title, detail FROM tickets_present "  # noqa: S608
+            f"WHERE {' AND '.join(where)} ORDER BY created_time DESC, id DESC LIMIT ?",
+            (*values, limit),
+        ).fetchall()
+    return [
+        Found(id, _label(TicketStatus, status), created, title, _around(detail, words))
+        for id, status, created, title, detail in rows
+    ]
+
+
+def _around(text: str, words: Sequence[str], room: int = 60) -> str:
+    """Return the part of a text around the first word that it has."""
+    text = " ".join(text.split())
+    place = min((at for word in words if (at := text.casefold().find(word.casefold())) >= 0), default=0)
+    start = max(0, place - room // 3)
+    part = text[start : start + room]
+    return f"{'…' if start else ''}{part}{'…' if start + room < len(text) else ''}"
+
+
+def _shown(name: str | None, value: object) -> str:
+    """Write a value for people: a code by its name."""
+    field = _FIELDS.get(name or "")
+    if field is not None and field.is_code and isinstance(value, int):
+        return _label(field.kind, value)
+    return "" if value is None else str(value)
+
+
+def _label(kind: type, code: object) -> str:
+    member = kind(code) if isinstance(code, int | str) and code else None
+    return member.label if isinstance(member, OpenEnum) else ""

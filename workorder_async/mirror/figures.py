@@ -1,0 +1,187 @@
+"""What the tickets of a database, or of an exported file, say together: counts, times to close, the oldest open ones.
+
+    how many, by status, type, product line and week
+    how long until a close, and in each status: the median, and what nine of ten stay below
+    which have been open for longest, and how many nobody handles
+
+Weeks begin on Monday, in China. How long tickets stay in a status only a mirror knows.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
+
+from workorder_async.document import TicketStatus, TicketType
+from workorder_async.document.enums import OpenEnum
+from workorder_async.mirror.sources import opened
+
+_DAY: Final = 86400
+_WEEK: Final = 7 * _DAY
+# 1970-01-01 was a Thursday; in China it began eight hours earlier.
+_MONDAY: Final = 3 * _DAY + 8 * 3600
+_WEEKS: Final = 26
+_LINES: Final = 12
+_OLDEST: Final = 20
+_Ask: TypeAlias = Callable[..., list[tuple[Any, ...]]]
+Counts: TypeAlias = tuple[tuple[str, int], ...]
+"""Names, and how many tickets each of them has; the most first."""
+
+
+@frozen
+class Durations:
+    """How long something takes, in seconds."""
+
+    name: str
+    """What: a type, or a status."""
+    count: int
+    """How often it was measured."""
+    median: int
+    """Half of them take no longer."""
+    ninth: int
+    """Nine of ten take no longer."""
+
+
+@frozen
+class Week:
+    """A week of tickets."""
+
+    start: int
+    """Its Monday, 00:00 in China, in seconds since the epoch."""
+    created: int
+    closed: int
+
+
+@frozen
+class OldTicket:
+    """A ticket that has been open for long."""
+
+    id: int
+    title: str
+    status: str
+    created_time: int
+    """In seconds since the epoch."""
+    is_handled: bool
+    """Whether somebody handles it, as far as that is known."""
+
+
+@frozen(kw_only=True)
+class Figures:
+    """The figures of a report."""
+
+    as_of: int
+    """When the tickets were read, at the latest, in seconds since the epoch; 0 if that is not known."""
+    tickets: int
+    open: int
+    """How many are pending or in process."""
+    unhandled: int | None
+    """How many of these nobody handles; None if the rows do not say."""
+    by_status: Counts
+    by_type: Counts
+    by_product_line: Counts
+    """The twelve largest; the others as one, without a name."""
+    weeks: tuple[Week, ...]
+    """The latest 26 weeks in which tickets were created, the earliest first."""
+    to_close: tuple[Durations, ...]
+    """From creation to close: of all, which have no name, then of each type."""
+    in_status: tuple[Durations, ...]
+    """In each status, as far as a mirror saw it end."""
+    oldest: tuple[OldTicket, ...]
+    """The open tickets that were created first."""
+
+
+def figures_of(path: Path) -> Figures:
+    """Read a mirror, or an exported file of any format. Raises `ConfigError` for a file that is neither."""
+    with opened(path) as database:
+        return _read(database)
+
+
+def _read(database: sqlite3.Connection) -> Figures:
+    def ask(question: str, *values: object) -> list[tuple[Any, ...]]:
+        return database.execute(question, values).fetchall()
+
+    there = {row[1] for row in ask("PRAGMA table_info (tickets)")}
+    present = "FROM tickets WHERE " + ("gone_at IS NULL" if "gone_at" in there else "TRUE")
+    line = "product_group" if "product_group" in there else "product_group_name"
+    handler = "handler" if "handler" in there else "NULL"
+    is_open = f"status IN ({TicketStatus.PENDING.value}, {TicketStatus.PROCESSING.value})"
+
+    def counts(column: str) -> list[tuple[Any, int]]:
+        return ask(f"SELECT {column}, count(*) {present} GROUP BY 1 ORDER BY 2 DESC, 1")
+
+    ((tickets, opened, unhandled),) = ask(
+        f"SELECT count(*), coalesce(sum({is_open}), 0), sum({is_open} AND {handler} = 0) {present}"
+    )
+    lines = counts(line) if line in there else []
+    rest = sum(count for _, count in lines[_LINES:])
+    oldest = ask(
+        f"SELECT id, title, status, created_time, {handler} {present} AND {is_open} AND created_time > 0 "
+        "ORDER BY created_time, id LIMIT ?",
+        _OLDEST,
+    )
+    return Figures(
+        as_of=ask(f"SELECT coalesce(max(read_at), 0) {present}")[0][0] if "read_at" in there else 0,
+        tickets=tickets,
+        open=opened,
+        unhandled=None if handler == "NULL" else unhandled or 0,
+        by_status=tuple((_label(TicketStatus, code), count) for code, count in counts("status")),
+        by_type=tuple((_label(TicketType, code), count) for code, count in counts("type")),
+        by_product_line=tuple((str(name or ""), count) for name, count in lines[:_LINES])
+        + ((("", rest),) if rest else ()),
+        weeks=_weeks(ask, present),
+        to_close=_to_close(ask, present),
+        in_status=_in_status(ask) if "first_run" in there else (),
+        oldest=tuple(
+            OldTicket(id, str(title), _label(TicketStatus, status), created, by is None or by != 0)
+            for id, title, status, created, by in oldest
+        ),
+    )
+
+
+def _weeks(ask: _Ask, present: str) -> tuple[Week, ...]:
+    def of(column: str) -> dict[int, int]:
+        week = f"({column} + {_MONDAY}) / {_WEEK}"
+        question = f"SELECT {week}, count(*) {present} AND {column} > 0 GROUP BY 1 ORDER BY 1 DESC LIMIT ?"
+        return dict(ask(question, _WEEKS))
+
+    created, closed = of("created_time"), of("closed_time")
+    last = max(created, default=None)
+    if last is None:
+        return ()
+    first = max(min(created), last - _WEEKS + 1)
+    return tuple(
+        Week(week * _WEEK - _MONDAY, created.get(week, 0), closed.get(week, 0)) for week in range(first, last + 1)
+    )
+
+
+def _to_close(ask: _Ask, present: str) -> tuple[Durations, ...]:
+    closes = ask(
+        f"SELECT type, closed_time - created_time {present} AND closed_time > created_time AND created_time > 0 "
+        "ORDER BY 2"
+    )
+    kinds = [None, *sorted({kind for kind, _ in closes if kind is not None})]
+    found = (_durations(_label(TicketType, kind), [one for of, one in closes if kind in (None, of)]) for kind in kinds)
+    return tuple(one for one in found if one is not None)
+
+
+def _in_status(ask: _Ask) -> tuple[Durations, ...]:
+    rows = ask("SELECT status, until - since FROM status_periods WHERE until > since ORDER BY 2")
+    statuses = sorted({status for status, _ in rows if status is not None})
+    found = (_durations(_label(TicketStatus, one), [seconds for of, seconds in rows if of == one]) for one in statuses)
+    return tuple(one for one in found if one is not None)
+
+
+def _durations(name: str, ordered: Sequence[int]) -> Durations | None:
+    """Return the quantiles of sorted seconds; None if there are none."""
+    if not ordered:
+        return None
+    median, ninth = (ordered[ceil(len(ordered) * share) - 1] for share in (0.5, 0.9))
+    return Durations(name, len(ordered), median, ninth)
+
+
+def _label(kind: type[OpenEnum], code: object) -> str:
+    """Return the name of a code in the API document; "" for none."""
+    return kind(code).label if isinstance(code, int) and code else ""
