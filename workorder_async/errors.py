@@ -15,7 +15,7 @@
     ├── DeadlineExceededError (TimeoutError)  the call's whole time was used up
     ├── WalkDriftError                      a walk could not come to rest
     ├── JournalError                        a journal that cannot be written, read or shared
-    └── ExportError                         an export that cannot be written or continued
+    └── ExportError                         an export or a mirror that cannot be written or continued
 
 Each carries `operation`, `attempts` and `request_id`, and survives pickling. The API document gives a meaning to
 one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
@@ -307,7 +307,7 @@ class JournalError(WorkorderError):
 
 
 class ExportError(WorkorderError):
-    """An export that cannot be written or continued; `problem` and `mend` are the parts of its message."""
+    """An export, or a mirror, that cannot be written or continued; `problem` and `mend` are parts of its message."""
 
     def __init__(
         self, problem: str, *, mend: str = "", operation: str = "", attempts: int = 0, request_id: str = ""

@@ -43,7 +43,7 @@ _MENDS: Final[Mapping[str, _Both]] = {
     "state": ("请看一下工单，它可能已经关闭", "Look at the ticket; it may be closed already"),
     "wait": ("请稍等一会儿再试", "Wait a little, then try again"),
     "less": ("请缩小查询的范围再试", "Ask for fewer tickets, and try again"),
-    "again": ("请再导出一次；如果总是这样，请联系管理员", "Export again; if it stays so, tell the administrator"),
+    "again": ("请再做一次；如果总是这样，请联系管理员", "Do it again; if it stays so, tell the administrator"),
     "look": _LOOK,
 }
 _TABLE: Final = """\
@@ -63,7 +63,7 @@ RateLimitedError|请求太多，工单平台暂时不受理|there were too many 
 DeadlineExceededError|没能在限定的时间内完成|this was not completed in the time allowed|later
 WalkDriftError|工单列表一直在变，没能完整读出|the list kept changing and could not be read completely|less
 JournalError|程序的操作记录无法使用|this program's record of its work cannot be used|admin
-ExportError|导出没有完成|the export was not completed|again"""
+ExportError|工单数据没有写完|the tickets were not all written|again"""
 #: What happened, and what to do. A class that is not here has the words of the class that it derives from.
 _ERRORS: Final[Mapping[type[BaseException], tuple[_Both, _Both]]] = {
     getattr(errors, name, BaseException): ((chinese, english), _MENDS[mend])
