@@ -12,7 +12,7 @@ from tests.support.batches import asked, closes, happened, ran, states
 from tests.support.mutations import creation
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError
+from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError, RejectTicket
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.carrier import Carrier
 from workorder_async.batches.journal import Journal
@@ -264,6 +264,33 @@ async def test_a_date_that_lies_in_the_first_answer_of_the_next_run(tmp_path: Pa
             outcomes = await ran(another, iter(batch), journal=tmp_path / "j", mark=True)
         await asyncio.sleep(60)
     assert states(outcomes) == {State.DONE: 1}
+    assert sandbox.requests[f"{kind}_ticket"] == len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("kind", ["comment", "close", "reject"])
+@pytest.mark.parametrize("seconds", [-200, -20, 200])
+@virtual_time
+async def test_a_killed_run_whose_clock_was_wrong(tmp_path: Path, kind: str, seconds: int) -> None:
+    """It knew no `Date` yet: that its sending seems to be long over sends nothing again."""
+    clock = running_loop().wall_clock
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        (row,) = await closes(client, 1)
+        batch: dict[str, Mutation] = {"close": row, "comment": CommentTicket(id=row.id, detail="已联系客户")}
+        batch["reject"] = RejectTicket(id=row.id, detail="不属于本产品线")
+        sandbox.faults = [Fault("504_before", operation=f"{kind}_ticket", times=1, seconds=10)]
+        options: ClientOptions = {**MINUTE, "now": lambda: clock() + seconds}
+        async with sandbox.client(**options) as killed:
+            running = run_batch(killed, iter([batch[kind]]), journal=tmp_path / "j", patience=0, mark=True)
+            first = asyncio.create_task(anext(running))
+            await asyncio.sleep(1)
+            first.cancel()
+            await asyncio.wait([first])
+            await running.aclose()
+        async with sandbox.client(**{**MINUTE, "now": clock}) as another:
+            await another.ping()
+            outcomes = await ran(another, iter([batch[kind]]), journal=tmp_path / "j", mark=True)
+        await asyncio.sleep(60)
+    assert states(outcomes).keys() <= {State.DONE, State.UNKNOWN}
     assert sandbox.requests[f"{kind}_ticket"] == len(sandbox.applied) == 1
 
 

@@ -129,10 +129,12 @@ class Carrier:
     async def look(self, parked: Parked) -> Outcome:
         """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.
 
-        What nobody handed over is looked for once. NOT_SENT is what certainly did not happen: it may be sent again.
+        What nobody handed over is looked for once, if a late look would prove nothing. NOT_SENT is what certainly did
+        not happen: it may be sent again.
         """
         sent, mutation = parked.sent, _sent_then(parked.sent)
         earlier, looks = not parked.outcome.attempts, self._verify or kind_of(mutation).converges
+        proves_late = kind_of(mutation).converges or bool(sent.mark)
         pause = 0.0 if earlier or not kind_of(mutation).converges else _FIRST_PAUSE
         found, again = Settlement(None), inf
         while looks and not self.stopped and found.happened is None:
@@ -145,7 +147,7 @@ class Carrier:
             if not self.stopped:
                 found = await self._settle(sent, mutation, parked.until)
                 pause, again = 2 * pause or _FIRST_PAUSE, found.again or inf
-                looks = found.again is not None and parked.prepared is not None
+                looks = found.again is not None and (parked.prepared is not None or proves_late)
         outcome = parked.outcome
         if found.happened:
             outcome = evolve(outcome, state=State.DONE, error=None, ticket_id=found.ticket_id or outcome.ticket_id)

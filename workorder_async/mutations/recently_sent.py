@@ -244,15 +244,18 @@ class Sendings:
     def left(self, sending: Sending) -> float:
         """Return the seconds until it has happened or never will; not above 0 once that is so.
 
-        Of a mutation that another client sent, the server's clock tells. Where that is not known, or not what it was
-        then, our clock was set, or a `Date` lies: it is over when its sender is gone for so long.
+        Of a mutation that another client sent, the server's clock tells, if it is known for then and for now, and our
+        own was not set: not between the two, nor since it was looked for first. Else it is over when its sender is gone
+        for so long; where nobody knows since when, our clock is believed.
         """
         if sending.is_own:
             return sending.end - self.steady()
         then, now = sending.ahead, self._clock.ahead()
-        if now is None or (then and max(then.least - now.most, now.least - then.most) > _STEP):
-            return sending.over + _TOLERANCE - self.steady()
-        return self.span(sending).until - (self._clock.local() + now.least)
+        moved = self._clock.local() - (self.steady() - sending.start) - sending.began
+        agrees = then and now and max(then.least - now.most, now.least - then.most) <= _STEP and abs(moved) <= _STEP
+        if now and (agrees or (then is None and sending.over == inf)):
+            return self.span(sending).until - (self._clock.local() + now.least)
+        return sending.over - self.steady()
 
     def known(self, sending: Sending, asked: float) -> Known:
         """Return what is known of a mutation after a look that began at `asked`, by the clock that is never set."""
