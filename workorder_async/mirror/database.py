@@ -173,16 +173,8 @@ class Written:
 
     created: int = 0
     """Tickets that were not there before."""
-    changed: int = 0
-    """Tickets that were there, and differ."""
     skipped: int = 0
     """Rows that cannot be read, and were left out."""
-
-    def __iadd__(self, other: "Written") -> "Written":
-        self.created += other.created
-        self.changed += other.changed
-        self.skipped += other.skipped
-        return self
 
 
 @frozen
@@ -316,7 +308,8 @@ class MirrorDatabase:
                 yield self._database.execute
                 self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # a full disk has ended it already
+                    self._database.execute("ROLLBACK")
                 raise
 
     def ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
@@ -393,7 +386,6 @@ class MirrorDatabase:
                 if found is None:
                     written.created += 1
                 elif differs:
-                    written.changed += 1
                     ask("UPDATE tickets SET detail_at = NULL WHERE id = ?", cells[:1])
                 if not (found is None and stamp.is_first):
                     changes += [(stamp.run, cells[0], *difference, stamp.at) for difference in differs]
@@ -444,17 +436,14 @@ class MirrorDatabase:
             for number, run, kind, seen_at, field, old, new, *values in found
         ]
 
-    def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], stamp: Stamp, /) -> int:
-        """Write full records, with their files and whether all of these are there; return how many differ."""
-        differing = 0
+    def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], stamp: Stamp, /) -> None:
+        """Write full records, with their files and whether all of these are there, and note what differs."""
         with self.transaction() as ask:
             for detail, files, has_all in found:
                 differs = write_detail(self._database, detail, files)
-                differing += bool(differs)
                 self._note((stamp.run, detail.id, "changed", *difference, stamp.at) for difference in differs)
                 files_at = stamp.at if has_all else None
                 ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (stamp.at, files_at, detail.id))
-        return differing
 
     def details_due(self, recheck: int, /, *, with_files: bool) -> list[int]:
         """Return the listed tickets whose full record is due, and so many open ones whose record is the oldest."""
@@ -482,6 +471,12 @@ class MirrorDatabase:
         """Return how many listed tickets were created in a range."""
         where, values = _within(range)
         ((count,),) = self.ask(f"SELECT count(*) FROM tickets WHERE {where}", *values)  # noqa: S608
+        return cast("int", count)
+
+    def changed_in(self, run: int, /) -> int:
+        """Return how many tickets a run saw changed."""
+        question = "SELECT count(DISTINCT ticket) FROM changes WHERE run = ? AND kind IN ('changed', 'back')"
+        ((count,),) = self.ask(question, run)
         return cast("int", count)
 
     def counts(self, /) -> list[int]:
@@ -616,8 +611,12 @@ def _locked(path: Path) -> LockedFile:
         raise ExportError(
             f"{str(path)!r} is being written by {owner or 'another program'}", mend="wait for its end"
         ) from None
-    lock.cut(0)
-    lock.append(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    try:
+        lock.cut(0)
+        lock.append(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except BaseException:
+        lock.close()
+        raise
     return lock
 
 

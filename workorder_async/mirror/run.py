@@ -217,7 +217,6 @@ class Run:
         self._rows += len(rows)
         written = await self._do(MirrorDatabase.write, rows, stamp, mark)
         self._report.created += written.created
-        self._report.changed += written.changed
         self._report.skipped += written.skipped
         self._tell()
 
@@ -353,7 +352,7 @@ class Run:
                 read = partial(self._detail, files=files, lane=Lane(options["concurrency"]))
                 found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
                 rows = [row for row in found if row is not None]
-                self._report.changed += await self._do(MirrorDatabase.write_details, rows, stamp)
+                await self._do(MirrorDatabase.write_details, rows, stamp)
                 self._report.details += len(rows)
                 self._rows += len(found)
                 self._tell()
@@ -382,6 +381,7 @@ class Run:
     async def _end(self) -> MirrorReport:
         report = self._report
         report.tickets = await self._do(MirrorDatabase.count)
+        report.changed = await self._do(MirrorDatabase.changed_in, report.run)
         report.oldest_read_at = await self._do(MirrorDatabase.oldest_read)
         report.exact, report.reason = not self._doubts, "; ".join(self._doubts)
         report.seconds = perf_counter() - self._began
