@@ -286,7 +286,8 @@ async def test_a_killed_run_whose_clock_was_wrong(tmp_path: Path, kind: str, sec
             first.cancel()
             await asyncio.wait([first])
             await running.aclose()
-        async with sandbox.client(**{**MINUTE, "now": clock}) as another:
+        options = {**MINUTE, "now": clock}
+        async with sandbox.client(**options) as another:
             await another.ping()
             outcomes = await ran(another, iter([batch[kind]]), journal=tmp_path / "j", mark=True)
         await asyncio.sleep(60)

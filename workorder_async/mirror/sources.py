@@ -61,7 +61,7 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
         book = openpyxl.load_workbook(path, read_only=True)
         for sheet in book.worksheets:
             lines = sheet.iter_rows(values_only=True)
-            heads = next(lines, ())
+            heads = [str(name) for name in next(lines, ())]
             yield from (dict(zip(heads, line, strict=False)) for line in lines)
         book.close()
     else:
