@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.mirrors import asked, held, ids_of, truth, vanish
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
@@ -67,13 +68,13 @@ async def test_interrupted_anywhere(tmp_path: Path) -> None:
     """A run that is cancelled after any number of requests is gone on with, and reads little of it again."""
     random, path = Random(7), tmp_path / "tickets.db"
     async with virtual_sandbox(2500, latency=0.05) as (sandbox, client):
-        for number in range(25):
+        for number in range(15):
             run = asyncio.create_task(mirror_tickets(client, path, concurrency=2))
             await asyncio.sleep(random.uniform(0.02, 0.5))
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
             await sandbox.change(close=1, reopen=1, create=number % 3)
-        assert len(held(path)) > 1000
+        assert len(held(path)) > 500
         await mirrored(client, path)
         assert held(path) == await truth(client)
 
@@ -98,7 +99,7 @@ class OldestFirst:
         return self._database.execute(question.replace(" DESC", ""), values)
 
 
-@pytest.mark.parametrize("order", ["newest first", "oldest first"])
+@pytest.mark.parametrize("order", slow_after(1, ["newest first", "oldest first"]))
 @virtual_time
 async def test_gone_on_with(tmp_path: Path, order: str) -> None:
     """The first read of everything begins where it was cut short."""
@@ -121,12 +122,12 @@ async def test_gone_on_with(tmp_path: Path, order: str) -> None:
         assert held(path) == await truth(client)
 
 
-@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("count", slow_after(1, [1, 5]))
 @virtual_time
 async def test_absent_is_not_gone(tmp_path: Path, count: int) -> None:
     """What vanished is named by the next run, and gone by the one after; others are not."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(6000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(3000, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
         usual = (await mirrored(client, path)).requests
         for status in (3, 1):
@@ -180,7 +181,7 @@ class Hidden:
 async def test_a_right_that_is_lost(tmp_path: Path) -> None:
     """Many tickets that are not shown any more are not marked; it is said; and all is whole when they are back."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(5000, latency=0.05) as (sandbox, client):
+    async with virtual_sandbox(2000, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
         hidden = Hidden(sandbox)
         await hidden.hide([*(await ids_of(sandbox, 3))[:150], *(await ids_of(sandbox, 1))[:50]])
@@ -391,7 +392,7 @@ async def test_progress(tmp_path: Path) -> None:
         assert {one.phase for one in told} == {"open", "new", "left"}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", slow_after(1, range(3)))
 @virtual_time
 async def test_while_it_moves(tmp_path: Path, seed: int) -> None:
     """Tickets leave and enter between any two reads: when all rests, one run makes it whole."""
