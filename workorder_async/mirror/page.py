@@ -75,7 +75,8 @@ svg {{ width: 100%; max-width: 34rem; height: auto; display: block }} svg text {
 svg .dim {{ fill: var(--dim) }} .one {{ fill: var(--one) }} .two {{ fill: none; stroke: var(--two); stroke-width: 2 }}
 .axis {{ stroke: var(--line) }} table {{ border-collapse: collapse; width: 100%; font-size: .87rem; margin-top: .5rem }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .2rem .4rem; text-align: start; vertical-align: top }}
-td:first-child {{ min-width: 7.2rem }} th {{ color: var(--dim); font-weight: 500 }} .n {{ text-align: end; font-variant-numeric: tabular-nums }}
+td:first-child {{ min-width: 7.2rem }}
+th {{ color: var(--dim); font-weight: 500 }} .n {{ text-align: end; font-variant-numeric: tabular-nums }}
 @media print {{ body {{ max-width: none; margin: 0 }} }}</style></head>
 """
 _WIDTH: Final = 340
