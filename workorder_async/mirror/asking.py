@@ -10,7 +10,7 @@ from attrs import frozen
 
 from workorder_async.document import TicketStatus, TicketSummary
 from workorder_async.document.enums import OpenEnum
-from workorder_async.document.fields import fields_of
+from workorder_async.document.fields import fields_of, iso
 from workorder_async.errors import ConfigError
 
 #: SQLite's trigrams find texts of three characters and more; shorter ones are looked for in each row.
@@ -111,10 +111,12 @@ def _around(text: str, words: Sequence[str], room: int = 60) -> str:
 
 
 def _shown(name: str | None, value: object) -> str:
-    """Write a value for people: a code by its name."""
+    """Write a value for people: a code by its name, a time as such."""
     field = _FIELDS.get(name or "")
     if field is not None and field.is_code and isinstance(value, int):
         return _label(field.kind, value)
+    if field is not None and field.is_time:
+        return iso(value) or ""
     return "" if value is None else str(value)
 
 

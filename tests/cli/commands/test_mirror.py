@@ -70,6 +70,7 @@ def test_another_list(workorder: Workorder, database: Path) -> None:
     assert ran.code == 1
     assert "is the mirror of something else: query" in ran.err
     assert "choose another name" in ran.err
+    assert "goes on from there" not in ran.err
 
 
 def test_too_many_are_absent(workorder: Workorder, sandbox: Sandbox, database: Path) -> None:
@@ -103,6 +104,7 @@ def test_changes(workorder: Workorder, database: Path) -> None:
     assert " changes of 1 tickets since " in ran.err
     assert ran.out.startswith("seen\tticket\twhat\tfield\told\tnew\ttitle\n")
     assert f"\t{made}\tchanged\tstatus\t待处理\t已关闭\t" in ran.out
+    assert re.search(rf"\t{made}\tchanged\tclosed_time\t\t20..-..-..T..:..:..\+08:00\t", ran.out)
     assert workorder("changes", database, "--until", "2020-01-01", "--since", "2019-01-01", "--json").rows == []
 
 

@@ -13,7 +13,7 @@ from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note, tell
 from workorder_async.cli.values import Whole
 from workorder_async.document import CHINA_STANDARD_TIME
-from workorder_async.errors import ConfigError, WorkorderError
+from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -73,7 +73,7 @@ def mirror(
     try:
         report = connection.run(lambda client: _mirror(client, database, query, options))
     except (KeyboardInterrupt, asyncio.CancelledError, WorkorderError) as error:
-        if not isinstance(error, ConfigError):
+        if not isinstance(error, ConfigError | ExportError):
             note("workorder: what was read is in the database; the same command goes on from there")
         raise
     _summarise(report)
