@@ -68,8 +68,7 @@ def list_tickets(
 
 async def _count(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> int:
     """Print how many tickets match, by one request for each query."""
-    pages = [await client.list_tickets(query, page_size=1) for query in queries]
-    tell(str(sum(page.pagination.total for page in pages)))
+    tell(str(sum([await client.count_tickets(query) for query in queries])))
     return 0
 
 

@@ -1,0 +1,64 @@
+"""client.py: several tickets at once, each with its own outcome, and how many match."""
+
+import pytest
+
+from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import (
+    AuthenticationError,
+    ConfigError,
+    NotFoundError,
+    ResponseError,
+    Ticket,
+    TicketQuery,
+    TicketStatus,
+)
+from workorder_async.sandbox import Fault
+
+
+@virtual_time
+async def test_each_has_its_outcome() -> None:
+    """A ticket that is not there, or cannot be read, has its error; the others are read, side by side."""
+    async with virtual_sandbox(50, latency=0.1) as (sandbox, client):
+        ids = [ticket.id async for ticket in client.iter_tickets()]
+        sandbox.faults = [Fault("html", operation="get_ticket", after=5, times=4)]
+        began = running_loop().time()
+        found = await client.get_tickets([*ids, 10**9, ids[0]], concurrency=10)
+        took = running_loop().time() - began
+    assert found.keys() == {*ids, 10**9}
+    assert isinstance(found[10**9], NotFoundError)
+    read = [ticket for id, ticket in found.items() if isinstance(ticket, Ticket) and ticket.id == id]
+    assert len(read) >= 46
+    assert {type(one) for one in found.values()} <= {Ticket, NotFoundError, ResponseError}
+    assert sandbox.requests["get_ticket"] <= 51 + 4
+    assert 0.5 <= took < 5.0
+    assert found[ids[0]] is not found[ids[1]]
+
+
+@virtual_time
+async def test_what_ends_it() -> None:
+    """What is no number, and a refused signature, are no outcome of one ticket."""
+    async with virtual_sandbox(20) as (sandbox, client):
+        assert await client.get_tickets([]) == {}
+        for wrong in ([0], ["7"], [True]):
+            with pytest.raises(ConfigError, match="it must be a ticket's number"):
+                await client.get_tickets(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="concurrency is 0"):
+            await client.get_tickets([1001], concurrency=0)
+        sandbox.faults = [Fault("401")]
+        with pytest.raises(AuthenticationError):
+            await client.get_tickets(range(1001, 1021))
+        assert sandbox.requests["get_ticket"] <= 16
+
+
+@virtual_time
+async def test_count() -> None:
+    """One request tells how many match, also where no row can be read."""
+    async with virtual_sandbox(300) as (sandbox, client):
+        pending = [ticket async for ticket in client.iter_tickets(TicketQuery(status=TicketStatus.PENDING))]
+        before = sandbox.requests["list_tickets"]
+        assert await client.count_tickets() == 300
+        assert await client.count_tickets(TicketQuery(status="pending")) == len(pending)
+        sandbox.faults = [Fault("bad_row", operation="list_tickets")]
+        assert await client.count_tickets() == 300
+        assert sandbox.requests["list_tickets"] - before == 3
