@@ -281,6 +281,26 @@ async def test_tickets_that_are_shown_late(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_a_replica_that_is_behind(tmp_path: Path) -> None:
+    """What was shown, and is too new for another replica, is not missing."""
+    path, clock = tmp_path / "tickets.db", running_loop().wall_clock
+    async with virtual_sandbox(500, latency=0.05, until=int(clock())) as (sandbox, client):
+        await mirrored(client, path)
+        await asyncio.sleep(600)
+        (made,) = (await sandbox.change(create=1)).created
+        assert (await mirrored(client, path)).created == 1
+        store: Any = sandbox._store
+        for lag in (60.0, 0.0):
+            store._lag = lag
+            store._totals.clear()
+            assert (made in await truth(client)) is (lag == 0)
+            for full in (False, True):
+                report = await mirrored(client, path, full=full)
+                assert (report.missing, report.changed) == ([], 0)
+        assert asked(path, "SELECT kind FROM changes WHERE ticket = ?", made) == [("new",)]
+
+
+@virtual_time
 async def test_as_of_each_run(tmp_path: Path) -> None:
     """Views tell how it was, and how long each status lasted."""
     path, clock = tmp_path / "tickets.db", running_loop().wall_clock

@@ -156,6 +156,7 @@ class Run:
                     mark = evolve(mark, rest=(None, None))  # what came so far does not end at a second
                 elif rest is not None:
                     mark = evolve(mark, rest=(rest.start, rest.end))
+                mark = evolve(mark, exact=mark.exact and not walk.flaws)
                 await self._write(rows, stamp, mark)
         self._note_walk(walk)
         if walk.is_restarted and resumed:
@@ -229,8 +230,15 @@ class Run:
                 self._doubts.append(flaw)
 
     async def _note_absent(self, run: int, range: Range) -> None:
-        found = await self._do(MirrorDatabase.not_read, run, range)
-        self._absent.update(id for _, id in found)
+        """Note the tickets of a range that this run has not read; the newest may not be shown to everybody yet."""
+        start, end = range
+        shown_until = self._shown_until()
+        range = (start, shown_until if end is None else min(end, shown_until))
+        self._absent.update(id for _, id in await self._do(MirrorDatabase.not_read, run, range))
+
+    def _shown_until(self) -> int:
+        """Return the second from which on a ticket may not be shown to everybody yet."""
+        return self._report.began_at - int(self._options["lag"])
 
     def _tell(self) -> None:
         if self._options["on_progress"] is not None:
@@ -264,8 +272,7 @@ class Run:
     async def _audit(self) -> None:
         """Compare the list's totals with the database's counts, and read the ranges that differ."""
         self._phase = "audit"
-        # What was created since has just been read, and may not be shown to everybody yet.
-        top = await self._do(MirrorDatabase.gap_before, self._report.began_at - int(self._options["lag"]))
+        top = await self._do(MirrorDatabase.gap_before, self._shown_until())
         whole: Range = (None, top)
         ranges = [(whole, await self._total_of(whole))]
         while ranges:
