@@ -97,3 +97,15 @@ def test_an_answer_that_took_long() -> None:
     clock = ServerClock(lambda: START)
     clock.observe(formatdate(START, usegmt=True), START, START + 10)
     assert clock.ahead() is None
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, -3.0, -1.0, 0.0, 1.0, 3.0, 3600.0])
+def test_our_clock_is_set(seconds: float) -> None:
+    """Since the latest answer: how far the server's is ahead is not known, until the next one tells."""
+    steady, offset = 0.0, 0.0
+    clock = ServerClock(lambda: START + steady + offset)
+    clock.observe(formatdate(START, usegmt=True), START, START, lambda: steady)
+    steady = 1000.0
+    assert clock.ahead() == Ahead(0.0, 1.0)
+    offset = seconds
+    assert (clock.ahead() is None) is (abs(seconds) > 2)

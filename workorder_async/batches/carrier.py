@@ -34,6 +34,8 @@ from workorder_async.wire.limits import Lane
 # Seconds before the first look at a lost close or rejection, which the client has looked at once, and before the second
 # look at any other. Each further pause is twice as long.
 _FIRST_PAUSE = 0.5
+# A clock that moves so far at once was set.
+_SET = 1.0
 
 
 @frozen
@@ -93,11 +95,11 @@ class Carrier:
         It is parked if its answer was lost, or an earlier run may have sent it: `look` tells what became of it. If this
         is cancelled, the journal knows whether it was sent.
         """
-        started, mutation, ahead = perf_counter(), prepared.mutation, self._client.ahead()
-        until = until or self.deadline()
-        entry = Entry(
-            key, prepared.kind.model.__name__, prepared.value, self._client.now(), prepared.place, prepared.mark, ahead
-        )
+        started, mutation, until = perf_counter(), prepared.mutation, until or self.deadline()
+        # In this order: if our clock is set just now, it is not known how far the server's is ahead.
+        began = self._client.now()
+        ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
+        entry = Entry(key, prepared.kind.model.__name__, prepared.value, began, prepared.place, prepared.mark, ahead)
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)

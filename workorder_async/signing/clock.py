@@ -55,6 +55,8 @@ class ServerClock:
         self._low = float("-inf")
         self._high = float("inf")
         self._doubts = 0  # answers that must still agree
+        self._steady: Callable[[], float] | None = None
+        self._apart = 0.0  # our clock less the steady one, when the latest answer came
         self.offset: float = 0.0
         self.signing_offset: float = 0.0
 
@@ -81,16 +83,22 @@ class ServerClock:
     def ahead(self) -> Ahead | None:
         """Return how far the server's clock is ahead of ours; None where that is not known.
 
-        It is not where answers contradict each other, nor where they tell of a clock so far behind that it would have
-        refused our signatures: by it, an old ticket would pass for a new one.
+        It is not where answers contradict each other, nor where our clock was set since the latest one, nor where they
+        tell of a clock so far behind that it would have refused our signatures: by it, an old ticket would pass for a
+        new one.
         """
         if self._doubts or self._high - self._low > _EXACT:
             return None
+        if self._steady is not None and abs(self._now() - self._steady() - self._apart) > _CONTRADICTION:
+            return None
         return None if self._high < min(self.signing_offset, 0.0) - _BELIEVED_BEHIND else Ahead(self._low, self._high)
 
-    def observe(self, date: str | None, sent: float, received: float) -> float | None:
+    def observe(
+        self, date: str | None, sent: float, received: float, steady: Callable[[], float] | None = None
+    ) -> float | None:
         """Take in the `Date` header of an answer; `sent` and `received` are by our own clock.
 
+        `steady` is a clock that is never set, by which it is seen whether ours was.
         Returns by how much that answer alone says that the server's clock is ahead; None where it says nothing.
         """
         seconds = http_date(date)
@@ -104,6 +112,8 @@ class ServerClock:
             low, high = max(low, self._low), min(high, self._high)
         self._low, self._high = low, high
         self.offset = _agreeing(low, high)
+        self._steady = steady
+        self._apart = 0.0 if steady is None else received - steady()
         return alone
 
 

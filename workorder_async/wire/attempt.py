@@ -381,7 +381,8 @@ class Wire:
                     failure = self._told(call, writing, error)
                 else:
                     call.status = reply.status
-                    call.seen = self._clock.observe(reply.headers.get("Date"), sent_at, self._clock.local())
+                    local, steady = self._clock.local(), asyncio.get_running_loop().time
+                    call.seen = self._clock.observe(reply.headers.get("Date"), sent_at, local, steady)
                     return reply
                 # Outside the `except`: else the caught error would be its context.
                 try:
