@@ -609,6 +609,22 @@ async def test_a_mark_where_the_date_is_wrong(kind: str) -> None:
         assert await error.verify(client) is None
 
 
+@pytest.mark.parametrize("other", ["备注 10", "备注 1\n0a1b2c3d4e", "备注 1，已联系", "备注", "备注 1"])
+@virtual_time
+async def test_a_text_that_begins_like_a_lost_one(other: str) -> None:
+    """It is not ours, unless it may be ours with its end cut off, where the mark was."""
+    async with virtual_sandbox(40, client={"deadline": 60.0, "attempt_timeout": 5.0}) as (sandbox, client):
+        await sandbox.act(1001, "comment", other)
+        await asyncio.sleep(1)
+        sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)]
+        lost = CommentTicket(id=1001, detail="备注 1")
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(lost, mark="481589181f")
+        await sandbox.act(1001, "comment", other)
+        await asyncio.sleep(10)
+        assert await caught.value.verify(client) is (None if other in ("备注", "备注 1") else False)
+
+
 @virtual_time
 async def test_a_colleague_cites_the_mark_elsewhere() -> None:
     """A mark counts at the end of a text, and in its time; where it is found elsewhere nothing is proven."""

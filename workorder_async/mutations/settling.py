@@ -200,7 +200,8 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
     if marked:
         is_ours = any(map(known.span.may_have, marked))
         return True if is_ours and not any(one.mark == sending.mark for one in known.rivals or ()) else None
-    cut = any(not known.span.follows(time) and _may_be(text, said) for said, time in shown)
+    whole = _skeleton(text) + _skeleton(sending.mark)
+    cut = any(not known.span.follows(time) and _begins(whole, _skeleton(said)) for said, time in shown)
     return False if known.is_late and not cut else None
 
 
@@ -212,7 +213,12 @@ def _has_mark(text: str, mark: str) -> bool:
 def _may_be(text: str, shown: str) -> bool:
     """Tell whether a platform that cuts, escapes or normalises texts may show this text so."""
     sent, stored = _skeleton(text), _skeleton(shown)
-    return stored.startswith(sent) or (bool(stored) and sent.startswith(stored))
+    return stored.startswith(sent) or _begins(sent, stored)
+
+
+def _begins(whole: str, part: str) -> bool:
+    """Tell whether a text that was cut off may be another one's beginning."""
+    return bool(part) and whole.startswith(part)
 
 
 def _skeleton(text: str) -> str:
