@@ -426,3 +426,39 @@ async def test_while_it_moves(tmp_path: Path, seed: int) -> None:
         await mirrored(client, path)
         await mirrored(client, path)
         assert held(path) == await truth(client)
+
+
+@virtual_time
+async def test_an_error_is_no_deletion(tmp_path: Path) -> None:
+    """Only the answer that there is no such ticket says that it is gone."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        lost = (await ids_of(sandbox, 3))[:2]
+        await vanish(sandbox, *lost)
+        assert (await mirrored(client, path)).missing == lost
+        sandbox.faults = [Fault("errno", operation="get_ticket", errno=50_000)]
+        report = await mirrored(client, path)
+        assert (report.gone, report.left) == ([], [])
+        sandbox.faults = []
+        assert (await mirrored(client, path)).gone == lost
+
+
+@virtual_time
+async def test_a_list_that_counts_more_than_it_shows(tmp_path: Path) -> None:
+    """Rows that are left out of each page are missing, the run is not exact, and the next one finds that they exist."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        hidden, store = set((await ids_of(sandbox, 1))[:3]), sandbox._store
+        page = store.page
+
+        def shown(*arguments: Any, **options: Any) -> Any:
+            total, rows = page(*arguments, **options)
+            return total, [row for row in rows if row["id"] not in hidden]
+
+        store.page = shown  # type: ignore[method-assign]
+        report = await mirror_tickets(client, path)
+        assert (report.exact, report.missing) == (False, sorted(hidden))
+        report = await mirror_tickets(client, path)
+        assert (report.gone, report.left) == ([], sorted(hidden))
