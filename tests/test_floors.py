@@ -31,7 +31,7 @@ import workorder_async
 ROOT = workorder_async.__name__
 FOLDER = Path(str(workorder_async.__file__)).parent
 FLOORS: list[set[str]] = [
-    {"errors", "arguments", "secret", "durable", "walk_report", "described", "extras", "loop_thread"},
+    {"errors", "arguments", "secret", "durable", "walk_report", "described", "extras", "loop_thread", "tasks"},
     {"document"},
     {"signing"},
     {"wire", "walks"},

@@ -44,6 +44,7 @@ from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
 from workorder_async.signing.clock import Ahead
 from workorder_async.signing.scheme import Signer, SigningInput
+from workorder_async.tasks import for_each
 from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_options
 from workorder_async.walks.pages import Ask, Page, PageReader
@@ -311,12 +312,7 @@ class WorkorderClient:
                 asks = next(plan) if pages is None else plan.send(pages)
             except StopIteration as planned:
                 return list(planned.value)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(read(ask)) for ask in asks]
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from None
-            pages = [task.result() for task in tasks]
+            pages = await for_each(asks, read)
 
     async def get_ticket(self, id: int, *, deadline: float | None = None) -> Ticket:
         """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""
@@ -330,25 +326,17 @@ class WorkorderClient:
         An id that stands there twice is read once. Raises `AuthenticationError`, and `ConfigError` for what is no
         ticket's number: then the others are not read either.
         """
-        found: dict[int, Ticket | WorkorderError] = {}
-        lane, left = Lane(arguments.whole("concurrency", concurrency)), iter(dict.fromkeys(ids))
+        lane, ids = Lane(arguments.whole("concurrency", concurrency)), list(dict.fromkeys(ids))
 
-        async def read() -> None:
-            for id in left:
-                try:
-                    found[id] = await self._reads(deadline, lane).ticket(id)
-                except (AuthenticationError, ConfigError):
-                    raise
-                except WorkorderError as error:
-                    found[id] = error
+        async def read(id: int) -> Ticket | WorkorderError:
+            try:
+                return await self._reads(deadline, lane).ticket(id)
+            except (AuthenticationError, ConfigError):
+                raise
+            except WorkorderError as error:
+                return error
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
-                    group.create_task(read())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return found
+        return dict(zip(ids, await for_each(ids, read, at_once=concurrency), strict=True))
 
     async def get_ticket_detail(
         self, id: int, *, deadline: float | None = None, lane: Lane | None = None

@@ -1,4 +1,4 @@
-"""cli/running.py: Ctrl-C, and many of a kind at once."""
+"""cli/running.py: Ctrl-C."""
 
 import asyncio
 import signal
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from workorder_async.cli.running import each, run
+from workorder_async.cli.running import run
 
 
 def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:
@@ -45,31 +45,3 @@ def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-async def test_no_more_than_so_many_at_once() -> None:
-    """`each` keeps to its bound, reaches it, and does everything once."""
-    running, most, done = 0, 0, []
-
-    async def act(item: int) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
-        done.append(item)
-
-    await each(range(50), act, at_once=4)
-    assert (most, sorted(done)) == (4, list(range(50)))
-
-
-async def test_the_first_failure_of_many_comes_out_as_itself() -> None:
-    """`each` raises what one item raised, and cancels the others."""
-
-    async def act(item: int) -> None:
-        if item:
-            await asyncio.Event().wait()
-        raise BrokenPipeError
-
-    with pytest.raises(BrokenPipeError):
-        await each([1, 0], act)

@@ -1,8 +1,8 @@
-"""How a command's coroutines run: until they end, Ctrl-C or SIGTERM; and many of a kind at once."""
+"""How a command's coroutine runs: until it ends, Ctrl-C or SIGTERM."""
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -49,19 +49,3 @@ def run(main: Coroutine[object, object, _T]) -> _T:
         # Where Ctrl-C came before the loop ran, Python would complain of both.
         ending.close()
         main.close()
-
-
-async def each(items: Iterable[_T], act: Callable[[_T], Awaitable[None]], *, at_once: int = 16) -> None:
-    """Do something with each item, at most `at_once` of them at a time; the first failure cancels the others."""
-    left = iter(items)
-
-    async def work() -> None:
-        for item in left:
-            await act(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
-                group.create_task(work())
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None

@@ -6,7 +6,7 @@ Results go to stdout, remarks to stderr; neither holds a character that a termin
 import asyncio
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from getpass import getpass
@@ -17,10 +17,10 @@ from typing import Final, Self
 from rich.cells import set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.document import JSON, OpenEnum
+from workorder_async.document import CHINA_STANDARD_TIME, JSON, OpenEnum
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
@@ -94,6 +94,20 @@ def write_rows(rows: Iterable[Iterable[str]]) -> None:
     sys.stdout.flush()
 
 
+def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, whole: int) -> None:
+    """Print a table on a terminal, where the first `whole` columns are never broken; elsewhere lines with tabs."""
+    console = out()
+    if not console.is_terminal:
+        write_rows([names, *rows])
+        return
+    columns = [Column(name, no_wrap=place < whole, overflow="fold") for place, name in enumerate(names)]
+    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*(Text(one_line(cell)) for cell in row))
+    if table.row_count:
+        console.print(table)
+
+
 def write_json(values: Iterable[JSON]) -> None:
     """Print each value as one line of JSON in UTF-8 on stdout; JSON's own escapes stand for those of `safe`."""
     lines = b"".join(to_json(value) + b"\n" for value in values).decode()
@@ -103,8 +117,13 @@ def write_json(values: Iterable[JSON]) -> None:
     sys.stdout.buffer.flush()
 
 
-def moment(at: datetime | None) -> str:
-    """Write a time to the second, with its zone; or nothing."""
+def moment(at: datetime | float | None) -> str:
+    """Write a time to the second, with its zone; seconds since the epoch by the clock of China; or nothing."""
+    if isinstance(at, int | float):
+        try:
+            at = datetime.fromtimestamp(at, CHINA_STANDARD_TIME)
+        except (ValueError, OverflowError, OSError):
+            return str(at)
     return "" if at is None else at.isoformat(" ", "seconds")
 
 

@@ -1,16 +1,19 @@
 """Values as people write them on a command line: whole numbers, names of codes, texts, files."""
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias, TypeVar
+from typing import Annotated, BinaryIO, Final, TypeAlias, TypeVar
 
 from attrs import frozen
 from cyclopts import Parameter, Token, validators
 
 from workorder_async.document import OpenEnum
+from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
 
 _Member = TypeVar("_Member", bound=OpenEnum)
@@ -59,6 +62,20 @@ class File(Written):
                 "names no file", argument=f"{self.option} {self.text!r}", mend="name one, or - for stdout"
             )
         return self.text
+
+    def target(self, *, beside: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
+        """Return what to write a page into, for `with`. Raises `ConfigError` for a file that must not be replaced.
+
+        `beside` is the file that the page tells of.
+        """
+        name = self.file_name()
+        if name == "-":
+            return nullcontext(sys.stdout.buffer)
+        if os.path.exists(name) and os.path.samefile(name, beside):
+            raise ConfigError("is what the report is of", argument=f"{self.option} {name}", mend="name another file")
+        if not overwrite and os.path.isfile(name):
+            raise ConfigError("exists", argument=f"{self.option} {name}", mend="--overwrite replaces it")
+        return written_whole(Path(name))
 
 
 AS_WRITTEN: Final = Parameter(

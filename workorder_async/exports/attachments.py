@@ -35,6 +35,7 @@ from workorder_async.durable import LockedFile, on_disk, rename_whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import Secret, without_credentials
+from workorder_async.tasks import for_each
 from workorder_async.wire.options import client_options, tls_of
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
@@ -463,13 +464,9 @@ class AttachmentFolder:
         wanted = [_Wanted(one, index, place, names[index]) for index, one in enumerate(attachments)]
         try:
             await on_disk(place.path, partial(_look, place, wanted))
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._bring(one, links)) for one in wanted]
-            became = [task.result() for task in tasks]
+            became = await for_each(wanted, partial(self._bring, links=links))
             if not any(one.failed for one in became):
                 await on_disk(place.path, place.remove_parts)
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
         finally:
             await on_disk(place.path, place.close)
         return sum(became, NO_ATTACHMENTS)

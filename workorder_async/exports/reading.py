@@ -6,6 +6,7 @@ goes on from that part walks the rest. A page that cannot say its rest, as in a 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Final
 
@@ -18,6 +19,7 @@ from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.parts import Disk, Parts
 from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
+from workorder_async.tasks import for_each
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import WalkedPage
@@ -89,14 +91,8 @@ class Details:
 
         The part counts the requests and the attachments, and notes the tickets that are missing.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(id, part)) for id in ids]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
         found = []
-        for id, task in zip(ids, tasks, strict=True):
-            result = task.result()
+        for id, result in zip(ids, await for_each(ids, partial(self._one, part=part)), strict=True):
             self._count_refusals(result)
             if isinstance(result, TicketDetail):
                 found.append(result)

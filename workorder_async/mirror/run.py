@@ -31,6 +31,7 @@ from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.mirror.database import OPEN, ROOM, Mark, MirrorDatabase, Range, Stamp
 from workorder_async.mirror.options import MirrorOptions
 from workorder_async.mirror.report import MirrorProgress, MirrorReport, Phase
+from workorder_async.tasks import for_each
 from workorder_async.walks.options import WalkOptions
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import Window
@@ -253,19 +254,7 @@ class Run:
             )
 
     async def _side_by_side(self, work: Callable[[S], Awaitable[T]], things: Iterable[S]) -> list[T]:
-        """Do some work for each thing, a few at a time, and return what became of each."""
-        slots = asyncio.Semaphore(self._options["concurrency"])
-
-        async def one(thing: S) -> T:
-            async with slots:
-                return await work(thing)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(thing)) for thing in things]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return await for_each(things, work, at_once=self._options["concurrency"])
 
     # Absence
 
@@ -352,11 +341,11 @@ class Run:
             private_addresses=options["private_addresses"],
         )
         due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=folder is not None)
-        self._rows, self._total_rows = 0, len(due)
+        lane, self._rows, self._total_rows = Lane(options["concurrency"]), 0, len(due)
         async with nullcontext() if folder is None else fetching(folder) as files:
             for place in range(0, len(due), _DETAILS_AT_ONCE):
                 stamp = self._stamp()
-                read = partial(self._detail, files=files, lane=Lane(options["concurrency"]))
+                read = partial(self._detail, files=files, lane=lane)
                 found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
                 rows = [row for row in found if row is not None]
                 await self._do(MirrorDatabase.write_details, rows, stamp)

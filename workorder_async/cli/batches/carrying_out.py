@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -29,12 +28,13 @@ from workorder_async.cli.batches.choosing import (
 from workorder_async.cli.batches.tally import Complaints, Tally
 from workorder_async.cli.connection import Connection, Platform
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
-from workorder_async.cli.running import PATIENCE, each
+from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import Bar, can_ask, confirms, err, moment, note, one_line, out, write_json
-from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery
+from workorder_async.document import TicketQuery
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
 from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, words_of
+from workorder_async.tasks import for_each
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -43,6 +43,7 @@ _ROWS_SHOWN: Final = 20
 _TITLE_WIDTH: Final = 12
 _OUTAGE: Final = 300.0
 _LOOK: Final = 1.0
+_LOOKS_AT_ONCE: Final = 16
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
 
@@ -129,12 +130,8 @@ def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | 
     solution = None if change is None else kind_of(change).solution(change)
     solved = None if solution is None else solution[0]
     times = (("created since", start), ("created until", end), ("solved", solved))
-    said = (f", {what} {moment(_in_china(at))}" for what, at in times if at is not None)
+    said = (f", {what} {moment(at)}" for what, at in times if at is not None)
     return f"{platform}{''.join(said)}"
-
-
-def _in_china(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME)
 
 
 # What would happen
@@ -342,7 +339,7 @@ async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderCl
         # A change that is not there may still come: it stays in `cut_short`.
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                await each(list(tally.cut_short), look)
+                await for_each(list(tally.cut_short), look, at_once=_LOOKS_AT_ONCE)
         raise
     finally:
         telling.cancel()

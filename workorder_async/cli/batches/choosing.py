@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
+from itertools import count
 from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -26,12 +27,12 @@ from cyclopts import Group, Parameter, validators
 
 from workorder_async.arguments import whole_within
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.running import each
 from workorder_async.cli.terminal import Bar, moment, note
 from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.extras import extra_module
+from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
 
@@ -172,20 +173,20 @@ def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:
     """Read each ticket; a ticket that cannot be read gets its error. A refused signature ends it all."""
-    found: dict[int, Chosen] = {}
+    done = count(1)
 
-    async def read(id: int) -> None:
+    async def read(id: int) -> Chosen:
         try:
-            found[id] = _of(await client.get_ticket(id))
+            return _of(await client.get_ticket(id))
         except (AuthenticationError, ConfigError):
             raise
         except WorkorderError as error:
-            found[id] = Chosen(id, error=error)
-        bar(len(found), len(ids))
+            return Chosen(id, error=error)
+        finally:
+            bar(next(done), len(ids))
 
     with Bar("reading") as bar:
-        await each(ids, read, at_once=concurrency)
-    return [found[id] for id in ids]
+        return await for_each(ids, read, at_once=concurrency)
 
 
 def with_creator(one: Chosen) -> Chosen:

@@ -1,19 +1,15 @@
 """`workorder changes`: what the runs of a mirror saw happen."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 from attrs import asdict
 from cyclopts import Parameter
-from rich.table import Column, Table
-from rich.text import Text
 
 from workorder_async.cli.failures import OK
-from workorder_async.cli.terminal import moment, note, one_line, out, write_json, write_rows
+from workorder_async.cli.terminal import moment, note, print_table, write_json
 from workorder_async.cli.times import TIME_HELP, Time
 from workorder_async.cli.values import AS_WRITTEN, ExistingFile
-from workorder_async.document import CHINA_STANDARD_TIME
 
 _YESTERDAY: Final = Time("yesterday", "--since")
 _NAMES: Final = ("seen", "ticket", "what", "field", "old", "new", "title")
@@ -39,23 +35,15 @@ def changes(
     if json:
         write_json(asdict(one) for one in found)
         return OK
-    rows = [
-        (_at(one.seen_at), str(one.ticket), one.kind, one.field, one_line(one.old), one_line(one.new), one.title)
+    rows = (
+        (_minute(one.seen_at), str(one.ticket), one.kind, one.field, str(one.old), str(one.new), one.title)
         for one in found
-    ]
-    console = out()
-    if not console.is_terminal:
-        write_rows([_NAMES, *rows])
-    elif rows:
-        columns = [Column(name, no_wrap=name in _NAMES[:4], overflow="fold") for name in _NAMES]
-        table = Table(*columns, box=None, padding=(0, 1, 0, 0))
-        for row in rows:
-            table.add_row(*(Text(one_line(cell)) for cell in row))
-        console.print(table)
+    )
+    print_table(_NAMES, rows, whole=4)
     tickets = len({one.ticket for one in found})
-    note(f"{len(found):,} changes of {tickets:,} tickets since {_at(since.first())}")
+    note(f"{len(found):,} changes of {tickets:,} tickets since {_minute(since.first())}")
     return OK
 
 
-def _at(seconds: int) -> str:
-    return moment(datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME))[:16]
+def _minute(seconds: int) -> str:
+    return moment(seconds)[:16]

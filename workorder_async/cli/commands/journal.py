@@ -4,8 +4,6 @@ The page of a report has its own style, no script and no link: it opens without 
 Texts are escaped. Should one get through all the same, a policy in the page lets nothing run or load.
 """
 
-import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, nullcontext
@@ -13,13 +11,10 @@ from datetime import datetime
 from html import escape
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import evolve
 from cyclopts import Parameter
-from rich.table import Column, Table
-from rich.text import Text
 
 from workorder_async.arguments import is_whole
 from workorder_async.batches.outcomes import BatchReport, State
@@ -30,10 +25,20 @@ from workorder_async.cli.batches.tally import counted, row as outcome_row
 from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE
-from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_heading, tell, write_json, write_rows
+from workorder_async.cli.terminal import (
+    Bar,
+    moment,
+    note,
+    one_line,
+    out,
+    print_heading,
+    print_table,
+    tell,
+    write_json,
+    write_rows,
+)
 from workorder_async.cli.values import AS_WRITTEN, ExistingFile, File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
-from workorder_async.durable import written_whole
 from workorder_async.errors import ApiError, ConfigError, JournalError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
 
@@ -161,12 +166,7 @@ def _cells(record: "Record") -> tuple[str, ...]:
 
 def _time(seconds: JSON) -> str:
     """Write a time, or nothing where there is none."""
-    if not isinstance(seconds, int | float) or not seconds:
-        return ""
-    try:
-        return moment(datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME))
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
+    return moment(seconds) if isinstance(seconds, int | float) and seconds else ""
 
 
 # The report
@@ -196,15 +196,9 @@ def report(
         note(f"workorder: no titles are read: {sentence(error)}")
     name = records.identity.get("batch") or records.identity.get("for") or "a batch without a name"
     name = f"{name} on {records.identity.get('platform')}"
-    place = "" if html is None else html.file_name()
-    if html is not None and os.path.exists(place) and os.path.samefile(place, file):
-        problem = "is the journal, without which all would be sent again"
-        raise ConfigError(problem, argument=f"{html.option} {place}", mend="name another file")
-    if html is not None and not overwrite and os.path.isfile(place):
-        raise ConfigError("exists", argument=f"{html.option} {place}", mend="--overwrite replaces it")
-    with nullcontext(sys.stdout.buffer) if place in ("", "-") else written_whole(Path(place)) as page:
+    with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
         rows = _rows_of(records, client)
-        if html is None:
+        if page is None:
             _print(rows)
         else:
             page.writelines(part.encode() for part in _page_of(name, rows))
@@ -257,17 +251,12 @@ def _counted(rows: Sequence[tuple[str, ...]]) -> str:
 
 def _print(rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table for each day; without a terminal, lines with tabs below the names of the columns."""
-    console = out()
-    if not console.is_terminal:
+    if not out().is_terminal:
         write_rows([_NAMES, *rows])
         return
     for day, of_day in groupby(rows, itemgetter(0)):
         print_heading(f"{day}: {_counted(told := list(of_day))}")
-        columns = [Column(name, no_wrap=name in _NAMES[:5], overflow="fold") for name in _NAMES[1:]]
-        table = Table(*columns, box=None, padding=(0, 1, 0, 0))
-        for row in told:
-            table.add_row(*map(Text, row[1:]))
-        console.print(table)
+        print_table(_NAMES[1:], [row[1:] for row in told], whole=4)
 
 
 def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """`workorder mirror`: a SQLite database that keeps up with the platform."""
 
 import asyncio
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from attrs import asdict, frozen
@@ -12,7 +11,6 @@ from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note, tell
 from workorder_async.cli.values import Whole
-from workorder_async.document import CHINA_STANDARD_TIME
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -117,6 +115,8 @@ def _summarise(report: "MirrorReport") -> None:
         note(f"{report.skipped:,} rows or records cannot be read; what was there stays")
     if report.held_back:
         note("hint: was a right lost? If the tickets are really gone, --accept-gone marks them")
-    oldest = moment(datetime.fromtimestamp(report.oldest_read_at, CHINA_STANDARD_TIME))
     said = "exact" if report.exact else f"not exact: {report.reason}"
-    note(f"{said}; {report.requests:,} requests in {report.seconds:.1f} s; no row is older than {oldest}")
+    note(
+        f"{said}; {report.requests:,} requests in {report.seconds:.1f} s; no row is older than "
+        f"{moment(report.oldest_read_at)}"
+    )

@@ -1,7 +1,5 @@
 """`workorder report`: what the tickets of a mirror, or of an exported file, say together."""
 
-import os
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,10 +11,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from workorder_async.cli.failures import OK
-from workorder_async.cli.terminal import note, one_line, out, print_heading, write_rows
+from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, write_rows
 from workorder_async.cli.values import AS_WRITTEN, ExistingFile, File
-from workorder_async.durable import written_whole
-from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
     from workorder_async.mirror.figures import Figures
@@ -45,16 +41,12 @@ def report(
     from workorder_async.mirror.page import page_of, words_of
     from workorder_async.words import spoken
 
-    place = "" if html is None else html.file_name()
-    if html is not None and os.path.exists(place) and os.path.samefile(place, file):
-        raise ConfigError("is what the report is of", argument=f"{html.option} {place}", mend="name another file")
-    if html is not None and not overwrite and os.path.isfile(place):
-        raise ConfigError("exists", argument=f"{html.option} {place}", mend="--overwrite replaces it")
-    figures, language = figures_of(Path(file)), lang or spoken()
-    if html is None:
-        _print(figures, words_of(language))
-        return OK
-    with nullcontext(sys.stdout.buffer) if place == "-" else written_whole(Path(place)) as page:
+    language = lang or spoken()
+    with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
+        figures = figures_of(Path(file))
+        if page is None:
+            _print(figures, words_of(language))
+            return OK
         page.writelines(part.encode() for part in page_of(figures, file.name, language))
     note(f"a report of {figures.tickets:,} tickets")
     return OK
@@ -104,14 +96,9 @@ def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    console = out()
     if not rows:
         return
-    if not console.is_terminal:
-        write_rows([heads, *rows])
-        return
-    print_heading(heads[0])
-    table = Table(*(Column(name, overflow="fold") for name in ("", *heads[1:])), box=None)
-    for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))
-    console.print(table)
+    if out().is_terminal:
+        print_heading(heads[0])
+        heads = ("", *heads[1:])
+    print_table(heads, rows, whole=0)

@@ -1,18 +1,14 @@
 """`workorder search`: tickets of a mirror by their words, which the platform cannot look for."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 from attrs import asdict
 from cyclopts import Parameter
-from rich.table import Column, Table
-from rich.text import Text
 
 from workorder_async.cli.failures import FAILED, OK
-from workorder_async.cli.terminal import moment, note, one_line, out, write_json, write_rows
+from workorder_async.cli.terminal import moment, note, print_table, write_json
 from workorder_async.cli.values import ExistingFile, Whole
-from workorder_async.document import CHINA_STANDARD_TIME
 
 _NAMES: Final = ("id", "status", "created", "title", "text")
 
@@ -35,18 +31,7 @@ def search(
     if json:
         write_json(asdict(one) for one in found)
         return OK if found else FAILED
-    rows = [(str(one.id), one.status, _day(one.created_time), one.title, one.text) for one in found]
-    console = out()
-    if not console.is_terminal:
-        write_rows([_NAMES, *rows])
-    elif rows:
-        table = Table(*(Column(name, no_wrap=name in _NAMES[:3], overflow="fold") for name in _NAMES), box=None)
-        for row in rows:
-            table.add_row(*(Text(one_line(cell)) for cell in row))
-        console.print(table)
+    rows = ((str(one.id), one.status, moment(one.created_time)[:10], one.title, one.text) for one in found)
+    print_table(_NAMES, rows, whole=3)
     note(f"{len(found):,} tickets{f'; --limit {2 * limit} shows more' if len(found) == limit else ''}")
     return OK if found else FAILED
-
-
-def _day(seconds: int) -> str:
-    return moment(datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME))[:10]

@@ -1,0 +1,31 @@
+"""Some work for each of many things, side by side."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
+
+
+async def for_each(
+    things: Iterable[_S], work: Callable[[_S], Awaitable[_T]], *, at_once: int | None = None
+) -> list[_T]:
+    """Do some work for each thing, at most `at_once` at a time, and return the results in the order of the things.
+
+    Without `at_once` all of them are begun at once. The first failure cancels the others, and is raised as itself.
+    """
+    things = list(things)
+    left, results = iter(enumerate(things)), dict[int, _T]()
+
+    async def take() -> None:
+        for place, thing in left:
+            results[place] = await work(thing)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(things), at_once or len(things))):
+                group.create_task(take())
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [results[place] for place in range(len(things))]
