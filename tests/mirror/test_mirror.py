@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.mirrors import asked, held, ids_of, truth, vanish
+from tests.support.mirrors import asked, held, ids_of, truth, update, vanish
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
@@ -79,11 +79,12 @@ async def test_interrupted_anywhere(tmp_path: Path) -> None:
         assert held(path) == await truth(client)
 
 
-class OldestFirst:
-    """The database of a sandbox whose list begins with the oldest ticket."""
+class Reworded:
+    """The database of a sandbox that is asked in other words: these are replaced, where all of them are."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, words: dict[str, str]) -> None:
         self._database = database
+        self._words = words
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
@@ -95,8 +96,22 @@ class OldestFirst:
         return self._database.__exit__(*why)
 
     def execute(self, question: str, values: Any = ()) -> sqlite3.Cursor:
-        """Ask, for the oldest ticket first."""
-        return self._database.execute(question.replace(" DESC", ""), values)
+        """Ask in other words."""
+        if all(word in question for word in self._words):
+            for word, other in self._words.items():
+                question = question.replace(word, other)
+        return self._database.execute(question, values)
+
+
+def reword(sandbox: Sandbox, words: dict[str, str]) -> None:
+    """Let a sandbox ask its database in other words."""
+    store: Any = sandbox._store
+    store._db = Reworded(store._db, words)
+
+
+def leave_out(sandbox: Sandbox, id: int) -> None:
+    """Let a ticket be counted by every list that it matches, and be on no page."""
+    reword(sandbox, {"ORDER BY": "ORDER BY", "FROM tickets ": f"FROM (SELECT * FROM tickets WHERE id != {id}) "})
 
 
 @pytest.mark.parametrize("order", slow_after(1, ["newest first", "oldest first"]))
@@ -106,8 +121,7 @@ async def test_gone_on_with(tmp_path: Path, order: str) -> None:
     path = tmp_path / "tickets.db"
     async with virtual_sandbox(4000, latency=0.05) as (sandbox, client):
         if order == "oldest first":
-            store: Any = sandbox._store
-            store._db = OldestFirst(store._db)
+            reword(sandbox, {" DESC": ""})
         enough = asyncio.Event()
         run = asyncio.create_task(
             mirror_tickets(client, path, on_progress=lambda one: enough.set() if one.rows >= 2000 else None)
@@ -226,14 +240,8 @@ async def test_out_of_the_query(tmp_path: Path) -> None:
     async with virtual_sandbox(1000, latency=0.05) as (sandbox, client):
         query = TicketQuery(type="consultation")
         await mirror_tickets(client, path, query)
-        (left,) = (await ids_of(sandbox, 1))[:0] or [min(held(path))]
-        store: Any = sandbox._store
-
-        def change() -> None:
-            with store.transaction():
-                store._db.execute("UPDATE tickets SET type = 1 WHERE id = ?", (left,))
-
-        await sandbox._in_store(change)
+        left = min(held(path))
+        await update(sandbox, left, type=1)
         assert (await mirror_tickets(client, path, query)).missing == [left]
         report = await mirror_tickets(client, path, query)
         assert (report.missing, report.gone, report.left) == ([], [], [left])
@@ -242,19 +250,87 @@ async def test_out_of_the_query(tmp_path: Path) -> None:
         assert (report.missing, report.gone, report.left) == ([], [], [])
 
 
+@pytest.mark.parametrize("status", [1, 3])
+@virtual_time
+async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
+    """The oldest ticket is counted and not shown: it is not missing, for nothing is known of it. The report says so."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(1000, latency=0.05) as (sandbox, client):
+        oldest = min(await truth(client))
+        await update(sandbox, oldest, status=status)
+        await mirrored(client, path)
+        leave_out(sandbox, oldest)
+        # An open ticket is looked for in each run, a closed one in a full run.
+        for full in [False, True] if status == 1 else [True]:
+            report = await mirror_tickets(client, path, full=full)
+            assert not report.exact
+            assert (report.missing, report.changed, report.tickets) == ([], 0, 1000)
+
+
+@virtual_time
+async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
+    """What an earlier part of a full run missed is not missing, though the part that goes on with it is exact."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(4000, latency=0.05) as (sandbox, client):
+        await mirrored(client, path)
+        leave_out(sandbox, sorted(await truth(client))[-300])
+        sandbox.faults = [Fault("bad_row", operation="list_tickets")]
+        enough = asyncio.Event()
+        full = mirror_tickets(
+            client, path, full=True, on_progress=lambda one: enough.set() if one.rows >= 2000 else None
+        )
+        run = asyncio.create_task(full)
+        await enough.wait()
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        sandbox.faults = []
+        report = await mirror_tickets(client, path)
+        assert (report.missing, report.changed, report.tickets) == ([], 0, 4000)
+
+
+@pytest.mark.parametrize("dated_ahead", [False, True])
+@virtual_time
+async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -> None:
+    """Closed tickets that are new are found where new ones are, though a ticket is dated a year ahead: no search."""
+    path, clock = tmp_path / "tickets.db", running_loop().wall_clock
+    async with virtual_sandbox(1500, latency=0.05, until=int(clock())) as (sandbox, client):
+        if dated_ahead:
+            await update(sandbox, max(await truth(client)), created_time=int(clock()) + 365 * 86400)
+        await mirrored(client, path)
+        usual = (await mirrored(client, path)).requests
+        await asyncio.sleep(3600)
+        made = (await sandbox.change(create=20)).created
+        for id in made:
+            await sandbox.act(id, "close", "已处理")
+        report = await mirrored(client, path)
+        assert report.created == 20
+        assert report.requests <= usual
+        assert held(path) == await truth(client)
+
+
+@virtual_time
+async def test_totals_that_end_at_a_number(tmp_path: Path) -> None:
+    """Where the platform counts no further than 1,000, a run does not read everything, and still finds what is gone."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(5000, latency=0.05, total_cap=1000) as (sandbox, client):
+        await mirrored(client, path)
+        for _ in range(2):
+            report = await mirrored(client, path)
+            assert report.requests <= await open_pages(client) + 25
+        lost = (await ids_of(sandbox, 3))[100:102]
+        await vanish(sandbox, *lost)
+        assert (await mirrored(client, path)).missing == lost
+        assert (await mirrored(client, path)).gone == lost
+
+
 @virtual_time
 async def test_full(tmp_path: Path) -> None:
     """A full run sees what no other does: an edit of a closed ticket."""
     path = tmp_path / "tickets.db"
     async with virtual_sandbox(1500, latency=0.05) as (sandbox, client):
         await mirrored(client, path)
-        edited, store = (await ids_of(sandbox, 3))[5], sandbox._store
-
-        def edit() -> None:
-            with store.transaction():
-                store.update(edited, {"title": "改过的标题"})
-
-        await sandbox._in_store(edit)
+        edited = (await ids_of(sandbox, 3))[5]
+        await update(sandbox, edited, title="改过的标题")
         assert (await mirrored(client, path)).changed == 0
         report = await mirrored(client, path, full=True)
         assert (report.created, report.changed) == (0, 1)

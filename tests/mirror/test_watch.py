@@ -105,11 +105,12 @@ async def test_a_platform_that_is_away(tmp_path: Path, caplog: pytest.LogCapture
             await told(events, 1000)
 
 
+@pytest.mark.parametrize("total_cap", [None, 1000])
 @virtual_time
-async def test_quiet_looks(tmp_path: Path) -> None:
+async def test_quiet_looks(tmp_path: Path, total_cap: int | None) -> None:
     """A look that finds nothing new asks five times at the most; what leaves the totals alike comes with the tenth."""
     async with (
-        virtual_sandbox(2000, latency=0.05) as (sandbox, client),
+        virtual_sandbox(2000, latency=0.05, total_cap=total_cap) as (sandbox, client),
         watch(client, bookmark=tmp_path / "w.db", every=60) as events,
     ):
         assert await told(events, 70) == []

@@ -42,6 +42,17 @@ async def vanish(sandbox: Sandbox, *ids: int) -> None:
     await sandbox._in_store(delete)
 
 
+async def update(sandbox: Sandbox, id: int, **fields: object) -> None:
+    """Change columns of a ticket in the sandbox's database."""
+    store: Any = sandbox._store
+
+    def change() -> None:
+        with store.transaction():
+            store.update(id, fields)
+
+    await sandbox._in_store(change)
+
+
 async def ids_of(sandbox: Sandbox, status: int) -> list[int]:
     """Return the ids of the tickets of a status."""
     store = sandbox._store

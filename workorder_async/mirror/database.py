@@ -333,6 +333,15 @@ class MirrorDatabase:
         with self.transaction() as ask:
             ask(_SET, ("all", json.dumps(asdict(mark))))
 
+    def most(self, /) -> float:
+        """Return how far the platform counts, as far as that was seen."""
+        return float(self._get("most") or "inf")
+
+    def set_most(self, total: int, /) -> None:
+        """Note that the platform counts no further."""
+        with self.transaction() as ask:
+            ask(_SET, ("most", str(total)))
+
     def begin_new(self, latest: int | None, lag: float, /) -> int | None:
         """Return from which second on new tickets are to be read: until `end_new` it stays the same.
 

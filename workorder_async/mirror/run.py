@@ -127,7 +127,8 @@ class Run:
         for status in (None, *OPEN):
             query = evolve(self._query, status=None if status is None else TicketStatus(status))
             totals.append(await self._total(query))
-        return totals == counts
+        most = await self._do(MirrorDatabase.most)
+        return all(total in (count, min(count, most)) for total, count in zip(totals, counts, strict=True))
 
     def _latest(self) -> int | None:
         """Return the last second in which a ticket can have been created, as far as the server's clock is known.
@@ -157,7 +158,8 @@ class Run:
                     mark = evolve(mark, rest=(None, None))  # what came so far does not end at a second
                 elif rest is not None:
                     mark = evolve(mark, rest=(rest.start, rest.end))
-                mark = evolve(mark, exact=mark.exact and not walk.flaws)
+                is_exact = mark.exact and not walk.flaws and not walk.report.skipped_rows
+                mark = evolve(mark, exact=is_exact)
                 await self._write(rows, stamp, mark)
         self._note_walk(walk)
         if walk.is_restarted and resumed:
@@ -269,20 +271,29 @@ class Run:
             ranges = [part for found in parts for part in found]
 
     async def _audited(self, asked: tuple[Range, int]) -> list[tuple[Range, int]]:
-        """Return the halves of a range that differs from the list, with their totals there; read what is small."""
+        """Return the halves of a range that differs from the list, with their totals there; read what is small.
+
+        Where half a range has the total of the whole, the platform counts no further than that.
+        """
         range, total = asked
         count = await self._do(MirrorDatabase.count, range)
         if count == total:
             return []
-        pages = max(count, total) / self._options["page_size"]
-        gap = None
-        if max(count, total) + ROOM > self._options["page_size"] and abs(count - total) < _DENSE * pages:
+        size, gap = self._options["page_size"], None
+        is_dense = abs(count - total) >= _DENSE * max(count, total) / size
+        # Where there are far fewer, the platform may count no further than to a number.
+        if max(count, total) + ROOM > size and (count > total or not is_dense):
             gap = await self._do(MirrorDatabase.gap, range)
-        if gap is None:
-            await self._read_range(range)
-            return []
-        lower = await self._total_of((range[0], gap))
-        return [((range[0], gap), lower), ((gap, range[1]), total - lower)]
+        if gap is not None:
+            lower = await self._total_of((range[0], gap))
+            if lower == total > 0:
+                await self._do(MirrorDatabase.set_most, total)
+            if total == await self._do(MirrorDatabase.most):
+                return [((range[0], gap), lower), ((gap, range[1]), await self._total_of((gap, range[1])))]
+            if not is_dense:
+                return [((range[0], gap), lower), ((gap, range[1]), total - lower)]
+        await self._read_range(range)
+        return []
 
     async def _total_of(self, range: Range) -> int:
         """Ask how many tickets the list has in a range that begins and ends in gaps."""
