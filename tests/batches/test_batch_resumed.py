@@ -151,9 +151,10 @@ async def test_left_open_and_the_iterable_raises(sandbox: Sandbox, client: Worko
 
 
 def leave_open(journal: Path, close: CloseTicket, ago: float = 0) -> None:
-    """Write the intent of a close, as a batch that was killed so many seconds ago did."""
+    """Write the intent of a close, as a batch that was killed so many seconds ago did, whose clock agreed."""
     mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": close.solved_time}
-    intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time() - ago, "mutation": mutation}
+    intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time() - ago, "ahead": [-1, 1]}
+    intent["mutation"] = mutation
     add_lines(journal, orjson.dumps(intent))
 
 

@@ -80,11 +80,12 @@ def sealed(lines: Iterable[bytes], total: int = 0) -> bytes:
 
 
 def begun_long_ago(journal: Path) -> None:
-    """Let what a journal holds have begun so long ago that no request of it can be under way any more."""
-    lines = [
-        re.sub(rb'"began":([0-9.]+)', lambda found: b'"began":%f' % (float(found[1]) - 600), line)
-        for line in lines_of(journal)
-    ]
+    """Let what a journal holds have begun so long ago, by clocks that agree, that no request of it can be under way."""
+
+    def earlier(found: re.Match[bytes]) -> bytes:
+        return b'"began":%f,"ahead":[-1,1]' % (float(found[1]) - 600)
+
+    lines = [re.sub(rb'"began":([0-9.]+)(,"ahead":[^]]*])?', earlier, line) for line in lines_of(journal)]
     journal.write_bytes(sealed(lines))
 
 
