@@ -178,7 +178,7 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, stat
         async with sandbox.client(now=running_loop().wall_clock) as killed:
             await killed.comment_ticket(comment)
         prepared = prepare(comment)
-        entry = Entry("k", "CommentTicket", prepared.value, client.now() - 5, prepared.place)
+        entry = Entry("k", "CommentTicket", prepared.value, client.now() - 5, prepared.place, ahead=client.ahead())
 
         async def look() -> None:
             async with Journal(tmp_path / "j", {}) as journal:
@@ -293,6 +293,35 @@ async def test_a_killed_run_whose_clock_was_wrong(tmp_path: Path, kind: str, sec
         await asyncio.sleep(60)
     assert states(outcomes).keys() <= {State.DONE, State.UNKNOWN}
     assert sandbox.requests[f"{kind}_ticket"] == len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("kind", ["close", "reject"])
+@pytest.mark.parametrize("seconds", [0, 20, 40])
+@virtual_time
+async def test_a_killed_run_whose_clock_was_ahead(tmp_path: Path, kind: str, seconds: int) -> None:
+    """It knew no `Date` yet: what happened seems to be of before, and was undone. It is not sent again."""
+    clock = running_loop().wall_clock
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        (row,) = await closes(client, 1)
+        mutation: Mutation = row if kind == "close" else RejectTicket(id=row.id, detail="不属于本产品线")
+        sandbox.faults = [Fault("504_after", operation=f"{kind}_ticket", times=1)]
+        options: ClientOptions = {**MINUTE, "now": lambda: clock() + seconds}
+        async with sandbox.client(**options) as killed:
+            running = run_batch(killed, iter([mutation]), journal=tmp_path / "j", patience=0)
+            sent = asyncio.create_task(anext(running))
+            while not sandbox.applied:  # noqa: ASYNC110 - no waiting: the time is virtual
+                await asyncio.sleep(0.001)
+            sent.cancel()
+            await asyncio.wait([sent])
+            await running.aclose()
+        await asyncio.sleep(3)
+        await sandbox.act(row.id, "reopen", "")
+        options = {**MINUTE, "now": clock}
+        async with sandbox.client(**options) as another:
+            await another.ping()
+            outcomes = await ran(another, iter([mutation]), journal=tmp_path / "j")
+    assert states(outcomes).keys() <= {State.DONE, State.UNKNOWN}
+    assert len(sandbox.applied) == 1
 
 
 @virtual_time

@@ -250,6 +250,10 @@ async def test_a_clock_that_raises(sandbox: Sandbox, journal: Path, error: BaseE
     async with sandbox.client(**QUICK) as client:
         batch = await closes(client, 6)
     async with sandbox.client(now=now) as client:
+        # By the server's clock the next run finds out what became of a close.
+        calls = -100
+        await client.ping()
+        calls = 0
         running = run_batch(client, batch, concurrency=1, journal=journal, report=report)
         with suppress(type(error), WorkorderError):
             outcomes.extend([outcome async for outcome in running])

@@ -99,6 +99,31 @@ def test_an_answer_that_took_long() -> None:
     assert clock.ahead() is None
 
 
+@pytest.mark.parametrize("seconds", [-3600.0, -40.0, 40.0, 200.0])
+def test_our_clock_is_set_while_an_answer_is_under_way(seconds: float) -> None:
+    """That answer tells nothing, and does not make the earlier ones true by the new clock."""
+    steady, offset = 0.0, 0.0
+    clock = ServerClock(lambda: START + steady + offset)
+
+    def answer(sent: float) -> None:
+        clock.observe(formatdate(START + steady, usegmt=True), sent, clock.local(), lambda: steady)
+
+    answer(clock.local())
+    steady = 10.5
+    before = clock.local()
+    assert clock.ahead() == Ahead(0.0, 1.0)
+    offset = seconds
+    answer(before)
+    assert clock.ahead() is None
+    for _ in range(30):
+        steady += 0.5
+        answer(clock.local())
+    ahead = clock.ahead()
+    assert ahead is not None
+    assert ahead.least <= -seconds <= ahead.most
+    assert ahead.most - ahead.least <= 1
+
+
 @pytest.mark.parametrize("seconds", [-3600.0, -3.0, -1.0, 0.0, 1.0, 3.0, 3600.0])
 def test_our_clock_is_set(seconds: float) -> None:
     """Since the latest answer: how far the server's is ahead is not known, until the next one tells."""

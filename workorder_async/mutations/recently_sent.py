@@ -223,9 +223,10 @@ class Sendings:
         """Return when it can have happened, by the server's clock.
 
         What was known when it was sent, and what is known now, must agree. Else a clock was set, and nothing is known.
+        Nor is it of what a program sent that is gone, and did not know the server's clock: its own may have been wrong.
         """
         now = self._clock.ahead()
-        then = sending.ahead or now
+        then = sending.ahead or (now if sending.is_own or sending.over == inf else None)
         if then is None:
             return Span()
         since, latest = sending.began + then.least, sending.began + then.most

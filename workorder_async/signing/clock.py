@@ -87,7 +87,7 @@ class ServerClock:
         tell of a clock so far behind that it would have refused our signatures: by it, an old ticket would pass for a
         new one.
         """
-        if self._doubts or self._high - self._low > _EXACT:
+        if self._doubts or not 0 <= self._high - self._low <= _EXACT:
             return None
         if self._steady is not None and abs(self._now() - self._steady() - self._apart) > _CONTRADICTION:
             return None
@@ -106,14 +106,17 @@ class ServerClock:
             return None
         low, high = seconds - received, seconds + 1 - sent
         alone = _agreeing(low, high)
+        our_own = 0.0 if steady is None else received - steady()
+        if self._steady is not None and abs(our_own - self._apart) > _CONTRADICTION:
+            # What earlier answers told is true by the clock that we had then.
+            self._low, self._high = float("-inf"), float("inf")
+        self._steady, self._apart = steady, our_own
         apart = max(low - self._high, self._low - high)
         self._doubts = _AGREEING_ANSWERS if apart > _CONTRADICTION else max(0, self._doubts - 1)
         if apart <= 0:
             low, high = max(low, self._low), min(high, self._high)
         self._low, self._high = low, high
         self.offset = _agreeing(low, high)
-        self._steady = steady
-        self._apart = 0.0 if steady is None else received - steady()
         return alone
 
 
