@@ -216,7 +216,7 @@ READS: dict[str, Use] = {
 }
 
 
-@pytest.mark.parametrize("cut", slow_after(2, CUTS))
+@pytest.mark.parametrize("cut", slow_after(1, CUTS))
 @pytest.mark.parametrize("fault", slow_after(1, [None, "reset", "429"]))
 @pytest.mark.parametrize("name", list(READS))
 async def test_reads(name: str, fault: Any, cut: Cut) -> None:

@@ -14,6 +14,7 @@ from tests.support.batches import ran, states
 from tests.support.clients import make_client
 from tests.support.mutations import close_of
 from tests.support.raw_server import data, http
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import taking, virtual_time
 from workorder_async import (
     CloseTicket,
@@ -115,8 +116,8 @@ IMPATIENT = {"retry": RetryPolicy(attempts=1), "deadline": 1.0}
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("options", [{}, IMPATIENT], ids=["usual", "impatient"])
-@pytest.mark.parametrize("kept", [True, False])
-@pytest.mark.parametrize("seconds", [4, 60])
+@pytest.mark.parametrize("kept", slow_after(1, [True, False]))
+@pytest.mark.parametrize("seconds", slow_after(1, [4, 60]))
 @virtual_time
 async def test_a_server_that_is_away(
     tmp_path: Path, size: int, options: dict[str, Any], seconds: float, *, kept: bool

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from tests.support.batches import asked, closes, happened, ran, states
 from tests.support.mutations import QUICK, creation
+from tests.support.slow import slow_after
 from workorder_async import (
     BatchReport,
     CloseTicket,
@@ -123,7 +124,7 @@ ENDS: list[tuple[BaseException, type[BaseException]]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "raised"), ENDS)
+@pytest.mark.parametrize(("error", "raised"), slow_after(3, ENDS))
 @pytest.mark.parametrize("form", ["generator", "async generator", "iterator", "async iterator"])
 async def test_a_source_that_does_not_end_by_its_end(
     sandbox: Sandbox, client: WorkorderClient, error: BaseException, raised: type[BaseException], form: str

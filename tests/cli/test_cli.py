@@ -624,7 +624,7 @@ def test_checked_finds_a_leak() -> None:
             checked(Ran(0, "", text))
 
 
-@pytest.mark.parametrize("words", [*([name] for name in COMMANDS), ["sign", "detect"], []])
+@pytest.mark.parametrize("words", slow_after(3, [["sign", "detect"], [], *([name] for name in COMMANDS)]))
 def test_help_is_a_command_too(workorder: Workorder, words: list[str]) -> None:
     """`workorder help COMMAND` prints what `workorder COMMAND --help` prints."""
     assert workorder("help", *words) == workorder(*words, "--help")
@@ -633,7 +633,9 @@ def test_help_is_a_command_too(workorder: Workorder, words: list[str]) -> None:
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs a bash")
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("workorder cl", "close"), ("workorder sign d", "detect"), ("workorder export --no-csv", "--no-csv-bom")],
+    slow_after(
+        1, [("workorder sign d", "detect"), ("workorder cl", "close"), ("workorder export --no-csv", "--no-csv-bom")]
+    ),
 )
 def test_bash_completes_commands_and_options(workorder: Workorder, typed: str, offered: str) -> None:
     """The script of `workorder completion bash` makes a real bash offer what there is."""
@@ -672,7 +674,7 @@ def test_a_hint_is_at_the_cause(error: ApiError, advice: str) -> None:
 
 @pytest.mark.parametrize("width", ["0", "1", "2", "3", "7", "-1", "100000", "wide"])
 @pytest.mark.parametrize(
-    "words", slow_after(2, [["--help"], ["close", "-h"], ["sign", "detect", "-h"], ["list", "-h"]])
+    "words", slow_after(1, [["--help"], ["close", "-h"], ["sign", "detect", "-h"], ["list", "-h"]])
 )
 def test_help_ends_at_any_width(
     workorder: Workorder, monkeypatch: pytest.MonkeyPatch, width: str, words: list[str]

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from tests.support.programs import FOLDER, ran
+from tests.support.slow import slow_after
 from workorder_async import CHINA_STANDARD_TIME, Sandbox, TicketQuery, TicketStatus
 from workorder_async.sandbox import Fault
 
@@ -77,7 +78,7 @@ async def test_nightly_export_of_nobody(tmp_path: Path) -> None:
     assert not (tmp_path / "t.duckdb").exists()
 
 
-@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("restarts", slow_after(1, [True, False]))
 async def test_close_old(tmp_path: Path, *, restarts: bool) -> None:
     """A run with failures ends with 1 and says which; the next one sends those again. Younger tickets stay open."""
     async with Sandbox(tickets=300) as sandbox, sandbox.client() as client:

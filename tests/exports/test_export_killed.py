@@ -220,7 +220,7 @@ async def test_another_export(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    slow_after(3, ["part cut", "part changed", "part long", "part gone", "line torn", "line wrong", "head torn"]),
+    slow_after(1, ["part cut", "part changed", "part long", "part gone", "line torn", "line wrong", "head torn"]),
 )
 @pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".csv.zst", ".xlsx"]))
 async def test_damaged(suffix: str, damage: str, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from workorder_async.document.codec import Row
 from workorder_async.mirror.database import MirrorDatabase, Stamp
 
 
-def _row(id: int, created: int) -> dict[str, object]:
+def _row(id: int, created: int) -> Row:
     return {"id": id, "title": "t", "status": 3, "created_time": created, "creator_name": "c"}
 
 

@@ -63,6 +63,7 @@ async def test_a_database_that_keeps_up(tmp_path: Path) -> None:
         assert row[0][1] == TicketStatus.CLOSED
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_interrupted_anywhere(tmp_path: Path) -> None:
     """A run that is cancelled after any number of requests is gone on with, and reads little of it again."""
@@ -191,6 +192,7 @@ class Hidden:
         await self._sandbox._in_store(move)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_right_that_is_lost(tmp_path: Path) -> None:
     """Many tickets that are not shown any more are not marked; it is said; and all is whole when they are back."""
@@ -250,7 +252,7 @@ async def test_out_of_the_query(tmp_path: Path) -> None:
         assert (report.missing, report.gone, report.left) == ([], [], [])
 
 
-@pytest.mark.parametrize("status", [1, 3])
+@pytest.mark.parametrize("status", slow_after(1, [1, 3]))
 @virtual_time
 async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
     """The oldest ticket is counted and not shown: it is not missing, for nothing is known of it. The report says so."""
@@ -267,6 +269,7 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
             assert (report.missing, report.changed, report.tickets) == ([], 0, 1000)
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
     """What an earlier part of a full run missed is not missing, though the part that goes on with it is exact."""
@@ -288,7 +291,7 @@ async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
         assert (report.missing, report.changed, report.tickets) == ([], 0, 4000)
 
 
-@pytest.mark.parametrize("dated_ahead", [False, True])
+@pytest.mark.parametrize("dated_ahead", slow_after(1, [True, False]))
 @virtual_time
 async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -> None:
     """Closed tickets that are new are found where new ones are, though a ticket is dated a year ahead: no search."""
@@ -310,9 +313,9 @@ async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -
 
 @virtual_time
 async def test_totals_that_end_at_a_number(tmp_path: Path) -> None:
-    """Where the platform counts no further than 1,000, a run does not read everything, and still finds what is gone."""
+    """Where the platform counts no further than 500, a run does not read everything, and still finds what is gone."""
     path = tmp_path / "tickets.db"
-    async with virtual_sandbox(5000, latency=0.05, total_cap=1000) as (sandbox, client):
+    async with virtual_sandbox(2500, latency=0.05, total_cap=500) as (sandbox, client):
         await mirrored(client, path)
         for _ in range(2):
             report = await mirrored(client, path)
@@ -489,6 +492,7 @@ async def test_progress(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", slow_after(1, range(3)))
+@pytest.mark.slow
 @virtual_time
 async def test_while_it_moves(tmp_path: Path, seed: int) -> None:
     """Tickets leave and enter between any two reads: when all rests, one run makes it whole."""

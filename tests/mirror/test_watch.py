@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from tests.support.mirrors import held, ids_of, truth, vanish
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import AuthenticationError, ConfigError, TicketQuery, TicketStatus
@@ -105,7 +106,7 @@ async def test_a_platform_that_is_away(tmp_path: Path, caplog: pytest.LogCapture
             await told(events, 1000)
 
 
-@pytest.mark.parametrize("total_cap", [None, 1000])
+@pytest.mark.parametrize("total_cap", slow_after(1, [None, 1000]))
 @virtual_time
 async def test_quiet_looks(tmp_path: Path, total_cap: int | None) -> None:
     """A look that finds nothing new asks five times at the most; what leaves the totals alike comes with the tenth."""

@@ -13,7 +13,7 @@ import pytest
 from attrs import define, field
 
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
-from tests.support.slow import slow_after
+from tests.support.slow import slow_after, slow_but_every
 from tests.support.walk_games import Game, ideal
 from workorder_async import ResponseError, TicketQuery
 from workorder_async.walk_report import WalkReport
@@ -203,7 +203,7 @@ def check(world: World, seed: int, slots: int) -> None:
 
 
 @pytest.mark.parametrize("seed", slow_after(1, range(3)))
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", slow_but_every(2, WORLDS))
 def test_each_ticket_once(name: str, seed: int) -> None:
     """Whatever the list does and the server says: no ticket twice, none missed in vain, and few requests."""
     for slots in SLOTS:

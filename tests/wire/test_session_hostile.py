@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, hang, http, late, serving
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from workorder_async import (
     CloseTicket,
@@ -392,7 +393,7 @@ async def test_endless_headers(header: bytes) -> None:
             await client.comment_ticket(COMMENT)
 
 
-@pytest.mark.parametrize("body", ["[" * 200_000, '{"errno":' * 3_000_000])
+@pytest.mark.parametrize("body", slow_after(1, ["[" * 200_000, '{"errno":' * 3_000_000]))
 async def test_depth(body: str) -> None:
     """A body that is nested without end is no answer."""
     async with serving(http(body)) as wire, make_client(wire.url, retry=RetryPolicy(attempts=1)) as client:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.cli_changes import CLOSER, REQUIRED
 from tests.support.cli_runs import Workorder
+from tests.support.slow import slow_after
 from workorder_async.cli.batches.choosing import numbers_from
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import Sandbox
@@ -127,7 +128,7 @@ def test_what_was_printed_is_read(
 FIELDS = [[], ["--fields", "title,id"], ["--fields", "id,title"], ["--fields", "id"], ["--json"]]
 
 
-@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize("fields", slow_after(2, FIELDS))
 def test_a_title_is_no_column(
     workorder: Workorder, sandbox: Sandbox, new_titled: Callable[[str], int], stdin: Stdin, fields: list[str]
 ) -> None:

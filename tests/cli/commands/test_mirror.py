@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from tests.support.cli_changes import CREATE
 from tests.support.cli_runs import Workorder, on_terminal
 from tests.support.mirrors import asked
+from tests.support.slow import slow_after
 from workorder_async.sandbox import Sandbox
 
 TICKETS = 400
@@ -130,7 +131,9 @@ def test_search(workorder: Workorder, database: Path) -> None:
     assert [row["id"] for row in workorder("search", database, "disk full", "--json").rows] == [made]
 
 
-@pytest.mark.parametrize("suffix", ["db", "jsonl", "csv", "csv.gz", "jsonl.zst", "sqlite", "parquet", "xlsx"])
+@pytest.mark.parametrize(
+    "suffix", slow_after(3, ["db", "jsonl", "csv.gz", "csv", "jsonl.zst", "sqlite", "parquet", "xlsx"])
+)
 def test_report_of_any_file(workorder: Workorder, database: Path, tmp_path: Path, suffix: str) -> None:
     """A mirror and every exported format give the same counts."""
     file = database
