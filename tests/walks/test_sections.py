@@ -69,6 +69,22 @@ def test_the_counts_of_a_report(order: str, crowd: int, crowded: int) -> None:
     assert rules.report.exact
 
 
+@pytest.mark.parametrize("slots", [1, 8])
+def test_rows_that_are_left_out_of_a_page(slots: int) -> None:
+    """Where a page shows none of the tickets that it counts, those behind are found, and the walk is not exact."""
+    server = ListServer(Random(1), [(BEGAN + 7 * id, id) for id in range(1, 401)])
+    server._hidden.update(range(205, 240))
+    rules = WalkRules(Window(TicketQuery()), walk_options(page_size=20, concurrency=slots))
+    came: list[int] = []
+    while not rules.finished:
+        while (page := rules.take()) is not None:
+            came += page.ids
+        for read in [read for _ in range(slots) if (read := rules.next_read())]:
+            rules.receive(read, rules.reader.read(read.ask, server.read(read.ask)))
+    assert came == [*range(400, 239, -1), *range(204, 0, -1)]
+    assert not rules.report.exact
+
+
 def test_oldest_first_is_the_mirror_image() -> None:
     """Where the oldest ticket comes first, the next request begins below the last row."""
     asked, _, came = asked_in_turn([(BEGAN + 7 * id, id) for id in range(1, 31)], order="oldest")

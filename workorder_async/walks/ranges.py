@@ -1,12 +1,12 @@
 """A list that is in no order: a range of created time counts only where one answer shows all of it.
 
-Some pages from all over the list tell when its tickets were created. By that it is divided into ranges, which are read
-side by side, each from its newest second to its oldest in steps that one answer should show whole. How long a step may
-be, the answers before it tell. Each is asked for with one second more on either side, since it is not known whether the
-ends of the filter count.
+Its first page tells when its tickets were created. By that it is divided into ranges, which are read side by side, each
+from its newest second to its oldest in steps that one answer should show whole. How long a step may be, the answers
+before it tell. Each is asked for with one second more on either side, since it is not known whether the ends of the
+filter count.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, inf
 from typing import Final
 
@@ -17,8 +17,7 @@ from workorder_async.walks.pages import Ask, Page
 
 # How full an answer should be: where more is aimed at, too many steps have to be divided.
 _FILL: Final = 0.8
-# Pages that are looked at beside the first one, and the pages of a range at the least.
-_SAMPLES: Final = 4
+# The pages of a range at the least.
 _PAGES_OF_A_RANGE: Final = 4
 
 
@@ -56,18 +55,10 @@ class Range(Job):
         if page is not None and not self._state.is_cut(page):
             self._give_all(page, self._start, self._end)
         elif page is not None:
-            seconds = [*page.seconds]
-            if page is self._first and page.total > _SAMPLES * self._state.full:
-                seconds += yield from self._sampled(page)
-            self._split(self, self._divided(sorted(filter(self._has, seconds)), page.total))
+            self._split(self, self._divided(sorted(filter(self._has, page.seconds)), page.total))
 
     def _has(self, second: int) -> bool:
         return (self._start is None or second >= self._start) and (self._end is None or second <= self._end)
-
-    def _sampled(self, first: Page) -> Generator[list[Ask], list[Page | None], list[int]]:
-        pages = max(1, first.total // self._state.full)
-        asks = [self._state.ask(-inf, inf, 1 + pages * number // _SAMPLES) for number in range(1, _SAMPLES + 1)]
-        return [second for page in (yield asks) if page is not None for second in page.seconds]
 
     def _divided(self, seconds: list[int], total: int) -> list["Range"]:
         """Return ranges of about equally many tickets, the newest first, and the ranges outside of these rows."""
