@@ -597,6 +597,31 @@ async def test_a_mark_that_the_platform_may_cut_off(texts: str, kind: str) -> No
         assert await error.verify(client) is (None if texts == "cut" else True)
 
 
+@virtual_time
+async def test_a_title_that_the_platform_cuts_off() -> None:
+    """The ticket is known by its mark, which stands in its text."""
+    async with virtual_sandbox(40, texts="cut") as (sandbox, client):
+        ticket = creation("云主机无法启动, 请协助排查原因并尽快恢复业务")
+        sandbox.faults = [Fault("reset_after", operation="create_ticket")]
+        error = await lost(client, ticket, mark="ref-1")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is True
+        assert sandbox.applied[0].request["title"] == ticket.title
+
+
+@virtual_time
+async def test_a_mark_that_is_given_twice() -> None:
+    """It does not tell which of the two happened."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment: Any = await mutation_of(client, "comment")
+        errors = []
+        for fault in ("reset_after", "reset"):
+            sandbox.faults = [Fault(fault, operation="comment_ticket")]
+            errors.append(await lost(client, comment, mark="ref-1"))
+        await asyncio.sleep(LATER)
+        assert [await error.verify(client) for error in errors] == [None, None]
+
+
 @pytest.mark.parametrize("kind", MARKED)
 @virtual_time
 async def test_a_mark_where_the_date_is_wrong(kind: str) -> None:

@@ -17,7 +17,7 @@ from workorder_async import CloseTicket, CommentTicket, ConfigError, Mutation, R
 from workorder_async.document import JSON
 from workorder_async.document.codec import decode_mutation, encode
 from workorder_async.mutations import kinds
-from workorder_async.mutations.kinds import key_of, prepare
+from workorder_async.mutations.kinds import key_of, prepare, words_of
 
 CLOSE = CloseTicket(id=1, closer_id=2, closer_name="田金秀", solved_time=1660298580, detail="备注\n\0")
 
@@ -55,6 +55,22 @@ async def test_a_batch_encodes_each_once(monkeypatch: pytest.MonkeyPatch, tmp_pa
     lines = map(orjson.loads, file.read_bytes().splitlines())
     assert [line["mutation"] for line in lines if "intent" in line] == sent
     assert encoded == Counter(mutations)
+
+
+@pytest.mark.parametrize(
+    ("mutation", "words"),
+    [
+        (CLOSE, "close as 2 田金秀"),
+        (creation("告警"), "create: 告警"),
+        (CommentTicket(id=1, detail="已处理"), "comment: 已处理"),
+        (CommentTicket(id=1, detail="已处理", productGroupId=7), "comment as product line 7: 已处理"),
+        (RejectTicket(id=1), "reject"),
+        (RejectTicket(id=1, detail="不属于", productGroupId=7), "reject as product line 7: 不属于"),
+    ],
+)
+def test_words(mutation: Mutation, words: str) -> None:
+    """A line says what would be done, for whom, and with which text."""
+    assert words_of(mutation) == words
 
 
 @pytest.mark.parametrize("nonsense", [None, "close", {"id": 1}, 5])
