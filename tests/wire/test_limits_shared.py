@@ -174,12 +174,15 @@ async def test_a_refusal_for_one_that_is_gone() -> None:
 
 @virtual_time
 async def test_limits_that_never_answer() -> None:
-    """A call ends at its deadline also where the limits never say a word."""
-    limiter = Limiter(1, limits=Shared())
+    """A call ends at its deadline also where the limits never say a word; closing waits until they are let go of."""
+    shared = Shared()
+    limiter = Limiter(1, limits=shared)
     async with taking(30):
         with pytest.raises(TurnTimeoutError):
             await limiter.start(None, 30)
+    assert shared.under_way == 1
     await limiter.aclose()
+    assert shared.under_way == 0
 
 
 def session_to(url: str, limits: Limits) -> SignedSession:
