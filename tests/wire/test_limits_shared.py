@@ -185,6 +185,19 @@ async def test_limits_that_never_answer() -> None:
     assert shared.under_way == 0
 
 
+@virtual_time
+async def test_a_pause_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Limits are told of a pause that is longer than the one they know; where there are none, nothing is logged."""
+    shared = Shared()
+    for limits in (shared, None):
+        limiter = Limiter(1, limits=limits)
+        for seconds in (5.0, 1.0, 9.0):
+            limiter.throttled(asyncio.get_running_loop().time(), seconds)
+        await limiter.aclose()
+    assert shared.pauses == [5, 9]
+    assert not caplog.records
+
+
 def session_to(url: str, limits: Limits) -> SignedSession:
     """Make a session that shares limits."""
     return SignedSession(url, SchemeSigner("a", "b", "md5:{secret}"), client_options(limits=limits, deadline=20))
