@@ -1,6 +1,7 @@
 """Exports to places that do not hold them: a disk that is full, a pipe that is closed, a device; and stdout."""
 
 import asyncio
+import errno
 import io
 import os
 import subprocess
@@ -36,6 +37,27 @@ async def test_disk_full(suffix: str, limit: int, tmp_path: Path) -> None:
         assert report.resumed_rows or limit == 40_000
         assert is_of(target, await truth(client))
     assert os.listdir(tmp_path) == [target.name]
+
+
+async def test_a_disk_that_does_not_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that the disk could not keep are not said to be there: the export ends, and the same call goes on."""
+    target, fsync, failed = tmp_path / "t.jsonl", os.fsync, list[str]()
+
+    def failing(descriptor: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        if os.path.basename(name).startswith(target.name) and os.stat(name).st_size > 100_000:
+            failed.append(name)
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(descriptor)
+
+    async with Sandbox(tickets=1000) as sandbox, sandbox.client() as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing)
+            with pytest.raises(ExportError, match=r"t\.jsonl\..*Input/output error"):
+                await export_tickets(client, TicketQuery(), target)
+        assert len(failed) == 1
+        await export_tickets(client, TicketQuery(), target)
+        assert is_of(target, await truth(client))
 
 
 async def test_device_full() -> None:
