@@ -10,11 +10,11 @@ import pytest
 
 from tests.support.batches import asked, closes, happened, ran, states
 from tests.support.mutations import creation
-from tests.support.virtual_loop import running_loop, virtual_time
+from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError, RejectTicket
 from workorder_async.batches.batch import run_batch
-from workorder_async.batches.carrier import Carrier
+from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry
 from workorder_async.batches.outcomes import BatchReport, State
@@ -196,6 +196,26 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, stat
             await look()
         assert found == [state]
         assert sandbox.requests["comment_ticket"] == 1
+
+
+@virtual_time
+async def test_stopped_while_one_is_looked_for(tmp_path: Path) -> None:
+    """Who waits for the time of the next look waits no longer."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        (close,) = await closes(client, 1)
+        sandbox.faults = [Fault("reset", operation="close_ticket")]
+        async with Journal(tmp_path / "j", {}) as journal:
+            carrier = Carrier(client, journal, Lane(1), verify=True)
+            parked = await carrier.carry_out("k", prepare(close))
+            assert isinstance(parked, Parked)
+            looking = asyncio.create_task(carrier.look(parked))
+            await asyncio.sleep(10)
+            assert not looking.done()
+            async with taking(0):
+                carrier.stop()
+                outcome = await looking
+    assert outcome.state is State.UNKNOWN
+    assert not sandbox.applied
 
 
 @pytest.mark.parametrize("seconds", [0, 3600, -3600])
