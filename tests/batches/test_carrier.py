@@ -191,6 +191,28 @@ async def test_nobody_there(file: Path) -> None:
     assert states(file) == ["INTENT", "NOT_SENT"]
 
 
+async def test_a_look_that_is_under_way(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks meanwhile gets one that begins later; one is enough for all of them."""
+    looks, goes_on = 0, threading.Event()
+    async with Journal(file, {"batch": "once"}) as journal:
+        check_place = journal._file.check_place
+
+        def look() -> None:
+            nonlocal looks
+            looks += 1
+            goes_on.wait(10)
+            check_place()
+
+        monkeypatch.setattr(journal._file, "check_place", look)
+        asked = [asyncio.create_task(journal.check_place())]
+        await until(lambda: looks == 1)
+        asked += [asyncio.create_task(journal.check_place()) for _ in range(3)]
+        await asyncio.sleep(0)
+        goes_on.set()
+        await asyncio.gather(*asked)
+    assert looks == 2
+
+
 async def test_the_journal_is_removed_while_it_waits_for_its_turn(file: Path) -> None:
     """A mutation that is begun in a file that others do not find any more is not sent; the file itself says so."""
     outcomes, elsewhere = list[Outcome](), file.with_name("elsewhere")

@@ -45,6 +45,10 @@ class Journal:
         self._busy: asyncio.Task[None] | None = None
         self._handed: asyncio.Future[list[object]] | None = None
         self._failure: JournalError | None = None
+        # The look that is under way, or was the last one, and the one that has not begun yet.
+        self._looks = _Disk()
+        self._look: asyncio.Task[None] | None = None
+        self._next_look: asyncio.Task[None] | None = None
         #: When its lock was had, by the loop's clock: no earlier run sends anything from then on.
         self.opened: float = inf
 
@@ -94,8 +98,30 @@ class Journal:
 
     async def check_place(self, until: float | None = None) -> None:
         """Raise `JournalError` unless others find this file under the journal's name, or there is no file."""
-        if self._path is not None:
-            await self._order(self._file.check_place, until)
+        if self._path is None:
+            return
+        self._check_usable()
+        if self._next_look is None:
+            self._look = self._next_look = asyncio.create_task(self._look_after(self._look))
+        look = self._next_look
+        try:
+            # One look, which begins from now on, is for all who asked meanwhile. It does not wait for what is written.
+            async with asyncio.timeout_at(until):
+                await asyncio.wait({look})
+        except TimeoutError:
+            raise self._hanging("nothing more was sent") from None
+        if look.cancelled():
+            raise self._hanging("nothing more was sent")
+        self._check_usable()
+
+    async def _look_after(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        self._next_look = None
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._looks, self._file.check_place)
+        except Exception as error:  # noqa: BLE001 - told to all who asked
+            self._failure = self._failure or self._told(error)
 
     async def has_twin(self, entry: Entry, until: float | None = None) -> bool:
         """Tell whether another mutation that an earlier run began may look like this one."""
@@ -114,10 +140,7 @@ class Journal:
 
     async def _order(self, work: Callable[[], T], until: float | None) -> T:
         """Let the thread do this; return its result when all that it wrote is on disk."""
-        if self._failure is not None:
-            raise self._failure
-        if os.getpid() != self._process:
-            raise self._told(MovedError("it belongs to the process that this one was forked from"))
+        self._check_usable()
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._order_soon(work, done)
         try:
@@ -125,6 +148,12 @@ class Journal:
                 return await done
         except TimeoutError:
             raise self._hanging("nothing more was sent") from None
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if os.getpid() != self._process:
+            raise self._told(MovedError("it belongs to the process that this one was forked from"))
 
     def _hanging(self, so: str) -> "_HangingError":
         return _HangingError(f"the disk of the journal {str(self._path)!r} does not answer, so {so}")
@@ -167,6 +196,11 @@ class Journal:
         """Follow all orders, even if the task that did so was cancelled, and close the file."""
         if os.getpid() != self._process:
             return  # the thread stayed with the parent
+        looks = {look for look in (self._look, self._next_look) if look is not None and not look.done()}
+        for look in looks:
+            look.cancel()
+        if looks:
+            await asyncio.wait(looks)
         try:
             async with asyncio.timeout(self._patience):
                 while self._orders or (self._busy is not None and not self._busy.done()):
