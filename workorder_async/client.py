@@ -442,6 +442,7 @@ class WorkorderClient:
         *,
         mark: str = "",
         ahead: Ahead | None = None,
+        start: float | None = None,
         ended: float = inf,
         patient: bool = False,
         lane: Lane | None = None,
@@ -457,9 +458,10 @@ class WorkorderClient:
         of closes and rejections, and of what has a `mark`. Until then it is not known yet, and `again` says when to
         ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
 
-        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `ended` is
-        a time of the event loop from which on another program that sent it could send nothing more. Of a close
-        or rejection that was not sent, `began=inf`, it tells `holds` alone. `lane` and `until` are as for `change`.
+        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `start` is
+        the event loop's time at `began`, if this machine was not started again since. `ended` is a time of the event
+        loop from which on another program that sent it could send nothing more. Of a close or rejection that was not
+        sent, `began=inf`, it tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
         if began != inf and not arguments.is_number(began):
@@ -467,7 +469,7 @@ class WorkorderClient:
             raise ConfigError(f"is {began!r}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(
-            prepared, began, ahead, patient=patient, until=until, ended=ended, lane=lane
+            prepared, began, ahead, patient=patient, until=until, start=start, ended=ended, lane=lane
         )
 
     async def upload_file(

@@ -42,9 +42,10 @@ class MovedError(OSError):
 class LockedFile:
     """A regular file that is read and added to, and locked until it is closed; made if there is none.
 
-    One thread uses it at a time. Opening raises `InUseError` if somebody has locked it, else `OSError` or `ValueError`.
-    `size` is how long it is, as far as this process has read or written it. With `is_ours` we chose the name, and it is
-    opened as `open_private` does; with `folder`, a descriptor that stays open, the name is one in that folder.
+    One thread uses it at a time; `check_place` may be called beside that. Opening raises `InUseError` if somebody has
+    locked it, else `OSError` or `ValueError`. `size` is how long it is, as far as this process has read or written it.
+    With `is_ours` we chose the name, and it is opened as `open_private` does; with `folder`, a descriptor that stays
+    open, the name is one in that folder.
     """
 
     def __init__(self, path: "str | os.PathLike[str]", *, is_ours: bool = False, folder: int | None = None) -> None:

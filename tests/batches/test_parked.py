@@ -13,6 +13,7 @@ from tests.support.mutations import creation
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError, RejectTicket
+from workorder_async.batches import journal_file
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
@@ -341,6 +342,31 @@ async def test_a_killed_run_whose_clock_was_ahead(tmp_path: Path, kind: str, sec
             await another.ping()
             outcomes = await ran(another, iter([mutation]), journal=tmp_path / "j")
     assert states(outcomes).keys() <= {State.DONE, State.UNKNOWN}
+    assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize(("starts_again", "state"), [(False, State.DONE), (True, State.UNKNOWN)])
+@virtual_time
+async def test_a_killed_run_that_knew_no_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, starts_again: bool, state: State
+) -> None:
+    """What it sent is found by this machine's clock that is never set; if the machine was started again, by nothing."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
+        sandbox.faults = [Fault("504_after", operation="comment_ticket", times=1)]
+        async with sandbox.client(now=running_loop().wall_clock) as killed:
+            running = run_batch(killed, iter([comment]), journal=tmp_path / "j", patience=0)
+            sent = asyncio.create_task(anext(running))
+            while not sandbox.applied:  # noqa: ASYNC110 - no waiting: the time is virtual
+                await asyncio.sleep(0.001)
+            sent.cancel()
+            await asyncio.wait([sent])
+            await running.aclose()
+        if starts_again:
+            monkeypatch.setattr(journal_file, "_start_of_machine", lambda: "another")
+        await asyncio.sleep(3)
+        outcomes = await ran(client, iter([comment]), journal=tmp_path / "j")
+    assert states(outcomes) == {state: 1}
     assert len(sandbox.applied) == 1
 
 

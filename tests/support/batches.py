@@ -85,7 +85,8 @@ def begun_long_ago(journal: Path) -> None:
     def earlier(found: re.Match[bytes]) -> bytes:
         return b'"began":%f,"ahead":[-1,1]' % (float(found[1]) - 600)
 
-    lines = [re.sub(rb'"began":([0-9.]+)(,"ahead":[^]]*])?', earlier, line) for line in lines_of(journal)]
+    lines = [re.sub(rb',"(ahead|steady)":[^]]*]', b"", line) for line in lines_of(journal)]
+    lines = [re.sub(rb'"began":([0-9.]+)', earlier, line) for line in lines]
     journal.write_bytes(sealed(lines))
 
 

@@ -99,7 +99,8 @@ class Carrier:
         # In this order: if our clock is set just now, it is not known how far the server's is ahead.
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
-        entry = Entry(key, prepared.kind.model.__name__, prepared.value, began, prepared.place, prepared.mark, ahead)
+        operation, steady = prepared.kind.model.__name__, asyncio.get_running_loop().time()
+        entry = Entry(key, operation, prepared.value, began, prepared.place, prepared.mark, ahead, steady)
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)
@@ -184,6 +185,7 @@ class Carrier:
             sent.began,
             mark=sent.mark,
             ahead=sent.ahead,
+            start=sent.steady,
             ended=self._journal.opened,  # earlier runs had its lock
             lane=self._lane,
             until=until,

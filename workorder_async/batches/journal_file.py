@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,7 +54,8 @@ class Entry:
     """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
 
     `trace` is the place where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
-    server's clock was ahead then, None if that was not known.
+    server's clock was ahead then, None if that was not known; `steady` the event loop's time then, None if the machine
+    was started again since, or is another one.
     """
 
     key: str
@@ -63,6 +65,7 @@ class Entry:
     trace: str = ""
     mark: str = ""
     ahead: Ahead | None = None
+    steady: float | None = None
 
 
 # Mutations that began further apart, in seconds, cannot be under way at the same time.
@@ -87,6 +90,17 @@ INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET
 
 Order: TypeAlias = "tuple[Callable[[], object], asyncio.Future[Any] | None]"
 """Work for the thread, and the future that gets its result when all that it wrote is on disk."""
+
+
+@cache
+def _start_of_machine() -> str:
+    """Return what tells this start of this machine from others; "" where the system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
+        # A container may have a steady clock of its own.
+        return f"{boot[:8]}-{os.stat('/proc/self/ns/time').st_ino}"
+    except (OSError, ValueError):
+        return ""
 
 
 class JournalFile:
@@ -220,7 +234,10 @@ class JournalFile:
         self._set(entry.key, Standing.BEGUN, entry.began, trace="")
         facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
         facts |= {"mark": entry.mark} if entry.mark else {}
-        facts |= {"ahead": [entry.ahead.least, entry.ahead.most]} if entry.ahead else {}
+        if entry.ahead:
+            facts["ahead"] = [entry.ahead.least, entry.ahead.most]
+        elif entry.steady is not None and (start := _start_of_machine()):
+            facts["steady"] = [entry.steady, start]
         self._write({"intent": entry.key, **facts})
         return standing, entry
 
@@ -270,8 +287,10 @@ class JournalFile:
                 intent.get("trace", ""),
                 intent.get("mark", ""),
                 Ahead(*intent["ahead"]) if "ahead" in intent else None,
+                steady if start and start == _start_of_machine() else None,
             )
             for key, began, intent in intents
+            for steady, start in [intent.get("steady", (None, ""))]
         ]
 
     def _of(self, key: str) -> tuple[Standing, float]:

@@ -100,8 +100,8 @@ class Sending:
     """When it was sent, by our own clock; no two mutations at one place have the same."""
     ahead: Ahead | None = None
     """How far the server's clock was ahead of ours then; None if that was not known."""
-    is_own: bool = True
-    """Whether this client sent it; else only `began` and `ahead` are known of its time."""
+    is_timed: bool = True
+    """Whether `start` is known; else only `began` and `ahead` are known of its time."""
     start: float = 0.0
     """When it was sent, by the clock that is never set."""
     end: float = inf
@@ -162,20 +162,21 @@ class Sendings:
                 sending.began = nextafter(latest.began, inf)
         self._keep(sending)
 
-    def find(self, wanted: Sending) -> Sending:
+    def find(self, wanted: Sending, start: float | None = None) -> Sending:
         """Return the mutation of this place and trace that was sent when `wanted` says that it began.
 
         A mutation that this client does not know was sent by somebody else, and is kept from now on, unless it was not
-        sent at all: then it began at no time, which is `inf`.
+        sent at all: then it began at no time, which is `inf`. `start` is when that was by the clock that is never set.
         """
         alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
         found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
             return found[0]
-        wanted.start = self.steady()
+        wanted.start = self.steady() if start is None else start
         if wanted.began < inf:
-            wanted.is_own = False
-            wanted.start -= self._clock.local() - wanted.began
+            if start is None:
+                wanted.is_timed = False
+                wanted.start -= self._clock.local() - wanted.began
             wanted.end = wanted.start + self._longest
             self._keep(wanted)
         return wanted
@@ -224,18 +225,19 @@ class Sendings:
 
         What was known when it was sent, and what is known now, must agree. Else a clock was set, and nothing is known.
         Nor is it of what a program sent that is gone, and did not know the server's clock: its own may have been wrong.
+        Unless that was on this machine, whose clock that is never set tells the same.
         """
         now = self._clock.ahead()
-        then = sending.ahead or (now if sending.is_own or sending.over == inf else None)
+        then = sending.ahead or (now if sending.is_timed or sending.over == inf else None)
         if then is None:
             return Span()
         since, latest = sending.began + then.least, sending.began + then.most
-        if sending.is_own:
+        if sending.is_timed:
             moment = self._clock.local() - (self.steady() - sending.start)
             if now is None or moment + now.least - latest > _STEP or since - (moment + now.most) > _STEP:
                 return Span()
         until = latest + (sending.end - sending.start)
-        if not sending.is_own and now is not None:
+        if not sending.is_timed and now is not None:
             # By the server's clock alone: ours may have been set since it began.
             until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
             if until < since:
@@ -245,11 +247,11 @@ class Sendings:
     def left(self, sending: Sending) -> float:
         """Return the seconds until it has happened or never will; not above 0 once that is so.
 
-        Of a mutation that another client sent, the server's clock tells, if it is known for then and for now, and our
+        Of a mutation whose `start` is not known, the server's clock tells, if it is known for then and for now, and our
         own was not set: not between the two, nor since it was looked for first. Else it is over when its sender is gone
         for so long; where nobody knows since when, our clock is believed.
         """
-        if sending.is_own:
+        if sending.is_timed:
             return sending.end - self.steady()
         then, now = sending.ahead, self._clock.ahead()
         moved = self._clock.local() - (self.steady() - sending.start) - sending.began

@@ -110,16 +110,18 @@ class MutationSender:
         *,
         patient: bool,
         until: Deadline,
+        start: float | None = None,
         ended: float = inf,
         lane: Lane | None = None,
     ) -> Settlement:
         """Find out whether a mutation happened that was sent at `began`; a read that fails leaves it unknown.
 
-        If another client sent it, that could send nothing more from `ended` on, by the clock that is never set.
+        If another client sent it, that did so at `start` and could send nothing more from `ended` on, by the clock that
+        is never set.
         """
         wanted = prepared.sending()
         wanted.began, wanted.ahead = began, ahead
-        sending = self._sendings.find(wanted)
+        sending = self._sendings.find(wanted, start)
         sending.over = min(sending.over, ended + self._longest)
         return await self._look(prepared.mutation, sending, Reads(self._session, until, lane), until, patient=patient)
 
