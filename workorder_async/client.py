@@ -443,6 +443,7 @@ class WorkorderClient:
         mark: str = "",
         ahead: Ahead | None = None,
         start: float | None = None,
+        within: float | None = None,
         ended: float = inf,
         patient: bool = False,
         lane: Lane | None = None,
@@ -459,9 +460,10 @@ class WorkorderClient:
         ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
 
         `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `start` is
-        the event loop's time at `began`, if this machine was not started again since. `ended` is a time of the event
-        loop from which on another program that sent it could send nothing more. Of a close or rejection that was not
-        sent, `began=inf`, it tells `holds` alone. `lane` and `until` are as for `change`.
+        the event loop's time at `began`, if this machine was not started again since. `within` is how many seconds
+        after `began` another program could still send it; without it, the deadline of this client. `ended` is a time of
+        the event loop from which on that program could send nothing more. Of a close or rejection that was not sent,
+        `began=inf`, it tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
         if began != inf and not arguments.is_number(began):
@@ -469,7 +471,7 @@ class WorkorderClient:
             raise ConfigError(f"is {began!r}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(
-            prepared, began, ahead, patient=patient, until=until, start=start, ended=ended, lane=lane
+            prepared, began, ahead, patient=patient, until=until, start=start, within=within, ended=ended, lane=lane
         )
 
     async def upload_file(

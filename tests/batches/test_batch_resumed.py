@@ -154,7 +154,7 @@ def leave_open(journal: Path, close: CloseTicket, ago: float = 0) -> None:
     """Write the intent of a close, as a batch that was killed so many seconds ago did, whose clock agreed."""
     mutation = {"id": close.id, "closer_id": 40084, "closer_name": close.closer_name, "solved_time": close.solved_time}
     intent = {"intent": key_of(close), "operation": "CloseTicket", "began": time.time() - ago, "ahead": [-1, 1]}
-    intent["mutation"] = mutation
+    intent |= {"within": 60, "mutation": mutation}
     add_lines(journal, orjson.dumps(intent))
 
 

@@ -94,7 +94,7 @@ LONG_AGO = 600
 async def begun_earlier(file: Path, mutation: Mutation, began: float) -> None:
     """Leave a journal as a killed run leaves it, whose clock agreed with the server's: an intent without an outcome."""
     ready = prepare(mutation)
-    entry = Entry(KEY, type(mutation).__name__, ready.value, began, ready.place, ahead=Ahead(-1, 1))
+    entry = Entry(KEY, type(mutation).__name__, ready.value, began, ready.place, ahead=Ahead(-1, 1), within=60)
     async with Journal(file, {"batch": "once"}) as journal:
         await journal.begin(entry)
 

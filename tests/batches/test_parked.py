@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from tests.support.batches import asked, closes, happened, ran, states
 from tests.support.mutations import creation
 from tests.support.virtual_loop import running_loop, taking, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import CommentTicket, JournalError, Mutation, OutcomeUnknownError, RejectTicket
+from workorder_async import (
+    CommentTicket,
+    JournalError,
+    Mutation,
+    OutcomeUnknownError,
+    RejectTicket,
+    WorkorderClient,
+)
 from workorder_async.batches import journal_file
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.carrier import Carrier, Parked
@@ -316,6 +324,56 @@ async def test_a_killed_run_whose_clock_was_wrong(tmp_path: Path, kind: str, sec
     assert sandbox.requests[f"{kind}_ticket"] == len(sandbox.applied) == 1
 
 
+async def killed_once(
+    client: WorkorderClient, mutation: Mutation, journal: Path, is_time: Callable[[], bool], deadline: float = 60.0
+) -> None:
+    """Run a batch of one mutation, and end it without an outcome when it is time."""
+    running = run_batch(client, iter([mutation]), journal=journal, patience=0, deadline=deadline)
+    sent = asyncio.create_task(anext(running))
+    while not is_time():  # noqa: ASYNC110 - no waiting: the time is virtual
+        await asyncio.sleep(0.005)
+    sent.cancel()
+    await asyncio.wait([sent])
+    await running.aclose()
+
+
+class Late:
+    """Limits that give each permit so many seconds late."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def acquire(self, until: float) -> None:
+        """Wait for so long."""
+        await asyncio.sleep(self.seconds)
+
+    def pause(self, seconds: float) -> None:
+        """Be told of a pause."""
+
+
+@pytest.mark.parametrize("knows_time", [True, False])
+@virtual_time
+async def test_a_killed_run_with_a_longer_deadline(tmp_path: Path, *, knows_time: bool) -> None:
+    """Its close got its turn long after its intent, and is under way: it is not sent again."""
+    clock, limits = running_loop().wall_clock, Late()
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        (close,) = await closes(client, 1)
+        options: ClientOptions = {**MINUTE, "now": clock, "limits": limits}
+        async with sandbox.client(**options) as killed:
+            if knows_time:
+                await killed.ping()
+            limits.seconds = 100.0
+            sandbox.faults = [Fault("504_before", operation="close_ticket", times=1, seconds=15)]
+            await killed_once(killed, close, tmp_path / "j", lambda: sandbox.requests["close_ticket"] > 0, 300.0)
+        limits.seconds = 0.0
+        async with sandbox.client(**options) as another:
+            await another.ping()
+            outcomes = await ran(another, iter([close]), journal=tmp_path / "j")
+        await asyncio.sleep(60)
+    assert states(outcomes) == {State.DONE: 1}
+    assert sandbox.requests["close_ticket"] == len(sandbox.applied) == 1
+
+
 @pytest.mark.parametrize("kind", ["close", "reject"])
 @pytest.mark.parametrize("seconds", [0, 20, 40])
 @virtual_time
@@ -328,13 +386,7 @@ async def test_a_killed_run_whose_clock_was_ahead(tmp_path: Path, kind: str, sec
         sandbox.faults = [Fault("504_after", operation=f"{kind}_ticket", times=1)]
         options: ClientOptions = {**MINUTE, "now": lambda: clock() + seconds}
         async with sandbox.client(**options) as killed:
-            running = run_batch(killed, iter([mutation]), journal=tmp_path / "j", patience=0)
-            sent = asyncio.create_task(anext(running))
-            while not sandbox.applied:  # noqa: ASYNC110 - no waiting: the time is virtual
-                await asyncio.sleep(0.001)
-            sent.cancel()
-            await asyncio.wait([sent])
-            await running.aclose()
+            await killed_once(killed, mutation, tmp_path / "j", lambda: bool(sandbox.applied))
         await asyncio.sleep(3)
         await sandbox.act(row.id, "reopen", "")
         options = {**MINUTE, "now": clock}
@@ -355,13 +407,7 @@ async def test_a_killed_run_that_knew_no_date(
         comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
         sandbox.faults = [Fault("504_after", operation="comment_ticket", times=1)]
         async with sandbox.client(now=running_loop().wall_clock) as killed:
-            running = run_batch(killed, iter([comment]), journal=tmp_path / "j", patience=0)
-            sent = asyncio.create_task(anext(running))
-            while not sandbox.applied:  # noqa: ASYNC110 - no waiting: the time is virtual
-                await asyncio.sleep(0.001)
-            sent.cancel()
-            await asyncio.wait([sent])
-            await running.aclose()
+            await killed_once(killed, comment, tmp_path / "j", lambda: bool(sandbox.applied))
         if starts_again:
             monkeypatch.setattr(journal_file, "_start_of_machine", lambda: "another")
         await asyncio.sleep(3)

@@ -100,7 +100,8 @@ class Carrier:
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
         operation, steady = prepared.kind.model.__name__, asyncio.get_running_loop().time()
-        entry = Entry(key, operation, prepared.value, began, prepared.place, prepared.mark, ahead, steady)
+        place, mark = prepared.place, prepared.mark
+        entry = Entry(key, operation, prepared.value, began, place, mark, ahead, steady, until.until - steady)
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)
@@ -186,6 +187,7 @@ class Carrier:
             mark=sent.mark,
             ahead=sent.ahead,
             start=sent.steady,
+            within=sent.within,
             ended=self._journal.opened,  # earlier runs had its lock
             lane=self._lane,
             until=until,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,7 +56,7 @@ class Entry:
 
     `trace` is the place where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
     server's clock was ahead then, None if that was not known; `steady` the event loop's time then, None if the machine
-    was started again since, or is another one.
+    was started again since, or is another one; `within` how many seconds later it could still be sent.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Entry:
     mark: str = ""
     ahead: Ahead | None = None
     steady: float | None = None
+    within: float = inf
 
 
 # Mutations that began further apart, in seconds, cannot be under way at the same time.
@@ -234,6 +236,7 @@ class JournalFile:
         self._set(entry.key, Standing.BEGUN, entry.began, trace="")
         facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
         facts |= {"mark": entry.mark} if entry.mark else {}
+        facts |= {"within": round(entry.within, 3)} if entry.within < inf else {}
         if entry.ahead:
             facts["ahead"] = [entry.ahead.least, entry.ahead.most]
         elif entry.steady is not None and (start := _start_of_machine()):
@@ -288,6 +291,7 @@ class JournalFile:
                 intent.get("mark", ""),
                 Ahead(*intent["ahead"]) if "ahead" in intent else None,
                 steady if start and start == _start_of_machine() else None,
+                intent.get("within", inf),
             )
             for key, began, intent in intents
             for steady, start in [intent.get("steady", (None, ""))]

@@ -162,22 +162,26 @@ class Sendings:
                 sending.began = nextafter(latest.began, inf)
         self._keep(sending)
 
-    def find(self, wanted: Sending, start: float | None = None) -> Sending:
+    def find(self, wanted: Sending, start: float | None = None, longest: float | None = None) -> Sending:
         """Return the mutation of this place and trace that was sent when `wanted` says that it began.
 
         A mutation that this client does not know was sent by somebody else, and is kept from now on, unless it was not
-        sent at all: then it began at no time, which is `inf`. `start` is when that was by the clock that is never set.
+        sent at all: then it began at no time, which is `inf`. `start` is when that was by the clock that is never set,
+        and `longest` how many seconds later it may be carried out.
         """
         alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
         found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
+            found[0].over = min(found[0].over, wanted.over)
             return found[0]
         wanted.start = self.steady() if start is None else start
         if wanted.began < inf:
             if start is None:
                 wanted.is_timed = False
                 wanted.start -= self._clock.local() - wanted.began
-            wanted.end = wanted.start + self._longest
+            wanted.end = wanted.start + (self._longest if longest is None else longest)
+            if wanted.is_timed:
+                wanted.end = min(wanted.end, wanted.over)
             self._keep(wanted)
         return wanted
 

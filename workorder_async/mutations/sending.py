@@ -111,18 +111,19 @@ class MutationSender:
         patient: bool,
         until: Deadline,
         start: float | None = None,
+        within: float | None = None,
         ended: float = inf,
         lane: Lane | None = None,
     ) -> Settlement:
         """Find out whether a mutation happened that was sent at `began`; a read that fails leaves it unknown.
 
-        If another client sent it, that did so at `start` and could send nothing more from `ended` on, by the clock that
-        is never set.
+        If another client sent it, that began at `start` and could send nothing more from `ended` on, by the clock that
+        is never set, nor later than `within` seconds after it began.
         """
         wanted = prepared.sending()
         wanted.began, wanted.ahead = began, ahead
-        sending = self._sendings.find(wanted, start)
-        sending.over = min(sending.over, ended + self._longest)
+        wanted.over = ended + self._longest
+        sending = self._sendings.find(wanted, start, None if within is None else within + self._longest)
         return await self._look(prepared.mutation, sending, Reads(self._session, until, lane), until, patient=patient)
 
     async def _look(
