@@ -26,6 +26,20 @@ async def mirrored(client: WorkorderClient, path: Path, **options: Any) -> Mirro
     return report
 
 
+async def cut_short(client: WorkorderClient, path: Path, **options: Any) -> None:
+    """Cancel a run once it has read 2,000 rows."""
+    enough = asyncio.Event()
+
+    def going(progress: MirrorProgress) -> None:
+        if progress.rows >= 2000:
+            enough.set()
+
+    run = asyncio.create_task(mirror_tickets(client, path, on_progress=going, **options))
+    await enough.wait()
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+
 async def open_pages(client: WorkorderClient) -> int:
     """Return how many pages the open tickets fill."""
     pages = 0
@@ -123,13 +137,7 @@ async def test_gone_on_with(tmp_path: Path, order: str) -> None:
     async with virtual_sandbox(4000, latency=0.05) as (sandbox, client):
         if order == "oldest first":
             reword(sandbox, {" DESC": ""})
-        enough = asyncio.Event()
-        run = asyncio.create_task(
-            mirror_tickets(client, path, on_progress=lambda one: enough.set() if one.rows >= 2000 else None)
-        )
-        await enough.wait()
-        run.cancel()
-        await asyncio.gather(run, return_exceptions=True)
+        await cut_short(client, path)
         there, before = len(held(path)), sandbox.requests["list_tickets"]
         report = await mirrored(client, path)
         assert report.created == 4000 - there
@@ -278,14 +286,7 @@ async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
         await mirrored(client, path)
         leave_out(sandbox, sorted(await truth(client))[-300])
         sandbox.faults = [Fault("bad_row", operation="list_tickets")]
-        enough = asyncio.Event()
-        full = mirror_tickets(
-            client, path, full=True, on_progress=lambda one: enough.set() if one.rows >= 2000 else None
-        )
-        run = asyncio.create_task(full)
-        await enough.wait()
-        run.cancel()
-        await asyncio.gather(run, return_exceptions=True)
+        await cut_short(client, path, full=True)
         sandbox.faults = []
         report = await mirror_tickets(client, path)
         assert (report.missing, report.changed, report.tickets) == ([], 0, 4000)

@@ -477,3 +477,12 @@ def test_moments_tell_equal_ones_apart() -> None:
     sendings.drop(alike[1])
     sendings.drop(alike[1])
     assert sendings.rivals(alike[0]) == alike[2:]
+
+
+@pytest.mark.parametrize(("start", "is_timed"), [(-10.0, True), (-9.0, True), (-100.0, False), (90.0, False)])
+def test_a_start_by_another_clock(start: float, *, is_timed: bool) -> None:
+    """What a killed run sent ten seconds ago by our clock did not start at a time that is far from that."""
+    sendings = memory(longest=60.0)
+    sending = sendings.find(Sending("a", began=NOW - 10, over=75.0), start)
+    assert sending.is_timed is is_timed
+    assert sendings.left(sending) == (60 + start if is_timed else 75)

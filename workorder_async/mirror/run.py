@@ -128,7 +128,7 @@ class Run:
             query = evolve(self._query, status=None if status is None else TicketStatus(status))
             totals.append(await self._total(query))
         most = await self._do(MirrorDatabase.most)
-        return all(total in (count, min(count, most)) for total, count in zip(totals, counts, strict=True))
+        return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
     def _latest(self) -> int | None:
         """Return the last second in which a ticket can have been created, as far as the server's clock is known.

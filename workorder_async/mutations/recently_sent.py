@@ -174,11 +174,13 @@ class Sendings:
         if len(found) == 1:
             found[0].over = min(found[0].over, wanted.over)
             return found[0]
-        wanted.start = self.steady() if start is None else start
+        wanted.start = self.steady()
         if wanted.began < inf:
-            if start is None:
-                wanted.is_timed = False
-                wanted.start -= self._clock.local() - wanted.began
+            wanted.start -= self._clock.local() - wanted.began
+            # Else our clock was set since, or the machine slept, or the event loops count from different moments.
+            gap = inf if start is None else start - wanted.start
+            wanted.is_timed = abs(gap) <= _STEP
+            wanted.start += gap if wanted.is_timed else 0.0
             wanted.end = wanted.start + (self._longest if longest is None else longest)
             if wanted.is_timed:
                 wanted.end = min(wanted.end, wanted.over)
