@@ -282,6 +282,26 @@ async def test_others_get_their_turn() -> None:
         await asyncio.wait([walking])
 
 
+async def test_an_answer_of_very_many_rows() -> None:
+    """It comes in pages of a thousand rows, between which other tasks have their turns."""
+    turns, loop = 0, asyncio.get_running_loop()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        later[0] = loop.call_soon(turn)
+
+    later = [loop.call_soon(turn)]
+    async with listing(4500) as (keeper, client), client.walk(page_size=5000) as walk:
+        pages = [ids(await anext(walk))]
+        before = turns
+        pages += [ids(page) async for page in walk]
+        assert turns - before >= 4
+    later[0].cancel()
+    assert [len(page) for page in pages] == [1000, 1000, 1000, 1000, 500]
+    assert len(keeper.asked) == 1
+
+
 def _requests_in_flight() -> int:
     """Count the tasks of walks that are still running."""
     return sum("Walk._work" in repr(task.get_coro()) for task in asyncio.all_tasks())
