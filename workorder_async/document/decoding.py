@@ -342,7 +342,7 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
     """Return the lines of a hook; `_make_decoder` explains them."""
     chains: dict[type, list[str]] = {int: [], str: [], bool: []}
     quick, careful = list[str](), list[str]()
-    numbers, times, bounds = list[str](), list[str](), list[str]()
+    numbers, times, bounds, codes = list[str](), list[str](), list[str](), list[tuple[str, str, str]]()
     for index, field in enumerate(fields):
         v, read = f"v{index}", f"read{index}(v{index})"
         if field.wire is not None:
@@ -357,13 +357,18 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
             careful.append(f"if {v}.__class__ is not {field.kind.__name__}{beyond}: {v} = {read}")
             continue
         careful.append(f"{v} = {read}")
-        known = f"table{index}.get({v}) or " if field.is_code else f"{v} == 1 or {v} != 0 and "
-        quick.append(f"{v} = {known if field.wire else ''}{read}")
+        if field.is_code and field.wire:
+            codes.append((v, f"table{index}[{v}]", read))
+        else:
+            quick.append(f"{v} = {f'{v} == 1 or {v} != 0 and ' if field.wire else ''}{read}")
     conditions = [f"{' is '.join(members)} is {kind.__name__}" for kind, members in chains.items() if members]
     if numbers:
         bounds.append(f"0 <= {' | '.join(numbers)} < 2**63")
     if times:
         bounds.append(f"0 <= {' | '.join(times)} < {SECONDS_END}")
+    if codes:
+        read_into, looked_up, read = (", ".join(parts) for parts in zip(*codes, strict=True))
+        quick += [f"try: {read_into} = {looked_up}", f"except KeyError: {read_into} = {read}"]
     joined = "\n    and ".join([*conditions, *bounds]) or "True"
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
     # A frozen class refuses plain assignment, and is rarely read.
