@@ -21,7 +21,9 @@ from workorder_async import (
     ConfigError,
     OutcomeUnknownError,
     RejectTicket,
+    TicketQuery,
     TicketStateError,
+    TicketStatus,
     WorkorderClient,
 )
 from workorder_async.sandbox import ClientOptions, Fault, Sandbox
@@ -33,6 +35,7 @@ LONGEST = 30
 LATER = 200
 
 
+PENDING = TicketQuery(status=TicketStatus.PENDING)
 #: Reads that fail, so that a call does not find at once what it has done.
 BLIND = Fault("403", operation="get_ticket_detail")
 
@@ -203,6 +206,33 @@ async def test_a_date_of_another_clock(kind: str, offset: float) -> None:
         with pytest.raises(OutcomeUnknownError):
             await client.change(mutation)
         assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_close_where_the_date_is_some_seconds_ahead() -> None:
+    """What is dated some seconds before it may be it: a platform may store another solution than it was sent."""
+    async with virtual_sandbox(40, date_offset=6) as (sandbox, client):
+        close = await mutation_of(client, "close")
+        assert isinstance(close, CloseTicket)
+        sandbox.faults = [Fault("reset", operation="close_ticket")]
+        error = await lost(client, close)
+        await sandbox.act(close.id, "close", "已确认")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize("offset", [6.0, 3600.0])
+@virtual_time
+async def test_a_rejection_of_one_share_where_the_date_is_ahead(offset: float) -> None:
+    """Its words beside a rejected share leave it unknown, also where other shares are not rejected."""
+    async with virtual_sandbox(300, date_offset=offset) as (sandbox, client):
+        rows = (await client.list_tickets(PENDING, page_size=100)).tickets
+        shares = {row.id: (await client.get_ticket_detail(row.id)).assigns for row in rows}
+        id = next(id for id, assigns in shares.items() if len(assigns) > 1)
+        sandbox.faults = [Fault("reset_after", operation="reject_ticket")]
+        error = await lost(client, RejectTicket(id=id, detail="不属于本产品线"))
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
 
 
 @pytest.mark.parametrize("kind", CONVERGENT)
@@ -595,6 +625,54 @@ async def test_a_mark_that_the_platform_may_cut_off(texts: str, kind: str) -> No
         error = await lost(client, long, mark="INC-2025.06")
         await asyncio.sleep(LATER)
         assert await error.verify(client) is (None if texts == "cut" else True)
+
+
+@pytest.mark.parametrize("offset", [5.0, 3600.0])
+@pytest.mark.parametrize("kind", MARKED)
+@virtual_time
+async def test_a_mark_that_was_cut_off_where_the_date_is_ahead(kind: str, offset: float) -> None:
+    """What may be ours without its mark is dated by another clock, and leaves it unknown all the same."""
+    async with virtual_sandbox(40, texts="cut", date_offset=offset) as (sandbox, client):
+        long: Any = evolve(await mutation_of(client, kind), detail=SHOWN["cut"][0])
+        sandbox.faults = [Fault("reset_after", operation=OPERATIONS[kind])]
+        error = await lost(client, long, mark="INC-2025.06")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "happened"),
+    [
+        (lambda text: "<p>" + text.replace("\n", "</p><p>") + "</p>", True),
+        (lambda text: text.replace("\n", "<br/>") + "<br/>", True),
+        (lambda text: text + "\n(来自开放平台)", None),
+        (lambda text: "", None),
+    ],
+    ids=["paragraphs", "line breaks", "a footer", "nothing"],
+)
+@virtual_time
+async def test_a_mark_that_is_shown_otherwise(shown: Callable[[str], str], happened: bool | None) -> None:
+    """It is found at the end of a line of HTML; where more stands behind it, or nothing is shown, it is not known."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        sandbox._store._stored = shown
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-1")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is happened
+
+
+@virtual_time
+async def test_a_number_of_thousands_of_digits_beside_a_mark() -> None:
+    """Whatever people write on a ticket, no foreign error comes of it."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = await mutation_of(client, "comment")
+        assert isinstance(comment, CommentTicket)
+        await sandbox.act(comment.id, "comment", f"&amp;#{'9' * 5000}; &#{'9' * 5000};")
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        error = await lost(client, comment, mark="ref-1")
+        await asyncio.sleep(LATER)
+        assert await error.verify(client) is False
 
 
 @virtual_time

@@ -24,6 +24,8 @@ _BLUR_OF_FORGOTTEN = 6.0
 _MOMENT = 0.001
 #: The server writes times in whole seconds, and the machine that writes them may not be the one that tells the time.
 _TOLERANCE = 3.0
+#: The clock of the tickets may be so many seconds behind the clock of `Date`.
+_APART = 60.0
 #: Clocks that differ by more in the length of the same time were set meanwhile, or stood still.
 _STEP = 2.0
 
@@ -76,8 +78,8 @@ class Span:
         return not time or self.since <= time <= self.until
 
     def follows(self, time: int) -> bool:
-        """Tell whether a time is certainly before it."""
-        return 0 < time < self.since
+        """Tell whether a time on a ticket is certainly before it, also by a clock that is somewhat behind."""
+        return 0 < time < self.since - _APART
 
 
 @define(eq=False)

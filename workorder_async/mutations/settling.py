@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 # A list is asked for a marked ticket from so much earlier on: a wrong clock must not hide it.
 _DAY = 86400
+# Platforms show texts as HTML. A number of so many digits is no character, and Python refuses to read very long ones.
+_TAG = re.compile(r"<[^<>]*>")
+_NO_CHARACTER = re.compile(r"&#(?=\d{8})")
 
 
 async def look_for_close(close: CloseTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
@@ -80,7 +83,7 @@ async def look_for_rejection(
         sendings.note(sending)
         return Settlement(True, holds=holds)
     traces = {trace_of_text(detail.id, step.detail) for step in _steps(detail)}
-    return _by_what_changed(detail, known, sendings, holds=holds, like=holds and sending.trace in traces)
+    return _by_what_changed(detail, known, sendings, holds=holds, like=bool(rejected) and sending.trace in traces)
 
 
 async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
@@ -194,20 +197,28 @@ def _by_what_changed(detail: TicketDetail, known: Known, sendings: Sendings, *, 
 def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: Known) -> bool | None:
     """Look for a mark among the texts that are shown, with their times.
 
-    Where none has it, one that may be ours without its end, where the mark was, leaves it unknown.
+    Where none has it, one that may be ours leaves it unknown: its end, where the mark was, may be cut off, more may be
+    written behind the mark, or the platform may show no texts.
     """
     marked = [time for said, time in shown if _has_mark(said, sending.mark)]
     if marked:
         is_ours = any(map(known.span.may_have, marked))
         return True if is_ours and not any(one.mark == sending.mark for one in known.rivals or ()) else None
     whole = _skeleton(text) + _skeleton(sending.mark)
-    cut = any(not known.span.follows(time) and _begins(whole, _skeleton(said)) for said, time in shown)
-    return False if known.is_late and not cut else None
+
+    def may_be_ours(said: str, time: int) -> bool:
+        part = _skeleton(said)
+        return _begins(whole, part) if part else not known.span.follows(time)
+
+    hidden = any(may_be_ours(said, time) or _has_mark(said, sending.mark, anywhere=True) for said, time in shown)
+    return False if known.is_late and not hidden else None
 
 
-def _has_mark(text: str, mark: str) -> bool:
+def _has_mark(text: str, mark: str, *, anywhere: bool = False) -> bool:
     """Tell whether a text ends with a mark, on a line of its own or after whatever stands for the end of a line."""
-    return re.search(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}\W*$", text) is not None
+    plain = _TAG.sub("\n", text)
+    end = r"(?![\w.:#-])" if anywhere else r"\W*$"
+    return re.search(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}{end}", plain) is not None
 
 
 def _may_be(text: str, shown: str) -> bool:
@@ -222,5 +233,6 @@ def _begins(whole: str, part: str) -> bool:
 
 
 def _skeleton(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", html.unescape(html.unescape(text))).casefold()
-    return "".join(filter(str.isalnum, plain))
+    for _ in range(2):  # what was escaped twice
+        text = html.unescape(_NO_CHARACTER.sub("", text))
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
