@@ -40,6 +40,7 @@ from workorder_async.environment import (
 )
 from workorder_async.errors import AuthenticationError, ConfigError, NotSentError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import Prepared, only, prepare
+from workorder_async.mutations.recently_sent import EarlierRun
 from workorder_async.mutations.sending import Changed, MutationSender
 from workorder_async.secret import Secret
 from workorder_async.signing.clock import Ahead
@@ -181,6 +182,11 @@ class WorkorderClient:
     def ahead(self) -> Ahead | None:
         """Return how far the server's clock is ahead of `now()`; None where that is not known."""
         return self._session.clock.ahead()
+
+    @property
+    def attempt_timeout(self) -> float:
+        """How many seconds one attempt may take, and what it sent may be carried out."""
+        return self._session.options["attempt_timeout"]
 
     def deadline(self, seconds: float | None = None) -> Deadline:
         """Return the deadline of calls that begin now: after so many seconds, or after those of the client.
@@ -442,9 +448,7 @@ class WorkorderClient:
         *,
         mark: str = "",
         ahead: Ahead | None = None,
-        start: float | None = None,
-        within: float | None = None,
-        ended: float = inf,
+        run: EarlierRun | None = None,
         patient: bool = False,
         lane: Lane | None = None,
         deadline: float | None = None,
@@ -459,20 +463,16 @@ class WorkorderClient:
         of closes and rejections, and of what has a `mark`. Until then it is not known yet, and `again` says when to
         ask once more; where it is `patient`, it does so itself until the deadline. A read that fails leaves it unknown.
 
-        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `start` is
-        the event loop's time at `began`, if this machine was not started again since. `within` is how many seconds
-        after `began` another program could still send it; without it, the deadline of this client. `ended` is a time of
-        the event loop from which on that program could send nothing more. Of a close or rejection that was not sent,
-        `began=inf`, it tells `holds` alone. `lane` and `until` are as for `change`.
+        `ahead` is what `client.ahead()` said at `began`; without it, our clock must not have been set since. `run` is
+        another program that sent it, as a journal knows it. Of a close or rejection that was not sent, `began=inf`, it
+        tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
         if began != inf and not arguments.is_number(began):
             mend = "it must be seconds since the epoch, as client.now() gives them"
             raise ConfigError(f"is {began!r}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until
-        return await self._mutations.settle(
-            prepared, began, ahead, patient=patient, until=until, start=start, within=within, ended=ended, lane=lane
-        )
+        return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, run=run, lane=lane)
 
     async def upload_file(
         self,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -27,7 +28,7 @@ from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.mutations.kinds import key_of, prepare
+from workorder_async.mutations.kinds import key_of, prepare, words_of
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.wire.limits import Lane
 
@@ -325,10 +326,10 @@ async def test_a_killed_run_whose_clock_was_wrong(tmp_path: Path, kind: str, sec
 
 
 async def killed_once(
-    client: WorkorderClient, mutation: Mutation, journal: Path, is_time: Callable[[], bool], deadline: float = 60.0
+    client: WorkorderClient, mutation: Mutation, journal: Path, is_time: Callable[[], bool], **options: Any
 ) -> None:
     """Run a batch of one mutation, and end it without an outcome when it is time."""
-    running = run_batch(client, iter([mutation]), journal=journal, patience=0, deadline=deadline)
+    running = run_batch(client, iter([mutation]), journal=journal, patience=0, **options)
     sent = asyncio.create_task(anext(running))
     while not is_time():  # noqa: ASYNC110 - no waiting: the time is virtual
         await asyncio.sleep(0.005)
@@ -364,7 +365,8 @@ async def test_a_killed_run_with_a_longer_deadline(tmp_path: Path, *, knows_time
                 await killed.ping()
             limits.seconds = 100.0
             sandbox.faults = [Fault("504_before", operation="close_ticket", times=1, seconds=15)]
-            await killed_once(killed, close, tmp_path / "j", lambda: sandbox.requests["close_ticket"] > 0, 300.0)
+            is_sent = lambda: sandbox.requests["close_ticket"] > 0  # noqa: E731
+            await killed_once(killed, close, tmp_path / "j", is_sent, deadline=300)
         limits.seconds = 0.0
         async with sandbox.client(**options) as another:
             await another.ping()
@@ -372,6 +374,74 @@ async def test_a_killed_run_with_a_longer_deadline(tmp_path: Path, *, knows_time
         await asyncio.sleep(60)
     assert states(outcomes) == {State.DONE: 1}
     assert sandbox.requests["close_ticket"] == len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_killed_run_with_longer_attempts(tmp_path: Path) -> None:
+    """What it sent may be carried out for as long as its attempts took, however short those of the next run are."""
+    async with virtual_sandbox(300, latency=0.01) as (sandbox, client):
+        comment = CommentTicket(id=(await closes(client, 1))[0].id, detail="已联系客户")
+        sandbox.faults = [Fault("504_before", operation="comment_ticket", times=1, seconds=10)]
+        is_sent = lambda: sandbox.requests["comment_ticket"] > 0  # noqa: E731
+        await killed_once(client, comment, tmp_path / "j", is_sent, mark=True)
+        async with sandbox.client(now=client.now, attempt_timeout=5) as another:
+            outcomes = await ran(another, iter([comment]), journal=tmp_path / "j", mark=True)
+        await asyncio.sleep(60)
+    assert states(outcomes) == {State.DONE: 1}
+    assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_a_killed_rejection_beside_a_comment_with_its_words(tmp_path: Path) -> None:
+    """The sign of one is no sign of the other: a rejection that never came is not said to be done."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+        id = (await closes(client, 1))[0].id
+        comment, reject = CommentTicket(id=id, detail="不属于本产品线"), RejectTicket(id=id, detail="不属于本产品线")
+        await ran(client, iter([comment]), journal=tmp_path / "j")
+        sandbox.faults = [Fault("hang", operation="reject_ticket", times=1)]
+        await killed_once(client, reject, tmp_path / "j", lambda: sandbox.requests["reject_ticket"] > 0)
+        options: ClientOptions = {**MINUTE, "now": client.now}
+        async with sandbox.client(**options) as another:
+            outcomes = await ran(another, iter([reject]), journal=tmp_path / "j")
+    assert states(outcomes) == {State.UNKNOWN: 1}
+    assert len(sandbox.applied) == 1
+
+
+@pytest.mark.parametrize("seconds", [-700, 0, 700])
+@pytest.mark.parametrize("fault", ["hang", "504_before"])
+@virtual_time
+async def test_two_alike_of_which_a_killed_run_sent_one(tmp_path: Path, fault: Kind, seconds: int) -> None:
+    """Also where its clock was wrong, neither is taken for the other."""
+    clock, journal = running_loop().wall_clock, tmp_path / "j"
+    first = CommentTicket(id=1001, detail="已联系客户")
+    second = CommentTicket(id=1001, detail="已联系客户 ")
+    async with virtual_sandbox(60, client={**MINUTE, "now": clock}, latency=0.01) as (sandbox, client):
+        options: ClientOptions = {**MINUTE, "now": lambda: clock() + seconds}
+        async with sandbox.client(**options) as killed:
+            await killed.ping()
+            sandbox.faults = [Fault(fault, operation="comment_ticket", times=1, seconds=8)]
+            await killed_once(killed, first, journal, lambda: sandbox.requests["comment_ticket"] > 0)
+        sandbox.faults = [Fault("reset", operation="comment_ticket", times=1)] if fault == "504_before" else []
+        outcomes = await ran(client, iter([first, second]), journal=journal)
+        await asyncio.sleep(60)
+    done = {words_of(one.mutation).partition(": ")[2] for one in outcomes if one.state is State.DONE}
+    assert done <= {one.request["detail"] for one in sandbox.applied}
+    assert len(sandbox.applied) == 1
+
+
+@virtual_time
+async def test_one_of_this_run_that_the_client_has_forgotten(tmp_path: Path) -> None:
+    """A marked one that is under way while many others are sent is not said to be over since the batch began."""
+    async with virtual_sandbox(300, client=MINUTE, latency=0.1) as (sandbox, client):
+        client._mutations._sendings._most = 5
+        id = (await closes(client, 1))[0].id
+        comments = (CommentTicket(id=id, detail=f"备注 {number}") for number in range(250))
+        sandbox.faults = [Fault("504_before", operation="comment_ticket", after=120, times=1, seconds=18)]
+        outcomes = await ran(client, comments, journal=tmp_path / "j", mark=True, concurrency=1)
+        await asyncio.sleep(60)
+    assert states(outcomes).keys() <= {State.DONE, State.UNKNOWN}
+    texts = Counter(str(one.request["detail"]).partition("\n")[0] for one in sandbox.applied)
+    assert texts == dict.fromkeys(texts, 1)
 
 
 @pytest.mark.parametrize("kind", ["close", "reject"])

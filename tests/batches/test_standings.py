@@ -9,6 +9,7 @@ from attrs import evolve
 
 from workorder_async.batches.journal_file import Entry, JournalFile, Standing
 from workorder_async.document import JSON
+from workorder_async.signing.clock import Ahead
 
 LINE: dict[str, JSON] = {
     "intent": "a",
@@ -16,6 +17,8 @@ LINE: dict[str, JSON] = {
     "mutation": {"id": 1},
     "began": 100.5,
     "trace": "t",
+    "ahead": [-1, 1],
+    "within": 60,
 }
 ENTRY = Entry("a", "CommentTicket", {"id": 1}, 300.0, "t")
 Step = Callable[[JournalFile], object]
@@ -126,7 +129,7 @@ def test_a_beginning_that_is_taken_back() -> None:
         known.open()
         intent(known)
         left = known.left_open()
-        assert left == [Entry("a", "CommentTicket", {"id": 1}, 100.5, "t")]
+        assert left == [Entry("a", "CommentTicket", {"id": 1}, 100.5, "t", ahead=Ahead(-1, 1), within=60)]
         begin(known)
         assert known.left_open() == []
         known.take_back("a", Standing.OPEN)
@@ -143,7 +146,7 @@ def test_a_done_one_whose_intent_nobody_wrote() -> None:
 
 def test_twins() -> None:
     """Another mutation of an earlier run at the same place is a twin, if it may have happened at about this time."""
-    other = Entry("b", "CommentTicket", {"id": 1}, 150.0, "t")
+    other = Entry("b", "CommentTicket", {"id": 1}, 150.0, "t", ahead=Ahead(-1, 1), within=60)
     cases: list[tuple[list[Step], bool]] = [
         ([intent], True),
         ([intent, begin], True),
@@ -161,6 +164,10 @@ def test_twins() -> None:
                 step(known)
             assert not known.has_twin(ENTRY)
             assert known.has_twin(other) == twin
-            assert not known.has_twin(evolve(other, began=701.0))
+            assert known.has_twin(evolve(other, began=761.0)) == twin
+            assert not known.has_twin(evolve(other, began=763.0))
+            # By a clock that may have been wrong, any time may be near.
+            assert known.has_twin(evolve(other, began=763.0, ahead=None)) == twin
+            assert known.has_twin(evolve(other, began=763.0, ahead=Ahead(-601, -599))) == twin
             assert not known.has_twin(evolve(other, trace="u"))
             assert not known.has_twin(evolve(other, trace=""))

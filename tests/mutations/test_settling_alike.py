@@ -28,7 +28,7 @@ from workorder_async import (
 )
 from workorder_async.batches.batch import run_batch
 from workorder_async.batches.outcomes import State
-from workorder_async.mutations.recently_sent import Sending, Sendings
+from workorder_async.mutations.recently_sent import EarlierRun, Sending, Sendings
 from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.signing.clock import ServerClock
 
@@ -482,7 +482,7 @@ def test_moments_tell_equal_ones_apart() -> None:
 @pytest.mark.parametrize(("start", "is_timed"), [(-10.0, True), (-9.0, True), (-100.0, False), (90.0, False)])
 def test_a_start_by_another_clock(start: float, *, is_timed: bool) -> None:
     """What a killed run sent ten seconds ago by our clock did not start at a time that is far from that."""
-    sendings = memory(longest=60.0)
-    sending = sendings.find(Sending("a", began=NOW - 10, over=75.0), start)
+    sendings = memory()
+    sending = sendings.find(Sending("a", began=NOW - 10), EarlierRun(start, within=40.0, attempt=20.0, ended=55.0))
     assert sending.is_timed is is_timed
     assert sendings.left(sending) == (60 + start if is_timed else 75)

@@ -27,6 +27,7 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.mutations.kinds import Prepared, kind_of
+from workorder_async.mutations.recently_sent import EarlierRun
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
@@ -100,8 +101,9 @@ class Carrier:
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
         operation, steady = prepared.kind.model.__name__, asyncio.get_running_loop().time()
-        place, mark = prepared.place, prepared.mark
-        entry = Entry(key, operation, prepared.value, began, place, mark, ahead, steady, until.until - steady)
+        place, mark, within = prepared.place, prepared.mark, until.until - steady
+        attempt = self._client.attempt_timeout
+        entry = Entry(key, operation, prepared.value, began, place, mark, ahead, steady, within, attempt)
         standing, begun = await self._journal.begin(entry, until.until)
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)
@@ -149,7 +151,7 @@ class Carrier:
                 async with asyncio.timeout(wait):
                     await self._stopping.wait()
             if not self.stopped:
-                found = await self._settle(sent, mutation, parked.until)
+                found = await self._settle(sent, mutation, parked.until, earlier=earlier)
                 pause, again = 2 * pause or _FIRST_PAUSE, found.again or inf
                 looks = found.again is not None and (parked.prepared is not None or proves_late)
         outcome = parked.outcome
@@ -170,28 +172,30 @@ class Carrier:
         self._in_doubt.pop(key, None)
         return outcome
 
-    async def _settle(self, sent: Entry, mutation: Mutation, until: Deadline) -> Settlement:
+    async def _settle(self, sent: Entry, mutation: Mutation, until: Deadline, *, earlier: bool) -> Settlement:
         """Find out whether a mutation happened. The sign of another mutation in this journal is no sign of it.
 
-        The client knows the mutations that it sent itself. The journal knows those of earlier runs, too.
+        The client knows the mutations that it sent itself. The journal knows those of `earlier` runs, too.
         """
-        try:
-            told = kind_of(mutation).converges or sent.mark
-            if not told and await self._journal.has_twin(sent, until.until):
-                return Settlement(None)
-        except JournalError:
+        kind, has_twin = kind_of(mutation), False
+        if not sent.mark and kind.solution(mutation) is None:  # its sign is a text
+            try:
+                has_twin = await self._journal.has_twin(sent, until.until)
+            except JournalError:
+                has_twin = True
+        if has_twin and not kind.converges:
             return Settlement(None)
-        return await self._client.settle(
+        ended = self._journal.opened if earlier else inf  # earlier runs had its lock
+        found = await self._client.settle(
             mutation,
             sent.began,
             mark=sent.mark,
             ahead=sent.ahead,
-            start=sent.steady,
-            within=sent.within,
-            ended=self._journal.opened,  # earlier runs had its lock
+            run=EarlierRun(sent.steady, sent.within, sent.attempt, ended),
             lane=self._lane,
             until=until,
         )
+        return evolve(found, happened=None) if has_twin and found.happened else found
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
         mutation, began, sent = prepared.mutation, entry.began, False

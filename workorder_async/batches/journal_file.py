@@ -56,7 +56,8 @@ class Entry:
 
     `trace` is the place where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
     server's clock was ahead then, None if that was not known; `steady` the event loop's time then, None if the machine
-    was started again since, or is another one; `within` how many seconds later it could still be sent.
+    was started again since, or is another one; `within` how many seconds later it could still be sent, and `attempt`
+    for how many seconds it could then be carried out, 0 if that is not known.
     """
 
     key: str
@@ -68,9 +69,17 @@ class Entry:
     ahead: Ahead | None = None
     steady: float | None = None
     within: float = inf
+    attempt: float = 0.0
+
+    @property
+    def spans(self) -> tuple[float, float] | None:
+        """From when to when it can have been sent, by the server's clock; None if that was not known."""
+        if self.ahead is None:
+            return None
+        return self.began + self.ahead.least, self.began + self.ahead.most + self.within
 
 
-# Mutations that began further apart, in seconds, cannot be under way at the same time.
+# Mutations that are further apart, in seconds, cannot be under way at the same time.
 _NEAR = 600.0
 # The standing after an outcome; NEW after any other but UNKNOWN.
 _AFTER = {State.DONE.name: Standing.DONE, State.ALREADY.name: Standing.DONE}
@@ -78,15 +87,19 @@ _TABLE = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -4000;
-CREATE TABLE entries (key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT) WITHOUT ROWID;
+CREATE TABLE entries (
+    key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT, since REAL, until REAL
+) WITHOUT ROWID;
 CREATE INDEX traces ON entries (trace) WHERE trace != '';
 """
 _SET = """
-INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET
+INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPDATE SET
     standing = ?2,
     began = coalesce(?3, began),
     line = CASE WHEN ?2 IN ('open', 'begun') THEN coalesce(?4, line) END,
-    trace = coalesce(?5, trace)
+    trace = coalesce(?5, trace),
+    since = CASE WHEN ?4 IS NULL THEN since ELSE ?6 END,
+    until = CASE WHEN ?4 IS NULL THEN until ELSE ?7 END
 """
 
 
@@ -196,7 +209,8 @@ class JournalFile:
             if line["operation"] not in NAMES or not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
             _, earlier = self._of(key)
-            self._set(key, Standing.OPEN, earlier or began, line_of(line), str(line.get("trace", "")))
+            entry = _entry_of(key, earlier or began, line)
+            self._set(key, Standing.OPEN, began=entry.began, line=line_of(line), trace=entry.trace, spans=entry.spans)
         elif (state := State[str(line["state"])]) is not State.UNKNOWN:
             self._set(str(line["outcome"]), _AFTER.get(state.name, Standing.NEW))
         elif self._of(str(line["outcome"]))[0] is Standing.NEW:
@@ -233,10 +247,11 @@ class JournalFile:
             (first,) = self._open_ones("key = ?", entry.key)
             self._set(entry.key, Standing.BEGUN)
             return standing, first
-        self._set(entry.key, Standing.BEGUN, entry.began, trace="")
+        self._set(entry.key, Standing.BEGUN, began=entry.began, trace="")
         facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
         facts |= {"mark": entry.mark} if entry.mark else {}
-        facts |= {"within": round(entry.within, 3)} if entry.within < inf else {}
+        if entry.within < inf:
+            facts |= {"within": round(entry.within, 3), "attempt": entry.attempt}
         if entry.ahead:
             facts["ahead"] = [entry.ahead.least, entry.ahead.most]
         elif entry.steady is not None and (start := _start_of_machine()):
@@ -261,10 +276,17 @@ class JournalFile:
 
         A platform may store texts otherwise, so equal texts are not asked for. The client knows those of this run.
         """
+        since, until = entry.spans or (None, None)
         found = self._table.execute(
             "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? AND standing != ? "
-            "AND abs(began - ?) < ? LIMIT 1",
-            (entry.trace, entry.key, Standing.NEW.value, entry.began, _NEAR),
+            "AND ifnull(since < ? AND until > ?, TRUE) LIMIT 1",
+            (
+                entry.trace,
+                entry.key,
+                Standing.NEW.value,
+                None if until is None else until + _NEAR,
+                None if since is None else since - _NEAR,
+            ),
         )
         return found.fetchone() is not None
 
@@ -280,22 +302,7 @@ class JournalFile:
 
     def _open_ones(self, which: str, value: str) -> list[Entry]:
         found = self._table.execute(f"SELECT key, began, line FROM entries WHERE {which}", (value,))  # noqa: S608
-        intents = ((key, began, json.loads(line)) for key, began, line in found)
-        return [
-            Entry(
-                key,
-                intent["operation"],
-                intent["mutation"],
-                began,
-                intent.get("trace", ""),
-                intent.get("mark", ""),
-                Ahead(*intent["ahead"]) if "ahead" in intent else None,
-                steady if start and start == _start_of_machine() else None,
-                intent.get("within", inf),
-            )
-            for key, began, intent in intents
-            for steady, start in [intent.get("steady", (None, ""))]
-        ]
+        return [_entry_of(key, began, json.loads(line)) for key, began, line in found]
 
     def _of(self, key: str) -> tuple[Standing, float]:
         """Return the standing of a mutation, and when it was first begun: 0 for NEW, and if no line says when."""
@@ -308,12 +315,14 @@ class JournalFile:
         self,
         key: str,
         standing: Standing,
+        *,
         began: float | None = None,
         line: bytes | None = None,
         trace: str | None = None,
+        spans: tuple[float, float] | None = None,
     ) -> None:
         """Give a mutation its next standing; None keeps the earlier value."""
-        self._table.execute(_SET, (key, standing.value, began, line, trace))
+        self._table.execute(_SET, (key, standing.value, began, line, trace, *(spans or (None, None))))
 
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
@@ -356,6 +365,22 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
         raise
     file.close()
     return fresh, total
+
+
+def _entry_of(key: str, began: float, intent: dict[str, Any]) -> Entry:
+    steady, start = intent.get("steady", (None, ""))
+    return Entry(
+        key,
+        intent["operation"],
+        intent["mutation"],
+        began,
+        str(intent.get("trace", "")),
+        intent.get("mark", ""),
+        Ahead(*intent["ahead"]) if "ahead" in intent else None,
+        steady if start and start == _start_of_machine() else None,
+        intent.get("within", inf),
+        intent.get("attempt", 0.0),
+    )
 
 
 def _key_in(line: dict[str, JSON]) -> JSON:

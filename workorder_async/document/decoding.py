@@ -371,8 +371,6 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
         quick += [f"try: {read_into} = {looked_up}", f"except KeyError: {read_into} = {read}"]
     joined = "\n    and ".join([*conditions, *bounds]) or "True"
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
-    # A frozen class refuses plain assignment, and is rarely read.
-    is_frozen = "__setattr__" in vars(model)
     made = [f"made.{field.name} = v{index}" for index, field in enumerate(fields)]
     return [
         "if value.__class__ is not dict: raise misfit('an object', value)",
@@ -382,7 +380,8 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
         *(f" {line}" for line in quick or ["pass"]),
         "else:",
         *(f" {line}" for line in careful or ["pass"]),
-        *([f"return model({picked})"] if is_frozen else ["made = new(model)", *made, "return made"]),
+        # A frozen class refuses plain assignment, and is rarely read.
+        *([f"return model({picked})"] if "__setattr__" in vars(model) else ["made = new(model)", *made, "return made"]),
     ]
 
 

@@ -117,6 +117,20 @@ class Sending:
 
 
 @frozen
+class EarlierRun:
+    """Another run that sent a mutation, as far as it is known, by the event loop's clock of this one."""
+
+    start: float | None = None
+    """When it began with it; None if this machine was started again since, or that was another one."""
+    within: float = inf
+    """For how many seconds it could send it."""
+    attempt: float = 0.0
+    """For how many seconds its requests may be carried out; 0 if that is not known."""
+    ended: float = inf
+    """When it was certainly gone."""
+
+
+@frozen
 class Known:
     """The circumstances of a mutation, as they are known after a look."""
 
@@ -131,19 +145,22 @@ class Known:
 class Sendings:
     """The latest mutations that one client sent, `most` of them, and when each can have happened.
 
-    `longest` is how long after its intent a mutation of another client may still be carried out, in seconds.
+    Where nobody says more of another client, it sends a mutation `within` so many seconds, and what it sent may be
+    carried out for `attempt` seconds.
     """
 
     def __init__(
         self,
         clock: ServerClock,
-        longest: float = inf,
+        within: float = inf,
+        attempt: float = 0.0,
         *,
         most: int = 20_000,
         steady: Callable[[], float] = lambda: asyncio.get_running_loop().time(),
     ) -> None:
         self._clock = clock
-        self._longest = longest
+        self._within = within
+        self._attempt = attempt
         self._most = most
         self.steady = steady
         self._kept: dict[Sending, None] = {}  # the oldest first
@@ -164,13 +181,15 @@ class Sendings:
                 sending.began = nextafter(latest.began, inf)
         self._keep(sending)
 
-    def find(self, wanted: Sending, start: float | None = None, longest: float | None = None) -> Sending:
+    def find(self, wanted: Sending, run: EarlierRun | None = None) -> Sending:
         """Return the mutation of this place and trace that was sent when `wanted` says that it began.
 
-        A mutation that this client does not know was sent by somebody else, and is kept from now on, unless it was not
-        sent at all: then it began at no time, which is `inf`. `start` is when that was by the clock that is never set,
-        and `longest` how many seconds later it may be carried out.
+        A mutation that this client does not know was sent by somebody else, of whom `run` tells, and is kept from now
+        on, unless it was not sent at all: then it began at no time, which is `inf`.
         """
+        attempt = (run and run.attempt) or self._attempt
+        if run is not None:
+            wanted.over = run.ended + attempt
         alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
         found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
@@ -179,11 +198,11 @@ class Sendings:
         wanted.start = self.steady()
         if wanted.began < inf:
             wanted.start -= self._clock.local() - wanted.began
-            # Else our clock was set since, or the machine slept, or the event loops count from different moments.
-            gap = inf if start is None else start - wanted.start
+            # A wide gap: our clock was set since, the machine slept, or the event loops count from different moments.
+            gap = inf if run is None or run.start is None else run.start - wanted.start
             wanted.is_timed = abs(gap) <= _STEP
             wanted.start += gap if wanted.is_timed else 0.0
-            wanted.end = wanted.start + (self._longest if longest is None else longest)
+            wanted.end = wanted.start + (self._within if run is None else run.within) + attempt
             if wanted.is_timed:
                 wanted.end = min(wanted.end, wanted.over)
             self._keep(wanted)
@@ -221,8 +240,9 @@ class Sendings:
         """
         if sending.start - _BLUR_OF_FORGOTTEN <= self._forgotten:
             return None
-        there = self._at.get(sending.place, ())
-        return [one for one in there if one is not sending and one.end + _BLUR >= sending.start]
+        others = [one for one in self._at.get(sending.place, ()) if one is not sending]
+        # Times by clocks that may have been wrong are not compared.
+        return [one for one in others if one.end + _BLUR >= sending.start or not (one.is_timed and sending.is_timed)]
 
     def is_anothers(self, ticket_id: int, sending: Sending) -> bool:
         """Tell whether another mutation is known to have created this ticket."""

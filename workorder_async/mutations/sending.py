@@ -20,7 +20,7 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.mutations.kinds import Prepared, kind_of
-from workorder_async.mutations.recently_sent import Sending, Sendings
+from workorder_async.mutations.recently_sent import EarlierRun, Sending, Sendings
 from workorder_async.mutations.settling import note_creation
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.bodies import JsonBody, MayWrite
@@ -53,7 +53,7 @@ class MutationSender:
         self._session = session
         # How long a request that was written may still be carried out.
         self._longest = session.options["attempt_timeout"]
-        self._sendings = Sendings(session.clock, session.options["deadline"] + self._longest)
+        self._sendings = Sendings(session.clock, session.options["deadline"], self._longest)
         self._random = Random()  # noqa: S311 - jitter, no secret
 
     async def send(
@@ -110,20 +110,13 @@ class MutationSender:
         *,
         patient: bool,
         until: Deadline,
-        start: float | None = None,
-        within: float | None = None,
-        ended: float = inf,
+        run: EarlierRun | None = None,
         lane: Lane | None = None,
     ) -> Settlement:
-        """Find out whether a mutation happened that was sent at `began`; a read that fails leaves it unknown.
-
-        If another client sent it, that began at `start` and could send nothing more from `ended` on, by the clock that
-        is never set, nor later than `within` seconds after it began.
-        """
+        """Find out whether a mutation happened that was sent at `began`; a read that fails leaves it unknown."""
         wanted = prepared.sending()
         wanted.began, wanted.ahead = began, ahead
-        wanted.over = ended + self._longest
-        sending = self._sendings.find(wanted, start, None if within is None else within + self._longest)
+        sending = self._sendings.find(wanted, run)
         return await self._look(prepared.mutation, sending, Reads(self._session, until, lane), until, patient=patient)
 
     async def _look(
