@@ -2,10 +2,12 @@
 # ruff: noqa: ASYNC240 - the files are temporary
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -15,6 +17,7 @@ import orjson
 import pytest
 from attrs import evolve
 
+from tests.support.batches import closes
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
 from tests.support.virtual_loop import running_loop, virtual_time
@@ -30,8 +33,10 @@ from workorder_async import (
     TicketStateError,
     run_batch,
 )
+from workorder_async.batches import once as once_module
 from workorder_async.batches.outcomes import State
 from workorder_async.batches.records import read_records
+from workorder_async.durable import LockedFile
 from workorder_async.sandbox import ClientOptions, Fault, Kind
 from workorder_async.testing import Kill, Moment, SandboxThread, run_killed
 
@@ -229,6 +234,90 @@ async def test_a_clock_that_was_set_forgets_nothing(file: Path, seconds: float) 
         assert len(sandbox.applied) == 2
 
 
+@pytest.mark.parametrize("seconds", [-2 * 24 * HOUR, -365 * 24 * HOUR])
+@virtual_time
+async def test_a_clock_that_was_behind_in_one_run(file: Path, seconds: float) -> None:
+    """What it did is as old as the server says, also where another event came after the clock was put right."""
+    clock, comment = running_loop().wall_clock, CommentTicket(id=1001, detail="已联系客户")
+    async with virtual_sandbox(40) as (sandbox, _):
+        for offset, key in ((seconds, "om_1"), (0.0, "om_2"), (0.0, "om_1")):
+            options: ClientOptions = {"now": lambda: clock() + offset}  # noqa: B023 - used in this round alone
+            async with sandbox.client(**options) as client, Once(client, file) as once:
+                await once(key, comment)
+            await asyncio.sleep(600)
+        assert len(sandbox.applied) == 2
+
+
+@virtual_time
+async def test_a_journal_that_cannot_be_replaced(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is mounted by itself is not made shorter, and used as it is."""
+
+    def rename(*_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    async with virtual_sandbox(40) as (sandbox, client):
+        async with Once(client, file, keep=9 * HOUR) as once:
+            for number in range(3):
+                await once(f"old {number}", CommentTicket(id=1001, detail="旧"))
+        await asyncio.sleep(24 * HOUR)
+        async with Once(client, file, keep=9 * HOUR) as once:
+            await once("new", CommentTicket(id=1001, detail="新"))
+        size = file.stat().st_size
+        monkeypatch.setattr(LockedFile, "rename", rename)
+        async with Once(client, file, keep=9 * HOUR) as once:
+            await once("new", CommentTicket(id=1001, detail="新"))
+            await once("old 1", CommentTicket(id=1001, detail="旧"))
+        assert len(sandbox.applied) == 5
+        assert file.stat().st_size > size
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@virtual_time
+async def test_a_journal_that_was_moved_away_while_it_was_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others put in its place meanwhile stays there."""
+    read, away = once_module._events_of, file.with_name("away")
+
+    def moved(path: str, now: float, keep: float) -> Any:
+        known = read(path, now, keep)
+        file.write_bytes(file.rename(away).read_bytes())
+        return known
+
+    async with virtual_sandbox(40) as (_, client):
+        async with Once(client, file, keep=9 * HOUR) as once:
+            for number in range(3):
+                await once(f"old {number}", CommentTicket(id=1001, detail="旧"))
+        await asyncio.sleep(24 * HOUR)
+        async with Once(client, file, keep=9 * HOUR) as once:
+            await once("new", CommentTicket(id=1001, detail="新"))
+        monkeypatch.setattr(once_module, "_events_of", moved)
+        with pytest.raises(JournalError):
+            async with Once(client, file, keep=9 * HOUR) as once:
+                await once("newer", CommentTicket(id=1001, detail="新"))
+        assert file.read_bytes() == away.read_bytes()
+
+
+@virtual_time
+async def test_a_disk_that_hangs_while_old_ones_are_forgotten(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call does not wait for that: its outcome is known."""
+    hangs, goes_on, real, waits = False, threading.Event(), os.fsync, list[bool]()
+
+    def fsync(descriptor: int) -> None:
+        if hangs and sandbox.requests["comment_ticket"] > 1:
+            waits.append(goes_on.wait(5))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    async with virtual_sandbox(40, latency=0) as (sandbox, client), Once(client, file, keep=8 * HOUR) as once:
+        await once("old", CommentTicket(id=1001, detail="旧"))
+        await asyncio.sleep(9 * HOUR)
+        hangs = True
+        outcome = await once("new", CommentTicket(id=1001, detail="新"), deadline=2)
+        goes_on.set()
+    assert outcome.state is State.DONE
+    assert waits
+    assert all(waits)
+
+
 @virtual_time
 async def test_an_unknown_outcome_is_never_forgotten(file: Path) -> None:
     """A year later it is still not sent again."""
@@ -305,6 +394,33 @@ async def test_one_that_certainly_did_not_happen(file: Path, *, settles: bool) -
         assert sandbox.applied[0].request["detail"] == f"已联系客户\n{outcome.mark}"
         async with Once(client, file) as once:
             assert await once("om_1", comment) == outcome
+
+
+@pytest.mark.parametrize("kind", ["comment", "close"])
+@virtual_time
+async def test_settle_beside_a_delivery(file: Path, kind: str) -> None:
+    """One that is delivered, and ends, before `settle` comes to it is what the delivery says, also in the next run."""
+    options: ClientOptions = {"attempt_timeout": 20.0, "deadline": 60.0}
+    async with virtual_sandbox(100, client=options, latency=0.05) as (sandbox, client):
+        mutations: list[Any] = [CommentTicket(id=1001 + number, detail="已联系客户") for number in range(9)]
+        if kind == "close":
+            mutations = [*await closes(client, 9)]
+        sandbox.faults = [Fault("hang", operation=OPERATIONS[kind])]
+        async with Once(client, file, mark=True, patience=0) as once:
+            calls = [asyncio.create_task(once(f"om_{n}", one)) for n, one in enumerate(mutations)]
+            await asyncio.sleep(1)
+        await asyncio.gather(*calls)
+        sandbox.faults = [Fault("hang", operation="get_ticket_detail", times=8)]
+        async with Once(client, file, mark=True) as once:
+            looks = asyncio.create_task(once.settle())
+            await asyncio.sleep(1)
+            outcome = await once("om_8", mutations[8])
+            assert (await looks)["om_8"] == outcome
+            assert await once("om_8", mutations[8]) == outcome
+        assert outcome.state is State.DONE
+        async with Once(client, file, mark=True) as once:
+            assert (await once("om_8", mutations[8])).state is State.DONE
+        assert [one.ticket_id for one in sandbox.applied].count(mutations[8].id) == 1
 
 
 @virtual_time

@@ -13,7 +13,7 @@ from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry, Standing
 from workorder_async.batches.outcomes import Outcome, State, ended, facts_of
 from workorder_async.client import WorkorderClient
-from workorder_async.document import Mutation
+from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation
 from workorder_async.errors import (
     ApiError,
@@ -168,7 +168,9 @@ class Carrier:
 
     def _record(self, key: str, outcome: Outcome) -> Outcome:
         """Write an outcome into the journal, and return it."""
-        self._journal.end(key, outcome.state.name, at=round(self._offset + self._time(), 3), **facts_of(outcome))
+        at, ahead = self._offset + self._time(), self._client.ahead()
+        there: dict[str, JSON] = {} if ahead is None else {"server_at": round(self._client.now() + ahead.least, 3)}
+        self._journal.end(key, outcome.state.name, at=round(at, 3), **there, **facts_of(outcome))
         self._in_doubt.pop(key, None)
         return outcome
 

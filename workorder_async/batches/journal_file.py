@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from math import inf
@@ -294,7 +295,8 @@ class JournalFile:
         """Forget mutations that are over, in the file only if that `rewrites` it: before anything is begun."""
         self._table.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in keys))
         if rewrites and self._file is not None and self._path is not None:
-            self._file, self._total = _rewritten(self._file, self._path, frozenset(keys))
+            with suppress(OSError):  # a file that is mounted by itself cannot be replaced, and need not be
+                self._file, self._total = _rewritten(self._file, self._path, frozenset(keys))
 
     def left_open(self) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
@@ -358,6 +360,7 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
         bodies = (line[:-SUM_SIZE] + b"}\n" for line in file.lines())
         content, total = sealed((line for line in bodies if _key_in(parsed(line)) not in forgotten), 0)
         fresh.append(content)
+        file.check_place()
         fresh.rename(os.path.realpath(path))
     except BaseException:
         fresh.close()

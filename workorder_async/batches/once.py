@@ -11,8 +11,8 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable
-from contextlib import suppress
 from itertools import takewhile
+from math import inf
 
 from attrs import define, evolve, frozen
 
@@ -25,7 +25,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import JSON, Mutation
 from workorder_async.document.codec import decode_mutation
 from workorder_async.document.json_text import to_json
-from workorder_async.errors import AuthenticationError, ConfigError, JournalError, OutcomeUnknownError
+from workorder_async.errors import AuthenticationError, ConfigError, OutcomeUnknownError
 from workorder_async.mutations.kinds import Prepared, new_mark, prepare
 from workorder_async.wire.call import Deadline
 
@@ -210,19 +210,24 @@ class Once:
         until = self._client.deadline(deadline)
         entries = await journal.left_open(until.until)
         left = {entry.key: carrier.settle_left(entry) for entry in entries}
-        left |= {name: evolve(parked, prepared=None) for name, parked in self._parked.items()}
+        left |= self._parked
         gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def settled(name: str, parked: Parked) -> Outcome:
             async with gate:
-                running = self._running.get(name) or self._run(
-                    name, parked.outcome.mutation, self._looked(name, parked), until, settles=True
-                )
+                running = self._running.get(name)
+                if running is None:
+                    event = self._events.get(name)
+                    if event is None or event.outcome is not None:  # a delivery was faster
+                        return (event and event.outcome) or Outcome(parked.outcome.mutation, State.NOT_SENT)
+                    latest = evolve(self._parked.get(name, parked), prepared=None, until=until)
+                    looked = self._looked(name, latest)
+                    running = self._run(name, latest.outcome.mutation, looked, until, settles=True)
                 return await self._joined(running, until)
 
         async with asyncio.TaskGroup() as group:
             tasks = {
-                key: group.create_task(settled(name, evolve(parked, until=until)))
+                key: group.create_task(settled(name, parked))
                 for name, parked in left.items()
                 if (key := self._key_of(name))
             }
@@ -242,7 +247,7 @@ class Once:
                 raise
             finally:
                 del self._running[name]
-            await self._note(name, outcome)
+            self._note(name, outcome)
             return outcome
 
         running = self._running[name] = _Running(asyncio.create_task(noted()), mutation, until, settles)
@@ -288,7 +293,7 @@ class Once:
             del self._parked[name]
         return outcome
 
-    async def _note(self, name: str, outcome: Outcome) -> None:
+    def _note(self, name: str, outcome: Outcome) -> None:
         """Keep an outcome, or free its key; forget those that are old."""
         if outcome.state is State.UNKNOWN:
             return
@@ -301,9 +306,7 @@ class Once:
         if old:
             for known in old:
                 del self._events[known]
-            journal, _ = self._at_work()
-            with suppress(JournalError):  # the next call raises it
-                await journal.forget(old)
+            self._at_work()[0].forget_soon(old)
 
     def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
         if self._work is None or (begins and self._closing):
@@ -326,11 +329,15 @@ class Once:
 def _events_of(path: str, now: float, keep: float) -> tuple[dict[str, _Event], list[str]]:
     """Read what a journal knows: the events that are kept, and the names of those that are over for so long, or free.
 
-    Their age is that before the latest of them: our clock may have been set far ahead.
+    Their age is that before the latest of them: our clock may have been set far ahead. It may also have been wrong in
+    one run, and so may the server's: what is old by one of them alone is kept.
     """
     records = read_records(path).by_key
     ends = {name: float(str(record.facts.get("at", 0))) for name, record in records.items()}
+    server = {name: float(str(at)) for name, record in records.items() if (at := record.facts.get("server_at"))}
     oldest = min(now, max(ends.values(), default=now)) - keep
+    oldest_there = max(server.values(), default=inf) - keep
+    is_old = {name: end < oldest and server.get(name, -inf) < oldest_there for name, end in ends.items()}
     events, old = dict[str, _Event](), list[str]()
     for name in sorted(records, key=lambda name: ends[name]):
         record = records[name]
@@ -341,7 +348,7 @@ def _events_of(path: str, now: float, keep: float) -> tuple[dict[str, _Event], l
         outcome = record.operation and outcome_of(
             decode_mutation(record.operation, record.mutation), record.state, record.facts
         )
-        if outcome and _is_kept(outcome) and ends[name] >= oldest:
+        if outcome and _is_kept(outcome) and not is_old[name]:
             events[name] = _Event(_told(record.operation, record.mutation), outcome)
         else:
             old.append(name)
