@@ -304,6 +304,11 @@ async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) ->
         ([close_of(1, "姜程"), 7], {}, "a int is no mutation"),
         ([close_of(1, "姜程"), None], {}, "a NoneType is no mutation"),
         ("ids", {}, "a str is no mutation"),
+        ([], {"name": b"x"}, "name is a bytes; it must be a text"),
+        ([], {"key": "id"}, "key is a str; it must be a function"),
+        ([], {"mark": "no"}, "mark is a str; it must be True or False"),
+        ([], {"verify": 1}, "verify is a int; it must be True or False"),
+        ([], {"report": {}}, "report is a dict; it must be a BatchReport"),
     ],
 )
 async def test_refused(
@@ -316,17 +321,28 @@ async def test_refused(
     assert not journal.exists()  # noqa: ASYNC240 - a temporary file
 
 
+async def ran_into_an_error(client: WorkorderClient, batch: Any, outcomes: list[Any]) -> None:
+    """Run a batch that raises `ConfigError` for what is no mutation, and keep the outcomes before."""
+    async with aclosing(run_batch(client, batch, concurrency=1)) as running:
+        async for outcome in running:
+            outcomes.append(outcome)  # noqa: PERF401 - kept also where the loop raises
+
+
+async def test_odd_thing_in_a_set(client: WorkorderClient) -> None:
+    """It stops the batch, and each mutation has its outcome all the same."""
+    rows = await closes(client, 4)
+    batch: dict[Any, None] = dict.fromkeys([rows[0], "no mutation", *rows[1:]])
+    outcomes: list[Any] = []
+    with pytest.raises(ConfigError, match="a str is no mutation"):
+        await ran_into_an_error(client, batch.keys(), outcomes)
+    assert states(outcomes) == {State.DONE: 1, State.NOT_SENT: 3}
+
+
 @pytest.mark.parametrize("odd", [None, 7, "id"])
 async def test_odd_thing_in_an_iterable(client: WorkorderClient, odd: Any) -> None:
     """What is no mutation stops the batch where it comes, None too; what went before it is done."""
     batch: list[Any] = [*await closes(client, 2), odd, creation()]
-    outcomes = []
-
-    async def run() -> None:
-        async with aclosing(run_batch(client, iter(batch))) as running:
-            async for outcome in running:
-                outcomes.append(outcome)  # noqa: PERF401 - kept also where the loop raises
-
+    outcomes: list[Any] = []
     with pytest.raises(ConfigError, match=f"a {type(odd).__name__} is no mutation"):
-        await run()
+        await ran_into_an_error(client, iter(batch), outcomes)
     assert [one.state for one in outcomes] == [State.DONE] * 2

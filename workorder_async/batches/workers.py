@@ -20,7 +20,7 @@ from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, Stat
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
 from workorder_async.errors import ApiError, WorkorderError
-from workorder_async.mutations.kinds import Prepared, key_of, new_mark, prepare
+from workorder_async.mutations.kinds import KINDS, Prepared, key_of, new_mark, prepare
 from workorder_async.wire.limits import Lane
 
 # So often a mutation is tried that is not sent where others are, or that certainly did not happen.
@@ -280,9 +280,10 @@ class Workers:
     def rest(self) -> Iterator[Outcome]:
         """Yield an outcome for each mutation that a list still held when the batch stopped."""
         for mutation in islice(self._list, self._pulled, None):
-            outcome = Outcome(mutation, State.NOT_SENT)
-            self._note(outcome)
-            yield outcome
+            if type(mutation) in KINDS:  # else this, or something like it, has stopped the batch
+                outcome = Outcome(mutation, State.NOT_SENT)
+                self._note(outcome)
+                yield outcome
 
     async def _finish(self, tasks: "list[asyncio.Task[None]]", telling: "asyncio.Task[None]") -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.

@@ -208,7 +208,7 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
 
     def may_be_ours(said: str, time: int) -> bool:
         part = _skeleton(said)
-        return _begins(whole, part) if part else not known.span.follows(time)
+        return _begins(whole, part) if part else known.span.is_near(time)
 
     hidden = any(may_be_ours(said, time) or _has_mark(said, sending.mark, anywhere=True) for said, time in shown)
     return False if known.is_late and not hidden else None
