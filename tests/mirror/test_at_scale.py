@@ -41,7 +41,7 @@ async def test_requests(tmp_path: Path) -> None:
         async with sandbox.client(now=running_loop().wall_clock) as another:  # which knows nothing of the list yet
             second = await mirror_tickets(another, path)
         pages = await open_pages(client)
-        assert second.requests <= pages + 5, pages
+        assert second.requests <= pages + 5 + 1, pages  # the one learns the server's time
         usual = second.requests
 
         drifted = await sandbox.change(close=20, reopen=20, create=10)

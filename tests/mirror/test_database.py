@@ -5,6 +5,8 @@ from pathlib import Path
 from workorder_async.document.codec import Row
 from workorder_async.mirror.database import MirrorDatabase, Stamp
 
+_ANY = 2**62
+
 
 def _row(id: int, created: int) -> Row:
     return {"id": id, "title": "t", "status": 3, "created_time": created, "creator_name": "c"}
@@ -16,17 +18,33 @@ def test_where_new_tickets_begin(tmp_path: Path) -> None:
     database.open()
     try:
         database.write([_row(1, 10_000)], Stamp(database.begin(0), 0, is_first=True))
-        assert database.begin_new(None, 120) == 9_880
+        assert database.begin_new(_ANY, 120) == 9_880
         database.write([_row(2, 50_000)], Stamp(database.begin(0), 0))
     finally:
         database.close()
     database = MirrorDatabase(tmp_path / "tickets.db", {})
     database.open()
     try:
-        assert database.begin_new(None, 120) == 9_880
+        assert database.begin_new(_ANY, 120) == 9_880
         database.end_new()
         assert database.begin_new(40_000, 120) == 9_880
         database.end_new()
-        assert database.begin_new(None, 120) == 49_880
+        assert database.begin_new(_ANY, 120) == 49_880
+    finally:
+        database.close()
+
+
+def test_a_gap_by_another_estimate(tmp_path: Path) -> None:
+    """A new process tells that nobody looked, though its estimate of the server's clock is a second behind the last."""
+    database = MirrorDatabase(tmp_path / "tickets.db", {})
+    database.open()
+    try:
+        database.note_gap(10_000, 0.0)
+        assert not database.events(0)  # nobody has looked before
+        database.end(database.begin(10_000), 10_001, 1, {})
+        database.note_gap(10_000, 180.0)
+        assert not database.events(0)
+        database.note_gap(10_000, 0.0)
+        assert [(one.kind, one.old, one.new) for one in database.events(0)] == [("gap", 10_001, 10_001)]
     finally:
         database.close()

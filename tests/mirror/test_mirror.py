@@ -312,6 +312,36 @@ async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -
         assert held(path) == await truth(client)
 
 
+@pytest.mark.parametrize("ahead", slow_after(2, [0, -3 * 86400, 600]))
+@virtual_time
+async def test_a_process_for_each_run(tmp_path: Path, ahead: int) -> None:
+    """A new process whose clock is off, and a ticket that is dated a year ahead: one request more, and all is found."""
+    path, clock = tmp_path / "tickets.db", running_loop().wall_clock
+    async with virtual_sandbox(1500, latency=0.05, until=int(clock()) - 600) as (sandbox, client):
+        await update(sandbox, max(await truth(client)), created_time=int(clock()) + 365 * 86400)
+        await mirrored(client, path)
+        usual = (await mirrored(client, path)).requests
+        await asyncio.sleep(3600)
+        made = (await sandbox.change(create=20)).created
+        for id in made:
+            await sandbox.act(id, "close", "已处理")
+        await asyncio.sleep(150)
+        async with sandbox.client(now=lambda: clock() + ahead) as other:
+            before = sandbox.requests["list_tickets"]
+            report = await mirrored(other, path)
+            assert (report.created, report.requests) == (20, usual + 1)
+            # A signature by a clock that is far off is refused once.
+            assert sandbox.requests["list_tickets"] - before == report.requests + (abs(ahead) > 300)
+            assert (await mirrored(other, path)).requests <= usual
+        assert abs(report.began_at - clock()) < 60
+        (late,) = (await sandbox.change(create=1)).created
+        await mirrored(client, path)
+        lost = list(made[-2:])
+        await vanish(sandbox, *lost, late)  # a replica that is behind does not show the newest
+        async with sandbox.client(now=lambda: clock() + ahead) as other:
+            assert (await mirrored(other, path)).missing == lost
+
+
 @virtual_time
 async def test_totals_that_end_at_a_number(tmp_path: Path) -> None:
     """Where the platform counts no further than 500, a run does not read everything, and still finds what is gone."""

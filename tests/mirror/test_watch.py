@@ -82,6 +82,23 @@ async def test_told_again_until_done(tmp_path: Path) -> None:
             assert gap.at - gap.since >= 1000
 
 
+@pytest.mark.parametrize("ahead", slow_after(1, [-900, 900]))
+@virtual_time
+async def test_a_gap_by_the_servers_clock(tmp_path: Path, ahead: int) -> None:
+    """A new process tells since when nobody looked, and until when, though its own clock is off."""
+    path, clock = tmp_path / "w.db", running_loop().wall_clock
+    async with virtual_sandbox(50, latency=0.05) as (sandbox, client):
+        await mirror_tickets(client, path)
+        await asyncio.sleep(5)
+        async with (
+            sandbox.client(now=lambda: clock() + ahead) as other,
+            watch(other, bookmark=path, every=60) as events,
+        ):
+            (gap,) = await told(events, 30)
+        assert isinstance(gap, Gap)
+        assert 4 <= gap.at - gap.since <= 7
+
+
 @virtual_time
 async def test_a_platform_that_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Looks that fail are waited out and told, and nothing is lost; a refused signature ends it."""

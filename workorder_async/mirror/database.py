@@ -342,15 +342,15 @@ class MirrorDatabase:
         with self.transaction() as ask:
             ask(_SET, ("most", str(total)))
 
-    def begin_new(self, latest: int | None, lag: float, /) -> int | None:
+    def begin_new(self, latest: int, lag: float, /) -> int | None:
         """Return from which second on new tickets are to be read: until `end_new` it stays the same.
 
-        That is when the newest ticket was created that is there, of those until `latest`, less the lag.
+        That is when the newest ticket was created that is there, of those until `latest`, less the lag. So a ticket
+        that is dated ahead does not hide those that come before its time.
         """
         if (begun := self._get("new")) is not None:
             return int(begun)
-        until = 2**62 if latest is None else latest
-        ((newest,),) = self.ask("SELECT max(created_time) FROM tickets WHERE created_time BETWEEN 1 AND ?", until)
+        ((newest,),) = self.ask("SELECT max(created_time) FROM tickets WHERE created_time BETWEEN 1 AND ?", latest)
         if newest is None:
             return None
         start = max(0, int(newest - lag))
@@ -424,7 +424,10 @@ class MirrorDatabase:
     def note_gap(self, now: int, longest: float, /) -> None:
         """Note that nobody looked for a while, once, if that is so many seconds at the least."""
         ((since,),) = self.ask("SELECT max(ended_at) FROM runs")
-        if since is None or now - since < longest:
+        if since is None:
+            return
+        now = max(now, since)  # another process may take the server's clock for a second earlier or later
+        if now - since < longest:
             return
         if not self.ask("SELECT 1 FROM changes WHERE kind = 'gap' AND old = ?", since):
             with self.transaction():

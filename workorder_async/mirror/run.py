@@ -1,5 +1,6 @@
 """One run of a mirror: reads what may have changed, by the fewest requests that show it.
 
+    time      one request, where no answer has told the server's time yet
     all       the first run, or with `full`: every ticket, newest or oldest first, and on from where that was cut short
     open      the pending tickets, and those in process
     new       what was created since the newest ticket that was there, less the lag
@@ -91,6 +92,8 @@ class Run:
             "on_bad_row": "skip",
         }
         self._phase: Phase = "all"
+        # Requests that were made to learn the server's time.
+        self._asked_time = 0
         self._rows, self._total_rows = 0, -1
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
@@ -98,13 +101,15 @@ class Run:
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
         """Do all of it. If `quiet`, only what is new is read, unless a total shows that more has changed."""
+        await self.learn_time()
         began = self.now()
-        self._report = MirrorReport(run=await self._do(MirrorDatabase.begin, began), began_at=began)
+        run = await self._do(MirrorDatabase.begin, began)
+        self._report = MirrorReport(run=run, began_at=began, requests=self._asked_time)
         known = await self._do(MirrorDatabase.mark)
         if known is None or self._options["full"] or not known.ended:
             await self._read_all(known)
         if known is not None and not (known.ended and self._options["full"]):
-            start = await self._do(MirrorDatabase.begin_new, self._latest(), self._options["lag"])
+            start = await self._do(MirrorDatabase.begin_new, began, self._options["lag"])
             if quiet and known.ended:
                 await self._read_new(start)
                 if await self._is_level():
@@ -130,12 +135,11 @@ class Run:
         most = await self._do(MirrorDatabase.most)
         return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
-    def _latest(self) -> int | None:
-        """Return the last second in which a ticket can have been created, as far as the server's clock is known.
-
-        A ticket that is dated ahead must not hide those that come before its time.
-        """
-        return None if self._client.ahead() is None else self.now()
+    async def learn_time(self) -> None:
+        """Make one request where no answer has told the server's time yet: a run tells by it what is new or absent."""
+        if self._client.ahead() is None and not self._asked_time:
+            self._asked_time = 1
+            await self._client.ping()
 
     def now(self) -> int:
         """Return the time by the server's clock, as far as it is known."""

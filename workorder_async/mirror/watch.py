@@ -90,6 +90,8 @@ class Watch(AsyncIterator[Event]):
         run = Run(self._client, self._query, self._disk, self._options)
         is_first, quiet = not self._rounds, bool(self._rounds % _FULL_EVERY)
         try:
+            if is_first:
+                await run.learn_time()
             await self._disk.do(MirrorDatabase.note_gap, run.now(), 0.0 if is_first else _GAP * self._every)
             await run.run(quiet=quiet)
         except (ConfigError, AuthenticationError, ExportError):
