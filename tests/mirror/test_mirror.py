@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -10,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.clients import NOW, make_client
 from tests.support.mirrors import asked, held, ids_of, truth, update, vanish
+from tests.support.raw_server import http, serving
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
@@ -573,3 +577,75 @@ async def test_a_list_that_counts_more_than_it_shows(tmp_path: Path) -> None:
         assert (report.exact, report.missing) == (False, sorted(hidden))
         report = await mirror_tickets(client, path)
         assert (report.gone, report.left) == ([], sorted(hidden))
+
+
+class Listed:
+    """A platform with tickets that no sandbox has: `rows` as they are listed, and `more` of each full record."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.more: dict[str, Any] = {}
+        #: The errmsg of every second read of a full record.
+        self.refusal = ""
+        self._details = 0
+
+    def answer(self, request: bytes) -> bytes:
+        """Answer a request."""
+        head, _, body = request.partition(b"\r\n\r\n")
+        if b"/f/" in head.split(b"\r\n")[0]:
+            return http("gone", "403 Forbidden")
+        data: dict[str, Any]
+        if b"/detail" in head.split(b"\r\n")[0]:
+            self._details += 1
+            if self.refusal and self._details % 2 == 0:
+                return http(json.dumps({"errno": 5, "errmsg": self.refusal, "request_id": "r1"}))
+            data = {**self.rows[0], "created_time": "2023-11-14 06:13:20", **self.more}
+        else:
+            asked = json.loads(body)
+            start, end = asked.get("created_start", 0), asked.get("created_end", 2**62)
+            found = [
+                row
+                for row in sorted(self.rows, key=lambda row: -int(row["created_time"]))
+                if start <= row["created_time"] <= end and row["status"] == asked.get("status", row["status"])
+            ]
+            data = {"pagination": {"page": 1, "page_size": asked["page_size"], "total": len(found)},
+                    "tickets": found[: asked["page_size"]]}  # fmt: skip
+        return http(json.dumps({"errno": 10000, "errmsg": "", "request_id": "r1", "data": data}))
+
+
+@asynccontextmanager
+async def listing() -> AsyncIterator[tuple[Listed, WorkorderClient, str]]:
+    """Serve such a platform; give a client of it, and its URL."""
+    listed = Listed()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(listed.answer(wire.requests[-1]))
+        await writer.drain()
+
+    async with serving(answer) as wire, make_client(wire.url) as client:
+        yield listed, client, wire.url
+
+
+async def test_half_an_emoji_in_a_full_record(tmp_path: Path) -> None:
+    """A comment that was cut in the middle of an emoji is noted like any other when it changes."""
+    path = tmp_path / "tickets.db"
+    async with listing() as (platform, client, _):
+        for step, text in enumerate(["收到\ud83d", "好的"]):
+            platform.rows = [{"id": 7, "status": 1, "title": f"v{step}", "created_time": int(NOW) - 9000}]
+            platform.more = {"assigns": [{"history": [{"detail": text}]}]}
+            assert (await mirrored(client, path, detail=True)).details == 1
+    ((old, new),) = asked(path, "SELECT old, new FROM changes WHERE field = 'assigns'")
+    assert ("收到\ufffd" in old, "好的" in new) == (True, True)
+
+
+async def test_half_an_emoji_in_a_reason(tmp_path: Path) -> None:
+    """The platform's own words about a file that cannot be had are in the run's report, whatever is in them."""
+    path = tmp_path / "tickets.db"
+    async with listing() as (platform, client, url):
+        platform.rows, platform.refusal = [{"id": 7, "status": 1, "created_time": int(NOW) - 9000}], "繁忙\ud83d"
+        file = {"file_name": "a.png", "file_path": f"{url}/f/a", "file_size": 3, "file_type": "x"}
+        platform.more = {"attachment": [file]}
+        report = await mirrored(client, path, attachments=tmp_path / "files")
+    assert "繁忙\ud83d" in str(report.attachments.failures[0])
+    ((said,),) = asked(path, "SELECT report FROM runs")
+    assert json.loads(said)["attachments"]["failed"] == 1

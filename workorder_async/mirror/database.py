@@ -36,7 +36,7 @@ from attrs import asdict, define, frozen
 
 from workorder_async.document import TicketDetail
 from workorder_async.document.codec import Row, read_row, unknown_in
-from workorder_async.document.json_text import to_json
+from workorder_async.document.json_text import JSON, to_json
 from workorder_async.durable import InUseError, LockedFile, open_private
 from workorder_async.errors import DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
@@ -371,7 +371,7 @@ class MirrorDatabase:
     def end(self, run: int, at: int, requests: int, report: Mapping[str, object], /) -> None:
         """Note the end of a run."""
         with self.transaction() as ask:
-            said = json.dumps(report, ensure_ascii=False)
+            said = to_json(cast("JSON", report)).decode()
             ask("UPDATE runs SET ended_at = ?, requests = ?, report = ? WHERE id = ?", (at, requests, said, run))
 
     # Rows
@@ -406,7 +406,8 @@ class MirrorDatabase:
 
     def _note(self, changes: "Iterable[_Change]") -> None:
         self._database.executemany(
-            "INSERT INTO changes (run, ticket, kind, field, old, new, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)", changes
+            "INSERT INTO changes (run, ticket, kind, field, old, new, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (storable(change)[0] for change in changes),
         )
 
     # Events
