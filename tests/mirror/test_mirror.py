@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import ceil
@@ -510,6 +512,19 @@ async def test_details_and_files(tmp_path: Path) -> None:
         ((old, new),) = asked(path, "SELECT old, new FROM changes WHERE ticket = ? AND field = 'assigns'", opened)
         assert "已联系客户" in new
         assert "已联系客户" not in old
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are no bytes")
+@virtual_time
+async def test_a_folder_that_is_no_utf_8(tmp_path: Path) -> None:
+    """Its files are in the database by the bytes of their paths."""
+    path, folder = tmp_path / "tickets.db", tmp_path / os.fsdecode("附件".encode("gbk"))
+    async with virtual_sandbox(60, latency=0.01) as (_, client):
+        fetched = (await mirrored(client, path, attachments=folder)).attachments.fetched
+        files = asked(path, "SELECT path FROM files")
+        assert {Path(os.fsdecode(file)) for (file,) in files} == set(folder.glob("*/*"))
+        assert len(files) == fetched > 0
+        assert (await mirrored(client, path, attachments=folder)).details == 0
 
 
 @virtual_time

@@ -3,10 +3,11 @@
 details          id (key), then the columns of TicketDetail that hold one value
 ticket_assigns   and so on: the tables of a SQLite export with `detail`
 detail_facts     id (key), and as JSON what no row of the list has and does not change by itself
-files            ticket_id, name, path: the attachments that were fetched
+files            ticket_id, name, path: the attachments that were fetched; a path that is no UTF-8 is its bytes
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def write_detail(
     for table in _PARTS:
         database.execute(f"DELETE FROM {table} WHERE ticket_id = ?", (detail.id,))  # noqa: S608
     _TABLE.fill(database, [((), detail)])
-    there = [(detail.id, path.name, str(path)) for path in files if path.is_file()]
+    there = [(detail.id, path.name, _text_of(path)) for path in files if path.is_file()]
     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", there)
     found = database.execute("SELECT facts FROM detail_facts WHERE id = ?", (detail.id,)).fetchone()
     text = to_json(cast("Any", facts := _facts_of(detail))).decode()
@@ -59,6 +60,15 @@ def _facts_of(detail: TicketDetail) -> dict[str, object]:
         files: Sequence[dict[str, object]] = values[name]
         values[name] = [{key: value for key, value in file.items() if key != "file_path"} for file in files]
     return {name: values[name] for name in _FACTS}
+
+
+def _text_of(path: Path) -> str | bytes:
+    """Return a path as SQLite can have it: one that is no UTF-8 as its bytes, by which the file can be opened."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return str(path)
 
 
 def _plain(value: object) -> object:
