@@ -664,3 +664,24 @@ async def test_half_an_emoji_in_a_reason(tmp_path: Path) -> None:
     assert "繁忙\ud83d" in str(report.attachments.failures[0])
     ((said,),) = asked(path, "SELECT report FROM runs")
     assert json.loads(said)["attachments"]["failed"] == 1
+
+
+async def test_a_row_that_could_never_be_read(tmp_path: Path) -> None:
+    """A ticket that is not in the database, for its row cannot be read, is counted once and named as a doubt."""
+    path, good = tmp_path / "tickets.db", {"status": 3, "title": "t"}
+    async with listing() as (platform, client, _):
+        platform.rows = [{**good, "id": id, "created_time": int(NOW) - 1000 * id} for id in (7, 8, 9)]
+        platform.rows[1]["closed_time"] = [1]
+        for _ in range(2):
+            report = await mirror_tickets(client, path)
+            assert (report.tickets, report.skipped, report.exact) == (2, 1, False)
+            assert report.reason == "tickets that cannot be read are not in the database: 8"
+        del platform.rows[1]["closed_time"]
+        assert (await mirrored(client, path)).created == 1
+        platform.rows[1]["closed_time"] = [1]
+        report = await mirrored(client, path, full=True)
+        assert (report.tickets, report.skipped) == (3, 1)
+        platform.rows[1]["id"] = None
+        report = await mirror_tickets(client, path, full=True)
+        assert (report.exact, "have no number that can be read" in report.reason) == (False, True)
+        assert not report.missing

@@ -32,7 +32,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import asdict, define, frozen
+from attrs import Factory, asdict, define, frozen
 
 from workorder_async.document import TicketDetail
 from workorder_async.document.codec import Row, read_row, unknown_in
@@ -173,8 +173,8 @@ class Written:
 
     created: int = 0
     """Tickets that were not there before."""
-    skipped: int = 0
-    """Rows that cannot be read, and were left out."""
+    skipped: list[JSON] = Factory(list)
+    """The ids, as they came, of rows that cannot be read, and were left out."""
 
 
 @frozen
@@ -383,7 +383,7 @@ class MirrorDatabase:
             for row in rows:
                 cells = _cells_of(row)
                 if cells is None:
-                    written.skipped += 1
+                    written.skipped.append(row["id"])
                     # It was shown: it is not missing.
                     ask("UPDATE tickets SET run = ? WHERE id = ?", (stamp.run, row["id"]))
                     continue
@@ -485,6 +485,10 @@ class MirrorDatabase:
         where, values = _within(range)
         ((count,),) = self.ask(f"SELECT count(*) FROM tickets WHERE {where}", *values)  # noqa: S608
         return cast("int", count)
+
+    def unknown_of(self, ids: Iterable[JSON], /) -> list[JSON]:
+        """Return those of some tickets that are not there."""
+        return [id for id in ids if not self.ask("SELECT 1 FROM tickets WHERE id = ?", id)]
 
     def changed_in(self, run: int, /) -> int:
         """Return how many tickets a run saw changed."""

@@ -56,7 +56,7 @@ class MirrorReport:
     attachments: AttachmentCounts = NO_ATTACHMENTS
     """Files that were fetched."""
     skipped: int = 0
-    """Rows, and full records, that cannot be read; what was there stays."""
+    """Rows, and full records, that cannot be read; what was there stays. Where nothing was, the run is not exact."""
     requests: int = 0
     """Requests."""
     oldest_read_at: int = 0

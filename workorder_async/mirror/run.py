@@ -26,6 +26,7 @@ from attrs import asdict, evolve
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Ticket, TicketDetail, TicketQuery, TicketStatus
 from workorder_async.document.codec import Row
+from workorder_async.document.json_text import JSON
 from workorder_async.durable import on_disk
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
@@ -46,6 +47,8 @@ _FEW: Final = 20
 _SHARE: Final = 0.01
 #: Where so many differ for each page of a range, reading all of it costs less than asking for totals.
 _DENSE: Final = 0.5
+#: So many tickets are named in a doubt.
+_NAMED: Final = 20
 #: So many full records are written at once.
 _DETAILS_AT_ONCE: Final = 48
 
@@ -97,6 +100,8 @@ class Run:
         self._rows, self._total_rows = 0, -1
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
+        # The ids of rows that cannot be read, each once, though several answers show it.
+        self._unread = set[JSON]()
         self._doubts: list[str] = []
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
@@ -225,14 +230,15 @@ class Run:
         self._rows += len(rows)
         written = await self._do(MirrorDatabase.write, rows, stamp, mark)
         self._report.created += written.created
-        self._report.skipped += written.skipped
+        self._unread.update(written.skipped)
         self._tell()
 
     def _note_walk(self, walk: Walk) -> None:
         report = walk.report
         self._report.requests += report.requests
         self._report.skipped += report.skipped_rows
-        for flaw in walk.flaws:
+        nameless = [f"{report.skipped_rows} rows have no number that can be read"] if report.skipped_rows else []
+        for flaw in (*walk.flaws, *nameless):
             if flaw not in self._doubts:
                 self._doubts.append(flaw)
 
@@ -393,6 +399,11 @@ class Run:
         report = self._report
         report.tickets = await self._do(MirrorDatabase.count)
         report.changed = await self._do(MirrorDatabase.changed_in, report.run)
+        report.skipped += len(self._unread)
+        if unknown := await self._do(MirrorDatabase.unknown_of, sorted(self._unread, key=str)):
+            more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+            named = ", ".join(map(str, unknown[:_NAMED]))
+            self._doubts.append(f"tickets that cannot be read are not in the database: {named}{more}")
         report.oldest_read_at = await self._do(MirrorDatabase.oldest_read)
         report.exact, report.reason = not self._doubts, "; ".join(self._doubts)
         report.seconds = perf_counter() - self._began
