@@ -11,12 +11,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from workorder_async.errors import ConfigError
+from workorder_async.document.codec import read_row
+from workorder_async.errors import ConfigError, DecodeError
+from workorder_async.exports.columns import TICKET_COLUMNS
 from workorder_async.exports.formats import zstd_module
+from workorder_async.exports.sink import storable
 from workorder_async.extras import extra_module
 
 _NUMBERS: Final = ("id", "status", "type", "handler", "created_time", "closed_time")
 _COLUMNS: Final = (*_NUMBERS, "title", "product_group", "product_group_name")
+# A text that looks like a number is one by then.
+_NUMBER: Final = "{0} INTEGER CHECK (typeof({0}) IN ('integer', 'null'))"
+# A cell may hold a ticket's whole text; the usual limit is 128 KiB.
+_LONGEST_CELL: Final = 2**31 - 1
 
 
 @contextmanager
@@ -36,11 +43,17 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         names = [name for name in _COLUMNS if name in first]
         if first and not {"id", "status", "created_time"} <= set(names):
             raise _no_tickets(path)
-        kinds = [f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in names or _COLUMNS]
+        kinds = [_NUMBER.format(name) if name in _NUMBERS else f"{name} TEXT" for name in names or _COLUMNS]
         database.execute(f"CREATE TABLE tickets ({', '.join(kinds)})")
         if first:
             cells = ([None if row.get(name) == "" else row.get(name) for name in names] for row in chain([first], rows))
-            database.executemany(f"INSERT INTO tickets VALUES ({', '.join('?' * len(names))})", cells)  # noqa: S608
+            try:
+                database.executemany(
+                    f"INSERT INTO tickets VALUES ({', '.join('?' * len(names))})",  # noqa: S608
+                    (storable(row)[0] for row in cells),
+                )
+            except sqlite3.Error:  # a list, or a text where a number should be
+                raise _no_tickets(path) from None
         yield database
 
 
@@ -69,14 +82,30 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
             try:
                 first = file.readline()
                 if first.startswith("{"):
-                    yield from map(json.loads, chain([first], file))
+                    for number, line in enumerate(chain([first], file), 1):
+                        yield _of_json(json.loads(line), f"line {number} of {str(path)!r}")
                 elif first:
+                    csv.field_size_limit(_LONGEST_CELL)
                     reader = csv.DictReader(chain([first], file))
                     if "id" not in (reader.fieldnames or ()):
                         raise _no_tickets(path)
                     yield from reader
             except (ValueError, TypeError, csv.Error):
                 raise _no_tickets(path) from None
+
+
+def _of_json(row: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return an object of JSON Lines by the names of columns; one without them is a ticket as the server wrote it.
+
+    Raises `ConfigError` for such a one that cannot be read.
+    """
+    if "status_name" in row:
+        return row
+    try:
+        cells = TICKET_COLUMNS.read_object(read_row(row))
+    except DecodeError as error:
+        raise ConfigError(f"{where} holds no ticket that can be read: {error}") from None
+    return {column.name: cells[column.name] for column in TICKET_COLUMNS.columns if column.field in row}
 
 
 def _text(path: Path, head: bytes) -> io.TextIOWrapper:

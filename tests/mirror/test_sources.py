@@ -1,0 +1,89 @@
+"""workorder_async.mirror.sources: the tickets of an exported file, as they were meant, or a refusal that says where."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
+from workorder_async import ConfigError, TicketQuery
+from workorder_async.exports import export_tickets
+from workorder_async.mirror.figures import Figures, figures_of
+
+_ROW: dict[str, Any] = {
+    "id": 7,
+    "title": "t",
+    "status": "1",
+    "type": 1,
+    "created_time": 1_700_000_000,
+    "closed_time": 0,
+    "handler": 5,
+    "product_group": "a",
+}
+
+
+def _of(path: Path, **fields: object) -> Figures:
+    path.write_text(json.dumps({**_ROW, **fields}) + "\n")
+    return figures_of(path)
+
+
+@pytest.mark.parametrize("spelling", ["document", "java"])
+@virtual_time
+async def test_raw_lines(tmp_path: Path, spelling: Any) -> None:
+    """The server's own objects say the same as columns, however the server spells them."""
+    async with virtual_sandbox(60, spelling=spelling) as (_, client):
+        await export_tickets(client, TicketQuery(), tmp_path / "t.csv")
+        await export_tickets(client, TicketQuery(), tmp_path / "raw.jsonl", raw=True)
+    assert figures_of(tmp_path / "raw.jsonl") == figures_of(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"created_time": 1_700_000_000_000},
+        {"created_time": "2023-11-15 06:13:20"},
+        {"status": "待处理"},
+        {"status": 1.0},
+        {"title": "\ud800"},
+    ],
+)
+def test_odd_raw_values(tmp_path: Path, fields: dict[str, object]) -> None:
+    """What an answer may have is read as an answer is."""
+    figures = _of(tmp_path / "t.jsonl", **fields)
+    plain = _of(tmp_path / "plain.jsonl", title=str(fields.get("title", "t")).replace("\ud800", "\ufffd"))
+    assert figures == plain
+    assert figures.open == 1
+
+
+@pytest.mark.parametrize("name", ["created_time", "handler", "status"])
+def test_raw_values_that_do_not_fit(tmp_path: Path, name: str) -> None:
+    """What no answer may have is refused, with the line and the field."""
+    with pytest.raises(ConfigError, match=rf"line 1 of .*t\.jsonl' holds no ticket that can be read: \$\.{name} is"):
+        _of(tmp_path / "t.jsonl", **{name: 2**64 - 1 if name != "status" else True})
+
+
+def test_what_is_no_ticket(tmp_path: Path) -> None:
+    """Lines of something else, and columns with what they cannot have, are refused."""
+    path = tmp_path / "t.jsonl"
+    for line in ('{"id": 7, "state": "done"}', '{"status_name": "x", "id": 7}'):
+        path.write_text(line + "\n")
+        with pytest.raises(ConfigError, match="holds no tickets"):
+            figures_of(path)
+    for fields in ({"product_group": ["a"]}, {"created_time": "yesterday"}):
+        with pytest.raises(ConfigError, match="holds no tickets"):
+            _of(path, status_name="待处理", **fields)
+    path.write_text(json.dumps(_ROW) + "\n7\n")
+    with pytest.raises(ConfigError, match="holds no tickets"):
+        figures_of(path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_a_long_text(tmp_path: Path, suffix: str) -> None:
+    """A ticket's text may be longer than the cells that the csv module takes by itself."""
+    content = f"id,status,type,created_time,closed_time,title,detail\n7,1,1,1700000000,0,t,{'x' * 140_000}\n".encode()
+    path = tmp_path / f"t.{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix == "csv.gz" else content)
+    assert (figures_of(path).tickets, figures_of(path).open) == (1, 1)
