@@ -12,6 +12,7 @@ from workorder_async.document import TicketStatus, TicketSummary
 from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import fields_of, iso
 from workorder_async.errors import ConfigError
+from workorder_async.exports.sink import INT64
 
 #: SQLite's trigrams find texts of three characters and more; shorter ones are looked for in each row.
 _TRIGRAM: Final = 3
@@ -75,8 +76,13 @@ def changes_since(path: Path, since: int, until: int | None = None) -> list[Seen
 def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
     """Return the tickets whose title or text has all the words of a text, the newest first.
 
-    Words are apart by blanks; capitals do not matter. Raises `ConfigError` for a text without a word.
+    Words are apart by blanks; capitals do not matter. Raises `ConfigError` for a text without a word, and for one that
+    has no UTF-8 bytes.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError("has bytes that are no text", argument="text", mend="write it in UTF-8") from None
     words = text.split()
     if not words:
         raise ConfigError("is empty", argument="text", mend="write the words that tickets should have")
@@ -93,7 +99,7 @@ def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
         rows = database.execute(
             "SELECT id, status, created_time, title, detail FROM tickets_present "  # noqa: S608
             f"WHERE {' AND '.join(where)} ORDER BY created_time DESC, id DESC LIMIT ?",
-            (*values, limit),
+            (*values, min(limit, INT64[-1])),
         ).fetchall()
     return [
         Found(id, _label(TicketStatus, status), created, title, _around(detail, words))

@@ -123,6 +123,11 @@ def test_search(workorder: Workorder, database: Path) -> None:
         assert (ran.code, ran.out) == (1, "id\tstatus\tcreated\ttitle\ttext\n"), text
     ran = workorder("search", database, " ")
     assert (ran.code, "text is empty" in ran.err) == (2, True), ran
+    for text in ("\udcff\udcfe", "\udcff\udcfe\udcfd x"):  # bytes that are no UTF-8, as Python has them
+        ran = workorder("search", database, text)
+        assert (ran.code, "text has bytes that are no text; write it in UTF-8" in ran.err) == (2, True), ran
+    most = workorder("search", database, title, "--limit", 2**63)
+    assert (most.code, most.out) == (0, workorder("search", database, title, "--limit", 1000).out), most
     assert "--limit 2 shows more" in workorder("search", database, title[:2], "--limit", 1).err
     words = [*CREATE]
     words[words.index("--title") + 1] = "Disk FULL on node-7"
