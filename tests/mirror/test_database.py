@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from workorder_async import ExportError
 from workorder_async.document.codec import Row
 from workorder_async.mirror.database import MirrorDatabase, Stamp
 
@@ -32,6 +35,23 @@ def test_where_new_tickets_begin(tmp_path: Path) -> None:
         assert database.begin_new(_ANY, 120) == 49_880
     finally:
         database.close()
+
+
+@pytest.mark.parametrize("side", ["-journal", "-wal", "-shm"])
+def test_beside_another_database(tmp_path: Path, side: str) -> None:
+    """Where a part of somebody's database lies beside a free name, nothing is made, and the part stays."""
+    path, theirs = tmp_path / "tickets.db", tmp_path / f"tickets.db{side}"
+    theirs.write_bytes(b"rows")
+    database = MirrorDatabase(path, {})
+    try:
+        with pytest.raises(ExportError, match=rf"tickets.db{side}' is there without its database; move it away"):
+            database.open()
+    finally:
+        database.close()
+    assert (theirs.read_bytes(), path.exists()) == (b"rows", False)
+    theirs.unlink()
+    database.open()
+    database.close()
 
 
 def test_a_gap_by_another_estimate(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from workorder_async.document.json_text import JSON, to_json
 from workorder_async.durable import InUseError, LockedFile, open_private
 from workorder_async.errors import DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
+from workorder_async.exports.formats import Format
 from workorder_async.exports.sink import storable
 from workorder_async.exports.sqlite import disk_errors
 from workorder_async.mirror.details import TABLES as DETAIL_TABLES, write_detail
@@ -237,6 +238,7 @@ class MirrorDatabase:
     def open(self, /) -> None:
         """Lock it, and make what is not there."""
         self._opened.callback(_locked(self.path).close)
+        self._refuse_sides()
         os.close(open_private(self.path, os.O_RDWR))
         with disk_errors(self.path):
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -256,6 +258,15 @@ class MirrorDatabase:
             ask("PRAGMA synchronous = NORMAL")
             self._check_identity(is_new=not tables)
             self._add_columns()
+
+    def _refuse_sides(self) -> None:
+        """Refuse to make a database beside the rows of another one, which SQLite would take for its own or remove."""
+        path, *sides = Format("sqlite").names(self.path)
+        if not os.path.lexists(path):
+            for side in filter(os.path.lexists, sides):
+                raise ExportError(
+                    f"{str(side)!r} is there without its database", mend="move it away, or choose another name"
+                )
 
     def close(self, /) -> None:
         """Close it, and let others write it."""
