@@ -31,7 +31,8 @@ async def mirror_tickets(
 
     **What the database holds after a run.** Every ticket that was created before the run began, less the lag, is there.
     Open tickets are as the list showed them. Each ticket that was known to be open, and has left the lists of open
-    tickets, was read. What the audit found missing is named.
+    tickets, was read. What the audit found missing is named. Of a ticket whose row cannot be read, what was there
+    stays; where nothing was, the report is not exact, and names it.
 
     **What it does not see** until a ticket is read again: an edit of a closed ticket; a close, a reopening and a close
     between two runs; a deletion and a late creation in the same range of created time, which cancel each other out;
