@@ -168,7 +168,8 @@ def _checks(query: TicketQuery) -> list[tuple[str, _Fits]]:
             except MisfitError:
                 return True
             if isinstance(shown, OpenEnum):
-                return shown == wanted or not shown.is_known
+                # The platform may have another name for a code, and 0 for none; another code is another one.
+                return shown == wanted or not shown.value or isinstance(shown.value, str)
             if isinstance(shown, str):
                 # Whether a part of the name is enough for the server is not documented.
                 return not shown or str(wanted).strip().casefold() in shown.casefold()
