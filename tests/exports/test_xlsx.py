@@ -39,6 +39,35 @@ def test_kinds_of_cells(tmp_path: Path) -> None:
     assert sheet[2][names.index("id")].number_format == "0"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<r>&</r>",
+        "<r><t>harmless</t></r>",
+        "<r> a\n\x01 _x0041_ </r>",
+        '<r><t>x</t></r></is></c><c r="ZZ2"><f>1+1</f><v>0</v></c><c r="ZZA2" t="inlineStr"><is><r><t>y</t></r>',
+        '<r><t>x</t></r></is></c></row><row r="9"><c r="A9"><v>666</v></c><c r="B9" t="inlineStr"><is><r></r>',
+        f"<r>{'&' * 32_760}</r>",
+    ],
+)
+def test_texts_that_look_like_rich_ones(text: str, tmp_path: Path) -> None:
+    """No text becomes markup of the sheet, whatever it begins and ends with: no formula, no row, no broken workbook."""
+    target = tmp_path / "t.xlsx"
+    write(target, [TicketSummary(id=7, title=text), TicketSummary(id=8)])
+    rows = read_back(target)
+    assert [(row["id"], row["title"]) for row in rows] == [(7, text), (8, None)]
+    sheet = _book(target)["tickets"]
+    assert (sheet.max_row, sheet.max_column) == (3, len(rows[0]))
+
+
+@pytest.mark.parametrize("text", ["_x0041_x0042_", "_x0041\x01", "_x0041\ufffe", "_x0041_x0042_x0043_", "__x00zz_\x00"])
+def test_escapes_that_share_a_character(text: str, tmp_path: Path) -> None:
+    """A text that looks like several escapes in one, or like one together with that of a control, stays as it is."""
+    target = tmp_path / "t.xlsx"
+    write(target, [TicketSummary(id=7, title=text)])
+    assert [row["title"] for row in read_back(target)] == [text]
+
+
 def test_long_numbers(tmp_path: Path) -> None:
     """A number of which Excel would drop digits is a text."""
     target = tmp_path / "t.xlsx"

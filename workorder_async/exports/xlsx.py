@@ -3,6 +3,7 @@
 Texts are texts: none is taken for a formula, a link or a number. Rows go to files on disk as they are written.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,9 @@ SHEET_ROWS = 1_048_576
 _DIGITS_END = 10**15
 # XlsxWriter returns this for a text that it had to cut.
 _WAS_CUT = -2
+# What stands in no XML, and the first character of what reads as an escape of it, or would together with an escape.
+_CONTROL = r"[\x00-\x08\x0b-\x1f\ufffe\uffff]"
+_ESCAPED = re.compile(rf"{_CONTROL}|_(?=x[0-9a-fA-F]{{4}}(?:_|{_CONTROL}))")
 
 
 def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Told) -> TextChanges:
@@ -96,6 +100,11 @@ def _ignore(*arguments: object) -> int:
     return 2**62
 
 
+def _escaped(data: object) -> object:
+    """Escape a text as Excel does. XlsxWriter leaves one such as _x0041_x0042_ half escaped."""
+    return _ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", data) if isinstance(data, str) else data
+
+
 class _Sheets:
     """The rows of a workbook, in as many sheets as they need."""
 
@@ -115,6 +124,10 @@ class _Sheets:
         number = len(self._workbook.worksheets()) + 1
         self._sheet = self._workbook.add_worksheet("tickets" if number == 1 else f"tickets {number}")
         self._sheet.freeze_panes(1, 0)
+        plain = self._sheet._xml_inline_string
+        # XlsxWriter takes a text between <r> and </r> for a rich one of its own, and would write it as markup.
+        self._sheet._xml_rich_inline_string = lambda string, attributes: plain(string, False, attributes)
+        self._sheet._escape_control_characters = _escaped
         for place, name in enumerate(self._names):
             self._sheet.write_string(0, place, name, self._bold)
         self._next = 1
