@@ -44,6 +44,11 @@ NAMELESS_TEXTS = [
         ('7\n  8  # a remark, "with" marks\r\n# 9\n\n7\n', [7, 8]),
         ("id\n7\n8\n", [7, 8]),
         ('id\ttitle\n7\ttitle\n8\t"an inch\n9\tid\n', [7, 8, 9]),
+        ('id\ttitle\n7\t"an ""inch"""\n8\t"two\nlines"\n9\t"a\ttab"\n', [7, 8, 9]),
+        ('id\ttitle\tcustomer\n7\t"disk\n8\tsee\n9\tand"\tA\n', [7]),
+        ('"id"\t"title"\n"7"\t"a"\n', [7]),
+        ('id,title\n7,"two\rlines, 8"\n', [7]),
+        ("id\r7\r8\r", [7, 8]),
         ("工单ID,标题\n7,id\n8,9\n", [7, 8]),
         ("标题\t工单编号\nid\t7\n9\t8\n", [7, 8]),
         ("Ticket ID,note\n7,x\n", [7]),
@@ -81,6 +86,17 @@ def test_numbers_are_found(stdin: Stdin, tmp_path: Path, text: str, numbers: lis
         ('id,title\n7,"never closed\n', "line 2 of stdin is no CSV"),
         ("id\ttitle\n7.0\ta\n", "line 2 of stdin is '7.0'"),
         ("id,title\n7,a\n# 8,b\n", "line 3 of stdin is '# 8'"),
+        ("标题,工单ID\n磁盘满, 8,7\n", "line 2 of stdin has 3 cells, and 2 are named; put quotes around"),
+        ("标题,工单ID,客户\nfull, 8,7,\n", "line 2 of stdin has 4 cells"),
+        ("title\tid\na\t8\t7\n", "line 2 of stdin has 3 cells"),
+        ("id\ttitle\n7\ta\n8\n", "line 3 of stdin has 1 cells"),
+        ('id\ttitle\n7\t"disk\n8\tsee"\n', "line 3 of stdin may be a row or part of a cell in quotes; use CSV or"),
+        ('id\ttitle\n7\t"disk\n8\tsee"\n9\ta', "line 3 of stdin may be a row or part of a cell in quotes"),
+        ('a\tb\tc\tid\tx\na\tb\t"c\t7\tx\na"\t666\t"c\t8\tx\na\tb\tc\t9\tx"\n', "line 2 of stdin may be"),
+        ('id\ttitle\n7\t"a" b\nseven\tc\n', "line 2 of stdin is no TSV"),
+        ("id,title\n7,a\r8,b\n", "line 2 of stdin is no CSV"),
+        ("id\ttitle\n7\ta\r8\tb\n", "line 2 of stdin is no TSV"),
+        ("7 # a\n8\r9\n", "line 2 of stdin is '8\\r9'"),
         ('{"id":7}\n{"idd":8}\n', 'line 2 of stdin is an object without "id"'),
         ('{"id":7}\n{"id":8\n', "line 3 of stdin is no JSON"),
         ('{"id":7}\n\n8.5\n', "line 3 of stdin is '8.5'"),
@@ -134,16 +150,20 @@ def test_a_title_is_no_column(
 ) -> None:
     """Whatever titles tickets have, those that were listed are closed through a pipe, and no other."""
     bystander = new_titled("x")
-    ids = [new_titled(title) for title in (str(bystander), "id", "工单ID", f"id,{bystander}", f'{{"id":{bystander}}}')]
+    titles = (
+        *(str(bystander), "id", "工单ID", f"id,{bystander}", f'{{"id":{bystander}}}'),
+        *(f'{bystander}"', '"a'),
+    )
+    ids = [new_titled(title) for title in titles]
     stdin(workorder("list", "--creator-id", 210077, "--since", "today", "--limit", 0, *fields).out.encode())
-    assert workorder("close", *CLOSER, "--from", "-", "--limit", 5, "--dry-run", "--json").code == 0
-    listed = workorder("list", "--creator-id", 210077, "--limit", 5, *fields).out
+    assert workorder("close", *CLOSER, "--from", "-", "--limit", len(ids), "--dry-run", "--json").code == 0
+    listed = workorder("list", "--creator-id", 210077, "--limit", len(ids), *fields).out
     stdin(listed.encode())
     rows = workorder("close", *CLOSER, "--from", "-", "--dry-run", "--json").rows
     assert sorted(row["request"]["id"] for row in rows) == sorted(ids)
     before = len(sandbox.applied)
     for cut in ("title", "title,status_name", "status,title", "handler,title"):
-        body = workorder("list", "--creator-id", 210077, "--limit", 5, "--fields", cut).out
+        body = workorder("list", "--creator-id", 210077, "--limit", len(ids), "--fields", cut).out
         for text in (body, "\n".join(body.splitlines()[1:]) if cut.endswith(",title") else body):
             stdin(text.encode())
             assert workorder("close", *CLOSER, "--from", "-", "--yes").code == 2

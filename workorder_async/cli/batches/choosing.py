@@ -8,7 +8,8 @@ A file of --from declares itself by how it begins:
     标题,工单ID                 one of them that of the numbers
     1473  # a remark           a number on each line; a # begins a remark
 
-Nothing is guessed: rows without the names of their columns, and a line without a number, are errors.
+Nothing is guessed: rows without the names of their columns or of more cells, a line without a number, and a TSV whose
+quotes can be read in two ways, are errors.
 """
 
 import csv
@@ -16,10 +17,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
-from itertools import count
+from itertools import count, zip_longest
 from math import floor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 from zipfile import BadZipFile
 
 from attrs import evolve, frozen
@@ -49,6 +50,7 @@ _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号", "
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
 # A float of Excel is exact below it.
 _EXACT: Final = 2**53
+_SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
 
 _FROM_0: Final = Parameter(validator=validators.Number(gte=0))
 _FROM_1: Final = Parameter(validator=validators.Number(gte=1))
@@ -248,18 +250,39 @@ def _in_json(name: str, text: str) -> Iterator[tuple[str, object]]:
 
 def _on_lines(name: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield the word on each line, and its number."""
-    for number, line in enumerate(StringIO(text, newline=None), 1):
+    for number, line in enumerate(_lines(text), 1):
         if word := line.partition("#")[0].strip():
             yield f"line {number}", word
 
 
 def _in_table(name: str, text: str) -> Iterator[tuple[str, object]]:
-    """Yield the number of each row of a CSV or TSV, and the line that it begins on."""
+    """Return the number of each row of a CSV or TSV, and the line that it begins on.
+
+    Some write TSV with quotes, as CSV, others without: the way that fits all rows is meant. Where both do, they must
+    name the same tickets; else a number in a title might be taken for one.
+    """
+    if "\t" not in _first_line(text):
+        return _rows(name, text)
+    fitting, errors = list[list[tuple[str, int]]](), list[ConfigError]()
+    for is_quoted in (True, False):
+        try:
+            found = _rows(name, text, is_tsv=True, is_quoted=is_quoted)
+            fitting.append([(line, _number(name, line, one)) for line, one in found])
+        except ConfigError as error:
+            errors.append(error)
+    if not fitting:
+        raise errors[0]
+    for quoted, plain in zip_longest(fitting[0], fitting[-1], fillvalue=("the end", 0)):
+        if quoted != plain:
+            raise _refused(name, plain[0], "may be a row or part of a cell in quotes", "use CSV or JSON")
+    return iter(fitting[0])
+
+
+def _rows(name: str, text: str, *, is_tsv: bool = False, is_quoted: bool = True) -> Iterator[tuple[str, object]]:
+    """Yield the cell with the number of each row of a CSV or TSV, and the line that it begins on."""
     csv.field_size_limit(_LONGEST_CELL)
-    lines = StringIO(text, newline="")
-    is_tsv = "\t" in _first_line(text)
-    # `list` writes no quotes around its cells.
-    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.reader(lines, strict=True)
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
+    rows = csv.reader(_lines(text), delimiter="\t" if is_tsv else ",", quoting=quoting, strict=True)
     line = 1
 
     def numbered() -> Iterator[tuple[str, list[str]]]:
@@ -269,9 +292,9 @@ def _in_table(name: str, text: str) -> Iterator[tuple[str, object]]:
             line = rows.line_num + 1
 
     try:
-        yield from _in_column(name, numbered())
+        yield from _in_column(name, numbered(), is_even=is_tsv)
     except csv.Error as error:
-        raise _refused(name, f"line {line}", f"is no CSV: {error}") from None
+        raise _refused(name, f"line {line}", f"is no {'TSV' if is_tsv else 'CSV'}: {error}", _SEPARATED) from None
 
 
 def _in_workbook(name: str, content: bytes) -> Iterator[tuple[str, object]]:
@@ -290,12 +313,20 @@ def _in_workbook(name: str, content: bytes) -> Iterator[tuple[str, object]]:
         yield from _in_column(name, ((f"row {number} of sheet {sheet.title!r}", row) for number, row in rows))
 
 
-def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]]) -> Iterator[tuple[str, object]]:
-    """Yield the cell with the number in each row. The first row, after remarks, must be one of names."""
-    column = -1
+def _in_column(
+    name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_even: bool = False
+) -> Iterator[tuple[str, object]]:
+    """Yield the cell with the number in each row. The first row, after remarks, must be one of names.
+
+    A row of more cells is refused: one of them is half of another, and the number may stand elsewhere. With `is_even`
+    each has as many.
+    """
+    column, width = -1, 0
     for where, row in rows:
         cells = [cell.strip() if isinstance(cell, str) else "" if cell is None else cell for cell in row]
         if column >= 0 and any(cells):
+            if len(cells) > width or (is_even and len(cells) < width):
+                raise _refused(name, where, f"has {len(cells)} cells, and {width} are named", _SEPARATED)
             cell = cells[column] if column < len(cells) else ""
             yield where, int(cell) if isinstance(cell, float) and cell.is_integer() and cell < _EXACT else cell
         elif any(cells) and not str(cells[0]).startswith("#"):
@@ -304,9 +335,14 @@ def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]]) -> Itera
             if len(places) != 1 or not all(isinstance(cell, str) and not _VALUE.fullmatch(cell) for cell in cells):
                 mend = "begin with the columns' names, one of them id, or write the numbers alone, one on each line"
                 raise _refused(name, where, "does not name the column with the tickets' numbers", mend)
-            [column] = places
+            [column], width = places, len(cells)
+
+
+def _lines(text: str) -> StringIO:
+    """Return the lines of a text. Where some end with a line feed, a carriage return alone is part of a line."""
+    return StringIO(text, newline="\n" if "\n" in text else "")
 
 
 def _first_line(text: str) -> str:
     """Return the first line that is neither blank nor a remark; "" where there is none."""
-    return next((line for line in StringIO(text, newline=None) if not re.match(r"\s*(#|$)", line)), "")
+    return next((line for line in _lines(text) if not re.match(r"\s*(#|$)", line)), "")

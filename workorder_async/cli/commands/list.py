@@ -43,8 +43,8 @@ def list_tickets(
 ) -> int:
     """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON.
 
-    A narrow terminal shows fewer fields. Elsewhere all of them are there, nothing is cut, and the first line names
-    them: `close --from -` reads it.
+    A narrow terminal shows fewer fields. Elsewhere all of them are there, nothing is cut, a text that begins with a
+    quote is in quotes, and the first line names them: `close --from -` reads it.
     """
     queries = filters.queries()
     if count:
@@ -128,7 +128,8 @@ class _Layout:
         shown = [place for place, name in enumerate(head) if self.rooms.get(name, 0) <= console.width]
         columns = [self.columns[place].copy() for place in shown]
         if not console.is_terminal:
-            write_rows([head, *rows] if first else rows)
+            lines = [[_quoted(cell) for cell in row] for row in rows]
+            write_rows([head, *lines] if first else lines)
         elif sum((column.min_width or 0) + 1 for column in columns) > console.width:
             for number, row in enumerate(rows):
                 if number or not first:
@@ -158,6 +159,12 @@ def _text(value: JSON) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
+
+
+def _quoted(cell: str) -> str:
+    """Quote a cell that begins with a quote: who reads quotes in lines with tabs would take the next rows into it."""
+    line = one_line(cell)
+    return '"' + line.replace('"', '""') + '"' if line.startswith('"') else line
 
 
 # For a list whose columns nobody chose; a terminal shows the day of its times.
