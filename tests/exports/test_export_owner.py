@@ -1,6 +1,7 @@
 """An export belongs to who asked, and to the moment at which reading began."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,20 @@ async def test_another_customer(suffix: str, wrapped: bool, tmp_path: Path) -> N
             report = await export_tickets(client, TicketQuery(), target)
             assert is_of(target, await truth(client))
     assert report.resumed_rows
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are Unicode there")
+@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite"])
+async def test_a_folder_whose_name_is_no_utf_8(suffix: str, tmp_path: Path) -> None:
+    """An export with attachments is gone on with, whatever the bytes of the folder's path; another folder is named."""
+    target, folder = tmp_path / f"t{suffix}", tmp_path / os.fsdecode("附件".encode("gbk"))
+    async with Sandbox(tickets=120) as sandbox, sandbox.client() as client:
+        await cut_short(client, target, 2, attachments=folder)
+        with pytest.raises(ExportError, match=r"attachments was '.*\\udcb8.*', and is '.*other'"):
+            await export_tickets(client, TicketQuery(), target, attachments=tmp_path / "other")
+        report = await export_tickets(client, TicketQuery(), target, attachments=folder)
+        assert (report.rows, report.exact) == (120, True)
+        assert report.resumed_rows
 
 
 async def test_a_signer_that_fails(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ If a walk finds that the list has another order than it assumed, it adds a part 
 one of its query. Then all parts before rest on a wrong order, and the next call begins anew.
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,7 +28,7 @@ from cattrs import Converter
 
 from workorder_async.document import TicketQuery
 from workorder_async.document.codec import encode
-from workorder_async.document.json_text import loads, to_json
+from workorder_async.document.json_text import to_json
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.report import Part
@@ -39,6 +40,7 @@ _KIND: Final = "workorder_async"
 _BEGINS: Final = b'{"manifest":"workorder_async",'
 _SUM: Final = b',"sum":"%08x"}\n'
 _CONVERTER: Final = Converter()
+# Lines are read by the standard library: orjson refuses half a surrogate pair, as a path has it that is no UTF-8.
 
 
 @frozen(kw_only=True)
@@ -152,16 +154,16 @@ class Manifest:
     def _take_in(self, line: bytes, content: bytes) -> None:
         """Take in a line; its content is empty if its checksum is not right."""
         if self.head is None:
-            value = loads(line)
+            value = json.loads(line)
             if value["version"] != VERSION:
                 raise ExportError(
                     f"{str(self.path)!r} was written by another version of this library ({value['version']}, not "
                     f"{VERSION})",
                     mend="end the export with that one, or begin anew with resume=False",
                 )
-            self.head = _CONVERTER.structure(loads(content), Head)
+            self.head = _CONVERTER.structure(json.loads(content), Head)
             return
-        value = loads(content)
+        value = json.loads(content)
         if self.named is not None:
             raise ValueError("behind the end")
         if "named" in value:
@@ -243,7 +245,7 @@ class Manifest:
 
 def said_of(query: TicketQuery) -> dict[str, Any]:
     """Return a query as a head has it."""
-    said: dict[str, Any] = loads(to_json(encode(query)))
+    said: dict[str, Any] = json.loads(to_json(encode(query)))
     return said
 
 
@@ -254,7 +256,7 @@ def note_of(part: Part) -> str:
 
 def part_of(note: str) -> Part:
     """Return the part that a note tells of."""
-    return _CONVERTER.structure(loads(note), Part)
+    return _CONVERTER.structure(json.loads(note), Part)
 
 
 def _said(value: object) -> str:
