@@ -51,8 +51,9 @@ class JsonLines(Sink):
 class RawLines(Sink):
     """The server's objects as lines of JSON, with the fields that no model knows.
 
-    A number of more than 64 bits has become a float when the answer was parsed, and what is no JSON a text; both are
-    counted.
+    A number of more than 64 bits has become a float when the answer was parsed, and a value that is no JSON a text;
+    both are counted. Not counted are a number with a fraction or an exponent, which is the nearest float, and a field's
+    name with broken bytes, which has half surrogate pairs for them.
     """
 
     changes: TextChanges = UNCHANGED

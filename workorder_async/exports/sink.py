@@ -44,7 +44,8 @@ class TextChanges:
     blanked: int = 0
     """A number had more than 64 bits, and its cell was left empty."""
     rounded: int = 0
-    """A number of a raw line had more than 64 bits, and became the nearest one that a float can hold."""
+    """A number of a raw line had more than 64 bits, and became the nearest one that a float can hold. Fractions and
+    exponents below that are floats, too, and are not counted."""
     broken: int = 0
     """A value of a raw line was no JSON, as a text with broken bytes is, and was kept as a text."""
 
