@@ -156,9 +156,36 @@ async def test_a_pause_of_ten_days(valkey: Valkey, redis: "Redis") -> None:
         assert await redis.pttl("{workorder}:pause") <= 300_000
     async with RedisLimits(valkey.url, rate=RATE, longest_pause=0.05) as limits:
         await limits.acquire(soon())
+        await redis.delete("{workorder}:pause")
         limits.pause(10 * 86_400)
         await asyncio.gather(*limits._telling)
         assert await redis.pttl("{workorder}:pause") <= 50
+
+
+async def test_clients_with_bounds_of_their_own(valkey: Valkey, redis: "Redis") -> None:
+    """Each obeys a pause for as long as its own bound, once; it is made shorter for no other client."""
+    async with (
+        RedisLimits(valkey.url, rate=RATE) as patient,
+        RedisLimits(valkey.url, rate=RATE, longest_pause=0.8) as hasty,
+        RedisLimits(valkey.url, rate=RATE) as other,
+    ):
+        patient.pause(60)
+        await asyncio.gather(*patient._telling)
+        with pytest.raises(TurnTimeoutError) as caught:
+            await hasty.acquire(asyncio.get_running_loop().time())
+        assert 0 < caught.value.pause <= 0.8
+        await hasty.acquire(soon())
+        assert (await hasty._ask(-1))[0] == 0
+        assert 50_000 < await redis.pttl("{workorder}:pause") <= 60_000
+        with pytest.raises(TurnTimeoutError) as caught:
+            await other.acquire(soon())
+        assert 50 < caught.value.pause <= 60
+        # The end of a pause is not obeyed a second time, and a new one is.
+        await redis.pexpire("{workorder}:pause", 5000)
+        assert (await hasty._ask(-1))[0] == 0
+        other.pause(4)
+        await asyncio.gather(*other._telling)
+        assert 0 < (await hasty._ask(-1))[0] <= 0.8
 
 
 async def test_a_burst(valkey: Valkey) -> None:

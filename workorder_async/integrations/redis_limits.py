@@ -9,7 +9,7 @@
 3. Redis is asked again for a second. Then the call that waited fails, or with `fallback=` each process keeps to its own
    share of the rate until Redis answers again. A Redis that has lost its memory begins at the present moment.
 4. What is stored is believed as far as it can be honest. A clock of Redis that was set back moves the queue along, a
-   queue has so many turns at most, and no pause is longer than `longest_pause`.
+   queue has so many turns at most, and no client obeys a pause for longer than its own `longest_pause`.
 """
 
 import asyncio
@@ -48,16 +48,21 @@ _LATE = 0.25
 # More turns than these wait in no honest queue.
 _LONGEST_QUEUE = 10_000
 
-# KEYS: the next turn, and before it when that was stored; the pause. ARGV, in microseconds: how far away a turn may be,
-# how far turns are apart, how much earlier one may come in a burst; how many turns; the longest pause in milliseconds,
-# and the longest queue. Returns what is left of the pause, and how far away each turn is that was reserved.
+# KEYS: the next turn, and before it when that was stored; the pause, in which stands when it was last told of, so that
+# each client knows when its own bound is over. A pause that says no such time, or one to come, is cut to the bound, and
+# begins now. ARGV, in microseconds: how far away a turn may be, how far turns are apart, how much earlier one may come
+# in a burst; how many turns; the longest pause in milliseconds, and the longest queue. Returns what is left of the
+# pause, and how far away each turn is that was reserved.
 _TURN = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local pause = math.max(0, redis.call('PTTL', KEYS[2]))
-if pause > tonumber(ARGV[5]) then
-  pause = tonumber(ARGV[5])
-  redis.call('PEXPIRE', KEYS[2], pause)
+local pause, longest = math.max(0, redis.call('PTTL', KEYS[2])), tonumber(ARGV[5])
+local since = tonumber(redis.pcall('GET', KEYS[2])) or 0
+if since > 1e15 and since <= now then
+  pause = math.min(pause, math.max(0, math.floor(longest - (now - since) / 1000)))
+elseif pause > longest then
+  pause = longest
+  redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', pause)
 end
 pause = pause * 1000
 local stored, turn = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
@@ -77,7 +82,8 @@ return answer
 """
 # A pause is never made shorter.
 _PAUSE = """
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+local time, pause = redis.call('TIME'), math.max(redis.call('PTTL', KEYS[1]), tonumber(ARGV[1]))
+redis.call('SET', KEYS[1], string.format('%.0f', time[1] * 1000000 + time[2]), 'PX', pause)
 """
 
 T = TypeVar("T")
@@ -142,7 +148,7 @@ class RedisLimits:
         self._pacing = (apart, (burst - 1) * apart)
         self._apart = apart / 1e6
         self._longest_pause = min(above_zero("longest_pause", longest_pause), _MOST / 1e6)
-        self._bounds = (round(self._longest_pause * 1000), _LONGEST_QUEUE * apart)
+        self._bounds = (max(1, round(self._longest_pause * 1000)), _LONGEST_QUEUE * apart)
         self._kept = deque[float]()  # turns that are reserved, by the loop's clock
         self._script = self._redis.register_script(_TURN)
         self._own_interval = None if fallback is None else 1 / (rate * fallback)
@@ -218,10 +224,7 @@ class RedisLimits:
                 raise TurnTimeoutError
             await asyncio.sleep(wait)
             self._last_turn = loop.time()
-            if (
-                wait < max(_LONG_SLEEP, self._round_trip)
-                or await self._answer(lambda: self._redis.pttl(self._keys[1])) <= 0
-            ):
+            if wait < max(_LONG_SLEEP, self._round_trip) or (await self._answer(lambda: self._ask(-1)))[0] <= 0:
                 return
 
     async def _reserve(self, until: float) -> None:
