@@ -31,7 +31,7 @@ from workorder_async.document import (
     TicketType,
     codec,
 )
-from workorder_async.document.decoding import SECONDS_END, decoder_of
+from workorder_async.document.decoding import SECONDS_BEGIN, SECONDS_END, decoder_of
 from workorder_async.document.envelope import Answer
 from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import to_json
@@ -346,8 +346,8 @@ json_values = st.recursive(
 for kind in (TicketStatus, TicketType, Priority, AssignStatus, FormFieldType):
     st.register_type_strategy(kind, st.sampled_from(list(kind)) | int64.map(kind))
 st.register_type_strategy(int, int64)
-# Later seconds have no date: they are read as milliseconds.
-times = st.integers(min_value=-(2**63), max_value=SECONDS_END - 1)
+# Later seconds have no date: they are read as milliseconds. Earlier ones are refused.
+times = st.integers(min_value=SECONDS_BEGIN, max_value=SECONDS_END - 1)
 for made in MODELS:
     parts: dict[str, Any] = {field.name: times if field.name.endswith("_time") else ... for field in attrs.fields(made)}
     least = {name: field.least for name, field in fields_of(made).items() if field.least is not None}

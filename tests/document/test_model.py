@@ -34,7 +34,7 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
 )
-from workorder_async.document.decoding import SECONDS_END
+from workorder_async.document.decoding import SECONDS_BEGIN, SECONDS_END
 from workorder_async.document.fields import fields_of
 from workorder_async.document.model import Model
 from workorder_async.errors import ConfigError, DecodeError
@@ -82,7 +82,8 @@ def values_of(kind: object, name: str) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, Model):
         return built(kind)
     if kind is int:
-        return st.integers(-(2**63), (SECONDS_END if name.endswith("_time") else 2**63) - 1)
+        least, end = (SECONDS_BEGIN, SECONDS_END) if name.endswith("_time") else (-(2**63), 2**63)
+        return st.integers(least, end - 1)
     if kind in (str, bool):
         return st.from_type(kind)
     return st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists), max_size=3)

@@ -17,7 +17,7 @@ fields are ignored. Otherwise the plain meaning of a value counts:
     object                 "{...}"  []                                         a dict, {}
 
 Anything else is refused with its JSON path: JSON of more than 64 levels, a text with broken bytes, a fraction as a time
-before 2001 (Jackson writes later ones with nanoseconds), a ticket's id below 1.
+before 2001 (Jackson writes later ones with nanoseconds), a time before the year 1, a ticket's id below 1.
 
 Each model has one generated function, its hook: `decoder_of(Tag).source` shows that of `Tag`. It checks the exact
 classes of all values at once. Where they are right, the values are taken as they are. Where they are not, each wrong
@@ -63,6 +63,8 @@ _INT64: Final = range(-_INT64_END, _INT64_END)
 _INEXACT: Final = 2**53
 _WHOLE: Final = re.compile(r"([+-]?\d{1,19})(?:\.0*)?")
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,19}(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
+#: The first second that has a date in China.
+SECONDS_BEGIN: Final = -62_135_625_600
 #: The first second after the year 9999, in every zone. A larger number of seconds has no date; milliseconds have.
 SECONDS_END: Final = 253_402_387_200
 #: Jackson writes an `Instant` as seconds with a fraction; this one is of 2001. A smaller fraction is no time.
@@ -351,7 +353,7 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
             beyond = ""
             if field.kind is int:
                 (times if field.is_time else numbers).append(v)
-                least = "-2**63" if field.least is None else field.least
+                least = SECONDS_BEGIN if field.is_time else "-2**63" if field.least is None else field.least
                 bounds += [f"{v} >= {least}"] if field.least else []
                 beyond = f" or not {least} <= {v} < {SECONDS_END if field.is_time else '2**63'}"
             careful.append(f"if {v}.__class__ is not {field.kind.__name__}{beyond}: {v} = {read}")
@@ -402,6 +404,8 @@ def _reader(field: WireField) -> Read:
             if never_none or not (is_absent(value) or (field.is_list and _unwrapped(value) == {})):
                 raise
             return factory()
+        if field.is_time and cast("int", found) < SECONDS_BEGIN:
+            raise MisfitError("a time from the year 1", str(found))
         if least is not None and cast("int", found) < least:
             raise MisfitError(f"a whole number from {least}", str(found))
         return found
