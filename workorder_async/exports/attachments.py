@@ -52,6 +52,8 @@ _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _STALE: Final = (403, 404, 410)
 _PASSING: Final = (408, 425, 429)
+# ::/96, ::ffff:0:0/96 and 64:ff9b::/96, whose last 32 bits are an address of IPv4.
+_OF_IPV4: Final = (0, 0xFFFF, 0x64_FF9B << 64)
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 #: The longest safe name in bytes of UTF-8: the usual 255 of a file system, less the marks around the name of a part.
@@ -251,10 +253,11 @@ def _refused(address: str, *, private: bool) -> str:
     """Return why no file is fetched from an address; "" if it may be, as a public one always is."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
-        # The kinds of IPv6 addresses that stand for one of IPv4.
+        # The kinds of IPv6 addresses that stand for one of IPv4. Other prefixes like these may, for all we know.
         number = int(ip)
         if number >> 112 in (0, 0x64) and number > 1:
-            ip = IPv4Address(number & 0xFFFF_FFFF)
+            low = IPv4Address(number & 0xFFFF_FFFF)
+            ip = low if number >> 32 in _OF_IPV4 or low.is_link_local or low.is_multicast else ip
         ip = getattr(ip, "sixtofour", None) or ip
     if ip.is_link_local or ip.is_multicast:
         return f"it is at {address}, from where no file is fetched"
