@@ -138,7 +138,7 @@ class TestPlaces:
             assert (await fetch(served, folder, detail)).fetched == len(names)
             assert (await fetch(served, folder, detail)).kept == len(names)
         assert os.listdir(folder.parent) == ["attachments"]
-        assert os.listdir(folder) == [str(TICKET)]
+        assert sorted(os.listdir(folder)) == [".platform", str(TICKET)]
         assert files(folder) == {
             "passwd": b"../../etc/passwd!",
             "passwd (2)": b"/etc/passwd!",
@@ -182,7 +182,23 @@ class TestPlaces:
         """A ticket without any has no folder."""
         async with storage() as served:
             assert await fetch(served, folder, served.detail()) == AttachmentCounts()
-        assert os.listdir(folder) == []
+        assert os.listdir(folder) == [".platform"]
+
+    @pytest.mark.parametrize("size", [None, 0])
+    async def test_another_platform(self, size: int | None, folder: Path) -> None:
+        """A ticket of the same number on another platform is another ticket: its file does not pass for ours."""
+        async with storage() as served, storage() as other:
+            ours = served.detail(served.attachment("a", b"ours", size=size))
+            assert (await fetch(served, folder, ours)).fetched == 1
+            with pytest.raises(ConfigError, match=f"for the tickets of '{served.wire.url}', not of '{other.wire.url}'"):
+                await fetch(other, folder, other.detail(other.attachment("a", b"than", size=size)))
+            assert (await fetch(served, folder, ours)).kept == 1
+            assert files(folder) == {"a": b"ours"}
+            # As a crash leaves it.
+            (folder / ".platform").write_bytes(served.wire.url.encode()[:9])
+            assert (await fetch(other, folder, other.detail(other.attachment("b", b"2")))).fetched == 1
+        assert (folder / ".platform").read_text() == f"{other.wire.url}\n"
+        assert stat.S_IMODE((folder / ".platform").stat().st_mode) == 0o600
 
 
 async def test_nothing_of_ours_is_sent(folder: Path) -> None:

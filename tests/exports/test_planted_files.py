@@ -204,6 +204,17 @@ class TestAttachments:
             part.unlink()
             assert (await files.fetch(detail)).fetched == 1
 
+    @pytest.mark.parametrize("what", ["link", "second name", "pipe"])
+    async def test_platform(self, what: str, victim: Path) -> None:
+        """Nor is the platform's name written through a link, a second name or into a pipe."""
+        folder = victim.parent.parent / "ours"
+        PLANTED[what](folder / ".platform", victim)
+        async with storage() as served:
+            with pytest.raises(ConfigError, match=r"cannot make the folder .*(link|second name|no file)"):
+                async with AttachmentFolder(folder, served.client):
+                    pytest.fail("it was entered")
+        assert untouched(victim)
+
     async def test_ticket_folder(self, victim: Path) -> None:
         """A ticket's folder that is a link ends it; nothing is put where it leads to."""
         folder = victim.parent.parent / "ours"

@@ -1,7 +1,8 @@
 """The attachments of tickets as files in a folder: `FOLDER/<ticket id>/<safe file name>`.
 
 A file has its name only when it is whole. Until then its bytes are in a part beside it, which the next attempt, or the
-next process, goes on with if the server allows it. A file that is there with the right size is not fetched again.
+next process, goes on with if the server allows it. A file that is there with the right size is not fetched again. So
+a folder is for one platform, which `FOLDER/.platform` names.
 
 The requests for files carry nothing of ours: no signature, no header, no cookie. Whoever writes a ticket chooses their
 URLs, so the address of each connection is looked at, that of each redirect too: a name may lead anywhere.
@@ -31,7 +32,7 @@ from yarl import URL
 from workorder_async import arguments
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Attachment, TicketDetail
-from workorder_async.durable import LockedFile, on_disk, rename_whole
+from workorder_async.durable import LockedFile, on_disk, open_private, rename_whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
 from workorder_async.secret import Secret, without_credentials
@@ -48,6 +49,8 @@ SLOWEST = 1024
 #: Bytes that are held in memory for each download; then they are put on the disk.
 FLUSH_AT = 1 << 20
 
+# Names the platform in a folder: a ticket's number is another ticket on another one, and its file would pass for ours.
+_PLATFORM: Final = ".platform"
 _MOST_REDIRECTS = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _STALE: Final = (403, 404, 410)
@@ -106,6 +109,20 @@ class _Folder:
                 flags = os.O_RDONLY | os.O_DIRECTORY | (0 if self._above is None else os.O_NOFOLLOW)
                 self.descriptor = os.open(path, flags, dir_fd=above)
             return self.descriptor
+
+    def claim(self, platform: str) -> str:
+        """Return the platform whose tickets it is for; the first that comes is written down."""
+        descriptor = self.open()
+        with open(self.named(_PLATFORM), "a+b", opener=partial(open_private, folder=descriptor)) as file:
+            file.seek(0)
+            line = file.readline()
+            if line.endswith(b"\n"):
+                return line[:-1].decode(errors="replace")
+            file.truncate(0)  # torn
+            file.write(platform.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return platform
 
     def named(self, name: str) -> Path:
         """Return the path of a name in it, for a function that is given its descriptor."""
@@ -388,7 +405,8 @@ class AttachmentFolder:
     public addresses only. The host and port of the client's own base URL may be private, too, so that the sandbox's
     files are fetched. Arguments:
 
-    * `folder`: made if it is missing; the folder that it lies in must be there. One process uses it at a time.
+    * `folder`: made if it is missing; the folder that it lies in must be there. One process uses it at a time, and it
+      is for the tickets of one platform.
     * `client`: reads a ticket again when its URLs are stale; it is not closed.
     * `max_bytes`, `max_files`: how much all tickets may have together, with the files that are there already.
     * `max_file_bytes`, `max_seconds`: how many bytes one file may have, and how long it may take.
@@ -396,7 +414,8 @@ class AttachmentFolder:
       where clouds keep credentials, never are asked.
     * `proxy`, `ssl`: as those of a client. A proxy looks names up itself: only an address in a URL is looked at then.
 
-    Raises `ConfigError` for an argument that cannot work; on entering, for a folder that cannot be made.
+    Raises `ConfigError` for an argument that cannot work; on entering, for a folder that cannot be made, or is for
+    another platform.
     """
 
     def __init__(
@@ -431,10 +450,16 @@ class AttachmentFolder:
         self._files = 0
 
     async def __aenter__(self) -> Self:
+        place, ours = str(self._folder.path), self._client.base_url
         try:
-            await asyncio.to_thread(self._folder.open)
+            platform = await asyncio.to_thread(self._folder.claim, ours)
         except OSError as error:
-            raise ConfigError(f"cannot make the folder {str(self._folder.path)!r}: {error.strerror}") from None
+            await self.aclose()
+            raise ConfigError(f"cannot make the folder {place!r}: {error.strerror}") from None
+        if platform != ours:
+            await self.aclose()
+            mend = f"choose another folder, or remove {_PLATFORM} from it if that is the same platform"
+            raise ConfigError(f"the folder {place!r} is for the tickets of {platform!r}, not of {ours!r}", mend=mend)
         return self
 
     async def __aexit__(
