@@ -129,7 +129,7 @@ class EarlierRun:
     within: float = inf
     """For how many seconds it could send it."""
     attempt: float = 0.0
-    """For how many seconds its requests may be carried out; 0 if that is not known."""
+    """For how many seconds its requests may be carried out, where that is longer than those of this client."""
     ended: float = inf
     """When it was certainly gone."""
 
@@ -191,7 +191,7 @@ class Sendings:
         A mutation that this client does not know was sent by somebody else, of whom `run` tells, and is kept from now
         on, unless it was not sent at all: then it began at no time, which is `inf`.
         """
-        attempt = (run and run.attempt) or self._attempt
+        attempt = self._attempt if run is None else max(run.attempt, self._attempt)
         if run is not None:
             wanted.over = run.ended + attempt
         alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
