@@ -350,6 +350,29 @@ async def test_the_last_look(monkeypatch: pytest.MonkeyPatch, stray: str) -> Non
         assert (caught.value.errno, caught.value.attempts, len(wire.requests)) == (5, 1, 2)
 
 
+@pytest.mark.parametrize("stray", STRAY)
+async def test_what_comes_while_a_callback_runs(stray: str) -> None:
+    """The last look is after the caller's `on_send`, which may take its time, and is told of each connection."""
+    writers: list[asyncio.StreamWriter] = []
+    told = 0
+
+    def on_send() -> None:
+        nonlocal told
+        told += 1
+        while writers:
+            writers.pop().write(STRAY[stray])
+
+    async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(TICKET)
+
+    async with serving(first, REFUSED) as wire, make_client(wire.url) as client:
+        await client.get_ticket(1)
+        with pytest.raises(ApiError) as caught:
+            await client.change(COMMENT, on_send=on_send)
+        assert (caught.value.errno, caught.value.attempts, len(wire.requests), told) == (5, 1, 2, 2)
+
+
 def answering(answer: bytes, ports: list[int]) -> Handler:
     """Return a step that answers, and notes which connection it was asked on."""
 

@@ -268,9 +268,10 @@ class _ToldPayload(Payload):
         try:
             if self._may_write is not None:
                 await self._may_write()
-            await self._writing.begins(stream)
             if self._on_write is not None:
                 self._on_write()
+            # Last, since what comes while the caller's code runs is no answer either.
+            await self._writing.begins(stream)
             if isinstance(self._value, bytes):
                 await self._put(stream, self._value)
                 return
