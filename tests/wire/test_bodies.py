@@ -233,6 +233,8 @@ async def test_progress_that_fails() -> None:
 class Unheard:
     """Is told, and does nothing."""
 
+    asked = False
+
     async def begins(self, writer: object) -> None:
         """Hear it."""
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.support.clients import make_client
-from tests.support.raw_server import Handler, data, drop, serving
+from tests.support.raw_server import Handler, data, drop, late, serving
 from tests.support.tls import server_context
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
@@ -322,6 +322,30 @@ async def test_an_answer_before_the_request_is_written() -> None:
     assert getattr(read, "id", None) == 1
     assert isinstance(comment, ApiError)
     assert (comment.errno, len(wire.requests)) == (5, 2)
+
+
+@virtual_time
+async def test_an_answer_before_it_may_be_written() -> None:
+    """It is found as well where a trace of the user's session keeps the answer back until its writer is gone."""
+
+    async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await late(TICKET, 1)(reader, writer)
+        await late(DONE, 3)(reader, writer)
+
+    async def keep_back(*_: object) -> None:
+        await asyncio.sleep(2)
+
+    async def may_send() -> None:
+        await asyncio.sleep(4)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(keep_back)
+    async with serving(first, REFUSED) as wire, aiohttp.ClientSession(trace_configs=[trace]) as session:
+        async with make_client(wire.url, session=session) as client:
+            await client.get_ticket(1)
+            with pytest.raises(ApiError) as caught:
+                await client.change(COMMENT, may_send=may_send)
+        assert (caught.value.errno, caught.value.attempts, len(wire.requests)) == (5, 1, 2)
 
 
 # A parser may hold a first part by then, and tells nobody; what follows it is no whole answer.

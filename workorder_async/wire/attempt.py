@@ -279,6 +279,7 @@ class _Writing:
         self.failure: Exception | None = None
         #: Whether nothing was written since something lay on the connection.
         self.unquiet: bool = False
+        self.asked: bool = False
         self._call = call
         self._local = local
         self._began = 0.0
@@ -443,8 +444,8 @@ class Wire:
             auto_decompress=True,
             middlewares=(),
         )
-        if not call.sent and isinstance(getattr(response, "_writer", None), asyncio.Task):
-            # It came before the request was written.
+        if not call.sent and (writing.asked or isinstance(getattr(response, "_writer", None), asyncio.Task)):
+            # It came before the request was written. Who writes it may be waiting, gone, or not there yet.
             response.close()
             writing.unquiet = True
             raise ConnectionResetError("an answer lay on the connection before the request was written")

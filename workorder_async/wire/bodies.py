@@ -37,6 +37,9 @@ FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 class Writing(Protocol):
     """Is told how the body of one attempt is written."""
 
+    asked: bool
+    """Set to True when it is asked for, before anything else."""
+
     async def begins(self, writer: StreamWriter) -> None:
         """Be told before the first byte; where this raises, nothing is written."""
         ...
@@ -264,6 +267,7 @@ class _ToldPayload(Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write every piece."""
+        self._writing.asked = True
         stream = cast("StreamWriter", writer)
         try:
             if self._may_write is not None:
