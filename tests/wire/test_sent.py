@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,6 +12,7 @@ import pytest
 
 from tests.support.clients import make_client
 from tests.support.raw_server import Handler, data, drop, half, hang, http, late, serving
+from tests.support.tls import server_context
 from tests.support.virtual_loop import EPOCH, running_loop, taking, virtual_time
 from workorder_async import (
     ApiError,
@@ -226,6 +229,37 @@ async def test_what_a_transport_has_taken(size: int) -> None:
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.comment_ticket(CommentTicket(id=1, detail="x" * size))
         assert caught.value.attempts == 1
+
+
+@pytest.mark.parametrize("how", ["its time is up", "cancelled"])
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_request_that_is_given_up(tmp_path: Path, how: str, encrypted: bool) -> None:
+    """What waits to be sent is not sent any more: it would be carried out when it was long settled."""
+    size, arrived, ended = 20_000_000, asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def read_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received = len(await reader.readuntil(b"\r\n\r\n"))
+        arrived.set()
+        await given_up.wait()
+        with suppress(ConnectionError):
+            while piece := await reader.read(1 << 20):
+                received += len(piece)
+        writer.transport.abort()
+        ended.set_result(received)
+
+    given_up = asyncio.Event()
+    server = await asyncio.start_server(read_later, "127.0.0.1", 0, ssl=server_context(tmp_path) if encrypted else None)
+    url = f"http{'s' * encrypted}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    seconds = 0.05 if how == "its time is up" else 30
+    async with server, make_client(url, attempt_timeout=seconds, ssl=False) as client:
+        change = asyncio.create_task(client.change(CommentTicket(id=1, detail="x" * size), patient=False))
+        await arrived.wait()
+        if how == "cancelled":
+            change.cancel()
+        with pytest.raises((OutcomeUnknownError, asyncio.CancelledError)):
+            await change
+        given_up.set()
+        assert await ended < size
 
 
 # Foreign code

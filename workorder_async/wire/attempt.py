@@ -280,6 +280,7 @@ class _Writing:
         #: Whether nothing was written since something lay on the connection.
         self.unquiet: bool = False
         self.asked: bool = False
+        self._transport: asyncio.Transport | None = None
         self._call = call
         self._local = local
         self._began = 0.0
@@ -302,6 +303,7 @@ class _Writing:
         if lies or _is_spoilt(protocol):
             self.unquiet = True
             raise ConnectionResetError("something lay on the connection before the request was written")
+        self._transport = transport
         self.limit.begin(self._call.deadline)
         self._began = self._local()
 
@@ -317,6 +319,15 @@ class _Writing:
     def failed(self, error: Exception) -> None:
         """Keep the error."""
         self.failure = error
+
+    def give_up(self) -> None:
+        """Send no more of a request whose answer nobody waits for.
+
+        A connection that is only closed sends what it holds first, however long that takes: the request would arrive
+        when it was long said that it did not happen. One that goes on is somebody else's.
+        """
+        if self._transport is not None and self._transport.is_closing():
+            self._transport.abort()
 
 
 class Wire:
@@ -379,6 +390,7 @@ class Wire:
                 try:
                     reply = await self._transfer(call, payload, signed, writing)
                 except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
+                    writing.give_up()
                     failure = self._told(call, writing, error)
                 else:
                     call.status = reply.status
