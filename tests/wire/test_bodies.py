@@ -17,7 +17,16 @@ from hypothesis import given, strategies as st
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from tests.support.virtual_loop import taking, virtual_time
-from workorder_async import ConfigError, DeadlineExceededError, NoAnswerError, RetryPolicy, SchemeSigner, SigningInput
+from workorder_async import (
+    ConfigError,
+    DeadlineExceededError,
+    NoAnswerError,
+    RateLimitedError,
+    ResponseError,
+    RetryPolicy,
+    SchemeSigner,
+    SigningInput,
+)
 from workorder_async.wire.bodies import FileBody
 
 UPLOADED = http('{"errno":10000,"data":{"file_name":"a","file_path":"k","file_size":1,"file_type":"t","author":1}}')
@@ -374,6 +383,17 @@ async def test_slow_but_steady_upload_outlives_the_limits(tmp_path: Path) -> Non
             # Eight pieces of the file, and the form around it.
             async with taking(10 * 25):
                 await client.upload_file(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize("status", ["429 Slow", "503 Busy"])
+@virtual_time
+async def test_an_upload_that_is_always_turned_away(status: str) -> None:
+    """It ends by its deadline, however often the file was sent: only an attempt that goes on may outlive that."""
+    turned_away, patient = http("", status, Retry_After="20"), RetryPolicy(attempts=99)
+    async with serving(turned_away) as wire, make_client(wire.url, retry=patient) as client, taking(35, within=35):
+        with pytest.raises((RateLimitedError, ResponseError)):
+            await asyncio.wait_for(client.upload_file(b"x", file_name="a", deadline=70), 3600)
+        assert len(wire.requests) > 1
 
 
 @given(content=st.binary(max_size=2000))

@@ -313,8 +313,8 @@ class _Writing:
         call.sent, call.began = True, call.began or self._began
         if isinstance(call.body, FileBody):
             # A large file may take its time, as long as the server takes it: both limits count from its last byte.
-            call.deadline = call.deadline.begun_anew()
-            self.limit.begin(call.deadline)
+            # The call's own deadline stays: else attempts that are turned away would never end.
+            self.limit.begin(call.deadline.begun_anew())
 
     def failed(self, error: Exception) -> None:
         """Keep the error."""
