@@ -1,6 +1,8 @@
 """json_text.py: a large body becomes the same values as another parser gives."""
 
 import json
+from contextlib import suppress
+from time import process_time
 from typing import Any, cast
 
 import orjson
@@ -58,6 +60,21 @@ def test_depth() -> None:
     """What is nested without end is refused, and does not end the process."""
     with pytest.raises((ValueError, RecursionError)):
         parse_slowly(b"[" * 1_000_000)
+
+
+LONG = {
+    "a text without end, as deep as is read": b"[" * 75 + b'"' + rb"\"" * 30_000,
+    "escapes that are none": b"[" + rb'"\x",' * 80_000 + b"1]",
+}
+
+
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+def test_broken_ones_take_no_longer(body: bytes) -> None:
+    """However a body is broken, it takes a time that grows with its size, and not with the square of that."""
+    began = process_time()
+    with suppress(ValueError):
+        parse_slowly(body)
+    assert process_time() - began < 2
 
 
 UNREAD = {

@@ -41,7 +41,8 @@ _DEEPEST: Final = MAX_DEPTH + 6
 # A raw control character, or a byte that is no UTF-8 (as `surrogateescape` shows it).
 _BROKEN: Final = re.compile("[\x00-\x1f\udc80-\udcff]")
 _REST_OF_TEXT: Final = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKET: Final = re.compile(rf'"{_REST_OF_TEXT.pattern}|[\[{{]|([\]}}])', re.DOTALL)
+# A text without an end goes on to the end: else each quote in it would begin another search for one.
+_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[{]|([\]}])', re.DOTALL)
 
 
 class Unread(str):
@@ -148,13 +149,14 @@ def parse_slowly(body: bytes) -> JSON:
 
 def _text(text: str, start: int, strict: bool) -> tuple[str, int]:
     """Read a text whose first quote ends at `start`."""
+    if (rest := _REST_OF_TEXT.match(text, start)) is None:
+        raise ValueError("a text has no end")
     try:
-        found, end = scanstring(text, start, strict)
+        # Its own piece alone: an error counts the lines of all that it was given, up to where it is.
+        found, _ = scanstring(rest[0], 0, strict)
     except ValueError:  # an escape that is none
-        if (rest := _REST_OF_TEXT.match(text, start)) is None:
-            raise
         return Unread(rest[0][:-1]), rest.end()
-    return (found if _BROKEN.search(text, start, end) is None else Unread(found)), end
+    return (found if _BROKEN.search(rest[0]) is None else Unread(found)), rest.end()
 
 
 def _number(kind: type[int | float], digits: str) -> int | float | Unread:
