@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import process_time
 from traceback import StackSummary, TracebackException
 from typing import Any
 
@@ -551,6 +552,14 @@ async def test_unknown_outcomes_in_a_batch(tmp_path: Path, caplog: pytest.LogCap
 def test_credentials_are_cut(text: str, said: str) -> None:
     """Up to the last @ of a word, as a password may hold anything."""
     assert without_credentials(text) == said
+
+
+@pytest.mark.parametrize("text", ["/" * 30_000, "//a" * 20_000])
+def test_no_credentials_in_a_long_text(text: str) -> None:
+    """It takes a time that grows with the length of a text alone: a `Location` may be anything."""
+    began = process_time()
+    assert without_credentials(text) == text
+    assert process_time() - began < 2
 
 
 # Help

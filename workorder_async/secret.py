@@ -5,8 +5,8 @@ from typing import NoReturn, TypeVar
 
 from workorder_async.errors import ConfigError
 
-# Up to the last @ of a word: people write passwords with / and # in them, too.
-_CREDENTIALS = re.compile(r"(?<=//)[^\s'\"]*@")
+# The rest of a word, with the @ or without one: each // of a long one would else begin another search for it.
+_AFTER_SLASHES = re.compile(r"(?<=//)[^\s'\"]+")
 
 
 class Secret:
@@ -67,4 +67,5 @@ def without_frames(error: E, *, causes: bool) -> E:
 
 def without_credentials(text: str) -> str:
     """Cut user and password out of every URL in a text."""
-    return _CREDENTIALS.sub("", text)
+    # Up to the last @ of a word: people write passwords with / and # in them, too.
+    return _AFTER_SLASHES.sub(lambda rest: rest[0].rpartition("@")[2], text)
