@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.observed import failing_log
 from tests.support.valkey import Valkey
 from workorder_async import ConfigError, NotSentError, TurnTimeoutError
 from workorder_async.extras import install_line
@@ -451,6 +452,14 @@ async def test_fallback(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> Non
     assert len(said) == 2
     assert "cannot be asked, so a share of the rate is used: ConnectionError" in said[0]
     assert said[1].endswith("answer again")
+
+
+async def test_a_fallback_that_cannot_be_told_of() -> None:
+    """A log that fails does not keep it from its work."""
+    with failing_log(logging.WARNING):
+        async with RedisLimits(NOBODY, rate=RATE, fallback=1) as limits:
+            await took(limits, 3)
+            assert limits._looking is not None
 
 
 async def test_closed_while_a_fallback_is_used() -> None:

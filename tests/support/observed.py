@@ -1,6 +1,9 @@
-"""An observer that keeps what it is told."""
+"""An observer that keeps what it is told, and a log that fails."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -80,3 +83,22 @@ def check_pairs(seen: Seen) -> None:
         assert last.seconds.request == pytest.approx(spent.request, abs=0.05)
         assert last.seconds.queue >= spent.queue - 1e-6
         assert last.seconds.sleep >= spent.sleep - 1e-6
+
+
+class _Failing(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionError("the log is away")
+
+
+@contextmanager
+def failing_log(level: int) -> Iterator[None]:
+    """Let whatever is written to the log of this package raise, from this level on."""
+    logger, handler = logging.getLogger("workorder_async"), _Failing()
+    before = logger.level
+    logger.setLevel(level)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

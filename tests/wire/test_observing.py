@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.clients import NOW, make_client
-from tests.support.observed import Seen, check_pairs, observe
+from tests.support.observed import Seen, check_pairs, failing_log, observe
 from tests.support.raw_server import Handler, drop, hang, http, late, serving
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
@@ -409,6 +409,22 @@ async def test_an_observer_that_raises(caplog: pytest.LogCaptureFixture) -> None
         "the observer Broken failed; the calls go on, and further failures of it are not reported"
     ]
     assert "a full disk" in caplog.text
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])
+async def test_a_log_that_fails(level: int) -> None:
+    """It hides no outcome, neither what a call's own lines nor the report of an observer would have said."""
+
+    class Broken:
+        def on_event(self, event: Event) -> None:
+            raise RuntimeError("a full disk")
+
+    with failing_log(level):
+        async with serving(TICKET, BROKEN) as wire, make_client(wire.url, observers=[Broken()]) as client:
+            await client.comment_ticket(COMMENT)
+            with pytest.raises(OutcomeUnknownError):
+                await client.comment_ticket(COMMENT)
+        assert len(wire.requests) == 2
 
 
 async def test_nobody_observes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

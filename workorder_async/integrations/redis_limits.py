@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
@@ -278,12 +279,12 @@ class RedisLimits:
         try:
             await self._answer(lambda: self._redis.eval(_PAUSE, 1, self._keys[1], str(milliseconds)))
         except NotSentError as silent:
-            logger.warning("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
+            _warn("other processes could not be told of a pause: %s", _said_by(silent.__cause__))
 
     def _begin_fallback(self, silent: NotSentError) -> None:
         if self._looking is None:
             why = _said_by(silent.__cause__)
-            logger.warning("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
+            _warn("the limits at %s cannot be asked, so a share of the rate is used: %s", self._where, why)
             self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def _look(self) -> None:
@@ -296,7 +297,7 @@ class RedisLimits:
                 continue
             break
         self._looking = None
-        logger.warning("the limits at %s answer again", self._where)
+        _warn("the limits at %s answer again", self._where)
 
     async def _own_turn(self, until: float) -> None:
         """Wait for a turn of this process's own share."""
@@ -340,3 +341,9 @@ def _opened(url: Secret, where: str) -> "Redis":
     except ValueError:
         pass
     raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
+
+
+def _warn(what: str, *about: object) -> None:
+    """Write to the log, whose handlers are foreign code: nothing depends on them."""
+    with suppress(Exception):
+        logger.warning(what, *about)

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -366,7 +367,8 @@ class Limiter:
             try:
                 self._limits.pause(self.throttle.paused_until - now)
             except Exception as error:  # noqa: BLE001 - this client pauses all the same
-                logger.warning("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
+                with suppress(Exception):  # of the log
+                    logger.warning("the limits could not be told of a pause: %s: %s", type(error).__name__, error)
         for lane in self._all_lanes():
             for waiter in lane.waiting:
                 if waiter.until <= self.throttle.paused_until:

@@ -8,6 +8,7 @@ Where nobody observes, no event is made.
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict
 
@@ -166,7 +167,9 @@ class Watches:
                 if observer not in self._failed:
                     self._failed.append(observer)
                     what = "the observer %s failed; the calls go on, and further failures of it are not reported"
-                    logger.warning(what, type(observer).__name__, exc_info=error)
+                    # A handler or filter of the log is foreign code too; it may be what has failed.
+                    with suppress(Exception):
+                        logger.warning(what, type(observer).__name__, exc_info=error)
 
 
 class Watch:
