@@ -216,6 +216,32 @@ async def test_what_no_transport_takes(monkeypatch: pytest.MonkeyPatch, how: str
         assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize("where", ["signer", "may_send", "on_send"])
+@virtual_time
+async def test_a_loop_that_was_blocked_until_the_deadline(where: str) -> None:
+    """Nothing is written after the deadline, so nothing happened: who was told so does it again."""
+
+    def block(at: str) -> None:
+        if at == where:
+            running_loop().let_pass(10)
+
+    class Blocking:
+        def sign(self, request: SigningInput) -> Mapping[str, str]:
+            block("signer")
+            return {"Sign": "x"}
+
+    async def may_send() -> None:
+        block("may_send")
+
+    async with serving(DONE) as wire, make_client(wire.url, signer=Blocking(), deadline=5) as client:
+        with pytest.raises(NotSentError, match=r"not sent within 5 s \(.* 10\.\d s request"):
+            await client.change(COMMENT, may_send=may_send, on_send=lambda: block("on_send"))
+        if where == "signer":
+            with pytest.raises(DeadlineExceededError):
+                await client.list_tickets()
+        assert (wire.requests, client.stats().in_flight) == ([], 0)
+
+
 @pytest.mark.parametrize("size", [10, 100_000, 20_000_000])
 async def test_what_a_transport_has_taken(size: int) -> None:
     """A connection that ends when some of the bytes were taken leaves the mutation unknown, however many there are."""

@@ -303,6 +303,9 @@ class _Writing:
         if lies or _is_spoilt(protocol):
             self.unquiet = True
             raise ConnectionResetError("something lay on the connection before the request was written")
+        if self._call.deadline.left() <= 0:
+            # The loop was blocked. The limit ends the call in a moment, and this task with it.
+            await asyncio.get_running_loop().create_future()
         self._transport = transport
         self.limit.begin(self._call.deadline)
         self._began = self._local()
