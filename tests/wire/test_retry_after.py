@@ -1,5 +1,6 @@
 """attempt.py and clock.py: the times that headers tell."""
 
+import time
 from email.utils import formatdate
 
 import pytest
@@ -30,6 +31,21 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 def test_http_date_that_cannot_be_read(header: str | None) -> None:
     """A Date that cannot be read tells nothing."""
     assert http_date(header) is None
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows cannot change the zone of a process")
+@pytest.mark.parametrize(
+    "header", ["Thu, 15 Jan 1970 06:56:07 GMT", "Thu Jan 15 06:56:07 1970", "Thu, 15 Jan 1970 06:56:07 -0000"]
+)
+def test_http_date_without_a_zone(monkeypatch: pytest.MonkeyPatch, header: str) -> None:
+    """It is UTC, also where local time is another."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Shanghai")
+        time.tzset()
+        http_date.cache_clear()
+        found = http_date(header)
+    time.tzset()
+    assert found == 1234567
 
 
 def test_retry_after_by_the_servers_own_date() -> None:

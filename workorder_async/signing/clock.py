@@ -9,6 +9,7 @@ trial after a refused signature, and kept only if the trial was accepted.
 """
 
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
@@ -38,7 +39,9 @@ def http_date(header: str | None) -> float | None:
     if not header:
         return None
     try:
-        return parsedate_to_datetime(header).timestamp()
+        moment = parsedate_to_datetime(header)
+        # Without a zone, as in the form of C's asctime, it is UTC, as HTTP says; Python would take it for local time.
+        return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp()
     except (ValueError, OverflowError):
         return None
 
