@@ -38,7 +38,14 @@ from workorder_async.environment import (
     variables,
     warn_of_plain_http,
 )
-from workorder_async.errors import AuthenticationError, ConfigError, NotSentError, Settlement, WorkorderError
+from workorder_async.errors import (
+    AuthenticationError,
+    ConfigError,
+    DeadlineExceededError,
+    NotSentError,
+    Settlement,
+    WorkorderError,
+)
 from workorder_async.mutations.kinds import Prepared, only, prepare
 from workorder_async.mutations.recently_sent import EarlierRun
 from workorder_async.mutations.sending import Changed, MutationSender
@@ -490,9 +497,14 @@ class WorkorderClient:
         attempt begins at the start again.
         """
         until = self.deadline(deadline)
-        body = await asyncio.to_thread(
-            FileBody, source, file_name=file_name, file_type=file_type, on_progress=on_progress
-        )
+        try:
+            async with asyncio.timeout_at(until.until):
+                body = await asyncio.to_thread(
+                    FileBody, source, file_name=file_name, file_type=file_type, on_progress=on_progress
+                )
+        except TimeoutError:
+            late = f"no answer within {until.seconds:g} s, in which the file could not even be looked at"
+            raise DeadlineExceededError(late, operation=endpoints.UPLOAD_FILE.operation) from None
         return codec.decode_uploaded(await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:

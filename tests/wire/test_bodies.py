@@ -5,6 +5,7 @@ import gzip
 import io
 import re
 import tempfile
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -208,19 +209,27 @@ async def test_a_file_object_that_fails(read: object) -> None:
         assert client.stats().in_flight == 0
 
 
-async def test_a_disk_that_hangs() -> None:
-    """A file that cannot be read for now is left at the deadline."""
+@pytest.mark.parametrize("at", ["read", "tell"])
+async def test_a_disk_that_hangs(at: str) -> None:
+    """A file that cannot be read for now is left at the deadline, and one that cannot even be looked at."""
     goes_on = Event()
 
     class Hanging(Odd):
+        def tell(self) -> int:
+            if at == "tell":
+                goes_on.wait(10)
+            return 0
+
         def read(self, _: int = -1) -> Any:
-            goes_on.wait()
+            goes_on.wait(10)
             return b"x" * 10
 
     async with serving(UPLOADED) as wire, make_client(wire.url, deadline=0.1) as client:
+        began = time.perf_counter()
         try:
-            with pytest.raises(DeadlineExceededError):
+            with pytest.raises(DeadlineExceededError, match=r"upload_file: no answer within 0\.1 s"):
                 await client.upload_file(Hanging(b""), file_name="a")  # type: ignore[arg-type]
+            assert time.perf_counter() - began < 5
         finally:
             goes_on.set()
         assert client.stats().in_flight == 0
