@@ -5,6 +5,7 @@ that cannot work: "concurrency is 0; it must be a whole number of at least 1".
 """
 
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
@@ -36,7 +37,7 @@ def whole_within(name: str, value: object, low: int, high: int) -> int:
     if not is_whole(value):
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a whole number")
     if not low <= value <= high:
-        raise ConfigError(f"is {value}", argument=name, mend=f"it must be from {low} to {high}")
+        raise ConfigError(f"is {shown(value)}", argument=name, mend=f"it must be from {low} to {high}")
     return value
 
 
@@ -78,7 +79,9 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
 def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
     """Return the items of a list, which are all of one class; a single item is no list."""
     if isinstance(value, kind) or not isinstance(value, Iterable):
-        raise ConfigError(f"is {value!r:.60}", argument=name, mend=f"it must be a list of {kind.__name__}, in brackets")
+        raise ConfigError(
+            f"is {shown(value)}", argument=name, mend=f"it must be a list of {kind.__name__}, in brackets"
+        )
     found = tuple(value)
     for index, item in enumerate(found):
         if not isinstance(item, kind):
@@ -164,13 +167,23 @@ def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -
 
 def kind_of(value: object) -> str:
     """Return what a value is, for a message: its class and how it begins."""
-    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"
+    return "None" if value is None else f"{type(value).__name__} {shown(value)}"
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether a value is a number that is no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Tell whether a value is a number that is no bool, and no whole number that is too large to reckon with."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float)
+
+
+def shown(value: object) -> str:
+    """Return how a value begins, for a message; whatever it is, this raises nothing."""
+    try:
+        return f"{value!r:.60}"
+    except Exception:  # noqa: BLE001 - an object of the caller's, or a number of more digits than Python writes
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def _refused(name: str, value: object, wanted: str) -> ConfigError:
-    return ConfigError(f"is {value!r:.60}", argument=name, mend=f"it must be {wanted}")
+    return ConfigError(f"is {shown(value)}", argument=name, mend=f"it must be {wanted}")

@@ -62,7 +62,7 @@ from workorder_async.wire.bodies import FileBody, FileSource, MayWrite, OnProgre
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
 from workorder_async.wire.options import ClientOptions, client_options, hide_passwords, tls_of, trusting
-from workorder_async.wire.reads import ListReads, Reads
+from workorder_async.wire.reads import ListReads, Reads, ticket_number
 from workorder_async.wire.session import SignedSession
 
 _EVERYTHING = TicketQuery()
@@ -339,7 +339,11 @@ class WorkorderClient:
         An id that stands there twice is read once. Raises `AuthenticationError`, and `ConfigError` for what is no
         ticket's number: then the others are not read either.
         """
-        lane, ids = Lane(arguments.whole("concurrency", concurrency)), list(dict.fromkeys(ids))
+        lane = Lane(arguments.whole("concurrency", concurrency))
+        if not isinstance(ids, Iterable):
+            mend = "it must be a list of tickets' numbers"
+            raise ConfigError(f"is {arguments.shown(ids)}", argument="ids", mend=mend)
+        ids = dict.fromkeys(ticket_number(id, endpoints.GET_TICKET.operation) for id in ids)
 
         async def read(id: int) -> Ticket | WorkorderError:
             try:
@@ -477,7 +481,7 @@ class WorkorderClient:
         prepared = prepare(mutation, mark)
         if began != inf and not arguments.is_number(began):
             mend = "it must be seconds since the epoch, as client.now() gives them"
-            raise ConfigError(f"is {began!r}", argument="began", mend=mend)
+            raise ConfigError(f"is {arguments.shown(began)}", argument="began", mend=mend)
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, run=run, lane=lane)
 

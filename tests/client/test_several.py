@@ -40,8 +40,8 @@ async def test_what_ends_it() -> None:
     """What is no number, and a refused signature, are no outcome of one ticket."""
     async with virtual_sandbox(20) as (sandbox, client):
         assert await client.get_tickets([]) == {}
-        for wrong in ([0], ["7"], [True]):
-            with pytest.raises(ConfigError, match="it must be a ticket's number"):
+        for wrong in ([0], ["7"], [True], [[1]], 5):
+            with pytest.raises(ConfigError, match=r"it must be a (ticket's number|list of tickets' numbers)"):
                 await client.get_tickets(wrong)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="concurrency is 0"):
             await client.get_tickets([1001], concurrency=0)

@@ -3,12 +3,13 @@
 import asyncio
 import gzip
 import io
+import os
 import re
 import tempfile
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Event
 from typing import Any
 
@@ -86,6 +87,13 @@ async def test_name_is_escaped() -> None:
     assert (await sent_by(b"x", file_name=name))[0] == "a%22; filename=%22b%0D%0AX: y"
 
 
+class PathOfBytes:
+    """What `os.scandir` gives for a folder that was named in bytes."""
+
+    def __fspath__(self) -> bytes:
+        return b"a"
+
+
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
@@ -102,14 +110,34 @@ async def test_name_is_escaped() -> None:
         (io.StringIO("x"), {"file_name": "a"}, "cannot upload a StringIO"),
         (5, {"file_name": "a"}, "cannot upload a int"),
         (None, {"file_name": "a"}, "cannot upload a NoneType"),
+        ("x" * 300, {}, "File name too long; pass another path"),
+        ("a\0b", {}, "cannot upload 'a\\x00b': it does not exist"),
+        (PathOfBytes(), {}, "source is PathOfBytes"),
+        (b"x", {"file_name": 5}, "file_name is int 5; it must be text"),
+        (b"x", {"file_name": PurePosixPath("a")}, "file_name is PurePosixPath PurePosixPath('a'); it must be text"),
+        (b"x", {"file_name": "a", "file_type": 5}, "file_type is int 5; it must be text"),
+        (b"x", {"file_name": "a", "on_progress": 5}, "on_progress is int 5; it must be a function"),
     ],
 )
-async def test_refused(source: object, options: dict[str, str], words: str) -> None:
+async def test_refused(source: object, options: dict[str, object], words: str) -> None:
     """A source that cannot be sent is refused with the mend, before anything is sent."""
     async with serving(UPLOADED) as wire, make_client(wire.url) as client:
         with pytest.raises(ConfigError, match=re.escape(words)):
             await client.upload_file(source, **options)  # type: ignore[arg-type]
         assert not wire.requests
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may search any folder")
+async def test_a_path_that_may_not_be_looked_at(tmp_path: Path) -> None:
+    """It is refused by its name, and not by a bare error of the system."""
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked" / "a.txt").write_bytes(b"x")
+    (tmp_path / "locked").chmod(0)
+    try:
+        with pytest.raises(ConfigError, match=r"cannot upload '.*a.txt': Permission denied; pass another path"):
+            FileBody(tmp_path / "locked" / "a.txt")
+    finally:
+        (tmp_path / "locked").chmod(0o700)
 
 
 class Failing(io.BytesIO):

@@ -10,6 +10,7 @@ import mimetypes
 import os
 import re
 import secrets
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from aiohttp import Payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
+from workorder_async.arguments import kind_of, path
 from workorder_async.errors import ConfigError
 
 _CHUNK = 256 * 1024
@@ -99,12 +101,18 @@ class FileBody:
         file_type: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self._source = Path(source) if isinstance(source, str | os.PathLike) else source
+        for argument, text in (("file_name", file_name), ("file_type", file_type)):
+            if text is not None and not isinstance(text, str):
+                raise ConfigError(f"is {kind_of(text)}", argument=argument, mend="it must be text")
+        if on_progress is not None and not callable(on_progress):
+            mend = "it must be a function of the bytes that were sent, and of all"
+            raise ConfigError(f"is {kind_of(on_progress)}", argument="on_progress", mend=mend)
+        self._source = Path(path("source", source)) if isinstance(source, str | os.PathLike) else source
         self._start = _start_of(self._source)
         self._on_progress = on_progress
         name = _name_of(self._source) if file_name is None else file_name
         self._name = str(self._source) if isinstance(self._source, Path) else name
-        kind = file_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        kind = file_type or mimetypes.guess_type(os.path.basename(name))[0] or "application/octet-stream"
         if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
             raise ConfigError(f"{kind!r} is not a MIME type", argument="file_type", mend="for example image/png")
         boundary = secrets.token_hex(16)
@@ -197,9 +205,14 @@ def _start_of(source: object) -> int:
     if isinstance(source, bytes):
         return 0
     if isinstance(source, Path):
-        if not source.is_file():
-            what = "is no regular file, so it could not be sent again" if source.exists() else "does not exist"
-            raise _cannot_upload(f"{str(source)!r}: it {what}")
+        try:
+            mode = source.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # a path with a zero in it is a `ValueError`
+            raise _cannot_upload(f"{str(source)!r}: it does not exist") from None
+        except OSError as error:
+            raise _cannot_upload(f"{str(source)!r:.300}: {error.strerror or error}", "pass another path") from None
+        if not stat.S_ISREG(mode):
+            raise _cannot_upload(f"{str(source)!r}: it is no regular file, so it could not be sent again")
         return 0
     if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
         raise _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")

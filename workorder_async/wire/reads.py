@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, frozen
 
-from workorder_async.arguments import is_whole
+from workorder_async.arguments import is_whole, shown
 from workorder_async.document import (
     PageRequest,
     Ticket,
@@ -76,10 +76,8 @@ class Reads:
             await self.answer(PageRequest(page_size=1))
 
     async def _get(self, endpoint: Endpoint, model: type[T], id: int) -> T:
-        if not is_whole(id) or not 1 <= id < 2**63:
-            mend = "it must be a ticket's number, from 1"
-            raise ConfigError(f"is {id!r}", argument="id", mend=mend, operation=endpoint.operation)
-        answer = await self.session.call(endpoint, query=(("id", str(id)),), until=self.until, lane=self.lane)
+        number = str(ticket_number(id, endpoint.operation))
+        answer = await self.session.call(endpoint, query=(("id", number),), until=self.until, lane=self.lane)
         ticket = await _decoded(partial(codec.decode, model), answer)
         if ticket.id != id:
             raise ResponseError(
@@ -90,6 +88,14 @@ class Reads:
                 request_id=answer.request_id,
             )
         return ticket
+
+
+def ticket_number(value: object, operation: str) -> int:
+    """Return the number of a ticket. Raises `ConfigError`, with the operation, for what can be none."""
+    if not is_whole(value) or not 1 <= value < 2**63:
+        mend = "it must be a ticket's number, from 1"
+        raise ConfigError(f"is {shown(value)}", argument="id", mend=mend, operation=operation)
+    return value
 
 
 async def _decoded(decode: Callable[[Answer], D], answer: Answer) -> D:
