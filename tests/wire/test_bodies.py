@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import io
+import mmap
 import os
 import re
 import tempfile
@@ -211,14 +212,16 @@ class Odd(io.RawIOBase):
 
     def __init__(self, read: object) -> None:
         self._read = read
+        self._at = 0
 
     def tell(self) -> int:
-        """Stand at the start."""
-        return 0
+        """Stand where it was told to."""
+        return self._at
 
-    def seek(self, *_: int) -> int:
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Have ten bytes."""
-        return 10
+        self._at = 10 if whence == io.SEEK_END else offset
+        return self._at
 
     def read(self, _: int = -1) -> Any:
         """Fail, or read something else."""
@@ -246,7 +249,7 @@ async def test_a_disk_that_hangs(at: str) -> None:
         def tell(self) -> int:
             if at == "tell":
                 goes_on.wait(10)
-            return 0
+            return super().tell()
 
         def read(self, _: int = -1) -> Any:
             goes_on.wait(10)
@@ -261,6 +264,44 @@ async def test_a_disk_that_hangs(at: str) -> None:
         finally:
             goes_on.set()
         assert client.stats().in_flight == 0
+
+
+class ReadsMore(io.BytesIO):
+    """A file object that reads more than it is asked for."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read."""
+        return super().read(size) + b"more"
+
+
+@pytest.mark.parametrize(
+    ("source", "at", "words"),
+    [
+        (io.BytesIO(b"0123456789"), 14, "it stands 4 bytes behind its end"),
+        (io.BytesIO(b"0123456789"), 6000, "it stands 5,990 bytes behind its end"),
+        (ReadsMore(b"0123456789"), 0, "it reads 14 bytes where it has 10"),
+    ],
+)
+async def test_a_file_object_that_is_not_as_long_as_it_says(source: io.BytesIO, at: int, words: str) -> None:
+    """It is refused: bytes beyond the length of the request would stand before the next one on its connection."""
+    source.seek(at)
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match=f"upload_file: cannot upload 'a': {words}"):
+            await client.upload_file(source, file_name="a")
+        assert wire.requests == []
+
+
+async def test_a_file_object_whose_seek_tells_nothing(tmp_path: Path) -> None:
+    """Such as a file in memory, which did not before Python 3.13."""
+
+    class Silent(io.BytesIO):
+        def seek(self, *where: int) -> None:  # type: ignore[override]
+            super().seek(*where)
+
+    (tmp_path / "a").write_bytes(b"0123456789")
+    with (tmp_path / "a").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        for source in (Silent(b"0123456789"), mapped):
+            assert (await sent_by(source, file_name="a"))[2] == b"0123456789"
 
 
 async def test_progress_that_fails() -> None:

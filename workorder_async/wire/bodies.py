@@ -159,8 +159,10 @@ class FileBody:
                     chunk = file.read(min(_CHUNK, size - sent))
                     if not chunk:
                         raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
-                    yield chunk
                     sent += len(chunk)
+                    if sent > size:
+                        raise ValueError(f"it reads {sent:,} bytes where it has {size:,}")
+                    yield chunk
                 if file.read(1):
                     raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
         except (OSError, ValueError) as error:
@@ -185,7 +187,11 @@ class FileBody:
                 yield opened, os.fstat(opened.fileno()).st_size
             return
         file: BinaryIO = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
-        size = file.seek(0, io.SEEK_END) - self._start
+        file.seek(0, io.SEEK_END)
+        # Not what `seek` returns: an `mmap` returned None before Python 3.13.
+        size = file.tell() - self._start
+        if size < 0:
+            raise ValueError(f"it stands {-size:,} bytes behind its end")
         file.seek(self._start)
         yield file, size
 
