@@ -432,7 +432,7 @@ class WorkorderClient:
         * `on_send` is called just before a request with the mutation is written, each time. Where it was not called, a
           call that was cancelled has changed nothing. Before it `may_send` is awaited. What these raise stops the call.
         * `on_turned_away` is called when such a request was answered with "too many requests" or with a refused
-          signature: it changed nothing, and may be written again.
+          signature: it changed nothing, and may be written again. What it raises stops the call as well.
         * `began` is when you wrote down that you would send it, by `client.now()`: `settle(mutation, began)` asks about
           this very call then.
         * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.

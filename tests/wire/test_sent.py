@@ -20,7 +20,6 @@ from workorder_async import (
     CommentTicket,
     DeadlineExceededError,
     JournalError,
-    NoAnswerError,
     NotSentError,
     OutcomeUnknownError,
     RateLimitedError,
@@ -386,19 +385,23 @@ async def test_a_callback_that_fails_before_the_first_byte(error: Exception) -> 
         assert wire.requests == []
 
 
-async def test_a_callback_that_fails_after_it() -> None:
-    """Bytes were taken: whatever a callback or a clock does then, the outcome is unknown."""
+TURNING_AWAY = {"throttled": http("", "429 Slow"), "refused": http('{"errno":9,"errmsg":"no"}', "401 No")}
+
+
+@pytest.mark.parametrize("answer", TURNING_AWAY.values(), ids=TURNING_AWAY)
+@pytest.mark.parametrize("error", [*FOREIGN[:3], *OF_OTHER_CALLS, JournalError("disk full")], ids=repr)
+async def test_a_callback_that_fails_after_it(answer: bytes, error: Exception) -> None:
+    """The answer says that nothing happened, whatever the caller's `on_turned_away` does then; it is not sent again."""
 
     def on_turned_away() -> None:
-        raise LookupError("mine")
+        raise error
 
-    slow = http("", "429 Slow")
-    async with serving(slow) as wire, make_client(wire.url) as client:
-        with pytest.raises(OutcomeUnknownError, match="LookupError: mine") as caught:
+    async with serving(answer, DONE) as wire, make_client(wire.url) as client:
+        with pytest.raises((NotSentError, JournalError)) as caught:
             await client.change(COMMENT, on_turned_away=on_turned_away)
-        assert isinstance(caught.value.__cause__, NoAnswerError)
-        assert isinstance(caught.value.__cause__.__cause__, LookupError)
+        assert error in (caught.value, caught.value.__cause__)
         assert (len(wire.requests), client.stats().in_flight) == (1, 0)
+        assert client.stats().throttled == (answer == TURNING_AWAY["throttled"])
 
 
 @pytest.mark.parametrize("works", range(6))

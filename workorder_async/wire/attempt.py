@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -256,7 +256,7 @@ def _caller() -> str:
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")
 # A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
-_OF_AN_ANSWER = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
+OF_AN_ANSWER: Final = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
@@ -420,7 +420,7 @@ class Wire:
         path, now = self._base_path + endpoint.path, int((self._clock.local() + call.used) * 1000)
         try:
             signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
-        except _OF_AN_ANSWER as error:
+        except OF_AN_ANSWER as error:
             raise call.interrupted(error) from error
         if type(signed) is not dict and not isinstance(signed, Mapping):
             if isinstance(signed, Coroutine):
@@ -497,7 +497,7 @@ class Wire:
         causes = not self._may_know_proxy
         if isinstance(error, Exception) and writing.failure is not None:
             error = writing.failure
-        is_ours = isinstance(error, WorkorderError) and not isinstance(error, _OF_AN_ANSWER)
+        is_ours = isinstance(error, WorkorderError) and not isinstance(error, OF_AN_ANSWER)
         if is_ours or not isinstance(error, Exception):
             return without_frames(error, causes=causes)
         if isinstance(error, aiohttp.ClientError | (OSError if writing.failure is None else ConnectionError)):

@@ -18,10 +18,11 @@ from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
 from workorder_async.document.json_text import LARGE, loads, parse_slowly
-from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, RateLimitedError, WorkorderError
+from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, NotSentError, RateLimitedError, WorkorderError
+from workorder_async.secret import without_credentials
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
-from workorder_async.wire.attempt import Pool, Reply, Wire, retry_after
+from workorder_async.wire.attempt import OF_AN_ANSWER, Pool, Reply, Wire, retry_after
 from workorder_async.wire.bodies import Body, JsonBody
 from workorder_async.wire.call import Call, Deadline, Query
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
@@ -233,13 +234,13 @@ class SignedSession:
         except WorkorderError as error:
             said = retry_after(headers.get("Retry-After"), headers.get("Date"), self.clock.local())
             error.retry_after = None if said is None else min(said, self.options["longest_pause"])
-            if says_nothing_happened(error) and isinstance(call.body, JsonBody):
-                call.body.note_turned_away()
             if isinstance(error, RateLimitedError):
                 self.limiter.throttled(started, error.retry_after)
             else:
                 self.limiter.accepted(started)
                 call.judge(error)
+            if says_nothing_happened(error) and isinstance(call.body, JsonBody):
+                _note_turned_away(call.body, error)
             raise
         self.limiter.accepted(started)
         self._budget.earn()
@@ -256,6 +257,19 @@ def _two_turns() -> Generator[None, None, None]:
     """
     yield
     yield
+
+
+def _note_turned_away(body: JsonBody, answer: WorkorderError) -> None:
+    """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
+    try:
+        body.note_turned_away()
+    except Exception as error:
+        if isinstance(error, WorkorderError) and not isinstance(error, OF_AN_ANSWER):
+            raise
+        why = without_credentials(f"{type(error).__name__}: {error}")
+        stopped = NotSentError(f"turned away ({answer.message}), so nothing happened, and on_turned_away failed: {why}")
+        stopped.lasting = True
+        raise stopped from error
 
 
 def _fail(call: Call, error: WorkorderError | TurnTimeoutError) -> NoReturn:
