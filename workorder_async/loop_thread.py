@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 from weakref import WeakSet
 
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, NoAnswerError
 
 _T = TypeVar("_T")
 # How often a thread that waits looks whether the loop still runs. On Windows Ctrl-C waits as long, too.
@@ -51,7 +51,10 @@ class LoopThread:
         self.close()
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine in the loop, and wait until it has ended. What interrupts the wait cancels it."""
+        """Run a coroutine in the loop, and wait until it has ended. What interrupts the wait cancels it.
+
+        Raises `NoAnswerError` where it was cut short since this was closed meanwhile.
+        """
         ended, tasks = threading.Event(), list[asyncio.Task[_T]]()
 
         def begin() -> None:
@@ -76,6 +79,9 @@ class LoopThread:
                     self._tell(cancel)
                     self._wait(ended)
                 raise
+            if tasks[0].cancelled() and self._stop.is_set():
+                what = "nobody knows what became of what it had sent"
+                raise NoAnswerError(f"this {self._kind} was closed while a call was under way, so {what}")
             return tasks[0].result()
         finally:
             if not tasks:
