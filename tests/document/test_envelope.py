@@ -10,6 +10,7 @@ from workorder_async.errors import (
     RateLimitedError,
     ResponseError,
     TicketStateError,
+    WorkorderError,
 )
 
 
@@ -148,8 +149,18 @@ def test_texts_with_broken_bytes() -> None:
     """Broken bytes in a text for people are shown as such, in a plain text."""
     with pytest.raises(ApiError, match="errno 5 ") as caught:
         open_envelope(200, b'{"errno":5,"request_id":"r\x01","errmsg":"\xe5\xb7"}', {})
-    assert (caught.value.request_id, caught.value.errmsg) == ("r\x01", "\udce5\udcb7")
+    assert (caught.value.request_id, caught.value.errmsg) == ("r\x01", "\ufffd\ufffd")
     assert {type(caught.value.request_id), type(caught.value.errmsg)} == {str}
+
+
+@pytest.mark.parametrize("status", [200, 401, 502])
+@pytest.mark.parametrize("errmsg", [rb'"\ud800"', b'["\\ud800"]', "工单".encode("gbk").join([b'"', b'"'])])
+def test_an_error_can_be_printed(status: int, errmsg: bytes) -> None:
+    """What the platform says in another code, or in half a pair, has UTF-8 bytes in the error."""
+    with pytest.raises(WorkorderError) as caught:
+        open_envelope(status, b'{"errno":5,"request_id":"r\\udfff","errmsg":%b}' % errmsg, {})
+    assert "\ufffd" in str(caught.value).encode().decode()
+    assert caught.value.request_id == "r\ufffd"
 
 
 def test_a_redirect_hides_credentials() -> None:

@@ -28,6 +28,7 @@ from workorder_async.secret import without_credentials
 SUCCESS = 10000
 
 _BODY_START = 200
+_NO_UTF8 = re.compile("[\ud800-\udfff]")
 #: An odd body of this much holds the event loop up for some 20 ms; a longer one is parsed in a thread, or not at all.
 _ODD = 64 << 10
 _BY_STATUS: Mapping[int, type[ApiError]] = {
@@ -89,7 +90,7 @@ def open_envelope(
     request_id = request_id if type(request_id) is str else _text(request_id)
     if errno == SUCCESS and status < 400:
         return Answer(value.get("data"), request_id, operation, attempts)
-    errmsg = _text(value.get("errmsg"))
+    errmsg, request_id = _text(value.get("errmsg")), _text(request_id)
     if errno == SUCCESS or status >= 500:
         raise _failed_midway(errno, errmsg, request_id, status, body)
     kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
@@ -112,11 +113,14 @@ def _whole(errno: object, status: int, body: bytes) -> int:
 
 
 def _text(value: JSON) -> str:
-    """Read a text that is for people, of whatever kind: an odd one must not hide what the answer says."""
+    """Read a text that is for people, of whatever kind: an odd one must not hide what the answer says.
+
+    What has no UTF-8 bytes becomes U+FFFD, so that an error can be printed, sent and stored.
+    """
     if value is None or isinstance(value, str):
-        return str(value or "")
+        return _NO_UTF8.sub("\ufffd", str(value or ""))
     try:
-        return write(value)
+        return _NO_UTF8.sub("\ufffd", write(value))
     except ValueError:
         return "JSON that is too deep to be shown"
 
