@@ -122,8 +122,8 @@ class ClientOptions(TypedDict, total=False):
     """Seconds for one attempt, from when it has its connection to the last byte of the answer (30). For `upload_file`
     they begin again with each piece that the server takes."""
     deadline: Annotated[float, Option(90.0, above_zero)]
-    """Seconds for a whole call, with its waits and all its attempts (90). Each call may set its own. For `upload_file`
-    they begin again with each piece that the server takes."""
+    """Seconds for a whole call, with its waits and all its attempts (90). Each call may set its own. An attempt of
+    `upload_file` may go on beyond them, so long after each piece that the server takes; no other one follows then."""
     longest_pause: Annotated[float, Option(300.0, above_zero)]
     """Seconds that a `Retry-After` of the server is obeyed, at the most (300)."""
     max_body: Annotated[int, Option(64 << 20, whole)]
