@@ -108,7 +108,13 @@ WRONG = [
     ("[profiles]\na = 1", "profiles.a must be a table: [profiles.a]"),
     ("[profiles.a]\nbase-url = 'x'", "profiles.a has no key 'base-url'; did you mean base_url?"),
     ("[profiles.a]\napp_id = 1", "profiles.a.app_id is int 1; it must be text, in quotes"),
-    ("[profiles.a]\nsecret = 1", "profiles.a.secret is int 1; it must be text, in quotes"),
+    ("[profiles.a]\nsecret = 8413390217765512", "profiles.a.secret is int; it must be text, in quotes"),
+    ("[profiles.a]\nsecret = ['hunter2']", "profiles.a.secret is list; it must be text, in quotes"),
+    ("[profiles.a.secret]\nvalue = 'hunter2'", "profiles.a.secret is dict; it must be text, in quotes"),
+    ("[profiles.a]\nsecret_command = 84133", "profiles.a.secret_command is int; it must be text, in quotes"),
+    ("[profiles.a]\napp_id = ['hunter2']", "profiles.a.app_id is list; it must be text, in quotes"),
+    (f"[profiles.a]\napp_id{'.a' * 3000} = 1", "profiles.a.app_id is dict; it must be text, in quotes"),
+    (f"default{'.a' * 3000} = 1", "default is dict; it must be one of its profiles"),
     ("[profiles.a]\nsecret = 'x'\nsecret_command = 'x'", "has both secret and secret_command; remove one"),
     ("[profiles.a]\nsecret_command = ''", "profiles.a.secret_command is empty; write a command that prints the secret"),
     ("[profiles.a]\nsecret_command = '\"'", "profiles.a.secret_command cannot be read: No closing quotation"),
@@ -128,6 +134,7 @@ def test_what_is_refused(bare: Workorder, write: Write, text: str, said: str) ->
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"workorder: {path}")
     assert said in ran.err
+    assert "hunter2" not in ran.err
     assert ran.err.count("\n") == 1
 
 
@@ -299,6 +306,12 @@ def test_what_cannot_be_trusted(
     monkeypatch.chdir(users.parent)
     assert "is your own file, and needs no trust" in bare("trust").err
     assert (bare("list").code, bare("list").err.count("\n")) == (0, 1)
+
+
+def test_trust_shows_no_password(bare: Workorder, write: Write) -> None:
+    """A password in a URL, which is of no use there, is not printed."""
+    write('[profiles.a]\nbase_url = "https://bob:hunter2@h"\n', here=True)
+    assert bare("trust").out == "a: https://h, AppId not said\n"
 
 
 def test_a_mark_of_somebody_else(

@@ -180,7 +180,8 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
         _check(path, name, values)
     if not isinstance(default, str) or (default and default not in profiles):
         mend = f"it must be one of {', '.join(profiles) or 'its profiles'}"
-        raise ConfigError(f"is {default!r}", argument=f"{path}: default", mend=mend)
+        said = type(default).__name__ if isinstance(default, list | dict) else repr(default)
+        raise ConfigError(f"is {said}", argument=f"{path}: default", mend=mend)
     file = Profiles(path, default, profiles, digest, is_users)
     # The content of a folder's file is vouched for by trust, whoever may write it.
     tells = any(Profile(file, name).tells_secret for name in profiles)
@@ -238,7 +239,10 @@ def _check(path: Path, name: str, values: object) -> None:
         raise ConfigError(wrong)
     for key, value in values.items():
         if not isinstance(value, str | Secret):
-            raise ConfigError(f"is {kind_of(value)}", argument=f"{where}.{key}", mend="it must be text, in quotes")
+            # A list or a table may be deep, or hold the secret as well.
+            is_secret = key.startswith("secret") or isinstance(value, list | dict)
+            said = type(value).__name__ if is_secret else kind_of(value)
+            raise ConfigError(f"is {said}", argument=f"{where}.{key}", mend="it must be text, in quotes")
     if {"secret", "secret_command"} <= values.keys():
         raise ConfigError("has both secret and secret_command", argument=where, mend="remove one")
 

@@ -2,6 +2,7 @@
 
 from workorder_async.cli import profiles
 from workorder_async.cli.terminal import note, tell
+from workorder_async.secret import without_credentials
 
 
 def trust() -> int:
@@ -13,7 +14,8 @@ def trust() -> int:
     file = profiles.trust()
     for name in file.by_name:
         profile = profiles.Profile(file, name)
-        tell(f"{name}: {profile.get('base_url') or 'no base_url'}, AppId {profile.get('app_id') or 'not said'}")
+        url = without_credentials(profile.get("base_url"))
+        tell(f"{name}: {url or 'no base_url'}, AppId {profile.get('app_id') or 'not said'}")
         if profile.get("secret_command"):
             note(f"workorder: the secret_command of {name} is not run; move the profile to {profiles.path()}")
     note(f"{file.path} is trusted, and goes before the same names of {profiles.path()}")
