@@ -509,6 +509,29 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    slow_after(
+        1,
+        [
+            (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1"], 3),
+            (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1", "--json", "--verbose"], 3),
+            (["list", "--limit", "1", "--verbose"], 0),
+            (["list", "--nope"], 2),
+            (["show", "7"], 1),
+        ],
+    ),
+)
+def test_a_remark_that_is_lost_changes_no_exit_code(sandbox: Sandbox, words: list[str], code: int) -> None:
+    """Where the disk of stderr is full, the exit code and stdout are what they are anyway."""
+    with elsewhere(serving(_hang_up)) as wire, Path("/dev/full").open("wb") as full:
+        words = [wire.url if word == "URL" else word for word in words]
+        with start(sandbox.environment, *words, stderr=full) as child:
+            out, _ = child.communicate(timeout=20)
+    assert (child.returncode, out != b"") == (code, code == 0 or "--json" in words)
+
+
 @pytest.mark.parametrize(
     ("closed", "words", "code"),
     slow_after(

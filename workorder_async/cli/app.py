@@ -191,10 +191,11 @@ def _escape_what_cannot_be_encoded() -> None:
 
 
 def _give_up_what_cannot_be_written() -> None:
-    """Lead stdout nowhere if it cannot be flushed; the interpreter flushes it again at its end, and would fail."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    """Lead a stream nowhere that cannot be flushed; the interpreter flushes it again at its end, and would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

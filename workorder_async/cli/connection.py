@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from cyclopts import Group, Parameter
 from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.running import run
-from workorder_async.cli.terminal import ask_secret, can_ask, note, safe
+from workorder_async.cli.terminal import ask_secret, can_ask, note, safe, write_remark
 from workorder_async.environment import CA_BUNDLE, ERRNOS, errnos_of, setting
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
@@ -266,7 +265,7 @@ def _checked(proxy: Secret, source: str) -> Secret:
 class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         # While a bar is shown stderr is another file, which prints above it.
-        sys.stderr.write(f"{safe(self.format(record))}\n")
+        write_remark(safe(self.format(record)))
 
 
 def log_to_stderr() -> None:

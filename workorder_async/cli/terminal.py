@@ -85,7 +85,20 @@ def tell(text: str) -> None:
 
 def note(text: str) -> None:
     """Print one remark on stderr."""
-    sys.stderr.write(f"{one_line(text)}\n")
+    write_remark(one_line(text))
+
+
+def write_remark(line: str) -> None:
+    """Write a line to stderr. Where the disk is full it is lost: what was done counts, whether it can be told or not.
+
+    Raises `BrokenPipeError` where nobody reads it any more.
+    """
+    try:
+        sys.stderr.write(f"{line}\n")
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def write_rows(rows: Iterable[Iterable[str]]) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, BinaryIO, Final, TypeAlias, TypeVar
 from attrs import frozen
 from cyclopts import Parameter, Token, validators
 
+from workorder_async.cli.terminal import note
 from workorder_async.document import OpenEnum
 from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError
@@ -111,7 +112,7 @@ def text_or_stdin(text: str, option: str) -> str:
     if text != "-":
         return text
     if sys.stdin.isatty():
-        sys.stderr.write(f"Write the text for {option}; Ctrl-D on a line of its own ends it.\n")
+        note(f"Write the text for {option}; Ctrl-D on a line of its own ends it.")
     return text_of(option, "-").rstrip("\n")
 
 
