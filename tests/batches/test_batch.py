@@ -289,6 +289,7 @@ async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) ->
     ("mutations", "options", "words"),
     [
         ([], {"concurrency": 0}, "concurrency is 0"),
+        ([], {"concurrency": 10_001}, "concurrency is 10001; it must be from 1 to 10000"),
         ([], {"concurrency": True}, "concurrency is True"),
         ([], {"concurrency": 1.5}, "concurrency is 1.5"),
         ([], {"concurrency": None}, "concurrency is None"),

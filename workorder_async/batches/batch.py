@@ -44,6 +44,7 @@ def run_batch(
 ) -> AsyncGenerator[Outcome, None]:
     """Carry out mutations, `concurrency` at a time, and yield an `Outcome` for each, in the order in which they end.
 
+    * `concurrency`: from 1 to 10,000; the client's `max_in_flight` bounds the requests as well.
     * `mutations`: any mix of the four. What has a length, as a list, is done as it is now, whatever you do to it
       meanwhile. Any other iterable or async iterable, endless too, is pulled as far as mutations can be sent.
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost

@@ -10,7 +10,7 @@ from time import perf_counter
 from attrs import evolve, field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import above_zero, as_validator, seconds, whole
+from workorder_async.arguments import above_zero, as_validator, seconds, whole, whole_within
 from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Journal, to_its_end
@@ -27,13 +27,15 @@ from workorder_async.wire.limits import Lane
 _TRIES = 3
 # So many mutations for each worker are parked at the most.
 _PARKED = 16
+# All workers start at once: without a bound a slip of the pen would fill the memory, and Ctrl-C not be heard.
+_MOST_AT_ONCE = 10_000
 
 
 @frozen
 class Terms:
     """How a batch goes about its mutations: arguments of `run_batch`. Raises `ConfigError` for what cannot work."""
 
-    concurrency: int = field(validator=as_validator(whole))
+    concurrency: int = field(validator=[as_validator(whole), as_validator(whole_within, 1, _MOST_AT_ONCE)])
     patience: float = field(validator=as_validator(seconds))
     key: Callable[[Prepared], str] = key_of
     mark: bool = False

@@ -271,6 +271,7 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["reject", "--from", "none.txt", "--yes"], b"", "--from none.txt: No such file or directory"),
         (["reject", "7", "8", "-1"], b"", "ID is -1; it must be from 1"),
         (["reject", "7", "--concurrency", "0"], b"", "Must be >= 1"),
+        (["reject", "7", "--concurrency", "10001"], b"", "Must be <= 10000"),
         (["comment", "--status", "1", "--detail", " ", "--yes"], b"", "--detail is empty"),
         (["reject", "--in-product-group-id", "0", "--yes"], b"", "--in-product-group-id is 0"),
     ],

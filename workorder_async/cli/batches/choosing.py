@@ -83,7 +83,7 @@ class BatchOptions:
     counts."""
     stop_after: Annotated[Whole, _FROM_0] = 20
     """Stop after so many failures in a row; 0 for never."""
-    concurrency: Annotated[Whole, _FROM_1] = 16
+    concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
     """Requests in flight at once, at most."""
     json: bool = False
     """Print one JSON object per ticket."""
