@@ -282,6 +282,8 @@ def refuse_taken(path: Path, name: str) -> None:
     """Raise `ConfigError` where a file has this profile already, or cannot be read, or where this is no name."""
     if not name.strip():
         raise ConfigError("is empty", argument="--profile", mend="give the profile a name")
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise ConfigError(f"is {name!r}, which is no UTF-8", argument="--profile", mend="give it another name")
     if name in read(path).by_name:
         mend = "change it there, or choose another --profile"
         raise ConfigError(f"profile {name!r} is there already", argument=f"{path}:", mend=mend)
@@ -290,16 +292,27 @@ def refuse_taken(path: Path, name: str) -> None:
 def add(path: Path, name: str, values: Values) -> None:
     """Add a profile to a file, for its owner alone; in a new file it is the default.
 
-    The rest of the file stays as it is, comments too.
+    The rest of the file stays as it is, comments too. Raises `ConfigError` where it takes no table after it.
     """
-    there = path.exists()
+    # No variable holds a secret bare: a traceback with locals would show it.
+    before = Secret(path.read_bytes().rstrip().decode() if path.exists() else f"default = {_quoted(name)}")
+    head = f"[profiles.{name if _BARE.fullmatch(name) else _quoted(name)}]"
+    if not _is_toml(Secret(f"{before.reveal()}\n\n{head}")):
+        mend = f"write them as tables, such as {head}, and try again"
+        raise ConfigError("its profiles are written in a way that takes no further one", argument=f"{path}:", mend=mend)
     path.parent.mkdir(0o700, parents=True, exist_ok=True)
     with written_whole(path) as file:
-        file.write(path.read_bytes().rstrip() + b"\n\n" if there else f"default = {_quoted(name)}\n\n".encode())
-        file.write(f"[profiles.{name if _BARE.fullmatch(name) else _quoted(name)}]\n".encode())
+        file.write(f"{before.reveal()}\n\n{head}\n".encode())
         for key, value in values.items():
-            # No variable holds the secret bare: a traceback with locals would show it.
-            file.write(f"{key} = {_quoted(Secret(value).reveal())}\n".encode())
+            file.write(Secret(f"{key} = {_quoted(Secret(value).reveal())}\n").encoded())
+
+
+def _is_toml(text: Secret) -> bool:
+    try:
+        tomllib.loads(text.reveal())
+    except ValueError:
+        return False
+    return True
 
 
 def _quoted(text: str) -> str:

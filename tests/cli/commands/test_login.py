@@ -84,6 +84,7 @@ def test_what_fails_is_kept_and_told(bare: Workorder, sandbox: Sandbox) -> None:
         ({"secret_command": "false"}, "the command: 'false' told no secret: it ended with 1"),
         ({"secret_command": ""}, "login asks on a terminal; without one give --base-url, --app-id, --scheme and"),
         ({"profile": " "}, "--profile is empty; give the profile a name"),
+        ({"profile": "\udcff"}, "--profile is '\\udcff', which is no UTF-8; give it another name"),
     ],
 )
 def test_nothing_is_written(
@@ -100,3 +101,19 @@ def test_a_profile_that_is_there(bare: Workorder, sandbox: Sandbox) -> None:
     assert bare("login", *given(sandbox)).code == 0
     ran = bare("login", *given(sandbox))
     assert (ran.code, "profile 'default' is there already; change it there" in ran.err) == (2, True)
+
+
+def test_a_file_that_takes_no_further_profile(bare: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A file whose profiles are no tables of their own stays as it is: with one more table it could not be read."""
+    path = tmp_path / "workorder" / "workorder.toml"
+    path.parent.mkdir()
+    path.write_text('profiles = { a = { base_url = "http://127.0.0.1:1" } }\n')
+    path.chmod(0o600)
+    before = path.read_bytes()
+    ran = bare("login", "--profile", "b", *given(sandbox))
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert (
+        f"{path}: its profiles are written in a way that takes no further one; write them as tables, such as" in ran.err
+    )
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
