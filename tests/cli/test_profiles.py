@@ -267,6 +267,24 @@ def test_trust_is_bound_to_place_and_content(
     assert ("not set" in bare("list").err) is False
 
 
+def test_a_link_to_a_file_that_is_trusted_elsewhere(
+    bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Trust in a file's own folder is none in another that has a link to it; each is trusted by itself."""
+    path = write(f'default = "stage"\n{of(sandbox)}', here=True)
+    assert bare("trust").code == 0
+    link = tmp_path / "strange" / HERE
+    link.parent.mkdir()
+    link.symlink_to(path)
+    monkeypatch.chdir(link.parent)
+    ran = bare("list")
+    assert (ran.code, ran.err.startswith(f"workorder: {link} is not read; `workorder trust` allows it")) == (2, True)
+    assert bare("trust").code == 0
+    assert bare("list").code == 0
+    monkeypatch.chdir(path.parent)
+    assert bare("list").code == 0
+
+
 @pytest.mark.parametrize("command", ["list", "show 7", "close 7 --closer-id 1 --closer-name x", "export -", "doctor"])
 def test_nothing_of_a_strangers_folder_matters(bare: Workorder, write: Write, sandbox: Sandbox, command: str) -> None:
     """In a folder that came from elsewhere every command does what it does in any other one."""

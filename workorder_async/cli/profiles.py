@@ -137,8 +137,8 @@ def _of_folder() -> list[Profiles]:
 
 def _here() -> Path:
     """Return where the file of this folder is, or would be; where that is the user's file, by the name of that."""
-    here = os.path.realpath(_FILE)
-    return path() if here == os.path.realpath(path()) else Path(here)
+    here = Path.cwd() / _FILE
+    return path() if os.path.realpath(here) == os.path.realpath(path()) else here
 
 
 def trust() -> Profiles:
@@ -216,7 +216,9 @@ def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]
         if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
             raise OSError(f"it is no file of at most {_LARGEST:,} bytes")
         content = file.read(_LARGEST)
-    digest = hashlib.sha256(os.fsencode(path) + b"\0" + content).hexdigest()
+    # Whoever makes a link chooses what is read in its folder, even where the file behind it is trusted in its own.
+    places = dict.fromkeys((os.path.realpath(path), str(path)))
+    digest = hashlib.sha256(b"\0".join((*map(os.fsencode, places), content))).hexdigest()
     if only_trusted and not _is_trusted(digest):
         return {}, "", 0
     whole = tomllib.loads(content.decode())
