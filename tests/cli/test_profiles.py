@@ -267,6 +267,14 @@ def test_trust_is_bound_to_place_and_content(
     assert ("not set" in bare("list").err) is False
 
 
+def test_a_folder_that_was_removed(bare: Workorder, write: Write, sandbox: Sandbox) -> None:
+    """In a folder that is gone there is no file, and the user's profiles are used."""
+    write(f'default = "stage"\n{of(sandbox)}')
+    Path.cwd().rmdir()
+    assert (bare("list").code, bare("doctor", "--profile", "stage").code) == (0, 0)
+    assert bare("trust").err == "workorder: there is no file 'workorder.toml'; go to its folder first\n"
+
+
 def test_a_link_to_a_file_that_is_trusted_elsewhere(
     bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

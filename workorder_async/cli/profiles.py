@@ -137,7 +137,10 @@ def _of_folder() -> list[Profiles]:
 
 def _here() -> Path:
     """Return where the file of this folder is, or would be; where that is the user's file, by the name of that."""
-    here = Path.cwd() / _FILE
+    try:
+        here = Path.cwd() / _FILE
+    except FileNotFoundError:  # this folder was removed, and has no file
+        return Path(_FILE)
     return path() if os.path.realpath(here) == os.path.realpath(path()) else here
 
 
