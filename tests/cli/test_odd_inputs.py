@@ -130,6 +130,7 @@ ODD = r"""
 0 | list --count --json --until 2025-01-01      | 40
 0 | list --count --limit 1 --until 20250101     | 40
 2 | list --older-than soon                      | --older-than 'soon' is no age; write one such as 30d or 2w
+2 | list --older-than 9999w                     | --older-than '9999w' is before 1970; write an age such as 30d or 2w
 2 | list --count --fields title                 | --count prints a number alone
 2 | list --count 5                              | nothing here takes '5'
 2 | list --base-url ftp://host                  | 'ftp://host' must be http:// or https://

@@ -132,6 +132,8 @@ class Age(Time):
             raise self._refused("is no age", "write one such as 30d or 2w")
         # What was created in a second may be of its end, and be younger by nearly one.
         last = int(time()) - _days_of(age) * 86400 - 1
+        if last < 0:
+            raise self._refused("is before 1970", "write an age such as 30d or 2w")
         return last, last
 
 
