@@ -248,6 +248,16 @@ def test_a_workbook_declares_itself(tmp_path: Path, sheets: list[list[list[objec
         assert numbers_from(str(tmp_path / "book.xlsx")) == numbers
 
 
+def test_a_workbook_whose_last_cell_is_far_away(tmp_path: Path) -> None:
+    """A cell that has a format and no value costs nothing, wherever it is; the rows before it may have gaps."""
+    book = import_module("openpyxl").Workbook()
+    book.active["C2"], book.active["C5"], book.active["A9"] = "id", 7, "x"
+    book.active["C9"] = 8
+    book.active["XFD1048576"].number_format = "0.00"
+    book.save(tmp_path / "book.xlsx")
+    assert numbers_from(str(tmp_path / "book.xlsx")) == [7, 8]
+
+
 @pytest.mark.parametrize("what", ["row 2 of sheet 'Sheet'", "sheet 'Sheet1'"])
 def test_what_is_hidden_is_not_meant(tmp_path: Path, what: str) -> None:
     """Rows that a filter of Excel hides, and hidden sheets, are an error: who looked at the file did not see them."""

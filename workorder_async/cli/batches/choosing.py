@@ -309,8 +309,13 @@ def _in_workbook(name: str, content: bytes) -> Iterator[tuple[str, object]]:
             # A filter of Excel hides rows, and who looks at the sheet does not mean them.
             where = f"row {hidden[0]} of sheet {sheet.title!r}" if hidden else f"sheet {sheet.title!r}"
             raise _refused(name, where, "is hidden", "show it, or copy what is meant to a file of its own")
-        rows = enumerate(sheet.iter_rows(values_only=True), 1)
-        yield from _in_column(name, ((f"row {number} of sheet {sheet.title!r}", row) for number, row in rows))
+        rows: dict[int, dict[int, object]] = {}
+        # Not `iter_rows`, which makes each cell up to the last one: billions where that has a format and no value.
+        for (row, column), cell in sheet._cells.items():
+            if cell.value is not None:
+                rows.setdefault(row, {})[column] = cell.value
+        filled = ((row, [cells.get(at) for at in range(1, max(cells) + 1)]) for row, cells in sorted(rows.items()))
+        yield from _in_column(name, ((f"row {row} of sheet {sheet.title!r}", cells) for row, cells in filled))
 
 
 def _in_column(
