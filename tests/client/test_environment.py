@@ -33,6 +33,8 @@ from workorder_async.sandbox import Sandbox
         (" http://x", "and a host"),
         ("http://x:99999", "cannot be read"),
         ("http://[", "cannot be read"),
+        ("http://。", "has a host that can be none"),
+        ("https://a。。b", "has a host that can be none"),
         ("http://x/?a=1", "no user, query or fragment"),
         ("http://user:pass@x", "no user, query or fragment"),
     ],

@@ -128,7 +128,11 @@ class Pool:
 
     def __init__(self, base_url: str, options: ClientOptions) -> None:
         self.http = options["session"]
-        url = URL(base_url)
+        try:
+            url = URL(base_url)
+        except UnicodeError:
+            mend = "write it as in a browser, such as https://workorder.example.com"
+            raise ConfigError(f"{base_url!r} has a host that can be none", argument="base_url", mend=mend) from None
         self._place = (url.raw_host, url.port)
         self.is_own: bool = self.http is None
         self._size = options["max_in_flight"]
