@@ -4,6 +4,7 @@ Results go to stdout, remarks to stderr; neither holds a character that a termin
 """
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -64,6 +65,10 @@ def err(*, soft_wrap: bool = False) -> Console:
 
 
 def _console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    for name in ("COLUMNS", "LINES"):
+        # rich fails at digits that are no number, such as ², and at a number that is no size.
+        if not re.fullmatch("[0-9]{1,6}", os.environ.get(name, "0")):
+            del os.environ[name]
     console = _Console(
         stderr=stderr,
         soft_wrap=soft_wrap,
