@@ -19,6 +19,9 @@ from workorder_async.errors import ConfigError
 
 _Member = TypeVar("_Member", bound=OpenEnum)
 
+# Bytes of a file that is held in memory as a whole. While one is hashed or parsed, Ctrl-C waits.
+_LARGEST: Final = 1 << 28
+
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
     """Read a whole number in digits. Anything else is refused: it might be rounded to another number."""
@@ -122,12 +125,21 @@ def text_of(option: str, source: str) -> str:
 
 
 def content_of(option: str, source: str) -> bytes:
-    """Return the bytes of a file, or of stdin for `-`. Raises likewise."""
+    """Return the bytes of a file, or of stdin for `-`. Raises likewise, also where they are too many."""
     try:
-        return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
+            return whole_of(file)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "cannot be the name of a file"
         raise ConfigError(f"{why}", argument=f"{option} {ascii(source)[1:-1]}:") from None
+
+
+def whole_of(file: BinaryIO) -> bytes:
+    """Return what a file has from here on. Raises `OSError` where that is too much, as of a device without an end."""
+    content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise OSError(0, f"it has more than {_LARGEST >> 20} MiB")
+    return content
 
 
 def decoded(option: str, source: str, content: bytes) -> str:

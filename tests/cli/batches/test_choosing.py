@@ -277,6 +277,13 @@ def test_what_is_hidden_is_not_meant(tmp_path: Path, what: str) -> None:
         numbers_from(str(tmp_path / "book.xlsx"))
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no device without an end")
+def test_a_file_without_an_end() -> None:
+    """A device that gives more than anybody means is refused, and does not fill the memory."""
+    with pytest.raises(ConfigError, match="--from /dev/zero: it has more than 256 MiB"):
+        numbers_from("/dev/zero")
+
+
 def test_what_is_no_workbook(stdin: Stdin) -> None:
     """Another archive, or half a workbook, is told in one sentence."""
     for content in (b"PK\x03\x04", b"PK\x03\x04" + b"x" * 1000):

@@ -167,6 +167,21 @@ def test_a_curl_line_that_cannot_be_read(workorder: Workorder, tmp_path: Path, t
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no device without an end")
+@pytest.mark.parametrize("words", [["--body-file", "/dev/zero"], ["--curl", "/dev/zero"], ["--curl", "line"]])
+def test_a_body_without_an_end(
+    workorder: Workorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """What is longer than any request is refused; while it was hashed, no Ctrl-C would be heard."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "line").write_text("curl http://h -H Sign:x -H AppId:a -H Timestamp:1 -d @/dev/zero")
+    given = ["--app-id", "a", "--timestamp", "1", "--sign", "0" * 32] if "--curl" not in words else []
+    ran = workorder("sign", "detect", *words, *given)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "/dev/zero" in ran.err
+    assert "it has more than 256 MiB" in ran.err
+
+
 def test_curl_has_it_all(workorder: Workorder, tmp_path: Path) -> None:
     """--curl and the options for a request's parts do not go together, and its file must be there and be text."""
     (tmp_path / "line").write_bytes(b"\xff\xfe")

@@ -20,7 +20,7 @@ from cyclopts import Parameter
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import Bar, ask, ask_secret, can_ask, note, tell
-from workorder_async.cli.values import ExistingFile, text_of
+from workorder_async.cli.values import ExistingFile, content_of, text_of, whole_of
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
@@ -108,7 +108,7 @@ def _request(method: str | None, path: str | None, query: str | None, body_file:
         method=method or ("POST" if body_file else "GET"),
         path=url.path,
         query=tuple(parse_qsl(url.query if query is None else query, keep_blank_values=True)),
-        body=(body_file.read_bytes(),) if body_file else (),
+        body=(content_of("--body-file", os.path.join(".", body_file)),) if body_file else (),
     )
 
 
@@ -316,7 +316,8 @@ def _content(name: str, value: str) -> bytes:
     if not value.startswith("@") or name == "--data-raw":
         return _bytes(value)
     try:
-        content = Path(value[1:]).read_bytes()
+        with open(value[1:], "rb") as file:
+            content = whole_of(file)
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or error
         raise _refused(f"{name} {value!r}, and that file cannot be read: {why}", "") from None
