@@ -1,5 +1,6 @@
 """The option `ssl`, and WORKORDER_CA_BUNDLE: whose certificates a client trusts, over real TLS."""
 
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,10 @@ def test_what_cannot_work(trust: Any, why: str) -> None:
     if isinstance(trust, str) and trust:
         with pytest.raises(ConfigError, match=r"WORKORDER_CA_BUNDLE is .*; it must be a file with certificates"):
             WorkorderClient.from_env({**ENVIRONMENT, "WORKORDER_CA_BUNDLE": trust})
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """A pipe, for whose other end no client would wait, is refused at once."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="in PEM: it is no regular file"):
+        make_client(ssl=tmp_path / "pipe")

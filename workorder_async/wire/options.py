@@ -1,8 +1,9 @@
 """How a client works: the one list of its options, with their types, defaults and checks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike, fspath, stat
 from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError
+from stat import S_ISREG
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
@@ -83,6 +84,9 @@ def trusting(name: str, value: object, wanted: str = "a file with certificates o
     why = ""
     if isinstance(value, str | PathLike):
         try:
+            # A pipe would be waited for, and no Ctrl-C heard.
+            if not S_ISREG(stat(value).st_mode):
+                raise OSError("it is no regular file")
             context.load_verify_locations(cafile=fspath(value))
         except SSLError:
             why = ": it holds none; `openssl x509 -inform der` makes PEM of DER"
