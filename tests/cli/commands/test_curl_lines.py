@@ -75,3 +75,23 @@ def test_escapes_of_bash() -> None:
     """What bash writes in $'...' is read as bash reads it."""
     [(_, request)] = _requests(rf"curl {URL} {_headers()} -d $'\x41\u59dc\101\t\'\\\n'")
     assert b"".join(request.body).decode() == "A姜A\t'\\\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        (r"\344\270\255", "中"),
+        (r"\xe4\xb8\xad", "中"),
+        (r"\xe4\u59dc", b"\xe4" + "姜".encode()),
+        (r"\xff\377\777", b"\xff\xff\xff"),
+        (r"\U0001f600\U41", "😀A"),
+        (r"\u41\u59dc", "A姜"),
+        (r"\e\E\cA\c[", "\x1b\x1b\x01\x1b"),
+        (r"\\\'\"\?", "\\'\"?"),
+        (r"\q\8\x\u\xg", r"\q\8\x\u\xg"),
+    ],
+)
+def test_bytes_of_escapes(written: str, sent: str | bytes) -> None:
+    """An escape of a byte is that byte, one of a character is its UTF-8, and what is no escape stays."""
+    [(_, request)] = _requests(f"curl {URL} {_headers()} --data-raw $'{written}'")
+    assert b"".join(request.body) == (sent.encode() if isinstance(sent, str) else sent)

@@ -235,6 +235,9 @@ HEADS = f"-H AppId:a -H Timestamp:1700000000 -H Sign:{'0' * 32}"
     [
         f"curl 'http://[' {HEADS}",
         f"curl http://h/ {HEADS} -G -d $'\\xff'",
+        f"curl http://h/ {HEADS} -G -d $'\\U00110000'",
+        f"curl http://h/ {HEADS} -G -d $'\\UFFFFFFFF'",
+        f"curl http://h/ {HEADS} -d $'\\ud83d\\ude00'",
         f"curl http://h/ {HEADS} -d $'\\ud800'",
         f"curl $'http://h/\\ud800' {HEADS}",
         f"curl http://h/ {HEADS} -d $'@a\\0b'",

@@ -37,8 +37,10 @@ _VALUED: Final = re.compile(
 )
 # $'...' of bash, in which a browser writes texts with quotes, line feeds or characters beyond ASCII.
 _ANSI: Final = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
-_ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
-_MEANT: Final = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
+_ESCAPE: Final = re.compile(
+    r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[\0-\x7f]|.)", re.DOTALL
+)
+_MEANT: Final = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
 _TRIED: Final = (
     "AppId, Timestamp, secret, method, path, query and body (as it is, with sorted keys, as pairs, or its digest) in "
     "every order, with any one separator or two in turn; the secret once, before and after, or as the key of an HMAC; "
@@ -237,10 +239,10 @@ def _of_curl(text: str) -> Iterator[Accepted]:
     if '^"' in text:
         raise _refused("a line for Windows' cmd", "in the browser choose 'Copy as cURL (bash)'")
     one_line = text.replace("\r\n", "\n").replace("\\\n", " ")
-    plain = _ANSI.sub(lambda found: shlex.quote(_ESCAPE.sub(_unescaped, found[1])), one_line)
     try:
+        plain = _ANSI.sub(lambda found: shlex.quote(_of_ansi(found[1])), one_line)
         words = shlex.split(plain)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         mend = "paste the whole line, with its quotes"
         raise ConfigError(f"cannot be read: {error}", argument="--curl", mend=mend) from None
     starts = [at for at, word in enumerate(words) if word in ("curl", "curl.exe")]
@@ -250,12 +252,26 @@ def _of_curl(text: str) -> Iterator[Accepted]:
         yield _of_line(words[start + 1 : end])
 
 
+def _of_ansi(text: str) -> str:
+    """Return the text of $'...'. Escapes of bytes may give a character together."""
+    escaped = _ESCAPE.sub(_unescaped, text)
+    try:
+        return escaped.encode(errors="surrogateescape").decode(errors="surrogateescape")
+    except UnicodeEncodeError:  # an escape of half a character, which is refused where it stands in a body
+        return escaped
+
+
 def _unescaped(found: "re.Match[str]") -> str:
-    """Return the character of an escape of $'...'."""
-    code = found[1]
-    if code[0] in "ux" and len(code) > 1:
-        return chr(int(code[1:], 16))
-    return chr(int(code, 8)) if code.isdigit() else _MEANT.get(code, code)
+    """Return what an escape of $'...' stands for; a byte beyond ASCII as a surrogate."""
+    kind, code = found[1][0], found[1][1:]
+    if kind in "uU" and code:
+        return chr(int(code, 16))
+    if kind == "c" and code:
+        return chr(ord(code) & 0x1F)
+    if (kind == "x" and code) or kind in "01234567":
+        byte = int(code, 16) if kind == "x" else int(found[1], 8) & 0xFF
+        return chr(byte if byte < 0x80 else 0xDC00 + byte)
+    return _MEANT.get(kind, kind if kind in "\\'\"?" else f"\\{kind}")
 
 
 def _of_line(words: Sequence[str]) -> Accepted:
