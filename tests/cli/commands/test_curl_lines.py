@@ -1,7 +1,9 @@
 """accepted.py: curl lines and HAR files as people paste them."""
 
 import hashlib
+import subprocess
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -75,6 +77,34 @@ def test_escapes_of_bash() -> None:
     """What bash writes in $'...' is read as bash reads it."""
     [(_, request)] = _requests(rf"curl {URL} {_headers()} -d $'\x41\u59dc\101\t\'\\\n'")
     assert b"".join(request.body).decode() == "A姜A\t'\\\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "'a$' ",
+        r"'it'\''s'",
+        "'a\\\nb'",
+        r'"a\$b\"c\\d\e"' + r"'f'$'\t'g\ h",
+        '''"'$'a'"''',
+        "''",
+        "a#b",
+    ],
+)
+def test_quotes_of_bash(body: str) -> None:
+    """What stands between quotes is sent as bash sends it."""
+    sent = subprocess.run(["bash", "-c", f"printf %s {body}"], capture_output=True, check=True, timeout=20).stdout
+    [(_, request)] = _requests(f"curl {URL} --data-raw {body} {_headers()}")
+    assert b"".join(request.body) == sent
+
+
+@pytest.mark.parametrize(("begin", "end", "each"), [("'", "'", 3), ('"', '"', 2), ("$'", "'", 2)])
+def test_a_long_line(begin: str, end: str, each: int) -> None:
+    """A long body is read in time that grows with its length."""
+    body, began = r"x\\" * 500_000, process_time()
+    [(_, request)] = _requests(f"curl {URL} {_headers()} --data-raw {begin}{body}{end}")
+    assert len(b"".join(request.body)) == each * 500_000
+    assert process_time() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -35,8 +34,14 @@ _VALUED: Final = re.compile(
     "|user(-agent)?|cookie(-jar)?|referer|cacert|max-time|connect-timeout|output|write-out|proxy|resolve|retry|ciphers"
     "|interface|limit-rate)"
 )
-# $'...' of bash, in which a browser writes texts with quotes, line feeds or characters beyond ASCII.
-_ANSI: Final = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+# The pieces of a shell's line, in time that grows with its length; for shlex it is the square. $'...' is bash's, in
+# which a browser writes texts with quotes, line feeds or characters beyond ASCII.
+_PIECE: Final = re.compile(
+    r"(?P<blank>(?:[ \t\r\n]|\\\n)+)|(?P<plain>[^ \t\r\n'\"\\$]+|\$(?!'))|'(?P<single>[^']*)'|\\(?P<escaped>.)"
+    r"|\$'(?P<ansi>[^'\\]*+(?:\\.[^'\\]*+)*+)'"
+    r'|"(?P<double>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<open>.)',
+    re.DOTALL,
+)
 _ESCAPE: Final = re.compile(
     r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[\0-\x7f]|.)", re.DOTALL
 )
@@ -238,10 +243,8 @@ def _of_curl(text: str) -> Iterator[Accepted]:
     """Yield the requests of curl lines. Raises `ConfigError` for a line that cannot be read, or lacks a header."""
     if '^"' in text:
         raise _refused("a line for Windows' cmd", "in the browser choose 'Copy as cURL (bash)'")
-    one_line = text.replace("\r\n", "\n").replace("\\\n", " ")
     try:
-        plain = _ANSI.sub(lambda found: shlex.quote(_of_ansi(found[1])), one_line)
-        words = shlex.split(plain)
+        words = list(_words(text.replace("\r\n", "\n")))
     except (ValueError, OverflowError) as error:
         mend = "paste the whole line, with its quotes"
         raise ConfigError(f"cannot be read: {error}", argument="--curl", mend=mend) from None
@@ -250,6 +253,24 @@ def _of_curl(text: str) -> Iterator[Accepted]:
         raise _refused("neither a curl line nor a HAR file", "it must begin with curl or {")
     for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
         yield _of_line(words[start + 1 : end])
+
+
+def _words(text: str) -> Iterator[str]:
+    """Yield the words of a shell's lines. Raises `ValueError` where a quote has no end."""
+    pieces: list[str] = []
+    for found in _PIECE.finditer(text):
+        kind, piece = str(found.lastgroup), found[str(found.lastgroup)]
+        if kind == "open":
+            raise ValueError("No escaped character" if piece == "\\" else "No closing quotation")
+        if kind != "blank":
+            if kind == "double":
+                piece = re.sub(r'\\([$`"\\]|\n)', lambda one: one[1].strip("\n"), piece)
+            pieces.append(_of_ansi(piece) if kind == "ansi" else piece)
+        elif pieces:
+            yield "".join(pieces)
+            pieces = []
+    if pieces:
+        yield "".join(pieces)
 
 
 def _of_ansi(text: str) -> str:
