@@ -136,6 +136,11 @@ class WorkorderClient:
         """How many seconds the server's clock seems ahead of ours, by the `Date` of its answers."""
         return self._loop.client.clock_offset
 
+    @property
+    def attempt_timeout(self) -> float:
+        """How many seconds one attempt may take, and what it sent may be carried out."""
+        return self._loop.client.attempt_timeout
+
     def run(self, act: Callable[[_Client], Awaitable[_T]]) -> _T:
         """Run something that takes the other client, in this client's event loop; return its result.
 
