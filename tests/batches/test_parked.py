@@ -428,7 +428,7 @@ async def test_two_alike_of_which_a_killed_run_sent_one(tmp_path: Path, fault: K
         outcomes = await ran(client, iter([first, second]), journal=journal)
         await asyncio.sleep(60)
     done = {words_of(one.mutation).partition(": ")[2] for one in outcomes if one.state is State.DONE}
-    assert done <= {one.request["detail"] for one in sandbox.applied}
+    assert done <= {str(one.request["detail"]) for one in sandbox.applied}
     assert len(sandbox.applied) == 1
 
 
