@@ -245,6 +245,14 @@ def test_side_by_side(tickets: int, slots: int, least: float) -> None:
         assert game.first_at == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize("habits", [{"depth": 1000}, {"depth": 1000, "empty_beyond": True}, {"empty": 1 / 40}])
+def test_side_by_side_without_some_hints(habits: dict[str, Any]) -> None:
+    """Where hints are refused, or come empty, a list is still read side by side to its end."""
+    game = Game(ListServer(Random(1), evenly(Random(1), 10_000), Habits(**habits)), 8, jitter=3.0)
+    assert game.play().exact
+    assert game.time <= 5 * ideal(10_000, 8)
+
+
 def test_imported_within_an_hour() -> None:
     """Half the list imported within an hour costs no more time."""
     for seed in range(5):

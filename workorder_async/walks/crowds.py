@@ -33,9 +33,7 @@ class Crowd:
         state, low, high = self._state, self._low, self._high
         state.crowded_seconds += high - low + 1
         (page,) = yield [self._ask(1)]
-        if not self._margin and page is not None and page.seconds:
-            state.end_counts = True
-        elif not self._margin:
+        if not self._margin and (page is None or not page.seconds):
             # Nothing is shown of a single second where the ends of a range do not count.
             self._margin = 1
             (page,) = yield [self._ask(1)]

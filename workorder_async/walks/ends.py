@@ -23,7 +23,7 @@ DATED: Final = (1, 7_258_118_400)
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(*DATED, 1, 1, for_rows=False)
 _Flaw: TypeAlias = Generator[list[Ask], list[Page | None], str]
-_WITNESSES: Final = (_RANGED, _WHOLE, _WHOLE, _RANGED, _RANGED, _WHOLE, _WHOLE, _RANGED)
+_WITNESSES: Final = (_RANGED, _WHOLE, _WHOLE, _RANGED)
 
 
 class Opening(Job):
@@ -162,8 +162,6 @@ class NumberedPages(Job):
             if page is None or not any(news) or (not news[-1] and not state.is_cut(page)):
                 return
             behind = ceil(page.total / max(1, state.full)) + 2 - number
-            if behind <= 1 and not state.is_cut(page):
-                return
             count = max(1, min(state.slots, behind))
             pages = yield [state.ask(-inf, inf, number + further) for further in range(count)]
 

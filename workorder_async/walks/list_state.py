@@ -198,28 +198,19 @@ class ListState:
         """Return the places of tickets that were not given out before; None where that is known of all of them."""
         if self._given is None:
             return None
-        return [place for place, id in enumerate(ids) if _number(id) not in self._given]
+        return [place for place, id in enumerate(ids) if id not in self._given]
 
     def note_given(self, ids: Sequence[int]) -> None:
         """Remember the tickets that are given out: eight bytes each, used only if the list is read in another way."""
         self.tickets += len(ids)
-        try:
-            self._ledger.extend(ids)
-        except OverflowError:
-            # The ids before the large one are added twice. That does no harm.
-            self._ledger.extend(map(_number, ids))
+        self._ledger.extend(ids)
         if self._given is not None:
-            self._given.update(map(_number, ids))
+            self._given.update(ids)
 
     def tell_apart(self) -> None:
         """From now on, know by the id whether a ticket was given out before."""
         if self._given is None:
             self._given = set(self._ledger)
-
-
-def _number(id: int) -> int:
-    """Return a number of 64 bits for a ticket."""
-    return id if -(2**63) <= id < 2**63 else hash(id)
 
 
 def _worst_inversion(keys: Sequence[int]) -> int:

@@ -30,8 +30,6 @@ from workorder_async.walks.pages import Ask, Page, Record
 _Pages: TypeAlias = Generator[list[Ask], list[Page | None], Page | None]
 # From where in a page an edge is read again that was not bridged: 1 is the page's first row.
 _FURTHER_UP: Final = (0.75, 1.0)
-# Where a page counts more tickets than it shows, they may be on these.
-_FURTHER_PAGES: Final = (2, 3)
 # Requests of a section. With fewer its ends cost more, with more the rows of others wait longer for their turn.
 _REQUESTS: Final = 4
 # The last lot has shorter ones, so that all end together; with two, where the list has so few pages.
@@ -60,8 +58,6 @@ class Section(Job):
         self._state = state
         self._add = add
         self._first = first
-        # From which key down the newest answer was asked for.
-        self._asked_up_to: float = inf
         # Rows below the frontier that were seen, by their ids, with their keys.
         self._seen: dict[int, tuple[int, Record]] = {}
         # Rows that an earlier section has seen just below its frontier, where this one begins there.
@@ -140,7 +136,6 @@ class Section(Job):
         Where the next section begins is not asked for: a server that takes bounds otherwise would hide tickets there.
         """
         state = self._state
-        self._asked_up_to = high
         (page,) = yield [state.ask(state.bottom - 1, high if state.end_counts else high + 1)]
         return page
 
@@ -211,10 +206,6 @@ class Section(Job):
             reach = self._reach(after, next_keys)
             if reach < edge:
                 return after
-            if edge < reach < self._asked_up_to:
-                # It was asked for from further up, and does not come down to the edge.
-                page, keys, near, high = after, next_keys, after.ids, reach
-                continue
             if after.count < state.full:
                 return (yield from self._counted(after, edge))
             if max(next_keys) < edge:
@@ -258,10 +249,9 @@ class Section(Job):
         """Look for the tickets that a page counts and does not show; return a page to go on with."""
         state = self._state
         state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
-        for number in _FURTHER_PAGES:
-            (more,) = yield [evolve(page.ask, page=number)]
-            if more is not None and more.seconds and min(state.keys(more)) + state.overlap < edge:
-                return more
+        (more,) = yield [evolve(page.ask, page=2)]
+        if more is not None and more.seconds and min(state.keys(more)) + state.overlap < edge:
+            return more
         return evolve(page, total=0)
 
 
