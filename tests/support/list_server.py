@@ -46,6 +46,8 @@ class Habits:
     empty_beyond: bool = False
     ties: bool = False
     """Whether tickets of one second come in another order with each answer."""
+    refuses: float = 0.0
+    """How often a page that is not the first is refused."""
     ignores_page: bool = False
     factor: float = 1.0
     """What totals are multiplied with."""
@@ -114,6 +116,8 @@ class ListServer:
         total = int(min(len(rows), habits.cap) * habits.factor)
         if habits.hard:
             rows = rows[: habits.cap] if habits.order != "newest" else rows[-habits.cap :]
+        if page > 1 and habits.refuses and self.random.random() < habits.refuses:
+            raise RefusedError
         if page * size > habits.depth and page > 1:
             if not habits.empty_beyond:
                 raise RefusedError

@@ -20,12 +20,16 @@ LATENCY = 0.05
 
 @define
 class Game:
-    """One walk of one server; a request takes `LATENCY`, up to so many times as long with `jitter`."""
+    """One walk of one server; a request takes `LATENCY`, up to so many times as long with `jitter`.
+
+    With `slow`, so many of its two ways take two hundred times as long.
+    """
 
     server: ListServer
     slots: int = 8
     size: int = 100
     jitter: float = 0.0
+    slow: float = 0.0
     window: Window = field(factory=lambda: Window(TicketQuery()))
     filter: RangeFilter = field(factory=RangeFilter)
     came: list[int] = field(factory=list)
@@ -74,7 +78,10 @@ class Game:
         return rules.report
 
     def _takes(self) -> float:
-        return LATENCY * (1 + self.server.random.random() * self.jitter)
+        random, times = self.server.random, 1
+        if self.slow and random.random() < self.slow:
+            times = 200
+        return LATENCY * times * (1 + random.random() * self.jitter)
 
     @property
     def missed(self) -> set[int]:

@@ -88,6 +88,7 @@ class World:
     tickets: int = 5000
     seconds: float = 5.0
     size: int = 100
+    slow: float = 0.0
     rows: Callable[[Random], list[Row]] | None = None
     habits: dict[str, Any] = field(factory=dict)
 
@@ -98,7 +99,7 @@ class World:
         server = ListServer(random, rows, Habits(**self.habits), self.drift)
         first, last = rows[0][0], rows[-1][0]
         server.away = [(random.randrange(first, last + 1), 10**6 + id) for id in range(300)]
-        game = Game(server, slots, self.size, jitter=3.0)
+        game = Game(server, slots, self.size, jitter=3.0, slow=self.slow)
         return game, game.play()
 
     def most_requests(self, game: Game) -> float:
@@ -142,6 +143,7 @@ WORLDS = {
     "what lies behind the cap is not shown by pages": World(habits={"cap": 1000, "hard": True}, times=1.4),
     "deep pages are refused": World(habits={"depth": 1000}, times=1.4, plus=10),
     "deep pages are empty": World(habits={"depth": 1000, "empty_beyond": True}, times=1.4, plus=10),
+    "hints are refused, answers are slow": World(tickets=1000, slow=0.1, habits={"refuses": 0.3}, plus=8),
     "page is ignored": World(habits={"ignores_page": True}, times=1.5, plus=10),
     "totals are 0": World(habits={"factor": 0}, times=1.1),
     "totals are half": World(habits={"factor": 0.5}, times=1.2),
@@ -243,6 +245,13 @@ def test_side_by_side(tickets: int, slots: int, least: float) -> None:
         assert game.server.deepest <= 10_000
         assert game.held <= 100 * 6 * max(slots, 16)
         assert game.first_at == pytest.approx(0.05)
+
+
+def test_hints_that_fail() -> None:
+    """Where a hint fails, the next section does not give what the section before both has given already."""
+    for seed in range(16):
+        check(WORLDS["hints are refused, answers are slow"], seed, 16)
+        check(WORLDS["hints are refused, answers are slow"], seed, 32)
 
 
 @pytest.mark.parametrize("habits", [{"depth": 1000}, {"depth": 1000, "empty_beyond": True}, {"empty": 1 / 40}])

@@ -67,9 +67,12 @@ class Section(Job):
 
     def let_go(self) -> None:
         """Forget the one before, and be forgotten by the next one once that knows where it begins."""
-        self.before = None
-        if self.after is not None and self.after.top is not None:
+        if self.after is not None and self.top is None:
+            # It has given nothing: the next one begins below what the one before it has given.
+            self.after.before = self.before
+        elif self.after is not None and self.after.top is not None:
             self.after.before = None
+        self.before = None
 
     @property
     def bound(self) -> float:
