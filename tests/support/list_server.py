@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
+from operator import itemgetter
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -25,7 +26,7 @@ class RefusedError(Exception):
 class Habits:
     """What a server does otherwise than the API document lets expect; nothing by default."""
 
-    order: Literal["newest", "oldest", "nearly", "none"] = "newest"
+    order: Literal["newest", "oldest", "nearly", "none", "id"] = "newest"
     filter: Literal["counts", "exclusive", "half", "milliseconds", "shifted", "ignored"] = "counts"
     """Which tickets a range of created time shows; "half": its end does not count, its start does."""
     shift: int = 0
@@ -38,6 +39,8 @@ class Habits:
     skew: int = 0
     """Times of a list that is nearly sorted are off by so much."""
     size_cap: int = 10**9
+    later_cap: int = 10**9
+    """No page has more rows; from the sixth request on."""
     cap: int = 10**9
     """No total is larger; `hard`: nor is anything shown that lies behind it."""
     hard: bool = False
@@ -102,6 +105,8 @@ class ListServer:
     def read(self, ask: Ask) -> Answer:
         """Return a page as it is now, or refuse it; then the list moves."""
         self.requests += 1
+        if self.requests == 6:
+            self.habits.size_cap = min(self.habits.size_cap, self.habits.later_cap)
         try:
             return self._page(ask)
         finally:
@@ -168,6 +173,8 @@ class ListServer:
         order = self.habits.order
         if self.habits.ties:
             rows = sorted(rows, key=lambda row: (row[0], self.random.random()))
+        if order == "id":
+            return sorted(rows, key=itemgetter(1), reverse=True)[first:last]
         if order in ("nearly", "none"):
             return sorted(rows, key=self.rank, reverse=True)[first:last]
         if order == "oldest":

@@ -58,6 +58,14 @@ def crowded(count: int) -> Callable[[Random], list[Row]]:
     return rows
 
 
+def stamped_late(random: Random) -> list[Row]:
+    """Return tickets of which two have a later created time than their ids tell."""
+    rows = evenly(random, 5000)
+    for place in (4970, 1200):
+        rows[place] = (rows[place][0] + 300, rows[place][1])
+    return sorted(rows)
+
+
 def one_second(random: Random) -> list[Row]:
     """Return 3,000 tickets that share one second."""
     return [(BEGAN, id) for id in range(1, 3001)]
@@ -155,6 +163,15 @@ WORLDS = {
     "sorted within twenty seconds, moving": moving(swap(3), habits={"order": "nearly", "skew": 20}, times=2.1),
     "in no order": World(habits={"order": "none"}, times=2.0),
     "in no order, moving": moving(swap(3), habits={"order": "none"}, times=2.0),
+    "in no order, pages become smaller": World(times=7.0, tickets=3000, habits={"order": "none", "later_cap": 37}),
+    "in no order, rights are applied after paging": World(
+        "may be", 4.0, 10, tickets=3000, habits={"order": "none", "hidden": 0.1}
+    ),
+    "in no order, some are counted and not shown": World(
+        "may be", 4.0, 10, tickets=3000, habits={"order": "none", "hidden": 0.001}
+    ),
+    "in no order, totals are too high": World("never", 4.0, 10, tickets=3000, habits={"order": "none", "factor": 1.2}),
+    "sorted by id, two stamped late": World(times=3.5, rows=stamped_late, habits={"order": "id"}),
     "300 in a second": World(times=1.6, rows=crowded(300)),
     "1,000 in a second": World(times=1.7, rows=crowded(1000)),
     "1,000 in a second, oldest first": World(times=1.7, rows=crowded(1000), habits={"order": "oldest"}),

@@ -83,6 +83,8 @@ class ListState:
     """The latest page with tickets."""
     believes_filter: bool = False
     """Whether an answer was believed for the sake of the range that it was asked for, and not for a row it shares."""
+    believes_totals: bool = True
+    """Whether an answer that counts more tickets than it shows is cut, though it has fewer rows than a page."""
     undated: set[int] = Factory(set)
     """The tickets without a created time."""
     flaws: list[str] = Factory(list)
@@ -185,7 +187,8 @@ class ListState:
 
     def is_cut(self, page: Page) -> bool:
         """Tell whether the list may have more in the range than an answer shows."""
-        return page.count >= min(page.ask.size, self.full or page.ask.size) or page.position < page.total
+        is_full = page.count >= min(page.ask.size, self.full or page.ask.size)
+        return is_full or (self.believes_totals and page.position < page.total)
 
     # The report
 

@@ -11,6 +11,7 @@ from math import ceil, inf
 from typing import Final
 
 from workorder_async.walks.crowds import Crowd
+from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import ListState
 from workorder_async.walks.pages import Ask, Page
@@ -19,6 +20,8 @@ from workorder_async.walks.pages import Ask, Page
 _FILL: Final = 0.8
 # The pages of a range at the least.
 _PAGES_OF_A_RANGE: Final = 4
+# How often a range is divided that counts more tickets than it shows, and shows fewer than a page.
+_TRIES_TO_DIVIDE: Final = 2
 
 
 class Range(Job):
@@ -55,7 +58,13 @@ class Range(Job):
         if page is not None and not self._state.is_cut(page):
             self._give_all(page, self._start, self._end)
         elif page is not None:
-            self._split(self, self._divided(sorted(filter(self._has, page.seconds)), page.total))
+            seconds = sorted(filter(self._has, page.seconds))
+            if seconds and (not self._expected or page.total < self._expected):
+                self._split(self, self._divided(seconds, page.total))
+                return
+            # Its rows do not tell where the others are: they may all be the newest ones, or on the margin.
+            self._expected = page.total
+            yield from self._read(self._start or DATED[0], DATED[1] if self._end is None else self._end)
 
     def _has(self, second: int) -> bool:
         return (self._start is None or second >= self._start) and (self._end is None or second <= self._end)
@@ -63,9 +72,6 @@ class Range(Job):
     def _divided(self, seconds: list[int], total: int) -> list["Range"]:
         """Return ranges of about equally many tickets, the newest first, and the ranges outside of these rows."""
         state = self._state
-        if not seconds:
-            # A crowd stands on the margin, and hides the tickets of the range.
-            seconds = [second for second in (self._start, self._end) if second is not None][:1]
         count = max(1, min(2 * state.slots, total // (_PAGES_OF_A_RANGE * state.full), len(seconds) // 8))
         edges = sorted({seconds[0], *(seconds[len(seconds) * number // count] for number in range(1, count))})
         ends = [*(edge - 1 for edge in edges[1:]), seconds[-1]]
@@ -74,27 +80,38 @@ class Range(Job):
             for start, end in zip(edges, ends, strict=True)
         ]
         if self._start is None or self._start < seconds[0]:
-            parts.insert(0, Range(state, self._split, self._start, seconds[0] - 1))
+            parts.insert(0, Range(state, self._split, self._start, seconds[0] - 1, expected=total / 2))
         if self._end is None or self._end > seconds[-1]:
-            parts.append(Range(state, self._split, seconds[-1] + 1, self._end))
+            parts.append(Range(state, self._split, seconds[-1] + 1, self._end, expected=total / 2))
         return parts[::-1]
 
     def _read(self, start: int, end: int) -> Steps:
         """Read from the newest second to the oldest."""
         state = self._state
-        density = self._expected / (end - start + 1)
+        density, short = self._expected / (end - start + 1), 0
         while end >= start:
             steps = max(1, ceil(density * (end - start + 1) / (_FILL * max(1, state.full))))
             low = max(start, end + 1 - ceil((end - start + 1) / steps))
             (page,) = yield [self._ask(low, end)]
             if page is None:
                 return
-            if not state.is_cut(page):
+            is_cut = state.is_cut(page)
+            if page.count >= (state.full if is_cut else 1):
+                short = 0
+            elif is_cut:
+                short += 1
+            if short > _TRIES_TO_DIVIDE:
+                # Its parts, too, count more than they show: it is not the size of a page that hides tickets.
+                state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
+                is_cut, state.believes_totals = False, False
+            if not is_cut:
                 self._give_all(page, low, end)
             elif low == end:
                 yield from Crowd(state, low, end, set(), self.give_of).read()
             else:
-                density = max(page.total, 2 * page.count) / (end - low + 1)
+                # The rows of a list that is nearly sorted may all be of its newest part.
+                newest = page.count / (end + 2 - min(page.seconds, default=low))
+                density = max(newest, max(page.total, 2 * state.full) / (end - low + 1))
                 continue
             density = (density + page.count / (end - low + 1)) / 2
             end = low - 1
