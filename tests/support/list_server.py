@@ -5,6 +5,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from random import Random
 from typing import Literal, TypeAlias
+from zlib import crc32
 
 from attrs import define, field
 
@@ -49,6 +50,8 @@ class Habits:
     empty_beyond: bool = False
     ties: bool = False
     """Whether tickets of one second come in another order with each answer."""
+    ties_by_page: bool = False
+    """Whether tickets of one second come in another order on each page, which is the same each time."""
     refuses: float = 0.0
     """How often a page that is not the first is refused."""
     ignores_page: bool = False
@@ -173,6 +176,8 @@ class ListServer:
         order = self.habits.order
         if self.habits.ties:
             rows = sorted(rows, key=lambda row: (row[0], self.random.random()))
+        if self.habits.ties_by_page:
+            rows = sorted(rows, key=lambda row: (row[0], crc32(b"%d %d" % (first, row[1]))))
         if order == "id":
             return sorted(rows, key=itemgetter(1), reverse=True)[first:last]
         if order in ("nearly", "none"):

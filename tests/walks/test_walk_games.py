@@ -182,6 +182,16 @@ WORLDS = {
     "1,000 in a second, moving": World("may be", 3.0, 10, drift=swap(3), rows=crowded(1000)),
     "all in a second, moving": World("may be", 6.0, 10, drift=swap(3), rows=one_second),
     "ties in any order, crowded": World("may be", 5.0, 10, seconds=0.03, habits={"ties": True}),
+    "300 in a second, in another order on each page": World(
+        "may be", 2.2, 10, rows=crowded(300), habits={"ties_by_page": True}
+    ),
+    "1,500 in a second, deep pages are refused": World("may be", 2.2, 10, rows=crowded(1500), habits={"depth": 1000}),
+    "1,500 in a second, deep pages are empty": World(
+        "may be", 2.2, 10, rows=crowded(1500), habits={"depth": 1000, "empty_beyond": True}
+    ),
+    "1,500 in a second, totals are capped": World(times=1.8, plus=10, rows=crowded(1500), habits={"cap": 1000}),
+    "300 in a second, page is ignored": World("may be", 2.2, 10, rows=crowded(300), habits={"ignores_page": True}),
+    "300 in a second, totals are 0": World(times=1.6, rows=crowded(300), habits={"factor": 0}),
     "milliseconds": World("never", 3.2, tickets=2000, habits={"filter": "milliseconds"}),
     "eight hours ahead": World("never", 3.2, habits={"filter": "shifted", "shift": 28_800}),
     "eight hours behind": World("never", 3.2, habits={"filter": "shifted", "shift": -28_800}),

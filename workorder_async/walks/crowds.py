@@ -1,7 +1,8 @@
 """A crowd: seconds that hold more tickets than a page shows. Only here page numbers count.
 
 Its pages are read side by side, and again until two passes show the same rows in the same places: then no row has slid
-from page to page between two reads. After some passes that differ, the walk says which second could not be settled.
+from page to page between two reads. That they are all is believed where each row came once, no page was refused, and
+as many came as the list counts. Else the walk says which second could not be settled.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +15,7 @@ from workorder_async.walks.pages import Ask, Page
 _T = TypeVar("_T")
 _Give: TypeAlias = Callable[[Page, Sequence[int]], None]
 _Steps: TypeAlias = Generator[list[Ask], list[Page | None], _T]
+_Shown: TypeAlias = list[tuple[int, ...] | None]
 
 _PASSES: Final = 4
 
@@ -27,6 +29,8 @@ class Crowd:
         self._low, self._high = low, high
         self._known = known
         self._give = give
+        # How many tickets the list counted in the last pass.
+        self._total = 0
 
     def read(self) -> _Steps[None]:
         """Read the pages until two passes agree."""
@@ -37,38 +41,47 @@ class Crowd:
             # Nothing is shown of a single second where the ends of a range do not count.
             self._margin = 1
             (page,) = yield [self._ask(1)]
-        before: list[tuple[int, ...]] = []
+        before: _Shown = []
+        why = "they moved while they were read"
         for _ in range(_PASSES):
             shown = yield from self._pass(page)
-            if shown == before or (len(shown) == 1 and page is not None and not state.is_cut(page)):
-                return
+            if shown == before or (len(shown) == 1 and page is not None and page.count and not state.is_cut(page)):
+                if self._is_whole(shown):
+                    return
+                why = "not all of them are shown by page numbers"
+                break
             before, page = shown, None
         seconds = sorted({abs(low), abs(high)})
         which = " to ".join(map(str, seconds))
-        state.flaw(
-            f"more tickets than a page shows were created in second {which}, and they moved while they were read"
-        )
+        state.flaw(f"more tickets than a page shows were created in second {which}, and {why}")
 
     def _ask(self, page: int) -> Ask:
         return self._state.ask(self._low - self._margin, self._high + self._margin, page)
 
-    def _pass(self, first: Page | None) -> _Steps[list[tuple[int, ...]]]:
-        """Read the pages once; returns the ids of each."""
+    def _pass(self, first: Page | None) -> _Steps[_Shown]:
+        """Read the pages once; returns the ids of each, None for a page that was refused."""
         state = self._state
         pages: list[Page | None] = [first] if first else (yield [self._ask(1)])
-        total = max((page.total for page in pages if page), default=0)
-        last = ceil(total / max(1, state.full)) + 1
-        shown: list[tuple[int, ...]] = []
+        self._total = max((page.total for page in pages if page), default=0)
+        last = ceil(self._total / max(1, state.full))
+        shown: _Shown = []
+        came: set[int] = set()
         while True:
             for page in pages:
-                shown.append(() if page is None else tuple(page.ids))
+                shown.append(None if page is None else tuple(page.ids))
                 self._give_new(page)
-            end = pages[-1]
-            if not any(shown[-len(pages) :]) or end is None or not state.is_cut(end) or len(shown) > last:
+            end, seen = pages[-1], len(came)
+            came.update(id for page in pages if page is not None for id in page.ids)
+            if len(came) == seen or end is None or not state.is_cut(end):
                 return shown
             number = len(shown) + 1
             beyond = max(number + 1, min(number + state.slots, last + 1))
             pages = yield [self._ask(page) for page in range(number, beyond)]
+
+    def _is_whole(self, shown: _Shown) -> bool:
+        """Tell whether pages that came twice in the same way show all that there is."""
+        ids = [id for page in shown if page is not None for id in page]
+        return None not in shown and len(ids) == len(set(ids)) >= self._total
 
     def _give_new(self, page: Page | None) -> None:
         if page is None:
