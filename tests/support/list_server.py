@@ -27,7 +27,8 @@ class RefusedError(Exception):
 class Habits:
     """What a server does otherwise than the API document lets expect; nothing by default."""
 
-    order: Literal["newest", "oldest", "nearly", "none", "id"] = "newest"
+    order: Literal["newest", "oldest", "nearly", "none", "id", "turned", "open last"] = "newest"
+    """"turned": pages are those of the newest first, and each comes oldest first. "open last": so do twenty tickets."""
     filter: Literal["counts", "exclusive", "half", "milliseconds", "shifted", "ignored"] = "counts"
     """Which tickets a range of created time shows; "half": its end does not count, its start does."""
     shift: int = 0
@@ -182,9 +183,12 @@ class ListServer:
             return sorted(rows, key=itemgetter(1), reverse=True)[first:last]
         if order in ("nearly", "none"):
             return sorted(rows, key=self.rank, reverse=True)[first:last]
+        if order == "open last":
+            rows = sorted(rows, key=lambda row: (row[1] <= 4980, row[0]))
         if order == "oldest":
             return rows[first:last]
-        return rows[max(0, len(rows) - last) : max(0, len(rows) - first)][::-1]
+        page = rows[max(0, len(rows) - last) : max(0, len(rows) - first)]
+        return page if order == "turned" else page[::-1]
 
     # What people do
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from attrs import evolve
 
 from workorder_async.walks.jobs import Job, Steps
-from workorder_async.walks.list_state import ListState, Mode
+from workorder_async.walks.list_state import ListState, Mode, RestartError
 from workorder_async.walks.pages import Ask, Page
 
 # How often the first page is read where it does not tell the order of the list.
@@ -23,7 +23,7 @@ DATED: Final = (1, 7_258_118_400)
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(*DATED, 1, 1, for_rows=False)
 _Flaw: TypeAlias = Generator[list[Ask], list[Page | None], str]
-_WITNESSES: Final = (_RANGED, _WHOLE, _WHOLE, _RANGED)
+_WITNESSES: Final = (_WHOLE, _RANGED, _RANGED, _WHOLE)
 
 
 class Opening(Job):
@@ -93,7 +93,8 @@ class Witness(Job):
         flaw = ""
         if state.believes_filter and not state.filter.works:
             flaw = yield from self._look_at_filter()
-        if not flaw and is_whole and state.tickets < state.first_total:
+        is_odd = state.ranges or not state.counts_alike or state.tickets != state.first_total
+        if not flaw and is_whole and state.first_total > 0 and is_odd:
             flaw = yield from self._compare_totals()
         if flaw:
             state.flaw(flaw)
@@ -125,21 +126,43 @@ class Witness(Job):
         return flaw
 
     def _compare_totals(self) -> _Flaw:
-        """Find out whether the list has tickets that no range of created time shows, since fewer came than it counted.
+        """Find out whether the list has tickets that no range of created time shows, or that its order hides.
 
-        The total of the list and that of all its ranges are compared as often as it takes.
+        Its total and that of all its ranges are compared as often as it takes.
         """
-        totals: dict[Ask, list[int]] = {ask: [] for ask in (_RANGED, _WHOLE)}
+        state = self._state
+        totals: dict[Ask, list[int]] = {ask: [] for ask in (_WHOLE, _RANGED)}
         for ask in _WITNESSES:
             (page,) = yield [ask]
             totals[ask].append(0 if page is None else page.total)
-            if min(totals[_WHOLE], default=inf) <= max(totals[_RANGED]):
-                return ""
+            if min(totals[_WHOLE]) <= max(totals[_RANGED], default=-1):
+                break
         counted, shown = min(totals[_WHOLE]), max(totals[_RANGED])
-        return (
-            f"the list counts {counted} tickets, and {shown} by their created times; the others were looked for by "
-            "page numbers"
-        )
+        missing = min(counted, state.first_total) - state.tickets
+        if counted > shown:
+            told = f"{shown} by their created times"
+        elif missing > 0 and (yield from self._is_above_the_first()):
+            raise RestartError("ranges")
+        elif missing > state.full:
+            told = f"{state.tickets} came"
+        else:
+            return ""
+        return f"the list counts {counted} tickets, and {told}; the others were looked for by page numbers"
+
+    def _is_above_the_first(self) -> Generator[list[Ask], list[Page | None], bool]:
+        """Find out whether tickets lie above the first one of a list that seemed to be sorted by created time.
+
+        Those that were created meanwhile are on the first page now, except a few that have left since.
+        """
+        state = self._state
+        if state.first is None:
+            return False
+        above = max(state.keys(state.first)) + state.overlap
+        (page,) = yield [evolve(state.ask(above, inf), for_rows=False)]
+        if page is None or not page.ids:
+            return False
+        (first,) = yield [evolve(state.ask(-inf, inf), for_rows=False)]
+        return first is not None and bool(first.ids) and 2 * len({*page.ids} & {*first.ids}) < len(page.ids)
 
 
 class NumberedPages(Job):

@@ -103,7 +103,10 @@ class Section(Job):
             if reach <= self.bound:
                 return
             self._cut_the_rest(page)
-            page = yield from self._across(page, keys, is_own=reach < up)
+            after = yield from self._across(page, keys, is_own=reach < up)
+            if page is self._state.first and after is not None:
+                self._state.see_totals(page, after)
+            page = after
 
     def _begin(self) -> _Pages:
         """Return the first page; None where there is none, and so no section."""
