@@ -66,6 +66,8 @@ class Habits:
     """Which part of the tickets has no created time."""
     hidden: float = 0.0
     """Which part of the rows is left out of every page after it was made, as rights that are applied late do."""
+    echoes_size: bool = False
+    """Whether a page says that it has the size that was asked for."""
     stray_size: float = 0.0
     """How often a page says that it has another size."""
     short: float = 0.0
@@ -137,6 +139,7 @@ class ListServer:
         if habits.empty and self.random.random() < habits.empty:
             shown, total = [], 0
         said = self.random.choice([1, 0, -5, 10**9]) if self.random.random() < habits.stray_size else size
+        said = ask.size if habits.echoes_size else said
         tickets: list[JSON] = [
             {
                 "id": id,

@@ -151,6 +151,10 @@ WORLDS = {
     "pages of one": World(times=6, plus=20, tickets=60, size=1),
     "pages of one, moving": World("may be", 12, 60, drift=swap(1), tickets=60, size=1),
     "a cap of twenty rows": World(times=6.2, tickets=2000, habits={"size_cap": 20}),
+    "a cap of twenty rows that is not told": World(
+        times=6.4, tickets=2000, habits={"size_cap": 20, "echoes_size": True}
+    ),
+    "pages become smaller": World("may be", 8.0, 10, habits={"later_cap": 37}),
     "always fifty rows": World(times=3.2, tickets=2000, habits={"ignores_size": 50}),
     "totals are capped": World(habits={"cap": 1000}, times=1.3),
     "what lies behind the cap is not shown by pages": World(habits={"cap": 1000, "hard": True}, times=1.4),
@@ -170,7 +174,7 @@ WORLDS = {
     "in no order, moving": moving(swap(3), habits={"order": "none"}, times=2.0),
     "in no order, pages become smaller": World(times=7.0, tickets=3000, habits={"order": "none", "later_cap": 37}),
     "in no order, rights are applied after paging": World(
-        "may be", 4.0, 10, tickets=3000, habits={"order": "none", "hidden": 0.1}
+        "may be", 6.5, 10, tickets=3000, habits={"order": "none", "hidden": 0.1}
     ),
     "in no order, some are counted and not shown": World(
         "may be", 4.0, 10, tickets=3000, habits={"order": "none", "hidden": 0.001}
@@ -222,7 +226,7 @@ WORLDS = {
     "some have no created time": World("never", 2.6, 20, habits={"undated": 0.01}),
     "some have no created time, others enter": World("may be", 2.6, 20, drift=enter, habits={"undated": 0.002}),
     "none has a created time": World("never", 1.2, tickets=1000, habits={"undated": 1.0}),
-    "rights are applied after paging": World("may be", 2.2, 10, habits={"hidden": 0.1}),
+    "rights are applied after paging": World("may be", 2.6, 10, habits={"hidden": 0.1}),
 }
 SLOTS = (1, 8, 16, 32)
 

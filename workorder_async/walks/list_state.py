@@ -182,7 +182,7 @@ class ListState:
         """Take in how many rows a page has that is not the last one."""
         count, asked = page.count, page.ask.size
         if not self.full:
-            self.full = page.size if count <= page.size <= asked else count if page.total > count else asked
+            self.full = count if page.total > count else page.size if count <= page.size <= asked else asked
         self.full = max(self.full, count)
 
     def see_totals(self, first: Page, after: Page) -> None:
@@ -197,8 +197,11 @@ class ListState:
 
     def is_cut(self, page: Page) -> bool:
         """Tell whether the list may have more in the range than an answer shows."""
-        is_full = page.count >= min(page.ask.size, self.full or page.ask.size)
-        return is_full or (self.believes_totals and page.position < page.total)
+        if page.count >= min(page.ask.size, self.full or page.ask.size):
+            return True
+        # Where pages are smaller than was asked for, a later page seems to end behind the list's end.
+        is_end = page.position == page.total or (page.ask.page == 1 and page.position > page.total)
+        return self.believes_totals and not is_end
 
     # The report
 
