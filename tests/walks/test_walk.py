@@ -315,6 +315,20 @@ async def test_deep_pages_are_refused() -> None:
         assert sandbox.requests["list_tickets"] > walk.report.sections + 3000 / 100
 
 
+async def test_a_refused_question() -> None:
+    """Where the server refuses to count a range of all years at the end, the walk ends, and is not exact."""
+    server = ListServer(Random(1), evenly(Random(1), 3000), drift=lambda server: server.leave(1, may_return=False))
+
+    async def read(ask: Ask) -> Answer:
+        if ask.start == 1:
+            raise ApiError("a range of more than a year", errno=10002)
+        return server.read(ask)
+
+    async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
+        await _to_the_end(walk)
+        assert (walk.report.tickets >= 2900, walk.report.exact) == (True, False)
+
+
 @pytest.mark.parametrize("kind", [AuthenticationError, RateLimitedError])
 async def test_a_refusal_that_is_not_of_the_page(kind: type[ApiError]) -> None:
     """What the server says of who asks, or how often, ends the walk, whichever page was asked for."""

@@ -83,7 +83,7 @@ class WalkRules:
     # Answers
 
     def receive(self, read: Read, page: Page | None) -> None:
-        """Take in an answer that `reader` has read; None: the server refused a page that is not the first."""
+        """Take in an answer that `reader` has read; None: the server refused a later page, or a mere question."""
         state, job = self.state, read.job
         if job.is_left:
             return

@@ -155,11 +155,11 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         return await asyncio.to_thread(reader.read, ask, answer) if answer.large else reader.read(ask, answer)
 
     async def _answer(self, read: Read) -> Answer | None:
-        """Return the answer to a read; None where the server refused a page that is not the first one."""
+        """Return the answer to a read; None where the server refused a later page, or a mere question."""
         try:
             return await self._read(read.ask)
         except (ApiError, ResponseError) as error:
-            if read.ask.page == 1 or not _may_be_about_depth(error):
+            if (read.ask.page == 1 and read.ask.for_rows) or not _may_be_about_the_question(error):
                 raise
             return None
 
@@ -174,8 +174,8 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         self._workers.difference_update(workers)
 
 
-def _may_be_about_depth(error: ApiError | ResponseError) -> bool:
-    """Tell whether a refusal may be about the page that was asked for: not about who asks, how often, or the data."""
+def _may_be_about_the_question(error: ApiError | ResponseError) -> bool:
+    """Tell whether a refusal may be about the page or range: not about who asks, how often, or the data."""
     if isinstance(error, AuthenticationError | RateLimitedError | DecodeError):
         return False
     return isinstance(error, ApiError) or error.status >= 400
