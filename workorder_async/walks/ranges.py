@@ -22,6 +22,8 @@ _FILL: Final = 0.8
 _PAGES_OF_A_RANGE: Final = 4
 # How often a range is divided that counts more tickets than it shows, and shows fewer than a page.
 _TRIES_TO_DIVIDE: Final = 2
+# Where so many rows are expected, an answer without any is an accident until it comes again.
+_SURELY_SOME: Final = 8
 
 
 class Range(Job):
@@ -53,8 +55,11 @@ class Range(Job):
             yield from self._read(self._start, self._end)
             return
         page = self._first
-        if page is None:
-            (page,) = yield [self._ask(self._start, self._end)]
+        # On either side of the rows of a page lies about as much as between two of them.
+        beside = 2 * self._expected / max(1, self._state.full)
+        for _ in range(1 if beside < _SURELY_SOME else 2):
+            if page is None or not page.count:
+                (page,) = yield [self._ask(self._start, self._end)]
         if page is not None and not self._state.is_cut(page):
             self._give_all(page, self._start, self._end)
         elif page is not None:
@@ -88,13 +93,17 @@ class Range(Job):
     def _read(self, start: int, end: int) -> Steps:
         """Read from the newest second to the oldest."""
         state = self._state
-        density, short = self._expected / (end - start + 1), 0
+        density, short, doubts = self._expected / (end - start + 1), 0, True
         while end >= start:
             steps = max(1, ceil(density * (end - start + 1) / (_FILL * max(1, state.full))))
             low = max(start, end + 1 - ceil((end - start + 1) / steps))
             (page,) = yield [self._ask(low, end)]
             if page is None:
                 return
+            if not page.count and doubts and density * (end - low + 1) >= _SURELY_SOME:
+                doubts = False
+                continue
+            doubts = doubts or page.count > 0
             is_cut = state.is_cut(page)
             if page.count >= (state.full if is_cut else 1):
                 short = 0
