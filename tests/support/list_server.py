@@ -72,6 +72,8 @@ class Habits:
     """How often a page says that it has another size."""
     short: float = 0.0
     """How often a page has only some of its rows."""
+    bad: range = range(0)
+    """Tickets whose rows cannot be read."""
     ignores_size: int = 0
     """Pages always have so many rows."""
 
@@ -144,6 +146,7 @@ class ListServer:
             {
                 "id": id,
                 "created_time": 0 if id in self._undated else time * (1000 if habits.filter == "milliseconds" else 1),
+                **({"status": {}} if id in habits.bad else {}),
             }
             for time, id in shown
             if id not in self._hidden

@@ -13,7 +13,7 @@ import pytest
 from attrs import define, field
 
 from tests.support.clients import make_client
-from tests.support.list_server import ListServer, evenly
+from tests.support.list_server import Habits, ListServer, evenly
 from tests.support.raw_server import http, serving
 from workorder_async import (
     ApiError,
@@ -327,6 +327,23 @@ async def test_a_refused_question() -> None:
     async with Walk(Window(TicketQuery()), walk_options(), read) as walk:
         await _to_the_end(walk)
         assert (walk.report.tickets >= 2900, walk.report.exact) == (True, False)
+
+
+@pytest.mark.parametrize("order", ["newest", "none"])
+@pytest.mark.parametrize("slots", [1, 8])
+@pytest.mark.parametrize("bad", [150, 400])
+async def test_more_bad_rows_than_a_page(order: str, slots: int, bad: int) -> None:
+    """Rows that cannot be read, more of them in a row than a page has, hide no others."""
+    habits = Habits(order=order, bad=range(1000, 1000 + bad))  # type: ignore[arg-type]
+    server = ListServer(Random(1), evenly(Random(1), 3000), habits)
+
+    async def read(ask: Ask) -> Answer:
+        return server.read(ask)
+
+    async with Walk(Window(TicketQuery()), walk_options(on_bad_row="skip", concurrency=slots), read) as walk:
+        came = [id async for page in walk for id in ids(page)]
+        assert sorted(came) == [*range(1, 1000), *range(1000 + bad, 3001)]
+        assert not walk.report.exact
 
 
 @pytest.mark.parametrize("kind", [AuthenticationError, RateLimitedError])

@@ -190,10 +190,14 @@ class NumberedPages(Job):
             pages = yield [state.ask(-inf, inf, number + further) for further in range(count)]
 
     def _give_new(self, page: Page) -> bool:
-        """Give the tickets of the window that did not come before; whether the page showed any, also outside of it."""
+        """Give the tickets of the window that did not come before; whether the page showed any, also outside of it.
+
+        A page of rows that cannot be read may stand before others.
+        """
         before, owns = len(self._came), self._state.window.owns
         dated = enumerate(zip(page.ids, page.seconds, strict=True))
         mine = [place for place, (id, second) in dated if id not in self._came and owns(second)]
         self._came.update(page.ids, (id for id, _ in page.undated))
         self.give_of(page, mine)
-        return len(self._came) > before
+        is_unread = not page.ids and page.count > 0 and page.position < page.total
+        return len(self._came) > before or is_unread

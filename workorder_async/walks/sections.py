@@ -206,8 +206,10 @@ class Section(Job):
             if after is None or edge <= self.bound:
                 # The next section has begun meanwhile, where this one has come to.
                 return None
-            if not after.seconds or not state.is_cut(after):
+            if not state.is_cut(after):
                 return after
+            if not after.seconds:
+                return (yield from self._counted(after, edge))
             next_keys = state.keys(after)
             reach = self._reach(after, next_keys)
             if reach < edge:
