@@ -136,6 +136,13 @@ def test_a_window_is_a_value() -> None:
         Window(TicketQuery(), 20, 20)
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+def test_a_ticket_that_is_dated_ahead(order: str) -> None:
+    """A ticket that is dated after the time of the plan has an owner, whichever page shows it."""
+    server = ListServer(Random(1), [*evenly(Random(1), 3000), (END + 120, 9001)], Habits(order=order))  # type: ignore[arg-type]
+    assert [window.owns(END + 120) for window in planned(server, 500)].count(True) == 1
+
+
 @pytest.mark.slow
 async def test_over_sockets() -> None:
     """A plan can be divided among clients, and misses nothing."""

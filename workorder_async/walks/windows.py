@@ -98,14 +98,20 @@ def plan_windows(
 ) -> Generator[list[Ask], Sequence[Page], list[Window]]:
     """Yield totals to ask for, side by side, and return the windows of a window, from the earliest to the latest.
 
-    `first` is the first page of the list, `now` the server's time. A window whose query has no end ends then.
-    Everything is one window where the server does not filter by created time. Raises `ConfigError` for `max_tickets`
-    below 1.
+    `first` is the first page of the list, `now` the server's time. A window whose query has no end ends then, or at the
+    newest ticket of the first page, if that is dated later; where others are, the last window has no end. Everything
+    is one window where the server does not filter by created time. Tickets without a created time have no window.
+    Raises `ConfigError` for `max_tickets` below 1.
     """
     most = arguments.whole("max_tickets", max_tickets) * _WINDOWS_OF_A_STRETCH
     start, last = whole.span
     latest = max([start or 0, int(now) + 1, *first.seconds]) if last is None else last
+    newest = max(first.seconds, default=latest)
     frozen = evolve(whole, query=evolve(whole.query, created_end=latest)) if last is None else whole
+    shows_newest = first.total <= first.count or first.seconds[:1] == [newest] != first.seconds[-1:]
+    if last is None and not shows_newest:
+        (page,) = yield [Ask(latest + 1, None, 1, 1)]
+        frozen = whole if page.count else frozen
     begin, total, final = start or 0, first.total, list[_Stretch]()
     for times in _LOOKS_BACK if start is None and first.total > max_tickets and first.seconds else ():
         # Years without a ticket are no place to cut: what lies before the first tickets is a window of its own.
@@ -117,7 +123,6 @@ def plan_windows(
             final = [_Stretch(0, begin, page.total)]
             total = max(0, total - page.total)
             break
-    newest = max(first.seconds, default=latest)
     if first.seconds and first.seconds[0] == newest:
         # Nor is there one behind the newest ticket.
         latest = min(latest, newest)
