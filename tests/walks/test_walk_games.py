@@ -170,6 +170,10 @@ WORLDS = {
     "nearly sorted": World(habits={"order": "nearly", "skew": 2}, times=2.1),
     "nearly sorted, moving": moving(swap(3), habits={"order": "nearly", "skew": 2}, times=2.1),
     "sorted within twenty seconds, moving": moving(swap(3), habits={"order": "nearly", "skew": 20}, times=2.1),
+    "nearly sorted, ten a second": World(times=3.8, seconds=0.1, habits={"order": "nearly", "skew": 2}),
+    "nearly sorted, in pages of fifty": World(
+        times=6.0, seconds=0.5, habits={"order": "nearly", "skew": 3, "size_cap": 50}
+    ),
     "in no order": World(habits={"order": "none"}, times=2.0),
     "in no order, moving": moving(swap(3), habits={"order": "none"}, times=2.0),
     "in no order, one answer in twenty is empty": World(times=2.4, plus=10, habits={"order": "none", "empty": 0.05}),

@@ -22,8 +22,8 @@ DEEPEST: Final = 10_000
 # Of a list that is nearly sorted, neighbouring answers overlap by so many times the largest inversion that was seen.
 _OVERLAP_TIMES: Final = 10
 _SMALLEST_OVERLAP: Final = 10
-# A list is nearly sorted where a page spans at least so many times its largest inversion.
-_NEARLY: Final = 8
+# A list is nearly sorted where a page spans at least so many times that overlap. Else most of each answer comes again.
+_NEARLY: Final = 2
 
 
 class RestartError(Exception):
@@ -170,10 +170,11 @@ class ListState:
         self.inversion = max(self.inversion, worst)
         if worst < self.overlap:
             return
-        if worst * _NEARLY > max(keys) - min(keys):
+        overlap = max(_SMALLEST_OVERLAP, _OVERLAP_TIMES * worst)
+        if overlap * _NEARLY > max(keys) - min(keys):
             raise RestartError("ranges")
         # Rows from further away may have crossed the edges that were bridged until now.
-        self.overlap = max(_SMALLEST_OVERLAP, _OVERLAP_TIMES * worst)
+        self.overlap = overlap
         raise RestartError("sections")
 
     # Sizes
