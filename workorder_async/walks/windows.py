@@ -98,18 +98,16 @@ def plan_windows(
 ) -> Generator[list[Ask], Sequence[Page], list[Window]]:
     """Yield totals to ask for, side by side, and return the windows of a window, from the earliest to the latest.
 
-    `first` is the first page of the list, `now` the server's time. A window whose query has no end ends then, or at the
-    newest ticket of the first page, if that is dated later; where others are, the last window has no end. Everything
-    is one window where the server does not filter by created time. Tickets without a created time have no window.
-    Raises `ConfigError` for `max_tickets` below 1.
+    `first` is the first page of the list, `now` the server's time. A query without an end ends then, or at the newest
+    ticket of `first` if that is later; where later ones are, the last window has no end. Tickets without a created time
+    have no window. Where the server does not filter by created time, everything is one. Raises `ConfigError`.
     """
     most = arguments.whole("max_tickets", max_tickets) * _WINDOWS_OF_A_STRETCH
     start, last = whole.span
     latest = max([start or 0, int(now) + 1, *first.seconds]) if last is None else last
     newest = max(first.seconds, default=latest)
     frozen = evolve(whole, query=evolve(whole.query, created_end=latest)) if last is None else whole
-    shows_newest = first.total <= first.count or first.seconds[:1] == [newest] != first.seconds[-1:]
-    if last is None and not shows_newest:
+    if last is None and first.total > first.count and not first.seconds[:1] == [newest] != first.seconds[-1:]:
         (page,) = yield [Ask(latest + 1, None, 1, 1)]
         frozen = whole if page.count else frozen
     begin, total, final = start or 0, first.total, list[_Stretch]()
