@@ -402,6 +402,16 @@ def test_a_range_that_one_answer_shows(name: str, first: int, last: int) -> None
         assert not exact or set(game.came) == wanted
 
 
+@pytest.mark.parametrize("order", ["turned", "open last"])
+def test_a_range_that_is_not_sorted_as_it_seems(order: str) -> None:
+    """A query with a range of its own is read as one in no order, too, where tickets lie above its first page."""
+    rows = evenly(Random(7), 5000)
+    window = Window(TicketQuery(created_start=rows[3000][0]))
+    game = Game(ListServer(Random(1), list(rows), Habits(order=order)), window=window)  # type: ignore[arg-type]
+    assert game.play().exact
+    assert sorted(game.came) == [id for time, id in rows if window.owns(time)]
+
+
 def test_a_filter_is_looked_at_once() -> None:
     """Where one walk of a client has seen the filter work, the next one of a short range takes one request."""
     rows, seen = evenly(Random(7), 5000), RangeFilter()

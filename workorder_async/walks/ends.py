@@ -97,6 +97,9 @@ class Witness(Job):
         is_odd = state.ranges or not state.counts_alike or state.tickets != state.first_total
         if not flaw and is_whole and state.first_total > 0 and is_odd:
             flaw = yield from self._compare_totals()
+        is_short = state.tickets < state.first_total
+        if not flaw and not is_whole and is_short and (yield from self._is_above_the_first()):
+            raise RestartError("ranges")
         if flaw:
             state.flaw(flaw)
             if is_whole:
