@@ -144,7 +144,7 @@ WORLDS = {
     "replicas that lag": moving(lagging, habits={"lag": 3}),
     "one answer in forty is empty": moving(swap(0), habits={"empty": 1 / 40}),
     # Sections are cut for small pages, where the first one is cut.
-    "some answers are cut": moving(swap(1), times=2.2, habits={"short": 0.05}),
+    "some answers are cut": moving(swap(1), times=2.8, habits={"short": 0.05}),
     "sizes that are not true": World(habits={"stray_size": 0.05}, plus=10),
     "pages of twenty": World(times=1.25, tickets=2000, size=20),
     "pages of ten, moving": moving(swap(1), tickets=800, size=10),

@@ -58,6 +58,8 @@ class Section(Job):
         self._state = state
         self._add = add
         self._first = first
+        # From which key down the newest answer was asked for.
+        self._asked_up_to: float = inf
         # Rows below the frontier that were seen, by their ids, with their keys.
         self._seen: dict[int, tuple[int, Record]] = {}
         # Rows that an earlier section has seen just below its frontier, where this one begins there.
@@ -142,6 +144,7 @@ class Section(Job):
         Where the next section begins is not asked for: a server that takes bounds otherwise would hide tickets there.
         """
         state = self._state
+        self._asked_up_to = high
         (page,) = yield [state.ask(state.bottom - 1, high if state.end_counts else high + 1)]
         return page
 
@@ -214,6 +217,10 @@ class Section(Job):
             reach = self._reach(after, next_keys)
             if reach < edge:
                 return after
+            if edge < reach < self._asked_up_to:
+                # It was asked for from further up, and does not come down to the edge.
+                page, keys, near, high = after, next_keys, after.ids, reach
+                continue
             if after.count < state.full:
                 return (yield from self._counted(after, edge))
             if max(next_keys) < edge:
