@@ -188,7 +188,7 @@ WORLDS = {
     "in no order, some are counted and not shown": World(
         "may be", 4.0, 10, tickets=3000, habits={"order": "none", "hidden": 0.001}
     ),
-    "in no order, totals are too high": World("never", 5.0, 10, tickets=3000, habits={"order": "none", "factor": 1.2}),
+    "in no order, totals are too high": World("never", 10.0, 10, tickets=3000, habits={"order": "none", "factor": 1.2}),
     "each page is turned round": World(times=3.8, habits={"order": "turned"}),
     "each page is turned round, moving": moving(swap(1), times=3.8, habits={"order": "turned"}),
     "twenty of the newest come last": World(times=4.5, habits={"order": "open last"}),
