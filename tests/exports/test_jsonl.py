@@ -118,22 +118,14 @@ async def test_numbers_of_a_server(text: str, rounded: int, large: bool, tmp_pat
         assert json.loads(written)["strange"]["x"] == json.loads(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [
-        ("0.12345678901234567890", b"0.12345678901234568"),
-        ("12345678901234567.25", b"1.2345678901234568e+16"),
-        ("9007199254740993.0", b"9007199254740992.0"),
-        ("1e-400", b"0.0"),
-    ],
-)
-async def test_fractions_of_a_server(text: str, written: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["0.12345678901234567890", "12345678901234567.25", "9007199254740993.0", "1e-400"])
+async def test_fractions_of_a_server(text: str, tmp_path: Path) -> None:
     """A raw number with a fraction is the nearest double, as the documentation says; it is not counted."""
     row = f'{{"id":1,"created_time":1700000000,"x":{text}}}'
     page = f'{{"pagination":{{"page":1,"page_size":100,"total":1}},"tickets":[{row}]}}'
     async with serving(envelope(page)) as wire, make_client(wire.url) as client:
         report = await export_tickets(client, TicketQuery(), tmp_path / "t.jsonl", raw=True)
-    assert b'"x":%b}' % written in (tmp_path / "t.jsonl").read_bytes()
+    assert json.loads((tmp_path / "t.jsonl").read_bytes())["x"] == float(text)
     assert not report.changes
 
 
