@@ -15,7 +15,6 @@ import workorder_async
 from tests.support.clients import NOW, make_client
 from tests.support.mutations import KINDS, OPERATIONS, close_of, mutation_of
 from tests.support.raw_server import data, http, serving
-from tests.support.slow import slow_after
 from workorder_async import (
     CommentTicket,
     NotSentError,
@@ -216,8 +215,9 @@ READS: dict[str, Use] = {
 }
 
 
-@pytest.mark.parametrize("cut", slow_after(1, CUTS))
-@pytest.mark.parametrize("fault", slow_after(1, [None, "reset", "429"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("fault", [None, "reset", "429"])
 @pytest.mark.parametrize("name", list(READS))
 async def test_reads(name: str, fault: Any, cut: Cut) -> None:
     """A read ends with its result or its cancellation, and leaves nothing."""
@@ -236,8 +236,9 @@ async def test_reads(name: str, fault: Any, cut: Cut) -> None:
         assert await at_every_step(cut, make) > 3
 
 
-@pytest.mark.parametrize("cut", slow_after(2, CUTS))
-@pytest.mark.parametrize("fault", slow_after(2, [None, "reset_after", "reset", "429"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("fault", [None, "reset_after", "reset", "429"])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_mutations(kind: str, fault: Any, cut: Cut) -> None:
     """Returned means done once, not sent means not done, and cancelled is never done twice."""
@@ -320,6 +321,7 @@ async def test_a_lost_answer_on_a_raw_socket(cut: Cut) -> None:
     assert await at_every_step(cut, make) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", CUTS)
 async def test_uploads_leave_no_file_open(tmp_path: Path, cut: Cut) -> None:
     """The file is closed, whenever the upload is cancelled."""

@@ -587,6 +587,7 @@ print(pydoc.render_doc(workorder_async), workorder_async.WorkorderClient.from_en
 """
 
 
+@pytest.mark.slow
 def test_help_holds_no_environment() -> None:
     """`help` and `inspect.signature` of everything public show nothing of the process's environment."""
     unique = "un1que-in-the-environment"

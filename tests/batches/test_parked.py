@@ -69,6 +69,7 @@ async def test_one_that_did_not_happen(tmp_path: Path) -> None:
     assert sandbox.requests["close_ticket"] == 21
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_many_of_them() -> None:
     """Where every answer is lost, so many are parked at the most, and each has its outcome in the end."""
@@ -432,6 +433,7 @@ async def test_two_alike_of_which_a_killed_run_sent_one(tmp_path: Path, fault: K
     assert len(sandbox.applied) == 1
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_one_of_this_run_that_the_client_has_forgotten(tmp_path: Path) -> None:
     """A marked one that is under way while many others are sent is not said to be over since the batch began."""

@@ -90,6 +90,7 @@ def test_raw_of_too_many_levels() -> None:
         RawLines().encode([{"id": 1, "deep": deep}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "rounded"),
     [
@@ -146,6 +147,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "large", "on_bad_row"),
     [("t.jsonl", False, "raise"), ("t.jsonl.gz", False, "skip"), ("t.jsonl", True, "raise")],

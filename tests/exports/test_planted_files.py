@@ -50,6 +50,7 @@ def untouched(victim: Path) -> bool:
     return alone and (victim.read_text(), stat.S_IMODE(victim.stat().st_mode)) == ("precious", 0o644)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", PLANTED)
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv.gz", ".sqlite", ".xlsx", ".parquet"])
 @pytest.mark.parametrize("place", ["part", "manifest"])

@@ -123,6 +123,7 @@ def _child(name: str, staged: Path, limit: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1000, 40_000])
 def test_disk_full(name: str, limit: int, staged: Path) -> None:
     """A disk that takes no more is an `OSError`, and everything is cleared away, whenever it happens."""

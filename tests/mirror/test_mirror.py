@@ -135,7 +135,8 @@ def leave_out(sandbox: Sandbox, id: int) -> None:
     reword(sandbox, {"ORDER BY": "ORDER BY", "FROM tickets ": f"FROM (SELECT * FROM tickets WHERE id != {id}) "})
 
 
-@pytest.mark.parametrize("order", slow_after(1, ["newest first", "oldest first"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["newest first", "oldest first"])
 @virtual_time
 async def test_gone_on_with(tmp_path: Path, order: str) -> None:
     """The first read of everything begins where it was cut short."""
@@ -151,7 +152,8 @@ async def test_gone_on_with(tmp_path: Path, order: str) -> None:
         assert held(path) == await truth(client)
 
 
-@pytest.mark.parametrize("count", slow_after(1, [1, 5]))
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 5])
 @virtual_time
 async def test_absent_is_not_gone(tmp_path: Path, count: int) -> None:
     """What vanished is named by the next run, and gone by the one after; others are not."""
@@ -348,6 +350,7 @@ async def test_a_process_for_each_run(tmp_path: Path, ahead: int) -> None:
             assert (await mirrored(other, path)).missing == lost
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_totals_that_end_at_a_number(tmp_path: Path) -> None:
     """Where the platform counts no further than 500, a run does not read everything, and still finds what is gone."""
@@ -396,6 +399,7 @@ async def test_tickets_that_are_shown_late(tmp_path: Path) -> None:
         assert len(held(path)) == 518
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_replica_that_is_behind(tmp_path: Path) -> None:
     """What was shown, and is too new for another replica, is not missing."""

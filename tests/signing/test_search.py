@@ -129,6 +129,7 @@ def _lines(found: Detected) -> list[str]:
     return [str(scheme) for scheme in found.schemes]
 
 
+@pytest.mark.slow
 def test_without_a_request_none_is_guessed() -> None:
     """With no request at hand, a scheme over the body is not mistaken for one over an empty body."""
     assert _lines(_detect(hexed("md5", f"demo1700000000{SECRET}{hexed('md5', '')}"), None)) == []
@@ -175,6 +176,7 @@ def test_nothing_more_is_asked_where_all_is_shown() -> None:
     assert found.deciding == ()
 
 
+@pytest.mark.slow
 def test_base64_without_its_own_characters() -> None:
     """A base64 that has none of + / - _ may be of either kind: the result says which Sign would tell."""
     found = _detect("In1wAlXXpwojUgb5Fjt8eA==", None)
@@ -207,6 +209,7 @@ def test_without_a_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _lines(_detect(hexed("sha256", f"1700000000{SECRET}"), GET)) == ["sha256:{timestamp}{secret}"]
 
 
+@pytest.mark.slow
 def test_a_search_that_is_interrupted_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C within a search passes, without the frames that hold what was signed."""
 

@@ -10,7 +10,6 @@ import pytest
 import workorder_async
 from tests.support.cli_runs import python_c
 from tests.support.projects import ANYIO, ASYNCIO, ROOT, Ending, run_project
-from tests.support.slow import slow_after
 
 KIT = "pytest_workorder"
 PLAIN = """
@@ -132,7 +131,8 @@ def test_plain_tests(tmp_path: Path) -> None:
     assert ran.counts() == {"passed": 4}, ran.out
 
 
-@pytest.mark.parametrize("mode", slow_after(1, MODES))
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
 def test_tests_with_an_event_loop(mode: str, tmp_path: Path) -> None:
     """With each plugin for async tests the client works, also in fixtures that end later, and leaves no warning."""
     ran = in_mode(mode, tmp_path)
@@ -268,7 +268,7 @@ def pytest_unconfigure():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", slow_after(1, ["as pytest-cov", "coverage run"]))
+@pytest.mark.parametrize("how", ["as pytest-cov", "coverage run"])
 def test_coverage_is_the_same_without_the_plugin(how: str, tmp_path: Path) -> None:
     """What is covered of a project, and of the package itself, does not depend on the plugin."""
     (tmp_path / "shop.py").write_text(SHOP, "utf-8")

@@ -51,6 +51,7 @@ def long(told: str, served: float) -> Any:
     return pytest.param(told, 60, served, 0.006, marks=pytest.mark.torture)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "seconds", "served", "refused"),
     [

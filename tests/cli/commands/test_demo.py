@@ -24,6 +24,7 @@ from workorder_async.sandbox import Sandbox
 TICKETS = 5
 
 
+@pytest.mark.slow
 def test_the_demo_shows_everything(tmp_path: Path) -> None:
     """`workorder demo` writes every ticket once, closes, comments and uploads, sums up, and says what to try."""
     output = tmp_path / "tickets.jsonl"

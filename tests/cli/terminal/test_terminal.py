@@ -36,6 +36,7 @@ def test_a_long_export_shows_a_bar(tmp_path: Path) -> None:
     assert b"exported 300 tickets" in last
 
 
+@pytest.mark.slow
 def test_a_list_is_a_table(sandbox: Sandbox) -> None:
     """On a terminal tickets are a table with a header; with NO_COLOR it has no colours."""
     with on_terminal({**sandbox.environment, "NO_COLOR": "1"}, "list", "--limit", 2) as terminal:
@@ -195,6 +196,7 @@ def _without_secret(sandbox: Sandbox) -> dict[str, str]:
     return {name: value for name, value in sandbox.environment.items() if value != SECRET}
 
 
+@pytest.mark.slow
 def test_the_secret_is_asked_for_and_not_shown(sandbox: Sandbox) -> None:
     """Where the secret alone is missing, it is asked for, and what is typed is not echoed."""
     with on_terminal(_without_secret(sandbox), "list", "--limit", 1) as terminal:
