@@ -646,9 +646,11 @@ async def test_a_mark_that_was_cut_off_where_the_date_is_ahead(kind: str, offset
         (lambda text: "<p>" + text.replace("\n", "</p><p>") + "</p>", True),
         (lambda text: text.replace("\n", "<br/>") + "<br/>", True),
         (lambda text: text + "\n(来自开放平台)", None),
+        (lambda text: text.replace("\n", "") + "来自开放平台", None),
+        (lambda text: text + ". 来自开放平台", None),
         (lambda text: "", None),
     ],
-    ids=["paragraphs", "line breaks", "a footer", "nothing"],
+    ids=["paragraphs", "line breaks", "a footer", "all on one line", "a sentence behind it", "nothing"],
 )
 @virtual_time
 async def test_a_mark_that_is_shown_otherwise(shown: Callable[[str], str], happened: bool | None) -> None:

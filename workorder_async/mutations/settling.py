@@ -205,20 +205,19 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
         is_ours = any(map(known.span.may_have, marked))
         return True if is_ours and not any(one.mark == sending.mark for one in known.rivals or ()) else None
     whole = _skeleton(text) + _skeleton(sending.mark)
+    # Whatever stands before and behind it, also without a blank.
+    anywhere = re.compile(rf"(?<![A-Za-z0-9]){re.escape(sending.mark)}(?![A-Za-z0-9])")
 
     def may_be_ours(said: str, time: int) -> bool:
         part = _skeleton(said)
-        return _begins(whole, part) if part else known.span.is_near(time)
+        return _begins(whole, part) or (known.span.is_near(time) if not part else anywhere.search(said) is not None)
 
-    hidden = any(may_be_ours(said, time) or _has_mark(said, sending.mark, anywhere=True) for said, time in shown)
-    return False if known.is_late and not hidden else None
+    return False if known.is_late and not any(may_be_ours(*one) for one in shown) else None
 
 
-def _has_mark(text: str, mark: str, *, anywhere: bool = False) -> bool:
+def _has_mark(text: str, mark: str) -> bool:
     """Tell whether a text ends with a mark, on a line of its own or after whatever stands for the end of a line."""
-    plain = _TAG.sub("\n", text)
-    end = r"(?![\w.:#-])" if anywhere else r"\W*$"
-    return re.search(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}{end}", plain) is not None
+    return re.search(rf"(?:^|[^\w.:#-]|\\n){re.escape(mark)}\W*$", _TAG.sub("\n", text)) is not None
 
 
 def _may_be(text: str, shown: str) -> bool:
