@@ -31,6 +31,7 @@ from workorder_async import (
     NotSentError,
     Once,
     TicketStateError,
+    WorkorderClient,
     run_batch,
 )
 from workorder_async.batches import once as once_module
@@ -248,6 +249,15 @@ async def test_a_clock_that_was_behind_in_one_run(file: Path, seconds: float) ->
         assert len(sandbox.applied) == 2
 
 
+async def mostly_old(client: WorkorderClient, file: Path) -> None:
+    """Leave a journal that is made shorter when it is opened with `keep=9 * HOUR`."""
+    for times, name in ((3, "old"), (1, "new")):
+        async with Once(client, file, keep=9 * HOUR) as once:
+            for number in range(times):
+                await once(f"{name} {number}", CommentTicket(id=1001, detail=name))
+        await asyncio.sleep(24 * HOUR)
+
+
 @virtual_time
 async def test_a_journal_that_cannot_be_replaced(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is mounted by itself is not made shorter, and used as it is."""
@@ -256,17 +266,12 @@ async def test_a_journal_that_cannot_be_replaced(file: Path, monkeypatch: pytest
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
     async with virtual_sandbox(40) as (sandbox, client):
-        async with Once(client, file, keep=9 * HOUR) as once:
-            for number in range(3):
-                await once(f"old {number}", CommentTicket(id=1001, detail="旧"))
-        await asyncio.sleep(24 * HOUR)
-        async with Once(client, file, keep=9 * HOUR) as once:
-            await once("new", CommentTicket(id=1001, detail="新"))
+        await mostly_old(client, file)
         size = file.stat().st_size
         monkeypatch.setattr(LockedFile, "rename", rename)
         async with Once(client, file, keep=9 * HOUR) as once:
-            await once("new", CommentTicket(id=1001, detail="新"))
-            await once("old 1", CommentTicket(id=1001, detail="旧"))
+            await once("new 0", CommentTicket(id=1001, detail="new"))
+            await once("old 1", CommentTicket(id=1001, detail="old"))
         assert len(sandbox.applied) == 5
         assert file.stat().st_size > size
         assert [path.name for path in file.parent.iterdir()] == [file.name]
@@ -283,12 +288,7 @@ async def test_a_journal_that_was_moved_away_while_it_was_read(file: Path, monke
         return known
 
     async with virtual_sandbox(40) as (_, client):
-        async with Once(client, file, keep=9 * HOUR) as once:
-            for number in range(3):
-                await once(f"old {number}", CommentTicket(id=1001, detail="旧"))
-        await asyncio.sleep(24 * HOUR)
-        async with Once(client, file, keep=9 * HOUR) as once:
-            await once("new", CommentTicket(id=1001, detail="新"))
+        await mostly_old(client, file)
         monkeypatch.setattr(once_module, "_events_of", moved)
         with pytest.raises(JournalError):
             async with Once(client, file, keep=9 * HOUR) as once:
