@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -33,6 +33,7 @@ from workorder_async import (
     RateLimitedError,
     ResponseError,
     RetryPolicy,
+    SigningInput,
     WorkorderClient,
 )
 from workorder_async.document.json_text import parse_slowly
@@ -167,6 +168,23 @@ async def test_only_the_deadline_ends_it(call: Callable[[WorkorderClient], Await
         assert caught.value.retry_after is not None
         assert 90 - 15 <= running_loop().time() <= 90 <= running_loop().time() + caught.value.retry_after
         assert 10 <= len(wire.requests) <= 20
+
+
+@pytest.mark.parametrize("call", [read, comment])
+@virtual_time
+async def test_the_deadline_finds_it_in_an_attempt(call: Callable[[WorkorderClient], Awaitable[None]]) -> None:
+    """The deadline finds a call that was turned away before it is sent again: it says that it was turned away."""
+
+    class Blocking:
+        def sign(self, request: SigningInput) -> Mapping[str, str]:
+            running_loop().let_pass(10 if wire.requests else 0)
+            return {"Sign": "x"}
+
+    slow = http('{"errno":5,"errmsg":"busy"}', "429 Slow", Retry_After="0")
+    async with serving(slow) as wire, make_client(wire.url, signer=Blocking(), deadline=5) as client:
+        with pytest.raises(RateLimitedError, match=r"turned it away until its deadline of 5 s \(.*busy"):
+            await call(client)
+        assert call is read or len(wire.requests) == 1
 
 
 @pytest.mark.parametrize("status", ["429 Slow", "503 Busy"])

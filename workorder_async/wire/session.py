@@ -18,7 +18,14 @@ from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
 from workorder_async.document.json_text import LARGE, loads, parse_slowly
-from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, NotSentError, RateLimitedError, WorkorderError
+from workorder_async.errors import (
+    DOCUMENTED_ERRNOS,
+    ApiError,
+    DeadlineExceededError,
+    NotSentError,
+    RateLimitedError,
+    WorkorderError,
+)
 from workorder_async.secret import without_credentials
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
@@ -273,12 +280,15 @@ def _note_turned_away(body: JsonBody, answer: WorkorderError) -> None:
 
 
 def _fail(call: Call, error: WorkorderError | TurnTimeoutError) -> NoReturn:
-    """Raise the failure of a call: the error of its last attempt, or the reason that there is no turn for another.
+    """Raise the failure of a call: the error of its last attempt, or the reason that there is no time for another.
 
-    Limits that refuse a turn have said why; they alone decide about another attempt.
+    A call that was turned away until its deadline says so, wherever the deadline finds it.
     """
+    pause = 0.0
     if isinstance(error, TurnTimeoutError):
-        throttled = bool(error.pause or call.turned_away)
-        error = call.throttled(error.pause, call.turned_away) if throttled else call.too_late()
+        pause, error = error.pause, call.too_late()
+    late = any(isinstance(one, DeadlineExceededError) for one in (error, error.__cause__))
+    if pause or (late and call.turned_away and not call.sent):
+        error = call.throttled(pause, call.turned_away)
     final = call.final(error)
     raise final from final.__cause__
