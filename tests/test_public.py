@@ -125,6 +125,7 @@ def needs_an_extra(name: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_what_texts_name_is_there() -> None:
     """Whatever README, CHANGELOG and docstrings name can be imported from where they name it."""
     assert {(where, name) for where, text in texts() for name in missing(text)} == set()

@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 
 from tests.support.raw_server import Wire, drop, hang, http, serving
+from tests.support.slow import slow_after
 from workorder_async import (
     CommentTicket,
     ConfigError,
@@ -172,7 +173,7 @@ PROXIES = [drop, hang, cut, tunnel_to_nowhere, REDIRECT, REQUIRED, NOT_HTTP]
 @pytest.mark.parametrize("known_from", ["option", "environment", "session"])
 @pytest.mark.parametrize("url", ["http://workorder.crius.api.ksyun.com", "https://workorder.test"])
 @pytest.mark.parametrize("step", [None, *PROXIES])
-@pytest.mark.parametrize("use", [read, mutate, read_page])
+@pytest.mark.parametrize("use", slow_after(1, [mutate, read, read_page]))
 async def test_proxies(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,

@@ -166,7 +166,9 @@ async def test_a_server_that_comes_late(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("options", [{}, IMPATIENT, {"deadline": 200.0}], ids=["usual", "impatient", "patient"])
+@pytest.mark.parametrize(
+    "options", slow_after(1, [{}, IMPATIENT, {"deadline": 200.0}]), ids=["usual", "impatient", "patient"]
+)
 @pytest.mark.parametrize("at", [0, 20])
 @virtual_time
 async def test_a_pause_that_is_longer_than_a_deadline(size: int, options: dict[str, Any], at: int) -> None:

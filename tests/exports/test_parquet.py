@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
+from tests.support.slow import slow_after
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.exports import sink as seam
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
@@ -74,7 +75,7 @@ def _converted(staged: bytes, folder: Path, detail: bool) -> list[dict[str, Any]
     return read_back(target)
 
 
-@pytest.mark.parametrize("detail", [False, True])
+@pytest.mark.parametrize("detail", slow_after(1, [True, False]))
 def test_staged_parts(detail: bool, tmp_path: Path) -> None:
     """Cut after any part and gone on with, nothing is lost or there twice; each part can be read alone."""
     rows: list[Record] = [full_ticket(id) for id in range(1, 701)] if detail else list(tickets(700))

@@ -11,6 +11,7 @@ import pytest
 from tests.support.attachment_server import TICKET, broken_off, rest, storage
 from tests.support.exports import is_of, truth
 from tests.support.raw_server import http
+from tests.support.slow import slow_after
 from workorder_async import ConfigError, ExportError, Sandbox, TicketDetail, TicketQuery, durable
 from workorder_async.exports import attachments, export_tickets, reading
 from workorder_async.exports.attachments import AttachmentFolder
@@ -128,7 +129,7 @@ async def test_a_folder_of_theirs(place: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o777])
-@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".xlsx", ".parquet"])
+@pytest.mark.parametrize("suffix", slow_after(2, [".jsonl", ".sqlite", ".xlsx", ".parquet"]))
 async def test_modes(suffix: str, umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that are gone on with lose the rights of others before a row is added, whatever the umask."""
     target = tmp_path / f"t{suffix}"

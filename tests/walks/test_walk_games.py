@@ -254,7 +254,7 @@ def check(world: World, seed: int, slots: int) -> None:
 
 
 @pytest.mark.parametrize("seed", slow_after(1, range(3)))
-@pytest.mark.parametrize("name", slow_but_every(2, WORLDS))
+@pytest.mark.parametrize("name", slow_but_every(4, WORLDS))
 def test_each_ticket_once(name: str, seed: int) -> None:
     """Whatever the list does and the server says: no ticket twice, none missed in vain, and few requests."""
     for slots in SLOTS:

@@ -144,7 +144,7 @@ def test_what_was_printed_is_read(
 FIELDS = [[], ["--fields", "title,id"], ["--fields", "id,title"], ["--fields", "id"], ["--json"]]
 
 
-@pytest.mark.parametrize("fields", slow_after(2, FIELDS))
+@pytest.mark.parametrize("fields", slow_after(1, FIELDS))
 def test_a_title_is_no_column(
     workorder: Workorder, sandbox: Sandbox, new_titled: Callable[[str], int], stdin: Stdin, fields: list[str]
 ) -> None:
