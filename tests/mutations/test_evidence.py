@@ -27,7 +27,7 @@ from workorder_async import (
     TicketStatus,
     WorkorderClient,
 )
-from workorder_async.sandbox import ClientOptions, Fault, Sandbox
+from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.signing.clock import Ahead
 
 CONVERGENT = ("close", "reject")
@@ -457,6 +457,28 @@ async def test_an_equal_one_after_its_time(kind: str) -> None:
         async with sandbox.client(now=client.now) as stranger:
             for one in (client, stranger):
                 assert await error.verify(one) is None
+
+
+@pytest.mark.parametrize("kind", ["comment", "create"])
+@pytest.mark.parametrize("happens", [False, True])
+@virtual_time
+async def test_an_equal_one_while_it_was_turned_away(kind: str, *, happens: bool) -> None:
+    """Its time begins with the request that was not turned away: what somebody does before that is not it."""
+    async with virtual_sandbox(40) as (sandbox, client), sandbox.client(now=client.now) as other:
+        mutation = await mutation_of(client, kind)
+        lose: Kind = "reset_after" if happens else "reset"
+        operation = OPERATIONS[kind]
+        sandbox.faults = [Fault("429", operation=operation, times=1, retry_after=20), Fault(lose, operation=operation)]
+        losing = asyncio.create_task(lost(client, mutation))
+        await asyncio.sleep(8)
+        faults, sandbox.faults = sandbox.faults[1:], ()
+        if not happens:
+            await other.change(mutation)
+        sandbox.faults = faults
+        error = await losing
+        assert [await error.verify(one) for one in (client, other)] == [happens or None] * 2
+        assert sandbox.requests[operation] == 3 - happens
+        assert len(sandbox.applied) == 1
 
 
 @pytest.mark.parametrize("kind", ["comment", "create"])

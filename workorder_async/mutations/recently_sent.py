@@ -114,6 +114,8 @@ class Sending:
     """When it has happened or never will, by that clock."""
     over: float = inf
     """Of another client's: when no request of it can be under way any more, by that clock, whenever it began."""
+    lost: bool = False
+    """Whether the answer to a request of it was lost."""
     happened: bool = False
     """Whether it is known to have happened."""
     ticket_id: int = 0
@@ -236,6 +238,12 @@ class Sendings:
                 del self._at[sending.place]
             if self._owners.get(sending.ticket_id) is sending:
                 del self._owners[sending.ticket_id]
+
+    def turned_away(self, sending: Sending) -> None:
+        """Forget a request that certainly left nothing. If none before it was lost, the next one begins it anew."""
+        self.drop(sending)
+        if not sending.lost:
+            sending.began = 0.0
 
     def rivals(self, sending: Sending) -> list[Sending] | None:
         """Return the others at its place that may look as if they had happened since it was sent.

@@ -165,7 +165,7 @@ class MutationSender:
             self._sendings.enter(sending)
 
         def note_turned_away() -> None:
-            self._sendings.drop(sending)
+            self._sendings.turned_away(sending)
             if on_turned_away is not None:
                 on_turned_away()
 
@@ -196,7 +196,7 @@ class MutationSender:
         """Keep the mutation, and the time of its first request that may have happened, in the error."""
         if not sending.began:
             self._sendings.enter(sending)
-        error.mutation, error.mark = prepared.mutation, prepared.mark
+        sending.lost, error.mutation, error.mark = True, prepared.mutation, prepared.mark
         error.began, error.ahead = sending.began, sending.ahead
         return error
 
