@@ -8,6 +8,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
+import orjson
 import pytest
 from attrs import evolve
 
@@ -362,6 +363,19 @@ async def test_what_another_line_says_stands_in_its_share(other: int | None, kno
     shown = dated(shares(("已联系客户",), ("已联系客户",)))
     async with serving(dated(data(None)), drop, shown) as wire, make_client(wire.url) as client:
         await client.comment_ticket(evolve(COMMENT, productGroupId=other))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.comment_ticket(evolve(COMMENT, productGroupId=3))
+        assert await caught.value.verify(client) is known
+
+
+@pytest.mark.parametrize(("ids", "known"), [((7, 8), True), ((7, 7), None)])
+async def test_what_another_line_says_is_shown_in_every_share(ids: tuple[int, int], known: bool | None) -> None:
+    """A step that two shares show is one, whichever line says it."""
+    shown = orjson.loads(shares(("已联系客户",), ("已联系客户",)).partition(b"\r\n\r\n")[2])["data"]
+    for assign, id in zip(shown["assigns"], ids, strict=True):
+        assign["history"][0]["id"] = id
+    async with serving(dated(data(None)), drop, dated(data(shown))) as wire, make_client(wire.url) as client:
+        await client.comment_ticket(evolve(COMMENT, productGroupId=4))
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.comment_ticket(evolve(COMMENT, productGroupId=3))
         assert await caught.value.verify(client) is known

@@ -150,8 +150,9 @@ def _is_said(detail: TicketDetail, sending: Sending, known: Known, sendings: Sen
     if known.rivals is None:
         return False
     lines = {assign.product_group_id for assign in detail.assigns}
-    # What another line says stands in its own share, where it has one.
-    apart = lines - {sending.line} if sending.line in lines else set[int]()
+    ids = [step.id for step in _steps(detail) if step.id]
+    # What another line says stands in its own share, where it has one; but not where shares show the steps of others.
+    apart = lines - {sending.line} if sending.line in lines and len(ids) == len({*ids}) else set[int]()
     rivals = [one for one in known.rivals if one.line not in apart]
     since = min([known.span.since, *(sendings.span(one).since for one in rivals)])
     ours, others, in_time = 0, Counter[str](), False
