@@ -451,6 +451,28 @@ async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.Monk
     assert threads[0] is not threading.main_thread()
 
 
+@pytest.mark.parametrize(("call", "error"), [(read, DeadlineExceededError), (comment, OutcomeUnknownError)])
+async def test_a_large_answer_that_takes_long_to_be_parsed(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[[WorkorderClient], Awaitable[None]], error: type[Exception]
+) -> None:
+    """Tens of MB of brackets take many seconds; the deadline holds, and leaves the thread to itself."""
+    given_up = threading.Event()
+
+    def parse(body: bytes) -> object:
+        given_up.wait(20)
+        return parse_slowly(body)
+
+    monkeypatch.setattr(session, "parse_slowly", parse)
+    large = http('{"errno":10000,"data":{"id":1,"x":"' + "x" * (2 << 20) + '"}}')
+    async with serving(large) as wire, make_client(wire.url, deadline=0.5) as client:
+        began = time.perf_counter()
+        with pytest.raises(error):
+            await call(client)
+        assert time.perf_counter() - began < 5
+        given_up.set()
+        assert len(wire.requests) == 1
+
+
 @pytest.mark.parametrize("size", [3 << 20, 9 << 20], ids=["to be parsed beside the loop", "more than is read"])
 @pytest.mark.parametrize("call", [read, comment])
 @virtual_time

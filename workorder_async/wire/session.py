@@ -41,6 +41,8 @@ _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
 # Shorter than any page of tickets.
 _SHORT = 1024
+# A large answer that came in time is parsed for so many seconds, though the deadline may be over.
+_PARSING = 1.0
 
 
 class RetryBudget:
@@ -217,8 +219,12 @@ class SignedSession:
                 parsed = [loads(content)]
         if not parsed:
             # In a thread, where it does not hold up the event loop. Bytes that are no JSON stay unparsed.
-            with suppress(ValueError, RecursionError):
-                parsed = [await asyncio.to_thread(parse_slowly, content)]
+            try:
+                async with asyncio.timeout(max(call.deadline.left(), _PARSING)):
+                    with suppress(ValueError, RecursionError):
+                        parsed = [await asyncio.to_thread(parse_slowly, content)]
+            except TimeoutError as error:
+                raise call.too_late() from error
         answer = self._open(call, started, reply, *parsed)
         return evolve(answer, large=True) if len(content) > LARGE else answer
 
