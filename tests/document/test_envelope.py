@@ -163,6 +163,20 @@ def test_an_error_can_be_printed(status: int, errmsg: bytes) -> None:
     assert caught.value.request_id == "r\ufffd"
 
 
+def test_half_a_pair_in_a_success() -> None:
+    """Its request_id goes into the errors of what cannot be decoded, and to the caller."""
+    assert open_envelope(200, rb'{"errno":10000,"request_id":"\ud800r"}', {}).request_id == "\ufffdr"
+    assert open_envelope(200, '{"errno":10000,"request_id":"请求"}'.encode(), {}).request_id == "请求"
+
+
+def test_a_redirect_in_another_code() -> None:
+    """Where a gateway redirects to in bytes that are no UTF-8 has UTF-8 bytes in the error."""
+    location = "http://login/登录".encode("gbk").decode(errors="surrogateescape")
+    with pytest.raises(ResponseError, match="a redirect to http://login/\ufffd") as caught:
+        open_envelope(302, b"", {}, location=location)
+    assert str(caught.value).encode()
+
+
 def test_a_redirect_hides_credentials() -> None:
     """Where a redirect leads is said without user and password."""
     with pytest.raises(ResponseError, match=r"a redirect to http://elsewhere/x, which"):

@@ -76,9 +76,10 @@ def open_envelope(
     answer. `parsed` is the body as JSON, if it was parsed already.
     """
     if 300 <= status < 400:
+        place = without_credentials(_text(location)) or "nowhere"
         raise ResponseError(
-            f"HTTP {status}, a redirect to {without_credentials(location) or 'nowhere'}, which is never followed: it "
-            "would carry the signature to another place; set the base URL to the final one",
+            f"HTTP {status}, a redirect to {place}, which is never followed: it would carry the "
+            "signature to another place; set the base URL to the final one",
             status=status,
             body_start=body[:_BODY_START],
         )
@@ -87,10 +88,10 @@ def open_envelope(
         raise not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "an empty body")
     errno, request_id = value["errno"], value.get("request_id")
     errno = errno if type(errno) is int else _whole(errno, status, body)
-    request_id = request_id if type(request_id) is str else _text(request_id)
+    request_id = request_id if type(request_id) is str and request_id.isascii() else _text(request_id)
     if errno == SUCCESS and status < 400:
         return Answer(value.get("data"), request_id, operation, attempts)
-    errmsg, request_id = _text(value.get("errmsg")), _text(request_id)
+    errmsg = _text(value.get("errmsg"))
     if errno == SUCCESS or status >= 500:
         raise _failed_midway(errno, errmsg, request_id, status, body)
     kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
