@@ -336,6 +336,15 @@ def test_bad_app_id(app_id: str) -> None:
         SchemeSigner(app_id, SECRET, "md5:{secret}")
 
 
+@pytest.mark.parametrize("value", [10086, None, b"demo", ["demo"]])
+def test_what_is_no_text(value: Any) -> None:
+    """An AppId of digits that is a number, or a variable that is not set, is refused by name."""
+    with pytest.raises(ConfigError, match=r"app_id is .*it must be text"):
+        SchemeSigner(value, SECRET, "md5:{secret}")
+    with pytest.raises(ConfigError, match=r"the signing scheme is .*it must be text"):
+        SchemeSigner("demo", SECRET, value)
+
+
 def test_empty_secret() -> None:
     """Nothing can be signed with an empty secret."""
     with pytest.raises(ConfigError, match="app_secret is empty"):

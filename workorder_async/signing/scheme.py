@@ -43,6 +43,7 @@ from urllib.parse import unquote
 
 from attrs import field, frozen
 
+from workorder_async.arguments import kind_of
 from workorder_async.document.json_text import is_sound
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
@@ -351,6 +352,9 @@ class Scheme:
     @classmethod
     def parse(cls, text: str) -> "Scheme":
         """Read one line; a `ConfigError` names the part that cannot be read and what may stand there."""
+        if not isinstance(text, str):
+            mend = "it must be text, such as 'md5:{app_id}{timestamp}{secret}'"
+            raise ConfigError(f"is {kind_of(text)}", argument="the signing scheme", mend=mend)
         head, colon, rest = text.partition(":")
         if not colon:
             raise ConfigError(
@@ -455,6 +459,8 @@ class SchemeSigner:
 
     def __init__(self, app_id: str, app_secret: str | Secret, scheme: str | Scheme) -> None:
         app_secret = Secret(app_secret)
+        if not isinstance(app_id, str):
+            raise ConfigError(f"is {kind_of(app_id)}", argument="app_id", mend="it must be text, as you were given it")
         if not app_id or not app_id.isascii() or not app_id.isprintable() or app_id.strip() != app_id:
             raise ConfigError(
                 f"{app_id!r} cannot be an HTTP header",
