@@ -81,6 +81,23 @@ async def test_a_session_that_repeats(step: Handler | bytes) -> None:
         assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize("error", [JournalError("disk full"), LookupError("x"), NotSentError("another call")], ids=repr)
+async def test_a_session_that_repeats_and_a_callback_that_fails_then(error: Exception) -> None:
+    """What was sent stays sent, whatever is raised before the session would send it once more."""
+    calls = 0
+
+    def on_send() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise error
+
+    async with serving(drop) as wire, Again() as session, make_client(wire.url, session=session) as client:
+        with pytest.raises(OutcomeUnknownError):
+            await client.change(COMMENT, on_send=on_send)
+        assert len(wire.requests) == 1
+
+
 async def test_a_session_that_repeats_what_was_not_sent(unused_tcp_port: int) -> None:
     """Control: where no byte was taken, nothing happened, however often it was tried."""
     async with Again() as session, make_client(f"http://127.0.0.1:{unused_tcp_port}", session=session) as client:

@@ -502,6 +502,8 @@ class Wire:
         if isinstance(error, Exception) and writing.failure is not None:
             error = writing.failure
         is_ours = isinstance(error, WorkorderError) and not isinstance(error, OF_AN_ANSWER)
+        # A callback may fail where a session sends a mutation once more by itself: that unsays nothing.
+        is_ours &= not call.sent or call.endpoint.safety is Safety.READ
         if is_ours or not isinstance(error, Exception):
             return without_frames(error, causes=causes)
         if isinstance(error, aiohttp.ClientError | (OSError if writing.failure is None else ConnectionError)):
