@@ -388,18 +388,32 @@ async def test_what_passes(error: BaseException) -> None:
         assert (wire.requests, client.stats().in_flight) == ([], 0)
 
 
-@pytest.mark.parametrize("error", [*FOREIGN[:3], JournalError("disk full")], ids=repr)
-async def test_a_callback_that_fails_before_the_first_byte(error: Exception) -> None:
-    """Nothing is sent, and the caller's error is told: one of ours as it is, any other as the cause."""
+BEFORE_IT = [*FOREIGN[:3], NotSentError("another call"), ConnectionError("redis is away"), JournalError("disk full")]
+
+
+@pytest.mark.parametrize("callback", ["on_send", "may_send"])
+@pytest.mark.parametrize("error", BEFORE_IT, ids=repr)
+async def test_a_callback_that_fails_before_the_first_byte(error: Exception, callback: str) -> None:
+    """It stops the call, and the caller's error is told: one of ours as it is, any other as the cause."""
+    calls: list[str] = []
 
     def on_send() -> None:
+        calls.append(callback)
         raise error
 
-    async with serving(DONE) as wire, make_client(wire.url, retry=ONCE) as client:
+    async def may_send() -> None:
+        on_send()
+
+    async with serving(DONE) as wire, make_client(wire.url) as client:
+        changing = (
+            client.change(COMMENT, on_send=on_send)
+            if callback == "on_send"
+            else client.change(COMMENT, may_send=may_send)
+        )
         with pytest.raises((NotSentError, JournalError)) as caught:
-            await client.change(COMMENT, on_send=on_send)
+            await changing
         assert error in (caught.value, caught.value.__cause__)
-        assert wire.requests == []
+        assert (wire.requests, calls, caught.value.attempts) == ([], [callback], 1)
 
 
 TURNING_AWAY = {"throttled": http("", "429 Slow"), "refused": http('{"errno":9,"errmsg":"no"}', "401 No")}

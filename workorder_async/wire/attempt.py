@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,12 +25,9 @@ from yarl import URL
 
 from workorder_async.document.endpoints import Safety
 from workorder_async.errors import (
-    ApiError,
     ConfigError,
-    DeadlineExceededError,
     NoAnswerError,
     NotSentError,
-    ResponseError,
     WorkorderError,
 )
 from workorder_async.secret import Secret, without_credentials, without_frames
@@ -39,6 +36,7 @@ from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.wire.bodies import FileBody, JsonBody
 from workorder_async.wire.call import Call, Deadline
 from workorder_async.wire.options import ClientOptions, tls_of
+from workorder_async.wire.retry import OF_AN_ANSWER
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -259,8 +257,6 @@ def _caller() -> str:
 
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")
-# A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
-OF_AN_ANSWER: Final = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 

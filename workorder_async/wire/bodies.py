@@ -22,6 +22,7 @@ from aiohttp.http import StreamWriter
 
 from workorder_async.arguments import kind_of, path
 from workorder_async.errors import ConfigError
+from workorder_async.wire.retry import stop
 
 _CHUNK = 256 * 1024
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.ASCII)
@@ -289,10 +290,7 @@ class _ToldPayload(Payload):
         self._writing.asked = True
         stream = cast("StreamWriter", writer)
         try:
-            if self._may_write is not None:
-                await self._may_write()
-            if self._on_write is not None:
-                self._on_write()
+            await self._ask_caller()
             # Last, since what comes while the caller's code runs is no answer either.
             await self._writing.begins(stream)
             if isinstance(self._value, bytes):
@@ -304,6 +302,15 @@ class _ToldPayload(Payload):
         except Exception as error:
             self._writing.failed(error)
             raise
+
+    async def _ask_caller(self) -> None:
+        try:
+            if self._may_write is not None:
+                await self._may_write()
+            if self._on_write is not None:
+                self._on_write()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
+            stop(error, "nothing was sent")
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write every piece; the length was made of them, so it is not looked at."""

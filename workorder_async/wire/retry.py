@@ -1,7 +1,8 @@
-"""Which failures are worth another attempt, and how long to wait before it; nothing here sleeps."""
+"""Which failures are worth another attempt, and which end a call; how long to wait. Nothing here sleeps."""
 
 from functools import partial
 from random import Random
+from typing import Final, NoReturn
 
 from attrs import field, frozen
 
@@ -10,6 +11,7 @@ from workorder_async.document.endpoints import Safety
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
+    DeadlineExceededError,
     DecodeError,
     NoAnswerError,
     NotSentError,
@@ -17,7 +19,10 @@ from workorder_async.errors import (
     ResponseError,
     WorkorderError,
 )
+from workorder_async.secret import without_credentials
 
+# A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
+OF_AN_ANSWER: Final = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
 # A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good.
 _PASSING_REDIRECTS = (302, 303, 307)
 
@@ -78,3 +83,15 @@ def is_answered(error: WorkorderError) -> bool:
 def says_nothing_happened(error: WorkorderError) -> bool:
     """Tell whether it was answered that the request was not even looked at: throttled, or wrongly signed."""
     return isinstance(error, RateLimitedError | AuthenticationError) and is_answered(error)
+
+
+def stop(error: Exception, said: str) -> NoReturn:
+    """Raise what ends a call for good when the caller's own code has failed: an error of this tree as it is.
+
+    But not one that tells of another call: such an error, and any other, is the cause of a `NotSentError`.
+    """
+    if isinstance(error, WorkorderError) and not isinstance(error, (*OF_AN_ANSWER, NotSentError)):
+        raise error
+    stopped = NotSentError(f"{said}: {without_credentials(f'{type(error).__name__}: {error}')}")
+    stopped.lasting = True
+    raise stopped from error

@@ -22,20 +22,18 @@ from workorder_async.errors import (
     DOCUMENTED_ERRNOS,
     ApiError,
     DeadlineExceededError,
-    NotSentError,
     RateLimitedError,
     WorkorderError,
 )
-from workorder_async.secret import without_credentials
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
-from workorder_async.wire.attempt import OF_AN_ANSWER, Pool, Reply, Wire, retry_after
+from workorder_async.wire.attempt import Pool, Reply, Wire, retry_after
 from workorder_async.wire.bodies import Body, JsonBody
 from workorder_async.wire.call import Call, Deadline, Query
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
-from workorder_async.wire.retry import RetryPolicy, says_nothing_happened
+from workorder_async.wire.retry import RetryPolicy, says_nothing_happened, stop
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
@@ -276,13 +274,8 @@ def _note_turned_away(body: JsonBody, answer: WorkorderError) -> None:
     """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
     try:
         body.note_turned_away()
-    except Exception as error:
-        if isinstance(error, WorkorderError) and not isinstance(error, OF_AN_ANSWER):
-            raise
-        why = without_credentials(f"{type(error).__name__}: {error}")
-        stopped = NotSentError(f"turned away ({answer.message}), so nothing happened, and on_turned_away failed: {why}")
-        stopped.lasting = True
-        raise stopped from error
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
+        stop(error, f"turned away ({answer.message}), so nothing happened, and on_turned_away failed")
 
 
 def _fail(call: Call, error: WorkorderError | TurnTimeoutError) -> NoReturn:
