@@ -6,7 +6,7 @@ that cannot work: "concurrency is 0; it must be a whole number of at least 1".
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
@@ -175,6 +175,13 @@ def is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return isinstance(value, float)
+
+
+def plain(name: str, returned: object) -> None:
+    """Refuse a callback that is an `async def`, by what its call returned: nobody would await it."""
+    if isinstance(returned, Coroutine):
+        returned.close()
+        raise ConfigError("is an `async def`, which is not awaited", argument=name, mend="it must be a plain function")
 
 
 def shown(value: object) -> str:

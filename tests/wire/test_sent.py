@@ -18,6 +18,7 @@ from workorder_async import (
     ApiError,
     AuthenticationError,
     CommentTicket,
+    ConfigError,
     DeadlineExceededError,
     JournalError,
     NotSentError,
@@ -414,6 +415,20 @@ async def test_a_callback_that_fails_before_the_first_byte(error: Exception, cal
             await changing
         assert error in (caught.value, caught.value.__cause__)
         assert (wire.requests, calls, caught.value.attempts) == ([], [callback], 1)
+
+
+@pytest.mark.parametrize("callback", ["on_send", "on_turned_away"])
+async def test_a_callback_that_nobody_awaits(callback: str) -> None:
+    """An `async def` would not run: it is refused before the first byte, or before a second request."""
+
+    async def note() -> None:
+        raise AssertionError
+
+    options: dict[str, Any] = {callback: note}
+    async with serving(http("", "429 Slow"), DONE) as wire, make_client(wire.url) as client:
+        with pytest.raises(ConfigError, match=rf"{callback} is an `async def`.*; it must be a plain function"):
+            await client.change(COMMENT, **options)
+        assert len(wire.requests) == (callback == "on_turned_away")
 
 
 TURNING_AWAY = {"throttled": http("", "429 Slow"), "refused": http('{"errno":9,"errmsg":"no"}', "401 No")}

@@ -7,6 +7,7 @@ from random import Random
 
 from attrs import evolve, frozen
 
+from workorder_async.arguments import plain
 from workorder_async.document import Mutation
 from workorder_async.document.codec import decode_created
 from workorder_async.document.envelope import Answer
@@ -153,21 +154,21 @@ class MutationSender:
         self,
         content: bytes,
         sending: Sending,
-        on_send: Callable[[], None] | None,
-        on_turned_away: Callable[[], None] | None,
+        on_send: Callable[[], object] | None,
+        on_turned_away: Callable[[], object] | None,
         may_send: MayWrite | None,
     ) -> JsonBody:
         """Return the request's body, which notes when it is written and when it was turned away."""
 
         def note_write() -> None:
             if on_send is not None:
-                on_send()
+                plain("on_send", on_send())
             self._sendings.enter(sending)
 
         def note_turned_away() -> None:
             self._sendings.turned_away(sending)
             if on_turned_away is not None:
-                on_turned_away()
+                plain("on_turned_away", on_turned_away())
 
         return JsonBody(content, note_write, note_turned_away, may_send)
 

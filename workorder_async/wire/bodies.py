@@ -20,7 +20,7 @@ from aiohttp import Payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
-from workorder_async.arguments import kind_of, path
+from workorder_async.arguments import kind_of, path, plain
 from workorder_async.errors import ConfigError
 from workorder_async.wire.retry import stop
 
@@ -31,7 +31,7 @@ OnWrite: TypeAlias = Callable[[], None]
 """Called just before the first byte is written."""
 MayWrite: TypeAlias = Callable[[], Awaitable[object]]
 """Awaited before that; raises where it must not be written."""
-OnProgress: TypeAlias = Callable[[int, int], None]
+OnProgress: TypeAlias = Callable[[int, int], object]
 """Called with the bytes of the file that were sent, and all there are."""
 FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
@@ -144,7 +144,7 @@ class FileBody:
                 yield chunk
                 sent += len(chunk)
                 if self._on_progress is not None:
-                    self._on_progress(sent, size)
+                    plain("on_progress", self._on_progress(sent, size))
                 reading = loop.run_in_executor(None, next, chunks, b"")
         finally:
             # If this is cancelled, the thread may still read.
