@@ -480,9 +480,13 @@ class WorkorderClient:
         tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
-        if began != inf and not arguments.is_number(began):
+        if began != inf and not (arguments.is_number(began) and abs(began) < inf):
             mend = "it must be seconds since the epoch, as client.now() gives them"
             raise ConfigError(f"is {arguments.shown(began)}", argument="began", mend=mend)
+        for name, value, kind in (("ahead", ahead, Ahead), ("run", run, EarlierRun)):
+            if value is not None and not isinstance(value, kind):
+                mend = f"it must be of the class {kind.__name__}"
+                raise ConfigError(f"is {arguments.shown(value)}", argument=name, mend=mend)
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, run=run, lane=lane)
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from email.utils import formatdate
+from math import inf, nan
 from typing import Any
 
 import aiohttp
@@ -198,11 +199,21 @@ async def test_settled_without_an_error(sandbox: Sandbox, client: WorkorderClien
     assert sandbox.requests[OPERATIONS[kind]] == len(sandbox.applied) == 1
 
 
-@pytest.mark.parametrize("began", [None, "now", True])
+@pytest.mark.parametrize("began", [None, "now", True, nan, -inf])
 async def test_settled_since_nothing(client: WorkorderClient, began: Any) -> None:
     """A moment that is none is refused by its name."""
     with pytest.raises(ConfigError, match=f"began is {began!r}; it must be seconds since the epoch"):
         await client.settle(CLOSE, began)
+
+
+@pytest.mark.parametrize("name", ["ahead", "run"])
+@pytest.mark.parametrize("value", [(0.0, 1.0), {"least": 0, "most": 1}, 0.5])
+async def test_settled_by_what_is_none(client: WorkorderClient, name: str, value: Any) -> None:
+    """What a program has kept of these in a form of its own is refused by its name, and leaves no mutation behind."""
+    options = {name: value}
+    with pytest.raises(ConfigError, match=rf"{name} is .*; it must be of the class "):
+        await client.settle(CLOSE, 1.0, **options)
+    assert await client.settle(CLOSE, client.now()) == Settlement(None)
 
 
 async def test_verify_keeps_what_it_found(sandbox: Sandbox, client: WorkorderClient) -> None:
