@@ -41,6 +41,11 @@ CURLS = {
         f"""curl --url "{URL}" -H "AppId: ops" --header=Timestamp:1700000000 -H "Sign: {_sign("1700000000", BODY)}" """
         """--data-binary "{\\"page\\":1,\\"note\\":\\"it's 姜\\"}" --insecure"""
     ),
+    "letters behind one dash": f"""curl -sSX POST {URL} -ivH 'AppId: ops' {_headers(body="{}")[15:]} -kd '{{}}'""",
+    "values that look like URLs": (
+        f"curl --noproxy '*' --retry-delay 2 -D head.txt --connect-to a:1:b:2 {URL} {_headers(body='x')} -d x -o y -C -"
+    ),
+    "a path to curl": f"/usr/bin/curl -sXPOST '{URL}' {_headers(body='')}",
     "two pieces of data": f"curl {URL} {_headers(body='a=1&b=2')} --data a=1 --data b=2\r\n",
     "two lines": (f"curl {URL} {_headers(body='x')} -d x\n\ncurl {URL} {_headers('1700000300', 'y')} --data-ascii y\n"),
 }

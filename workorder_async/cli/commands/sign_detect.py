@@ -28,9 +28,11 @@ from workorder_async.signing.search import Accepted, Detected, detecting as find
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
 _FORM: Final = ("-F", "--form", "--form-string", "-T", "--upload-file", "--data-urlencode")
-# Options of curl with a value. The value of another option is not taken for a URL, for it has none.
+# Options of curl with a value, and one letter or several behind one dash, of which the last may have a value: -sX POST.
+_LETTERS: Final = "ACDEFHKPQTUXYbcdemortuwxyz"
+_SHORT: Final = re.compile(f"-(?!-)([^{_LETTERS}]*)(?:([{_LETTERS}])(.*))?", re.DOTALL)
 _VALUED: Final = re.compile(
-    "-[AEFHTXbcdemouwx]|--(header|request|data(-(ascii|raw|binary|urlencode))?|json|form(-string)?|upload-file|url|cert|key"
+    "--(header|request|data(-(ascii|raw|binary|urlencode))?|json|form(-string)?|upload-file|url|cert|key"
     "|user(-agent)?|cookie(-jar)?|referer|cacert|max-time|connect-timeout|output|write-out|proxy|resolve|retry|ciphers"
     "|interface|limit-rate)"
 )
@@ -248,7 +250,7 @@ def _of_curl(text: str) -> Iterator[Accepted]:
     except (ValueError, OverflowError) as error:
         mend = "paste the whole line, with its quotes"
         raise ConfigError(f"cannot be read: {error}", argument="--curl", mend=mend) from None
-    starts = [at for at, word in enumerate(words) if word in ("curl", "curl.exe")]
+    starts = [at for at, word in enumerate(words) if re.fullmatch(r"([^:]*/)?curl(\.exe)?", word)]
     if not starts:
         raise _refused("neither a curl line nor a HAR file", "it must begin with curl or {")
     for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
@@ -319,21 +321,24 @@ def _of_line(words: Sequence[str]) -> Accepted:
 
 def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str], set[str]]:
     """Return the options with a value, the URLs, and the flags of a curl line."""
-    options, urls, flags = [], [], set()
+    options, urls, flags = list[tuple[str, str]](), list[str](), set[str]()
     left = iter(words)
     for word in left:
         name, equals, glued = word.partition("=")
         if _VALUED.fullmatch(word):
             options.append((word, next(left, "")))
-        elif equals and _VALUED.fullmatch(name) and name.startswith("--"):
+        elif equals and _VALUED.fullmatch(name):
             options.append((name, glued))
-        elif not word.startswith("--") and _VALUED.fullmatch(word[:2]):
-            options.append((word[:2], word[2:]))
+        elif short := _SHORT.fullmatch(word):
+            flags.update(f"-{letter}" for letter in short[1])
+            if short[2]:
+                options.append((f"-{short[2]}", short[3] or next(left, "")))
         elif word.startswith("-"):
             flags.add(word)
         else:
             urls.append(word)
-    return options, [*_values(options, ("--url",)), *urls], flags
+    # What has no scheme may be the value of an option that is not known here.
+    return options, sorted((*_values(options, ("--url",)), *urls), key=lambda url: "://" not in url), flags
 
 
 def _bytes(text: str) -> bytes:
