@@ -295,6 +295,28 @@ async def test_blanks_that_the_platform_trims(text: str) -> None:
         assert await caught.value.verify(client) is None
 
 
+async def test_a_cache_on_the_way() -> None:
+    """A cache that obeys HTTP does not show the ticket as it was before the mutation that was lost."""
+    kept: dict[bytes, bytes] = {}
+    texts: list[str] = []
+
+    async def cached(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = wire.requests[-1].lower()
+        line = head.partition(b"\r\n")[0]
+        if b"reject_handle" in line:
+            texts.append("不属于本产品线")
+            writer.close()
+            return
+        if line not in kept or b"\r\ncache-control: no-cache\r\n" in head:
+            kept[line] = dated(history(*texts))
+        writer.write(kept[line])
+
+    async with serving(cached) as wire, make_client(wire.url, attempt_timeout=0.3) as client:
+        await client.get_ticket_detail(1)
+        await client.reject_ticket(RejectTicket(id=1, detail="不属于本产品线", productGroupId=3), deadline=1)
+        assert len(texts) == 1
+
+
 def row_of(made: CreateTicket, id: int) -> dict[str, object]:
     """Return how a new ticket is listed."""
     return {

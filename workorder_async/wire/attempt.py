@@ -255,7 +255,8 @@ def _caller() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-_HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json"}
+# A cache on the way would show a lost mutation's ticket as it was, and it would be sent again.
+_HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json", "Cache-Control": "no-cache"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")
 _NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
