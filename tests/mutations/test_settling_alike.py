@@ -379,6 +379,29 @@ async def test_somebody_elses_ticket_that_a_careless_server_lists(name: str, fou
         assert caught.value.ticket_id == found
 
 
+@pytest.mark.parametrize(
+    ("title", "detail", "happened"),
+    [
+        ("实例无法远程登录", "重启之后依旧\nm-1", True),
+        ("【API】实例无法远程登录", "重启之后依旧\nm-1", True),
+        ("", "重启之后依旧\nm-1", True),
+        ("API: 实例***", "重启之后依旧\nm-1", True),
+        ("【API】实例无法远程登录", "重启之后", None),
+        ("API: 实例***", "重启之后依旧\nm-1\n来自 API", None),
+        ("另一个", "重启之后依旧", False),
+    ],
+)
+async def test_a_title_that_the_platform_adds_to(title: str, detail: str, happened: bool | None) -> None:
+    """A mark counts whatever became of the title, and what may be ours without one is not called somebody else's."""
+    row = row_of(creation(), 7) | {"title": title, "detail": detail}
+    page = dated(data({"pagination": {"total": 1, "page_size": 100}, "tickets": [row]}))
+    async with serving(drop, page) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation(), mark="m-1")
+        found = await client.settle(creation(), caught.value.began, mark="m-1", patient=True, deadline=1)
+        assert (found.happened, found.ticket_id) == (happened, 7 if happened else 0)
+
+
 @pytest.mark.parametrize(("other", "known"), [(4, True), (3, None), (9, None), (None, None)])
 async def test_what_another_line_says_stands_in_its_share(other: int | None, known: bool | None) -> None:
     """An equal comment is no rival where its line has a share of its own; a line without one speaks in any share."""

@@ -113,7 +113,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
     rows = [row for row in listed if row.creator_name in ("", ticket.creator_name)]
     free = [row for row in rows if not sendings.is_anothers(row.id, sending)]
     if sending.mark:
-        like = [row for row in free if _may_be(ticket.title, row.title)]
+        like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
         happened = _by_mark(ticket.detail, [(row.detail, row.created_time) for row in like], sending, known)
         ours = [row for row in like if _has_mark(row.detail, sending.mark)]
     else:
@@ -222,9 +222,9 @@ def _has_mark(text: str, mark: str) -> bool:
 
 
 def _may_be(text: str, shown: str) -> bool:
-    """Tell whether a platform that cuts, escapes or normalises texts may show this text so."""
+    """Tell whether a platform that cuts, escapes or normalises texts, or adds to them, may show this text so."""
     sent, stored = _skeleton(text), _skeleton(shown)
-    return stored.startswith(sent) or _begins(sent, stored)
+    return not stored or sent in stored or _begins(sent, stored)
 
 
 def _begins(whole: str, part: str) -> bool:
