@@ -383,6 +383,7 @@ async def test_somebody_elses_ticket_that_a_careless_server_lists(name: str, fou
     ("title", "detail", "happened"),
     [
         ("实例无法远程登录", "重启之后依旧\nm-1", True),
+        ("实例无法远程登录", "重启之后", None),
         ("【API】实例无法远程登录", "重启之后依旧\nm-1", True),
         ("", "重启之后依旧\nm-1", True),
         ("API: 实例***", "重启之后依旧\nm-1", True),
@@ -391,9 +392,12 @@ async def test_somebody_elses_ticket_that_a_careless_server_lists(name: str, fou
         ("另一个", "重启之后依旧", False),
     ],
 )
-async def test_a_title_that_the_platform_adds_to(title: str, detail: str, happened: bool | None) -> None:
-    """A mark counts whatever became of the title, and what may be ours without one is not called somebody else's."""
-    row = row_of(creation(), 7) | {"title": title, "detail": detail}
+@pytest.mark.parametrize("name", ["姜程", "姜程(38361)"])
+async def test_what_the_platform_adds_to_a_marked_ticket(
+    title: str, name: str, detail: str, happened: bool | None
+) -> None:
+    """A mark counts whatever became of title and name; what may be ours without one is not called somebody else's."""
+    row = row_of(creation(), 7) | {"title": title, "creator_name": name, "detail": detail}
     page = dated(data({"pagination": {"total": 1, "page_size": 100}, "tickets": [row]}))
     async with serving(drop, page) as wire, make_client(wire.url, attempt_timeout=0.2) as client:
         with pytest.raises(OutcomeUnknownError) as caught:

@@ -110,7 +110,8 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
         return Settlement(None)
     listed = await reads.created(ticket.creator_id, max(0, int(max(since, 0)) - (_DAY if sending.mark else 0)))
     known = sendings.known(sending, asked)
-    rows = [row for row in listed if row.creator_name in ("", ticket.creator_name)]
+    # A mark decides alone: the platform may know its creator under another name.
+    rows = [row for row in listed if sending.mark or row.creator_name in ("", ticket.creator_name)]
     free = [row for row in rows if not sendings.is_anothers(row.id, sending)]
     if sending.mark:
         like = [row for row in free if sending.mark in row.detail or _may_be(ticket.title, row.title)]
