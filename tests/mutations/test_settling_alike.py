@@ -295,6 +295,42 @@ async def test_blanks_that_the_platform_trims(text: str) -> None:
         assert await caught.value.verify(client) is None
 
 
+def hidden(line: int, status: int = 1) -> dict[str, object]:
+    """Return a share whose history is not shown."""
+    return {"product_group_id": line, "status": status, "history": None}
+
+
+def old(line: int) -> dict[str, object]:
+    """Return a share with a step of before."""
+    step = {"action": 1, "created_time": int(NOW) - 9000, "detail": "", "creator_id": 5}
+    return {"product_group_id": line, "status": 1, "history": [step]}
+
+
+@pytest.mark.parametrize(
+    ("mutation", "assigns", "happened"),
+    [
+        (COMMENT, [old(3)], False),
+        (COMMENT, [], None),
+        (COMMENT, [hidden(3)], None),
+        (COMMENT, [old(3), hidden(4)], None),
+        (evolve(COMMENT, productGroupId=3), [old(3), hidden(4)], False),
+        (evolve(COMMENT, productGroupId=3), [hidden(3), old(4)], None),
+        (evolve(COMMENT, productGroupId=9), [hidden(3), old(4)], None),
+        (RejectTicket(id=1, detail="x", productGroupId=3), [old(3)], False),
+        (RejectTicket(id=1, detail="x", productGroupId=3), [hidden(3, status=4), old(4)], None),
+        (RejectTicket(id=1, detail="x"), [hidden(3, status=4)], None),
+    ],
+)
+async def test_a_history_that_is_not_shown(
+    mutation: Mutation, assigns: list[dict[str, object]], happened: bool | None
+) -> None:
+    """Who is shown no history, or not that of the line that spoke, does not miss in it what was said."""
+    mark = "m-1" if isinstance(mutation, CommentTicket) else ""
+    detail = dated(data({"id": 1, "updated_time": int(NOW) - 9000, "assigns": assigns}))
+    async with serving(detail) as wire, make_client(wire.url) as client:
+        assert (await client.settle(mutation, NOW - 1000, mark=mark)).happened is happened
+
+
 async def test_a_cache_on_the_way() -> None:
     """A cache that obeys HTTP does not show the ticket as it was before the mutation that was lost."""
     kept: dict[bytes, bytes] = {}

@@ -83,7 +83,9 @@ async def look_for_rejection(
         sendings.note(sending)
         return Settlement(True, holds=holds)
     traces = {trace_of_text(detail.id, step.detail) for step in _steps(detail)}
-    return _by_what_changed(detail, known, sendings, holds=holds, like=bool(rejected) and sending.trace in traces)
+    # Where a rejected share shows no history, nobody knows who rejected it, and when.
+    like = bool(rejected) and (sending.trace in traces or not all(assign.history for assign in rejected))
+    return _by_what_changed(detail, known, sendings, holds=holds, like=like)
 
 
 async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Reads", sendings: Sendings) -> Settlement:
@@ -94,6 +96,10 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
     if sending.mark:
         shown = [(step.detail, step.created_time) for step in _steps(detail)]
         happened = _by_mark(comment.detail, shown, sending, known)
+        lines = {assign.product_group_id for assign in detail.assigns}
+        own = [one for one in detail.assigns if sending.line not in lines or one.product_group_id == sending.line]
+        if happened is False and not (own and all(assign.history for assign in own)):
+            happened = None  # who is shown no history does not miss the mark in it
     else:
         happened = True if _is_said(detail, sending, known, sendings) else None
     if happened:
