@@ -497,6 +497,8 @@ async def test_whose_comment(line: int | None, shares: list[tuple[int, int, str]
         (CLOSE, {"status": 2, "updated_time": int(NOW) - 2000}, False),
         # Closed and rejected, and nobody knows since when; closed and opened again, or changed, since then.
         (CLOSE, {"status": 3}, None),
+        (CLOSE, {"status": 3, "updated_time": int(NOW) - 2000}, None),
+        (CLOSE, {"status": 3, "updated_time": int(NOW) - 2000, "closed_time": int(NOW) - 2000}, False),
         (RejectTicket(id=1), {"assigns": [{"product_group_id": 3, "status": 4}]}, None),
         (CLOSE, {"status": 2, "closed_time": int(NOW) - 950}, None),
         (CLOSE, {"status": 2, "updated_time": int(NOW) - 10}, None),

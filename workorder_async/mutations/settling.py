@@ -64,7 +64,8 @@ async def look_for_close(close: CloseTicket, sending: Sending, reads: "Reads", s
     ):
         sendings.note(sending)
         return Settlement(True, holds=holds)
-    return _by_what_changed(detail, known, sendings, holds=holds, like=holds and solution == sending.solution)
+    like = holds and (solution == sending.solution or not known.span.follows(detail.closed_time))
+    return _by_what_changed(detail, known, sendings, holds=holds, like=like)
 
 
 async def look_for_rejection(
