@@ -128,6 +128,17 @@ async def test_refused(source: object, options: dict[str, object], words: str) -
         assert not wire.requests
 
 
+async def test_a_file_that_was_opened_for_writing(tmp_path: Path) -> None:
+    """It is refused before anything is sent, with what it must be instead."""
+    async with serving(UPLOADED) as wire, make_client(wire.url) as client:
+        with (
+            (tmp_path / "trace.png").open("wb") as file,
+            pytest.raises(ConfigError, match=r"cannot upload a BufferedWriter; .* a file opened with 'rb'"),
+        ):
+            await client.upload_file(file)
+        assert not wire.requests
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may search any folder")
 async def test_a_path_that_may_not_be_looked_at(tmp_path: Path) -> None:
     """It is refused by its name, and not by a bare error of the system."""

@@ -221,7 +221,7 @@ def _start_of(source: object) -> int:
         if not stat.S_ISREG(mode):
             raise _cannot_upload(f"{str(source)!r}: it is no regular file, so it could not be sent again")
         return 0
-    if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+    if isinstance(source, io.TextIOBase | io.BufferedWriter) or not hasattr(source, "read"):
         raise _cannot_upload(f"a {type(source).__name__}", "pass a path, bytes, or a file opened with 'rb'")
     try:
         return cast("BinaryIO", source).tell()
