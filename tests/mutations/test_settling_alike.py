@@ -513,6 +513,22 @@ async def test_more_equal_ones_than_a_total_says(total: int) -> None:
         assert len(wire.requests) <= 6
 
 
+async def test_pages_that_are_shorter_than_was_asked_for() -> None:
+    """A page that is full by the server's own size is not the end, whatever its total says."""
+    marked = row_of(creation(), 9) | {"detail": "重启之后依旧\nm-1"}
+    pages = [
+        dated(data({"pagination": {"total": len(rows), "page_size": 2}, "tickets": rows}))
+        for rows in ([row_of(creation("甲"), 7), row_of(creation("乙"), 8)], [marked])
+    ]
+    async with serving(drop, *pages) as wire, make_client(wire.url) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.create_ticket(creation(), mark="m-1")
+        await client.ping()
+        wire.script = list(pages)
+        assert await caught.value.verify(client) is True
+        assert caught.value.ticket_id == 9
+
+
 async def test_a_list_that_never_ends() -> None:
     """A server that invents new tickets for ever leaves the creation unknown."""
     invented = 0

@@ -66,7 +66,8 @@ class Reads:
             known = len(rows)
             rows.update((row.id, row) for row in page.tickets)
             # Neither a total nor a page that repeats itself is trusted to be the end, or not to be it.
-            if len(rows) == known or (len(page.tickets) < 100 and len(rows) >= page.pagination.total):
+            full = min(page.pagination.page_size or 100, 100)  # the server may give fewer than it is asked for
+            if len(rows) == known or (len(page.tickets) < full and len(rows) >= page.pagination.total):
                 return list(rows.values())
         raise ResponseError(f"the list of what was created since does not end after {_PAGES_OF_CREATED} pages")
 
