@@ -21,6 +21,7 @@ from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery, TicketStatus, WorkorderClient
+from workorder_async.exports import TICKET_COLUMNS
 from workorder_async.mirror import MirrorProgress, MirrorReport, mirror_tickets
 from workorder_async.sandbox import Drift, Fault
 
@@ -622,10 +623,12 @@ class Listed:
         else:
             asked = json.loads(body)
             start, end = asked.get("created_start", 0), asked.get("created_end", 2**62)
+            is_all = {"created_start", "created_end"}.isdisjoint(asked)
             found = [
                 row
                 for row in sorted(self.rows, key=lambda row: -int(row["created_time"]))
-                if start <= row["created_time"] <= end and row["status"] == asked.get("status", row["status"])
+                if (start <= row["created_time"] <= end if row["created_time"] else is_all)
+                and row["status"] == asked.get("status", row["status"])
             ]
             data = {"pagination": {"page": 1, "page_size": asked["page_size"], "total": len(found)},
                     "tickets": found[: asked["page_size"]]}  # fmt: skip
@@ -689,3 +692,24 @@ async def test_a_row_that_could_never_be_read(tmp_path: Path) -> None:
         report = await mirror_tickets(client, path, full=True)
         assert (report.exact, "have no number that can be read" in report.reason) == (False, True)
         assert not report.missing
+
+
+async def test_tickets_without_a_created_time(tmp_path: Path) -> None:
+    """No range of created time shows them: they are not absent. That one is open no more only a full run can tell."""
+    path = tmp_path / "tickets.db"
+    async with listing() as (platform, client, _):
+        platform.rows = [{"id": id, "status": 3, "created_time": int(NOW) - 9000 * id} for id in range(1, 9)]
+        platform.rows += [{"id": id, "status": status, "created_time": 0} for id, status in ((97, 3), (98, 1))]
+        await mirror_tickets(client, path)
+        for _ in range(2):
+            report = await mirror_tickets(client, path)
+            assert (report.missing, report.left, report.tickets) == ([], [], 10)
+        platform.rows[-1]["status"] = 3
+        report = await mirror_tickets(client, path)
+        assert (report.missing, report.left, report.exact) == ([], [], False)
+        assert "98" in report.reason
+        await mirror_tickets(client, path, full=True)
+        report = await mirrored(client, path)
+        assert held(path)[98][TICKET_COLUMNS.names.index("status")] == TicketStatus.CLOSED
+        del platform.rows[-2:]
+        assert (await mirrored(client, path, full=True)).missing == [97, 98]

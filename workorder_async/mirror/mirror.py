@@ -42,9 +42,10 @@ async def mirror_tickets(
     **Absent is not gone.** A lost right, a filter or a replica that is behind look like a deletion. A ticket that is
     absent from an answer that should show it has `missing_since`. The next run asks for it: if the platform does not
     know it any more, it has `gone_at`; if it exists, it has `left_at`: it does not match the query any more, or is not
-    listed. A row stays, and if the list shows it again, all that is taken back. If more than 20 tickets, and more than
-    one in a hundred, are absent at once, none is marked, and the report says so; `accept_gone=True` marks them. Only a
-    `NotFoundError` says that a ticket is gone: the client has to know the platform's errno for it (`errnos=`).
+    listed. A row stays, and if the list shows it again, all that is taken back. That a ticket without a created time is
+    absent, or open no more, only `full` can tell. If more than 20 tickets, and more than one in a hundred, are absent
+    at once, none is marked, and the report says so; `accept_gone=True` marks them. Only a `NotFoundError` says that a
+    ticket is gone: the client has to know the platform's errno for it (`errnos=`).
 
     **Going on.** The rows of a page, what differs and how far it is are one transaction. If a run is cut short at any
     moment, the next one goes on from there. Each row tells by `read_at` as of when it is. Durations, and the URLs of

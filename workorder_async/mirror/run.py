@@ -199,6 +199,10 @@ class Run:
         self._phase = "left"
         ranges = await self._do(MirrorDatabase.ranges_of_left, self._report.run, self._options["page_size"])
         await self._side_by_side(self._read_range, ranges)
+        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, 1), OPEN)
+        if left:
+            named = ", ".join(str(id) for _, id in left[:_NAMED])
+            self._doubts.append(f"no list of open tickets shows {named} any more, which have no created time: use full")
 
     async def _read_range(self, range: Range) -> None:
         await self._read(Window(self._query, *range))
@@ -243,10 +247,14 @@ class Run:
                 self._doubts.append(flaw)
 
     async def _note_absent(self, run: int, range: Range) -> None:
-        """Note the tickets of a range that this run has not read; the newest may not be shown to everybody yet."""
+        """Note the tickets of a range that this run has not read; the newest may not be shown to everybody yet.
+
+        Those without a created time are in no range but that of all.
+        """
         start, end = range
         shown_until = self._shown_until()
-        range = (start, shown_until if end is None else min(end, shown_until))
+        since = None if range == (None, None) else max(1, start or 0)
+        range = (since, shown_until if end is None else min(end, shown_until))
         self._absent.update(id for _, id in await self._do(MirrorDatabase.not_read, run, range))
 
     def _shown_until(self) -> int:
