@@ -5,6 +5,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -249,9 +250,13 @@ def target_of(target: object, format: str | None) -> Target:
         if not path.parent.is_dir():
             problem = f"{name!r}: there is no folder {str(path.parent)!r}"
             raise ConfigError(problem, argument="target", mend="make it first")
+        target = Target(path, found, False)
+        for beside in (target.manifest, *target.leftovers()):
+            with suppress(FileNotFoundError):
+                beside.lstat()  # its name may be too long
     except OSError as error:
         raise ConfigError(f"cannot write to {name!r}: {error.strerror}", mend="choose another target") from None
-    return Target(path, found, False)
+    return target
 
 
 def _is_special(path: Path) -> bool:
