@@ -115,16 +115,16 @@ async def test_leftovers(name: str, victim: Path) -> None:
     assert os.listdir(target.parent) == [target.name]
 
 
-@pytest.mark.parametrize("place", ["part", "converted"])
-async def test_a_folder_of_theirs(place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["t.xlsx.part", "t.xlsx.converted", "t.sqlite.part-journal", "t.sqlite.part-wal"])
+async def test_a_folder_of_theirs(name: str, tmp_path: Path) -> None:
     """A folder at a name of ours is not emptied, not even to begin anew."""
-    folder = tmp_path / f"t.xlsx.{place}"
+    folder, target = tmp_path / name, tmp_path / name.rpartition(".")[0]
     folder.mkdir()
     (folder / "file").write_text("precious")
     async with Sandbox(tickets=20) as sandbox, sandbox.client() as client:
         for resume in (True, False):
             with pytest.raises(ExportError):
-                await export_tickets(client, TicketQuery(), tmp_path / "t.xlsx", resume=resume)
+                await export_tickets(client, TicketQuery(), target, resume=resume)
             assert (folder / "file").read_text() == "precious"
 
 

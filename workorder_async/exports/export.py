@@ -375,9 +375,11 @@ class _Export:
 
 def _let_go(manifest: Manifest) -> None:
     """Close a manifest; an empty one is taken away."""
-    if manifest.is_empty:
-        manifest.remove()
-    manifest.close()
+    try:
+        if manifest.is_empty:
+            manifest.remove()
+    finally:
+        manifest.close()
 
 
 def _remove(path: Path) -> None:

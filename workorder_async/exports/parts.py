@@ -68,7 +68,8 @@ class Disk:
                 cancelled = error
         if busy is not None:
             busy.exception()  # another error ended the export before
-        work()
+        with suppress(OSError):  # what cannot be cleared away is found by the next call
+            work()
         if cancelled is not None:
             raise cancelled
 
