@@ -288,6 +288,23 @@ async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:
 
 @pytest.mark.slow
 @virtual_time
+async def test_what_no_rest_shows(tmp_path: Path) -> None:
+    """A run that goes on where one was cut short reads tickets without a created time, too, and misses none."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(2300) as (sandbox, client):
+        for id in (await ids_of(sandbox, 3))[:2]:
+            await update(sandbox, id, created_time=0)
+        reword(sandbox, {"created_time <= ?": "nullif(created_time, 0) <= ?"})
+        for full in (False, True):
+            await cut_short(client, path, full=full)
+            report = await mirror_tickets(client, path)
+            assert "created times" in report.reason
+            assert (report.missing, report.tickets, report.changed) == ([], 2300, 0)
+        assert held(path) == await truth(client)
+
+
+@pytest.mark.slow
+@virtual_time
 async def test_an_inexact_part_of_a_full_run(tmp_path: Path) -> None:
     """What an earlier part of a full run missed is not missing, though the part that goes on with it is exact."""
     path = tmp_path / "tickets.db"

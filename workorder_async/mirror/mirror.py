@@ -48,8 +48,9 @@ async def mirror_tickets(
     ticket is gone: the client has to know the platform's errno for it (`errnos=`).
 
     **Going on.** The rows of a page, what differs and how far it is are one transaction. If a run is cut short at any
-    moment, the next one goes on from there. Each row tells by `read_at` as of when it is. Durations, and the URLs of
-    attachments, which are others with each read, are no changes.
+    moment, the next one goes on from there, or reads everything anew where tickets have no created time, which no rest
+    of the list shows. Each row tells by `read_at` as of when it is. Durations, and the URLs of attachments, which are
+    others with each read, are no changes.
 
     Raises `ConfigError` before the first request for an argument that cannot work; `ExportError` if the disk does not
     do its part, and for a database that another program writes (it is named), or that is of another platform, AppId or
