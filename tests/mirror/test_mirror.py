@@ -269,6 +269,27 @@ async def test_out_of_the_query(tmp_path: Path) -> None:
         assert (report.missing, report.gone, report.left) == ([], [], [])
 
 
+@virtual_time
+async def test_a_query_with_a_range(tmp_path: Path) -> None:
+    """No ticket beyond the query's own range is asked for, nor counted, wherever one inside leaves its list."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(300) as (sandbox, client):
+        tickets = sorted([ticket async for ticket in client.iter_tickets()], key=lambda ticket: ticket.created_time)
+        inside = tickets[100:201]
+        query = TicketQuery(created_start=inside[0].created_time, created_end=inside[-1].created_time)
+        await update(sandbox, tickets[201].id, created_time=inside[-1].created_time + 2)
+        for ticket in inside:
+            await update(sandbox, ticket.id, status=1)
+        await mirrored(client, path, query=query)
+        for ticket in (inside[0], inside[-1]):
+            await update(sandbox, ticket.id, status=3)
+        report = await mirrored(client, path, query=query)
+        assert (report.changed, report.requests) == (2, 7)
+        await vanish(sandbox, inside[1].id)
+        report = await mirrored(client, path, query=query)
+        assert (report.missing, report.tickets) == ([inside[1].id], 100)
+
+
 @pytest.mark.parametrize("status", slow_after(1, [1, 3]))
 @virtual_time
 async def test_a_walk_that_is_not_exact(tmp_path: Path, status: int) -> None:

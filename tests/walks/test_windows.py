@@ -132,6 +132,8 @@ def test_a_window_is_a_value() -> None:
     first = evolve(window, start=None)
     assert (first.span, first.asked) == ((5, 19), (4, 20))
     assert Window(TicketQuery()).asked == (None, None)
+    beyond = evolve(window, start=0, end=100)
+    assert (beyond.span, beyond.owns(4), beyond.owns(91)) == ((5, 90), False, False)
     with pytest.raises(ConfigError, match="start 20 is not before its end 20"):
         Window(TicketQuery(), 20, 20)
 

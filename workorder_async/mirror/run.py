@@ -324,13 +324,12 @@ class Run:
 
     async def _total_of(self, range: Range) -> int:
         """Ask how many tickets the list has in a range that begins and ends in gaps."""
-        start, end = range
-        query = evolve(
-            self._query,
-            created_start=self._query.created_start if start is None else start - 1,
-            created_end=self._query.created_end if end is None else end + 1,
-        )
-        return await self._total(query)
+        first, last = self._query.created_start, self._query.created_end
+        if range[0] is not None:
+            first = range[0] - 1
+        if range[1] is not None:
+            last = range[1] + 1 if last is None else min(range[1] + 1, last)
+        return await self._total(evolve(self._query, created_start=first, created_end=last))
 
     async def _total(self, query: TicketQuery) -> int:
         self._report.requests += 1

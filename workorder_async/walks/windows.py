@@ -61,9 +61,12 @@ class Window:
     @property
     def span(self) -> tuple[int | None, int | None]:
         """The first and the last second that it owns; None where nothing bounds it."""
-        query = self.query
-        start = query.created_start if self.start is None else self.start
-        return start, query.created_end if self.end is None else self.end - 1
+        first, last = self.query.created_start, self.query.created_end
+        if self.start is not None:
+            first = self.start if first is None else max(self.start, first)
+        if self.end is not None:
+            last = self.end - 1 if last is None else min(self.end - 1, last)
+        return first, last
 
     def owns(self, second: int) -> bool:
         """Tell whether a ticket that was created in this second is one of this window."""
