@@ -123,11 +123,7 @@ class LockedFile:
 
     def check_place(self) -> None:
         """Raise `MovedError` if the name leads to another file by now, or to none."""
-        opened = os.fstat(self._opened().fileno())
-        with suppress(OSError):
-            if os.path.samestat(os.stat(self._path, dir_fd=self._folder), opened):
-                return
-        raise MovedError("it was removed or replaced while it was in use, so that others no longer see it")
+        check_place(self._path, self._opened().fileno(), folder=self._folder)
 
     def close(self, *, keeps_lock: bool = False) -> None:
         """Unlock the file and close it. In a child of a fork the parent keeps the lock that both hold."""
@@ -146,6 +142,15 @@ class LockedFile:
         if self._file is None:
             raise MovedError("it belongs to the process that opened it, and was closed there or left behind by a fork")
         return self._file
+
+
+def check_place(path: "str | os.PathLike[str]", descriptor: int, *, folder: int | None = None) -> None:
+    """Raise `MovedError` if a name leads to another file than the open one, or to none."""
+    opened = os.fstat(descriptor)
+    with suppress(OSError):
+        if os.path.samestat(os.stat(path, dir_fd=folder), opened):
+            return
+    raise MovedError("it was removed or replaced while it was in use, so that others no longer see it")
 
 
 _OPEN: WeakSet[LockedFile] = WeakSet()

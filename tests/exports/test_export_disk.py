@@ -15,7 +15,7 @@ import pytest
 from tests.support.exports import SUFFIXES, child, is_of, said, truth
 from tests.support.slow import slow_after
 from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery
-from workorder_async.exports import export_tickets
+from workorder_async.exports import ExportProgress, ExportReport, export_tickets, reading
 
 
 @pytest.mark.parametrize("limit", slow_after(1, [40_000, 150_000]))
@@ -58,6 +58,41 @@ async def test_a_disk_that_does_not_keep(tmp_path: Path, monkeypatch: pytest.Mon
         assert len(failed) == 1
         await export_tickets(client, TicketQuery(), target)
         assert is_of(target, await truth(client))
+
+
+@pytest.mark.parametrize("what", ["copied", "removed", "begun anew"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+async def test_removed_or_replaced_meanwhile(
+    suffix: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export whose part is no longer under its name ends: what is there by then, of others, never gets the name."""
+    monkeypatch.setattr(reading, "ROWS_OF_A_PART", 100)
+    target, others = tmp_path / f"t{suffix}", list[asyncio.Task[ExportReport]]()
+    part, manifest, copy = (tmp_path / f"{target.name}.{side}" for side in ("part", "manifest", "copy"))
+
+    is_over = False
+
+    def told(progress: ExportProgress) -> None:
+        nonlocal is_over
+        if is_over or progress.rows < 500:
+            return
+        is_over = True
+        if what == "copied":
+            copy.write_bytes(part.read_bytes())
+            copy.replace(part)
+            return
+        part.unlink()
+        if what == "begun anew":
+            manifest.unlink()
+            others.append(asyncio.create_task(export_tickets(client, TicketQuery(), target)))
+
+    async with Sandbox(tickets=1500) as sandbox, sandbox.client() as client:
+        with pytest.raises(ExportError, match=r"t\..*removed or replaced"):
+            await export_tickets(client, TicketQuery(), target, concurrency=1, on_progress=told)
+        report = await (others[0] if others else export_tickets(client, TicketQuery(), target))
+        assert report.rows == 1500
+        assert is_of(target, await truth(client))
+    assert os.listdir(tmp_path) == [target.name]
 
 
 async def test_device_full() -> None:

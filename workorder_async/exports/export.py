@@ -313,6 +313,7 @@ class _Export:
             self._clear()
 
     def _clear(self) -> None:
+        self._manifest.check_place()
         self._remove_leftovers()
         self._manifest.clear()
 
@@ -377,6 +378,7 @@ def _let_go(manifest: Manifest) -> None:
     """Close a manifest; an empty one is taken away."""
     try:
         if manifest.is_empty:
+            manifest.check_place()
             manifest.remove()
     finally:
         manifest.close()

@@ -209,11 +209,16 @@ class Manifest:
         content = to_json(_CONVERTER.unstructure(line))[:-1]
         total = crc32(content, self._last[1])
         try:
+            self.check_place()
             self._file.append(content + _SUM % total)
         except OSError as error:
             error.filename = error.filename or str(self.path)
             raise
         self._ends.append((self._file.size, total))
+
+    def check_place(self) -> None:
+        """Raise `OSError` if the name leads to another manifest by now: what lies beside it is another process's."""
+        self._file.check_place()
 
     def keep(self, parts: int) -> None:
         """Forget all parts but the first so many, and that a file was to get its name.

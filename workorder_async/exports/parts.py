@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
-from workorder_async.durable import open_private, sync_folder
+from workorder_async.durable import check_place, open_private, sync_folder
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest, note_of, part_of
 from workorder_async.exports.report import Part
@@ -93,9 +93,9 @@ class Disk:
             return busy.result()
         except OSError as error:
             place = f" {str(error.filename)!r}" if error.filename else ""
+            why = error.strerror or " ".join(map(str, error.args))  # its text has the name, too
             raise ExportError(
-                f"cannot write{place}: {error.strerror or error}; what is on disk stays, and the same call goes on "
-                "from there"
+                f"cannot write{place}: {why}; what is on disk stays, and the same call goes on from there"
             ) from error
 
     async def run(self, work: Callable[[], T], while_busy: Callable[[], None] | None = None) -> T:
@@ -151,9 +151,10 @@ class GrowingFile:
             raise
 
     def sync(self) -> None:
-        """Have it on disk."""
+        """Have it on disk, under its name."""
         try:
             os.fsync(self._file.fileno())
+            check_place(self._path, self._file.fileno())
         except OSError as error:
             error.filename = str(self._path)
             raise
