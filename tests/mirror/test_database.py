@@ -6,6 +6,7 @@ import pytest
 
 from workorder_async import ExportError
 from workorder_async.document.codec import Row
+from workorder_async.durable import MovedError
 from workorder_async.mirror.database import MirrorDatabase, Stamp
 
 _ANY = 2**62
@@ -52,6 +53,22 @@ def test_beside_another_database(tmp_path: Path, side: str) -> None:
     theirs.unlink()
     database.open()
     database.close()
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_removed_or_replaced_while_it_is_open(tmp_path: Path, *, is_removed: bool) -> None:
+    """What others would not find is not written, nor is a copy that somebody put in its place."""
+    path, copy = tmp_path / "tickets.db", tmp_path / "copy.db"
+    database = MirrorDatabase(path, {})
+    database.open()
+    try:
+        database.write([_row(1, 10_000)], Stamp(database.begin(0), 0, is_first=True))
+        copy.write_bytes(path.read_bytes())
+        path.unlink() if is_removed else copy.replace(path)
+        with pytest.raises(MovedError):
+            database.write([_row(2, 50_000)], Stamp(1, 0))
+    finally:
+        database.close()
 
 
 def test_a_gap_by_another_estimate(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from attrs import Factory, asdict, define, frozen
 from workorder_async.document import TicketDetail
 from workorder_async.document.codec import Row, read_row, unknown_in
 from workorder_async.document.json_text import JSON, to_json
-from workorder_async.durable import InUseError, LockedFile, open_private
+from workorder_async.durable import InUseError, LockedFile, check_place, open_private
 from workorder_async.errors import DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
 from workorder_async.exports.formats import Format
@@ -234,12 +234,15 @@ class MirrorDatabase:
         self._identity = identity
         self._opened = ExitStack()
         self._database: sqlite3.Connection
+        self._descriptor: int
 
     def open(self, /) -> None:
         """Lock it, and make what is not there."""
         self._opened.callback(_locked(self.path).close)
         self._refuse_sides()
-        os.close(open_private(self.path, os.O_RDWR))
+        # Closed after the database: before, that would take SQLite's own locks away.
+        self._descriptor = open_private(self.path, os.O_RDWR)
+        self._opened.callback(os.close, self._descriptor)
         with disk_errors(self.path):
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._opened.callback(self._database.close)
@@ -313,6 +316,7 @@ class MirrorDatabase:
     @contextmanager
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
         """Make some changes, all or none; give the function that asks SQLite."""
+        check_place(self.path, self._descriptor)
         with disk_errors(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
