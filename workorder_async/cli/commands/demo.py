@@ -18,10 +18,9 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from time import perf_counter, time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-import attrs
-from attrs import define, field
+from attrs import asdict, define, field
 from cyclopts import Parameter, validators
 
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
@@ -31,17 +30,7 @@ from workorder_async.cli.failures import sentence
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import Bar, err, note, out, print_fields, print_heading
 from workorder_async.cli.values import AS_WRITTEN, File, Whole
-from workorder_async.document import (
-    Attachment,
-    CloseTicket,
-    CommentTicket,
-    CreateTicket,
-    Mutation,
-    Priority,
-    TicketQuery,
-    TicketStatus,
-    TicketType,
-)
+from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
 from workorder_async.mutations.kinds import key_of, kind_of
@@ -63,28 +52,21 @@ head -2 {output}
 _AT_ONCE: Final = 16
 _PAGE: Final = 100
 _TRACE: Final = b"2024-01-31 09:30:00 gateway: upstream timed out\n" * 1000
-_PENDING: Final = TicketQuery(status=TicketStatus.PENDING)
+_PENDING: Final = TicketQuery(status=1)
 _LARGEST_ANSWER: Final = 4 << 20
-# How often a batch is run with its journal, a file is uploaded, and a ticket is created, where things go wrong.
+# How often a batch is run with its journal, and a ticket is created, where things go wrong.
 _RUNS: Final = 3
-_TRIES: Final = 5
 _CREATIONS: Final = 10
-# What goes wrong in a hostile sandbox, with which chance, and how. Each 429 slows all callers down.
-_FAULTS: Final[tuple[tuple[str, float, dict[str, Any]], ...]] = (
-    ("reset reset_after portal other_ticket", 0.02, {}),
-    ("refuse truncate html html_after 503 503_after", 0.01, {}),
-    ("500_after 502_after 504_after", 0.03, {"operation": "close_ticket"}),
-    ("500_after", 0.1, {"operation": "create_ticket"}),
-    ("500_after", 0.1, {"operation": "comment_ticket"}),
-    ("portal_after deep first_page hang hang_after", 0.005, {}),
-    ("many_headers long_header", 0.003, {"size": 1 << 20}),
-    ("slow_headers slow_body", 0.01, {"seconds": 0.3}),
-    ("429", 0.004, {"retry_after": None}),
-    ("429", 0.004, {"retry_after": 1}),
-    ("bomb", 0.005, {"size": 2 * _LARGEST_ANSWER}),
-    ("endless", 0.001, {}),
-    ("drip", 0.002, {"seconds": 0.2}),
-)
+# What goes wrong in a hostile sandbox, by its chance. Each 429 slows all callers down.
+_FAULTS: Final = {
+    0.02: "reset reset_after portal other_ticket date page_size 500_after 502_after 504_after",
+    0.01: "refuse truncate html html_after 503 503_after slow_headers slow_body",
+    0.005: "429 portal_after deep first_page total hang hang_after many_headers long_header bomb",
+    0.002: "endless drip",
+}
+
+_Key: TypeAlias = tuple[str, object]
+"""A mutation: its operation, and the text of a creation or a comment, else the ticket."""
 
 
 def demo(
@@ -115,43 +97,45 @@ def demo(
     if hostile and latency:
         raise ConfigError("is for the plain demo", argument="--latency", mend="the hostile one has its own delays")
     name, waits = output.file_name(), _LATENCY if latency is None else latency
-    habits = _hostile_habits(tickets, seed) if hostile else {"latency": waits}
-
-    def show(file: Path, called: str) -> int:
-        return run(_demo(tickets, file, called, closes=closes, seed=seed, habits=habits, hostile=hostile))
-
-    if not target_of(name, "jsonl").is_stream:
-        return show(Path(name), name)
+    is_copied = target_of(name, "jsonl").is_stream
     # The demo reads its file back, which it could not do on stdout or a device: a file is copied there in the end.
     with TemporaryDirectory(prefix="workorder-demo-") as folder:
-        file = Path(folder) / "tickets.jsonl"
-        with redirect_stdout(sys.stderr):
-            code = show(file, "stdout" if name == "-" else name)
-        with file.open("rb") as source, nullcontext(sys.stdout.buffer) if name == "-" else open(name, "wb") as place:
-            shutil.copyfileobj(source, place)
-            place.flush()
+        file = Path(folder, "tickets.jsonl") if is_copied else Path(name)
+        called = ("stdout" if name == "-" else name) if is_copied else ""
+        with redirect_stdout(sys.stderr) if is_copied else nullcontext():
+            code = run(_demo(tickets, file, called, closes=closes, seed=seed, waits=None if hostile else waits))
+        if is_copied:
+            to_stdout = nullcontext(sys.stdout.buffer)
+            with file.open("rb") as source, to_stdout if name == "-" else open(name, "wb") as place:
+                shutil.copyfileobj(source, place)
+                place.flush()
     return code
 
 
-def _hostile_habits(tickets: int, seed: int) -> dict[str, Any]:
-    """Return every habit of a nervous server, as options of a sandbox; `seed` chooses how bad each one is."""
-    from workorder_async.sandbox import Drift, Fault
+def _options(tickets: int, seed: int, waits: float | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of the sandbox and of its client, which is patient where the sandbox is hostile.
+
+    Such a sandbox has every habit of a nervous server, as bad as `seed` says.
+    """
+    if waits is not None:
+        return {"latency": waits}, {}
+    from workorder_async.sandbox import Drift, Errno, Fault
+    from workorder_async.wire.retry import RetryPolicy
 
     make: Any = Fault
     random = Random(seed)  # noqa: S311 - to be repeated, not a secret
     most = max(tickets, 0)  # the sandbox refuses a number below 0
-    by_seed: tuple[tuple[str, float, dict[str, Any]], ...] = (
-        ("date", 0.03, {"seconds": random.choice([-86400, 86400])}),
-        ("total", 0.005, {"number": random.randint(0, most // 3)}),
-        ("page_size", 0.02, {"number": random.choice([1, 7, 1000])}),
-    )
-    return {
+    retry_after, ahead = random.choice([None, 1]), random.choice([-86400, 86400])
+    how = {"retry_after": retry_after, "number": random.choice([1, 7, 1000]), "size": 2 * _LARGEST_ANSWER}
+    habits = {
         "faults": [
-            make(kind, chance=chance, **more) for kinds, chance, more in _FAULTS + by_seed for kind in kinds.split()
+            make(kind, chance=chance, seconds=ahead if kind == "date" else 0.3, **how)
+            for chance, kinds in _FAULTS.items()
+            for kind in kinds.split()
         ],
         "drift": [Drift(every=1, times=40, close=3, create=2, delete=1)],
         "rate": random.randint(40, 80),
-        "retry_after": random.choice([None, 1]),
+        "retry_after": retry_after,
         "total_cap": max(200, random.randint(most // 3, most)),
         "page_depth": max(200, random.randint(most // 3, most)),
         "shuffle_ties": True,
@@ -159,62 +143,46 @@ def _hostile_habits(tickets: int, seed: int) -> dict[str, Any]:
         "date_offset": random.choice([-7200, -600, 600, 7200]),
         "backends": [-200, 0, 200],
     }
+    patience = {"connect_timeout": 2, "attempt_timeout": 2, "deadline": 45, "longest_pause": 2}
+    retry = RetryPolicy(attempts=10, first=0.05, longest=0.5)
+    # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
+    errnos = {Errno.PAGE_DEPTH: NotFoundError}
+    return habits, {**patience, "errnos": errnos, "max_body": _LARGEST_ANSWER, "retry": retry}
 
 
-def _patience(*, hostile: bool) -> dict[str, Any]:
-    """Return the options of a client that waits as long as a hostile demo may take; none for the plain one."""
-    from workorder_async.sandbox import Errno
-    from workorder_async.wire.retry import RetryPolicy
+async def _demo(tickets: int, output: Path, called: str, *, closes: int, seed: int, waits: float | None) -> int:
+    """Run the tour, and print what came of it; a file that is copied is `called` by the place where it goes.
 
-    if not hostile:
-        return {}
-    return {
-        # An errno without a meaning would cost every deep page a second try, with the clock that Date says.
-        "errnos": {Errno.PAGE_DEPTH: NotFoundError},
-        "connect_timeout": 2,
-        "attempt_timeout": 2,
-        "deadline": 45,
-        "longest_pause": 2,
-        "max_body": _LARGEST_ANSWER,
-        "retry": RetryPolicy(attempts=10, first=0.05, longest=0.5),
-    }
-
-
-async def _demo(
-    tickets: int, output: Path, called: str, *, closes: int, seed: int, habits: Mapping[str, Any], hostile: bool
-) -> int:
-    """Run the tour, and print what came of it; a file that is copied is `called` by the place where it goes."""
+    The sandbox `waits` so long before each answer; None for a hostile one.
+    """
     from workorder_async.sandbox import Sandbox
 
+    hostile = waits is None
+    habits, patience = _options(tickets, seed, waits)
+    kind, how = ("hostile sandbox", f"by seed {seed}") if hostile else ("sandbox", f"{waits:g} s per answer")
     async with AsyncExitStack() as stack:
         with err().status(f"making {tickets:,} tickets ..."):
             sandbox = await stack.enter_async_context(Sandbox(tickets, seed=seed, until=int(time()), **habits))
-        how = f"by seed {seed}" if hostile else f"{habits['latency']:g} s per answer"
-        kind = "hostile sandbox" if hostile else "sandbox"
         note(f"a {kind} with {tickets:,} invented tickets runs at {sandbox.url}, {how}")
-        client = await stack.enter_async_context(sandbox.client(**_patience(hostile=hostile)))
+        client = await stack.enter_async_context(sandbox.client(**patience))
         tour = Tour(client, sandbox, hostile=hostile)
-        await tour.export(tickets, output)
+        await tour.export(tickets, output, called)
         await tour.close_pending(closes)
         await tour.create_and_comment()
         if not hostile:
             await tour.read_moving()
         tour.conclude()
     print_heading("what happened")
-    is_copied = str(output) != called
-    # Beside a file that is copied, the Parquet file is gone by then.
-    facts = [(name, text.replace(str(output), called)) for name, text in tour.facts]
-    print_fields([fact for fact in facts if fact[0] != "parquet"] if is_copied else facts)
+    print_fields(tour.facts)
     for complaint in tour.complaints:
-        note(f"workorder: {complaint.replace(str(output), called)}")
+        note(f"workorder: {complaint}")
     if not hostile:
         print_heading("try next")
         # Where the command is not on the PATH, it is called by its path.
-        path = sys.argv[0]
-        by_path = Path(path).name == "workorder" and not shutil.which("workorder")
-        workorder = shlex.quote(path) if by_path else "workorder"
+        by_path = Path(sys.argv[0]).name == "workorder" and not shutil.which("workorder")
+        workorder = shlex.quote(sys.argv[0]) if by_path else "workorder"
         words = _NEXT.format(output=shlex.quote(str(output)), id=tour.known_id, workorder=workorder)
-        out().print(words.partition("\n")[2] if is_copied else words, soft_wrap=True)
+        out().print(words.partition("\n")[2] if called else words, soft_wrap=True)
     return 1 if tour.complaints else 0
 
 
@@ -229,27 +197,27 @@ class Tour:
     facts: list[tuple[str, str]] = field(factory=list)
     complaints: list[str] = field(factory=list)
     known_id: int | str = "ID"
-    said: dict[tuple[str, object], str] = field(factory=dict)
-    """The client's word for each mutation, by its operation and by its text or ticket."""
+    said: dict[_Key, str] = field(factory=dict)
+    """The client's word for each mutation."""
     _rows: list[dict[str, Any]] = field(factory=list)
 
-    async def export(self, tickets: int, output: Path) -> None:
-        """Export all tickets into a file; then hold its lines against the sandbox's tickets."""
+    async def export(self, tickets: int, output: Path, called: str = "") -> None:
+        """Export all tickets into a file, and hold its lines against the sandbox's tickets; then to Parquet likewise.
+
+        A file that goes elsewhere is `called` by that place, and has no Parquet file beside it.
+        """
         from workorder_async.exports import export_tickets
         from workorder_async.sandbox.seed import FIRST_ID
 
-        options: Any = {"resume": False, "overwrite": True}
         try:
             with Bar("exporting", delay=0) as bar:
-                going = Going(bar)
-                report = await export_tickets(
-                    self.client, TicketQuery(), output, format="jsonl", on_progress=going, **options
-                )
+                options: Any = {"on_progress": Going(bar), "resume": False, "overwrite": True}
+                report = await export_tickets(self.client, TicketQuery(), output, format="jsonl", **options)
         except WorkorderError as error:
             self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
             return
-        self._rows = await asyncio.to_thread(_rows_in, output)
-        ids = Counter(row["id"] for row in self._rows)
+        self._rows = [loads(line) for line in (await asyncio.to_thread(output.read_bytes)).splitlines()]
+        ids, place = Counter(row["id"] for row in self._rows), called or str(output)
         self.known_id = next(iter(ids), "ID")
         first = set(range(FIRST_ID, FIRST_ID + tickets))
         stayed, new = first - self._moved("deleted"), self._moved("created")
@@ -257,21 +225,20 @@ class Tour:
         self.facts += [
             ("tickets", f"{tickets:,}"),
             ("exported", f"{_in_words(report)}; {report.requests:,} requests"),
-            ("lines written", f"{ids.total():,} to {output}"),
+            ("lines written", f"{ids.total():,} to {place}"),
             ("unique ids", f"{len(ids):,}"),
             ("there all along", f"{len(stayed):,}: {missing} missing, {twice} twice, {invented} invented"),
             ("seconds", f"{report.seconds:.2f}"),
             ("tickets/s", f"{ids.total() / report.seconds:,.0f}"),
         ]
-        self._require(not missing, f"{output} lacks {missing} tickets that were there all along")
+        self._require(not missing, f"{place} lacks {missing} tickets that were there all along")
         self._require(not (missing and report.exact), "the walk says that it was exact, and it was not")
-        self._require(not twice, f"{output} has {twice} tickets more than once")
-        self._require(not invented, f"{output} has {invented} tickets that never were")
-        if not self.hostile:
+        self._require(not twice, f"{place} has {twice} tickets more than once")
+        self._require(not invented, f"{place} has {invented} tickets that never were")
+        if not self.hostile and not called:
             await self._export_parquet(sorted(ids.elements()), output.with_name(f"{output.name}.parquet"))
 
     async def _export_parquet(self, ids: list[int], output: Path) -> None:
-        """Export the same tickets to Parquet, where pyarrow is there; then read that file back."""
         from workorder_async.exports import export_tickets
         from workorder_async.extras import install_line
 
@@ -286,21 +253,40 @@ class Tour:
     async def close_pending(self, number: int) -> None:
         """Close pending tickets of the file on their creators' behalf."""
         self.sandbox.drift = ()
-        rows = [row for row in self._rows if row["status"] == TicketStatus.PENDING][:number]
+        rows, now = [row for row in self._rows if row["status"] == _PENDING.status][:number], datetime.now(UTC)
         # The sandbox knows a creator by the name; the number of the address book may be any.
-        now = datetime.now(UTC)
+        how: Any = {"closer_id": 40084, "solved_time": now}
         await self._change(
-            "closes",
-            [
-                CloseTicket(id=row["id"], closer_id=40084, closer_name=row["creator_name"], solved_time=now)
-                for row in rows
-            ],
+            "closes", [CloseTicket(id=row["id"], closer_name=row["creator_name"], **how) for row in rows]
         )
 
     async def create_and_comment(self) -> None:
-        """Upload a file for each of some tickets, create these, and comment on them."""
-        files = [file for _ in range(_CREATIONS if self.hostile else 1) if (file := await self._upload())]
-        created = await self._change("creations", [_new_ticket(file, number) for number, file in enumerate(files, 1)])
+        """Upload a file for each of some tickets, create these, and comment on them; read what came of it."""
+        files, failure = list[Attachment](), None
+        for _ in range(_CREATIONS if self.hostile else 1):
+            try:
+                with Bar("uploading", unit="bytes", delay=0) as bar:
+                    files.append(await self.client.upload_file(_TRACE, file_name="trace.log", on_progress=bar))
+            except WorkorderError as error:
+                failure = error
+        self._require(bool(files), f"the file could not be uploaded: {failure}")
+        tickets = [
+            CreateTicket(
+                title=f"网关超时, 请协助排查 ({number})",
+                detail="09:30 起部分请求超时, 日志见附件。",
+                reported_time=datetime.now(UTC),
+                type="troubleshooting",
+                priority="high",
+                customer_organization_id=5001,
+                customer_organization_name="北京晨曦网络科技有限公司",
+                repository_product_id=36,
+                creator_id=210002,
+                creator_name="姜程",
+                attachment=[file],
+            )
+            for number, file in enumerate(files, 1)
+        ]
+        created = await self._change("creations", tickets)
         for (_, title), outcome in created.items():
             made = [one.ticket_id for one in self.sandbox.applied if one.request.get("title") == title]
             said = outcome.ticket_id
@@ -311,61 +297,43 @@ class Tour:
         for comment in comments if not self.hostile else ():
             await self._read_back(comment)
 
-    async def _upload(self) -> Attachment | None:
-        """Upload the file, again where that fails: a file that no ticket shows does no harm."""
-        failure = None
-        for _ in range(_TRIES):
-            try:
-                with Bar("uploading", unit="bytes", delay=0) as bar:
-                    return await self.client.upload_file(_TRACE, file_name="trace.log", on_progress=bar)
-            except WorkorderError as error:
-                failure = error
-        self.complaints.append(f"the file could not be uploaded: {failure}")
-        return None
-
     async def _read_back(self, comment: CommentTicket) -> None:
         """Hold a ticket's detail against what was sent of it."""
         detail = await self.client.get_ticket_detail(comment.id)
         said = [step.detail for assign in detail.assigns for step in assign.history if step.detail == comment.detail]
         sizes = [file.file_size for file in detail.attachment]
-        shown = ", ".join(f"{size:,}" for size in sizes)
         self.facts += [
             ("created", f"ticket {comment.id}"),
             ("comment read back", ", ".join(said)),
-            ("upload", f"trace.log, {shown} bytes by the ticket's detail"),
+            ("upload", f"trace.log, {', '.join(f'{size:,}' for size in sizes)} bytes by the ticket's detail"),
         ]
-        self._require(len(said) == 1, f"the detail of ticket {comment.id} does not show the comment once")
-        self._require(
-            sizes == [len(_TRACE)], f"the detail of ticket {comment.id} does not show the {len(_TRACE):,} bytes sent"
-        )
+        lacks = f"the detail of ticket {comment.id} does not show the"
+        self._require(len(said) == 1, f"{lacks} comment once")
+        self._require(sizes == [len(_TRACE)], f"{lacks} {len(_TRACE):,} bytes sent")
 
-    async def _change(self, name: str, mutations: Sequence[Mutation]) -> dict[tuple[str, object], Outcome]:
+    async def _change(self, name: str, mutations: Sequence[Mutation]) -> dict[_Key, Outcome]:
         """Run a batch with a journal, again for the rest where things go wrong, and note the client's words."""
         from workorder_async.batches.batch import run_batch
 
-        ended: dict[tuple[str, object], Outcome] = {}
+        ended: dict[_Key, Outcome] = {}
+        how: Any = {"concurrency": _AT_ONCE, "key": key_of}
         report, began = BatchReport(), perf_counter()
         with TemporaryDirectory() as folder, Bar(name, delay=0) as bar:
             for _ in range(_RUNS if self.hostile else 1):
                 report = BatchReport()
-                journal = Path(folder) / "demo.journal"
-                batch = run_batch(
-                    self.client, mutations, concurrency=_AT_ONCE, journal=journal, key=key_of, report=report
-                )
+                batch = run_batch(self.client, mutations, journal=Path(folder, "journal"), report=report, **how)
                 async with aclosing(batch) as outcomes:
                     async for outcome in outcomes:
-                        operation = kind_of(outcome.mutation).endpoint.operation
                         if outcome.state is not State.SKIPPED:
-                            ended[_key(operation, attrs.asdict(outcome.mutation, recurse=False))] = outcome
+                            sent = asdict(outcome.mutation, recurse=False)
+                            ended[_key(kind_of(outcome.mutation).endpoint.operation, sent)] = outcome
                         bar(report.total, len(mutations))
                         if self.hostile and report.total % 40 == 0:
                             await self.sandbox.change(close=2, delete=1)
                 if not report.counts[State.REJECTED] + report.counts[State.NOT_SENT]:
                     break
-        if not self.hostile:
-            self.complaints += [
-                f"ticket {one.ticket_id}: {sentence(one.error)}" for one in report.unsettled if one.error
-            ]
+        failed = [] if self.hostile else report.unsettled
+        self.complaints += [f"ticket {one.ticket_id}: {sentence(one.error)}" for one in failed if one.error]
         self.said |= {key: outcome.state.value for key, outcome in ended.items()}
         self.facts.append((name, f"{len(mutations)}, {_AT_ONCE} at a time, in {perf_counter() - began:.2f} s"))
         return ended
@@ -374,7 +342,6 @@ class Tour:
         """Read the pending tickets, page by page and by a walk; after each read others close five and create one."""
         from workorder_async.sandbox import Drift
 
-        missing = 0
         for name, read in (("page by page", self._paged), ("walk", self._walked)):
             before, _ = await self._walked()
             changes, self.sandbox.drift = len(self.sandbox.drifted), [Drift(every=1, close=5, create=1)][: len(before)]
@@ -419,17 +386,15 @@ class Tour:
         false += [f"{of} of {what} was carried out, and nobody asked" for of, what in applied.keys() - self.said.keys()]
         self.complaints += false
         self.facts.append(("misreported", str(len(false))))
-        struck = Counter(one.fault.kind for one in self.sandbox.struck)
         if self.hostile:
+            struck = Counter(one.fault.kind for one in self.sandbox.struck)
             requests, refused = self.sandbox.requests.total(), self.sandbox.refused.total()
+            moved = _listed((name, len(self._moved(name))) for name in ("deleted", "created", "closed"))
             self.facts += [
                 ("struck", f"{struck.total():,} of {requests:,} requests: {_listed(struck.most_common())}"),
                 ("beyond the rate", f"{refused:,} requests"),
                 ("throttled", f"{self.client.stats().throttled:,} answers"),
-                (
-                    "moved meanwhile",
-                    _listed((name, len(self._moved(name))) for name in ("deleted", "created", "closed")),
-                ),
+                ("moved meanwhile", moved),
             ]
 
     def _moved(self, how: str) -> set[int]:
@@ -442,14 +407,8 @@ class Tour:
             self.complaints.append(complaint)
 
 
-def _rows_in(file: Path) -> list[dict[str, Any]]:
-    with file.open("rb") as lines:
-        return [loads(line) for line in lines]
-
-
 def _ids_in_parquet(file: Path) -> list[int]:
-    parquet: Any = import_module("pyarrow.parquet")
-    ids: list[int] = parquet.read_table(file, columns=["id"]).column("id").to_pylist()
+    ids: list[int] = import_module("pyarrow.parquet").read_table(file, columns=["id"]).column("id").to_pylist()
     return ids
 
 
@@ -458,24 +417,7 @@ def _in_words(report: "WalkReport | ExportReport") -> str:
     return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
 
 
-def _new_ticket(attachment: Attachment, number: int) -> CreateTicket:
-    return CreateTicket(
-        title=f"网关超时, 请协助排查 ({number})",
-        detail="09:30 起部分请求超时, 日志见附件。",
-        reported_time=datetime.now(UTC),
-        type=TicketType.TROUBLESHOOTING,
-        priority=Priority.HIGH,
-        customer_organization_id=5001,
-        customer_organization_name="北京晨曦网络科技有限公司",
-        repository_product_id=36,
-        creator_id=210002,
-        creator_name="姜程",
-        attachment=[attachment],
-    )
-
-
-def _key(operation: str, request: Mapping[str, object]) -> tuple[str, object]:
-    """Return the key of a mutation: its operation, and the text of a creation or a comment, else the ticket."""
+def _key(operation: str, request: Mapping[str, object]) -> _Key:
     return operation, request[{"create_ticket": "title", "comment_ticket": "detail"}.get(operation, "id")]
 
 
