@@ -1,7 +1,7 @@
 """The command line `workorder`; it needs the extra `cli` (cyclopts and rich), and uses the client as anyone could.
 
 app.py             the commands by name, and how any end becomes an exit code
-commands/          one file a command, named after it: its options, and what it does with the client
+commands/          a command, or some that are near each other: options, and what is done with the client
 batches/           what `close`, `comment` and `reject` share: choose, show, ask, carry out, report
 connection.py      the four environment variables, and the options that go before them
 profiles.py        platforms by name, in a file, for the variables that are not set

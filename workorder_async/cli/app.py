@@ -34,6 +34,13 @@ _COMMANDS = (
     *("demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "columns"),
     *("mirror", "changes", "search", "report", "doctor", "login", "trust"),
 )
+# The modules of commands that are not alone in one.
+_MODULES = {
+    **dict.fromkeys(("comment", "reject", "close"), "batch"),
+    **dict.fromkeys(("changes", "search"), "mirror"),
+    "columns": "export",
+    "trust": "login",
+}
 # A text that begins with a dash, and a dash alone, which is stdin or stdout. Options and numbers are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
 
@@ -61,9 +68,10 @@ def make_app() -> App:
         console=out(),
         default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=_default),
     )
-    # Each command is in a module that is named after it, and is loaded when it is asked for.
+    # A module is loaded when one of its commands is asked for.
     for name in _COMMANDS:
-        app.command(f"workorder_async.cli.commands.{name}:{'list_tickets' if name == 'list' else name}", name=name)
+        function = "list_tickets" if name == "list" else name
+        app.command(f"workorder_async.cli.commands.{_MODULES.get(name, name)}:{function}", name=name)
     app.command(_completion, name="completion")
     app.command(_help, name="help")
     sign = App(name="sign", help="Find out how requests are signed.")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.cli_runs import runner
-from workorder_async.cli.commands.columns import columns
+from workorder_async.cli.commands.export import columns
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
 
 

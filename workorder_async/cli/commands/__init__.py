@@ -1,1 +1,1 @@
-"""The commands, each in a file that is named after it."""
+"""The commands, those that are near each other in one file."""

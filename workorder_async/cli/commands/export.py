@@ -1,4 +1,4 @@
-"""`workorder export`: tickets to a file of any format, which has its name only once it is complete."""
+"""`workorder export`: tickets to a file, which has its name only once it is complete; `columns`, its table."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from workorder_async.cli import failures
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, note
+from workorder_async.cli.terminal import Bar, note, write_json
 from workorder_async.cli.values import AS_WRITTEN, File, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
@@ -218,3 +218,25 @@ def _remarks(report: "ExportReport") -> Iterator[str]:
 def _more(number: int) -> Iterator[str]:
     if number > 0:
         yield f"... and {number:,} more"
+
+
+def columns(
+    *,
+    detail: Annotated[bool, Parameter(help="The columns of an export with --detail.")] = False,
+    json: Annotated[bool, Parameter(help="Print one JSON object per column.")] = False,
+) -> int:
+    """Print the columns of an export: name, type in Parquet, type in SQLite, meaning.
+
+    They are the same in every format; nothing is asked of the platform.
+    """
+    from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
+
+    table = DETAIL_COLUMNS if detail else TICKET_COLUMNS
+    if json:
+        write_json(
+            {"name": one.name, "arrow": one.arrow, "sqlite": one.sqlite, "meaning": table.meaning(one)}
+            for one in table.columns
+        )
+    else:
+        sys.stdout.write(table.markdown())
+    return failures.OK

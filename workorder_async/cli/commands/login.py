@@ -1,4 +1,4 @@
-"""`workorder login`: ask where a platform is and who asks, keep it as a profile, and see whether it works."""
+"""`workorder login`: ask where a platform is and who asks, keep it as a profile, and see whether it works; `trust`."""
 
 from typing import Annotated, Final
 
@@ -7,9 +7,9 @@ from cyclopts import Parameter
 from workorder_async.cli import profiles
 from workorder_async.cli.commands.doctor import doctor
 from workorder_async.cli.connection import KEYS, SECRET, Connection
-from workorder_async.cli.terminal import ask, ask_secret, can_ask, note
+from workorder_async.cli.terminal import ask, ask_secret, can_ask, note, tell
 from workorder_async.errors import ConfigError
-from workorder_async.secret import Secret
+from workorder_async.secret import Secret, without_credentials
 
 _QUESTIONS: Final = {
     "base_url": "Base URL, such as https://workorder.example.com",
@@ -57,3 +57,20 @@ def login(
     if code := doctor(connection=Connection(profile=profile)):
         note(f"The profile is kept all the same: mend or remove it in {str(path)!r}")
     return code
+
+
+def trust() -> int:
+    """Allow the workorder.toml of this folder to be read, as it is now.
+
+    Whoever writes such a file decides where signed requests go: look at it first. What it has is printed. Once it
+    changes or stands elsewhere, it is not read until it is trusted again. A secret_command of it is never run.
+    """
+    file = profiles.trust()
+    for name in file.by_name:
+        profile = profiles.Profile(file, name)
+        url = without_credentials(profile.get("base_url"))
+        tell(f"{name}: {url or 'no base_url'}, AppId {profile.get('app_id') or 'not said'}")
+        if profile.get("secret_command"):
+            note(f"workorder: the secret_command of {name} is not run; move the profile to {profiles.path()}")
+    note(f"{file.path} is trusted, and goes before the same names of {profiles.path()}")
+    return 0

@@ -1,7 +1,8 @@
-"""`workorder mirror`: a SQLite database that keeps up with the platform."""
+"""`workorder mirror`: a SQLite database that keeps up with the platform; `changes` and `search`, which read it."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
 
 from attrs import asdict, frozen
 from cyclopts import Parameter
@@ -9,8 +10,9 @@ from cyclopts import Parameter
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, moment, note, tell
-from workorder_async.cli.values import Whole
+from workorder_async.cli.terminal import Bar, moment, note, print_table, tell, write_json
+from workorder_async.cli.times import TIME_HELP, Time
+from workorder_async.cli.values import AS_WRITTEN, ExistingFile, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from workorder_async.mirror import MirrorOptions, MirrorProgress, MirrorReport
 
 _NAMED: Final = 20
+_YESTERDAY: Final = Time("yesterday", "--since")
+
+_Mirror: TypeAlias = Annotated[ExistingFile, Parameter(name="DB", help="The database that `workorder mirror` wrote.")]
 
 
 @Parameter(name="*")
@@ -120,3 +125,57 @@ def _summarise(report: "MirrorReport") -> None:
         f"{said}; {report.requests:,} requests in {report.seconds:.1f} s; no row is older than "
         f"{moment(report.oldest_read_at)}"
     )
+
+
+def changes(
+    database: _Mirror,
+    /,
+    *,
+    since: Annotated[
+        Time, AS_WRITTEN, Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")
+    ] = _YESTERDAY,
+    until: Annotated[Time | None, AS_WRITTEN, Parameter(help="Seen until the end of it, written likewise.")] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON object per change.")] = False,
+) -> int:
+    """Print what the runs of a mirror saw happen: new tickets, changed fields, missing and gone ones.
+
+    A change happened between the run that saw it and the run before.
+    """
+    from workorder_async.mirror.asking import changes_since
+
+    found = changes_since(Path(database), since.first(), None if until is None else until.last())
+    if json:
+        write_json(asdict(one) for one in found)
+        return OK
+    rows = (
+        (moment(one.seen_at)[:16], str(one.ticket), one.kind, one.field, str(one.old), str(one.new), one.title)
+        for one in found
+    )
+    print_table(("seen", "ticket", "what", "field", "old", "new", "title"), rows, whole=4)
+    tickets = len({one.ticket for one in found})
+    note(f"{len(found):,} changes of {tickets:,} tickets since {moment(since.first())[:16]}")
+    return OK
+
+
+def search(
+    database: _Mirror,
+    text: Annotated[str, Parameter(name="TEXT", help="Words that a ticket's title or text must have, all of them.")],
+    /,
+    *,
+    limit: Annotated[Whole, Parameter(help="Print so many at the most, the newest.")] = 50,
+    json: Annotated[bool, Parameter(help="Print one JSON object per ticket.")] = False,
+) -> int:
+    """Print the tickets of a mirror that have these words in their title or text, the newest first.
+
+    Exit code 1 if there are none.
+    """
+    from workorder_async.mirror.asking import search_tickets
+
+    found = search_tickets(Path(database), text, limit)
+    if json:
+        write_json(asdict(one) for one in found)
+        return OK if found else FAILED
+    rows = ((str(one.id), one.status, moment(one.created_time)[:10], one.title, one.text) for one in found)
+    print_table(("id", "status", "created", "title", "text"), rows, whole=3)
+    note(f"{len(found):,} tickets{f'; --limit {2 * limit} shows more' if len(found) == limit else ''}")
+    return OK if found else FAILED

@@ -1,4 +1,4 @@
-"""`workorder close`: one ticket, or many as a batch."""
+"""`workorder close`, `comment` and `reject`: one ticket, or many as a batch."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -10,12 +10,12 @@ from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
 from workorder_async.cli.commands.upload import Author, Files, upload_all
 from workorder_async.cli.connection import Connection
-from workorder_async.cli.filters import TicketFilters
+from workorder_async.cli.filters import OtherTicketFilters, TicketFilters
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import Whole, YesNo
-from workorder_async.document import CloseTicket
+from workorder_async.cli.values import MARK, Whole, YesNo
+from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
 from workorder_async.errors import ConfigError
-from workorder_async.mutations.kinds import KINDS
+from workorder_async.mutations.kinds import KINDS, words_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -87,4 +87,55 @@ def close(
         needs_creator=how.as_creator,
         finish=how.with_files,
     )
+    return carry_out(task, made, batch, connection)
+
+
+def comment(
+    ids: TicketNumbers = (),
+    /,
+    *,
+    detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
+    product_group_id: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
+    mark: Annotated[bool, MARK] = False,
+    batch: BatchOptions = BatchOptions(),
+    filters: OtherTicketFilters = OtherTicketFilters(),
+    connection: Connection = Connection(),
+) -> int:
+    """Comment on tickets: by number, those in a file, or those that match filters; on each once.
+
+    Tickets of a file or of filters are shown first, and commented on when you confirm. Exits with 1 where a comment was
+    refused or not sent, with 3 where an outcome is unknown.
+    """
+    text = batch.text(detail)
+    made = choice(ids, batch, filters)
+
+    def change(one: Chosen) -> CommentTicket:
+        return CommentTicket(id=one.id, detail=text, productGroupId=product_group_id)
+
+    task = Task(kind=KINDS[CommentTicket], name=words_of(change(Chosen(1))), change=change, mark=mark)
+    return carry_out(task, made, batch, connection)
+
+
+def reject(
+    ids: TicketNumbers = (),
+    /,
+    *,
+    detail: Annotated[str | None, Parameter(help="The reason; - reads it from stdin.")] = None,
+    product_group_id: Annotated[Whole | None, Parameter(help="The product line that rejects.")] = None,
+    batch: BatchOptions = BatchOptions(),
+    filters: OtherTicketFilters = OtherTicketFilters(),
+    connection: Connection = Connection(),
+) -> int:
+    """Reject tickets on behalf of a product line: by number, those in a file, or those that match filters; each once.
+
+    Tickets of a file or of filters are shown first, and rejected when you confirm. A ticket that was rejected before is
+    no failure. Exits with 1 where a rejection was refused or not sent, with 3 where an outcome is unknown.
+    """
+    text = None if detail is None else batch.text(detail)
+    made = choice(ids, batch, filters)
+
+    def change(one: Chosen) -> RejectTicket:
+        return RejectTicket(id=one.id, detail=text, productGroupId=product_group_id)
+
+    task = Task(kind=KINDS[RejectTicket], name=words_of(change(Chosen(1))), change=change)
     return carry_out(task, made, batch, connection)
