@@ -113,10 +113,17 @@ def load(arguments: Sequence[str]) -> App:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code (see `failures.EXIT_CODES`); no exception leaves it."""
-    _escape_what_cannot_be_encoded()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another encoding than UTF-8 shows escapes then.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
-            _show_warnings()
+            # Those for users are remarks, without their places. Whatever Python was told, none may end a command.
+            warnings.showwarning = lambda message, *_, **__: note(f"workorder: {message}")
+            for shown in (UserWarning, RuntimeWarning, FutureWarning):
+                warnings.simplefilter("default", shown)
+            for hidden in (DeprecationWarning, PendingDeprecationWarning):
+                warnings.simplefilter("ignore", hidden)
             return _carry_out(arguments)
     except BrokenPipeError:
         return failures.READER_GONE
@@ -160,22 +167,6 @@ def _complain(said: str, error: Exception) -> None:
         note(f"workorder: {explain(error, 'zh')}")
 
 
-def _show_warnings() -> None:
-    """Show warnings that are for users as remarks. Whatever Python was told of them, none may end a command."""
-    warnings.showwarning = _show_warning
-    for shown in (UserWarning, RuntimeWarning, FutureWarning):
-        warnings.simplefilter("default", shown)
-    for hidden in (DeprecationWarning, PendingDeprecationWarning):
-        warnings.simplefilter("ignore", hidden)
-
-
-def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: object, **named: object
-) -> None:
-    """Say it as one remark. Where in the program a warning came from is of no use to a reader."""
-    note(f"workorder: {message}")
-
-
 def _join_dashes(arguments: Sequence[str]) -> list[str]:
     """Write `--option -` as `--option=-`, and likewise each text that begins with a dash and is no option itself.
 
@@ -190,12 +181,6 @@ def _join_dashes(arguments: Sequence[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
-
-
-def _escape_what_cannot_be_encoded() -> None:
-    """Let a terminal of another encoding than UTF-8 show escapes instead of failing."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _give_up_what_cannot_be_written() -> None:

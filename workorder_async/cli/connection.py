@@ -29,6 +29,10 @@ SECRET: Final = "WORKORDER_APP_SECRET"  # noqa: S105 - the variable's name
 SCHEME: Final = "WORKORDER_SIGN_SCHEME"
 KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
 """The variables that may be shown, and their keys in a profile."""
+_ALL_FOUR: Final = (
+    "`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and `workorder sandbox` "
+    "prints all four to try things out"
+)
 # The AppId that `workorder sandbox` prints; it has no option for another one.
 _SANDBOX_APP_ID: Final = "sandbox-app"
 
@@ -82,11 +86,9 @@ class Connection:
         """Return the same, and whose word the base URL is."""
         if self.verbose:
             log_to_stderr()
-        given = {BASE_URL: self.base_url, APP_ID: self.app_id, SCHEME: self.scheme}
-        environ: dict[str, str | Secret] = {
-            name: os.environ.get(name, "") if value is None else value for name, value in given.items()
-        }
-        environ[SECRET] = Secret(os.environ.get(SECRET, ""))
+        environ: dict[str, str | Secret] = {SECRET: Secret(os.environ.get(SECRET, ""))}
+        for name, value in ((BASE_URL, self.base_url), (APP_ID, self.app_id), (SCHEME, self.scheme)):
+            environ[name] = os.environ.get(name, "") if value is None else value
         absent, source = missing(environ), BASE_URL if self.base_url is None else "--base-url"
         if (self.profile or absent) and (profile := profiles.chosen(self.profile)) is not None:
             if self.profile and (there := [name for name in environ if is_set(os.environ.get(name, ""))]):
@@ -98,9 +100,8 @@ class Connection:
             if BASE_URL in absent:
                 source = f"profile {profile.name}"
         if missing(environ) == [SECRET] and can_ask():
-            environ[SECRET] = ask_secret(
-                f"Secret for {without_credentials(str(environ[BASE_URL]))} of AppId {environ[APP_ID]}"
-            )
+            url = without_credentials(str(environ[BASE_URL]))
+            environ[SECRET] = ask_secret(f"Secret for {url} of AppId {environ[APP_ID]}")
         return environ, source
 
     def platform(self) -> "Platform":
@@ -111,11 +112,7 @@ class Connection:
         environ, source = self.found()
         if absent := missing(environ):
             asked = "; on a terminal it is asked for" if absent == [SECRET] else ""
-            raise ConfigError(
-                f"not set: {', '.join(absent)}{asked}",
-                mend="`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and "
-                "`workorder sandbox` prints all four to try things out",
-            )
+            raise ConfigError(f"not set: {', '.join(absent)}{asked}", mend=_ALL_FOUR)
         return Platform(environ, source, self.options(environ))
 
     def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
@@ -124,12 +121,12 @@ class Connection:
 
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
-        options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
-        bundle = setting(CA_BUNDLE) if self.cacert is None else self.cacert
-        if bundle:
-            from workorder_async.wire.options import trusting
+        from workorder_async.wire.options import trusting
 
-            options["ssl"] = trusting(CA_BUNDLE if self.cacert is None else "--cacert", bundle)
+        options: ClientOptions = {"proxy": _proxy_for(str(environ[BASE_URL]).strip(), self.proxy)}
+        source, bundle = (CA_BUNDLE, setting(CA_BUNDLE)) if self.cacert is None else ("--cacert", self.cacert)
+        if bundle:
+            options["ssl"] = trusting(source, bundle)
         if self.rate is not None:
             options["rate"] = arguments.above_zero("--rate", self.rate)
         if self.timeout is not None:
@@ -141,11 +138,9 @@ def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) 
     """Refuse to sign with a profile's secret what goes to a host that does not stand beside it."""
     beside = profile.get(KEYS[BASE_URL])
     if is_set(base_url) and _origin(base_url) != _origin(beside):
-        raise ConfigError(
-            f"the secret of profile {profile.name!r} is for {without_credentials(beside) or 'no base URL'}, and "
-            f"{source} names another platform",
-            mend=f"leave {source} out, choose another --profile, or set {SECRET}, too",
-        )
+        its = f"the secret of profile {profile.name!r} is for {without_credentials(beside) or 'no base URL'}"
+        mend = f"leave {source} out, choose another --profile, or set {SECRET}, too"
+        raise ConfigError(f"{its}, and {source} names another platform", mend=mend)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -227,11 +222,9 @@ def _proxy_for(base_url: str, given: str | None) -> Secret | None:
 
     if given is not None:
         if "@" in given:
-            raise ConfigError(
-                "holds a user or a password, which everyone on this machine could read",
-                argument="--proxy",
-                mend="put the URL into HTTPS_PROXY or HTTP_PROXY, which are read without --proxy",
-            )
+            problem = "holds a user or a password, which everyone on this machine could read"
+            mend = "put the URL into HTTPS_PROXY or HTTP_PROXY, which are read without --proxy"
+            raise ConfigError(problem, argument="--proxy", mend=mend)
         return _checked(Secret(given.strip()), f"--proxy {given!r}") if given.strip() else None
     try:
         url = urlsplit(base_url)
@@ -254,11 +247,8 @@ def _checked(proxy: Secret, source: str) -> Secret:
     try:
         client_options(proxy=proxy)
     except ConfigError:
-        raise ConfigError(
-            "is no http:// or https:// URL of a proxy",
-            argument=source,
-            mend="name another one by --proxy URL, or none by --proxy ''",
-        ) from None
+        mend = "name another one by --proxy URL, or none by --proxy ''"
+        raise ConfigError("is no http:// or https:// URL of a proxy", argument=source, mend=mend) from None
     return proxy
 
 

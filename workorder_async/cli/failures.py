@@ -7,27 +7,8 @@ from typing import Final
 from cyclopts import CycloptsError
 from cyclopts.exceptions import CoercionError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
 
+from workorder_async import errors
 from workorder_async.document import JSON
-from workorder_async.document.endpoints import (
-    CLOSE_TICKET,
-    COMMENT_TICKET,
-    GET_TICKET,
-    GET_TICKET_DETAIL,
-    REJECT_TICKET,
-)
-from workorder_async.errors import (
-    ApiError,
-    ConfigError,
-    DeadlineExceededError,
-    DecodeError,
-    ExportError,
-    NoAnswerError,
-    NotSentError,
-    OutcomeUnknownError,
-    RateLimitedError,
-    ResponseError,
-    WorkorderError,
-)
 
 OK: Final = 0
 FAILED: Final = 1
@@ -45,22 +26,19 @@ EXIT_CODES: Final = """\
 * 130: interrupted by Ctrl-C; 143 by SIGTERM; 141: the reader of the output went away"""
 
 _DOCTOR: Final = "`workorder doctor` looks for the cause"
+_NO_ANSWER: Final = (errors.ResponseError, errors.NoAnswerError, errors.NotSentError, errors.DeadlineExceededError)
 # Read from top to bottom: a class stands above the classes that it derives from.
-_HINTS: Final[Mapping[type[WorkorderError], str]] = {
-    OutcomeUnknownError: "look with `workorder show ID` or `workorder list` before you do it again",
-    DecodeError: "the API document says otherwise; `workorder export --raw` takes tickets as they come, and with "
-    "--skip-bad-rows it leaves out those that cannot be read",
-    ResponseError: _DOCTOR,
-    NoAnswerError: _DOCTOR,
-    NotSentError: _DOCTOR,
-    DeadlineExceededError: _DOCTOR,
-    RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
-    ApiError: f"if every command is answered so, {_DOCTOR}",
+_HINTS: Final[Mapping[type[errors.WorkorderError], str]] = {
+    errors.OutcomeUnknownError: "look with `workorder show ID` or `workorder list` before you do it again",
+    errors.DecodeError: "the API document says otherwise; `workorder export --raw` takes tickets as they come, and "
+    "with --skip-bad-rows it leaves out those that cannot be read",
+    **dict.fromkeys(_NO_ANSWER, _DOCTOR),
+    errors.RateLimitedError: "wait, or ask for less at once, with --concurrency where there is one",
+    errors.ApiError: f"if every command is answered so, {_DOCTOR}",
 }
-_ABOUT_A_TICKET: Final = tuple(
-    endpoint.operation for endpoint in (GET_TICKET, GET_TICKET_DETAIL, COMMENT_TICKET, REJECT_TICKET, CLOSE_TICKET)
-)
+_ABOUT_A_TICKET: Final = ("get_ticket", "get_ticket_detail", "comment_ticket", "reject_ticket", "close_ticket")
 
+_FILES: Final = ("attachment", "handle_attachment")
 # The words for arguments of the library; each other NAME or CLASS.NAME is the option --name.
 _ARGUMENTS: Final[Mapping[str, str]] = {
     "id": "ID",
@@ -70,61 +48,60 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "app_secret": "the secret",
     "file_name": "the file's name",
     "tags": "--tag",
-    "attachment": "--attach",
-    "handle_attachment": "--attach",
+    **dict.fromkeys(_FILES, "--attach"),
     "productGroupId": "--product-group-id",
     "TicketQuery.customer_organization_name": "--customer",
 }
 # How to put an argument right, where the library's words are for programs.
 _MENDS: Final[Mapping[str, str]] = {
     "file_name": "rename the file",
-    "attachment": "take what `workorder upload --json` prints",
-    "handle_attachment": "take what `workorder upload --json` prints",
+    **dict.fromkeys(_FILES, "take what `workorder upload --json` prints"),
 }
 # An argument with a value, as the library's mends have it.
 _SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
 _KINDS: Final[Mapping[object, str]] = {int: "whole number; write one in digits", float: "number"}
 
 
-def exit_code(error: WorkorderError) -> int:
+def exit_code(error: errors.WorkorderError) -> int:
     """Return the exit code that a failure ends in."""
-    if isinstance(error, OutcomeUnknownError):
+    if isinstance(error, errors.OutcomeUnknownError):
         return UNKNOWN
-    return USAGE if isinstance(error, ConfigError) else FAILED
+    return USAGE if isinstance(error, errors.ConfigError) else FAILED
 
 
-def sentence(error: WorkorderError) -> str:
+def sentence(error: errors.WorkorderError) -> str:
     """Return the error and its hint as one sentence, in words of the command line."""
     # The words of an answer are the platform's, and stay as they are.
-    text = str(error) if isinstance(error, ApiError | ResponseError) else _in_options(error)
+    text = str(error) if isinstance(error, errors.ApiError | errors.ResponseError) else _in_options(error)
     hint = next((text for kind, text in _HINTS.items() if isinstance(error, kind)), "")
-    if type(error) is ApiError and error.operation in _ABOUT_A_TICKET:
+    if type(error) is errors.ApiError and error.operation in _ABOUT_A_TICKET:
         hint = "check the ticket's number, and that you may do this to it; the words are the platform's"
-    elif isinstance(error, ApiError) and not isinstance(error, RateLimitedError):
+    elif isinstance(error, errors.ApiError) and not isinstance(error, errors.RateLimitedError):
         hint = error.hint or hint
     return f"{text}; hint: {hint}" if hint else text
 
 
-def _in_options(error: WorkorderError) -> str:
+def _in_options(error: errors.WorkorderError) -> str:
     """Return an error of the library with options in place of arguments."""
-    if not isinstance(error, ConfigError | ExportError):
+    if not isinstance(error, errors.ConfigError | errors.ExportError):
         return str(error)
     argument, mend = getattr(error, "argument", ""), error.mend
     if found := re.fullmatch(r"(?:[A-Z]\w+\.)?([a-z]\w*)", argument):
         name = found[1]
-        argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, _option(name))), _MENDS.get(name, mend)
-    mend = _SETTING.sub(lambda found: _option(f"no_{found[1]}" if found[2] == "False" else found[1]), mend)
+        argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, option(name))), _MENDS.get(name, mend)
+    mend = _SETTING.sub(lambda found: option(f"no_{found[1]}" if found[2] == "False" else found[1]), mend)
     return f"{argument} {error.problem}{f'; {mend}' if mend else ''}".lstrip()
 
 
-def _option(name: str) -> str:
+def option(name: str) -> str:
+    """Return the option that sets an argument of the library."""
     return f"--{name.replace('_', '-')}"
 
 
-def as_json(error: WorkorderError) -> dict[str, JSON]:
+def as_json(error: errors.WorkorderError) -> dict[str, JSON]:
     """Return an error as a JSON object; an errno only where the platform gave one, for a gateway's page has none."""
     facts: dict[str, JSON] = {"error": type(error).__name__, "message": str(error), "request_id": error.request_id}
-    if isinstance(error, ApiError) and error.errno:
+    if isinstance(error, errors.ApiError) and error.errno:
         facts |= {"errno": error.errno, "errmsg": error.errmsg}
     return facts
 

@@ -125,7 +125,7 @@ def chosen(asked: str | None) -> Profile | None:
 
 
 def _of_folder() -> list[Profiles]:
-    """Return the file of this folder, if there is one and it was trusted as it is; say so where it was not."""
+    """Return the file of this folder, if it was trusted as it is; say so where it was not."""
     here = _here()
     if here == path() or not os.path.lexists(here):
         return []
@@ -229,10 +229,9 @@ def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]
     for values in profiles.values() if isinstance(profiles, dict) else ():
         if isinstance(values, dict) and isinstance(values.get("secret"), str):
             values["secret"] = Secret(values["secret"])
-    others = 0
-    if os.name == "posix":
-        others = stat.S_IMODE(found.st_mode) & 0o077 if found.st_uid == os.geteuid() else 0o777
-    return whole, digest, others
+    if os.name != "posix":
+        return whole, digest, 0
+    return whole, digest, stat.S_IMODE(found.st_mode) & 0o077 if found.st_uid == os.geteuid() else 0o777
 
 
 def _check(path: Path, name: str, values: object) -> None:
@@ -261,10 +260,8 @@ def said_by(command: str, where: str) -> Secret:
     if not words:
         raise ConfigError("is empty", argument=where, mend="write a command that prints the secret")
     why, secret = _run(words)
-    problem = (
-        f"told no secret: {why}" if why else "" if secret.reveal().strip() else "printed nothing on its first line"
-    )
-    if problem:
+    if why or not secret.reveal().strip():
+        problem = f"told no secret: {why}" if why else "printed nothing on its first line"
         raise ConfigError(f"{words[0]!r} {problem}", argument=f"{where}:", mend="try it in a shell")
     return secret
 

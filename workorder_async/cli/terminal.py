@@ -51,31 +51,23 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def out() -> Console:
+def err(*, soft_wrap: bool = False) -> Console:
+    """Return a console as `out` does, on stderr; with `soft_wrap` the terminal breaks long lines."""
+    return out(stderr=True, soft_wrap=soft_wrap)
+
+
+def out(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     """Return a console on stdout that takes text as it is: no markup, no emoji names, nothing highlighted.
 
     Only a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
     """
-    return _console()
-
-
-def err(*, soft_wrap: bool = False) -> Console:
-    """Return the same on stderr; with `soft_wrap` the terminal breaks long lines."""
-    return _console(stderr=True, soft_wrap=soft_wrap)
-
-
-def _console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     for name in ("COLUMNS", "LINES"):
         # rich fails at digits that are no number, such as ², and at a number that is no size.
         if not re.fullmatch("[0-9]{1,6}", os.environ.get(name, "0")):
             del os.environ[name]
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     console = _Console(
-        stderr=stderr,
-        soft_wrap=soft_wrap,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        force_terminal=(sys.stderr if stderr else sys.stdout).isatty(),
+        stderr=stderr, soft_wrap=soft_wrap, force_terminal=is_terminal, markup=False, emoji=False, highlight=False
     )
     # In a width of two rich never ends to lay out a page of help.
     console.width = max(console.width, _NARROWEST)
@@ -94,7 +86,7 @@ def note(text: str) -> None:
 
 
 def write_remark(line: str) -> None:
-    """Write a line to stderr. Where the disk is full it is lost: what was done counts, whether it can be told or not.
+    """Write a line to stderr. Where the disk is full it is lost: what was done counts, told or not.
 
     Raises `BrokenPipeError` where nobody reads it any more.
     """
@@ -133,6 +125,12 @@ def write_json(values: Iterable[JSON]) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(escaped.encode())
     sys.stdout.buffer.flush()
+
+
+def named(ids: Sequence[int], total: int) -> str:
+    """Write the first ids of so many, and how many more there are."""
+    more = f" and {total - len(ids):,} more" if total > len(ids) else ""
+    return f"{', '.join(map(str, ids))}{more}"
 
 
 def moment(at: datetime | float | None) -> str:
@@ -180,13 +178,13 @@ def ask(what: str, *, optional: bool = False) -> str:
 
     Questions come before any event loop runs, so that Ctrl-C ends them.
     """
-    try:
+    with suppress(EOFError):
         answer = err().input(f"{one_line(what)}: ", markup=False, emoji=False)
-    except EOFError:
-        answer = ""
-    if not answer.strip() and not optional:
-        raise ConfigError(f"no answer to {what!r}")
-    return answer
+        if answer.strip():
+            return answer
+    if optional:
+        return ""
+    raise ConfigError(f"no answer to {what!r}")
 
 
 def confirms(question: str) -> bool:
@@ -201,14 +199,12 @@ def confirms(question: str) -> bool:
 
 def ask_secret(what: str) -> Secret:
     """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
-    try:
+    with suppress(EOFError):
         # getpass writes the prompt once the echo is off: early keys are neither shown nor lost.
         answer = Secret(getpass(f"{one_line(what)}: ", sys.stderr))
-    except EOFError:
-        answer = Secret("")
-    if not answer.reveal().strip():
-        raise ConfigError(f"no answer to {what!r}")
-    return answer
+        if answer.reveal().strip():
+            return answer
+    raise ConfigError(f"no answer to {what!r}")
 
 
 class Bar:
@@ -223,9 +219,7 @@ class Bar:
     """
 
     def __init__(self, what: str, *, unit: str = "tickets", delay: float = 1.0, shown: bool = True) -> None:
-        self._what = safe(what)
-        self._unit = unit
-        self._delay = delay
+        self._what, self._unit, self._delay = safe(what), unit, delay
         # A remark that comes while the bar is shown is printed above it, in one piece.
         console = err(soft_wrap=True)
         self._bar_is_shown = shown and console.is_interactive
@@ -242,7 +236,6 @@ class Bar:
         return self
 
     def _show(self) -> None:
-        """Show this bar in place of the bar on the terminal."""
         if _BARS:
             _BARS[-1].stop()
         _BARS.append(self._progress)

@@ -28,7 +28,6 @@ from attrs import frozen
 
 from workorder_async.cli.values import Written
 from workorder_async.document import CHINA_STANDARD_TIME
-from workorder_async.errors import ConfigError
 
 TIME_HELP: Final = "2026-11-01, 2026-11-01T09:30, yesterday, 7d, now, or Unix seconds; without a zone the time of China"
 _SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, 2024-01, yesterday, 7d, seconds since 1970, or now"
@@ -59,7 +58,7 @@ class Time(Written):
     def begun(self) -> int:
         """Return the first second of it, which must have come: nothing was created after now. Raises likewise."""
         if self.first() > time() + _LEEWAY:
-            raise self._refused("has not come yet", "write a time until now, or now")
+            raise self.refused("has not come yet", "write a time until now, or now")
         return self.first()
 
     def last(self) -> int:
@@ -69,7 +68,7 @@ class Time(Written):
     def moment(self) -> int:
         """Return the moment of something that has happened. Raises likewise, also for a month."""
         if self.last() - self.first() >= 86400:
-            raise self._refused("is a month", f"write a day or a time, such as {_in_china(self.first()):%Y-%m-%d}")
+            raise self.refused("is a month", f"write a day or a time, such as {_in_china(self.first()):%Y-%m-%d}")
         return self.begun()
 
     def steady(self) -> str:
@@ -79,9 +78,6 @@ class Time(Written):
             return ""
         pattern = "%Y-%m-%dT%H:%M:%S" if word == "now" else "%Y-%m-%d"
         return f"{self.option} {_in_china(self.first()):{pattern}}"
-
-    def _refused(self, problem: str, mend: str) -> ConfigError:
-        return ConfigError(problem, argument=f"{self.option} {self.text!r}", mend=mend)
 
     @cached_property
     def _span(self) -> tuple[int, int]:
@@ -99,9 +95,9 @@ class Time(Written):
             ago = _AGO.fullmatch(low)
             span = _days(today - timedelta(_days_of(ago))) if ago else _in_the_calendar(word)
         except (ValueError, OverflowError):
-            raise self._refused("is no time", _SPELLINGS) from None
+            raise self.refused("is no time", _SPELLINGS) from None
         if span[0] < 0 or span[1] >= _LATEST:
-            raise self._refused("is no time of a ticket", "write a date from 1970 on")
+            raise self.refused("is no time of a ticket", "write a date from 1970 on")
         return span
 
     def _seconds(self, word: str) -> int:
@@ -109,12 +105,12 @@ class Time(Written):
         number, meant = int(word), _compact(word)
         if number < _EARLIEST:
             problem = "is read as seconds since 1970, a moment before the year 2000"
-            raise self._refused(problem, f"write {meant or 'a date, such as 2025-01-01'}")
+            raise self.refused(problem, f"write {meant or 'a date, such as 2025-01-01'}")
         if meant and (number >= _LATEST or number > time() + 366 * 86400):
-            raise self._refused("is neither seconds since 1970 nor a date as it is written", f"write {meant}")
+            raise self.refused("is neither seconds since 1970 nor a date as it is written", f"write {meant}")
         if number >= _LATEST:
             unit, size = next((unit, size) for digits, unit, size in _UNITS if len(word) < digits)
-            raise self._refused(f"looks like {unit}", f"it must be in seconds: write {number // size}")
+            raise self.refused(f"looks like {unit}", f"it must be in seconds: write {number // size}")
         return number
 
 
@@ -129,11 +125,11 @@ class Age(Time):
     @cached_property
     def _span(self) -> tuple[int, int]:
         if not (age := _AGO.fullmatch(self.text.strip().lower())):
-            raise self._refused("is no age", "write one such as 30d or 2w")
+            raise self.refused("is no age", "write one such as 30d or 2w")
         # What was created in a second may be of its end, and be younger by nearly one.
         last = int(time()) - _days_of(age) * 86400 - 1
         if last < 0:
-            raise self._refused("is before 1970", "write an age such as 30d or 2w")
+            raise self.refused("is before 1970", "write an age such as 30d or 2w")
         return last, last
 
 

@@ -54,6 +54,10 @@ class Written:
     def __str__(self) -> str:
         return self.text
 
+    def refused(self, problem: str, mend: str) -> ConfigError:
+        """Return the error that names the option and its text."""
+        return ConfigError(problem, argument=f"{self.option} {self.text!r}", mend=mend)
+
 
 @frozen
 class File(Written):
@@ -62,9 +66,7 @@ class File(Written):
     def file_name(self) -> str:
         """Return its name. Raises `ConfigError` where that names no file."""
         if not self.text.strip() or self.text.endswith("/"):
-            raise ConfigError(
-                "names no file", argument=f"{self.option} {self.text!r}", mend="name one, or - for stdout"
-            )
+            raise self.refused("names no file", "name one, or - for stdout")
         return self.text
 
     def target(self, *, beside: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
@@ -130,8 +132,8 @@ def content_of(option: str, source: str) -> bytes:
         with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
             return whole_of(file)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "cannot be the name of a file"
-        raise ConfigError(f"{why}", argument=f"{option} {ascii(source)[1:-1]}:") from None
+        why = str(error.strerror) if isinstance(error, OSError) else "cannot be the name of a file"
+        raise ConfigError(why, argument=f"{option} {ascii(source)[1:-1]}:") from None
 
 
 def whole_of(file: BinaryIO) -> bytes:
@@ -147,7 +149,5 @@ def decoded(option: str, source: str, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"{option}: stdin" if source == "-" else f"{option} {source}"
-        raise ConfigError(
-            f"is not UTF-8 (byte {error.start})", argument=what, mend="convert it, as with iconv"
-        ) from None
+        what, problem = f"{option}: stdin" if source == "-" else f"{option} {source}", f"byte {error.start}"
+        raise ConfigError(f"is not UTF-8 ({problem})", argument=what, mend="convert it, as with iconv") from None

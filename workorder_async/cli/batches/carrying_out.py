@@ -170,16 +170,13 @@ def _tickets(number: int) -> str:
 
 def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -> int:
     """Print the change of each ticket, and return the exit code of a dry run."""
-    complaints = Complaints()
+    complaints, operation = Complaints(), task.kind.endpoint.operation
     for one in chosen:
         if one.error is not None:
             complaints.add(one.id, one.error)
     if as_json:
-        write_json(
-            {"operation": task.kind.endpoint.operation, "request": encode(task.change(one))}
-            for one in chosen
-            if one.error is None
-        )
+        changes = (task.change(one) for one in chosen if one.error is None)
+        write_json({"operation": operation, "request": encode(change)} for change in changes)
         for line in complaints.lines():
             note(f"workorder: cannot be read: {line}")
     else:
@@ -239,18 +236,11 @@ async def _carry_out(
     to_terminal = sys.stdout.isatty()
     changes = [task.change(one) for one in chosen if one.error is None]
     bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
-    tally = Tally(
-        done=task.kind.done,
-        place=place,
-        bar=bar,
-        expected=len(chosen),
-        as_json=options.json,
-        lines=named or not to_terminal,
-        journal=options.journal,
-    )
+    lines, done = named or not to_terminal, task.kind.done
+    tally = Tally(done=done, place=place, bar=bar, expected=len(chosen), lines=lines, options=options)
     batch = run_batch(
         client,
-        _finished(client, task, changes, tally=tally, options=options),
+        _finished(client, task, changes, tally),
         concurrency=options.concurrency,
         journal=options.journal,
         mark=task.mark,
@@ -295,17 +285,12 @@ def _told(tally: Tally, changes: Sequence[Change], *, quiet: bool) -> Iterator[N
 
 
 async def _finished(
-    client: "WorkorderClient",
-    task: Task,
-    changes: list[Change],
-    *,
-    tally: Tally,
-    options: BatchOptions,
+    client: "WorkorderClient", task: Task, changes: list[Change], tally: Tally
 ) -> AsyncGenerator[Change]:
     """Finish the changes when the first one is asked for, then yield them."""
-    limit = options.limit
+    limit = tally.options.limit
     # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
-    counted = set[str]() if limit is None else await asyncio.to_thread(_counted, options.journal)
+    counted = set[str]() if limit is None else await asyncio.to_thread(_counted, tally.options.journal)
     for change in changes if task.finish is None else await task.finish(client, changes):
         if limit is not None and not _is_allowed(change, counted, limit):
             tally.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"

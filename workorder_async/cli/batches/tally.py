@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 from attrs import define, field
 
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.cli.batches.choosing import Change
+from workorder_async.cli.batches.choosing import BatchOptions, Change
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, as_json, sentence
-from workorder_async.cli.terminal import Bar, note, tell, write_json
+from workorder_async.cli.terminal import Bar, named, note, tell, write_json
 from workorder_async.document import JSON
 from workorder_async.errors import WorkorderError
 from workorder_async.mutations.kinds import ticket_id_of
@@ -57,8 +56,7 @@ class Complaints:
     def lines(self) -> Iterator[str]:
         """Yield a line for each error: whose it is, and the sentence of the first."""
         for one in self._all:
-            more = f" and {one.count - len(one.ids):,} more" if one.count > len(one.ids) else ""
-            yield f"ticket{'s' if one.count > 1 else ''} {', '.join(map(str, one.ids))}{more}: {one.sentence}"
+            yield f"ticket{'s' if one.count > 1 else ''} {named(one.ids, one.count)}: {one.sentence}"
         if self._dropped:
             yield f"... and {self._dropped:,} more"
 
@@ -74,10 +72,9 @@ class Tally(BatchReport):
     bar: Bar
     expected: int
     """How many tickets there are."""
-    as_json: bool
     lines: bool
     """Whether a line is printed for each ticket that is settled."""
-    journal: Path | None
+    options: BatchOptions
     silent: bool = False
     """Whether nobody reads a line for each ticket any more."""
     interrupted: bool = False
@@ -108,11 +105,11 @@ class Tally(BatchReport):
         if outcome.error is not None and outcome.state not in _SUFFIXES:
             self._complaints.add(id, outcome.error)
         self._under_way.pop(id, None)
-        if outcome.mark and outcome.state is State.UNKNOWN and not self.as_json:
+        if outcome.mark and outcome.state is State.UNKNOWN and not self.options.json:
             note(f"workorder: ticket {id} may be {self.done}: look for the mark {outcome.mark}")
         if self.silent:
             pass
-        elif self.as_json:
+        elif self.options.json:
             write_json([row(outcome)])
         elif self.lines and outcome.state in _SUFFIXES:
             mark = f", mark {outcome.mark}" if outcome.mark else ""
@@ -146,13 +143,13 @@ class Tally(BatchReport):
         if self.stopped and not one:
             mend = "; mend their cause, or go on all the same with --stop-after 0"
             note(f"workorder: stopped: {self.stopped}{mend if self.stopped.endswith('in a row') else ''}")
-        for line in () if self.as_json else self._complaints.lines():
+        for line in () if self.options.json else self._complaints.lines():
             note(f"workorder: {line}")
         if one:
             return
         note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
-        if not self.settled and self.journal is not None:
-            note(f"run again with the same --journal {self.journal} to go on: what is done is skipped")
+        if not self.settled and self.options.journal is not None:
+            note(f"run again with the same --journal {self.options.journal} to go on: what is done is skipped")
         elif not self.settled:
             note(
                 "do not run the same line again: what is done would be done twice. --json tells what is left; with "

@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from workorder_async.arguments import is_whole
 from workorder_async.cli.commands.upload import Author, Files, upload_all
 from workorder_async.cli.connection import Connection
+from workorder_async.cli.failures import option
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import note, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
@@ -84,10 +85,10 @@ class NewTicket:
         written = {name: value for name, value in attrs.asdict(self, recurse=False).items() if value not in (None, ())}
         if "tag" in written:
             written["tags"] = written.pop("tag")
-        options = {name: _read(name, value, _option(name)) for name, value in written.items() if name in _FIELDS}
+        options = {name: _read(name, value, option(name)) for name, value in written.items() if name in _FIELDS}
         fields: dict[str, Any] = {"reported_time": Time("now", "").moment(), **given, **options}
         needed = [name for name, field in _FIELDS.items() if field.default is attrs.NOTHING]
-        if missing := [_option(name) for name in needed if name not in fields]:
+        if missing := [option(name) for name in needed if name not in fields]:
             raise ConfigError(
                 f"missing: {', '.join(missing)}",
                 mend="write them, or their fields into the file of --from-json. See `workorder create --help`",
@@ -99,10 +100,6 @@ class NewTicket:
             if name in options or name not in given:
                 raise
             raise ConfigError(error.problem, argument=_in_file(name, self.from_json), mend=error.mend) from None
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _in_file(name: str, source: str | None) -> str:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from workorder_async.cli import failures
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, note, write_json
+from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import AS_WRITTEN, File, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
@@ -200,10 +200,8 @@ def _remarks(report: "ExportReport") -> Iterator[str]:
         yield f"workorder: left out {which}: {row.path} is {row.got}, not {row.expected}"
     yield from _more(report.skipped_rows - len(report.skipped))
     if report.gone_tickets:
-        gone = ", ".join(map(str, report.gone[:_NAMED]))
-        more = report.gone_tickets - len(report.gone[:_NAMED])
-        more_said = f" and {more:,} more" if more else ""
-        yield f"workorder: left out {gone}{more_said}: gone when the full record was asked for"
+        gone = named(report.gone[:_NAMED], report.gone_tickets)
+        yield f"workorder: left out {gone}: gone when the full record was asked for"
     files = report.attachments
     if files.fetched or files.kept or files.failed:
         counts = [f"{files.fetched:,} fetched ({files.bytes:,} bytes)"]

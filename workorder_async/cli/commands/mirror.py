@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, moment, note, print_table, tell, write_json
+from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
 from workorder_async.cli.values import AS_WRITTEN, ExistingFile, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
@@ -103,15 +103,14 @@ def _summarise(report: "MirrorReport") -> None:
         f"{report.tickets:,} tickets: {report.created:,} new, {report.changed:,} changed, {len(report.missing):,} "
         f"missing, {len(report.gone):,} gone, {len(report.left):,} left"
     )
-    named = {
+    listed = {
         "missing, the next run asks for them": report.missing,
         "gone, the platform does not know them any more": report.gone,
         "not in the list any more, and exist": report.left,
     }
-    for what, ids in named.items():
+    for what, ids in listed.items():
         if ids:
-            more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-            note(f"{what}: {', '.join(map(str, ids[:_NAMED]))}{more}")
+            note(f"{what}: {named(ids[:_NAMED], len(ids))}")
     if report.details:
         note(f"{report.details:,} full records, {report.attachments.fetched:,} files")
     if report.attachments.failed:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, Final
@@ -113,16 +113,16 @@ def detect(
 def _request(method: str | None, path: str | None, query: str | None, body_file: Path | None) -> SigningInput:
     """Return the given parts of a request beside its three headers."""
     url = _split("--path", path or "")
-    return SigningInput(
-        method=method or ("POST" if body_file else "GET"),
-        path=url.path,
-        query=tuple(parse_qsl(url.query if query is None else query, keep_blank_values=True)),
-        body=(content_of("--body-file", os.path.join(".", body_file)),) if body_file else (),
-    )
+    body = content_of("--body-file", os.path.join(".", body_file)) if body_file else b""
+    method = method or ("POST" if body_file else "GET")
+    return _input(method, url.path, url.query if query is None else query, body)
+
+
+def _input(method: str, path: str, query: str, body: bytes) -> SigningInput:
+    return SigningInput(method, path, tuple(parse_qsl(query, keep_blank_values=True)), (body,) if body else ())
 
 
 def _split(argument: str, url: str) -> SplitResult:
-    """Return the parts of a URL. Raises `ConfigError` where it has none."""
     try:
         return urlsplit(url)
     except ValueError as error:
@@ -130,7 +130,6 @@ def _split(argument: str, url: str) -> SplitResult:
 
 
 def _asked(what: str, source: str) -> str:
-    """Ask for a header on the terminal. Raises `ConfigError` where there is none."""
     _require_somebody(what, source)
     return ask(what).strip()
 
@@ -202,39 +201,39 @@ def accepted_requests(text: str) -> list[Accepted]:
     return _of_har(text) if text.startswith("{") else list(_of_curl(text))
 
 
-def _accepted(
-    url: str, method: str, headers: Iterable[tuple[str, str]], body: bytes, query: str | None = None
-) -> Accepted | None:
-    """Return a request; None where it lacks one of the three headers."""
+def _headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the headers that are not empty, by their names in small letters."""
+    return {name.strip().lower(): value.strip() for name, value in pairs if value.strip()}
+
+
+def _missing(headers: Mapping[str, str]) -> list[str]:
+    return [name for name in _HEADERS if name.lower() not in headers]
+
+
+def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes, query: str | None = None) -> Accepted:
+    """Return a request with the three headers."""
     parts = _split("--curl", url if "//" in url else f"//{url}")
-    sent = {name.strip().lower(): value.strip() for name, value in headers}
-    if not all(sent.get(name.lower()) for name in _HEADERS):
-        return None
-    pairs = tuple(parse_qsl(parts.query if query is None else query, keep_blank_values=True))
-    request = SigningInput(method.upper(), parts.path or "/", pairs, (body,) if body else ())
-    return Accepted(sent["appid"], sent["timestamp"], sent["sign"], request)
+    request = _input(method.upper(), parts.path or "/", parts.query if query is None else query, body)
+    return Accepted(headers["appid"], headers["timestamp"], headers["sign"], request)
 
 
 def _of_har(text: str) -> list[Accepted]:
     """Return the requests of a HAR file that have the three headers. Raises `ConfigError` where there are none."""
-    found = []
+    signed = []
     try:
-        for entry in json.loads(text)["log"]["entries"]:
-            asked: dict[str, Any] = entry["request"]
-            headers = [(header["name"], header["value"]) for header in asked["headers"]]
-            body = str((asked.get("postData") or {}).get("text", "")).encode(errors="surrogatepass")
-            found.append(_accepted(asked["url"], asked["method"], headers, body))
+        asked: list[dict[str, Any]] = [entry["request"] for entry in json.loads(text)["log"]["entries"]]
+        for one in asked:
+            headers = _headers_of((header["name"], header["value"]) for header in one["headers"])
+            body = str((one.get("postData") or {}).get("text", "")).encode(errors="surrogatepass")
+            if not _missing(headers):
+                signed.append(_accepted(one["url"], one["method"], headers, body))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise _refused(
-            f"JSON that is no HAR file ({type(error).__name__})",
-            "save it anew from the browser's network tab, or paste the request as a curl line",
-        ) from None
-    if signed := [one for one in found if one is not None]:
-        return signed
-    raise _refused(
-        f"a HAR file of {len(found)} requests, none of them with AppId, Timestamp and Sign",
-        "save it with its headers ('with sensitive data')",
-    )
+        mend = "save it anew from the browser's network tab, or paste the request as a curl line"
+        raise _refused(f"JSON that is no HAR file ({type(error).__name__})", mend) from None
+    if not signed:
+        what = f"a HAR file of {len(asked)} requests, none of them with AppId, Timestamp and Sign"
+        raise _refused(what, "save it with its headers ('with sensitive data')")
+    return signed
 
 
 def _refused(what: str, mend: str) -> ConfigError:
@@ -304,19 +303,16 @@ def _of_line(words: Sequence[str]) -> Accepted:
         raise _refused(f"{upload}: its body is not in the line", "take a request without an upload")
     if not urls:
         raise _refused("a line without a URL", "paste the whole line")
-    lines = _values(options, ("-H", "--header"))
-    headers = [(name, value) for name, _, value in (line.partition(":") for line in lines)]
-    given = {name.strip().lower() for name, value in headers if value.strip()}
-    if missing := [name for name in _HEADERS if name.lower() not in given]:
+    lines = (line.partition(":") for line in _values(options, ("-H", "--header")))
+    headers = _headers_of((name, value) for name, _, value in lines)
+    if missing := _missing(headers):
         raise _refused(f"a line without the header {', '.join(missing)}", "take a request that was signed")
     data = [_content(name, value) for name, value in options if name in _DATA]
     as_query = not flags.isdisjoint(("-G", "--get"))
     body = b"" if as_query else b"&".join(data)
     method = next(reversed(_values(options, ("-X", "--request"))), "POST" if data and not as_query else "GET")
     query = b"&".join(data).decode(errors="surrogateescape") if as_query else None
-    found = _accepted(urls[0], method, headers, body, query)
-    assert found is not None  # noqa: S101 - its headers were counted above
-    return found
+    return _accepted(urls[0], method, headers, body, query)
 
 
 def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str], set[str]]:
