@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 
 from workorder_async.arguments import whole_within
 from workorder_async.cli.times import TIME_HELP, Age, Time
-from workorder_async.cli.values import AS_WRITTEN, Whole, member, names
+from workorder_async.cli.values import Whole, member, names
 from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 
@@ -26,12 +26,10 @@ class TicketFilters:
     """pending, processing, closed, cancelled; or 1 to 4, or 待处理 ...; several with commas between"""
     type: str | None = None
     """troubleshooting, feature-request, consultation; or 1 to 3, or 咨询 ..."""
-    created_start: Annotated[Time | None, Parameter(name=["--since", "--created-start"], help=_SINCE), AS_WRITTEN] = (
-        None
-    )
-    created_end: Annotated[Time | None, Parameter(name=["--until", "--created-end"]), AS_WRITTEN] = None
+    created_start: Annotated[Time | None, Parameter(name=["--since", "--created-start"], help=_SINCE)] = None
+    created_end: Annotated[Time | None, Parameter(name=["--until", "--created-end"])] = None
     """Created until the end of it, written likewise: a day is meant as a whole."""
-    older_than: Annotated[Age | None, AS_WRITTEN] = None
+    older_than: Age | None = None
     """Created longer ago than this, to the second: 30d, 2w."""
     creator_id: Whole | None = None
     """Creator's long staff number (业务平台长工号)."""

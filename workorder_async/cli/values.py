@@ -44,6 +44,7 @@ ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(ex
 """A file that is there. Another one is refused before anything is sent."""
 
 
+@Parameter(converter=lambda kind, tokens: kind(tokens[0].value, str(tokens[0].keyword)), n_tokens=1, accepts_keys=False)
 @frozen
 class Written:
     """A text of the command line, and the option, as it was typed, that it was written for."""
@@ -82,12 +83,6 @@ class File(Written):
         if not overwrite and os.path.isfile(name):
             raise ConfigError("exists", argument=f"{self.option} {name}", mend="--overwrite replaces it")
         return written_whole(Path(name))
-
-
-AS_WRITTEN: Final = Parameter(
-    converter=lambda kind, tokens: kind(tokens[0].value, str(tokens[0].keyword)), n_tokens=1, accepts_keys=False
-)
-"""Reads an option as `Written`, or as another class of a text and its option."""
 
 
 def member(kind: type[_Member], word: str, option: str) -> _Member:

@@ -29,7 +29,7 @@ from workorder_async.cli.connection import log_to_stderr
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import Bar, err, note, out, print_fields, print_heading
-from workorder_async.cli.values import AS_WRITTEN, File, Whole
+from workorder_async.cli.values import File, Whole
 from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
@@ -73,7 +73,7 @@ def demo(
     *,
     tickets: Annotated[Whole, Parameter(help="How many tickets the sandbox has.")] = 5000,
     output: Annotated[
-        File, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The file to write them to; - for stdout.")
+        File, Parameter(name=["--output", "-o"], help="The file to write them to; - for stdout.")
     ] = _OUTPUT,
     closes: Annotated[Whole, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
     latency: Annotated[

@@ -13,7 +13,7 @@ from workorder_async.cli import failures
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, named, note, write_json
-from workorder_async.cli.values import AS_WRITTEN, File, Whole
+from workorder_async.cli.values import File, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def export(
     ] = None,
     /,
     *,
-    output: Annotated[
-        File | None, AS_WRITTEN, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")
-    ] = None,
+    output: Annotated[File | None, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")] = None,
     how: Writing = Writing(),
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),

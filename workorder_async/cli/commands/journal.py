@@ -37,7 +37,7 @@ from workorder_async.cli.terminal import (
     write_json,
     write_rows,
 )
-from workorder_async.cli.values import AS_WRITTEN, ExistingFile, File
+from workorder_async.cli.values import ExistingFile, File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ApiError, ConfigError, JournalError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
@@ -176,9 +176,7 @@ def report(
     file: JournalPath,
     /,
     *,
-    html: Annotated[
-        File | None, AS_WRITTEN, Parameter(help="Write a page for a browser to this file; - for stdout.")
-    ] = None,
+    html: Annotated[File | None, Parameter(help="Write a page for a browser to this file; - for stdout.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
     connection: Connection = Connection(),
 ) -> int:

@@ -12,7 +12,7 @@ from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import AS_WRITTEN, ExistingFile, Whole
+from workorder_async.cli.values import ExistingFile, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -130,10 +130,8 @@ def changes(
     database: _Mirror,
     /,
     *,
-    since: Annotated[
-        Time, AS_WRITTEN, Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")
-    ] = _YESTERDAY,
-    until: Annotated[Time | None, AS_WRITTEN, Parameter(help="Seen until the end of it, written likewise.")] = None,
+    since: Annotated[Time, Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")] = _YESTERDAY,
+    until: Annotated[Time | None, Parameter(help="Seen until the end of it, written likewise.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON object per change.")] = False,
 ) -> int:
     """Print what the runs of a mirror saw happen: new tickets, changed fields, missing and gone ones.

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from workorder_async.cli.failures import OK
 from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, write_rows
-from workorder_async.cli.values import AS_WRITTEN, ExistingFile, File
+from workorder_async.cli.values import ExistingFile, File
 
 if TYPE_CHECKING:
     from workorder_async.mirror.figures import Figures
@@ -25,9 +25,7 @@ def report(
     file: Annotated[ExistingFile, Parameter(name="FILE", help="A mirror, or a file that `export` wrote.")],
     /,
     *,
-    html: Annotated[
-        File | None, AS_WRITTEN, Parameter(help="Write a page for a browser to this file; - for stdout.")
-    ] = None,
+    html: Annotated[File | None, Parameter(help="Write a page for a browser to this file; - for stdout.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
     lang: Annotated[
         Literal["zh", "en"] | None, Parameter(help="The language; else that of WORKORDER_LANG or the locale.")
