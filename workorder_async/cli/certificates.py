@@ -46,39 +46,30 @@ async def examine(client: "WorkorderClient", patience: float) -> Verdict:
             except ssl.SSLCertVerificationError as refused:
                 anything = ssl.create_default_context()
                 anything.check_hostname, anything.verify_mode = False, ssl.CERT_NONE
-                found, mend = _why(
-                    refused, await _shown(client, anything), str(url.hostname), given=client.ssl is not True
-                )
-                return False, found, mend
+                return _why(refused, await _shown(client, anything), str(url.hostname), given=client.ssl is not True)
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         said = f"nothing for {patience:.0f} s" if isinstance(error, TimeoutError) else str(error)
         reason = getattr(error, "reason", None) or said or type(error).__name__
-        return (
-            False,
-            f"{where} speaks no TLS with us: {reason}",
-            "check https:// and the port in the base URL, and the proxy",
-        )
+        mend = "check https:// and the port in the base URL, and the proxy"
+        return False, f"{where} speaks no TLS with us: {reason}", mend
     return True, f"its certificate was issued by {shown.issuer}, and is good until {shown.ends}", ""
 
 
-def _why(refused: ssl.SSLCertVerificationError, shown: "Certificate", host: str, *, given: bool) -> tuple[str, str]:
-    """Return why a certificate is refused, and what to do."""
-    its = f"the certificate of {host}, issued by {shown.issuer},"
-    match refused.verify_code:
-        case code if code in (_EXPIRED, _TOO_EARLY):
-            ends = f"expired on {shown.ends}" if code == _EXPIRED else f"is good from {shown.begins} on only"
-            return (
-                f"{its} {ends}",
-                "check this machine's clock; if it is right, whoever runs the platform must renew it",
-            )
-        case code if code in (_OTHER_HOST, _OTHER_ADDRESS):
-            names = ", ".join(shown.names) or "no host"
-            return f"{its} is for {names}", "check the host in the base URL; a proxy or gateway may answer in its place"
+def _why(refused: ssl.SSLCertVerificationError, shown: "Certificate", host: str, *, given: bool) -> Verdict:
+    its, code = f"the certificate of {host}, issued by {shown.issuer},", refused.verify_code
+    if code in (_EXPIRED, _TOO_EARLY):
+        ends = f"expired on {shown.ends}" if code == _EXPIRED else f"is good from {shown.begins} on only"
+        mend = "check this machine's clock; if it is right, whoever runs the platform must renew it"
+        return False, f"{its} {ends}", mend
+    if code in (_OTHER_HOST, _OTHER_ADDRESS):
+        mend = "check the host in the base URL; a proxy or gateway may answer in its place"
+        return False, f"{its} is for {', '.join(shown.names) or 'no host'}", mend
     if shown.is_own:
         mend = f"if whoever runs the platform confirms it, name its file (PEM) by --cacert FILE or {CA_BUNDLE}=FILE"
-        return f"the certificate of {host} was signed by itself, not by an issuer; its SHA-256 is {shown.digest}", mend
+        own = f"the certificate of {host} was signed by itself, not by an issuer; its SHA-256 is {shown.digest}"
+        return False, own, mend
     truster = f"the file of --cacert or {CA_BUNDLE}" if given else "this machine"
-    return f"{its} is not trusted by {truster}: {refused.verify_message}", _OPENED
+    return False, f"{its} is not trusted by {truster}: {refused.verify_message}", _OPENED
 
 
 async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> "Certificate":
@@ -163,7 +154,6 @@ def _named(name: bytes) -> str:
 
 
 def _date(tag: int, text: bytes) -> str:
-    """Return a date as 2021-02-03."""
     digits = text.decode("ascii")
     if tag == _UTC_TIME:
         digits = ("19" if digits >= "5" else "20") + digits

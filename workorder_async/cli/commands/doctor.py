@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from workorder_async.cli import certificates
+from workorder_async.cli.certificates import Verdict
 from workorder_async.cli.connection import (
     APP_ID,
     BASE_URL,
@@ -109,13 +110,12 @@ async def examine(environ: Environment, options: "ClientOptions") -> AsyncGenera
     how: ClientOptions = {**options, "retry": RetryPolicy(attempts=1), "attempt_timeout": _PATIENCE}
     async with WorkorderClient(url, signer=_Unsigned(), **how) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer), ("clock", _clock)):
-            check = await step(unsigned) if going else _skipped(name)
+            check = Check(name, *await step(unsigned)) if going else _skipped(name)
             # A wrong clock is no obstacle: requests are signed with the platform's time.
             going = check.ok is True or (going and name == "clock")
             yield check
-    yield (
-        await _signature(environ, options) if going and all(check.ok for check in configured) else _skipped("signature")
-    )
+    going = going and all(check.ok for check in configured)
+    yield Check("signature", *await _signature(environ, options)) if going else _skipped("signature")
 
 
 def _skipped(name: str) -> Check:
@@ -152,12 +152,10 @@ def _configuration(environ: Environment) -> Iterator[Check]:
         if isinstance(value, Secret):
             wrapped = "there are blanks or quotes around it: cut them off, unless it was given so"
             yield Check(name, True, "set, and not shown", wrapped if _is_wrapped(value) else "")
-        elif name == BASE_URL and PREFIX in value:
-            yield Check(
-                name, False, value.strip(), f"cut off the endpoint's path: {value.strip().partition(PREFIX)[0]}"
-            )
-        else:
-            yield Check(name, True, value.strip())
+            continue
+        value = value.strip()
+        base, path, _ = value.partition(PREFIX) if name == BASE_URL else (value, "", "")
+        yield Check(name, not path, value, f"cut off the endpoint's path: {base}" if path else "")
 
 
 def _address(client: "WorkorderClient") -> tuple[str, int, str]:
@@ -167,19 +165,18 @@ def _address(client: "WorkorderClient") -> tuple[str, int, str]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), source
 
 
-async def _resolve(client: "WorkorderClient") -> Check:
-    """Ask the name server for the host."""
+async def _resolve(client: "WorkorderClient") -> Verdict:
     host, port, source = _address(client)
     try:
         async with asyncio.timeout(_PATIENCE):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         mend = f"check the host in {source}, and that you are in the company's network"
-        return Check("name", False, f"{host} cannot be found: {_reason(error)}", mend)
-    return Check("name", True, f"{host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in found))}")
+        return False, f"{host} cannot be found: {_reason(error)}", mend
+    return True, f"{host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in found))}", ""
 
 
-async def _connect(client: "WorkorderClient") -> Check:
+async def _connect(client: "WorkorderClient") -> Verdict:
     """Open a connection, look at the certificate that https shows there, and close it."""
     host, port, source = _address(client)
     try:
@@ -189,13 +186,13 @@ async def _connect(client: "WorkorderClient") -> Check:
             await writer.wait_closed()
     except OSError as error:
         mend = f"check the port in {source}, the firewall, and that the server runs"
-        return Check("connection", False, f"port {port} of {host} takes none: {_reason(error)}", mend)
+        return False, f"port {port} of {host} takes none: {_reason(error)}", mend
     proxy = "; it is the proxy of this command line, and a program of your own uses it only where it is told to"
     found = f"port {port} of {host} takes connections{proxy if client.proxy else ''}"
     if not client.base_url.startswith("https:"):
-        return Check("connection", True, found)
+        return True, found, ""
     trusted, certificate, mend = await certificates.examine(client, _PATIENCE)
-    return Check("connection", trusted, f"{found}; {certificate}" if trusted else certificate, mend)
+    return trusted, f"{found}; {certificate}" if trusted else certificate, mend
 
 
 def _reason(error: OSError | UnicodeError) -> str:
@@ -207,45 +204,43 @@ def _reason(error: OSError | UnicodeError) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-async def _answer(client: "WorkorderClient") -> Check:
+async def _answer(client: "WorkorderClient") -> Verdict:
     """Ask for a list without a signature: a refusal with an errno shows that the platform answers."""
     try:
         await client.list_tickets(page_size=1)
     except WorkorderError as error:
         if isinstance(error, ApiError) and error.errno:
-            return Check("answer", True, f"the platform answers (to a request without a signature: {error.message})")
+            return True, f"the platform answers (to a request without a signature: {error.message})", ""
         # A gateway's refusal has no errno.
         if isinstance(error, ApiError | ResponseError) and error.status in (401, 403):
-            return Check("answer", True, f"HTTP {error.status} to a request without a signature")
-        return Check("answer", False, str(error), f"check the host, port and path in {BASE_URL}")
-    return Check("answer", True, "the platform answers, even to a request without a signature")
+            return True, f"HTTP {error.status} to a request without a signature", ""
+        return False, str(error), f"check the host, port and path in {BASE_URL}"
+    return True, "the platform answers, even to a request without a signature", ""
 
 
-async def _clock(client: "WorkorderClient") -> Check:
+async def _clock(client: "WorkorderClient") -> Verdict:
     """Compare this clock with the platform's, as its last answer told it."""
     offset = client.clock_offset
     if abs(offset) <= _CLOCK_TOLERANCE:
-        return Check("clock", True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's")
-    way = "behind" if offset > 0 else "ahead of"
+        return True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's", ""
     mend = "set this machine's clock, as NTP does; until then requests are signed with the platform's time"
-    return Check("clock", False, f"{abs(offset):,.0f} s {way} the platform's", mend)
+    return False, f"{abs(offset):,.0f} s {'behind' if offset > 0 else 'ahead of'} the platform's", mend
 
 
-async def _signature(environ: Environment, options: "ClientOptions") -> Check:
+async def _signature(environ: Environment, options: "ClientOptions") -> Verdict:
     """Ask for a list with a signature; where it is refused, find out why."""
     async with make_client(environ, **options) as client:
         try:
             page = await client.list_tickets(page_size=1)
+            return True, f"accepted; the platform has {page.pagination.total:,} tickets to show", ""
         except ApiError as error:
             refused = error
         except WorkorderError as error:
-            return Check("signature", False, str(error), "run it again; if it stays so, ask who runs the platform")
-        else:
-            return Check("signature", True, f"accepted; the platform has {page.pagination.total:,} tickets to show")
+            return False, str(error), "run it again; if it stays so, ask who runs the platform"
     try:
-        return Check("signature", False, str(refused), await _cause(environ, options, refused))
+        return False, str(refused), await _cause(environ, options, refused)
     except WorkorderError as error:
-        return Check("signature", False, str(refused), f"what it comes from could not be found out: {error}")
+        return False, str(refused), f"what it comes from could not be found out: {error}"
 
 
 # Why a signature is refused
@@ -261,9 +256,8 @@ async def _cause(environ: Environment, options: "ClientOptions", refused: ApiErr
     if wrong_sign is None:
         return f"a made-up secret is accepted now, so the refusal was no matter of the signature: {_PERMISSION}"
     if wrong_sign != _refusal(refused, environ):
-        return (
-            f"the signature is right: a made-up secret is refused in other words (errno {wrong_sign[1]}); {_PERMISSION}"
-        )
+        words = f"a made-up secret is refused in other words (errno {wrong_sign[1]})"
+        return f"the signature is right: {words}; {_PERMISSION}"
     if stranger == wrong_sign:
         return (
             "it cannot be told whether AppId, secret or scheme is wrong: a made-up secret and a made-up AppId are "
@@ -283,9 +277,8 @@ async def _accepted_neighbour(environ: Environment, options: "ClientOptions") ->
     if _is_wrapped(secret):
         bare = Secret(secret.reveal().strip(_QUOTES))
         if bare.wrong_with(SECRET) is None and await _ask({**environ, SECRET: bare}, options) is None:
-            return (
-                f"the secret is wrong: without the blanks or quotes around it it is accepted; cut them off in {SECRET}"
-            )
+            how = "without the blanks or quotes around it it is accepted"
+            return f"the secret is wrong: {how}; cut them off in {SECRET}"
     for line in neighbours(str(environ[SCHEME]).strip()):
         if await _ask({**environ, SCHEME: line}, options) is None:
             return f"the secret is right and the scheme is wrong: {line} is accepted; export {SCHEME}='{line}'"
@@ -293,7 +286,6 @@ async def _accepted_neighbour(environ: Environment, options: "ClientOptions") ->
 
 
 def _is_wrapped(secret: Secret) -> bool:
-    """Tell whether there are blanks or quotes around a secret."""
     return secret.reveal() != secret.reveal().strip(_QUOTES)
 
 
@@ -307,11 +299,8 @@ def neighbours(text: str) -> Iterator[str]:
         for encoding in ("hex", "HEX", "base64"):
             if (unit, encoding) != (scheme.unit, scheme.encoding):
                 words = [option for option in (encoding, unit) if option not in ("hex", "s")]
-                line = f"{','.join([name, *words, *kept])}:{template}"
-                try:
-                    yield Scheme.parse(line).text
-                except ConfigError:  # unpadded hex
-                    continue
+                with suppress(ConfigError):  # unpadded hex
+                    yield Scheme.parse(f"{','.join([name, *words, *kept])}:{template}").text
 
 
 async def _ask(environ: Environment, options: "ClientOptions") -> _Answer | None:
