@@ -52,16 +52,11 @@ _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
 _EXACT: Final = 2**53
 _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
 
-_FROM_0: Final = Parameter(validator=validators.Number(gte=0))
-_FROM_1: Final = Parameter(validator=validators.Number(gte=1))
-
 Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""
 
-TicketNumbers: TypeAlias = Annotated[
-    tuple[Whole, ...],
-    Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters."),
-]
+_IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
+TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
 
 
 @Parameter(name="*", group=Group("Batch", sort_key=4))
@@ -78,10 +73,10 @@ class BatchOptions:
     """Do not ask before tickets of --from or of filters are changed."""
     journal: Path | None = None
     """A file that remembers what was done: run again with it, and it goes on."""
-    limit: Annotated[Whole | None, _FROM_1] = None
+    limit: Annotated[Whole | None, Parameter(validator=validators.Number(gte=1))] = None
     """Change so many tickets at most. With --journal over all runs together: what it says was done, or may have been,
     counts."""
-    stop_after: Annotated[Whole, _FROM_0] = 20
+    stop_after: Annotated[Whole, Parameter(validator=validators.Number(gte=0))] = 20
     """Stop after so many failures in a row; 0 for never."""
     concurrency: Annotated[Whole, Parameter(validator=validators.Number(gte=1, lte=10_000))] = 16
     """Requests in flight at once, at most."""
@@ -91,9 +86,8 @@ class BatchOptions:
     def text(self, detail: str) -> str:
         """Return the text of --detail, or of stdin for `-`. Raises `ConfigError` where --from takes that."""
         if detail == self.source == "-":
-            raise ConfigError(
-                "--detail - and --from - cannot go together", mend="there is one stdin: put one into a file"
-            )
+            mend = "there is one stdin: put one into a file"
+            raise ConfigError("--detail - and --from - cannot go together", mend=mend)
         return text_or_stdin(detail, "--detail")
 
 
@@ -169,8 +163,8 @@ def _of_row(query: TicketQuery, row: TicketSummary) -> Chosen:
         odd.append(f"created {moment(row.created_at) or 'at no time'}")
     if not odd:
         return _of(row)
-    mend = "if it is meant, name it by its number"
-    return evolve(_of(row), error=ConfigError(f"its row in the list does not match: {', '.join(odd)}", mend=mend))
+    problem = f"its row in the list does not match: {', '.join(odd)}"
+    return evolve(_of(row), error=ConfigError(problem, mend="if it is meant, name it by its number"))
 
 
 async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: int) -> list[Chosen]:

@@ -89,21 +89,17 @@ class NewTicket:
         fields: dict[str, Any] = {"reported_time": Time("now", "").moment(), **given, **options}
         needed = [name for name, field in _FIELDS.items() if field.default is attrs.NOTHING]
         if missing := [option(name) for name in needed if name not in fields]:
-            raise ConfigError(
-                f"missing: {', '.join(missing)}",
-                mend="write them, or their fields into the file of --from-json. See `workorder create --help`",
-            )
+            mend = "write them, or their fields into the file of --from-json. See `workorder create --help`"
+            raise ConfigError(f"missing: {', '.join(missing)}", mend=mend)
         try:
             return CreateTicket(**fields)
         except ConfigError as error:
             name = error.argument.removeprefix("CreateTicket.")
             if name in options or name not in given:
                 raise
-            raise ConfigError(error.problem, argument=_in_file(name, self.from_json), mend=error.mend) from None
-
-
-def _in_file(name: str, source: str | None) -> str:
-    return f"{name} in --from-json {source}"
+            raise ConfigError(
+                error.problem, argument=f"{name} in --from-json {self.from_json}", mend=error.mend
+            ) from None
 
 
 def _read_ticket(source: str) -> dict[str, Any]:
@@ -121,7 +117,7 @@ def _read_ticket(source: str) -> dict[str, Any]:
     if unknown := [f"{name!r}{near(name, _FIELDS)}" for name in found if name not in _FIELDS]:
         mend = f"the fields are {', '.join(_FIELDS)}"
         raise ConfigError(f"no field of a ticket: {', '.join(unknown)}", argument=f"{where}:", mend=mend)
-    return {name: _read(name, value, _in_file(name, source)) for name, value in found.items() if value is not None}
+    return {name: _read(name, value, f"{name} in {where}") for name, value in found.items() if value is not None}
 
 
 def _read(name: str, value: Any, where: str) -> object:
@@ -160,10 +156,8 @@ def _customer(value: JSON, where: str) -> CustomerInfo:
         found = loads(value) if isinstance(value, str) else value
         return make_converter().structure({"user_id": found} if is_whole(found) else found, CustomerInfo)
     except (TypeError, ValueError):
-        such = '{"user_id": 73001, "level": 3}'
-        raise ConfigError(
-            f"{value!r} is neither a user_id nor a JSON object such as '{such}'", argument=where
-        ) from None
+        problem = f"""{value!r} is neither a user_id nor a JSON object such as '{{"user_id": 73001, "level": 3}}'"""
+        raise ConfigError(problem, argument=where) from None
 
 
 def create(
@@ -203,16 +197,11 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
     ends that. Raises `OutcomeUnknownError` where the ticket may exist.
     """
     under_way, began = set[int](), client.now()
-    call = asyncio.create_task(
-        client.change(
-            ticket,
-            on_unknown="verify",
-            on_send=lambda: under_way.add(1),
-            on_turned_away=under_way.clear,
-            began=began,
-            mark=mark,
-        )
+    sending, turned_away = lambda: under_way.add(1), under_way.clear
+    change = client.change(
+        ticket, on_unknown="verify", on_send=sending, on_turned_away=turned_away, began=began, mark=mark
     )
+    call = asyncio.create_task(change)
     try:
         tell((await asyncio.shield(call)).ticket_id)
     except asyncio.CancelledError:
@@ -242,12 +231,7 @@ async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, 
         note("workorder: no answer; looking for the ticket")
         with suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(PATIENCE):
-                settlement = await client.settle(ticket, began, mark=mark)
-                if settlement.ticket_id:
-                    return settlement.ticket_id
-    raise OutcomeUnknownError(
-        f"interrupted before an answer came, so a ticket may exist: {ticket.title!r} of creator {ticket.creator_id}",
-        mutation=ticket,
-        began=began,
-        operation="create_ticket",
-    ) from None
+                if id := (await client.settle(ticket, began, mark=mark)).ticket_id:
+                    return id
+    said = f"interrupted before an answer came, so a ticket may exist: {ticket.title!r} of creator {ticket.creator_id}"
+    raise OutcomeUnknownError(said, mutation=ticket, began=began, operation="create_ticket") from None

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from workorder_async.exports import ExportOptions, ExportProgress, ExportReport
 
 _NAMED: Final = 20
+_TARGET: Final = Parameter(
+    help="The file; .jsonl .csv .jsonl.gz .csv.zst .parquet .sqlite .xlsx ... say what it is; - for stdout."
+)
 _CHANGES: Final = (
     ("replaced", "half a surrogate pair became U+FFFD"),
     ("defused", "a text that begins like a formula got an apostrophe in front"),
@@ -76,12 +79,7 @@ class Writing:
 
 
 def export(
-    target: Annotated[
-        str | None,
-        Parameter(
-            help="The file; .jsonl .csv .jsonl.gz .csv.zst .parquet .sqlite .xlsx ... say what it is; - for stdout."
-        ),
-    ] = None,
+    target: Annotated[str | None, _TARGET] = None,
     /,
     *,
     output: Annotated[File | None, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")] = None,
@@ -97,9 +95,8 @@ def export(
     place = _place(target, output)
     options = how.options()
     if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
-        raise ConfigError(
-            "is not for a terminal", argument=f"--format {how.format}", mend="name a file, or lead stdout to one"
-        )
+        mend = "name a file, or lead stdout to one"
+        raise ConfigError("is not for a terminal", argument=f"--format {how.format}", mend=mend)
     file = Path(place)
     if how.format is None and file.exists() and not file.is_file() and not file.is_dir():
         options["format"] = "jsonl"  # the name of a pipe or a device, such as /dev/stdout, says no format
@@ -120,7 +117,6 @@ def export(
 
 
 def _place(target: str | None, output: File | None) -> str:
-    """Return where to write. Raises `ConfigError`."""
     if target is not None and output is not None:
         raise ConfigError(f"TARGET and {output.option} are the same: write one of them")
     if output is None and target is None:
@@ -160,11 +156,9 @@ class Going:
         """Show that it is so far."""
         self.tell_resumed(progress.resumed_rows)
         new = progress.rows - progress.resumed_rows
-        remark = "writing the file"
-        if progress.phase != "converting":
-            phase = "full records" if progress.phase == "details" else ""
-            rate = f"{new / progress.seconds:,.0f}/s" if progress.seconds > 0 else ""
-            remark = ", ".join(filter(None, (phase, rate)))
+        phase = "full records" if progress.phase == "details" else ""
+        rate = f"{new / progress.seconds:,.0f}/s" if progress.seconds > 0 else ""
+        remark = "writing the file" if progress.phase == "converting" else ", ".join(filter(None, (phase, rate)))
         self._bar(progress.rows, max(progress.rows, progress.total), remark)
 
     def tell_resumed(self, rows: int) -> None:
@@ -182,10 +176,8 @@ def summarise(report: "ExportReport", going: Going) -> None:
     note(f"exported {report.rows:,} tickets{place} in {report.seconds:.1f} s ({rate:,.0f} tickets/s)")
     for remark in _remarks(report):
         note(remark)
-    if report.exact:
-        note(f"exact: every ticket that matched is there once ({report.reason})")
-    else:
-        note(f"it may not be complete: {report.reason}")
+    exact = f"exact: every ticket that matched is there once ({report.reason})"
+    note(exact if report.exact else f"it may not be complete: {report.reason}")
 
 
 def _remarks(report: "ExportReport") -> Iterator[str]:

@@ -38,8 +38,7 @@ def print_detail(ticket: TicketDetail) -> None:
     """Print a ticket; fields that are empty or 0 are left out."""
     print_heading(f"#{ticket.id} {ticket.title}")
     print_fields(_scalars(ticket, "id", "title"))
-    if ticket.tags:
-        print_fields([("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))])
+    print_fields([("tags", ", ".join(f"{tag.name} ({tag.id})" for tag in ticket.tags))])
     for name, value in ticket.form_values.items():
         print_fields([(f"form: {name}", value if isinstance(value, str) else to_json(value).decode())])
     for account in ticket.customer_info:
