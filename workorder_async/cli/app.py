@@ -135,7 +135,6 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _carry_out(arguments: Sequence[str]) -> int:
-    """Parse the command line, run its command, and turn each failure into a sentence and an exit code."""
     try:
         command, bound, _ = load(arguments).parse_args(_join_dashes(arguments), print_error=False, exit_on_error=False)
         code = command(*bound.args, **bound.kwargs)

@@ -235,7 +235,6 @@ def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]
 
 
 def _check(path: Path, name: str, values: object) -> None:
-    """Refuse a profile that cannot work."""
     where = f"{path}: profiles.{name}"
     if not isinstance(values, dict):
         raise ConfigError(f"must be a table: [profiles.{name}]", argument=where)

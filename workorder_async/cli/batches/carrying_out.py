@@ -106,20 +106,18 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     return platform.run(lambda client: _carry_out(client, task, chosen, options, place, named=choice.named))
 
 
-async def _read_creators(
-    client: "WorkorderClient", task: Task, ids: Sequence[int], options: BatchOptions
-) -> list[Chosen]:
+async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[int], how: BatchOptions) -> list[Chosen]:
     """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
     known: dict[int, Chosen] = {}
-    if options.journal is not None:
-        records = await asyncio.to_thread(read_journal, options.journal, may_be_new=True)
+    if how.journal is not None:
+        records = await asyncio.to_thread(read_journal, how.journal, may_be_new=True)
         if records.identity == identity_of(iter(()), client.base_url, task.name):
             for id in ids:
                 record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
                 if record is not None and record.state is not State.REJECTED and "closer_name" in record.mutation:
                     creator, said = str(record.mutation["closer_name"]), f"{record.state.value}, says the journal"
                     known[id] = Chosen(id, creator=creator, status=said)
-    read = await read_each(client, [id for id in ids if id not in known], options.concurrency)
+    read = await read_each(client, [id for id in ids if id not in known], how.concurrency)
     known |= {one.id: one for one in read}
     return [known[id] for id in ids]
 
@@ -230,7 +228,6 @@ def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[
 async def _carry_out(
     client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, place: str, *, named: bool
 ) -> int:
-    """Run the batch, tell each outcome, and return the exit code."""
     from workorder_async.batches.batch import run_batch
 
     to_terminal = sys.stdout.isatty()

@@ -211,7 +211,6 @@ def numbers_from(source: str) -> list[int]:
 
 
 def _number(name: str, line: str, found: object) -> int:
-    """Return a ticket's number. Raises `ConfigError` for anything else."""
     # int() also takes "1_000" and "+1", and refuses a number of thousands of digits in its own way.
     if isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) <= 19:
         found = int(found)
@@ -243,7 +242,6 @@ def _in_json(name: str, text: str) -> Iterator[tuple[str, object]]:
 
 
 def _on_lines(name: str, text: str) -> Iterator[tuple[str, str]]:
-    """Yield the word on each line, and its number."""
     for number, line in enumerate(_lines(text), 1):
         if word := line.partition("#")[0].strip():
             yield f"line {number}", word

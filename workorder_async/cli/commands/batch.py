@@ -67,27 +67,18 @@ def close(
     if (how.closer_name is None) is not how.as_creator:
         raise ConfigError("say who closes: either --closer-name, or --as-creator for each ticket's creator")
     remark = None if how.detail is None else batch.text(how.detail)
-    made = choice(ids, batch, filters)
-    at = Time(how.solved_time, "--solved-time").moment()
+    at, who = Time(how.solved_time, "--solved-time").moment(), how.closer_id
 
     def change(one: Chosen) -> CloseTicket:
+        name = one.creator if how.closer_name is None else how.closer_name
         return CloseTicket(
-            id=one.id,
-            closer_id=how.closer_id,
-            closer_name=one.creator if how.closer_name is None else how.closer_name,
-            solved_time=at,
-            detail=remark,
-            is_solved=how.is_solved,
+            id=one.id, closer_id=who, closer_name=name, solved_time=at, detail=remark, is_solved=how.is_solved
         )
 
-    task = Task(
-        kind=KINDS[CloseTicket],
-        name=f"close as {how.closer_id} {'the creator' if how.closer_name is None else how.closer_name}",
-        change=change,
-        needs_creator=how.as_creator,
-        finish=how.with_files,
-    )
-    return carry_out(task, made, batch, connection)
+    name = f"close as {who} {'the creator' if how.closer_name is None else how.closer_name}"
+    kind = KINDS[CloseTicket]
+    task = Task(kind=kind, name=name, change=change, needs_creator=how.as_creator, finish=how.with_files)
+    return carry_out(task, choice(ids, batch, filters), batch, connection)
 
 
 def comment(
@@ -107,13 +98,12 @@ def comment(
     refused or not sent, with 3 where an outcome is unknown.
     """
     text = batch.text(detail)
-    made = choice(ids, batch, filters)
 
     def change(one: Chosen) -> CommentTicket:
         return CommentTicket(id=one.id, detail=text, productGroupId=product_group_id)
 
     task = Task(kind=KINDS[CommentTicket], name=words_of(change(Chosen(1))), change=change, mark=mark)
-    return carry_out(task, made, batch, connection)
+    return carry_out(task, choice(ids, batch, filters), batch, connection)
 
 
 def reject(
@@ -132,10 +122,9 @@ def reject(
     no failure. Exits with 1 where a rejection was refused or not sent, with 3 where an outcome is unknown.
     """
     text = None if detail is None else batch.text(detail)
-    made = choice(ids, batch, filters)
 
     def change(one: Chosen) -> RejectTicket:
         return RejectTicket(id=one.id, detail=text, productGroupId=product_group_id)
 
     task = Task(kind=KINDS[RejectTicket], name=words_of(change(Chosen(1))), change=change)
-    return carry_out(task, made, batch, connection)
+    return carry_out(task, choice(ids, batch, filters), batch, connection)

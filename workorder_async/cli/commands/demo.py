@@ -398,11 +398,9 @@ class Tour:
             ]
 
     def _moved(self, how: str) -> set[int]:
-        """Return the tickets that others deleted, created or closed."""
         return {id for one in self.sandbox.drifted for id in getattr(one, how)}
 
     def _require(self, holds: bool, complaint: str) -> None:
-        """Note a complaint where something does not hold."""
         if not holds:
             self.complaints.append(complaint)
 
@@ -413,7 +411,6 @@ def _ids_in_parquet(file: Path) -> list[int]:
 
 
 def _in_words(report: "WalkReport | ExportReport") -> str:
-    """Say whether a walk was exact, and why or why not."""
     return f"{'exact' if report.exact else 'not exact'}: {report.reason}"
 
 

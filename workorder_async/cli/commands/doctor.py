@@ -72,7 +72,6 @@ def doctor(
 
 
 async def _report(environ: Environment, options: "ClientOptions", *, as_json: bool) -> int:
-    """Print each check, and return the exit code."""
     healthy = True
     async with aclosing(examine(environ, options)) as checks:
         async for check in checks:
@@ -159,7 +158,6 @@ def _configuration(environ: Environment) -> Iterator[Check]:
 
 
 def _address(client: "WorkorderClient") -> tuple[str, int, str]:
-    """Return the host and the port that connections go to, those of the proxy or of the base URL, and their source."""
     parts = urlsplit(client.base_url if client.proxy is None else client.proxy.reveal())
     source = BASE_URL if client.proxy is None else "the URL of the proxy (--proxy, HTTPS_PROXY or HTTP_PROXY)"
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), source
@@ -219,7 +217,6 @@ async def _answer(client: "WorkorderClient") -> Verdict:
 
 
 async def _clock(client: "WorkorderClient") -> Verdict:
-    """Compare this clock with the platform's, as its last answer told it."""
     offset = client.clock_offset
     if abs(offset) <= _CLOCK_TOLERANCE:
         return True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's", ""

@@ -119,7 +119,6 @@ def _client_of(records: Records, connection: Connection) -> "WorkorderClient":
 
 
 async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *, as_json: bool) -> int:
-    """Settle the unknown mutations, print the outcome of each, and return the exit code."""
     from workorder_async.batches.batch import settle_journal
 
     report = BatchReport()
@@ -165,7 +164,6 @@ def _cells(record: "Record") -> tuple[str, ...]:
 
 
 def _time(seconds: JSON) -> str:
-    """Write a time, or nothing where there is none."""
     return moment(seconds) if isinstance(seconds, int | float) and seconds else ""
 
 
@@ -258,7 +256,6 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Yield the parts of the page."""
     name, at = escape(one_line(name)), moment(datetime.now(CHINA_STANDARD_TIME))
     yield f"{_HEAD}<title>{name}</title></head>\n<body><h1>{name}</h1>\n"
     yield f"<p>{_counted(rows)}, as of {at}. Days and times are of China.</p>\n"

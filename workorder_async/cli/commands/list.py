@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import field, frozen
 from cyclopts import Parameter, validators
@@ -17,14 +17,19 @@ from workorder_async.cli.values import Whole, names, near
 from workorder_async.document import JSON, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError
+from workorder_async.tasks import for_each
 from workorder_async.walk_report import WalkReport
 from workorder_async.walks.queries import together
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
+_Show: TypeAlias = Callable[[list[TicketSummary], bool], None]
+"""Shows some tickets, which are the first ones or not."""
+
 _PAGE: Final = 100
 _SHARED: Final = 10
+_FIELDS: Final = Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them.")
 # A text that has fewer cells than these is no longer read with ease.
 _TEXT_WIDTH: Final = 12
 
@@ -33,10 +38,7 @@ def list_tickets(
     *,
     limit: Annotated[Whole, Parameter(help="Tickets to show; 0 for all.", validator=validators.Number(gte=0))] = 20,
     json: Annotated[bool, Parameter(help="Print one JSON object per line.")] = False,
-    fields: Annotated[
-        str | None,
-        Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them."),
-    ] = None,
+    fields: Annotated[str | None, _FIELDS] = None,
     count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
@@ -50,7 +52,9 @@ def list_tickets(
     if count:
         if fields is not None:
             raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields")
-        return connection.run(lambda client: _count(client, queries))
+        counts = connection.run(lambda client: for_each(queries, client.count_tickets, at_once=1))
+        tell(str(sum(counts)))
+        return 0
     layout = _USUAL if fields is None else _layout_of(fields)
 
     def show(tickets: list[TicketSummary], first: bool) -> None:
@@ -66,29 +70,17 @@ def list_tickets(
     return 0
 
 
-async def _count(client: "WorkorderClient", queries: Sequence[TicketQuery]) -> int:
-    """Print how many tickets match, by one request for each query."""
-    tell(str(sum([await client.count_tickets(query) for query in queries])))
-    return 0
-
-
-async def _list(
-    client: "WorkorderClient",
-    queries: Sequence[TicketQuery],
-    limit: int,
-    show: Callable[[list[TicketSummary], bool], None],
-) -> tuple[int, int]:
+async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit: int, show: _Show) -> tuple[int, int]:
     """Show the tickets page by page, each once; return how many match, and how many are shown."""
     seen, reports = set[int](), list[WalkReport]()
     total, first = 0, True
     # Some rows more than are shown, since neighbouring answers share some: a short list is one request.
     size = min(limit + _SHARED, _PAGE) if limit else _PAGE
+    at_once = min(8, ceil((limit or _PAGE * 8) / size))
     with Bar("listing", shown=not sys.stdout.isatty()) as bar:
         for query in queries:
             before = total
-            async with client.walk(
-                query, page_size=size, concurrency=min(8, ceil((limit or _PAGE * 8) / size))
-            ) as walk:
+            async with client.walk(query, page_size=size, concurrency=at_once) as walk:
                 async for tickets in walk:
                     new = [ticket for ticket in tickets if ticket.id not in seen]
                     new = new[: limit - len(seen)] if limit else new
@@ -145,7 +137,6 @@ class _Layout:
 
 
 def _whole(name: str, width: int) -> Column:
-    """Return a column whose cells are not broken."""
     return Column(name, min_width=max(width, len(name)), no_wrap=True)
 
 

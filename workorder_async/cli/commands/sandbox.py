@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from workorder_async.sandbox import Sandbox
 
 _T = TypeVar("_T")
-# The kind of a --fault, and its chance.
-_KIND: Final = re.compile(r"^([^,:=]*)(?::([^,]*))?")
+# The chance of a --fault stands behind its kind.
+_CHANCE: Final = re.compile("^([^,:=]*):")
 
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
+_HOW_MANY: Final = Parameter(help=f"How many invented tickets there are to begin with: {_TICKETS:,}, if not said.")
 
 
 @Parameter(name="*")
@@ -46,7 +47,8 @@ class Trouble:
         """Return the options of `Sandbox`. Raises `ConfigError` that names what is wrong in them."""
         from workorder_async.sandbox import Drift, Fault
 
-        faults = [_made(Fault, "--fault", text, _KIND.sub(_named, text)) for text in self.fault]
+        named = [(text, "kind=" + _CHANCE.sub(r"\1,chance=", text)) for text in self.fault]
+        faults = [_made(Fault, "--fault", text, settings) for text, settings in named]
         drift = [_made(Drift, "--drift", text, text) for text in self.drift]
         return {"faults": faults, "drift": drift, "rate": self.rate}
 
@@ -58,9 +60,7 @@ def sandbox(
     *,
     port: Annotated[Whole, Parameter(help="Where to listen; 0 for any free port.")] = 8011,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
-    tickets: Annotated[
-        Whole | None, Parameter(help=f"How many invented tickets there are to begin with: {_TICKETS:,}, if not said.")
-    ] = None,
+    tickets: Annotated[Whole | None, _HOW_MANY] = None,
     seed: Annotated[Whole | None, Parameter(help="Which tickets: the same seed gives the same ones.")] = None,
     db: Annotated[Path | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
@@ -84,24 +84,10 @@ def sandbox(
         are = "is" if len(given) == 1 else "are"
         note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
     tickets = _TICKETS if tickets is None else tickets
-    platform = Sandbox(
-        tickets,
-        until=int(time()),
-        db=db,
-        host=host,
-        port=port,
-        seed=1 if seed is None else seed,
-        latency=latency,
-        page_size_cap=page_size_cap,
-        app_secret=os.environ.get(_SECRET) or None,
-        names=name,
-        **trouble.options(),
-    )
-    return run(_serve(platform, tickets))
-
-
-def _named(kind: re.Match[str]) -> str:
-    return f"kind={kind[1]}" if kind[2] is None else f"kind={kind[1]},chance={kind[2]}"
+    where: Any = {"host": host, "port": port, "names": name, "app_secret": os.environ.get(_SECRET) or None}
+    how: Any = {"latency": latency, "page_size_cap": page_size_cap, **trouble.options()}
+    seed = 1 if seed is None else seed
+    return run(_serve(Sandbox(tickets, until=int(time()), db=db, seed=seed, **where, **how), tickets))
 
 
 def _made(cls: type[_T], option: str, text: str, settings: str) -> _T:
@@ -137,10 +123,8 @@ async def _serve(platform: "Sandbox", tickets: int) -> int:
             quoted = value.replace("'", "'\\''")
             sys.stdout.write(f"export {name}='{quoted}'\n")
         sys.stdout.flush()
-        note(
-            f"a sandbox runs at {platform.url}; copy the lines above into another terminal and try "
-            "`workorder list` there; Ctrl-C ends it"
-        )
+        how = "copy the lines above into another terminal and try `workorder list` there; Ctrl-C ends it"
+        note(f"a sandbox runs at {platform.url}; {how}")
         # Ctrl-C and SIGTERM are how it is meant to end.
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()

@@ -111,7 +111,6 @@ def detect(
 
 
 def _request(method: str | None, path: str | None, query: str | None, body_file: Path | None) -> SigningInput:
-    """Return the given parts of a request beside its three headers."""
     url = _split("--path", path or "")
     body = content_of("--body-file", os.path.join(".", body_file)) if body_file else b""
     method = method or ("POST" if body_file else "GET")
@@ -135,14 +134,12 @@ def _asked(what: str, source: str) -> str:
 
 
 def _require_somebody(what: str, source: str) -> None:
-    """Raise `ConfigError` where nobody is there to be asked."""
     if not can_ask():
         mend = f"set {source}, or run this on a terminal, where it is asked for"
         raise ConfigError("is missing", argument=what, mend=mend)
 
 
 async def _report(requests: Sequence[Accepted], secret: Secret) -> int:
-    """Search for the schemes that fit all requests, print them, and return the exit code."""
     found = await _found(requests, secret)
     for scheme in found.schemes:
         tell(str(scheme))
@@ -211,7 +208,6 @@ def _missing(headers: Mapping[str, str]) -> list[str]:
 
 
 def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes, query: str | None = None) -> Accepted:
-    """Return a request with the three headers."""
     parts = _split("--curl", url if "//" in url else f"//{url}")
     request = _input(method.upper(), parts.path or "/", parts.query if query is None else query, body)
     return Accepted(headers["appid"], headers["timestamp"], headers["sign"], request)
@@ -297,7 +293,6 @@ def _unescaped(found: "re.Match[str]") -> str:
 
 
 def _of_line(words: Sequence[str]) -> Accepted:
-    """Return the request of one curl line."""
     options, urls, flags = _options(words)
     if upload := next((name for name, _ in options if name in _FORM), None):
         raise _refused(f"{upload}: its body is not in the line", "take a request without an upload")
