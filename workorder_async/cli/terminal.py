@@ -104,12 +104,14 @@ def write_rows(rows: Iterable[Iterable[str]]) -> None:
     sys.stdout.flush()
 
 
-def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, whole: int) -> None:
+def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, whole: int, heading: str = "") -> None:
     """Print a table on a terminal, where the first `whole` columns are never broken; elsewhere lines with tabs."""
     console = out()
     if not console.is_terminal:
         write_rows([names, *rows])
         return
+    if heading:
+        print_heading(heading)
     columns = [Column(name, no_wrap=place < whole, overflow="fold") for place, name in enumerate(names)]
     table = Table(*columns, box=None, padding=(0, 1, 0, 0))
     for row in rows:

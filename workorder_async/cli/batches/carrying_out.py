@@ -16,15 +16,7 @@ from rich.text import Text
 from workorder_async.batches.keys import identity_of
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.batches.records import Records, read_records
-from workorder_async.cli.batches.choosing import (
-    BatchOptions,
-    Change,
-    Choice,
-    Chosen,
-    read_each,
-    read_matching,
-    with_creator,
-)
+from workorder_async.cli.batches.choosing import BatchOptions, Change, Choice, Chosen, read_each, read_matching
 from workorder_async.cli.batches.tally import Complaints, Tally
 from workorder_async.cli.connection import Connection, Platform
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
@@ -85,7 +77,8 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
         return OK
     if task.needs_creator:
-        chosen = [with_creator(one) for one in chosen]
+        nobody = ConfigError("the platform does not say who created it", mend="use --closer-name")
+        chosen = [one if one.error or one.creator.strip() else evolve(one, error=nobody) for one in chosen]
     chosen = _within_limit(chosen, options, task.change)
     if not chosen:
         note("the limit is reached; nothing was sent")

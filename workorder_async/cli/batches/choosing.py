@@ -185,13 +185,6 @@ async def read_each(client: "WorkorderClient", ids: Sequence[int], concurrency: 
         return await for_each(ids, read, at_once=concurrency)
 
 
-def with_creator(one: Chosen) -> Chosen:
-    """Give a ticket without a creator the error that says so."""
-    if one.error is not None or one.creator.strip():
-        return one
-    return evolve(one, error=ConfigError("the platform does not say who created it", mend="use --closer-name"))
-
-
 def _of(ticket: Ticket | TicketSummary) -> Chosen:
     return Chosen(ticket.id, ticket.title, ticket.creator_name, ticket.status.label, ticket.created_time)
 

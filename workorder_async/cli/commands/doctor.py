@@ -21,16 +21,7 @@ from rich.text import Text
 
 from workorder_async.cli import certificates
 from workorder_async.cli.certificates import Verdict
-from workorder_async.cli.connection import (
-    APP_ID,
-    BASE_URL,
-    SCHEME,
-    SECRET,
-    Connection,
-    Environment,
-    is_set,
-    make_client,
-)
+from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Connection, Environment, make_client
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import one_line, out, write_json
 from workorder_async.document.endpoints import PREFIX
@@ -140,7 +131,7 @@ def _configuration(environ: Environment) -> Iterator[Check]:
     )
     for name, meaning, judge in judges:
         value = environ[name]
-        if not is_set(value):
+        if not Secret(value).reveal().strip():
             yield Check(name, False, "not set", f"set it to {meaning}; `workorder sandbox` prints all four to try")
             continue
         try:
@@ -158,6 +149,7 @@ def _configuration(environ: Environment) -> Iterator[Check]:
 
 
 def _address(client: "WorkorderClient") -> tuple[str, int, str]:
+    """Return the host and the port that connections go to, and whose word they are."""
     parts = urlsplit(client.base_url if client.proxy is None else client.proxy.reveal())
     source = BASE_URL if client.proxy is None else "the URL of the proxy (--proxy, HTTPS_PROXY or HTTP_PROXY)"
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), source

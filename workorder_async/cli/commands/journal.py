@@ -25,18 +25,7 @@ from workorder_async.cli.batches.tally import counted, row as outcome_row
 from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE
-from workorder_async.cli.terminal import (
-    Bar,
-    moment,
-    note,
-    one_line,
-    out,
-    print_heading,
-    print_table,
-    tell,
-    write_json,
-    write_rows,
-)
+from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_table, tell, write_json, write_rows
 from workorder_async.cli.values import ExistingFile, File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ApiError, ConfigError, JournalError, WorkorderError
@@ -251,8 +240,8 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
         write_rows([_NAMES, *rows])
         return
     for day, of_day in groupby(rows, itemgetter(0)):
-        print_heading(f"{day}: {_counted(told := list(of_day))}")
-        print_table(_NAMES[1:], [row[1:] for row in told], whole=4)
+        heading = f"{day}: {_counted(told := list(of_day))}"
+        print_table(_NAMES[1:], [row[1:] for row in told], whole=4, heading=heading)
 
 
 def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

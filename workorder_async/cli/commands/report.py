@@ -96,7 +96,5 @@ def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not rows:
         return
-    if out().is_terminal:
-        print_heading(heads[0])
-        heads = ("", *heads[1:])
-    print_table(heads, rows, whole=0)
+    names = ("", *heads[1:]) if out().is_terminal else heads
+    print_table(names, rows, whole=0, heading=heads[0])
