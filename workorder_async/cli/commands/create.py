@@ -97,9 +97,8 @@ class NewTicket:
             name = error.argument.removeprefix("CreateTicket.")
             if name in options or name not in given:
                 raise
-            raise ConfigError(
-                error.problem, argument=f"{name} in --from-json {self.from_json}", mend=error.mend
-            ) from None
+            where = f"{name} in --from-json {self.from_json}"
+            raise ConfigError(error.problem, argument=where, mend=error.mend) from None
 
 
 def _read_ticket(source: str) -> dict[str, Any]:
@@ -197,11 +196,8 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
     ends that. Raises `OutcomeUnknownError` where the ticket may exist.
     """
     under_way, began = set[int](), client.now()
-    sending, turned_away = lambda: under_way.add(1), under_way.clear
-    change = client.change(
-        ticket, on_unknown="verify", on_send=sending, on_turned_away=turned_away, began=began, mark=mark
-    )
-    call = asyncio.create_task(change)
+    when: Any = {"on_send": lambda: under_way.add(1), "on_turned_away": under_way.clear, "began": began}
+    call = asyncio.create_task(client.change(ticket, on_unknown="verify", mark=mark, **when))
     try:
         tell((await asyncio.shield(call)).ticket_id)
     except asyncio.CancelledError:

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from workorder_async.walk_report import WalkReport
 
 _LATENCY: Final = 0.05
-_OUTPUT: Final = File("demo-tickets.jsonl", "--output")
+_FILE: Final = File("demo-tickets.jsonl", "--output")
+_OUTPUT: Final = Parameter(name=["--output", "-o"], help="The file to write them to; - for stdout.")
+_WAITS: Final = Parameter(help=f"Seconds that the sandbox takes to answer: {_LATENCY:g}, or 0 if it is hostile.")
 _NEXT: Final = """\
 head -2 {output}
 {workorder} sandbox                  # leave it running, copy its lines into another terminal, and there:
@@ -72,13 +74,9 @@ _Key: TypeAlias = tuple[str, object]
 def demo(
     *,
     tickets: Annotated[Whole, Parameter(help="How many tickets the sandbox has.")] = 5000,
-    output: Annotated[
-        File, Parameter(name=["--output", "-o"], help="The file to write them to; - for stdout.")
-    ] = _OUTPUT,
+    output: Annotated[File, _OUTPUT] = _FILE,
     closes: Annotated[Whole, Parameter(help="Pending tickets to close.", validator=validators.Number(gte=0))] = 200,
-    latency: Annotated[
-        float | None, Parameter(help=f"Seconds that the sandbox takes to answer: {_LATENCY:g}, or 0 if it is hostile.")
-    ] = None,
+    latency: Annotated[float | None, _WAITS] = None,
     hostile: Annotated[bool, Parameter(help="Let everything go wrong that can, and count what came of it.")] = False,
     seed: Annotated[Whole, Parameter(help="Which tickets, and with --hostile what goes wrong.")] = 1,
     verbose: Annotated[bool, Parameter(help="Log every attempt to stderr.")] = False,
@@ -256,9 +254,8 @@ class Tour:
         rows, now = [row for row in self._rows if row["status"] == _PENDING.status][:number], datetime.now(UTC)
         # The sandbox knows a creator by the name; the number of the address book may be any.
         how: Any = {"closer_id": 40084, "solved_time": now}
-        await self._change(
-            "closes", [CloseTicket(id=row["id"], closer_name=row["creator_name"], **how) for row in rows]
-        )
+        closes = [CloseTicket(id=row["id"], closer_name=row["creator_name"], **how) for row in rows]
+        await self._change("closes", closes)
 
     async def create_and_comment(self) -> None:
         """Upload a file for each of some tickets, create these, and comment on them; read what came of it."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAMED: Final = 20
 _YESTERDAY: Final = Time("yesterday", "--since")
+_SINCE: Final = Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")
 
 _Mirror: TypeAlias = Annotated[ExistingFile, Parameter(name="DB", help="The database that `workorder mirror` wrote.")]
 
@@ -99,10 +100,8 @@ async def _mirror(
 
 def _summarise(report: "MirrorReport") -> None:
     """Say what a run did: the counts on stdout, what to look at on stderr."""
-    tell(
-        f"{report.tickets:,} tickets: {report.created:,} new, {report.changed:,} changed, {len(report.missing):,} "
-        f"missing, {len(report.gone):,} gone, {len(report.left):,} left"
-    )
+    left = f"{len(report.missing):,} missing, {len(report.gone):,} gone, {len(report.left):,} left"
+    tell(f"{report.tickets:,} tickets: {report.created:,} new, {report.changed:,} changed, {left}")
     listed = {
         "missing, the next run asks for them": report.missing,
         "gone, the platform does not know them any more": report.gone,
@@ -120,10 +119,8 @@ def _summarise(report: "MirrorReport") -> None:
     if report.held_back:
         note("hint: was a right lost? If the tickets are really gone, --accept-gone marks them")
     said = "exact" if report.exact else f"not exact: {report.reason}"
-    note(
-        f"{said}; {report.requests:,} requests in {report.seconds:.1f} s; no row is older than "
-        f"{moment(report.oldest_read_at)}"
-    )
+    oldest = f"no row is older than {moment(report.oldest_read_at)}"
+    note(f"{said}; {report.requests:,} requests in {report.seconds:.1f} s; {oldest}")
 
 
 def changes(
@@ -144,11 +141,9 @@ def changes(
     if json:
         write_json(asdict(one) for one in found)
         return OK
-    rows = (
-        (moment(one.seen_at)[:16], str(one.ticket), one.kind, one.field, str(one.old), str(one.new), one.title)
-        for one in found
-    )
-    print_table(("seen", "ticket", "what", "field", "old", "new", "title"), rows, whole=4)
+    names = ("seen", "ticket", "what", "field", "old", "new", "title")
+    cells = ((moment(it.seen_at)[:16], it.ticket, it.kind, it.field, it.old, it.new, it.title) for it in found)
+    print_table(names, (tuple(map(str, row)) for row in cells), whole=4)
     tickets = len({one.ticket for one in found})
     note(f"{len(found):,} changes of {tickets:,} tickets since {moment(since.first())[:16]}")
     return OK

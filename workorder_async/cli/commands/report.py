@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workorder_async.mirror.page import Words
 
 _WIDTH: Final = 40
+_LANG: Final = Parameter(help="The language; else that of WORKORDER_LANG or the locale.")
 
 
 def report(
@@ -27,9 +28,7 @@ def report(
     *,
     html: Annotated[File | None, Parameter(help="Write a page for a browser to this file; - for stdout.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
-    lang: Annotated[
-        Literal["zh", "en"] | None, Parameter(help="The language; else that of WORKORDER_LANG or the locale.")
-    ] = None,
+    lang: Annotated[Literal["zh", "en"] | None, _LANG] = None,
 ) -> int:
     """Show how many tickets there are, by status, type, product line and week; how long they take; the oldest.
 
@@ -62,22 +61,14 @@ def _print(figures: "Figures", word: "Words") -> None:
     _bars(word("By status"), [(word(name or "without a name"), count) for name, count in figures.by_status])
     _bars(word("By type"), [(word(name or "without a name"), count) for name, count in figures.by_type])
     _bars(word("By product line"), lines)
-    _table(
-        (word("By week"), word("created"), word("closed")),
-        [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in figures.weeks],
-    )
+    weeks = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in figures.weeks]
+    _table(map(word, ("By week", "created", "closed")), weeks)
     for title, durations in (("Time to close", figures.to_close), ("Time in a status", figures.in_status)):
-        _table(
-            (word(title), word("median"), word("nine of ten within"), word("measured")),
-            [
-                (word(one.name or "all"), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}")
-                for one in durations
-            ],
-        )
-    _table(
-        (word("Open the longest"), word("since"), word("status"), word("title")),
-        [(str(one.id), day(one.created_time), word(one.status), one.title) for one in figures.oldest],
-    )
+        spans = ((word(one.name or "all"), one.median, one.ninth, f"{one.count:,}") for one in durations)
+        rows = [(name, lasting(median, word), lasting(ninth, word), count) for name, median, ninth, count in spans]
+        _table(map(word, (title, "median", "nine of ten within", "measured")), rows)
+    oldest = [(str(one.id), day(one.created_time), word(one.status), one.title) for one in figures.oldest]
+    _table(map(word, ("Open the longest", "since", "status", "title")), oldest)
 
 
 def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
@@ -93,8 +84,7 @@ def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
     console.print(table)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not rows:
-        return
-    names = ("", *heads[1:]) if out().is_terminal else heads
-    print_table(names, rows, whole=0, heading=heads[0])
+def _table(heads: Iterable[str], rows: Sequence[Sequence[str]]) -> None:
+    if rows:
+        title, *names = heads
+        print_table(("" if out().is_terminal else title, *names), rows, whole=0, heading=title)

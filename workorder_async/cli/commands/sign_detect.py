@@ -25,6 +25,10 @@ from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
 from workorder_async.signing.search import Accepted, Detected, detecting as find_schemes, implied
 
+_CURL: Final = Parameter(
+    help="A file with the request as a curl line, or a HAR file of a browser; - reads it from stdin."
+)
+_BODY: Final = Parameter(help="A file that holds exactly the bytes of its body.")
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
 _FORM: Final = ("-F", "--form", "--form-string", "-T", "--upload-file", "--data-urlencode")
@@ -69,19 +73,14 @@ _LETTER: Final = (
 
 def detect(
     *,
-    curl: Annotated[
-        str | None,
-        Parameter(help="A file with the request as a curl line, or a HAR file of a browser; - reads it from stdin."),
-    ] = None,
+    curl: Annotated[str | None, _CURL] = None,
     app_id: Annotated[str | None, Parameter(help=f"Its header AppId; by default {APP_ID}.")] = None,
     timestamp: Annotated[str | None, Parameter(help="Its header Timestamp.")] = None,
     sign: Annotated[str | None, Parameter(help="Its header Sign.")] = None,
     method: Annotated[str | None, Parameter(help="Its method; by default POST with a body, else GET.")] = None,
     path: Annotated[str | None, Parameter(help="Its path, or its whole URL.")] = None,
     query: Annotated[str | None, Parameter(help="Its query, such as 'id=1473'; by default that of the URL.")] = None,
-    body_file: Annotated[
-        ExistingFile | None, Parameter(help="A file that holds exactly the bytes of its body.")
-    ] = None,
+    body_file: Annotated[ExistingFile | None, _BODY] = None,
 ) -> int:
     """Find the signing scheme from one request, or several, that the platform accepted.
 

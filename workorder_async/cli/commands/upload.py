@@ -17,15 +17,12 @@ from workorder_async.document.codec import encode
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-Files: TypeAlias = Annotated[
-    tuple[ExistingFile, ...],
-    Parameter(name="--attach", help="A file to upload first; may be repeated."),
-]
+_ATTACH = Parameter(name="--attach", help="A file to upload first; may be repeated.")
+Files: TypeAlias = Annotated[tuple[ExistingFile, ...], _ATTACH]
 """The files of a ticket that is created or closed."""
 
-Author: TypeAlias = Annotated[
-    Whole | None, Parameter(name="--author", help="User id of who uploads; by default as the platform says.")
-]
+_AUTHOR = Parameter(name="--author", help="User id of who uploads; by default as the platform says.")
+Author: TypeAlias = Annotated[Whole | None, _AUTHOR]
 """Who uploads them, where the platform's word is not wanted."""
 
 
