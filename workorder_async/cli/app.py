@@ -38,6 +38,7 @@ _COMMANDS = (
 _MODULES = {
     **dict.fromkeys(("comment", "reject", "close"), "batch"),
     **dict.fromkeys(("changes", "search"), "mirror"),
+    "upload": "create",
     "columns": "export",
     "trust": "login",
 }

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cyclopts import Group, Parameter
 
 from workorder_async.arguments import whole_within
@@ -55,20 +55,18 @@ class TicketFilters:
             first, last = (datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in (start.first(), end.last()))
             raise ConfigError(f"is after {end.option} ({last})", argument=f"{start.option} ({first})", mend="swap them")
         words = [] if self.status is None else names(self.status)
-        return tuple(
-            TicketQuery(
-                status=status,
-                type=None if self.type is None else member(TicketType, self.type, "--type"),
-                created_start=None if start is None else start.begun(),
-                created_end=None if end is None else end.last(),
-                creator_id=self.creator_id,
-                customer_organization_name=self.customer,
-                product_group_id=self.product_group_id,
-                sub_type=self.sub_type,
-                second_subtype=self.second_subtype,
-            )
-            for status in dict.fromkeys(member(TicketStatus, word, "--status") for word in words) or [None]
+        statuses = dict.fromkeys(member(TicketStatus, word, "--status") for word in words) or [None]
+        query = TicketQuery(
+            type=None if self.type is None else member(TicketType, self.type, "--type"),
+            created_start=None if start is None else start.begun(),
+            created_end=None if end is None else end.last(),
+            creator_id=self.creator_id,
+            customer_organization_name=self.customer,
+            product_group_id=self.product_group_id,
+            sub_type=self.sub_type,
+            second_subtype=self.second_subtype,
         )
+        return tuple(evolve(query, status=status) for status in statuses)
 
     def steady_times(self) -> list[str]:
         """Return options in place of those whose time is another one tomorrow."""

@@ -56,6 +56,8 @@ Change: TypeAlias = CloseTicket | CommentTicket | RejectTicket
 """What these commands do to a ticket."""
 
 _IDS: Final = Parameter(name="IDS", help="The tickets' numbers; or use --from, or filters.")
+_Found: TypeAlias = Iterator[tuple[str, object]]
+"""What is found to be a ticket's number, each with its place in the file."""
 TicketNumbers: TypeAlias = Annotated[tuple[Whole, ...], _IDS]
 
 
@@ -216,7 +218,7 @@ def _refused(name: str, line: str, why: str, mend: str = "") -> ConfigError:
     return ConfigError(why, argument=f"--from: {line} of {name}", mend=mend)
 
 
-def _in_json(name: str, text: str) -> Iterator[tuple[str, object]]:
+def _in_json(name: str, text: str) -> _Found:
     """Yield the id of each value, and the line that it begins on."""
     decoder = json.JSONDecoder()
     line, at = 1, 0
@@ -240,7 +242,7 @@ def _on_lines(name: str, text: str) -> Iterator[tuple[str, str]]:
             yield f"line {number}", word
 
 
-def _in_table(name: str, text: str) -> Iterator[tuple[str, object]]:
+def _in_table(name: str, text: str) -> _Found:
     """Return the number of each row of a CSV or TSV, and the line that it begins on.
 
     Some write TSV with quotes, as CSV, others without: the way that fits all rows is meant. Where both do, they must
@@ -263,7 +265,7 @@ def _in_table(name: str, text: str) -> Iterator[tuple[str, object]]:
     return iter(fitting[0])
 
 
-def _rows(name: str, text: str, *, is_tsv: bool = False, is_quoted: bool = True) -> Iterator[tuple[str, object]]:
+def _rows(name: str, text: str, *, is_tsv: bool = False, is_quoted: bool = True) -> _Found:
     """Yield the cell with the number of each row of a CSV or TSV, and the line that it begins on."""
     csv.field_size_limit(_LONGEST_CELL)
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
@@ -282,7 +284,7 @@ def _rows(name: str, text: str, *, is_tsv: bool = False, is_quoted: bool = True)
         raise _refused(name, f"line {line}", f"is no {'TSV' if is_tsv else 'CSV'}: {error}", _SEPARATED) from None
 
 
-def _in_workbook(name: str, content: bytes) -> Iterator[tuple[str, object]]:
+def _in_workbook(name: str, content: bytes) -> _Found:
     """Yield the number of each row of each sheet, and where it stands."""
     try:
         book = extra_module("openpyxl", "xlsx").load_workbook(BytesIO(content), data_only=True)
@@ -303,9 +305,7 @@ def _in_workbook(name: str, content: bytes) -> Iterator[tuple[str, object]]:
         yield from _in_column(name, ((f"row {row} of sheet {sheet.title!r}", cells) for row, cells in filled))
 
 
-def _in_column(
-    name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_even: bool = False
-) -> Iterator[tuple[str, object]]:
+def _in_column(name: str, rows: Iterable[tuple[str, Sequence[object]]], *, is_even: bool = False) -> _Found:
     """Yield the cell with the number in each row. The first row, after remarks, must be one of names.
 
     A row of more cells is refused: one of them is half of another, and the number may stand elsewhere. With `is_even`

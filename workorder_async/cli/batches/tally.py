@@ -151,10 +151,8 @@ class Tally(BatchReport):
         if not self.settled and self.options.journal is not None:
             note(f"run again with the same --journal {self.options.journal} to go on: what is done is skipped")
         elif not self.settled:
-            note(
-                "do not run the same line again: what is done would be done twice. --json tells what is left; with "
-                "--journal FILE the same line can be run again, and goes on where it stopped"
-            )
+            twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
+            note(f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped")
 
 
 def counted(report: BatchReport) -> str:

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
-from workorder_async.cli.commands.upload import Author, Files, upload_all
+from workorder_async.cli.commands.create import Author, Files, upload_all
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import OtherTicketFilters, TicketFilters
 from workorder_async.cli.times import TIME_HELP, Time

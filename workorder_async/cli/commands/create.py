@@ -1,24 +1,28 @@
-"""`workorder create`: one new ticket, with its files; said by options, or by a JSON object in a file or on stdin."""
+"""`workorder create` and `upload`: one new ticket, and its files.
+
+A ticket is said by options, or by a JSON object in a file or on stdin.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import attrs
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
 
 from workorder_async.arguments import is_whole
-from workorder_async.cli.commands.upload import Author, Files, upload_all
+from workorder_async.cli.commands.show import attachment_fields
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import option
 from workorder_async.cli.running import PATIENCE
-from workorder_async.cli.terminal import note, tell, write_json
+from workorder_async.cli.terminal import Bar, note, print_fields, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import MARK, Whole, YesNo, member, near, text_of, text_or_stdin
+from workorder_async.cli.values import MARK, ExistingFile, Whole, YesNo, member, near, text_of, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
-from workorder_async.document.codec import make_converter
+from workorder_async.document.codec import encode, make_converter
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError, OutcomeUnknownError
 from workorder_async.mutations.kinds import new_mark
@@ -30,6 +34,14 @@ _NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))
 _FIELDS: Final = attrs.fields_dict(CreateTicket)
 _REPORTED: Final = f"When the customer called, now if not said: {TIME_HELP}."
 _KINDS: Final = {int: "a whole number", str: "text", bool: "true or false"}
+
+_ATTACH: Final = Parameter(name="--attach", help="A file to upload first; may be repeated.")
+Files: TypeAlias = Annotated[tuple[ExistingFile, ...], _ATTACH]
+"""The files of a ticket that is created or closed."""
+
+_AUTHOR: Final = Parameter(name="--author", help="User id of who uploads; by default as the platform says.")
+Author: TypeAlias = Annotated[Whole | None, _AUTHOR]
+"""Who uploads them, where the platform's word is not wanted."""
 
 
 @Parameter(name="*")
@@ -231,3 +243,29 @@ async def _found(client: "WorkorderClient", ticket: CreateTicket, began: float, 
                     return id
     said = f"interrupted before an answer came, so a ticket may exist: {ticket.title!r} of creator {ticket.creator_id}"
     raise OutcomeUnknownError(said, mutation=ticket, began=began, operation="create_ticket") from None
+
+
+def upload(
+    file: Annotated[ExistingFile, Parameter(help="The file.")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
+    connection: Connection = Connection(),
+) -> int:
+    """Upload a file, and print what a ticket needs of it; `create` and `close` do so by themselves with --attach."""
+    [attachment] = connection.run(lambda client: upload_all(client, [file]))
+    if json:
+        write_json([encode(attachment)])
+    else:
+        print_fields(attachment_fields(attachment))
+    return 0
+
+
+async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:
+    """Upload files one after the other, with a bar for each that takes its time; `author` replaces the platform's."""
+    attachments = []
+    for file in files:
+        with Bar(f"uploading {file.name}", unit="bytes") as bar:
+            attachment = await client.upload_file(file, on_progress=bar)
+        attachments.append(attachment if author is None else evolve(attachment, author=author))
+    return attachments

@@ -179,7 +179,8 @@ async def _demo(tickets: int, output: Path, called: str, *, closes: int, seed: i
         # Where the command is not on the PATH, it is called by its path.
         by_path = Path(sys.argv[0]).name == "workorder" and not shutil.which("workorder")
         workorder = shlex.quote(sys.argv[0]) if by_path else "workorder"
-        words = _NEXT.format(output=shlex.quote(str(output)), id=tour.known_id, workorder=workorder)
+        known = tour.rows[0]["id"] if tour.rows else "ID"
+        words = _NEXT.format(output=shlex.quote(str(output)), id=known, workorder=workorder)
         out().print(words.partition("\n")[2] if called else words, soft_wrap=True)
     return 1 if tour.complaints else 0
 
@@ -194,10 +195,10 @@ class Tour:
     """Whether things go wrong, so that the rest of a batch is tried again, and others change tickets meanwhile."""
     facts: list[tuple[str, str]] = field(factory=list)
     complaints: list[str] = field(factory=list)
-    known_id: int | str = "ID"
     said: dict[_Key, str] = field(factory=dict)
     """The client's word for each mutation."""
-    _rows: list[dict[str, Any]] = field(factory=list)
+    rows: list[dict[str, Any]] = field(factory=list)
+    """The tickets of the file."""
 
     async def export(self, tickets: int, output: Path, called: str = "") -> None:
         """Export all tickets into a file, and hold its lines against the sandbox's tickets; then to Parquet likewise.
@@ -214,9 +215,8 @@ class Tour:
         except WorkorderError as error:
             self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
             return
-        self._rows = [loads(line) for line in (await asyncio.to_thread(output.read_bytes)).splitlines()]
-        ids, place = Counter(row["id"] for row in self._rows), called or str(output)
-        self.known_id = next(iter(ids), "ID")
+        self.rows = [loads(line) for line in (await asyncio.to_thread(output.read_bytes)).splitlines()]
+        ids, place = Counter(row["id"] for row in self.rows), called or str(output)
         first = set(range(FIRST_ID, FIRST_ID + tickets))
         stayed, new = first - self._moved("deleted"), self._moved("created")
         missing, twice, invented = len(stayed - ids.keys()), ids.total() - len(ids), len(ids.keys() - first - new)
@@ -251,7 +251,7 @@ class Tour:
     async def close_pending(self, number: int) -> None:
         """Close pending tickets of the file on their creators' behalf."""
         self.sandbox.drift = ()
-        rows, now = [row for row in self._rows if row["status"] == _PENDING.status][:number], datetime.now(UTC)
+        rows, now = [row for row in self.rows if row["status"] == _PENDING.status][:number], datetime.now(UTC)
         # The sandbox knows a creator by the name; the number of the address book may be any.
         how: Any = {"closer_id": 40084, "solved_time": now}
         closes = [CloseTicket(id=row["id"], closer_name=row["creator_name"], **how) for row in rows]

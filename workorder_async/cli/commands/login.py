@@ -38,10 +38,8 @@ def login(
     profiles.refuse_taken(path, profile)
     values: dict[str, str | Secret] = {"base_url": base_url, "app_id": app_id, "sign_scheme": scheme}
     if not can_ask() and not (all(values.values()) and secret_command):
-        raise ConfigError(
-            "login asks on a terminal; without one give --base-url, --app-id, --scheme and --secret-command, or write "
-            f"{str(path)!r} by hand"
-        )
+        options = "--base-url, --app-id, --scheme and --secret-command"
+        raise ConfigError(f"login asks on a terminal; without one give {options}, or write {str(path)!r} by hand")
     for key, question in _QUESTIONS.items():
         values[key] = str(values[key] or ask(question)).strip()
     if secret_command:

@@ -153,16 +153,12 @@ async def _report(requests: Sequence[Accepted], secret: Secret) -> int:
     else:
         known = all(one.request is not None for one in requests)
         unsaid = "; method, path, query and body were not given: add --curl, or --path, --query and --body-file"
-        note(
-            "workorder: no scheme that was tried gives this Sign; check that AppId, Timestamp, Sign and secret belong "
-            f"to one and the same request, unchanged{'' if known else unsaid}"
-        )
+        belong = "check that AppId, Timestamp, Sign and secret belong to one and the same request, unchanged"
+        note(f"workorder: no scheme that was tried gives this Sign; {belong}{'' if known else unsaid}")
         note(f"the signature: {implied(requests[0].sign)}")
         note(f"tried: {found.tried:,} signatures: {_TRIED}")
-        note(
-            "if it is none of these, write a Signer of your own (see workorder_async.Signer), or ask those who run the "
-            "platform; a letter to send:"
-        )
+        signer = "write a Signer of your own (see workorder_async.Signer)"
+        note(f"if it is none of these, {signer}, or ask those who run the platform; a letter to send:")
         note(_LETTER.format(app_id=requests[0].app_id))
     return 0 if found.schemes else 1
 
