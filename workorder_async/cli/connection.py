@@ -49,11 +49,7 @@ _GROUP: Final = Group(
 @Parameter(name="*", group=_GROUP)
 @frozen(kw_only=True)
 class Connection:
-    """Where the platform is and who asks.
-
-    The secret is taken from WORKORDER_APP_SECRET or from a profile, or asked for on a terminal; it is never an
-    argument, which everyone on the machine could read.
-    """
+    """Where the platform is and who asks. The secret is no option, which everyone on the machine could read."""
 
     base_url: str | None = None
     """The platform's URL, instead of WORKORDER_BASE_URL."""

@@ -71,10 +71,7 @@ class File(Written):
         return self.text
 
     def target(self, *, beside: Path, overwrite: bool) -> AbstractContextManager[BinaryIO]:
-        """Return what to write a page into, for `with`. Raises `ConfigError` for a file that must not be replaced.
-
-        `beside` is the file that the page tells of.
-        """
+        """Return what to write a page about the file `beside` into. Raises `ConfigError` where that is no place."""
         name = self.file_name()
         if name == "-":
             return nullcontext(sys.stdout.buffer)

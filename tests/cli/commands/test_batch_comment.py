@@ -1,4 +1,4 @@
-"""`workorder comment`: what it sends and prints; what it shares with `reject`."""
+"""`workorder comment` and `reject`: what they send and print."""
 
 from collections.abc import Callable
 
@@ -43,3 +43,10 @@ def test_stdin_must_be_utf_8(workorder: Workorder, stdin: Callable[[bytes], None
     ran = workorder("comment", 7, "--detail", "-")
     assert (ran.code, ran.out) == (2, "")
     assert "stdin is not UTF-8" in ran.err
+
+
+def test_a_rejection_needs_no_reason(workorder: Workorder, sandbox: Sandbox, new_ticket: Callable[[], int]) -> None:
+    """`reject ID` alone sends the id alone."""
+    id = new_ticket()
+    assert workorder("reject", id).code == 0
+    assert sent(sandbox, "reject_ticket", id) == {"id": id}
