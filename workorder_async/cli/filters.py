@@ -43,7 +43,7 @@ class TicketFilters:
     """Id of the second-level sub-type."""
 
     def queries(self) -> tuple[TicketQuery, ...]:
-        """Return a query for each status that is named, or else one for all. Raises `ConfigError`, naming the option."""
+        """Return a query for each status that is named, else one for all. Raises `ConfigError`, naming the option."""
         start, end = self.created_start, self.created_end
         if end is not None and self.older_than is not None:
             raise ConfigError("say the same", argument=f"{end.option} and {self.older_than.option}", mend="write one")
