@@ -82,9 +82,10 @@ class Connection:
         """Return the same, and whose word the base URL is."""
         if self.verbose:
             log_to_stderr()
-        environ: dict[str, str | Secret] = {SECRET: Secret(os.environ.get(SECRET, ""))}
+        environ: dict[str, str | Secret] = {}
         for name, value in ((BASE_URL, self.base_url), (APP_ID, self.app_id), (SCHEME, self.scheme)):
             environ[name] = os.environ.get(name, "") if value is None else value
+        environ[SECRET] = Secret(os.environ.get(SECRET, ""))
         absent, source = missing(environ), BASE_URL if self.base_url is None else "--base-url"
         if (self.profile or absent) and (profile := profiles.chosen(self.profile)) is not None:
             if self.profile and (there := [name for name in environ if is_set(os.environ.get(name, ""))]):
