@@ -74,7 +74,7 @@ def test_the_environment_wins(bare: Workorder, write: Write, sandbox: Sandbox, m
     monkeypatch.setenv("WORKORDER_BASE_URL", "http://127.0.0.1:1")
     assert bare("list", "--base-url", sandbox.url).code == 0
     monkeypatch.setenv("WORKORDER_APP_ID", "another")
-    assert Connection(base_url=sandbox.url).environment()["WORKORDER_APP_ID"] == "another"
+    assert Connection(base_url=sandbox.url).found()[0]["WORKORDER_APP_ID"] == "another"
     monkeypatch.delenv("WORKORDER_APP_ID")
     ran = bare("list", "--profile", "stage", "--base-url", sandbox.url)
     assert ran.err.startswith("workorder: WORKORDER_BASE_URL in the environment goes before profile 'stage'\n")

@@ -68,7 +68,7 @@ def test_no_frame_holds_the_secret_bare(monkeypatch: pytest.MonkeyPatch, command
 @pytest.mark.usefixtures("typed")
 def test_the_environment_is_four_variables() -> None:
     """A connection takes four variables, with the options over them, and the secret wrapped."""
-    environ = Connection(app_id="other").environment()
+    environ, _ = Connection(app_id="other").found()
     secret = environ["WORKORDER_APP_SECRET"]
     assert isinstance(secret, Secret)
     assert secret.reveal() == SECRET

@@ -71,15 +71,11 @@ class Connection:
     verbose: bool = False
     """Log every attempt to stderr."""
 
-    def environment(self) -> Environment:
-        """Return the four variables, with the options in place of them and the secret wrapped; "" where one is not set.
+    def found(self) -> tuple[Environment, str]:
+        """Return the four variables, the options in place of them, "" where one is not set; and whose word the URL is.
 
         A variable that is not set is taken from the profile. Asks for the secret where nothing else is missing.
         """
-        return self.found()[0]
-
-    def found(self) -> tuple[Environment, str]:
-        """Return the same, and whose word the base URL is."""
         if self.verbose:
             log_to_stderr()
         environ: dict[str, str | Secret] = {}

@@ -76,7 +76,7 @@ class NewTicket:
     """Id of the sub-type."""
     second_subtype: Whole | None = None
     """Id of the second-level sub-type."""
-    tag: Annotated[tuple[Whole, ...], Parameter(name=["--tag", "--tags"])] = ()
+    tags: Annotated[tuple[Whole, ...], Parameter(name=["--tag", "--tags"])] = ()
     """Id of a tag; may be repeated."""
     customer_info: tuple[str, ...] = ()
     """A customer's account: its user_id, or a JSON object; may be repeated."""
@@ -95,8 +95,6 @@ class NewTicket:
             raise ConfigError("--from-json - and --detail - cannot go together, for there is one stdin")
         given = {} if self.from_json is None else _read_ticket(self.from_json)
         written = {name: value for name, value in attrs.asdict(self, recurse=False).items() if value not in (None, ())}
-        if "tag" in written:
-            written["tags"] = written.pop("tag")
         options = {name: _read(name, value, option(name)) for name, value in written.items() if name in _FIELDS}
         fields: dict[str, Any] = {"reported_time": Time("now", "").moment(), **given, **options}
         needed = [name for name, field in _FIELDS.items() if field.default is attrs.NOTHING]

@@ -59,11 +59,12 @@ _LARGEST_ANSWER: Final = 4 << 20
 # How often a batch is run with its journal, and a ticket is created, where things go wrong.
 _RUNS: Final = 3
 _CREATIONS: Final = 10
-# What goes wrong in a hostile sandbox, by its chance. Each 429 slows all callers down.
+# What goes wrong in a hostile sandbox, by its chance, and @ which operation. Each 429 slows all callers down, and JSON
+# that is too deep is a list's right answer for all that a walk can know: it ends there.
 _FAULTS: Final = {
     0.02: "reset reset_after portal other_ticket date page_size 500_after 502_after 504_after",
     0.01: "refuse truncate html html_after 503 503_after slow_headers slow_body",
-    0.005: "429 portal_after deep first_page total hang hang_after many_headers long_header bomb",
+    0.005: "429 portal_after deep@close_ticket first_page total hang hang_after many_headers long_header bomb",
     0.002: "endless drip",
 }
 
@@ -127,9 +128,9 @@ def _options(tickets: int, seed: int, waits: float | None) -> tuple[dict[str, An
     how = {"retry_after": retry_after, "number": random.choice([1, 7, 1000]), "size": 2 * _LARGEST_ANSWER}
     habits = {
         "faults": [
-            make(kind, chance=chance, seconds=ahead if kind == "date" else 0.3, **how)
+            make(kind, chance=chance, operation=operation or None, seconds=ahead if kind == "date" else 0.3, **how)
             for chance, kinds in _FAULTS.items()
-            for kind in kinds.split()
+            for kind, _, operation in (one.partition("@") for one in kinds.split())
         ],
         "drift": [Drift(every=1, times=40, close=3, create=2, delete=1)],
         "rate": random.randint(40, 80),

@@ -58,7 +58,7 @@ def doctor(
     Sends two requests that change nothing: one without a signature, and one for a list of one ticket. Where the
     signature is refused, up to eight more such lists are asked for, each with one thing changed, to find out why.
     """
-    environ = connection.environment()
+    environ, _ = connection.found()
     return run(_report(environ, connection.options(environ), as_json=json))
 
 
