@@ -249,14 +249,13 @@ def upload(
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = Connection(),
-) -> int:
+) -> None:
     """Upload a file, and print what a ticket needs of it; `create` and `close` do so by themselves with --attach."""
     [attachment] = connection.run(lambda client: upload_all(client, [file]))
     if json:
         write_json([encode(attachment)])
     else:
         print_fields(attachment_fields(attachment))
-    return 0
 
 
 async def upload_all(client: "WorkorderClient", files: Sequence[Path], author: int | None = None) -> list[Attachment]:

@@ -59,7 +59,7 @@ def show(
     /,
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object per mutation, also of those that were done.")] = False,
-) -> int:
+) -> None:
     """Show what a journal says: which batch it is for, counts, and each mutation that leaves something to be done.
 
     Also while a batch writes it. What was about to be sent and has no outcome yet is unknown. Nothing is asked.
@@ -67,7 +67,7 @@ def show(
     records = read_journal(file)
     if json:
         write_json(map(_row, records.by_key.values()))
-        return OK
+        return
     report = BatchReport(Counter(record.state for record in records.by_key.values()))
     tell(f"batch: {records.identity.get('batch') or 'without a name'}")
     tell(f"platform: {records.identity.get('platform')}")
@@ -75,7 +75,6 @@ def show(
     write_rows(_cells(record) for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
     if report.counts[State.UNKNOWN]:
         note(f"`workorder journal settle {file}` looks what became of the unknown ones")
-    return OK
 
 
 def settle(
@@ -166,7 +165,7 @@ def report(
     html: Annotated[File | None, Parameter(help="Write a page for a browser to this file; - for stdout.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
     connection: Connection = Connection(),
-) -> int:
+) -> None:
     """Tell what was done, by day and outcome, with the tickets' numbers and titles; days and times are of China.
 
     A journal of closes has no titles: they are read, each once, where the journal's platform is configured. Elsewhere
@@ -188,7 +187,6 @@ def report(
         else:
             page.writelines(part.encode() for part in _page_of(name, rows))
     note(f"{_counted(rows)}; {name}")
-    return OK
 
 
 def _rows_of(records: Records, client: "WorkorderClient | None") -> list[tuple[str, ...]]:

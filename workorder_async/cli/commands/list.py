@@ -42,7 +42,7 @@ def list_tickets(
     count: Annotated[bool, Parameter(help="Print only how many match, as the platform counts them.")] = False,
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
-) -> int:
+) -> None:
     """List tickets: a table on a terminal, tab-separated lines elsewhere, or JSON.
 
     A narrow terminal shows fewer fields. Elsewhere all of them are there, nothing is cut, a text that begins with a
@@ -54,7 +54,7 @@ def list_tickets(
             raise ConfigError("prints a number alone", argument="--count", mend="leave out --fields")
         counts = connection.run(lambda client: for_each(queries, client.count_tickets, at_once=1))
         tell(str(sum(counts)))
-        return 0
+        return
     layout = _USUAL if fields is None else _layout_of(fields)
 
     def show(tickets: list[TicketSummary], first: bool) -> None:
@@ -67,7 +67,6 @@ def list_tickets(
     if not json:
         more = "; --limit 0 shows all" if shown < total else ""
         note(f"{shown:,} of {total:,} tickets{more}" if total else "no ticket matches")
-    return 0
 
 
 async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit: int, show: _Show) -> tuple[int, int]:

@@ -57,7 +57,7 @@ def login(
     return code
 
 
-def trust() -> int:
+def trust() -> None:
     """Allow the workorder.toml of this folder to be read, as it is now.
 
     Whoever writes such a file decides where signed requests go: look at it first. What it has is printed. Once it
@@ -71,4 +71,3 @@ def trust() -> int:
         if profile.get("secret_command"):
             note(f"workorder: the secret_command of {name} is not run; move the profile to {profiles.path()}")
     note(f"{file.path} is trusted, and goes before the same names of {profiles.path()}")
-    return 0

@@ -130,7 +130,7 @@ def changes(
     since: Annotated[Time, Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")] = _YESTERDAY,
     until: Annotated[Time | None, Parameter(help="Seen until the end of it, written likewise.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON object per change.")] = False,
-) -> int:
+) -> None:
     """Print what the runs of a mirror saw happen: new tickets, changed fields, missing and gone ones.
 
     A change happened between the run that saw it and the run before.
@@ -140,13 +140,12 @@ def changes(
     found = changes_since(Path(database), since.first(), None if until is None else until.last())
     if json:
         write_json(asdict(one) for one in found)
-        return OK
+        return
     names = ("seen", "ticket", "what", "field", "old", "new", "title")
     cells = ((moment(it.seen_at)[:16], it.ticket, it.kind, it.field, it.old, it.new, it.title) for it in found)
     print_table(names, (tuple(map(str, row)) for row in cells), whole=4)
     tickets = len({one.ticket for one in found})
     note(f"{len(found):,} changes of {tickets:,} tickets since {moment(since.first())[:16]}")
-    return OK
 
 
 def search(

@@ -10,7 +10,6 @@ from rich.bar import Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.cli.failures import OK
 from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, write_rows
 from workorder_async.cli.values import ExistingFile, File
 
@@ -29,7 +28,7 @@ def report(
     html: Annotated[File | None, Parameter(help="Write a page for a browser to this file; - for stdout.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a file that is there.")] = False,
     lang: Annotated[Literal["zh", "en"] | None, _LANG] = None,
-) -> int:
+) -> None:
     """Show how many tickets there are, by status, type, product line and week; how long they take; the oldest.
 
     The page of --html has all of it in one file, which opens without a network. Days and weeks are of China.
@@ -43,10 +42,9 @@ def report(
         figures = figures_of(Path(file))
         if page is None:
             _print(figures, words_of(language))
-            return OK
+            return
         page.writelines(part.encode() for part in page_of(figures, file.name, language))
     note(f"a report of {figures.tickets:,} tickets")
-    return OK
 
 
 def _print(figures: "Figures", word: "Words") -> None:

@@ -24,14 +24,13 @@ def show(
     *,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = Connection(),
-) -> int:
+) -> None:
     """Show everything about a ticket: fields, product lines, history and files."""
     ticket = connection.run(lambda client: client.get_ticket_detail(id))
     if json:
         write_json([encode(ticket)])
     else:
         print_detail(ticket)
-    return 0
 
 
 def print_detail(ticket: TicketDetail) -> None:
