@@ -216,7 +216,7 @@ class Tour:
         except WorkorderError as error:
             self.complaints.append(f"the list could not be walked to its end: {type(error).__name__}: {error.message}")
             return
-        self.rows = [loads(line) for line in (await asyncio.to_thread(output.read_bytes)).splitlines()]
+        self.rows = await asyncio.to_thread(lambda: [loads(line) for line in output.read_bytes().splitlines()])
         ids, place = Counter(row["id"] for row in self.rows), called or str(output)
         first = set(range(FIRST_ID, FIRST_ID + tickets))
         stayed, new = first - self._moved("deleted"), self._moved("created")

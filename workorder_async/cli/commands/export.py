@@ -221,8 +221,10 @@ def columns(
 
     table = DETAIL_COLUMNS if detail else TICKET_COLUMNS
     if json:
-        rows = ((one.name, one.arrow, one.sqlite, table.meaning(one)) for one in table.columns)
-        write_json(dict(zip(("name", "arrow", "sqlite", "meaning"), row, strict=True)) for row in rows)
+        write_json(
+            {"name": one.name, "arrow": one.arrow, "sqlite": one.sqlite, "meaning": table.meaning(one)}
+            for one in table.columns
+        )
     else:
         sys.stdout.write(table.markdown())
     return failures.OK

@@ -62,8 +62,10 @@ def _print(figures: "Figures", word: "Words") -> None:
     weeks = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in figures.weeks]
     _table(map(word, ("By week", "created", "closed")), weeks)
     for title, durations in (("Time to close", figures.to_close), ("Time in a status", figures.in_status)):
-        spans = ((word(one.name or "all"), one.median, one.ninth, f"{one.count:,}") for one in durations)
-        rows = [(name, lasting(median, word), lasting(ninth, word), count) for name, median, ninth, count in spans]
+        rows = [
+            (word(one.name or "all"), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}")
+            for one in durations
+        ]
         _table(map(word, (title, "median", "nine of ten within", "measured")), rows)
     oldest = [(str(one.id), day(one.created_time), word(one.status), one.title) for one in figures.oldest]
     _table(map(word, ("Open the longest", "since", "status", "title")), oldest)
