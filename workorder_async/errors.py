@@ -22,7 +22,7 @@ one errno only, 23000; `WorkorderClient(errnos={...})` gives meanings to others.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypedDict, Unpack
 
 from attrs import field, frozen
 
@@ -50,6 +50,26 @@ class Settles(Protocol):
     async def settle(self, mutation: Any, began: float, *, mark: str = "", ahead: Any = None) -> Settlement:
         """Find out whether this mutation happened, which was sent at `began`."""
         ...
+
+
+class CallFacts(TypedDict, total=False):
+    """Which call an error is about."""
+
+    operation: str
+    """The client coroutine's name, such as "close_ticket"; "" for none."""
+    attempts: int
+    """How many requests were started for it."""
+    request_id: str
+    """The platform's own id of the last answer; "" where there was none."""
+
+
+class AnswerFacts(CallFacts, total=False):
+    """Which answer an error is about."""
+
+    status: int
+    """The HTTP status."""
+    body_start: bytes
+    """The first bytes of the body, 200 at most."""
 
 
 class WorkorderError(Exception):
@@ -92,20 +112,9 @@ class ConfigError(WorkorderError):
     swallow it; an option that does not exist is a `TypeError`, as everywhere in Python.
     """
 
-    def __init__(
-        self,
-        problem: str,
-        *,
-        argument: str = "",
-        mend: str = "",
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
-    ) -> None:
+    def __init__(self, problem: str, *, argument: str = "", mend: str = "", **call: Unpack[CallFacts]) -> None:
         said = f"{argument} {problem}" if argument else problem
-        super().__init__(
-            f"{said}; {mend}" if mend else said, operation=operation, attempts=attempts, request_id=request_id
-        )
+        super().__init__(f"{said}; {mend}" if mend else said, **call)
         self.argument = argument
         self.problem = problem
         self.mend = mend
@@ -139,11 +148,9 @@ class OutcomeUnknownError(NoAnswerError):
         mutation: object = None,
         began: float = 0.0,
         ticket_id: int = 0,
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
+        **call: Unpack[CallFacts],
     ) -> None:
-        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        super().__init__(message, **call)
         self.mutation = mutation
         self.mark = ""
         self.began = began
@@ -169,17 +176,8 @@ class ResponseError(WorkorderError):
     `status` is the HTTP status, `body_start` the first bytes of the body (200 at most).
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        body_start: bytes = b"",
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
-    ) -> None:
-        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+    def __init__(self, message: str, *, status: int = 0, body_start: bytes = b"", **call: Unpack[CallFacts]) -> None:
+        super().__init__(message, **call)
         self.status = status
         self.body_start = body_start
 
@@ -191,21 +189,9 @@ class DecodeError(ResponseError):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        path: str = "$",
-        expected: str = "",
-        got: str = "",
-        status: int = 0,
-        body_start: bytes = b"",
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
+        self, message: str, *, path: str = "$", expected: str = "", got: str = "", **answer: Unpack[AnswerFacts]
     ) -> None:
-        super().__init__(
-            message, status=status, body_start=body_start, operation=operation, attempts=attempts, request_id=request_id
-        )
+        super().__init__(message, **answer)
         self.path = path
         self.expected = expected
         self.got = got
@@ -220,17 +206,9 @@ class ApiError(WorkorderError):
     hint: ClassVar[str] = ""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        errno: int = 0,
-        errmsg: str = "",
-        status: int = 200,
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
+        self, message: str, *, errno: int = 0, errmsg: str = "", status: int = 200, **call: Unpack[CallFacts]
     ) -> None:
-        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+        super().__init__(message, **call)
         self.errno = errno
         self.errmsg = errmsg
         self.status = status
@@ -270,16 +248,8 @@ class DeadlineExceededError(WorkorderError, TimeoutError):
     waiting for and reading answers), "sleep" (between attempts).
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        spent: Mapping[str, float] | None = None,
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
-    ) -> None:
-        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+    def __init__(self, message: str, *, spent: Mapping[str, float] | None = None, **call: Unpack[CallFacts]) -> None:
+        super().__init__(message, **call)
         self.spent: dict[str, float] = dict(spent or {})
 
 
@@ -289,16 +259,8 @@ class WalkDriftError(WorkorderError):
     `report` is the walk's report.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        report: WalkReport | None = None,
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
-    ) -> None:
-        super().__init__(message, operation=operation, attempts=attempts, request_id=request_id)
+    def __init__(self, message: str, *, report: WalkReport | None = None, **call: Unpack[CallFacts]) -> None:
+        super().__init__(message, **call)
         self.report = report
 
 
@@ -309,12 +271,8 @@ class JournalError(WorkorderError):
 class ExportError(WorkorderError):
     """An export, or a mirror, that cannot be written or continued; `problem` and `mend` are parts of its message."""
 
-    def __init__(
-        self, problem: str, *, mend: str = "", operation: str = "", attempts: int = 0, request_id: str = ""
-    ) -> None:
-        super().__init__(
-            f"{problem}; {mend}" if mend else problem, operation=operation, attempts=attempts, request_id=request_id
-        )
+    def __init__(self, problem: str, *, mend: str = "", **call: Unpack[CallFacts]) -> None:
+        super().__init__(f"{problem}; {mend}" if mend else problem, **call)
         self.problem = problem
         self.mend = mend
 
