@@ -12,21 +12,10 @@ Each name is imported when it is first used: a command that Ctrl-C ends at once 
 if __name__ == "":
     __version__: str
     # "X as X" tells type checkers and editors that the name is public.
-    from workorder_async.batches.batch import (
-        run_batch as run_batch,
-    )
-    from workorder_async.batches.once import (
-        Once as Once,
-    )
-    from workorder_async.batches.outcomes import (
-        BatchReport as BatchReport,
-        Outcome as Outcome,
-        State as State,
-    )
-    from workorder_async.client import (
-        Ping as Ping,
-        WorkorderClient as WorkorderClient,
-    )
+    from workorder_async.batches.batch import run_batch as run_batch
+    from workorder_async.batches.once import Once as Once
+    from workorder_async.batches.outcomes import BatchReport as BatchReport, Outcome as Outcome, State as State
+    from workorder_async.client import Ping as Ping, WorkorderClient as WorkorderClient
     from workorder_async.document import (
         CHINA_STANDARD_TIME as CHINA_STANDARD_TIME,
         AssignStatus as AssignStatus,
@@ -71,33 +60,18 @@ if __name__ == "":
         WalkDriftError as WalkDriftError,
         WorkorderError as WorkorderError,
     )
-    from workorder_async.sandbox import (
-        Sandbox as Sandbox,
-    )
-    from workorder_async.secret import (
-        Secret as Secret,
-    )
+    from workorder_async.sandbox import Sandbox as Sandbox
+    from workorder_async.secret import Secret as Secret
     from workorder_async.signing.scheme import (
         SchemeSigner as SchemeSigner,
         Signer as Signer,
         SigningInput as SigningInput,
     )
-    from workorder_async.walk_report import (
-        SkippedRow as SkippedRow,
-        WalkReport as WalkReport,
-    )
-    from workorder_async.walks.options import (
-        WalkOptions as WalkOptions,
-    )
-    from workorder_async.walks.walk import (
-        Walk as Walk,
-    )
-    from workorder_async.walks.windows import (
-        Window as Window,
-    )
-    from workorder_async.wire.call import (
-        Deadline as Deadline,
-    )
+    from workorder_async.walk_report import SkippedRow as SkippedRow, WalkReport as WalkReport
+    from workorder_async.walks.options import WalkOptions as WalkOptions
+    from workorder_async.walks.walk import Walk as Walk
+    from workorder_async.walks.windows import Window as Window
+    from workorder_async.wire.call import Deadline as Deadline
     from workorder_async.wire.limits import (
         ClientStats as ClientStats,
         Limits as Limits,
@@ -112,15 +86,9 @@ if __name__ == "":
         Observer as Observer,
         Seconds as Seconds,
     )
-    from workorder_async.wire.options import (
-        ClientOptions as ClientOptions,
-    )
-    from workorder_async.wire.retry import (
-        RetryPolicy as RetryPolicy,
-    )
-    from workorder_async.words import (
-        explain as explain,
-    )
+    from workorder_async.wire.options import ClientOptions as ClientOptions
+    from workorder_async.wire.retry import RetryPolicy as RetryPolicy
+    from workorder_async.words import explain as explain
 
 # The same for the interpreter: each module with its names.
 _NAMES = {

@@ -113,13 +113,7 @@ def invented_files(ticket_id: int, count: int) -> list[dict[str, JSON]]:
     """Return so many Attachments of an invented ticket. Their contents are nowhere: `invented` makes each one."""
     keys = [f"workorder/{AUTHOR}/invented-{ticket_id}-{number}" for number in range(count)]
     return [
-        {
-            "author": AUTHOR,
-            "file_name": name,
-            "file_path": key,
-            "file_size": len(invented(key)[1]),
-            "file_type": kind,
-        }
+        {"author": AUTHOR, "file_name": name, "file_path": key, "file_size": len(invented(key)[1]), "file_type": kind}
         for key, (name, kind, *_) in zip(keys, _INVENTED, strict=False)
     ]
 

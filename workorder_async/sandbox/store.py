@@ -144,12 +144,7 @@ class Store:
     """
 
     def __init__(
-        self,
-        path: Path | None,
-        clock: Callable[[], float],
-        *,
-        lag: float = 0.0,
-        stored: Callable[[str], str] = str,
+        self, path: Path | None, clock: Callable[[], float], *, lag: float = 0.0, stored: Callable[[str], str] = str
     ) -> None:
         self.applied: list[Applied] = []
         self._lag = lag
