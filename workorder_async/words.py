@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 from workorder_async import errors
 from workorder_async.arguments import kind_of, one_of
 from workorder_async.batches.outcomes import Outcome, State
-from workorder_async.document.endpoints import GET_TICKET, GET_TICKET_DETAIL, LIST_TICKETS, UPLOAD_FILE
+from workorder_async.document.endpoints import ENDPOINTS, Safety
 from workorder_async.errors import ApiError, JournalError, NotSentError, OutcomeUnknownError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import KINDS
 
@@ -105,7 +105,7 @@ _OPERATIONS: Final[Mapping[str, _Both]] = {
     "close_ticket": ("关闭工单", "closing the ticket"),
     "upload_file": ("上传附件", "uploading the file"),
 }
-_READS: Final = {one.operation for one in (LIST_TICKETS, GET_TICKET, GET_TICKET_DETAIL, UPLOAD_FILE)}
+_READS: Final = {one.operation for one in ENDPOINTS.values() if one.safety is Safety.READ}
 
 
 def explain(what: BaseException | Outcome | Settlement, language: Language | None = None) -> str:

@@ -1,7 +1,8 @@
 """The eight endpoints of the API document: name, method, path, and whether a request may be repeated."""
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 from attrs import frozen
 
@@ -38,3 +39,8 @@ REJECT_TICKET = Endpoint("reject_ticket", "POST", f"{PREFIX}/reject_handle", Saf
 CLOSE_TICKET = Endpoint("close_ticket", "POST", f"{PREFIX}/close_ticket", Safety.CONVERGENT)
 # A file that is uploaded twice is left over in the storage, and no ticket shows it: it may be repeated like a read.
 UPLOAD_FILE = Endpoint("upload_file", "POST", f"{PREFIX}/upload_file", Safety.READ)
+
+#: Each endpoint by its operation.
+ENDPOINTS: Final[Mapping[str, Endpoint]] = {
+    one.operation: one for one in list(vars().values()) if isinstance(one, Endpoint)
+}

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 from attrs import define
 
-from workorder_async.document import endpoints
-from workorder_async.document.endpoints import Endpoint, Safety
+from workorder_async.document.endpoints import ENDPOINTS, Safety
 from workorder_async.extras import extra_module
 from workorder_async.wire.observing import AttemptEnded, AttemptStarted, CallEnded, CallStarted, Event
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenTelemetryObserver"]
 
-_ENDPOINTS: Final[Mapping[str, Endpoint]] = {
-    one.operation: one for one in vars(endpoints).values() if isinstance(one, Endpoint)
-}
 # Those that the conventions name for this histogram.
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _CLIENT_ERROR: Final = 400
@@ -82,7 +78,7 @@ class OpenTelemetryObserver:
             self._end_attempt(self._calls[key], event)
 
     def _begun(self, event: CallStarted) -> _Call:
-        endpoint, server = _ENDPOINTS[event.operation], urlsplit(event.base_url)
+        endpoint, server = ENDPOINTS[event.operation], urlsplit(event.base_url)
         span = self._tracer.start_span(
             f"workorder.{event.operation}",
             kind=self._trace.SpanKind.INTERNAL,
@@ -103,7 +99,7 @@ class OpenTelemetryObserver:
         if event.attempt > 1:
             attributes["http.request.resend_count"] = event.attempt - 1
         call.attempt = self._tracer.start_span(
-            f"{call.target['http.request.method']} {_ENDPOINTS[event.operation].path}",
+            f"{call.target['http.request.method']} {ENDPOINTS[event.operation].path}",
             context=self._trace.set_span_in_context(call.span),
             kind=self._trace.SpanKind.CLIENT,
             attributes=attributes,
@@ -153,6 +149,6 @@ def _outcome(event: CallEnded) -> str:
         return "done"
     if event.errno is not None:
         return "rejected"
-    if _ENDPOINTS[event.operation].safety is Safety.READ:
+    if ENDPOINTS[event.operation].safety is Safety.READ:
         return "failed"
     return "unknown" if event.sent and event.error != "NotSentError" else "not sent"

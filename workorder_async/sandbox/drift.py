@@ -7,7 +7,7 @@ for these changes: they are not in `Sandbox.applied` but in `Sandbox.drifted`.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, get_args
 
 from attrs import define, field, frozen
@@ -18,7 +18,7 @@ from workorder_async.document import TicketStatus
 from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import seed
-from workorder_async.sandbox.rules import close_ticket
+from workorder_async.sandbox.rules import UNDONE, close_ticket
 from workorder_async.sandbox.store import Action, Store, packed, step
 
 Pick: TypeAlias = Literal["random", "newest", "oldest"]
@@ -140,7 +140,10 @@ class Drifting:
                 _reopen(store, id, status, now)
             for id in deleted:
                 store.delete(id)
-            created = tuple(self._create(store, status, now) for _ in range(drift.create))
+            created = tuple(
+                store.insert({**seed.ticket(self._random.random, store.next_id(), now, _PENDING), "status": status})
+                for _ in range(drift.create)
+            )
         drifted = Drifted(after=reads, time=time, closed=closed, reopened=reopened, created=created, deleted=deleted)
         self.drifted.append(drifted)
         return drifted
@@ -150,30 +153,18 @@ class Drifting:
         amount = min(amount, count)
         if not amount:
             return ()
-        if pick == "newest":
-            ranks = list(range(amount))
-        elif pick == "oldest":
-            ranks = list(range(count - 1, count - amount - 1, -1))
-        else:
+        ranks: Sequence[int] = range(amount)
+        if pick == "oldest":
+            ranks = range(count - 1, count - amount - 1, -1)
+        elif pick == "random":
             ranks = self._random.sample(range(count), amount)
         ids = dict(zip(sorted(ranks), store.ids_at(status, sorted(ranks)), strict=True))
         return tuple(ids[rank] for rank in ranks)
 
-    def _create(self, store: Store, status: int, now: int) -> int:
-        record = seed.ticket(self._random.random, store.next_id(), now, _PENDING)
-        return store.insert({**record, "status": status})
-
 
 def _close(store: Store, id: int, now: int) -> None:
-    closing = {
-        "id": id,
-        "closer_name": store.ticket(id)["creator_name"],
-        "detail": "",
-        "handle_attachment": [],
-        "is_solved": True,
-        "solved_time": now,
-    }
-    close_ticket(store, closing, now)
+    closing = {"id": id, "closer_name": store.ticket(id)["creator_name"], "detail": ""}
+    close_ticket(store, {**closing, "is_solved": True, "solved_time": now, "handle_attachment": []}, now)
 
 
 def _reopen(store: Store, id: int, status: int, now: int) -> None:
@@ -182,5 +173,4 @@ def _reopen(store: Store, id: int, status: int, now: int) -> None:
     # An assign's codes for pending and for in process are those of a ticket.
     assigns[0].update(status=status, finished_time=0)
     store.add_step(id, 0, step(Action.REOPENED, now, ticket["creator_id"], ticket["creator_name"]))
-    undone = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
-    store.update(id, {**undone, "status": status, "updated_time": now, "assigns": packed(assigns)})
+    store.update(id, {**UNDONE, "status": status, "updated_time": now, "assigns": packed(assigns)})

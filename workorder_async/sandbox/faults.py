@@ -53,7 +53,6 @@ LIES: Mapping[Kind, tuple[str, ...]] = {
 ERRNO_NEEDED: frozenset[Kind] = frozenset(("errno", "errno_after"))
 ERRNO_TAKEN: frozenset[Kind] = frozenset((*ERRNO_NEEDED, "401", "403", "500", "500_after", "502_after", "504_after"))
 
-_OPERATIONS = sorted(one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint))
 _INT32 = (-(2**31), 2**31 - 1)
 
 
@@ -139,7 +138,7 @@ class Fault:
 
     def __attrs_post_init__(self) -> None:
         if self.operation is not None:
-            one_of("Fault.operation", self.operation, LIES.get(self.kind, _OPERATIONS))
+            one_of("Fault.operation", self.operation, LIES.get(self.kind, sorted(endpoints.ENDPOINTS)))
         number_within("Fault.seconds", self.seconds, -FAR if self.kind == "date" else 0, FAR)
         if self.retry_after is not None:
             whole_within("Fault.retry_after", self.retry_after, 0, 2**63)

@@ -42,11 +42,9 @@ _REJECTED = 4
 
 Act: TypeAlias = Literal["close", "reopen", "comment"]
 """What people do by other ways than this API."""
-_ACTS: Mapping[Act, Record] = {
-    "close": {"status": 3},
-    "reopen": {"status": 1, **dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)},
-    "comment": {},
-}
+#: What a ticket that is open again does not have any more.
+UNDONE: Record = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
+_ACTS: Mapping[Act, Record] = {"close": {"status": 3}, "reopen": {"status": 1, **UNDONE}, "comment": {}}
 
 Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
 """How texts are stored."""
@@ -85,24 +83,33 @@ def refuse(path: str, why: str) -> Refused:
     return Refused(Errno.PARAMETER, f"参数 {path} {why}")
 
 
+_KINDS = {bool: "布尔值", int: "整数", float: "数字", str: "字符串", list: "数组", dict: "对象"}
+
+
+def _kind(value: JSON) -> str:
+    return "null" if value is None else f"{_KINDS[type(value)]} {dumps(value).decode():.40}"
+
+
+def _of_kind(kind: type, path: str, value: JSON) -> Any:
+    if type(value) is not kind:
+        raise refuse(path, f"必须是{' true 或 false' if kind is bool else _KINDS[kind]}, 收到 {_kind(value)}")
+    return value
+
+
 def whole(low: int, high: int) -> Check:
     """Check for a JSON integer within these bounds, both included."""
 
     def check(path: str, value: JSON) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise refuse(path, f"必须是整数, 收到 {_kind(value)}")
-        if not low <= value <= high:
-            raise refuse(path, f"必须在 {low} 和 {high} 之间, 收到 {value}")
-        return value
+        number: int = _of_kind(int, path, value)
+        if not low <= number <= high:
+            raise refuse(path, f"必须在 {low} 和 {high} 之间, 收到 {number}")
+        return number
 
     return check
 
 
-def text(path: str, value: JSON) -> str:
-    """Check for a JSON string."""
-    if not isinstance(value, str):
-        raise refuse(path, f"必须是字符串, 收到 {_kind(value)}")
-    return value
+text: Check = partial(_of_kind, str)
+boolean: Check = partial(_of_kind, bool)
 
 
 def filled_text(path: str, value: JSON) -> str:
@@ -112,33 +119,18 @@ def filled_text(path: str, value: JSON) -> str:
     return str(value)
 
 
-def boolean(path: str, value: JSON) -> bool:
-    """Check for true or false."""
-    if not isinstance(value, bool):
-        raise refuse(path, f"必须是 true 或 false, 收到 {_kind(value)}")
-    return value
-
-
 def array(item: Check) -> Check:
     """Check for a JSON array, each item by `item`."""
 
     def check(path: str, value: JSON) -> list[Any]:
-        if not isinstance(value, list):
-            raise refuse(path, f"必须是数组, 收到 {_kind(value)}")
-        return [item(f"{path}[{index}]", element) for index, element in enumerate(value)]
+        return [item(f"{path}[{index}]", element) for index, element in enumerate(_of_kind(list, path, value))]
 
     return check
 
 
 def record(fields: Schema) -> Check:
     """Check for a JSON object with these fields."""
-
-    def check(path: str, value: JSON) -> Fields:
-        if not isinstance(value, dict):
-            raise refuse(path, f"必须是对象, 收到 {_kind(value)}")
-        return read(value, fields, f"{path}.")
-
-    return check
+    return lambda path, value: read(_of_kind(dict, path, value), fields, f"{path}.")
 
 
 def read(body: Mapping[str, JSON], fields: Schema, prefix: str = "") -> Fields:
@@ -153,11 +145,6 @@ def read(body: Mapping[str, JSON], fields: Schema, prefix: str = "") -> Fields:
         else:
             checked[name] = line.default
     return checked
-
-
-def _kind(value: JSON) -> str:
-    names = {bool: "布尔值", int: "整数", float: "数字", str: "字符串", list: "数组", dict: "对象"}
-    return "null" if value is None else f"{names[type(value)]} {dumps(value).decode():.40}"
 
 
 def decode(content_type: str, body: bytes) -> dict[str, JSON]:

@@ -156,10 +156,9 @@ class Sandbox:
             try:
                 await web.TCPSite(runner, self._host, self._port).start()
             except OSError as error:
-                raise ConfigError(
-                    f"the sandbox cannot listen on port {self._port} of {self._host} ({error.strerror})",
-                    mend="choose another port, 0 for any free one, or another host",
-                ) from None
+                problem = f"the sandbox cannot listen on port {self._port} of {self._host} ({error.strerror})"
+                mend = "choose another port, 0 for any free one, or another host"
+                raise ConfigError(problem, mend=mend) from None
             host, port = runner.addresses[0][:2]
             self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             self._stack = stack.pop_all()
@@ -301,7 +300,7 @@ class Sandbox:
         """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
         app = web.Application(middlewares=[self._hosts.guard])
         app.on_response_prepare.append(self._clocks.set_date)
-        app.on_shutdown.append(self._end_pauses)
+        app.on_shutdown.append(lambda _: self._faults.end())
         for rule in rules.RULES:
             for method in (rule.endpoint.method, *rule.further_methods):
                 handler = self._handler(rule.endpoint, partial(self._answer, rule))
@@ -309,9 +308,6 @@ class Sandbox:
         app.router.add_route("POST", UPLOAD_FILE.path, self._handler(UPLOAD_FILE, self._upload_file))
         app.router.add_route("GET", "/files/{file_path:.+}", self._download)
         return app
-
-    async def _end_pauses(self, _app: web.Application) -> None:
-        await self._faults.end()
 
     def _handler(self, endpoint: Endpoint, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:

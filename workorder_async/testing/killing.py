@@ -13,11 +13,10 @@ from typing import get_args
 from attrs import field, frozen
 
 from workorder_async.arguments import above_zero, as_validator, items, one_of, whole
-from workorder_async.document import endpoints
+from workorder_async.document.endpoints import ENDPOINTS
 from workorder_async.errors import ConfigError
 from workorder_async.testing.sandbox_thread import Moment, SandboxThread
 
-_OPERATIONS = sorted(one.operation for one in vars(endpoints).values() if isinstance(one, endpoints.Endpoint))
 _TAIL = 2000
 
 
@@ -25,7 +24,7 @@ _TAIL = 2000
 class Kill:
     """When a program is killed: at a request of an operation, counted from when the program was started."""
 
-    operation: str = field(validator=as_validator(one_of, _OPERATIONS, names_class=True))
+    operation: str = field(validator=as_validator(one_of, sorted(ENDPOINTS), names_class=True))
     """The endpoint, by its coroutine's name: "close_ticket"."""
     request: int = field(default=1, validator=as_validator(whole, names_class=True))
     """Which of those that have come so far, from 1."""
