@@ -6,12 +6,12 @@ from math import inf
 from ssl import SSLContext
 from time import perf_counter
 from types import TracebackType
-from typing import Literal, Never, Self, TypeAlias, Unpack
+from typing import Any, Literal, Never, Self, TypeAlias, Unpack
 from weakref import WeakSet
 
 from attrs import evolve, frozen
 
-from workorder_async import arguments
+from workorder_async import arguments, environment
 from workorder_async.document import (
     Attachment,
     CloseTicket,
@@ -27,16 +27,6 @@ from workorder_async.document import (
     TicketSummary,
     codec,
     endpoints,
-)
-from workorder_async.environment import (
-    CA_BUNDLE,
-    ERRNOS,
-    checked_url,
-    errnos_of,
-    platform_of,
-    setting,
-    variables,
-    warn_of_plain_http,
 )
 from workorder_async.errors import (
     AuthenticationError,
@@ -105,14 +95,11 @@ class WorkorderClient:
         hidden_url = Secret(base_url)
         del base_url
         if not callable(getattr(signer, "sign", None)):
-            raise ConfigError(
-                "must have a sign method",
-                argument="signer",
-                mend="for example SchemeSigner(app_id, app_secret, scheme)",
-            )
-        self._session = SignedSession(checked_url(hidden_url), signer, client_options(**options))
+            mend = "for example SchemeSigner(app_id, app_secret, scheme)"
+            raise ConfigError("must have a sign method", argument="signer", mend=mend)
+        self._session = SignedSession(environment.checked_url(hidden_url), signer, client_options(**options))
         self._signer = signer
-        warn_of_plain_http(self._session.base_url)
+        environment.warn_of_plain_http(self._session.base_url)
         self._mutations = MutationSender(self._session)
         self._walks: WeakSet[Walk] = WeakSet()
         self._range_filter = RangeFilter()
@@ -126,15 +113,16 @@ class WorkorderClient:
         `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
         """
         hide_passwords(options)
-        found, errnos, bundle = variables(environ), setting(ERRNOS, environ), setting(CA_BUNDLE, environ)
+        found = environment.variables(environ)
+        errnos, bundle = (environment.setting(name, environ) for name in (environment.ERRNOS, environment.CA_BUNDLE))
         # Else a traceback with locals would show the secret.
         del environ
-        known, given = errnos_of(errnos), options.get("errnos")
+        known, given = environment.errnos_of(errnos), options.get("errnos")
         if given is None or isinstance(given, Mapping):
             options["errnos"] = {**known, **(given or {})}
         if bundle and "ssl" not in options:
-            options["ssl"] = trusting(CA_BUNDLE, bundle)
-        base_url, signer = platform_of(found)
+            options["ssl"] = trusting(environment.CA_BUNDLE, bundle)
+        base_url, signer = environment.platform_of(found)
         return cls(base_url.reveal(), signer=signer, **options)
 
     @property
@@ -320,10 +308,10 @@ class WorkorderClient:
         now = self._session.clock.latest()
         first = await read(Ask(*whole.asked, 1, 100))
         plan = plan_windows(whole, first, max_tickets=max_tickets, now=now)
-        pages: list[Page] | None = None
+        pages: Any = None  # a generator is begun so
         while True:
             try:
-                asks = next(plan) if pages is None else plan.send(pages)
+                asks = plan.send(pages)
             except StopIteration as planned:
                 return list(planned.value)
             pages = await for_each(asks, read)

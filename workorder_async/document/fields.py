@@ -112,9 +112,11 @@ class WireField:
         """Return the columns of a field that holds one plain value; none for a list or an object."""
         name = self.name
         if self.is_code:
-            kind, value = cast("type[OpenEnum]", self.kind), f"{name}._value_"
-            code = Column(name, "int64", name, "Its code.", value, _codes_in(kind))
-            return code, Column(self.beside, "string", name, "Its name.", value, _names_in(kind))
+            members, value = list(cast("type[OpenEnum]", self.kind)), f"{name}._value_"
+            code_in = _Known({member.value: member.value for member in members}, int).__getitem__
+            name_in = _Known({member.value: member.label for member in members}, str).__getitem__
+            code = Column(name, "int64", name, "Its code.", value, code_in)
+            return code, Column(self.beside, "string", name, "Its name.", value, name_in)
         if self.is_list or self.kind not in _ARROW:
             return ()
         plain = Column(name, _ARROW[self.kind], name, source=name)
@@ -151,12 +153,11 @@ def _read_field(model: type, field: "attrs.Attribute[object]", kind: object) -> 
 
 
 def _read_fields(model: type) -> Mapping[str, WireField]:
-    """Return the fields of a model by their names, in their order."""
     hints = get_type_hints(model)
     return {field.name: _read_field(model, field, hints[field.name]) for field in attrs.fields(model)}
 
 
-#: Returns the table of a model.
+#: Returns the table of a model: its fields by their names, in their order.
 fields_of: Final[Callable[[type], Mapping[str, WireField]]] = cache(_read_fields)
 
 
@@ -184,16 +185,6 @@ class _Known(dict[object, Plain]):
 
     def __missing__(self, value: object) -> Plain:
         return cast("Plain", value) if isinstance(value, self._kind) else None
-
-
-def _codes_in(kind: type[OpenEnum]) -> Callable[[object], Plain]:
-    """Return a function from a member's value to its code: None for a name that is not known."""
-    return _Known({member.value: member.value for member in kind}, int).__getitem__
-
-
-def _names_in(kind: type[OpenEnum]) -> Callable[[object], Plain]:
-    """Return a function from a member's value to its name: None for a code that is not known."""
-    return _Known({member.value: member.label for member in kind}, str).__getitem__
 
 
 def iso(seconds: object) -> str | None:

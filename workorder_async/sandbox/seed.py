@@ -246,7 +246,7 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
         "im_group_id": str(10_000_000 + id) if status == 2 else "",
         "title": line.name + _pick(chance, _TITLES[type_]),
         "detail": _detail(chance),
-        "tags": _tags(chance),
+        "tags": packed(sorted({_pick(chance, _TAG_IDS) for _ in range(int(chance() * 3))})),
         "customer_info": _customer_info(chance, account),
         # One ticket in ten has one or two. Nothing is asked of `chance`, so that a seed's tickets are what they were.
         "attachment": packed(invented_files(id, max(2 - account % 20, 0))),
@@ -288,11 +288,6 @@ def _detail(chance: _Chance) -> str:
     second = first - 1 - int(chance() * (len(_MIDDLES) - 1))
     sentences = (_pick(chance, _OPENINGS), _MIDDLES[first], _MIDDLES[second], f"涉及地域为{_pick(chance, REGIONS)}")
     return "。".join((*sentences, _pick(chance, _ENDINGS)))
-
-
-def _tags(chance: _Chance) -> str:
-    amount = int(chance() * 3)
-    return packed(sorted({_pick(chance, _TAG_IDS) for _ in range(amount)}))
 
 
 def _customer_info(chance: _Chance, account: int) -> str:

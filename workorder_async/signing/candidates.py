@@ -19,7 +19,8 @@ from attrs import evolve, frozen
 
 APP_ID, TIMESTAMP, SECRET = "{app_id}", "{timestamp}", "{secret}"
 METHOD, PATH, QUERY = "{method}", "{path}", "{query}"
-_WHOLE = (APP_ID, TIMESTAMP, METHOD, PATH, QUERY)
+#: The parts of a request that are not its body.
+WHOLE = (APP_ID, TIMESTAMP, METHOD, PATH, QUERY)
 #: The kinds of body, the simplest first: of two that are alike in a request, the first is searched for.
 BODIES = (
     *("{body}", "{body_md5}", "{body_sha256}"),
@@ -167,7 +168,7 @@ def _turns(parts: Sequence[str], seen: Seen, turns: Turns) -> Turns:
     return tuple(turn for turn in turns if all(turn)) if seen.empty.intersection(parts) else turns
 
 
-def _sets(seen: Seen, most: int, bodies: Sequence[str], among: Sequence[str] = _WHOLE) -> Iterator[tuple[str, ...]]:
+def _sets(seen: Seen, most: int, bodies: Sequence[str], among: Sequence[str] = WHOLE) -> Iterator[tuple[str, ...]]:
     """Yield the sets of parts to sign beside the secret, the fewest parts first; a body stands last."""
     others = among if seen.whole else (APP_ID, TIMESTAMP)
     for size in range(most + 1):

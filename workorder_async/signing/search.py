@@ -18,18 +18,7 @@ from attrs import evolve, field, frozen
 
 from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.secret import Secret, without_frames
-from workorder_async.signing.candidates import (
-    APP_ID,
-    BODIES,
-    METHOD,
-    PATH,
-    QUERY,
-    SECRET,
-    TIMESTAMP,
-    Seen,
-    Variants,
-    candidates,
-)
+from workorder_async.signing.candidates import BODIES, QUERY, SECRET, WHOLE, Seen, Variants, candidates
 from workorder_async.signing.scheme import (
     DIGESTS,
     WRITTEN,
@@ -289,7 +278,7 @@ class Search:
             there = [body for body in there if "sorted" not in body and "pairs" not in body]
         shown = {
             part: (self._render(part), *(b"".join(Template.parse(part).render(signed)) for signed in others))
-            for part in self._going_on((APP_ID, TIMESTAMP, *there, QUERY, PATH, METHOD))
+            for part in self._going_on((*WHOLE, *there))
         }
         kinds = {shown[body]: body for body in reversed(there)}
         empty = frozenset(part for part, values in shown.items() if not any(values))
