@@ -132,10 +132,8 @@ def explain(what: BaseException | Outcome | Settlement, language: Language | Non
         case BaseException():
             operation, ticket_id = getattr(what, "operation", ""), 0
             if isinstance(what, OutcomeUnknownError):
-                operation, ticket_id = (
-                    operation or _operation_of(what.mutation),
-                    what.ticket_id or _id_of(what.mutation),
-                )
+                operation = operation or _operation_of(what.mutation)
+                ticket_id = what.ticket_id or _id_of(what.mutation)
             said = _of_error(what, operation)
             facts = _facts(what, "", chinese)
         case _:

@@ -77,12 +77,11 @@ def open_envelope(
     """
     if 300 <= status < 400:
         place = without_credentials(_text(location)) or "nowhere"
-        raise ResponseError(
-            f"HTTP {status}, a redirect to {place}, which is never followed: it would carry the "
-            "signature to another place; set the base URL to the final one",
-            status=status,
-            body_start=body[:_BODY_START],
+        said = (
+            f"HTTP {status}, a redirect to {place}, which is never followed: it would carry the signature to another "
+            "place; set the base URL to the final one"
         )
+        raise ResponseError(said, status=status, body_start=body[:_BODY_START])
     value = parse_json(status, body) if parsed is _NOT_PARSED else parsed
     if not isinstance(value, dict) or "errno" not in value:
         raise not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "an empty body")
@@ -104,13 +103,8 @@ def _whole(errno: object, status: int, body: bytes) -> int:
         return int(errno)
     if isinstance(errno, float) and errno.is_integer():
         return int(errno)
-    raise DecodeError(
-        "the envelope's errno is not a whole number",
-        path="$.errno",
-        expected="a whole number",
-        status=status,
-        body_start=body[:_BODY_START],
-    )
+    said, start = "the envelope's errno is not a whole number", body[:_BODY_START]
+    raise DecodeError(said, path="$.errno", expected="a whole number", status=status, body_start=start)
 
 
 def _text(value: JSON) -> str:
@@ -139,13 +133,9 @@ def parse_json(status: int, body: bytes) -> JSON:
 
 def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:
     """Return the error for an envelope whose status contradicts it: nobody knows whether the request took effect."""
-    said = f"errno {errno} {errmsg}".rstrip()
-    return ResponseError(
-        f"HTTP {status} with {said}: the platform or a gateway failed, and does not say what was done",
-        status=status,
-        body_start=body[:_BODY_START],
-        request_id=request_id,
-    )
+    what = f"HTTP {status} with " + f"errno {errno} {errmsg}".rstrip()
+    said = f"{what}: the platform or a gateway failed, and does not say what was done"
+    return ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
 
 
 def _looks_like(body: bytes) -> str:

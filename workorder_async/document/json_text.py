@@ -101,11 +101,8 @@ def to_json(value: JSON) -> bytes:
         try:
             return json.dumps(value, separators=(",", ":")).encode()
         except RecursionError:
-            raise DecodeError(
-                "too many lists and objects stand inside each other to be written as JSON",
-                expected="JSON of fewer levels",
-                got="JSON of hundreds of levels",
-            ) from None
+            said = "too many lists and objects stand inside each other to be written as JSON"
+            raise DecodeError(said, expected="JSON of fewer levels", got="JSON of hundreds of levels") from None
 
 
 def as_orjson_keeps(names: Iterable[str]) -> list[str]:

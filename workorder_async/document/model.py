@@ -59,9 +59,8 @@ class Model:
         Raises `DecodeError` if a value does not fit, and `ConfigError` for a mutation or a query that cannot be sent.
         """
         if not isinstance(value, Mapping):
-            raise ConfigError(
-                f"takes an object with names, not a {type(value).__name__}", argument=f"{cls.__name__}.from_dict"
-            )
+            problem = f"takes an object with names, not a {type(value).__name__}"
+            raise ConfigError(problem, argument=f"{cls.__name__}.from_dict")
         return cls._of(value)
 
     @classmethod
@@ -79,13 +78,9 @@ class Model:
             except WorkorderError as error:
                 raise ValueError(str(error)) from None
 
-        return core_schema.no_info_plain_validator_function(
-            read,
-            ref=f"{cls.__module__}.{cls.__qualname__}",
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                cls.to_dict, return_schema=core_schema.dict_schema()
-            ),
-        )
+        name = f"{cls.__module__}.{cls.__qualname__}"
+        writing = core_schema.plain_serializer_function_ser_schema(cls.to_dict, return_schema=core_schema.dict_schema())
+        return core_schema.no_info_plain_validator_function(read, ref=name, serialization=writing)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: object, handler: Any) -> dict[str, object]:

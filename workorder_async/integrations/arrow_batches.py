@@ -183,9 +183,6 @@ def _check(report: WalkReport, window: Window, part: Part) -> None:
         reason = reason or f"{part.skipped_rows} full records could not be read, and were skipped"
     if reason:
         start, end = window.span
-        raise WalkDriftError(
-            f"the window of created time from {start} to {end} is not exact: {reason}; read it again, or take it as it "
-            "is with exact=False",
-            report=report,
-            operation="list_tickets",
-        )
+        problem = f"the window of created time from {start} to {end} is not exact: {reason}"
+        mend = "read it again, or take it as it is with exact=False"
+        raise WalkDriftError(f"{problem}; {mend}", report=report, operation="list_tickets")

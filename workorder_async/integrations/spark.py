@@ -98,11 +98,8 @@ class WorkorderDataSource(DataSource):
         """Return the planner and reader of a job. Raises `ConfigError` for options that cannot work."""
         read = SparkRead.of(self.options)
         if tuple(schema.fieldNames()) != tuple(column.name for column in read.arrow.kept):
-            raise ConfigError(
-                "is that of exports",
-                argument="the schema",
-                mend="leave out .schema(...), and choose by the option columns",
-            )
+            mend = "leave out .schema(...), and choose by the option columns"
+            raise ConfigError("is that of exports", argument="the schema", mend=mend)
         if not read.pushdown:
             return _Reader(read, self.connect)
         if not hasattr(DataSourceReader, "pushFilters"):

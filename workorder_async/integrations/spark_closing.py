@@ -138,14 +138,8 @@ class SparkClosing:
         rate = None if self.rate is None else RATE_USED * self.rate / self.tasks
         async with connect(rate=rate) as client:
             # An iterator: a list must be the same at the next run, and a frame often is not.
-            batch = run_batch(
-                client,
-                iter(closes),
-                concurrency=self.concurrency,
-                journal=self._journal(task),
-                name=f"task {task} of {self.tasks}",
-                report=report,
-            )
+            each, journal, name = iter(closes), self._journal(task), f"task {task} of {self.tasks}"
+            batch = run_batch(client, each, concurrency=self.concurrency, journal=journal, name=name, report=report)
             async with aclosing(batch) as outcomes:
                 return [outcome async for outcome in outcomes]
 

@@ -76,10 +76,6 @@ def _words(name: str, text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _wholes(name: str, text: str) -> tuple[int, ...]:
-    return tuple(_whole(name, word) for word in _words(name, text))
-
-
 _WHOLES: Final = ("creator_id", "sub_type", "second_subtype", "page_size", "concurrency", "batch_rows", "tasks")
 # The readers of options that are more than a text; each takes the name of the option and the text.
 _READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
@@ -88,7 +84,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
     **dict.fromkeys(("created_start", "created_end"), _moment),
     "rate": _number,
     "columns": _words,
-    "product_group_id": _wholes,
+    "product_group_id": lambda name, text: tuple(_whole(name, word) for word in _words(name, text)),
 }
 # Options of `SparkRead` itself; those of its query and of its Arrow batches come beside them.
 _READING: Final = ("tasks", "rate", "pushdown")
@@ -100,12 +96,9 @@ def refuse_secrets(options: Mapping[str, str]) -> None:
     """Raise `ConfigError` for an option that seems to be a credential or an address; its value is not shown."""
     for name in options:
         if _SECRET.search(name):
-            raise ConfigError(
-                "is refused, for options are shown in plans and in Spark's pages",
-                argument=f"option {name}",
-                mend="the connection comes from the environment of the driver and of the executors: "
-                f"{', '.join(VARIABLES)}",
-            )
+            problem = "is refused, for options are shown in plans and in Spark's pages"
+            source = "the connection comes from the environment of the driver and of the executors"
+            raise ConfigError(problem, argument=f"option {name}", mend=f"{source}: {', '.join(VARIABLES)}")
 
 
 def parsed(options: Mapping[str, str], known: Collection[str]) -> dict[str, Any]:
@@ -140,12 +133,12 @@ class SparkRead:
         """Read the options of the data source. Raises `ConfigError` that names the option."""
         filters, arrow = fields_dict(TicketQuery), fields_dict(ArrowOptions)
         values = parsed(options, (*filters, *arrow, *_READING))
+
+        def among(names: Collection[str]) -> dict[str, Any]:
+            return {name: value for name, value in values.items() if name in names}
+
         try:
-            return cls(
-                query=TicketQuery(**{name: value for name, value in values.items() if name in filters}),
-                arrow=ArrowOptions(**{name: value for name, value in values.items() if name in arrow}),
-                **{name: value for name, value in values.items() if name in _READING},
-            )
+            return cls(query=TicketQuery(**among(filters)), arrow=ArrowOptions(**among(arrow)), **among(_READING))
         except ConfigError as error:
             # The problem of a field may name a second field.
             argument, problem = (part.replace("TicketQuery.", "option ") for part in (error.argument, error.problem))

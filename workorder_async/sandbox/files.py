@@ -216,14 +216,10 @@ def _headers(body: IO[bytes], start: int, end: int) -> bytes:
 
 
 def _describe(headers: str, start: int, end: int) -> FilePart:
-    fields = {
-        name.strip().lower(): value.strip()
-        for name, _, value in (line.partition(":") for line in headers.split("\r\n"))
-    }
-    given = {
-        name.lower(): quoted.replace('\\"', '"') or plain
-        for name, quoted, plain in _PARAMETER.findall(fields.get("content-disposition", ""))
-    }
+    lines = (line.partition(":") for line in headers.split("\r\n"))
+    fields = {name.strip().lower(): value.strip() for name, _, value in lines}
+    parameters = _PARAMETER.findall(fields.get("content-disposition", ""))
+    given = {name.lower(): quoted.replace('\\"', '"') or plain for name, quoted, plain in parameters}
     if given.get("name") != "file":
         raise Refused(Errno.PARAMETER, f"参数 file 缺失, 收到的部分名为 {given.get('name')!r}")
     if "filename*" in given:

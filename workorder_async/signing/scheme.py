@@ -99,9 +99,8 @@ def _json_of(body: Iterable[bytes]) -> tuple[object, Iterable[bytes]]:
     return value if is_sound(value) else None, (whole,)
 
 
-def _dumped(value: object, blanks: str = "", *, as_ascii: bool = False, by_key: bool = True) -> bytes:
-    text = json.dumps(value, sort_keys=by_key, separators=_BLANKS[blanks], ensure_ascii=as_ascii)
-    return text.encode(errors="surrogatepass")
+def _dumped(value: object, blanks: str = "", *, as_ascii: bool = False, by_key: bool = True) -> str:
+    return json.dumps(value, sort_keys=by_key, separators=_BLANKS[blanks], ensure_ascii=as_ascii)
 
 
 def _sorted_body(blanks: str, *, as_ascii: bool) -> Callable[[Signed], Iterable[bytes]]:
@@ -109,7 +108,7 @@ def _sorted_body(blanks: str, *, as_ascii: bool) -> Callable[[Signed], Iterable[
 
     def pieces(signed: Signed) -> Iterable[bytes]:
         value, body = _json_of(signed.request.body)
-        return body if value is None else (_dumped(value, blanks, as_ascii=as_ascii),)
+        return body if value is None else (_dumped(value, blanks, as_ascii=as_ascii).encode(errors="surrogatepass"),)
 
     return pieces
 
@@ -120,9 +119,7 @@ def _pairs_of_body(signed: Signed) -> list[bytes]:
     if not isinstance(value, dict):
         return []
     return [
-        key.encode(errors="surrogatepass")
-        + b"="
-        + (one.encode(errors="surrogatepass") if isinstance(one, str) else _dumped(one, by_key=False))
+        f"{key}={one if isinstance(one, str) else _dumped(one, by_key=False)}".encode(errors="surrogatepass")
         for key, one in sorted(value.items())
     ]
 
@@ -216,18 +213,15 @@ class Template:
     def parse(cls, text: str) -> "Template":
         """Read a template; a `ConfigError` names the part that cannot be read and what may stand there."""
         if not text:
-            raise ConfigError(
-                "the signing scheme has an empty template", mend="for example {app_id}{timestamp}{secret}"
-            )
+            mend = "for example {app_id}{timestamp}{secret}"
+            raise ConfigError("the signing scheme has an empty template", mend=mend)
         try:
             text.encode()
         except UnicodeEncodeError:
             raise ConfigError("the signing scheme holds a lone surrogate, which has no UTF-8 bytes to sign") from None
         if any(unicodedata.category(character) == "Cc" for character in text):
-            raise ConfigError(
-                f"the signing scheme's template {text!r} holds a control character",
-                mend="write \\n for a line feed and \\t for a tab",
-            )
+            mend = "write \\n for a line feed and \\t for a tab"
+            raise ConfigError(f"the signing scheme's template {text!r} holds a control character", mend=mend)
         return cls(_nodes(text, 0, "")[0])
 
     @property
@@ -277,32 +271,26 @@ def _node(text: str, token: "re.Match[str]") -> tuple[Node, int]:
     call, name = token.groups()
     if call is not None:
         if call not in CALLS:
-            raise ConfigError(
-                f"unknown call {{{call}(...)}} in the signing scheme", mend=f"use one of {', '.join(CALLS)}"
-            )
+            mend = f"use one of {', '.join(CALLS)}"
+            raise ConfigError(f"unknown call {{{call}(...)}} in the signing scheme", mend=mend)
         if (digest := call.removesuffix("_base64").lower()) in DIGESTS:
             require_digest(digest)
         inside, end = _nodes(text, token.end(), call)
         return Nested(call, Template(inside)), end
     if name is None:
-        raise ConfigError(
-            f"a lone {token.group()!r} at position {token.start()} of the template {text!r}",
-            mend="double it to mean the character itself",
-        )
+        problem = f"a lone {token.group()!r} at position {token.start()} of the template {text!r}"
+        raise ConfigError(problem, mend="double it to mean the character itself")
     if name not in PLACEHOLDERS:
-        raise ConfigError(
-            f"unknown placeholder {{{name}}} in the signing scheme",
-            mend=f"use {', '.join(f'{{{known}}}' for known in PLACEHOLDERS)}",
-        )
+        mend = f"use {', '.join(f'{{{known}}}' for known in PLACEHOLDERS)}"
+        raise ConfigError(f"unknown placeholder {{{name}}} in the signing scheme", mend=mend)
     return name, token.end()
 
 
 def require_digest(digest: str) -> None:
     """Raise `ConfigError` for a digest that this Python lacks."""
     if digest not in hashlib.algorithms_available:
-        raise ConfigError(
-            f"this Python's OpenSSL has no {digest}", mend="use another digest or another build of Python"
-        )
+        mend = "use another digest or another build of Python"
+        raise ConfigError(f"this Python's OpenSSL has no {digest}", mend=mend)
 
 
 ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
@@ -357,18 +345,14 @@ class Scheme:
             raise ConfigError(f"is {kind_of(text)}", argument="the signing scheme", mend=mend)
         head, colon, rest = text.partition(":")
         if not colon:
-            raise ConfigError(
-                f"the signing scheme {text!r} has no ':'",
-                mend="write DIGEST[,OPTION...]:TEMPLATE, for example md5:{app_id}{timestamp}{secret}",
-            )
+            mend = "write DIGEST[,OPTION...]:TEMPLATE, for example md5:{app_id}{timestamp}{secret}"
+            raise ConfigError(f"the signing scheme {text!r} has no ':'", mend=mend)
         name, *words = head.strip().split(",")
         keyed = name.startswith("hmac-")
         digest = name.removeprefix("hmac-")
         if digest not in DIGESTS:
-            raise ConfigError(
-                f"unknown digest {name!r} in the signing scheme",
-                mend=f"use one of {', '.join(DIGESTS)}, or hmac- before one",
-            )
+            mend = f"use one of {', '.join(DIGESTS)}, or hmac- before one"
+            raise ConfigError(f"unknown digest {name!r} in the signing scheme", mend=mend)
         require_digest(digest)
         options = _options(words)
         if "key" in options and not keyed:
@@ -377,10 +361,8 @@ class Scheme:
         template = Template.parse(rest)
         key = Template.parse(options["key"]) if "key" in options else _SECRET
         if "secret" not in (template.names | key.names if keyed else template.names):
-            raise ConfigError(
-                f"the signing scheme {text!r} never uses the secret, so anyone could sign",
-                mend=f"put {{secret}} into its template or use hmac-{digest}",
-            )
+            mend = f"put {{secret}} into its template or use hmac-{digest}"
+            raise ConfigError(f"the signing scheme {text!r} never uses the secret, so anyone could sign", mend=mend)
         encoding, unit = options.get("encoding", "hex"), options.get("unit", "s")
         return cls(text, digest, keyed, encoding, unit, template, key, "padding" not in options, options["prefix"])
 
@@ -434,10 +416,8 @@ def _options(words: Iterable[str]) -> dict[str, str]:
         name, equals, value = word.partition("=")
         kind = name if equals and name in ("prefix", "key") else _WORDS.get(word)
         if kind is None:
-            raise ConfigError(
-                f"unknown option {word!r} in the signing scheme",
-                mend=f"use {', '.join(_WORDS)}, prefix=TEXT or key=TEMPLATE",
-            )
+            mend = f"use {', '.join(_WORDS)}, prefix=TEXT or key=TEMPLATE"
+            raise ConfigError(f"unknown option {word!r} in the signing scheme", mend=mend)
         if kind in chosen:
             raise ConfigError(f"the signing scheme says both {chosen[kind]!r} and {word!r}", mend="choose one")
         chosen[kind] = value if equals else word
@@ -462,11 +442,8 @@ class SchemeSigner:
         if not isinstance(app_id, str):
             raise ConfigError(f"is {kind_of(app_id)}", argument="app_id", mend="it must be text, as you were given it")
         if not app_id or not app_id.isascii() or not app_id.isprintable() or app_id.strip() != app_id:
-            raise ConfigError(
-                f"{app_id!r} cannot be an HTTP header",
-                argument="app_id",
-                mend="use the AppId you were given, without blanks around it",
-            )
+            mend = "use the AppId you were given, without blanks around it"
+            raise ConfigError(f"{app_id!r} cannot be an HTTP header", argument="app_id", mend=mend)
         if wrong := app_secret.wrong_with("app_secret"):
             raise wrong
         self.app_id = app_id

@@ -474,12 +474,8 @@ def _sign(scheme: Scheme, signed: Signed) -> str:
 
 def _distinct(schemes: Iterable[Scheme]) -> list[Scheme]:
     """Return the schemes, the simplest first, without those that sign every request as a simpler one does."""
-    probes = [
-        Signed(
-            SigningInput("PUT", "/a/b", (("z", "1"), ("id", "7 8")), (_BODY,)), "an-app", "1234567890", Secret("se")
-        ),
-        Signed(SigningInput("GET", "/c"), "other", "1234567899", Secret("cret")),
-    ]
+    put, get = SigningInput("PUT", "/a/b", (("z", "1"), ("id", "7 8")), (_BODY,)), SigningInput("GET", "/c")
+    probes = (Signed(put, "an-app", "1234567890", Secret("se")), Signed(get, "other", "1234567899", Secret("cret")))
     kinds: dict[tuple[str, ...], Scheme] = {}
     for scheme in sorted(schemes, key=_effort):
         kinds.setdefault(tuple(_sign(scheme, probe) for probe in probes), scheme)
