@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from functools import update_wrapper
 from ssl import SSLContext
-from types import TracebackType
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
 
 from workorder_async.client import WorkorderClient as _Client
@@ -34,8 +33,6 @@ _EVERYTHING = TicketQuery()
 
 
 class _Loop(LoopThread):
-    """A client in an event loop, in a thread of its own."""
-
     def __init__(self, client: _Client) -> None:
         super().__init__("workorder_async", "client", at_end=client.aclose)
         self.client = client
@@ -178,9 +175,7 @@ class WorkorderClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -206,9 +201,7 @@ class Walk:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __iter__(self) -> Self:

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Literal, Never, Self, TypeAlias, Unpack
 from weakref import WeakSet
 
@@ -193,9 +192,7 @@ class WorkorderClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -359,8 +356,7 @@ class WorkorderClient:
         """Create a ticket and return its id (endpoint create 创建工单).
 
         Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the new ticket in vain. `mark` is as for `change`. Limit its time by
-        `deadline`: in an `asyncio.timeout` its outcome is not told.
+        `on_unknown="verify"` after looking for the new ticket in vain. `mark` is as for `change`.
         """
         change = await self.change(only(CreateTicket, ticket), on_unknown=on_unknown, mark=mark, deadline=deadline)
         return change.ticket_id
@@ -371,8 +367,7 @@ class WorkorderClient:
         """Comment on a ticket (endpoint comment_ticket 评论工单).
 
         Never sent twice. Where it was sent and no answer came back, raises `OutcomeUnknownError`: at once, or with
-        `on_unknown="verify"` after looking for the comment in vain. `mark` is as for `change`. Limit its time by
-        `deadline`: in an `asyncio.timeout` its outcome is not told.
+        `on_unknown="verify"` after looking for the comment in vain. `mark` is as for `change`.
         """
         await self.change(only(CommentTicket, comment), on_unknown=on_unknown, mark=mark, deadline=deadline)
 
@@ -380,8 +375,7 @@ class WorkorderClient:
         """Reject a ticket on behalf of a product line (endpoint reject_handle 拒绝工单).
 
         Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
-        not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where it cannot be known. Limit
-        its time by `deadline`: in an `asyncio.timeout` its outcome is not told.
+        not happen: that takes as long as an attempt may. Raises `OutcomeUnknownError` where it cannot be known.
         """
         await self.change(only(RejectTicket, rejection), deadline=deadline)
 
@@ -390,8 +384,7 @@ class WorkorderClient:
 
         Where no answer came back, looks at the ticket again and again, and sends again once it is proven that it did
         not happen: that takes as long as an attempt may. Raises `TicketStateError` (errno 23000) where its status does
-        not allow it, `OutcomeUnknownError` where the outcome cannot be known. Limit its time by `deadline`: in an
-        `asyncio.timeout` its outcome is not told.
+        not allow it, `OutcomeUnknownError` where the outcome cannot be known.
         """
         await self.change(only(CloseTicket, close), deadline=deadline)
 

@@ -53,7 +53,6 @@ def fields_said(kind: type) -> Mapping[str, str]:
 
 @cache
 def _bodies(module: str) -> Mapping[str, list[ast.stmt]]:
-    """Return the bodies of the classes of a module, by their names."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (OSError, TypeError):

@@ -26,7 +26,6 @@ def install_line(extra: str) -> str:
 
 
 def _clone() -> Path | None:
-    """Return the folder of the source, where it is still there."""
     return next((folder for folder in (_ROOT, _installed_from()) if (folder / "pyproject.toml").is_file()), None)
 
 

@@ -193,7 +193,6 @@ def unknown_in(row: Row) -> Row:
 
 
 def _of_row(answer: Answer, page: int, ticket: int | None, path: str, error: Exception) -> DecodeError:
-    """Return the error of a row that does not fit."""
     name = f"page {page}: " if ticket is None else f"ticket {ticket} on page {page}: "
     return _of_answer(answer, decode_error(path, error, name=name))
 

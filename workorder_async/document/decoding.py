@@ -161,7 +161,6 @@ def _of_date(match: re.Match[str]) -> int:
 
 
 def _of_parts(parts: list[object]) -> int:
-    """Return the second of a list of year, month, day, hour, minute, second."""
     if not 3 <= len(parts) <= 7 or any(part.__class__ is not int for part in parts):
         raise misfit("seconds, or a date-time", parts)
     return _moment(cast("list[int]", parts[:6]))
@@ -428,7 +427,6 @@ def _reader_of_kind(field: WireField) -> Read:
 
 
 def _list_reader(inner: Decoder, *, keeps_nulls: bool) -> Read:
-    """Return the function that reads a list of models."""
     hook, names = inner.hook, inner.readers.keys()
 
     def read(value: object) -> list[object]:

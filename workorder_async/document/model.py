@@ -92,7 +92,6 @@ _KINDS: Final = {int: "integer", str: "string", bool: "boolean", dict: "object"}
 
 
 def _json_schema(model: type, *, is_read: bool) -> dict[str, object]:
-    """Return the JSON schema of a model."""
     properties: dict[str, object] = {}
     fields = fields_of(model).values()
     for field in fields:

@@ -111,8 +111,6 @@ def _refused(instance: object, attribute: "Attribute[Any]", problem: str, mend: 
 
 
 def _whole(low: int, high: int) -> Check:
-    """Accept a whole number from `low` to `high`."""
-
     def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
         # Mutations are made by the ten thousand, so the name is made only for a value that is refused.
         if not (is_whole(value) and low <= value <= high):
@@ -198,7 +196,6 @@ def are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
 
 
 def _about_attachment(value: object) -> tuple[str, str]:
-    """Say why an attachment cannot be sent."""
     if not isinstance(value, Attachment):
         return f" must be an Attachment from upload_file, not {kind_of(value)}", ""
     for name in ("file_name", "file_path", "file_type"):
@@ -222,7 +219,6 @@ def _about_authored(value: object) -> tuple[str, str]:
 
 
 def _about_customer(value: object) -> tuple[str, str]:
-    """Say why a customer's account cannot be sent."""
     if not isinstance(value, CustomerInfo):
         return f" must be a CustomerInfo, not {kind_of(value)}", ""
     if not _is_number(value.user_id) or value.user_id < 1:

@@ -20,6 +20,20 @@ from workorder_async.errors import DecodeError
 if TYPE_CHECKING:
     from attrs import Attribute
 
+__all__ = [
+    "Attachment",
+    "CustomerInfo",
+    "Pagination",
+    "Tag",
+    "Ticket",
+    "TicketAssign",
+    "TicketDetail",
+    "TicketFlowHistory",
+    "TicketFormField",
+    "TicketPage",
+    "TicketSummary",
+]
+
 _Fields: TypeAlias = "list[Attribute[Any]]"
 
 

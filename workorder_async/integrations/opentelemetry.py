@@ -144,7 +144,6 @@ def _said(event: AttemptEnded | CallEnded) -> dict[str, str | int]:
 
 
 def _outcome(event: CallEnded) -> str:
-    """Return what became of a call, in one word."""
     if event.error is None:
         return "done"
     if event.errno is not None:

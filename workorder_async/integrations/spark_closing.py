@@ -188,7 +188,6 @@ def _wait_until_free(journal: Path) -> None:
 
 
 def _check_columns(columns: Mapping[str, str]) -> None:
-    """Raise `ConfigError` if the frame's columns are not those of closes."""
     unknown = [name for name in columns if name not in COLUMNS]
     missing = [name for name, (_, needed) in COLUMNS.items() if needed and name not in columns]
     if unknown or missing:

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack, get_args
 
 from aiohttp import web
@@ -189,9 +188,7 @@ class Sandbox:
         """Ask the store in its thread, which alone touches it."""
         return await asyncio.get_running_loop().run_in_executor(self._worker, question)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @property

@@ -143,7 +143,6 @@ class Seen:
 
 
 def _call(name: str, inside: str) -> str:
-    """Return a call of the scheme language."""
     return f"{{{name}({inside})}}"
 
 
@@ -341,7 +340,6 @@ def _merged(seen: Seen) -> Iterator[Variants]:
 
 
 def _inner(digest: str) -> tuple[str, ...]:
-    """Return the calls that are tried inside a digest."""
     names = ("sm3",) if digest == "sm3" else tuple(dict.fromkeys(("md5", digest, "sha1", "sha256")))
     return (*names, *(name.upper() for name in names))
 

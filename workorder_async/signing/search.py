@@ -271,7 +271,6 @@ class Search:
         return found
 
     def _look(self) -> None:
-        """Look at what the requests are made of."""
         others = [signed for signed, _, _ in self._others]
         there = [body for body in BODIES if self._whole and not _lacks(body)]
         if max(map(_size, (self._signed, *others))) > _REWRITTEN:
@@ -436,7 +435,6 @@ class Search:
 
 
 def _with_options(line: str, options: Sequence[str]) -> str:
-    """Return a line with further options."""
     head, _, template = line.partition(":")
     return f"{','.join([head, *options])}:{template}"
 
