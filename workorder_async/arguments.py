@@ -79,9 +79,7 @@ def one_of(name: str, value: object, words: Sequence[str]) -> str:
 def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
     """Return the items of a list, which are all of one class; a single item is no list."""
     if isinstance(value, kind) or not isinstance(value, Iterable):
-        raise ConfigError(
-            f"is {shown(value)}", argument=name, mend=f"it must be a list of {kind.__name__}, in brackets"
-        )
+        raise _refused(name, value, f"a list of {kind.__name__}, in brackets")
     found = tuple(value)
     for index, item in enumerate(found):
         if not isinstance(item, kind):

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from attrs import evolve, frozen
 
-from workorder_async import arguments, environment
+from workorder_async import arguments, environment, errors
 from workorder_async.document import (
     Attachment,
     CloseTicket,
@@ -27,14 +27,7 @@ from workorder_async.document import (
     codec,
     endpoints,
 )
-from workorder_async.errors import (
-    AuthenticationError,
-    ConfigError,
-    DeadlineExceededError,
-    NotSentError,
-    Settlement,
-    WorkorderError,
-)
+from workorder_async.errors import AuthenticationError, ConfigError, NotSentError, Settlement, WorkorderError
 from workorder_async.mutations.kinds import Prepared, only, prepare
 from workorder_async.mutations.recently_sent import EarlierRun
 from workorder_async.mutations.sending import Changed, MutationSender
@@ -494,7 +487,7 @@ class WorkorderClient:
                 )
         except TimeoutError:
             late = f"no answer within {until.seconds:g} s, in which the file could not even be looked at"
-            raise DeadlineExceededError(late, operation=endpoints.UPLOAD_FILE.operation) from None
+            raise errors.DeadlineExceededError(late, operation=endpoints.UPLOAD_FILE.operation) from None
         return codec.decode_uploaded(await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:

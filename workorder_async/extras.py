@@ -47,6 +47,5 @@ def extra_module(name: str, extra: str, user: str = "this format") -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ConfigError(
-            f"needs {name}, which cannot be imported ({error}): {install_line(extra)}", argument=user
-        ) from None
+        problem = f"needs {name}, which cannot be imported ({error}): {install_line(extra)}"
+        raise ConfigError(problem, argument=user) from None

@@ -11,15 +11,7 @@ from attrs import asdict
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from workorder_async.document import (
-    Attachment,
-    CustomerInfo,
-    Mutation,
-    PageRequest,
-    Pagination,
-    TicketPage,
-    TicketSummary,
-)
+from workorder_async.document import Attachment, Mutation, PageRequest, Pagination, TicketPage, TicketSummary
 from workorder_async.document.decoding import MisfitError, decode_error, decoder_of, is_absent, items, misfit
 from workorder_async.document.envelope import Answer
 from workorder_async.document.fields import fields_of
@@ -64,7 +56,7 @@ def _is(kind: object, family: type) -> bool:
     return isinstance(kind, type) and issubclass(kind, family)
 
 
-def _sent_parts(values: tuple[Attachment | CustomerInfo, ...]) -> list[dict[str, object]]:
+def _sent_parts(values: tuple[Any, ...]) -> list[dict[str, object]]:
     """Turn attachments or customers into JSON values: the fields that were set, without a customer's ticket_id."""
     return [
         {name: part for name, part in asdict(value).items() if part is not None and name != "ticket_id"}

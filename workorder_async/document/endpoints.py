@@ -1,6 +1,5 @@
 """The eight endpoints of the API document: name, method, path, and whether a request may be repeated."""
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import Final, Literal
 
@@ -41,6 +40,4 @@ CLOSE_TICKET = Endpoint("close_ticket", "POST", f"{PREFIX}/close_ticket", Safety
 UPLOAD_FILE = Endpoint("upload_file", "POST", f"{PREFIX}/upload_file", Safety.READ)
 
 #: Each endpoint by its operation.
-ENDPOINTS: Final[Mapping[str, Endpoint]] = {
-    one.operation: one for one in list(vars().values()) if isinstance(one, Endpoint)
-}
+ENDPOINTS: Final = {one.operation: one for one in list(vars().values()) if isinstance(one, Endpoint)}

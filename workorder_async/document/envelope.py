@@ -14,15 +14,9 @@ from contextlib import suppress
 
 from attrs import define, field
 
+from workorder_async import errors
 from workorder_async.document.json_text import JSON, loads, parse_slowly, write
-from workorder_async.errors import (
-    ApiError,
-    AuthenticationError,
-    DecodeError,
-    NotFoundError,
-    RateLimitedError,
-    ResponseError,
-)
+from workorder_async.errors import ApiError, DecodeError, ResponseError
 from workorder_async.secret import without_credentials
 
 SUCCESS = 10000
@@ -32,10 +26,10 @@ _NO_UTF8 = re.compile("[\ud800-\udfff]")
 #: An odd body of this much holds the event loop up for some 20 ms; a longer one is parsed in a thread, or not at all.
 _ODD = 64 << 10
 _BY_STATUS: Mapping[int, type[ApiError]] = {
-    401: AuthenticationError,
-    403: AuthenticationError,
-    404: NotFoundError,
-    429: RateLimitedError,
+    401: errors.AuthenticationError,
+    403: errors.AuthenticationError,
+    404: errors.NotFoundError,
+    429: errors.RateLimitedError,
 }
 #: What these statuses mean also on a page without an envelope.
 _OF_PAGES = {status: kind for status, kind in _BY_STATUS.items() if status != 404}

@@ -325,9 +325,8 @@ class TicketQuery(Request):
 
     def __attrs_post_init__(self) -> None:
         if self.created_start is not None and self.created_end is not None and self.created_start > self.created_end:
-            start, end = (
-                datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in (self.created_start, self.created_end)
-            )
+            ends = (self.created_start, self.created_end)
+            start, end = (datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in ends)
             problem = f"({start}) is after TicketQuery.created_end ({end})"
             raise ConfigError(problem, argument="TicketQuery.created_start", mend="swap them")
 

@@ -132,9 +132,8 @@ class TicketSummary(Model):
         try:
             return parse(self.form_values)
         except ValueError as error:
-            raise DecodeError(
-                f"form_values of ticket {self.id} is not JSON: {error}", path="$.form_values", expected="JSON"
-            ) from None
+            said = f"form_values of ticket {self.id} is not JSON: {error}"
+            raise DecodeError(said, path="$.form_values", expected="JSON") from None
 
 
 @define

@@ -105,7 +105,7 @@ def arrow_batches(
     """
     listed = _listed(windows)
     schema = arrow_schema(options)
-    return _turned(listed, connect, options, schema)
+    return _turned(_batches(listed, connect, options, schema)) if listed else iter(())
 
 
 def _listed(windows: object) -> list[Window]:
@@ -116,14 +116,9 @@ def _listed(windows: object) -> list[Window]:
     raise ConfigError(problem, argument="windows")
 
 
-def _turned(
-    windows: list[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
-) -> Iterator[Any]:
+def _turned(batches: AsyncGenerator[Any, None]) -> Iterator[Any]:
     """Turn the asynchronous batches into plain ones."""
-    if not windows:
-        return
     with LoopThread() as loop:
-        batches = _batches(windows, connect, options, schema)
         try:
             while (batch := loop.run(_next_of(batches))) is not None:
                 yield batch

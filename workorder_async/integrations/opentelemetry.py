@@ -113,9 +113,8 @@ class OpenTelemetryObserver:
         if event.error is not None:
             failed = event.status is not None and event.status >= _CLIENT_ERROR
             facts["error.type"] = str(event.status) if failed else event.error
-        self._duration.record(
-            event.seconds.request, {**call.target, **facts}, context=self._trace.set_span_in_context(call.attempt)
-        )
+        within = self._trace.set_span_in_context(call.attempt)
+        self._duration.record(event.seconds.request, {**call.target, **facts}, context=within)
         call.attempt.set_attributes(facts | _said(event))
         # It is told when the wait for the next attempt is known; until then others may have been asked.
         self._end(call.attempt, event, call.began + int(event.seconds.request * 1e9))

@@ -40,9 +40,7 @@ COLUMNS: Final[Mapping[str, tuple[Sequence[str], bool]]] = {
     "is_solved": (("boolean",), False),
 }
 #: The columns of outcomes, as Spark writes a schema.
-OUTCOME_DDL: Final = (
-    "id BIGINT, state STRING, error STRING, attempts BIGINT, request_id STRING, seconds DOUBLE, task BIGINT"
-)
+OUTCOME_DDL = "id BIGINT, state STRING, error STRING, attempts BIGINT, request_id STRING, seconds DOUBLE, task BIGINT"
 OUTCOMES: Final = "outcomes.jsonl"
 # How long an earlier attempt of a task may take to die, and how often that is asked, in seconds.
 _PATIENCE: Final = 60.0
@@ -157,9 +155,8 @@ class SparkClosing:
                 raise ConfigError("is null", argument=missing[0])
             close = CloseTicket(**values)
         except ConfigError as error:
-            raise ConfigError(
-                f"the row of ticket {id} is no close, and nothing of its task was sent: {error}"
-            ) from None
+            problem = f"the row of ticket {id} is no close, and nothing of its task was sent"
+            raise ConfigError(f"{problem}: {error}") from None
         if (place := place_of(close.id, self.tasks)) != task:
             raise ConfigError(
                 f"ticket {id} is in partition {task} and belongs into {place} of {self.tasks}: "
@@ -195,10 +192,8 @@ def _check_columns(columns: Mapping[str, str]) -> None:
         mend = f"select {', '.join(COLUMNS)}, of which the last two may be left out"
         raise ConfigError(wrong, argument="the frame", mend=mend)
     for name, kind in columns.items():
-        if kind not in COLUMNS[name][0]:
-            raise ConfigError(
-                f"is {kind}", argument=f"the column {name}", mend=f"cast it to {' or '.join(COLUMNS[name][0])}"
-            )
+        if kind not in (right := COLUMNS[name][0]):
+            raise ConfigError(f"is {kind}", argument=f"the column {name}", mend=f"cast it to {' or '.join(right)}")
 
 
 def _line(outcome: Outcome, task: int) -> bytes:

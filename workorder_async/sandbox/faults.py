@@ -53,7 +53,9 @@ LIES: Mapping[Kind, tuple[str, ...]] = {
 ERRNO_NEEDED: frozenset[Kind] = frozenset(("errno", "errno_after"))
 ERRNO_TAKEN: frozenset[Kind] = frozenset((*ERRNO_NEEDED, "401", "403", "500", "500_after", "502_after", "504_after"))
 
-_INT32 = (-(2**31), 2**31 - 1)
+_INT32 = as_validator(whole_within, -(2**31), 2**31 - 1, names_class=True)
+_Handling: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Handles a request, and returns the body of the right answer."""
 
 
 @frozen
@@ -125,15 +127,11 @@ class Fault:
     """How long slow_headers, slow_body, a byte of drip and 504_before take; how far date is ahead (below 0: behind)."""
     retry_after: int | None = field(default=1, kw_only=True)
     """`Retry-After` of 429, 503 and 503_after, in seconds; None: there is none."""
-    errno: int | None = field(
-        default=None, kw_only=True, validator=optional(as_validator(whole_within, *_INT32, names_class=True))
-    )
+    errno: int | None = field(default=None, kw_only=True, validator=optional(_INT32))
     """The errno of an envelope: errno and errno_after need it, 401, 403 and 500 to 504 with an envelope may have it."""
-    number: int = field(default=1, kw_only=True, validator=as_validator(whole_within, *_INT32, names_class=True))
+    number: int = field(default=1, kw_only=True, validator=_INT32)
     """The number that total and page_size say."""
-    size: int = field(
-        default=100 << 20, kw_only=True, validator=as_validator(whole_within, 1, 1 << 40, names_class=True)
-    )
+    size: int = field(default=100 << 20, kw_only=True, validator=as_validator(whole_within, 1, 2**40, names_class=True))
     """How many bytes a bomb unpacks to, and the headers of many_headers and long_header have."""
 
     def __attrs_post_init__(self) -> None:
@@ -227,9 +225,7 @@ class Faults:
         self.struck.append(Struck(due[0].fault, operation, request, self._clock()))
         return due[0].fault
 
-    async def carry_out(
-        self, fault: Fault, request: web.Request, answer: Callable[[], Awaitable[bytes]]
-    ) -> web.StreamResponse:
+    async def carry_out(self, fault: Fault, request: web.Request, answer: _Handling) -> web.StreamResponse:
         """Let a fault strike a request whose right answer would be `answer()`."""
         if fault.kind == "refuse":
             return _close(request)
@@ -243,9 +239,7 @@ class Faults:
             return await self._broken(fault, request)
         return await self._distorted(fault, request, body)
 
-    async def _answered_before(
-        self, fault: Fault, request: web.Request, answer: Callable[[], Awaitable[bytes]]
-    ) -> web.StreamResponse:
+    async def _answered_before(self, fault: Fault, request: web.Request, answer: _Handling) -> web.StreamResponse:
         """Answer when the request was read, and handle it later."""
         read = request[LATER] = Later(fault.seconds)
 

@@ -56,10 +56,8 @@ class Gate:
 
     def check_signature(self, headers: Mapping[str, str], request: SigningInput) -> None:
         """Refuse a `Sign` that is not the signature of these bytes; reads the whole body if the scheme does."""
-        wanted = self._scheme.signature(
-            request, app_id=self._app_id, secret=self._secret, timestamp=headers["Timestamp"]
-        )
-        got = headers.get("Sign", "")
+        timestamp, got = headers["Timestamp"], headers.get("Sign", "")
+        wanted = self._scheme.signature(request, app_id=self._app_id, secret=self._secret, timestamp=timestamp)
         if not hmac.compare_digest(got.encode(errors="surrogateescape"), wanted.encode()):
             raise Refused(Errno.SIGN, "Sign 与请求内容不符, 请检查密钥和签名算法")
 
@@ -167,9 +165,8 @@ class Limit:
             if value is not None:
                 whole_within(name, value, low, high)
         if rate is None and (retry_after is not None or rate_errno is not None):
-            raise ConfigError(
-                "retry_after and rate_errno say how a request beyond rate is refused", mend="give rate too"
-            )
+            problem = "retry_after and rate_errno say how a request beyond rate is refused"
+            raise ConfigError(problem, mend="give rate too")
         if retry_after is not None and rate_errno is not None:
             raise ConfigError("retry_after goes with HTTP 429, and rate_errno with HTTP 200", mend="give one of them")
         if rate_errno == 10000:

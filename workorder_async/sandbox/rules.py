@@ -325,11 +325,6 @@ class Asked:
         return self.store.seen(id if self.lie is None else self.store.id_after(id))
 
 
-def get_ticket_detail(asked: Asked) -> JSON:
-    """Return a ticket as detail shows it."""
-    return shapes.detail(*asked.seen(), asked.url)
-
-
 def create_ticket(store: Store, fields: Fields, now: int) -> int:
     """Make a pending ticket of the product line `repository_product_id`.
 
@@ -481,7 +476,7 @@ def _mutation(
 RULES = (
     Rule(endpoints.LIST_TICKETS, LIST, lambda asked: asked.listing.page(asked), ("GET",)),
     Rule(endpoints.GET_TICKET, ONE, lambda asked: shapes.ticket(asked.seen()[0])),
-    Rule(endpoints.GET_TICKET_DETAIL, ONE, get_ticket_detail),
+    Rule(endpoints.GET_TICKET_DETAIL, ONE, lambda asked: shapes.detail(*asked.seen(), asked.url)),
     _mutation(endpoints.CREATE_TICKET, CREATE, create_ticket, lambda ticket_id: {"id": ticket_id}),
     _mutation(endpoints.COMMENT_TICKET, OPERATE, comment_ticket),
     _mutation(endpoints.REJECT_TICKET, OPERATE, reject_ticket),

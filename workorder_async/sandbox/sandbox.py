@@ -349,10 +349,7 @@ class Sandbox:
             later.begun.set()
             await self._faults.pauses.delay(later.seconds)
         fields = rules.read(asked, rule.schema)
-
-        def url(file_path: str) -> str:
-            return self._files.temporary_url(str(request.url.origin()), file_path)
-
+        url = partial(self._files.temporary_url, str(request.url.origin()))
         answer = partial(rule.answer, rules.Asked(self._store, self._listing, asked, fields, lie, url))
         return await self._in_store(answer)
 

@@ -301,11 +301,7 @@ ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "base64-hex": lambda digest: base64.b64encode(digest.hex().encode()).decode(),
 }
 UNITS = ("s", "ms")
-_WORDS: Mapping[str, str] = {
-    **dict.fromkeys(ENCODINGS, "encoding"),
-    **dict.fromkeys(UNITS, "unit"),
-    "unpadded": "padding",
-}
+_WORDS = {**dict.fromkeys(ENCODINGS, "encoding"), **dict.fromkeys(UNITS, "unit"), "unpadded": "padding"}
 _SECRET = Template.parse("{secret}")
 _REQUEST = frozenset(PLACEHOLDERS) - {"app_id", "timestamp", "secret"}
 
