@@ -43,7 +43,10 @@ def _run(minds_ctrl_c: bool) -> int:
         import_module("cyclopts")
         import_module("rich")
     except ImportError:
-        return _without_extra()
+        from workorder_async.extras import install_line
+
+        sys.stderr.write(f"workorder: the command line is an extra; install it with: {install_line('cli')}\n")
+        return 2
     from workorder_async.cli.app import load, run
 
     load(sys.argv[1:])
@@ -72,13 +75,6 @@ def _open_what_is_closed() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open to the end
-
-
-def _without_extra() -> int:
-    from workorder_async.extras import install_line
-
-    sys.stderr.write(f"workorder: the command line is an extra; install it with: {install_line('cli')}\n")
-    return 2
 
 
 if __name__ == "__main__":

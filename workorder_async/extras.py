@@ -17,16 +17,13 @@ _ROOT: Final = Path(__file__).parents[1]
 
 def install_line(extra: str) -> str:
     """Return the line that installs an extra: from the clone that this runs from or was installed from, or by name."""
-    clone = _clone()
+    # The folder of the source, where it is still there.
+    clone = next((folder for folder in (_ROOT, _installed_from()) if (folder / "pyproject.toml").is_file()), None)
     if clone is None:
         return f"pip install 'workorder-async[{extra}]'"
     here = Path("pyproject.toml")
     where = "." if here.exists() and here.samefile(clone / here) else str(clone)
     return f"pip install {shlex.quote(f'{where}[{extra}]')}"
-
-
-def _clone() -> Path | None:
-    return next((folder for folder in (_ROOT, _installed_from()) if (folder / "pyproject.toml").is_file()), None)
 
 
 def _installed_from() -> Path:

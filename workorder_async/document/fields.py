@@ -78,9 +78,7 @@ class WireField:
     """int, str, bool, dict, an enumeration or a model; of a list, the kind of its items."""
     is_list: bool
     is_optional: bool
-    """Whether it may be None."""
     is_required: bool
-    """Whether it must be there."""
     is_code: bool
     """Whether it is a member of an enumeration."""
     is_model: bool

@@ -168,8 +168,10 @@ class Speller:
 def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON:
     spelled: list[JSON] = [value]
     match value:
-        case str() | dict() if name == "form_values":
-            spelled.append(_other_way_round(value))
+        case str() if name == "form_values":
+            spelled.append(loads(value or "{}"))
+        case dict() if name == "form_values":
+            spelled.append(dumps(value).decode())
         case dict():
             spelled = [{key: _spell(key, one, choose) for key, one in value.items()}]
         case list():
@@ -195,11 +197,3 @@ def _numbers(name: str, value: int) -> list[JSON]:
     if name.endswith("_time"):
         spelled += [value * 1000, str(value * 1000)]
     return spelled
-
-
-def _other_way_round(form_values: JSON) -> JSON:
-    """Return a map as text, and text as the map that it is."""
-    if isinstance(form_values, str):
-        value: JSON = loads(form_values or "{}")
-        return value
-    return dumps(form_values).decode()

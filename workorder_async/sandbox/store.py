@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -153,7 +154,7 @@ class Store:
         self._before: dict[int, list[tuple[float, sqlite3.Row | None, list[Record]]]] = {}
         self._path = path
         self.clock = clock
-        self._totals: dict[tuple[str, tuple[JSON, ...]], int] = {}
+        self._total = lru_cache(_TOTALS_KEPT)(self._counted)
         try:
             if path is not None:
                 # Files that SQLite puts beside it get the mode of this file.
@@ -211,7 +212,7 @@ class Store:
             with self._db:  # which commits, or after an error rolls back
                 yield
         finally:
-            self._totals.clear()
+            self._total.cache_clear()
 
     def close(self) -> None:
         """Close the database; a file stays for the next sandbox."""
@@ -238,14 +239,8 @@ class Store:
         )
         return total, rows.fetchall()
 
-    def _total(self, where: str, values: tuple[JSON, ...]) -> int:
-        total = self._totals.get((where, values))
-        if total is None:
-            if len(self._totals) >= _TOTALS_KEPT:
-                self._totals.clear()
-            total = self._number(f"SELECT count(*) FROM tickets {where}", values)  # noqa: S608
-            self._totals[where, values] = total
-        return total
+    def _counted(self, where: str, values: tuple[JSON, ...]) -> int:
+        return self._number(f"SELECT count(*) FROM tickets {where}", values)  # noqa: S608
 
     def ticket(self, id: int) -> sqlite3.Row:
         """Return a ticket's whole row, or refuse with `Errno.NOT_FOUND`."""
