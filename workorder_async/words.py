@@ -82,11 +82,7 @@ _STATES: Final[Mapping[State, tuple[_Both | None, _Both, _Both | None]]] = {
     State.NOT_SENT: (None, _NOTHING, None),
     State.UNKNOWN: (None, _PERHAPS, _LOOK),
 }
-_WITHOUT_ERROR: Final[Mapping[State, type[WorkorderError]]] = {
-    State.REJECTED: ApiError,
-    State.NOT_SENT: NotSentError,
-    State.UNKNOWN: OutcomeUnknownError,
-}
+_WITHOUT_ERROR: Final = {State.REJECTED: ApiError, State.NOT_SENT: NotSentError, State.UNKNOWN: OutcomeUnknownError}
 _LOOKED: Final = ("查过了", "this was looked up")
 _SETTLEMENTS: Final[Mapping[bool | None, tuple[_Both, _Both, _Both]]] = {
     True: (_LOOKED, _CHANGED, _REST),

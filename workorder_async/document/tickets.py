@@ -20,19 +20,8 @@ from workorder_async.errors import DecodeError
 if TYPE_CHECKING:
     from attrs import Attribute
 
-__all__ = [
-    "Attachment",
-    "CustomerInfo",
-    "Pagination",
-    "Tag",
-    "Ticket",
-    "TicketAssign",
-    "TicketDetail",
-    "TicketFlowHistory",
-    "TicketFormField",
-    "TicketPage",
-    "TicketSummary",
-]
+__all__ = ["Pagination", "Ticket", "TicketDetail", "TicketPage", "TicketSummary"]
+__all__ += ["Attachment", "CustomerInfo", "Tag", "TicketAssign", "TicketFlowHistory", "TicketFormField"]
 
 _Fields: TypeAlias = "list[Attribute[Any]]"
 

@@ -56,12 +56,9 @@ class OpenTelemetryObserver:
         self._trace = extra_module("opentelemetry.trace", "otel", "OpenTelemetryObserver")
         metrics = extra_module("opentelemetry.metrics", "otel", "OpenTelemetryObserver")
         self._tracer = self._trace.get_tracer("workorder_async", tracer_provider=tracer_provider)
-        self._duration = metrics.get_meter("workorder_async", meter_provider=meter_provider).create_histogram(
-            "http.client.request.duration",
-            unit="s",
-            description="Duration of HTTP client requests.",
-            explicit_bucket_boundaries_advisory=_BUCKETS,
-        )
+        meter = metrics.get_meter("workorder_async", meter_provider=meter_provider)
+        name, description = "http.client.request.duration", "Duration of HTTP client requests."
+        self._duration = meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=_BUCKETS)
         # Two clients count alike: the task, in which all events of a call come, tells their calls apart.
         self._calls: dict[tuple[asyncio.Task[object] | None, int], _Call] = {}
 
@@ -79,11 +76,8 @@ class OpenTelemetryObserver:
 
     def _begun(self, event: CallStarted) -> _Call:
         endpoint, server = ENDPOINTS[event.operation], urlsplit(event.base_url)
-        span = self._tracer.start_span(
-            f"workorder.{event.operation}",
-            kind=self._trace.SpanKind.INTERNAL,
-            attributes={"workorder.operation": event.operation},
-        )
+        name, attributes = f"workorder.{event.operation}", {"workorder.operation": event.operation}
+        span = self._tracer.start_span(name, kind=self._trace.SpanKind.INTERNAL, attributes=attributes)
         port = server.port or (443 if server.scheme == "https" else 80)
         target: dict[str, str | int] = {
             "http.request.method": endpoint.method,
@@ -98,13 +92,9 @@ class OpenTelemetryObserver:
         attributes: dict[str, str | int] = {**call.target, "url.full": call.url, "workorder.operation": event.operation}
         if event.attempt > 1:
             attributes["http.request.resend_count"] = event.attempt - 1
-        call.attempt = self._tracer.start_span(
-            f"{call.target['http.request.method']} {ENDPOINTS[event.operation].path}",
-            context=self._trace.set_span_in_context(call.span),
-            kind=self._trace.SpanKind.CLIENT,
-            attributes=attributes,
-            start_time=call.began,
-        )
+        name = f"{call.target['http.request.method']} {ENDPOINTS[event.operation].path}"
+        within, kind = self._trace.set_span_in_context(call.span), self._trace.SpanKind.CLIENT
+        call.attempt = self._tracer.start_span(name, within, kind, attributes, start_time=call.began)
 
     def _end_attempt(self, call: _Call, event: AttemptEnded) -> None:
         facts: dict[str, str | int] = {}

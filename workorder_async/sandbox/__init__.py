@@ -17,20 +17,8 @@ from workorder_async.sandbox.shapes import Spelling
 from workorder_async.sandbox.store import Applied
 from workorder_async.wire.options import ClientOptions
 
-__all__ = [
-    "SANDBOX_ERRNOS",
-    "Applied",
-    "ClientOptions",
-    "Drift",
-    "Drifted",
-    "Errno",
-    "Fault",
-    "Kind",
-    "Pick",
-    "Sandbox",
-    "Spelling",
-    "Struck",
-]
+__all__ = ["SANDBOX_ERRNOS", "Kind", "Pick", "Spelling"]
+__all__ += ["Applied", "ClientOptions", "Drift", "Drifted", "Errno", "Fault", "Sandbox", "Struck"]
 
 for _kind in (Applied, ClientOptions, Drift, Drifted, Errno, Fault, Sandbox, Struck):
     describe(_kind)

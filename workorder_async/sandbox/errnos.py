@@ -41,9 +41,7 @@ class Errno(IntEnum):
 
 #: The sandbox's own errnos as error classes, for `WorkorderClient(errnos=...)`; any other errno is an `ApiError`.
 SANDBOX_ERRNOS: Mapping[int, type[ApiError]] = {
-    Errno.SIGN: AuthenticationError,
-    Errno.TIMESTAMP: AuthenticationError,
-    Errno.APP_ID: AuthenticationError,
+    **dict.fromkeys((Errno.SIGN, Errno.TIMESTAMP, Errno.APP_ID), AuthenticationError),
     Errno.NOT_FOUND: NotFoundError,
     Errno.NOT_REJECTABLE: TicketStateError,
     Errno.RATE: RateLimitedError,
