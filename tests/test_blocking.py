@@ -185,7 +185,7 @@ def test_a_loop_that_is_left(
     """A walk reads no more than a few pages ahead, and leaving it ends its requests at once."""
     before = sandbox.requests["list_tickets"]
     leave(client)
-    (walk,) = client._loop.client._walks or [None]
+    (walk,) = client._client._walks or [None]
     assert walk is None or walk.in_flight == 0
     assert client.stats().in_flight == client.stats().waiting == 0
     assert 1 <= sandbox.requests["list_tickets"] - before <= 6

@@ -32,12 +32,6 @@ _T = TypeVar("_T")
 _EVERYTHING = TicketQuery()
 
 
-class _Loop(LoopThread):
-    def __init__(self, client: _Client) -> None:
-        super().__init__("workorder_async", "client", at_end=client.aclose)
-        self.client = client
-
-
 def _blocking(
     method: Callable[Concatenate[_Client, _P], Awaitable[_T]],
 ) -> Callable[Concatenate["WorkorderClient", _P], _T]:
@@ -76,7 +70,11 @@ class WorkorderClient:
         hide_passwords(options)
         hidden_url = Secret(base_url)
         del base_url
-        self._loop = _Loop(_Client(hidden_url.reveal(), signer=signer, **_without_session(options)))
+        self._begin(_Client(hidden_url.reveal(), signer=signer, **_without_session(options)))
+
+    def _begin(self, client: _Client) -> None:
+        self._client = client
+        self._loop = LoopThread("workorder_async", "client", at_end=client.aclose)
 
     @classmethod
     def from_env(cls, environ: "Mapping[str, str | Secret] | None" = None, **options: Unpack[ClientOptions]) -> Self:
@@ -86,7 +84,7 @@ class WorkorderClient:
         given = [environ]
         del environ
         made = cls.__new__(cls)
-        made._loop = _Loop(_Client.from_env(given.pop(), **_without_session(options)))
+        made._begin(_Client.from_env(given.pop(), **_without_session(options)))
         return made
 
     ping: Final = _blocking(_Client.ping)
@@ -111,32 +109,32 @@ class WorkorderClient:
     @property
     def base_url(self) -> str:
         """The base URL, without a slash at its end."""
-        return self._loop.client.base_url
+        return self._client.base_url
 
     @property
     def app_id(self) -> str:
         """The AppId of the requests. Raises `NotSentError` if the signer fails."""
-        return self._loop.client.app_id
+        return self._client.app_id
 
     @property
     def proxy(self) -> Secret | None:
         """The URL of the proxy that the client was made with; None for none."""
-        return self._loop.client.proxy
+        return self._client.proxy
 
     @property
     def ssl(self) -> SSLContext | bool:
         """The certificates that the client was made with; True for the usual checks, False for any certificate."""
-        return self._loop.client.ssl
+        return self._client.ssl
 
     @property
     def clock_offset(self) -> float:
         """How many seconds the server's clock seems ahead of ours, by the `Date` of its answers."""
-        return self._loop.client.clock_offset
+        return self._client.clock_offset
 
     @property
     def attempt_timeout(self) -> float:
         """How many seconds one attempt may take, and what it sent may be carried out."""
-        return self._loop.client.attempt_timeout
+        return self._client.attempt_timeout
 
     def run(self, act: Callable[[_Client], Awaitable[_T]]) -> _T:
         """Run something that takes the other client, in this client's event loop; return its result.
@@ -146,7 +144,7 @@ class WorkorderClient:
         """
 
         async def acted() -> _T:
-            return await act(self._loop.client)
+            return await act(self._client)
 
         return self._loop.run(acted())
 

@@ -40,16 +40,15 @@ _T = TypeVar("_T")
 # argument off its converter and cannot do so with a generic one, so there is one for each type.
 
 
-def seconds(value: int | datetime) -> int:
+def _seconds(value: int | datetime) -> int:
     """Turn an aware datetime into whole seconds since the epoch, rounded down."""
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return (value - _EPOCH) // timedelta(seconds=1)
     return cast("int", value)
 
 
-def optional_seconds(value: int | datetime | None) -> int | None:
-    """Do the same, and let None pass."""
-    return None if value is None else seconds(value)
+def _optional_seconds(value: int | datetime | None) -> int | None:
+    return None if value is None else _seconds(value)
 
 
 def _read(kind: type[OpenEnum], value: int | str | OpenEnum) -> OpenEnum:
@@ -59,38 +58,31 @@ def _read(kind: type[OpenEnum], value: int | str | OpenEnum) -> OpenEnum:
         return cast("OpenEnum", value)
 
 
-def ticket_type(value: int | str | TicketType) -> TicketType:
-    """Read a code, a label or a member."""
+def _ticket_type(value: int | str | TicketType) -> TicketType:
     return cast("TicketType", _read(TicketType, value))
 
 
-def optional_type(value: int | str | TicketType | None) -> TicketType | None:
-    """Do the same, and let None pass."""
-    return None if value is None else ticket_type(value)
+def _optional_type(value: int | str | TicketType | None) -> TicketType | None:
+    return None if value is None else _ticket_type(value)
 
 
-def optional_status(value: int | str | TicketStatus | None) -> TicketStatus | None:
-    """Read a code, a label, a member or None."""
+def _optional_status(value: int | str | TicketStatus | None) -> TicketStatus | None:
     return None if value is None else cast("TicketStatus", _read(TicketStatus, value))
 
 
-def priority(value: int | str | Priority) -> Priority:
-    """Read a code, a label or a member."""
+def _priority(value: int | str | Priority) -> Priority:
     return cast("Priority", _read(Priority, value))
 
 
-def ids(values: Iterable[int]) -> tuple[int, ...]:
-    """Make a tuple of ids."""
+def _ids(values: Iterable[int]) -> tuple[int, ...]:
     return _several(values)
 
 
-def attachments(values: Iterable[Attachment]) -> tuple[Attachment, ...]:
-    """Make a tuple of attachments."""
+def _attachments(values: Iterable[Attachment]) -> tuple[Attachment, ...]:
     return _several(values)
 
 
-def customers(values: Iterable[CustomerInfo]) -> tuple[CustomerInfo, ...]:
-    """Make a tuple of customers."""
+def _customers(values: Iterable[CustomerInfo]) -> tuple[CustomerInfo, ...]:
     return _several(values)
 
 
@@ -119,14 +111,13 @@ def _whole(low: int, high: int) -> Check:
     return check
 
 
-is_id: Final = _whole(1, _INT64_MAX)
-is_count: Final = _whole(1, _INT32_MAX)
+_is_id: Final = _whole(1, _INT64_MAX)
+_is_count: Final = _whole(1, _INT32_MAX)
 _is_int32: Final = _whole(-_INT32_MAX - 1, _INT32_MAX)
 _is_second: Final = _whole(0, _SECONDS_MAX)
 
 
-def is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    """Accept whole seconds since the epoch."""
+def _is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     if isinstance(value, datetime):
         mend = "give it one, for example datetime.now(timezone.utc)"
         raise _refused(instance, attribute, "is a datetime without a zone", mend)
@@ -135,7 +126,7 @@ def is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> Non
     _is_second(instance, attribute, value)
 
 
-def is_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+def _is_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     """Accept text that has UTF-8 bytes, the empty one too."""
     if not isinstance(value, str):
         raise _refused(instance, attribute, f"must be text, not {kind_of(value)}")
@@ -146,15 +137,14 @@ def is_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
         raise _refused(instance, attribute, problem, "remove it") from None
 
 
-def is_filled_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+def _is_filled_text(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     """Accept text that is more than white space."""
-    is_text(instance, attribute, value)
+    _is_text(instance, attribute, value)
     if not str(value).strip():
         raise _refused(instance, attribute, "is empty", "the platform needs a text here")
 
 
-def is_bool(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    """Accept True and False."""
+def _is_bool(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
     if not isinstance(value, bool):
         raise _refused(instance, attribute, f"must be True or False, not {kind_of(value)}")
 
@@ -187,12 +177,11 @@ def _each(plural: str, complaint: Callable[[Any], tuple[str, str]]) -> Check:
     return check
 
 
-def are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
-    """Accept a tuple of ids."""
+def _are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
     if not isinstance(values, tuple):
         raise _refused(instance, attribute, f"must be a list of ids, not {kind_of(values)}")
     for value in values:
-        is_id(instance, attribute, value)
+        _is_id(instance, attribute, value)
 
 
 def _about_attachment(value: object) -> tuple[str, str]:
@@ -249,14 +238,14 @@ def _is_sendable(value: object, *, required: bool = False) -> bool:
 
 #: How a field of a type is checked, unless it has a check of its own. A text that may be left out may also be empty.
 _CHECKS: Final[Mapping[object, Check]] = {
-    int: is_id,
-    str: is_filled_text,
-    str | None: optional(is_text),
-    bool: is_bool,
+    int: _is_id,
+    str: _is_filled_text,
+    str | None: optional(_is_text),
+    bool: _is_bool,
     TicketStatus: _code(TicketStatus),
     TicketType: _code(TicketType),
     Priority: _code(Priority),
-    tuple[int, ...]: are_ids,
+    tuple[int, ...]: _are_ids,
     tuple[Attachment, ...]: _each("Attachment", _about_attachment),
     tuple[CustomerInfo, ...]: _each("CustomerInfo", _about_customer),
 }
@@ -304,23 +293,23 @@ class TicketQuery(Request):
     `created_end` itself is inside is not documented. Raises `ConfigError`, naming the field.
     """
 
-    created_start: int | None = field(default=None, converter=optional_seconds, validator=optional(is_seconds))
+    created_start: int | None = field(default=None, converter=_optional_seconds, validator=optional(_is_seconds))
     """Created at or after, in seconds or as an aware datetime (创建开始时间)."""
-    created_end: int | None = field(default=None, converter=optional_seconds, validator=optional(is_seconds))
+    created_end: int | None = field(default=None, converter=_optional_seconds, validator=optional(_is_seconds))
     """Created until, in seconds or as an aware datetime (创建截止时间)."""
     creator_id: int | None = None
     """Its creator, by long staff number of the business platform (工单发起人, 业务平台长工号)."""
-    customer_organization_name: str | None = field(default=None, validator=optional(is_filled_text))
+    customer_organization_name: str | None = field(default=None, validator=optional(_is_filled_text))
     """Name of the customer (客户名称)."""
-    product_group_id: tuple[int, ...] = field(default=(), converter=ids)
+    product_group_id: tuple[int, ...] = field(default=(), converter=_ids)
     """Any of these product lines (产品线ID); empty: every one."""
-    status: TicketStatus | None = field(default=None, converter=optional_status)
+    status: TicketStatus | None = field(default=None, converter=_optional_status)
     """Status, as a member, a code or a name (工单状态)."""
-    type: TicketType | None = field(default=None, converter=optional_type)
+    type: TicketType | None = field(default=None, converter=_optional_type)
     """Type, as a member, a code or a name (工单类型)."""
-    sub_type: int | None = field(default=None, validator=optional(is_count))
+    sub_type: int | None = field(default=None, validator=optional(_is_count))
     """Id of the sub-type (工单子类型ID)."""
-    second_subtype: int | None = field(default=None, validator=optional(is_count))
+    second_subtype: int | None = field(default=None, validator=optional(_is_count))
     """Id of the second-level sub-type (工单二级子分类ID)."""
 
     def __attrs_post_init__(self) -> None:
@@ -340,9 +329,9 @@ class PageRequest:
 
     query: TicketQuery = field(factory=TicketQuery)
     """Which tickets."""
-    page: int = field(default=1, validator=is_count)
+    page: int = field(default=1, validator=_is_count)
     """Number of the page, from 1 (起始页)."""
-    page_size: int = field(default=10, validator=is_count)
+    page_size: int = field(default=10, validator=_is_count)
     """Rows per page (分页大小); the server may give fewer."""
 
     def __attrs_post_init__(self) -> None:
@@ -361,11 +350,11 @@ class CreateTicket(Request):
     """Title (工单标题)."""
     detail: str
     """The ticket's text (工单详情)."""
-    reported_time: int = field(converter=seconds, validator=is_seconds)
+    reported_time: int = field(converter=_seconds, validator=_is_seconds)
     """When the customer called, in seconds or as an aware datetime (客户来访时间)."""
-    type: TicketType = field(converter=ticket_type)
+    type: TicketType = field(converter=_ticket_type)
     """Type, as a member, a code or a name (工单类型)."""
-    priority: Priority = field(converter=priority)
+    priority: Priority = field(converter=_priority)
     """Priority, as a member, a code or a name (优先级, 受影响程度)."""
     customer_organization_id: int
     """Id of the customer (客户ID)."""
@@ -383,11 +372,11 @@ class CreateTicket(Request):
     """Id of the sub-type (工单子类型ID)."""
     second_subtype: int | None = None
     """Id of the second-level sub-type (工单二级子分类ID)."""
-    tags: tuple[int, ...] = field(default=(), converter=ids)
+    tags: tuple[int, ...] = field(default=(), converter=_ids)
     """Ids of tags (工单标签id列表)."""
-    customer_info: tuple[CustomerInfo, ...] = field(default=(), converter=customers)
+    customer_info: tuple[CustomerInfo, ...] = field(default=(), converter=_customers)
     """The customer's accounts (客户信息)."""
-    attachment: tuple[Attachment, ...] = field(default=(), converter=attachments)
+    attachment: tuple[Attachment, ...] = field(default=(), converter=_attachments)
     """Files, as `upload_file` returned them (附件)."""
     need_process: bool | None = None
     """Whether it must be passed on (是否需要流转)."""
@@ -431,14 +420,14 @@ class CloseTicket(Request):
     """Who closes it, by staff number of the address book (关单操作人员工号, 通讯录工号)."""
     closer_name: str
     """Name of who closes it (关单操作人姓名)."""
-    solved_time: int = field(converter=seconds, validator=is_seconds)
+    solved_time: int = field(converter=_seconds, validator=_is_seconds)
     """When the customer confirmed the solution, in seconds or as an aware datetime (客户确认问题解决时间)."""
     detail: str | None = None
     """A remark (关闭工单时的备注反馈内容)."""
     is_solved: bool | None = None
     """Whether the cause was found (是否已定位原因)."""
     handle_attachment: tuple[Attachment, ...] = field(
-        default=(), converter=attachments, validator=_each("Attachment", _about_authored)
+        default=(), converter=_attachments, validator=_each("Attachment", _about_authored)
     )
     """Files of the investigation, as `upload_file` returned them, each with an author (问题处理排查附件)."""
 
