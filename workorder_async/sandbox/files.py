@@ -152,18 +152,18 @@ class FilePart:
     end: int
 
 
+@frozen
 class Pieces:
     """A file's bytes from `start` to `end` in pieces. Each iteration begins anew, and holds one piece at a time."""
 
-    def __init__(self, file: IO[bytes], start: int = 0, end: int = sys.maxsize) -> None:
-        self._file = file
-        self._start = start
-        self._end = end
+    file: IO[bytes]
+    start: int = 0
+    end: int = sys.maxsize
 
     def __iter__(self) -> Iterator[bytes]:
-        self._file.seek(self._start)
-        left = self._end - self._start
-        while piece := self._file.read(min(_PIECE, left)):
+        self.file.seek(self.start)
+        left = self.end - self.start
+        while piece := self.file.read(min(_PIECE, left)):
             left -= len(piece)
             yield piece
 

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
 from ipaddress import ip_address
@@ -12,13 +11,15 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from attrs import define, field, frozen
+from attrs.validators import optional
 
-from workorder_async.arguments import items, number_within, whole_within
+from workorder_async.arguments import as_validator, items, number_within, whole_within
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.faults import DATE_AHEAD, FAR, busy, refusal
 from workorder_async.secret import Secret
-from workorder_async.signing.scheme import Scheme, SigningInput
+from workorder_async.signing.scheme import SchemeSigner, SigningInput
 
 #: How far `Timestamp` may be from the server's clock, in seconds.
 TOLERANCE = 300
@@ -32,19 +33,18 @@ _FROM_HERE = ("same-origin", "none")
 _BACKEND_AHEAD: Final = web.RequestKey("backend ahead", float)
 
 
+@frozen
 class Gate:
     """Knows one application, its secret and its signing scheme (API document: 请求Header)."""
 
-    def __init__(self, app_id: str, app_secret: Secret, scheme: Scheme) -> None:
-        self._app_id = app_id
-        self._secret = app_secret
-        self._scheme = scheme
+    signer: SchemeSigner
+    secret: Secret
 
     def check_headers(self, headers: Mapping[str, str], now: float) -> None:
         """Refuse an unknown AppId, and a timestamp (seconds or milliseconds) that is far from `now` (seconds)."""
         if "AppId" not in headers:
             raise Refused(Errno.APP_ID, "AppId 缺失")
-        if headers["AppId"] != self._app_id:
+        if headers["AppId"] != self.signer.app_id:
             raise Refused(Errno.APP_ID, f"AppId {headers['AppId']!r} 未注册")
         timestamp = headers.get("Timestamp", "")
         if not re.fullmatch(r"[0-9]{9,14}", timestamp):
@@ -57,7 +57,8 @@ class Gate:
     def check_signature(self, headers: Mapping[str, str], request: SigningInput) -> None:
         """Refuse a `Sign` that is not the signature of these bytes; reads the whole body if the scheme does."""
         timestamp, got = headers["Timestamp"], headers.get("Sign", "")
-        wanted = self._scheme.signature(request, app_id=self._app_id, secret=self._secret, timestamp=timestamp)
+        app_id, scheme = self.signer.app_id, self.signer.scheme
+        wanted = scheme.signature(request, app_id=app_id, secret=self.secret, timestamp=timestamp)
         if not hmac.compare_digest(got.encode(errors="surrogateescape"), wanted.encode()):
             raise Refused(Errno.SIGN, "Sign 与请求内容不符, 请检查密钥和签名算法")
 
@@ -149,6 +150,7 @@ class Clocks:
         response.headers["Date"] = formatdate(max(said, 0), usegmt=True)
 
 
+@define
 class Limit:
     """Grants a request if fewer than `rate` were granted in the second before it; None grants all.
 
@@ -156,38 +158,31 @@ class Limit:
     seconds; or with HTTP 200 and an envelope of `rate_errno`. Raises `ConfigError` that names the argument.
     """
 
-    def __init__(self, rate: int | None, retry_after: int | None, rate_errno: int | None) -> None:
-        for name, value, low, high in (
-            ("rate", rate, 1, 10**6),
-            ("retry_after", retry_after, 0, 2**63),
-            ("rate_errno", rate_errno, -(2**31), 2**31 - 1),
-        ):
-            if value is not None:
-                whole_within(name, value, low, high)
-        if rate is None and (retry_after is not None or rate_errno is not None):
+    rate: int | None = field(validator=optional(as_validator(whole_within, 1, 10**6)))
+    retry_after: int | None = field(validator=optional(as_validator(whole_within, 0, 2**63)))
+    rate_errno: int | None = field(validator=optional(as_validator(whole_within, -(2**31), 2**31 - 1)))
+    granted: list[float] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        if self.rate is None and (self.retry_after is not None or self.rate_errno is not None):
             problem = "retry_after and rate_errno say how a request beyond rate is refused"
             raise ConfigError(problem, mend="give rate too")
-        if retry_after is not None and rate_errno is not None:
+        if self.retry_after is not None and self.rate_errno is not None:
             raise ConfigError("retry_after goes with HTTP 429, and rate_errno with HTTP 200", mend="give one of them")
-        if rate_errno == 10000:
+        if self.rate_errno == 10000:
             raise ConfigError("is 10000, which is no refusal but success", argument="rate_errno")
-        self._retry_after = retry_after
-        self._errno = rate_errno
-        self._last = None if rate is None else deque[float](maxlen=rate)
-        self.granted: list[float] = []
 
     def grants(self) -> bool:
         """Tell whether a request that arrives now is let through, and if so, remember the time."""
-        if self._last is None:
+        if self.rate is None:
             return True
         now = asyncio.get_running_loop().time()
-        if len(self._last) == self._last.maxlen and now - self._last[0] < _SECOND:
+        if len(self.granted) >= self.rate and now - self.granted[-self.rate] < _SECOND:
             return False
-        self._last.append(now)
         self.granted.append(now)
         return True
 
     async def refuse(self, request: web.Request) -> web.Response:
         """Read a request that was not granted, and answer it."""
         await request.release()
-        return busy(429, self._retry_after) if self._errno is None else refusal(self._errno)
+        return busy(429, self.retry_after) if self.rate_errno is None else refusal(self.rate_errno)

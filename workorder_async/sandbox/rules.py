@@ -17,10 +17,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
-from attrs import frozen
+from attrs import converters, field, frozen
+from attrs.validators import optional
 from multidict import MultiMapping
 
-from workorder_async.arguments import one_of, whole_within
+from workorder_async.arguments import as_validator, one_of, whole_within
 from workorder_async.document import JSON, endpoints
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox import shapes
@@ -264,38 +265,29 @@ CLOSE: Schema = {
 }
 
 
+@frozen
 class Listing:
     """The habits of one sandbox's list, by options of `Sandbox`; `moved` is called after each page that was read."""
 
-    def __init__(
-        self,
-        moved: Callable[[Store], None],
-        seed: int,
-        page_size_cap: int,
-        page_depth: int | None,
-        total_cap: int | None,
-        *,
-        ties: bool,
-    ) -> None:
-        self._moved = moved
-        self._size_cap = whole_within("page_size_cap", page_size_cap, 1, 10**6)
-        self._depth = None if page_depth is None else whole_within("page_depth", page_depth, 1, _INT64_MAX)
-        self._total_cap = None if total_cap is None else whole_within("total_cap", total_cap, 0, _INT64_MAX)
-        self._ties = random.Random(f"ties {seed}") if ties else None  # noqa: S311 - to be repeated, not a secret
+    moved: Callable[[Store], None]
+    page_size_cap: int = field(validator=as_validator(whole_within, 1, 10**6))
+    page_depth: int | None = field(validator=optional(as_validator(whole_within, 1, _INT64_MAX)))
+    total_cap: int | None = field(validator=optional(as_validator(whole_within, 0, _INT64_MAX)))
+    ties: random.Random | None = field(converter=converters.optional(random.Random))
 
     def page(self, asked: "Asked") -> JSON:
         """Return the page that a request asks for, true or with a lie."""
         fields, lie = asked.fields, asked.lie
-        size = min(fields["page_size"], self._size_cap)
+        size = min(fields["page_size"], self.page_size_cap)
         if lie is not None and lie.kind == "first_page":
             fields = {**fields, "page": 1}
-        if self._depth is not None and fields["page"] * size > self._depth:
-            raise Refused(Errno.PAGE_DEPTH, f"只能读取前 {self._depth} 条, 第 {fields['page']} 页超出范围")
-        total, rows = asked.store.page(fields, size, self._ties)
+        if self.page_depth is not None and fields["page"] * size > self.page_depth:
+            raise Refused(Errno.PAGE_DEPTH, f"只能读取前 {self.page_depth} 条, 第 {fields['page']} 页超出范围")
+        total, rows = asked.store.page(fields, size, self.ties)
         tickets = [shapes.summary(row) for row in rows]
-        self._moved(asked.store)
-        if self._total_cap is not None:
-            total = min(total, self._total_cap)
+        self.moved(asked.store)
+        if self.total_cap is not None:
+            total = min(total, self.total_cap)
         pagination: dict[str, JSON] = {"page_size": size, "total": total}
         if lie is not None and lie.kind in pagination:
             pagination[lie.kind] = lie.number

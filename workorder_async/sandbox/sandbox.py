@@ -135,8 +135,8 @@ class Sandbox:
         self._host, self._port, self._clock = host, whole_within("port", port, 0, 65535), clock
         self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._clocks, self._limit = Clocks(clock, date_offset, backends), Limit(rate, retry_after, rate_errno)
-        moving = self._drifting = Drifting(drift, seed)
-        self._listing = rules.Listing(moving.after_read, seed, page_size_cap, page_depth, total_cap, ties=shuffle_ties)
+        self._drifting, ties = Drifting(drift, seed), f"ties {seed}" if shuffle_ties else None
+        self._listing = rules.Listing(self._drifting.after_read, page_size_cap, page_depth, total_cap, ties)
         self._faults, self._speller = Faults(faults, seed, clock), Speller(spelling, seed)
         self._latency, self._lag = number_within("latency", latency, 0, FAR), number_within("lag", lag, 0, FAR)
         self._stored = rules.stored(texts)
@@ -166,7 +166,7 @@ class Sandbox:
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open the store in its own thread, and a place for files; the stack closes them."""
         self._requests, self._refused = Counter[str](), Counter[str]()
-        self._gate = Gate(self._signer.app_id, self._secret, self._signer.scheme)
+        self._gate = Gate(self._signer, self._secret)
         self._worker = stack.enter_context(ThreadPoolExecutor(1, "workorder-sandbox"))
         if self._db is None:
             temporary = TemporaryDirectory(prefix="workorder-sandbox-")
