@@ -10,8 +10,9 @@ Each method is made of the coroutine of the same name, with its arguments, its r
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from functools import update_wrapper
+from operator import attrgetter
 from ssl import SSLContext
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
 
 from workorder_async.client import WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
@@ -50,6 +51,11 @@ def _inside(method: Callable[Concatenate[_Client, _P], _T]) -> Callable[Concaten
         return method(client, *arguments, **named)
 
     return _blocking(cast("Callable[Concatenate[_Client, _P], Awaitable[_T]]", update_wrapper(act, method)))
+
+
+def _read(name: str) -> Any:
+    """Make a property of the other client's."""
+    return property(attrgetter(f"_client.{name}"), doc=getattr(_Client, name).__doc__)
 
 
 class WorkorderClient:
@@ -106,35 +112,12 @@ class WorkorderClient:
     ahead: Final = _inside(_Client.ahead)
     deadline: Final = _inside(_Client.deadline)
 
-    @property
-    def base_url(self) -> str:
-        """The base URL, without a slash at its end."""
-        return self._client.base_url
-
-    @property
-    def app_id(self) -> str:
-        """The AppId of the requests. Raises `NotSentError` if the signer fails."""
-        return self._client.app_id
-
-    @property
-    def proxy(self) -> Secret | None:
-        """The URL of the proxy that the client was made with; None for none."""
-        return self._client.proxy
-
-    @property
-    def ssl(self) -> SSLContext | bool:
-        """The certificates that the client was made with; True for the usual checks, False for any certificate."""
-        return self._client.ssl
-
-    @property
-    def clock_offset(self) -> float:
-        """How many seconds the server's clock seems ahead of ours, by the `Date` of its answers."""
-        return self._client.clock_offset
-
-    @property
-    def attempt_timeout(self) -> float:
-        """How many seconds one attempt may take, and what it sent may be carried out."""
-        return self._client.attempt_timeout
+    base_url: Final[str] = _read("base_url")
+    app_id: Final[str] = _read("app_id")
+    proxy: Final[Secret | None] = _read("proxy")
+    ssl: Final[SSLContext | bool] = _read("ssl")
+    clock_offset: Final[float] = _read("clock_offset")
+    attempt_timeout: Final[float] = _read("attempt_timeout")
 
     def run(self, act: Callable[[_Client], Awaitable[_T]]) -> _T:
         """Run something that takes the other client, in this client's event loop; return its result.
