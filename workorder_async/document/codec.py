@@ -110,7 +110,7 @@ def read_rows(
             kept.append(row)
         except MisfitError as error:
             path = f"$.data.tickets[{index}]" + (".id" if isinstance(row, dict) else "")
-            _skip(_of_row(answer, page, None, path, error), None, skipped)
+            _skip(answer, page, None, (path, error), skipped)
     return pagination, kept, ids
 
 
@@ -166,8 +166,7 @@ def decode_rows(
         if found is None:
             tickets.append(hook(row))
         else:
-            ticket = _number_in(row, "id")
-            _skip(_of_row(answer, page, ticket, *found), ticket, skipped)
+            _skip(answer, page, _number_in(row, "id"), found, skipped)
     return tickets
 
 
@@ -184,13 +183,12 @@ def unknown_in(row: Row) -> Row:
     return {name: value for name, value in row.items() if name not in _ROW.readers}
 
 
-def _of_row(answer: Answer, page: int, ticket: int | None, path: str, error: Exception) -> DecodeError:
-    name = f"page {page}: " if ticket is None else f"ticket {ticket} on page {page}: "
-    return _of_answer(answer, decode_error(path, error, name=name))
-
-
-def _skip(failure: DecodeError, ticket: int | None, skipped: list[SkippedRow] | None) -> None:
+def _skip(
+    answer: Answer, page: int, ticket: int | None, place: tuple[str, Exception], skipped: list[SkippedRow] | None
+) -> None:
     """Note a row that does not fit; without a list for that, raise its error."""
+    name = f"page {page}: " if ticket is None else f"ticket {ticket} on page {page}: "
+    failure = _of_answer(answer, decode_error(*place, name=name))
     if skipped is None:
         raise failure from None
     skipped.append(SkippedRow(ticket, failure.path, failure.expected, failure.got))

@@ -347,7 +347,8 @@ class Search:
                 template = next(islice(some.lines(), number - 1, None))
                 key = f",key={some.key}" if some.key not in ("", SECRET) else ""
                 line = f"{'hmac-' if some.key else ''}{digest}{key}:{template}"
-                fits = all(_digest(line, signed) in digests for signed, _, digests in self._others)
+                scheme = Scheme.parse(line)  # which writes hex
+                fits = all(bytes.fromhex(_sign(scheme, signed)) in digests for signed, _, digests in self._others)
                 (hits if fits else self._alone).append((line, made))
             if self._hashed >= _STEP_BYTES or number - counted >= _STEP:
                 self.tried += number - counted
@@ -459,11 +460,6 @@ def _shows(one: tuple[Signed, str]) -> tuple[int, bool]:
     """Return how many parts of a request are there; of two that show as many, one without a long body shows more."""
     asked, size = one[0].request, _size(one[0])
     return sum(map(bool, (asked.method, asked.path, asked.query, size))), size <= _LONG
-
-
-def _digest(line: str, signed: Signed) -> bytes:
-    """Return the digest of a line without options for how it is written."""
-    return bytes.fromhex(_sign(Scheme.parse(line), signed))
 
 
 def _sign(scheme: Scheme, signed: Signed) -> str:
