@@ -121,15 +121,15 @@ def explain(what: BaseException | Outcome | Settlement, language: Language | Non
             operation, ticket_id = "", what.ticket_id
             said = _AS_WANTED if what.happened is None and what.holds else _SETTLEMENTS[what.happened]
         case Outcome():
-            operation, ticket_id = _operation_of(what.mutation), what.ticket_id
+            (operation, _), ticket_id = _about(what.mutation), what.ticket_id
             said = _of_outcome(what)
             if _STATES[what.state][0] is None:
                 facts = _facts(what.error, what.request_id, chinese)
         case BaseException():
             operation, ticket_id = getattr(what, "operation", ""), 0
             if isinstance(what, OutcomeUnknownError):
-                operation = operation or _operation_of(what.mutation)
-                ticket_id = what.ticket_id or _id_of(what.mutation)
+                known, id = _about(what.mutation)
+                operation, ticket_id = operation or known, what.ticket_id or id
             said = _of_error(what, operation)
             facts = _facts(what, "", chinese)
         case _:
@@ -181,14 +181,10 @@ def _words_of(kind: type[BaseException]) -> tuple[_Both, _Both]:
     return next(_ERRORS[base] for base in kind.__mro__ if base in _ERRORS)
 
 
-def _operation_of(mutation: object) -> str:
+def _about(mutation: object) -> tuple[str, int]:
+    """Return the operation of a mutation, and the ticket that it is about; "" and 0 for none."""
     kind = KINDS.get(type(mutation))
-    return "" if kind is None else kind.endpoint.operation
-
-
-def _id_of(mutation: object) -> int:
-    kind = KINDS.get(type(mutation))
-    return 0 if kind is None else kind.ticket_id(mutation)
+    return ("", 0) if kind is None else (kind.endpoint.operation, kind.ticket_id(mutation))
 
 
 def _facts(error: BaseException | None, request_id: str, chinese: bool) -> list[str]:

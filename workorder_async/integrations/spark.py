@@ -142,9 +142,7 @@ class _NarrowingReader(_Reader):
 
 def _bounds(filters: Iterable[Any]) -> tuple[int | None, int | None, int | None]:
     """Return the first and the last second that filters leave, and the one status."""
-    starts: list[int] = []
-    ends: list[int] = []
-    statuses: list[int] = []
+    starts, ends, statuses = list[int](), list[int](), list[int]()
     for one in filters:
         kind, column, value = type(one).__name__, getattr(one, "attribute", ()), getattr(one, "value", None)
         if column in (("created_time",), ("created_at",)):

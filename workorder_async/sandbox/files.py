@@ -5,7 +5,6 @@ A body is written to the disk as it comes in, and read from there in pieces: no 
 
 import asyncio
 import hmac
-import os
 import re
 import secrets
 import sys
@@ -21,6 +20,7 @@ from aiohttp import StreamReader
 from attrs import frozen
 
 from workorder_async.document import JSON
+from workorder_async.durable import open_private
 from workorder_async.sandbox.errnos import Errno, Refused
 
 #: The author of every upload, since a request names no person: the address-book number of the API document's example.
@@ -72,14 +72,15 @@ class Files:
             await asyncio.to_thread(body.close)
 
     def _nameless(self) -> IO[bytes]:
-        make_folder(self._directory)
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        close_to_others(self._directory, 0o700)
         return tempfile.TemporaryFile(dir=self._directory)
 
     def keep(self, body: IO[bytes], content_type: str) -> dict[str, JSON]:
         """Keep the file in a multipart body under a new storage key, and return its Attachment."""
         part = find_file(body, content_type)
         name = secrets.token_hex(16)
-        with create_file(self._directory / name) as file:
+        with open(self._directory / name, "xb", opener=open_private) as file:
             file.writelines(Pieces(body, part.start, part.end))
         return {
             "author": AUTHOR,
@@ -234,19 +235,6 @@ def _describe(headers: str, start: int, end: int) -> FilePart:
     if not file_type.isprintable() or not _MIME_TYPE.fullmatch(file_type.partition(";")[0].strip()):
         file_type = "application/octet-stream"
     return FilePart(file_name, file_type, start, end)
-
-
-def create_file(path: Path) -> IO[bytes]:
-    """Open a new file (0600) to write it; raises `FileExistsError` if it exists already."""
-    file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - the caller closes it
-    path.chmod(0o600)
-    return file
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder (0700); if it exists already, close it to others."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    close_to_others(path, 0o700)
 
 
 def close_to_others(path: Path, mode: int = 0o600) -> None:

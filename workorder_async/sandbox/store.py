@@ -16,9 +16,10 @@ from attrs import frozen
 
 from workorder_async.document import JSON
 from workorder_async.document.json_text import dumps, loads
+from workorder_async.durable import open_private
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.files import close_to_others, create_file, invented
+from workorder_async.sandbox.files import close_to_others, invented
 
 Record: TypeAlias = dict[str, Any]
 """One row of `tickets` by column, or another object that is kept."""
@@ -159,7 +160,7 @@ class Store:
             if path is not None:
                 # Files that SQLite puts beside it get the mode of this file.
                 with suppress(FileExistsError):
-                    create_file(path).close()
+                    open(path, "xb", opener=open_private).close()
             # Made by one thread and used by another, never by two at a time.
             self._db = sqlite3.connect(path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:

@@ -244,8 +244,7 @@ class Template:
 
 def _nodes(text: str, at: int, call: str) -> tuple[tuple[Node, ...], int]:
     """Return the nodes from a position on, to the end of the call or of the text, and where that is."""
-    found: list[Node] = []
-    literal = ""
+    found, literal = list[Node](), ""
     while token := (_INSIDE if call else _OUTSIDE).search(text, at):
         literal += text[at : token.start()]
         at = token.end()
