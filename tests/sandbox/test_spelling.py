@@ -9,7 +9,7 @@ from tests.support.sandbox_files import FORM_TYPE, form
 from tests.support.sandbox_wire import Clock, ticket_request, wired
 from workorder_async.document import JSON
 from workorder_async.sandbox import Sandbox
-from workorder_async.sandbox.shapes import Speller
+from workorder_async.sandbox.shapes import speller
 
 
 async def answers(sandbox: Sandbox) -> list[dict[str, Any]]:
@@ -95,9 +95,9 @@ async def test_the_seed_chooses_the_spelling() -> None:
 @pytest.mark.parametrize("number", [2**53, 2**53 + 1, -(2**60)])
 def test_no_number_is_lost(number: int) -> None:
     """What a float could not hold is never written as one."""
-    speller = Speller("java", 1)
+    spell = speller("java", 1)
     numbers: list[JSON] = [number] * 50
-    data = speller.spell({"errno": 10000, "errmsg": "OK", "request_id": "0" * 32, "data": numbers})["data"]
+    data = spell({"errno": 10000, "errmsg": "OK", "request_id": "0" * 32, "data": numbers})["data"]
     assert isinstance(data, list)
     assert {*map(str, data)} == {str(number)}
     assert {*map(type, data)} == {int, str}
@@ -106,4 +106,4 @@ def test_no_number_is_lost(number: int) -> None:
 def test_the_document_is_spelled_as_it_is() -> None:
     """Without Java an envelope is not touched."""
     envelope: dict[str, JSON] = {"errno": 10000, "data": {"id": 1}}
-    assert Speller("document", 1).spell(envelope) is envelope
+    assert speller("document", 1)(envelope) is envelope

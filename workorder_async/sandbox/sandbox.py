@@ -32,7 +32,7 @@ from workorder_async.sandbox.files import Files, Pieces, download_headers, inven
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
 from workorder_async.sandbox.rules import Texts
 from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
-from workorder_async.sandbox.shapes import Speller, Spelling
+from workorder_async.sandbox.shapes import Spelling, speller
 from workorder_async.sandbox.store import Applied, Record, Store
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner, SigningInput
@@ -137,7 +137,7 @@ class Sandbox:
         self._clocks, self._limit = Clocks(clock, date_offset, backends), Limit(rate, retry_after, rate_errno)
         self._drifting, ties = Drifting(drift, seed), f"ties {seed}" if shuffle_ties else None
         self._listing = rules.Listing(self._drifting.after_read, page_size_cap, page_depth, total_cap, ties)
-        self._faults, self._speller = Faults(faults, seed, clock), Speller(spelling, seed)
+        self._faults, self._spell = Faults(faults, seed, clock), speller(spelling, seed)
         self._latency, self._lag = number_within("latency", latency, 0, FAR), number_within("lag", lag, 0, FAR)
         self._stored = rules.stored(texts)
 
@@ -336,7 +336,7 @@ class Sandbox:
             said = {"errno": int(refused.errno), "errmsg": refused.errmsg}
         said["request_id"] = secrets.token_hex(16)
         await self._faults.pauses.delay(self._latency)
-        return dumps(self._speller.spell(said))
+        return dumps(self._spell(said))
 
     async def _answer(self, rule: rules.Rule, request: web.Request, lie: Fault | None) -> JSON:
         """Answer a request by its rule. A GET of an endpoint that takes a body may have one in place of its query."""

@@ -143,26 +143,20 @@ def _assign(ticket_id: int, index: int, assign: Record) -> dict[str, JSON]:
     }
 
 
-class Speller:
-    """Spells envelopes; the `seed` chooses the spelling of each value, so that rows of one page differ."""
+def speller(spelling: Spelling, seed: int) -> Callable[[dict[str, JSON]], dict[str, JSON]]:
+    """Return what spells envelopes; the `seed` chooses the spelling of each value, so that rows of one page differ."""
+    one_of("spelling", spelling, get_args(Spelling))
+    choose: Callable[[list[JSON]], JSON] = random.Random(f"spelling {seed}").choice  # noqa: S311 - to be repeated
 
-    def __init__(self, spelling: Spelling, seed: int) -> None:
-        one_of("spelling", spelling, get_args(Spelling))
-        self._choose: Callable[[list[JSON]], JSON] | None = None
-        if spelling == "java":
-            self._choose = random.Random(f"spelling {seed}").choice  # noqa: S311 - to be repeated, not a secret
-
-    def spell(self, envelope: dict[str, JSON]) -> dict[str, JSON]:
-        """Return an envelope as it is written on the wire."""
-        if self._choose is None:
-            return envelope
-        spelled = dict(envelope)
-        errno, request_id = str(envelope["errno"]), str(envelope["request_id"])
-        spelled["errno"] = self._choose([envelope["errno"], errno])
-        spelled["request_id"] = self._choose([request_id, int(request_id[:13], 16)])
+    def spell(envelope: dict[str, JSON]) -> dict[str, JSON]:
+        errno, request_id = envelope["errno"], str(envelope["request_id"])
+        spelled = {**envelope, "errno": choose([errno, str(errno)])}
+        spelled["request_id"] = choose([request_id, int(request_id[:13], 16)])
         if "data" in envelope:
-            spelled["data"] = _spell("data", envelope["data"], self._choose)
+            spelled["data"] = _spell("data", envelope["data"], choose)
         return spelled
+
+    return spell if spelling == "java" else lambda envelope: envelope
 
 
 def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON:
