@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from math import inf
 from ssl import SSLContext
 from time import perf_counter
-from typing import Any, Literal, Never, Self, TypeAlias, Unpack
+from typing import Any, Literal, Never, Self, TypeAlias, Unpack, get_args
 from weakref import WeakSet
 
 from attrs import evolve, frozen
@@ -319,9 +318,7 @@ class WorkorderClient:
         ticket's number: then the others are not read either.
         """
         lane = Lane(arguments.whole("concurrency", concurrency))
-        if not isinstance(ids, Iterable):
-            mend = "it must be a list of tickets' numbers"
-            raise ConfigError(f"is {arguments.shown(ids)}", argument="ids", mend=mend)
+        arguments.must_be("a list of tickets' numbers", lambda given: isinstance(given, Iterable))("ids", ids)
         ids = dict.fromkeys(ticket_number(id, endpoints.GET_TICKET.operation) for id in ids)
 
         async def read(id: int) -> Ticket | WorkorderError:
@@ -413,8 +410,7 @@ class WorkorderClient:
         * Where it is not `patient`, it looks for a lost mutation once, and leaves later looks to you.
         """
         prepared = prepare(mutation, mark)
-        if on_unknown not in ("raise", "verify"):
-            raise ConfigError(f"is {on_unknown!r}", argument="on_unknown", mend="it must be 'raise' or 'verify'")
+        arguments.one_of("on_unknown", on_unknown, get_args(OnUnknown))
         return await self._mutations.send(
             prepared,
             on_send,
