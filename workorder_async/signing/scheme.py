@@ -418,9 +418,9 @@ def _options(words: Iterable[str]) -> dict[str, str]:
         chosen[kind] = value if equals else word
     if "padding" in chosen and not chosen.get("encoding", "hex").startswith("base64"):
         raise ConfigError("the signing scheme is unpadded, which only base64 can be", mend="add base64 or base64url")
-    chosen["prefix"] = unquote(chosen.get("prefix", ""))
-    if not chosen["prefix"].isascii() or not (chosen["prefix"] or "-").isprintable() or chosen["prefix"][:1] == " ":
-        raise ConfigError(f"the signing scheme's prefix {chosen['prefix']!r} cannot begin an HTTP header")
+    prefix = chosen["prefix"] = unquote(chosen.get("prefix", ""))
+    if not prefix.isascii() or not prefix.isprintable() or prefix[:1] == " ":
+        raise ConfigError(f"the signing scheme's prefix {prefix!r} cannot begin an HTTP header")
     return chosen
 
 

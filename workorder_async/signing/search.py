@@ -54,7 +54,7 @@ def readings(sign: str) -> list[SignText]:
     starts = [0, *(at + 1 for at, character in enumerate(sign[:_LONGEST_PREFIX]) if not character.isalnum())]
     for start in starts:
         prefix = sign[:start]
-        if not prefix.isascii() or not (prefix or "-").isprintable() or prefix[:1] == " ":
+        if not prefix.isascii() or not prefix.isprintable() or prefix[:1] == " ":
             break
         option = [f"prefix={re.sub('[ ,:%]', lambda found: f'%{ord(found[0]):02X}', prefix)}"] if prefix else []
         if found := list(_read(sign[start:], option)):
