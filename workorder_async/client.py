@@ -233,13 +233,11 @@ class WorkorderClient:
         `query` is a query, or a window that `plan_windows` gave.
 
         Every ticket that matches from beginning to end comes exactly once, at up to `concurrency` requests at a time,
-        whatever is created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen. The list
-        is asked by created time, and each answer proves what it shows: it is the truth about all that lies above its
-        last second, and the next answer has to show that second again. So `exact` is True for every filter, but where
-        more tickets than a page shows share a second and move, where no ticket came again at an edge, and where tickets
-        have no created time or the list counts more than it shows. `walk.report.reason` says which. Two assumptions
-        remain: a ticket that a replica or a cache of the server does not show yet is not seen, and a list whose pages
-        look sorted by created time is sorted.
+        whatever is created, closed or reopened meanwhile; `walk.report.exact` says whether that could be seen. It is
+        True for every filter, but where more tickets than a page shows share a second and move, where no ticket came
+        again at an edge, and where tickets have no created time or the list counts more than it shows.
+        `walk.report.reason` says which. Two assumptions remain: a ticket that a replica or a cache of the server does
+        not show yet is not seen, and a list whose pages look sorted by created time is sorted.
 
         Tickets come in the list's order, as far as it has one by created time. A list that is sorted by it and holds
         still costs about 1.05 requests a page, one that moves some more, one in no order about 1.7.

@@ -185,12 +185,11 @@ def _wait_until_free(journal: Path) -> None:
 
 
 def _check_columns(columns: Mapping[str, str]) -> None:
-    unknown = [name for name in columns if name not in COLUMNS]
-    missing = [name for name, (_, needed) in COLUMNS.items() if needed and name not in columns]
-    if unknown or missing:
-        wrong = f"has no column {missing[0]}" if missing else f"has a column {unknown[0]}"
+    wrong = [f"has no column {name}" for name, (_, needed) in COLUMNS.items() if needed and name not in columns]
+    wrong += [f"has a column {name}" for name in columns if name not in COLUMNS]
+    if wrong:
         mend = f"select {', '.join(COLUMNS)}, of which the last two may be left out"
-        raise ConfigError(wrong, argument="the frame", mend=mend)
+        raise ConfigError(wrong[0], argument="the frame", mend=mend)
     for name, kind in columns.items():
         if kind not in (right := COLUMNS[name][0]):
             raise ConfigError(f"is {kind}", argument=f"the column {name}", mend=f"cast it to {' or '.join(right)}")
