@@ -274,13 +274,8 @@ def _times(chance: _Chance, status: int, created: int, until: int | None) -> Rec
     if until is not None:
         latest = min(latest, until)
         times.update({name: min(time, until) for name, time in times.items()})
-    return {
-        **times,
-        "reported_time": reported,
-        "created_time": created,
-        "updated_time": latest,
-        "updated_progress_time": times["started_time"],
-    }
+    times |= {"reported_time": reported, "created_time": created, "updated_time": latest}
+    return {**times, "updated_progress_time": times["started_time"]}
 
 
 def _detail(chance: _Chance) -> str:
