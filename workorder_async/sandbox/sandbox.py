@@ -90,10 +90,6 @@ class Sandbox:
     """
 
     _url = ""
-    _stack: AsyncExitStack
-    _store: Store
-    _worker: ThreadPoolExecutor
-    _files: Files
 
     def __init__(
         self,
