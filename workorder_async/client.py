@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from math import inf
 from ssl import SSLContext
 from time import perf_counter
 from typing import Any, Literal, Never, Self, TypeAlias, Unpack, get_args
@@ -448,11 +449,11 @@ class WorkorderClient:
         tells `holds` alone. `lane` and `until` are as for `change`.
         """
         prepared = prepare(mutation, mark)
-        if began != inf and not (arguments.is_number(began) and abs(began) < inf):
+        if not (arguments.is_number(began) and began > -inf):
             mend = "it must be seconds since the epoch, as client.now() gives them"
             raise ConfigError(f"is {arguments.shown(began)}", argument="began", mend=mend)
         for name, value, kind in (("ahead", ahead, Ahead), ("run", run, EarlierRun)):
-            if value is not None and not isinstance(value, kind):
+            if not isinstance(value, kind | None):
                 mend = f"it must be of the class {kind.__name__}"
                 raise ConfigError(f"is {arguments.shown(value)}", argument=name, mend=mend)
         until = self.deadline(deadline) if until is None else until
