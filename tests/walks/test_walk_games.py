@@ -311,6 +311,20 @@ def test_side_by_side_without_some_hints(habits: dict[str, Any]) -> None:
     assert game.time <= 5 * ideal(10_000, 8)
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("same", [20, 34])
+def test_more_rows_than_were_asked_for(same: int, order: Literal["newest", "oldest"]) -> None:
+    """Where pages have more rows than were asked for, and the last one has tickets of one second only, a walk ends."""
+    end = BEGAN + (10_000 if order == "oldest" else 0)
+    rows = sorted([*evenly(Random(1), 300), *((end, 1000 + id) for id in range(same))])
+    for slots in SLOTS:
+        game = Game(ListServer(Random(1), list(rows), Habits(ignores_size=50, order=order)), slots, 20)
+        # Where it has as many rows as were asked for, nothing tells that it is the last one.
+        assert game.play().exact or same == 20
+        assert not game.missed
+        assert not game.twice
+
+
 def test_imported_within_an_hour() -> None:
     """Half the list imported within an hour costs no more time."""
     for seed in range(5):

@@ -198,7 +198,8 @@ class ListState:
 
     def is_cut(self, page: Page) -> bool:
         """Tell whether the list may have more in the range than an answer shows."""
-        if page.count >= min(page.ask.size, self.full or page.ask.size):
+        # Pages may always have the server's own size, however few rows are asked for: then its last one has more, too.
+        if page.count == page.ask.size or page.count >= (self.full or page.ask.size):
             return True
         # Where pages are smaller than was asked for, a later page seems to end behind the list's end.
         is_end = page.position == page.total or (page.ask.page == 1 and page.position > page.total)

@@ -267,7 +267,7 @@ class Section(Job):
         (more,) = yield [evolve(page.ask, page=2)]
         if more is not None and more.seconds and min(state.keys(more)) + state.overlap < edge:
             return more
-        return evolve(page, total=0)
+        return evolve(page, ask=evolve(page.ask, size=page.count + 1), total=0)
 
 
 @frozen
