@@ -226,6 +226,9 @@ WORLDS = {
     "ranges end hours early": World("never", 3.2, habits={"early": 28_800}),
     "ranges end a minute early, crowded": World("may be", 8.0, 10, rows=crowded(1000), habits={"early": 60}),
     "ranges begin a minute late, crowded": World("may be", 8.0, 10, rows=crowded(1000), habits={"late": 60}),
+    "whole minutes, others enter": World(
+        "may be", 5.0, 10, tickets=1500, seconds=0.3, drift=lambda server: server.enter(20), habits={"unit": 60}
+    ),
     "whole hours": World("may be", 8.0, 10, habits={"unit": 3600}),
     "whole hours, oldest first": World("may be", 8.0, 10, habits={"unit": 3600, "order": "oldest"}),
     "whole days, in no order": World("never", 5.0, habits={"unit": 86_400, "order": "none"}),
@@ -301,6 +304,12 @@ def test_hints_that_fail() -> None:
     for seed in range(16):
         check(WORLDS["hints are refused, answers are slow"], seed, 16)
         check(WORLDS["hints are refused, answers are slow"], seed, 32)
+
+
+def test_answers_that_do_not_come_down_to_their_edge() -> None:
+    """Where an answer from further up shows the same rows again, and none below them, a walk does not ask once more."""
+    for seed in range(16):
+        check(WORLDS["whole minutes, others enter"], seed, 2)
 
 
 @pytest.mark.parametrize("habits", [{"depth": 1000}, {"depth": 1000, "empty_beyond": True}, {"empty": 1 / 40}])

@@ -40,6 +40,7 @@ _COST: Final = 0.1
 _MOST_REQUESTS: Final = 32
 # The number of rows that come again varies from edge to edge.
 _SPARE: Final = 2.5
+_NOT_SHOWN: Final = "asked for a range of created time, the list does not show what it has there"
 
 
 class Section(Job):
@@ -219,6 +220,8 @@ class Section(Job):
                 return after
             if edge < reach < self._asked_up_to:
                 # It was asked for from further up, and does not come down to the edge.
+                if reach >= high > edge:
+                    raise RestartError("numbers", _NOT_SHOWN)
                 page, keys, near, high = after, next_keys, after.ids, reach
                 continue
             if after.count < state.full:
@@ -247,7 +250,7 @@ class Section(Job):
                 state.bridged += 1
                 return again
         if not state.bridged:
-            raise RestartError("numbers", "asked for a range of created time, the list does not show what it has there")
+            raise RestartError("numbers", _NOT_SHOWN)
         state.flaw("at an edge no ticket came again, so tickets may be missing there")
         return after
 
