@@ -235,6 +235,9 @@ WORLDS = {
     "ranges begin a minute late, in no order": World("never", 5.0, habits={"late": 60, "order": "none"}),
     "ranges end a minute early, in no order": World("never", 5.0, habits={"early": 60, "order": "none"}),
     "created time is ignored": World("never", 3.2, tickets=2000, habits={"filter": "ignored"}),
+    "created time and page are ignored, created meanwhile": World(
+        "may be", 1.5, 40, drift=lambda server: server.create(1), habits={"filter": "ignored", "ignores_page": True}
+    ),
     "some have no created time": World("never", 2.6, 20, habits={"undated": 0.01}),
     "some have no created time, others enter": World("may be", 2.6, 20, drift=enter, habits={"undated": 0.002}),
     "none has a created time": World("never", 1.2, tickets=1000, habits={"undated": 1.0}),

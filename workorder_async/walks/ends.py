@@ -183,17 +183,20 @@ class NumberedPages(Job):
         state, number = self._state, 1
         pages: list[Page | None] = [self._first] if self._first else (yield [state.ask(-inf, inf)])
         while True:
-            news = [page is not None and self._give_new(page) for page in pages]
+            news = [0 if page is None else self._give_new(page) for page in pages]
             number += len(pages)
             page = pages[-1]
             if page is None or not any(news) or (not news[-1] and not state.is_cut(page)):
                 return
             behind = ceil(page.total / max(1, state.full)) + 2 - number
+            if behind < 0 and 2 * max(news) < page.count:
+                # What is new came meanwhile, on a first page that is shown whatever page is asked for.
+                return
             count = max(1, min(state.slots, behind))
             pages = yield [state.ask(-inf, inf, number + further) for further in range(count)]
 
-    def _give_new(self, page: Page) -> bool:
-        """Give the tickets of the window that did not come before; whether the page showed any, also outside of it.
+    def _give_new(self, page: Page) -> int:
+        """Give the tickets of the window that did not come before; how many new ones it showed, also outside of it.
 
         A page of rows that cannot be read may stand before others.
         """
@@ -203,4 +206,4 @@ class NumberedPages(Job):
         self._came.update(page.ids, (id for id, _ in page.undated))
         self.give_of(page, mine)
         is_unread = not page.ids and page.count > 0 and page.position < page.total
-        return len(self._came) > before or is_unread
+        return page.count if is_unread else len(self._came) - before
