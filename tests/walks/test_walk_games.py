@@ -429,6 +429,19 @@ def test_a_range_that_one_answer_shows(name: str, first: int, last: int) -> None
         assert not exact or set(game.came) == wanted
 
 
+@pytest.mark.parametrize("unit", [60, 3600])
+def test_a_range_of_which_only_a_full_minute_is_shown(unit: int) -> None:
+    """Where both ends of a short range are rounded to the same minute, what is shown does not prove the filter."""
+    start = BEGAN // 3600 * 3600 + 3610
+    rows = [(BEGAN + id // 3, id) for id in range(50_000)]
+    window = Window(TicketQuery(created_start=start, created_end=start + unit * 3 // 2))
+    assert Game(ListServer(Random(1), list(rows)), window=window).play().exact
+    game = Game(ListServer(Random(1), list(rows), Habits(unit=unit)), window=window)
+    report = game.play()
+    assert game.came
+    assert not report.exact
+
+
 @pytest.mark.parametrize("order", ["turned", "open last"])
 def test_a_range_that_is_not_sorted_as_it_seems(order: str) -> None:
     """A query with a range of its own is read as one in no order, too, where tickets lie above its first page."""

@@ -115,7 +115,8 @@ class Witness(Job):
         state, flaw = self._state, ""
         page = state.shown
         for _ in range(_LOOKS):
-            if page is None:
+            if page is None or not any(second % 60 for second in page.seconds):
+                # Where the bounds of a short range are rounded, it shows just what lies on a full minute, hour or day.
                 (page,) = yield [Ask(None, None, 1, state.size, for_rows=False)]
             if page is None or not page.ids:
                 return ""
