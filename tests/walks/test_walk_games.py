@@ -226,6 +226,12 @@ WORLDS = {
     "ranges end hours early": World("never", 3.2, habits={"early": 28_800}),
     "ranges end a minute early, crowded": World("may be", 8.0, 10, rows=crowded(1000), habits={"early": 60}),
     "ranges begin a minute late, crowded": World("may be", 8.0, 10, rows=crowded(1000), habits={"late": 60}),
+    "ranges end a second late, ten a second": World(
+        times=9.0, tickets=1000, seconds=0.1, size=20, habits={"early": -1}
+    ),
+    "ranges begin a second early, ten a second, oldest first": World(
+        times=9.0, tickets=1000, seconds=0.1, size=20, habits={"late": -1, "order": "oldest"}
+    ),
     "whole minutes, others enter": World(
         "may be", 5.0, 10, tickets=1500, seconds=0.3, drift=lambda server: server.enter(20), habits={"unit": 60}
     ),

@@ -60,7 +60,7 @@ class ListState:
     inversion: int = 0
     """The largest inversion that was seen, in seconds."""
     end_counts: bool = False
-    """Whether tickets of the very second where a range ends were seen to be shown."""
+    """Whether tickets of the very second where a range ends, or of the one behind it, were seen to be shown."""
     full: int = 0
     """How many rows a full page has."""
     repeats_at_edges: float = 1.0
@@ -128,7 +128,7 @@ class ListState:
             self._see_inversions(keys)
         if not self.end_counts and keys:
             end = page.ask.end if self.sign > 0 else page.ask.start
-            self.end_counts = end is not None and max(keys) == self.sign * end
+            self.end_counts = end is not None and max(keys) >= self.sign * end
         return keys
 
     def ask(self, low: float, high: float, page: int = 1, size: int | None = None) -> Ask:

@@ -145,8 +145,8 @@ class Section(Job):
         Where the next section begins is not asked for: a server that takes bounds otherwise would hide tickets there.
         """
         state = self._state
-        self._asked_up_to = high
-        (page,) = yield [state.ask(state.bottom - 1, high if state.end_counts else high + 1)]
+        self._asked_up_to = high if state.end_counts else high + 1
+        (page,) = yield [state.ask(state.bottom - 1, self._asked_up_to)]
         return page
 
     def _reach(self, page: Page, keys: list[int]) -> float:
@@ -226,7 +226,8 @@ class Section(Job):
                 continue
             if after.count < state.full:
                 return (yield from self._counted(after, edge))
-            if max(next_keys) < edge:
+            if max(next_keys) < edge or self._asked_up_to < edge:
+                # It begins below the edge, or was asked for from there and shows what lies above it, too.
                 yield from self._crowd(int(edge))
                 if self.frontier <= self.bound:
                     return None
