@@ -238,7 +238,7 @@ class WorkorderClient:
         True for every filter, but where more tickets than a page shows share a second and move, where no ticket came
         again at an edge, and where tickets have no created time or the list counts more than it shows.
         `walk.report.reason` says which. Two assumptions remain: a ticket that a replica or a cache of the server does
-        not show yet is not seen, and a list whose pages look sorted by created time is sorted.
+        not show yet is not seen, and a list whose pages and totals look sorted by created time is sorted.
 
         Tickets come in the list's order, as far as it has one by created time. A list that is sorted by it and holds
         still costs about 1.05 requests a page, one that moves some more, one in no order about 1.7.

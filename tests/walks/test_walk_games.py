@@ -71,6 +71,13 @@ def stamped_late(random: Random) -> list[Row]:
     return sorted(rows)
 
 
+def one_stamped_late(random: Random) -> list[Row]:
+    """Return tickets of which one has a later created time than its id tells; often no page shows that."""
+    rows, place = evenly(random, 5000), random.randrange(100, 4800)
+    rows[place] = (rows[place][0] + random.randrange(150, 2000), rows[place][1])
+    return sorted(rows)
+
+
 def one_second(random: Random) -> list[Row]:
     """Return 3,000 tickets that share one second."""
     return [(BEGAN, id) for id in range(1, 3001)]
@@ -193,6 +200,7 @@ WORLDS = {
     "each page is turned round, moving": moving(swap(1), times=3.8, habits={"order": "turned"}),
     "twenty of the newest come last": World(times=4.5, habits={"order": "open last"}),
     "sorted by id, two stamped late": World(times=3.5, rows=stamped_late, habits={"order": "id"}),
+    "sorted by id, one stamped late": World(times=5.0, rows=one_stamped_late, habits={"order": "id"}),
     "300 in a second": World(times=1.6, rows=crowded(300)),
     "1,000 in a second": World(times=1.7, rows=crowded(1000)),
     "1,000 in a second, oldest first": World(times=1.7, rows=crowded(1000), habits={"order": "oldest"}),
@@ -373,6 +381,16 @@ def test_a_second_look_at_the_first_page() -> None:
     assert report.exact
     assert report.sections
     assert len(game.came) >= 900
+
+
+@pytest.mark.parametrize("place", range(1440, 1540, 9))
+def test_stamped_late_where_a_section_begins(place: int) -> None:
+    """A ticket that is stamped late is seen where a section begins below its hint, too, and where its hint ends."""
+    rows = evenly(Random(5), 5000)
+    rows[place] = (rows[place][0] + 300, rows[place][1])
+    game = Game(ListServer(Random(1), sorted(rows), Habits(order="id")))
+    assert game.play().exact
+    assert not game.missed
 
 
 def test_a_list_that_is_never_what_it_seems() -> None:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from attrs import evolve
 
 from workorder_async.walks.jobs import Job, Steps
-from workorder_async.walks.list_state import ListState, Mode, RestartError
+from workorder_async.walks.list_state import ListState, Mode
 from workorder_async.walks.pages import Ask, Page
 
 # How often the first page is read where it does not tell the order of the list.
@@ -97,9 +97,6 @@ class Witness(Job):
         is_odd = state.ranges or not state.counts_alike or state.tickets != state.first_total
         if not flaw and is_whole and state.first_total > 0 and is_odd:
             flaw = yield from self._compare_totals()
-        is_short = state.tickets < state.first_total
-        if not flaw and not is_whole and is_short and (yield from self._is_above_the_first()):
-            raise RestartError("ranges")
         if flaw:
             state.flaw(flaw)
             if is_whole:
@@ -146,28 +143,11 @@ class Witness(Job):
         missing = min(counted, state.first_total) - state.tickets
         if counted > shown:
             told = f"{shown} by their created times"
-        elif missing > 0 and (yield from self._is_above_the_first()):
-            raise RestartError("ranges")
         elif missing > state.full:
             told = f"{state.tickets} came"
         else:
             return ""
         return f"the list counts {counted} tickets, and {told}; the others were looked for by page numbers"
-
-    def _is_above_the_first(self) -> Generator[list[Ask], list[Page | None], bool]:
-        """Find out whether tickets lie above the first one of a list that seemed to be sorted by created time.
-
-        Those that were created meanwhile are on the first page now, except a few that have left since.
-        """
-        state = self._state
-        if state.first is None:
-            return False
-        above = max(state.keys(state.first)) + state.overlap
-        (page,) = yield [evolve(state.ask(above, inf), for_rows=False)]
-        if page is None or not page.ids:
-            return False
-        (first,) = yield [evolve(state.ask(-inf, inf), for_rows=False)]
-        return first is not None and bool(first.ids) and 2 * len({*page.ids} & {*first.ids}) < len(page.ids)
 
 
 class NumberedPages(Job):

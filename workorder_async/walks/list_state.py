@@ -79,8 +79,8 @@ class ListState:
     ranges: int = 0
     crowded_seconds: int = 0
     """How many seconds hold more tickets than a page."""
-    first: Page | None = None
-    """The first page of a list that seems to be sorted."""
+    looks: int = 0
+    """How often tickets were looked for that a total counts and no page shows."""
     counts_alike: bool = True
     """Whether the list and the rest of it below its first page count the same tickets."""
     shown: Page | None = None
@@ -185,12 +185,6 @@ class ListState:
         if not self.full:
             self.full = count if page.total > count else page.size if count <= page.size <= asked else asked
         self.full = max(self.full, count)
-
-    def see_totals(self, first: Page, after: Page) -> None:
-        """Take in whether an answer below the first page counts what that one counts and does not show above it."""
-        high = after.ask.end if self.sign > 0 else after.ask.start
-        above = sum(high is not None and key > self.sign * high for key in self.keys(first))
-        self.counts_alike = first.total - above == after.total
 
     def note_depth(self, hint: Ask) -> None:
         """Take in that a hint was of no use: it was refused, or showed nothing, or the first page."""

@@ -9,8 +9,8 @@
 If the list proves to be of another kind later on, it is read again from its beginning in the right way. No ticket is
 given out again. At the end comes a last witness. The server's filter is looked at, if an answer was believed for the
 sake of its range. The totals are compared: no range shows rows without a created time, so where the list counts more
-than its ranges do, one pass by page numbers looks for the others. Where fewer tickets came than it counts, some may lie
-above its first one: then it is in no order. Where more than a page of them did not come, that pass looks for them, too.
+than its ranges do, one pass by page numbers looks for the others. Where more than a page of tickets did not come, that
+pass looks for them, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -117,7 +117,6 @@ class WalkRules:
     def _begin(self, mode: Mode, first: Page | None = None) -> None:
         """Begin to read the list in this way; `first` is its first page, if that has come."""
         self._mode = mode
-        self.state.first = first if mode == "sections" else None
         job: Job = Opening(self.state, self._begin)
         if mode == "sections" and first is not None:
             job = Section(self.state, self._jobs.append, first, None)

@@ -9,11 +9,15 @@
 3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
    The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
 4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
-5. A lot is some sections that are read side by side. They should all need equally many requests. Page numbers are hints
+5. A list may be sorted by something else that is nearly always alike, as by id. Then a ticket can stand below an edge
+   that is later than the edge, and no page shows it. So the totals on either side of an edge are compared: where some
+   tickets are counted above it alone, and were not shown, one answer is asked for that shows what stands there.
+6. A lot is some sections that are read side by side. They should all need equally many requests. Page numbers are hints
    for their starts. A hint is a page that is a little smaller than the others, so that the rows that come again at each
    edge do not cost a request more. A hint that is off makes a section longer or shorter, and loses no ticket.
 
-No total, no clock and no page number has to be believed: tickets that leave, enter or slide in between change nothing.
+No total, no clock and no page number has to be believed of a list that is sorted by created time: tickets that leave,
+enter or slide in between change nothing.
 """
 
 from collections.abc import Callable, Generator
@@ -41,6 +45,9 @@ _MOST_REQUESTS: Final = 32
 # The number of rows that come again varies from edge to edge.
 _SPARE: Final = 2.5
 _NOT_SHOWN: Final = "asked for a range of created time, the list does not show what it has there"
+# Totals of a list that moves differ by what moved: so many looks, and one more for so many requests.
+_LOOKS: Final = 4
+_REQUESTS_OF_A_LOOK: Final = 50
 
 
 class Section(Job):
@@ -65,6 +72,8 @@ class Section(Job):
         self._seen: dict[int, tuple[int, Record]] = {}
         # Rows that an earlier section has seen just below its frontier, where this one begins there.
         self._near: list[int] = []
+        # The newest page that brought it further down.
+        self._page: Page | None = None
         if before is not None:
             before.after = self
 
@@ -106,9 +115,10 @@ class Section(Job):
             if reach <= self.bound:
                 return
             self._cut_the_rest(page)
+            self._page = page if reach < up else self._page
             after = yield from self._across(page, keys, is_own=reach < up)
-            if page is self._state.first and after is not None:
-                self._state.see_totals(page, after)
+            if after is not None and self._page is not None:
+                yield from self._look_behind(self._page, after)
             page = after
 
     def _begin(self) -> _Pages:
@@ -133,7 +143,7 @@ class Section(Job):
         section = self.before
         while section is not None:
             if section.frontier < key:
-                key, self._near = section.frontier, [*section._seen]
+                key, self._near, self._page = section.frontier, [*section._seen], section._page
             section = section.before
         self.top = self.frontier = max(key, self.bound)
         state.sections += 1
@@ -254,6 +264,32 @@ class Section(Job):
             raise RestartError("numbers", _NOT_SHOWN)
         state.flaw("at an edge no ticket came again, so tickets may be missing there")
         return after
+
+    def _look_behind(self, page: Page, after: Page) -> Steps:
+        """Look behind a page for tickets that it counts and does not show, and that the answer after it does not count.
+
+        They stand below its last ones, and are later in time. An answer that shows both proves that the list is in no
+        order.
+        """
+        state = self._state
+        asked, asked_after = (page.ask.end, after.ask.end) if state.sign > 0 else (page.ask.start, after.ask.start)
+        if asked_after is None or after.ask.page > 1 or state.flaws:
+            return
+        high, low, keys = inf if asked is None else state.sign * asked, state.sign * asked_after, state.keys(page)
+        if low < min(keys):
+            return  # a crowd lies between them
+        above = page.position - sum(key < low + state.end_counts for key in keys)
+        if page is self._first:
+            state.counts_alike = page.total - above == after.total
+        if page.total - above <= after.total or state.looks >= _LOOKS + state.requests // _REQUESTS_OF_A_LOOK:
+            return
+        state.looks += 1
+        hint = _hint_at(state, max(0, above - state.full // 4))
+        (more,) = yield [state.ask(min(keys) - 1, high, hint.page, hint.size)]
+        if more is not None and more.seconds:
+            state.keys(more)
+            if page is self._first and 2 * len({*page.ids} & {*more.ids}) < len(more.ids):
+                raise RestartError("ranges")
 
     def _crowd(self, edge: int) -> Steps:
         """Read the seconds below an edge, of which a page shows only a part."""
