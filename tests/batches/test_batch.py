@@ -15,7 +15,8 @@ from tests.support.batches import asked, closes, happened, mixed, ran, states
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, PENDING, QUICK, close_of, creation
 from tests.support.raw_server import http, serving
-from tests.support.virtual_loop import taking, virtual_time
+from tests.support.virtual_loop import running_loop, taking, virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     ApiError,
     ClientOptions,
@@ -166,15 +167,16 @@ async def test_already_rejected(client: WorkorderClient) -> None:
     assert states(await ran(client, [rejection, close], verify=False)) == {State.REJECTED: 2}
 
 
-async def test_turned_away(sandbox: Sandbox) -> None:
+@virtual_time
+async def test_turned_away() -> None:
     """What a busy server turned away until the deadline, and the batch's patience with that, is NOT_SENT."""
-    sandbox.faults = [Fault("429", operation="close_ticket", retry_after=0)]
-    async with sandbox.client(deadline=1.0) as client:
+    async with virtual_sandbox(300, client={"deadline": 1.0}) as (sandbox, client):
+        sandbox.faults = [Fault("429", operation="close_ticket", retry_after=0)]
         (outcome,) = await ran(client, await closes(client, 1), outage=0)
-    assert outcome.state is State.NOT_SENT
-    assert isinstance(outcome.error, RateLimitedError)
-    assert outcome.attempts > 1
-    assert sandbox.applied == []
+        assert outcome.state is State.NOT_SENT
+        assert isinstance(outcome.error, RateLimitedError)
+        assert outcome.attempts > 1
+        assert sandbox.applied == []
 
 
 @virtual_time
@@ -245,32 +247,35 @@ async def test_every_answer_is_lost(sandbox: Sandbox, client: WorkorderClient, j
         (RejectTicket(id=1, detail="请处理"), CommentTicket(id=1, detail="请处理")),
     ],
 )
-async def test_lost_beside_one_that_looks_the_same(
-    sandbox: Sandbox, client: WorkorderClient, journal: Path, first: Mutation, second: Mutation, runs: int
-) -> None:
+@virtual_time
+async def test_lost_beside_one_that_looks_the_same(journal: Path, first: Mutation, second: Mutation, runs: int) -> None:
     """A lost mutation is not taken to have happened for what another one left, in this run or an earlier one."""
-    ticket = (await client.list_tickets(PENDING)).tickets[0]
-    line = (await client.get_ticket(ticket.id)).product_group_id
-    batch = [one if isinstance(one, CreateTicket) else evolve(one, id=ticket.id) for one in (first, second)]
-    batch = [
-        evolve(one, productGroupId=line) if isinstance(one, CommentTicket) and one.productGroupId else one
-        for one in batch
-    ]
-    outcomes, options = list[Outcome](), ClientOptions({**QUICK, "attempt_timeout": 1.0})
-    for mutations in [batch] if runs == 1 else [[one] for one in batch]:
-        # The client of a later run has sent nothing itself.
-        async with sandbox.client(**options) as fresh:
-            async for outcome in run_batch(fresh, iter(mutations), concurrency=1, journal=journal, key=key_of):
-                outcomes.append(outcome)
-                sandbox.faults = [Fault("reset", operation=operation) for operation in OPERATIONS.values()]
-    assert [(outcome.state, outcome.ticket_id != 0) for outcome in outcomes] == [
-        (State.DONE, True),
-        (State.UNKNOWN, not isinstance(second, CreateTicket)),
-    ]
-    assert len(sandbox.applied) == 1
-    # Alone it would have been misled: what it looks for is there.
-    assert isinstance(outcomes[1].error, OutcomeUnknownError)
-    assert await outcomes[1].error.verify(client) is True
+    async with virtual_sandbox(300, client=QUICK) as (sandbox, client):
+        ticket = (await client.list_tickets(PENDING)).tickets[0]
+        line = (await client.get_ticket(ticket.id)).product_group_id
+        batch = [one if isinstance(one, CreateTicket) else evolve(one, id=ticket.id) for one in (first, second)]
+        batch = [
+            evolve(one, productGroupId=line) if isinstance(one, CommentTicket) and one.productGroupId else one
+            for one in batch
+        ]
+        outcomes, options = (
+            list[Outcome](),
+            ClientOptions({**QUICK, "attempt_timeout": 1.0, "now": running_loop().wall_clock}),
+        )
+        for mutations in [batch] if runs == 1 else [[one] for one in batch]:
+            # The client of a later run has sent nothing itself.
+            async with sandbox.client(**options) as fresh:
+                async for outcome in run_batch(fresh, iter(mutations), concurrency=1, journal=journal, key=key_of):
+                    outcomes.append(outcome)
+                    sandbox.faults = [Fault("reset", operation=operation) for operation in OPERATIONS.values()]
+        assert [(outcome.state, outcome.ticket_id != 0) for outcome in outcomes] == [
+            (State.DONE, True),
+            (State.UNKNOWN, not isinstance(second, CreateTicket)),
+        ]
+        assert len(sandbox.applied) == 1
+        # Alone it would have been misled: what it looks for is there.
+        assert isinstance(outcomes[1].error, OutcomeUnknownError)
+        assert await outcomes[1].error.verify(client) is True
 
 
 async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) -> None:

@@ -15,6 +15,8 @@ import pytest
 from tests.support.batches import add_lines, asked, begun_long_ago, closes, happened, lines_of, mixed, ran, states
 from tests.support.clients import make_client
 from tests.support.mutations import OPERATIONS, PENDING, QUICK
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     CloseTicket,
     CommentTicket,
@@ -201,37 +203,37 @@ async def test_journal_in_use(sandbox: Sandbox, client: WorkorderClient, journal
     assert len(sandbox.applied) <= 20
 
 
-async def test_journal_that_fails(
-    sandbox: Sandbox, client: WorkorderClient, journal: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@virtual_time
+async def test_journal_that_fails(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk fails, nothing unrecorded is sent, each mutation still has its state, and the error comes."""
-    batch = await closes(client, 30)
-    real, syncs = os.fsync, 0
+    async with virtual_sandbox(300, client=QUICK) as (sandbox, client):
+        batch = await closes(client, 30)
+        real, syncs = os.fsync, 0
 
-    def fsync(file: int) -> None:
-        nonlocal syncs
-        syncs += 1
-        if syncs > 8:
-            raise OSError(28, "No space left on device")
-        real(file)
+        def fsync(file: int) -> None:
+            nonlocal syncs
+            syncs += 1
+            if syncs > 8:
+                raise OSError(28, "No space left on device")
+            real(file)
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    outcomes = []
+        monkeypatch.setattr(os, "fsync", fsync)
+        outcomes = []
 
-    async def run() -> None:
-        async with aclosing(run_batch(client, batch, concurrency=2, journal=journal)) as running:
-            async for outcome in running:
-                outcomes.append(outcome)
+        async def run() -> None:
+            async with aclosing(run_batch(client, batch, concurrency=2, journal=journal)) as running:
+                async for outcome in running:
+                    outcomes.append(outcome)
 
-    with pytest.raises(JournalError, match="No space left"):
-        await run()
-    done = {asked(one.mutation) for one in outcomes if one.state is State.DONE}
-    assert set(happened(sandbox)) == done
-    assert states(outcomes) == {State.DONE: len(done), State.NOT_SENT: 30 - len(done)}
-    assert {one.mutation for one in outcomes} == set(batch)
-    begun = {line["mutation"]["id"] for line in map(orjson.loads, lines_of(journal)) if "intent" in line}
-    assert {id for _, id in done} <= begun
-    monkeypatch.undo()
-    outcomes = await ran(client, batch, journal=journal)
-    assert set(states(outcomes)) <= SETTLED
-    assert happened(sandbox) == Counter(map(asked, batch))
+        with pytest.raises(JournalError, match="No space left"):
+            await run()
+        done = {asked(one.mutation) for one in outcomes if one.state is State.DONE}
+        assert set(happened(sandbox)) == done
+        assert states(outcomes) == {State.DONE: len(done), State.NOT_SENT: 30 - len(done)}
+        assert {one.mutation for one in outcomes} == set(batch)
+        begun = {line["mutation"]["id"] for line in map(orjson.loads, lines_of(journal)) if "intent" in line}
+        assert {id for _, id in done} <= begun
+        monkeypatch.undo()
+        outcomes = await ran(client, batch, journal=journal)
+        assert set(states(outcomes)) <= SETTLED
+        assert happened(sandbox) == Counter(map(asked, batch))
