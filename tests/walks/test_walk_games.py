@@ -219,6 +219,9 @@ WORLDS = {
         "may be", 3.0, 10, rows=crowded(1500), habits={"depth": 1000, "empty_beyond": True}
     ),
     "1,500 in a second, totals are capped": World(times=1.8, plus=10, rows=crowded(1500), habits={"cap": 1000}),
+    "1,500 in a second, nothing is shown behind a cap": World(
+        "may be", 3.0, 10, rows=crowded(1500), habits={"cap": 1000, "hard": True}
+    ),
     "300 in a second, page is ignored": World("may be", 2.2, 10, rows=crowded(300), habits={"ignores_page": True}),
     "300 in a second, totals are 0": World(times=1.6, rows=crowded(300), habits={"factor": 0}),
     "milliseconds": World("never", 3.2, tickets=2000, habits={"filter": "milliseconds"}),

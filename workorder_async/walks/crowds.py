@@ -47,6 +47,7 @@ class Crowd:
             shown = yield from self._pass(page)
             if shown == before or (len(shown) == 1 and page is not None and page.count and not state.is_cut(page)):
                 if self._is_whole(shown):
+                    state.largest_crowd = max(state.largest_crowd, sum(len(ids) for ids in shown if ids))
                     return
                 why = "not all of them are shown by page numbers"
                 break

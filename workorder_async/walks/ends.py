@@ -92,6 +92,8 @@ class Witness(Job):
         state = self._state
         is_whole = state.window.span == (None, None)
         flaw = ""
+        if 0 < state.first_total == state.largest_crowd < state.tickets:
+            state.flaw(f"the list counts no further than {state.first_total}, and shows just as many of one second")
         if state.believes_filter and not state.filter.works:
             flaw = yield from self._look_at_filter()
         is_odd = state.ranges or not state.counts_alike or state.tickets != state.first_total

@@ -79,6 +79,8 @@ class ListState:
     ranges: int = 0
     crowded_seconds: int = 0
     """How many seconds hold more tickets than a page."""
+    largest_crowd: int = 0
+    """The most tickets that such seconds showed."""
     looks: int = 0
     """How often tickets were looked for that a total counts and no page shows."""
     counts_alike: bool = True
