@@ -15,6 +15,7 @@ from attrs import evolve
 from tests.support.clients import NOW, make_client
 from tests.support.mutations import creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
+from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
     CommentTicket,
@@ -331,6 +332,7 @@ async def test_a_history_that_is_not_shown(
         assert (await client.settle(mutation, NOW - 1000, mark=mark)).happened is happened
 
 
+@virtual_time
 async def test_a_cache_on_the_way() -> None:
     """A cache that obeys HTTP does not show the ticket as it was before the mutation that was lost."""
     kept: dict[bytes, bytes] = {}
@@ -429,6 +431,7 @@ async def test_somebody_elses_ticket_that_a_careless_server_lists(name: str, fou
     ],
 )
 @pytest.mark.parametrize("name", ["姜程", "姜程(38361)"])
+@virtual_time
 async def test_what_the_platform_adds_to_a_marked_ticket(
     title: str, name: str, detail: str, happened: bool | None
 ) -> None:
