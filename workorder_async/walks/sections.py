@@ -278,7 +278,7 @@ class Section(Job):
         high, low, keys = inf if asked is None else state.sign * asked, state.sign * asked_after, state.keys(page)
         if low < min(keys):
             return  # a crowd lies between them
-        above = page.position - sum(key < low + state.end_counts for key in keys)
+        above = page.position - len([key for key in keys if key < low + state.end_counts])
         if page is self._first:
             state.counts_alike = page.total - above == after.total
         if page.total - above <= after.total or state.looks >= _LOOKS + state.requests // _REQUESTS_OF_A_LOOK:
