@@ -15,6 +15,8 @@ from attrs import define, field
 from tests.support.clients import make_client
 from tests.support.list_server import Habits, ListServer, evenly
 from tests.support.raw_server import http, serving
+from tests.support.virtual_loop import virtual_time
+from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import (
     ApiError,
     AuthenticationError,
@@ -32,6 +34,7 @@ from workorder_async import (
 from workorder_async.document.envelope import Answer
 from workorder_async.walks.options import walk_options
 from workorder_async.walks.pages import Ask
+from workorder_async.walks.sections import Section
 from workorder_async.walks.windows import Window
 
 FIRST = 1_700_000_000
@@ -252,6 +255,20 @@ async def test_memory_is_bounded_by_pages() -> None:
             gc.collect()
             most = max(most, sum(isinstance(thing, TicketSummary) for thing in gc.get_objects()))
     assert 100 <= most <= 1000
+
+
+@virtual_time
+async def test_sections_are_forgotten() -> None:
+    """A worker that waits until more may be read keeps nothing of what was given out meanwhile."""
+    async with virtual_sandbox(3000, latency=0.05) as (_, client):
+        async for page in client.iter_pages(page_size=10, concurrency=16):
+            await asyncio.sleep(1)
+            if page[-1].id > 1200:
+                continue
+            gc.collect()
+            sections = sum(isinstance(thing, Section) for thing in gc.get_objects())
+            assert 1 < sections < 20
+            break
 
 
 async def test_query_is_sent_with_every_page() -> None:

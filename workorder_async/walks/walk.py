@@ -147,6 +147,8 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             self._idle.append(loop.create_future())
             waits = self._idle[-1]
             self._send()
+            # Else a worker that waits long would hold its last section, and by that all that come after it.
+            del read
             read = await waits
 
     async def _page(self, ask: Ask, answer: Answer) -> Page:
