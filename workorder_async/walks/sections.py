@@ -9,9 +9,9 @@
 3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
    The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
 4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
-5. A list may be sorted by something else that is nearly always alike, as by id. Then a ticket can stand below an edge
-   that is later than the edge, and no page shows it. So the totals on either side of an edge are compared: where some
-   tickets are counted above it alone, and were not shown, one answer is asked for that shows what stands there.
+5. A list may be sorted by its ids, which nearly always give the same order. Then a ticket that is later than an edge
+   can stand below it, and no page shows it. So the totals of the answers above and below an edge are compared. If the
+   answer above counts more tickets than were shown, one more answer is asked for, which shows the hidden ones.
 6. A lot is some sections that are read side by side. They should all need equally many requests. Page numbers are hints
    for their starts. A hint is a page that is a little smaller than the others, so that the rows that come again at each
    edge do not cost a request more. A hint that is off makes a section longer or shorter, and loses no ticket.
@@ -268,8 +268,8 @@ class Section(Job):
     def _look_behind(self, page: Page, after: Page) -> Steps:
         """Look behind a page for tickets that it counts and does not show, and that the answer after it does not count.
 
-        They stand below its last ones, and are later in time. An answer that shows both proves that the list is in no
-        order.
+        Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
+        in no order.
         """
         state = self._state
         asked, asked_after = (page.ask.end, after.ask.end) if state.sign > 0 else (page.ask.start, after.ask.start)

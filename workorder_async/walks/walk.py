@@ -147,7 +147,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             self._idle.append(loop.create_future())
             waits = self._idle[-1]
             self._send()
-            # Else a worker that waits long would hold its last section, and by that all that come after it.
+            # A worker that waits long must not hold its last section, which knows all sections after it.
             del read
             read = await waits
 

@@ -24,12 +24,7 @@ from attrs import define, evolve
 from yarl import URL
 
 from workorder_async.document.endpoints import Safety
-from workorder_async.errors import (
-    ConfigError,
-    NoAnswerError,
-    NotSentError,
-    WorkorderError,
-)
+from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput

@@ -18,13 +18,7 @@ from workorder_async.document import JSON
 from workorder_async.document.endpoints import LIST_TICKETS, Endpoint
 from workorder_async.document.envelope import Answer, not_the_platforms, open_envelope
 from workorder_async.document.json_text import LARGE, loads, parse_slowly
-from workorder_async.errors import (
-    DOCUMENTED_ERRNOS,
-    ApiError,
-    DeadlineExceededError,
-    RateLimitedError,
-    WorkorderError,
-)
+from workorder_async.errors import DOCUMENTED_ERRNOS, ApiError, DeadlineExceededError, RateLimitedError, WorkorderError
 from workorder_async.signing.clock import ServerClock
 from workorder_async.signing.scheme import Signer
 from workorder_async.wire.attempt import Pool, Reply, Wire, retry_after

@@ -274,7 +274,9 @@ def _told(tally: Tally, changes: Sequence[Change], *, quiet: bool) -> Iterator[N
             tally.print_report(quiet=quiet)
 
 
-async def _finished(client: "WorkorderClient", task: Task, changes: list[Any], tally: Tally) -> AsyncGenerator[Change]:
+async def _finished(
+    client: "WorkorderClient", task: Task, changes: list[Change], tally: Tally
+) -> AsyncGenerator[Change]:
     """Finish the changes when the first one is asked for, then yield them."""
     limit = tally.options.limit
     # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.

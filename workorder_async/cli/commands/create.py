@@ -206,8 +206,15 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
     ends that. Raises `OutcomeUnknownError` where the ticket may exist.
     """
     under_way, began = set[int](), client.now()
-    when: Any = {"on_send": lambda: under_way.add(1), "on_turned_away": under_way.clear, "began": began}
-    call = asyncio.create_task(client.change(ticket, on_unknown="verify", mark=mark, **when))
+    change = client.change(
+        ticket,
+        on_unknown="verify",
+        on_send=lambda: under_way.add(1),
+        on_turned_away=under_way.clear,
+        began=began,
+        mark=mark,
+    )
+    call = asyncio.create_task(change)
     try:
         tell((await asyncio.shield(call)).ticket_id)
     except asyncio.CancelledError:
