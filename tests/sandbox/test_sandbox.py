@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import hashlib
 import hmac
 import itertools
@@ -9,7 +10,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +385,21 @@ async def test_leaving_does_not_wait_for_a_caller_that_says_nothing() -> None:
         began = time.monotonic()
     assert 0.5 < time.monotonic() - began < 5
     writer.close()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_left_while_somebody_connects(turns: int) -> None:
+    """The connection ends with the sandbox, however far it has come: no warning tells of an open one."""
+    async with Sandbox(3) as sandbox:
+        address = URL(sandbox.url)
+        with socket.create_connection((str(address.host), address.port or 0)) as caller:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await sandbox.__aexit__(None, None, None)
+            caller.settimeout(5)
+            with suppress(ConnectionResetError):
+                assert caller.recv(1) == b""
+    gc.collect()
 
 
 CHILD = """
