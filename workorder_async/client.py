@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
-from typing import Any, Literal, Never, Self, TypeAlias, Unpack, get_args
+from typing import Literal, Never, Self, TypeAlias, Unpack, get_args
 from weakref import WeakSet
 
 from attrs import evolve, frozen
@@ -296,13 +296,12 @@ class WorkorderClient:
         now = self._session.clock.latest()
         first = await read(Ask(*whole.asked, 1, 100))
         plan = plan_windows(whole, first, max_tickets=max_tickets, now=now)
-        pages: Any = None  # a generator is begun so
-        while True:
-            try:
-                asks = plan.send(pages)
-            except StopIteration as planned:
-                return list(planned.value)
-            pages = await for_each(asks, read)
+        try:
+            asks = next(plan)
+            while True:
+                asks = plan.send(await for_each(asks, read))
+        except StopIteration as planned:
+            return list(planned.value)
 
     async def get_ticket(self, id: int, *, deadline: float | None = None) -> Ticket:
         """Read a ticket's base record (endpoint base 根据工单id获取工单基本信息)."""

@@ -103,6 +103,12 @@ def test_no_number_is_lost(number: int) -> None:
     assert {*map(type, data)} == {int, str}
 
 
+async def test_a_list_of_nothing() -> None:
+    """An absent number may be an empty text, and a total of 0 is not absent: each such list is read."""
+    async with Sandbox(0, spelling="java") as sandbox, sandbox.client() as client:
+        assert [await client.count_tickets() for _ in range(20)] == [0] * 20
+
+
 def test_the_document_is_spelled_as_it_is() -> None:
     """Without Java an envelope is not touched."""
     envelope: dict[str, JSON] = {"errno": 10000, "data": {"id": 1}}

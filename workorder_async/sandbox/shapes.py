@@ -182,9 +182,9 @@ def _spell(name: str, value: JSON, choose: Callable[[list[JSON]], JSON]) -> JSON
 
 
 def _numbers(name: str, value: int) -> list[JSON]:
-    """Return how a whole number may be written; the API document writes 0 for an absent one."""
+    """Return how a whole number may be written; the API document writes 0 for an absent one, which no total is."""
     spelled: list[JSON] = [value, str(value)]
-    if not value:
+    if not value and name != "total":
         return [*spelled, ""]
     if abs(value) < _FLOAT_MAX:
         spelled.append(float(value))
