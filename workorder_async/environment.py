@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from yarl import URL
+
 from workorder_async import errors
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
@@ -72,11 +74,15 @@ def errnos_of(said: str) -> dict[int, type[ApiError]]:
 
 
 def checked_url(base_url: Secret) -> str:
-    """Return a base URL without a slash at its end. Raises `ConfigError` where it can be none."""
+    """Return a base URL without a slash at its end. Raises `ConfigError` where it can be none.
+
+    Its path is as it is sent: that is what must be signed.
+    """
     if wrong := _wrong_with(base_url.reveal()):
         problem, mend = wrong
         raise ConfigError(problem, argument="base_url", mend=mend)
-    return base_url.reveal().rstrip("/")
+    parts = urlsplit(base_url.reveal())
+    return f"{parts.scheme}://{parts.netloc}{URL(base_url.reveal()).raw_path}".rstrip("/")
 
 
 def _wrong_with(base_url: object) -> tuple[str, str] | None:
@@ -87,18 +93,20 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
     if not isinstance(base_url, str):
         what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else repr(base_url)
         return f"is {what}", "it must be text, such as 'http://localhost:8011'"
-    if "@" in base_url:
+    if found := re.search("[@?#]", base_url):
         rule = "it must have no user, query or fragment"
-        return f"has an @: {rule}", "remove them, and write %40 for an @ in a path"
+        return f"has a {found[0]}: {rule}", "remove them, and write %40 for an @ in a path"
     try:
         parts = urlsplit(base_url)
-        port = parts.port
+        is_one_word = base_url.isprintable() and base_url == base_url.strip() and " " not in parts.netloc
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not is_one_word:
+            return f"{base_url!r} must be http:// or https:// and a host, such as http://localhost:8011", ""
+        # What the name of a host can be is asked where it is looked up, too late to say what is wrong.
+        (URL(base_url).raw_host or "").encode("idna")
+    except UnicodeError:
+        return f"{base_url!r} has a host that can be none", "write it as in a browser, such as https://a.example.com"
     except ValueError as error:
         return f"{base_url!r} cannot be read: {error}", "such as http://localhost:8011"
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or base_url != base_url.strip():
-        return f"{base_url!r} must be http:// or https:// and a host, such as http://localhost:8011", ""
-    if parts.query or parts.fragment:
-        return f"{parts.scheme}://{parts.hostname} must have no user, query or fragment", "remove them"
     return None
 
 

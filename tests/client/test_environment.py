@@ -8,13 +8,16 @@ import pytest
 from aioresponses import aioresponses
 
 from tests.support.clients import BASE_URL, make_client
+from tests.support.raw_server import http, serving
 from tests.support.samples import BASE, ENVIRONMENT
 from workorder_async import (
     ApiError,
     AuthenticationError,
     ConfigError,
     NotFoundError,
+    NotSentError,
     SchemeSigner,
+    SigningInput,
     TicketStateError,
     WorkorderClient,
     environment,
@@ -35,7 +38,14 @@ from workorder_async.sandbox import Sandbox
         ("http://[", "cannot be read"),
         ("http://。", "has a host that can be none"),
         ("https://a。。b", "has a host that can be none"),
+        ("http://a..b", "has a host that can be none"),
+        (f"http://{'a' * 64}.test", "has a host that can be none"),
+        ("http://h\\x", "cannot be read"),
+        ("http://ho\nst", "and a host"),
+        ("http://h ost", "and a host"),
         ("http://x/?a=1", "no user, query or fragment"),
+        ("http://x/?", "no user, query or fragment"),
+        ("http://x/#", "no user, query or fragment"),
         ("http://user:pass@x", "no user, query or fragment"),
     ],
 )
@@ -52,6 +62,7 @@ def test_base_url_refused(url: str, words: str) -> None:
         ("http://platform.test", True),
         ("http://localhost.platform.test", True),
         ("https://platform.test", False),
+        ("HTTPS://platform.test", False),
         ("http://127.0.0.1:8011", False),
         ("http://localhost:8011", False),
         ("http://a.localhost", False),
@@ -82,6 +93,30 @@ def test_the_warning_is_about_the_users_line(
     assert [one.filename for one in caught] == [__file__]
     if isinstance(made, BlockingClient):
         made.close()
+
+
+@pytest.mark.parametrize("path", ["/%7Euser", "/a/../b", "/./x", "/a b", "/工单", "/%e5%B7%A5", "/a//", "//a"])
+async def test_the_path_is_signed_as_it_is_sent(path: str) -> None:
+    """A path of the base URL is written in more ways than one; what is signed is what the server gets."""
+    signed = list[str]()
+
+    class Signer:
+        def sign(self, request: SigningInput) -> dict[str, str]:
+            signed.append(request.path)
+            return {}
+
+    async with serving(http(BASE)) as wire, WorkorderClient(f"{wire.url}{path}", signer=Signer()) as client:
+        await client.get_ticket(1204)
+    assert wire.requests[0].split()[1].decode() == f"{signed[0]}?id=1204"
+
+
+async def test_a_host_that_is_no_address() -> None:
+    """A host that only the network library refuses is one to which nothing was sent, for reads as for mutations."""
+    with pytest.warns(RuntimeWarning, match="plain HTTP"):
+        client = make_client("http://1.2.3")
+    async with client:
+        with pytest.raises(NotSentError, match="canonical"):
+            await client.get_ticket(1204)
 
 
 async def test_from_env(network: aioresponses) -> None:

@@ -60,9 +60,9 @@ _BLANKS = {"": (",", ":"), "_spaced": (", ", ": ")}
 class SigningInput:
     """One request to sign: exactly the bytes and the time of one attempt.
 
-    `path` is the URL's path, and `query` its pairs before escaping. `body` is the bytes of the body in pieces: none for
-    a GET, and for an upload read from the disk when they are asked for. `timestamp_ms` is milliseconds since the epoch
-    by the server's clock.
+    `path` is the URL's path as it is sent, and `query` its pairs before escaping. `body` is the bytes of the body in
+    pieces: none for a GET, and for an upload read from the disk when they are asked for. `timestamp_ms` is milliseconds
+    since the epoch by the server's clock.
     """
 
     method: str

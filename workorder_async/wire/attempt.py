@@ -121,11 +121,7 @@ class Pool:
 
     def __init__(self, base_url: str, options: ClientOptions) -> None:
         self.http = options["session"]
-        try:
-            url = URL(base_url)
-        except UnicodeError:
-            mend = "write it as in a browser, such as https://workorder.example.com"
-            raise ConfigError(f"{base_url!r} has a host that can be none", argument="base_url", mend=mend) from None
+        url = URL(base_url)
         self._place = (url.raw_host, url.port)
         self.is_own: bool = self.http is None
         self._size = options["max_in_flight"]
@@ -253,7 +249,12 @@ def _caller() -> str:
 # A cache on the way would show a lost mutation's ticket as it was, and it would be sent again.
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json", "Cache-Control": "no-cache"}
 _READ_HEADERS = ("Date", "Retry-After", "Location")
-_NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+_NOT_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.InvalidURL,
+)
 
 
 @define
