@@ -105,6 +105,9 @@ class WorkorderClient:
         `options` are those of the class itself. Raises `ConfigError` that names each variable that is missing.
         """
         hide_passwords(options)
+        if not isinstance(environ, Mapping | None):
+            kind, environ = type(environ).__name__, None
+            raise ConfigError(f"is a {kind}", argument="environ", mend="it must be a mapping, such as os.environ")
         found = environment.variables(environ)
         errnos, bundle = (environment.setting(name, environ) for name in (environment.ERRNOS, environment.CA_BUNDLE))
         # Else a traceback with locals would show the secret.

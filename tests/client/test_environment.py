@@ -3,6 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Callable
+from traceback import TracebackException
 
 import pytest
 from aioresponses import aioresponses
@@ -137,6 +138,17 @@ def test_from_env_names_what_is_missing(name: str) -> None:
         WorkorderClient.from_env({**ENVIRONMENT, name: " "})
     assert "demo-secret" not in str(caught.value)
     assert ("sign detect" in str(caught.value)) == (name == "WORKORDER_SIGN_SCHEME")
+
+
+@pytest.mark.parametrize("make", [WorkorderClient.from_env, BlockingClient.from_env])
+@pytest.mark.parametrize("given", [".env", b".env", [*ENVIRONMENT.items()]])
+def test_an_environment_that_is_none(make: Callable[..., object], given: object) -> None:
+    """What is no mapping, such as a file's name, is said to be none; no frame of ours shows what it holds."""
+    with pytest.raises(ConfigError, match=f"environ is a {type(given).__name__}; it must be a mapping") as caught:
+        make(given)
+    ours = TracebackException.from_exception(caught.value, capture_locals=True).stack[1:]
+    assert ours
+    assert not any(repr(given) in str(frame.locals) for frame in ours)
 
 
 @pytest.mark.parametrize("app_id", ["sandbox-app", "mine"])
