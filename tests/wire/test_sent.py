@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -155,6 +156,20 @@ async def test_a_session_that_leaves_answers_packed() -> None:
     packed = http(content, Content_Encoding="gzip")
     async with serving(packed) as wire, session, make_client(wire.url, session=session) as client:
         assert (await client.get_ticket(1)).id == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"headers": {"Content-Type": "text/plain"}}, {"skip_auto_headers": ["Content-Type"]}]
+)
+async def test_a_session_that_says_what_bodies_are(options: Any) -> None:
+    """A body says itself what it is: a file is a form, whatever the session's own requests have."""
+    uploaded = data({"file_name": "a.txt", "file_path": "workorder/1/a", "file_size": 1, "file_type": "text/plain"})
+    session = aiohttp.ClientSession(**options)
+    async with serving(DONE, uploaded) as wire, session, make_client(wire.url, session=session) as client:
+        await client.comment_ticket(COMMENT)
+        await client.upload_file(b"a", file_name="a.txt")
+    kinds = [re.findall(rb"Content-Type: (\S+)", one.partition(b"\r\n\r\n")[0]) for one in wire.requests]
+    assert kinds == [[b"application/json"], [b"multipart/form-data;"]]
 
 
 @virtual_time

@@ -441,13 +441,14 @@ class Wire:
         neither repeats a request, nor reads its answer, nor raises for it.
         """
         limit, mutates = writing.limit, call.endpoint.safety is not Safety.READ
+        of_body = {} if payload is None else {"Content-Type": payload.content_type}
         # Where the client was closed meanwhile, this raises, and nothing is sent.
         response = await self._pool.opened(mutates=mutates).request(
             call.endpoint.method,
             self._base_url + call.endpoint.path,
             params=call.query or None,
             data=payload,
-            headers={**_HEADERS, **signed},
+            headers={**_HEADERS, **of_body, **signed},
             allow_redirects=False,
             proxy=None if self._proxy is None else self._proxy.reveal(),
             ssl=self._ssl,
