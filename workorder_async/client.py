@@ -140,7 +140,7 @@ class WorkorderClient:
             raise NotSentError(f"the signer failed: {type(error).__name__}: {error}") from error
         if not isinstance(headers, Mapping):
             return ""  # every request is refused for that
-        return next((value for name, value in headers.items() if name.lower() == "appid"), "")
+        return next((value for name, value in headers.items() if str(name).lower() == "appid"), "")
 
     @property
     def proxy(self) -> Secret | None:

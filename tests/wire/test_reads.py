@@ -210,14 +210,14 @@ async def test_signers_that_cannot_work(result: object) -> None:
     assert (caught.value.operation, caught.value.attempts) == ("list_tickets", 1)
 
 
-@pytest.mark.parametrize("result", [KeyError("mine"), OSError("mine"), RecursionError("mine"), {"Sign": "a\r\nb"}])
+@pytest.mark.parametrize("result", [KeyError("mine"), OSError("mine"), RecursionError("mine")])
 async def test_signers_that_fail(result: object) -> None:
-    """Whatever else a signer raises, or headers that cannot be sent, is `NotSentError` with that as its cause."""
+    """Whatever else a signer raises is `NotSentError` with that as its cause."""
     async with serving(PAGE) as wire, make_client(wire.url, signer=Wrong(result)) as client:
         with pytest.raises(NotSentError) as caught:
             await read_page(client._session)
         assert (client.stats().in_flight, wire.requests, caught.value.attempts) == (0, [], 4)
-    assert type(caught.value.__cause__) is (ValueError if isinstance(result, dict) else type(result))
+    assert caught.value.__cause__ is result
 
 
 @virtual_time

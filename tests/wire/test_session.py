@@ -382,6 +382,32 @@ async def test_a_signer_that_returns_no_headers_is_told_of(signer: Any, what: st
         assert wire.requests == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("Timestamp", 1_700_000_000, "int"),
+        ("Timestamp", None, "NoneType"),
+        ("Sign", b"c2VjcmV0", "bytes"),
+        ("Sign", "c2VjcmV0\n", "control character"),
+        (b"Sign", "x", "bytes"),
+    ],
+)
+async def test_a_signer_that_returns_what_is_no_header(name: Any, value: Any, what: str) -> None:
+    """A time that is still a number is the caller's mistake, for reads as for mutations: said, and never sent."""
+
+    class Signer:
+        def sign(self, request: object) -> dict[Any, Any]:
+            return {"AppId": "mine", name: value}
+
+    async with serving(TICKET) as wire, make_client(wire.url, signer=Signer()) as client:
+        for call in (lambda: client.get_ticket(1), lambda: client.close_ticket(CLOSE)):
+            with pytest.raises(ConfigError) as caught:
+                await call()
+            assert f"the signer's sign returned a {what} in the header {name!r}; " in str(caught.value)
+            assert "c2VjcmV0" not in str(caught.value)
+        assert (wire.requests, client.app_id) == ([], "mine")
+
+
 @pytest.mark.filterwarnings("ignore:plain HTTP")
 async def test_proxy() -> None:
     """A proxy is asked for the whole URL; its user and password go to it alone."""

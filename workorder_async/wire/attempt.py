@@ -419,14 +419,7 @@ class Wire:
             signed = self._signer.sign(SigningInput(endpoint.method, path, call.query, pieces, now))
         except OF_AN_ANSWER as error:
             raise call.interrupted(error) from error
-        if type(signed) is not dict and not isinstance(signed, Mapping):
-            if isinstance(signed, Coroutine):
-                signed.close()
-            raise ConfigError(
-                f"the signer's sign returned a {type(signed).__name__}",
-                mend="it must return a dict of headers, and be no `async def`",
-            )
-        return signed
+        return _headers(signed)
 
     async def _transfer(
         self,
@@ -529,6 +522,22 @@ class Wire:
         error = NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
         error.lasting = True
         return error
+
+
+def _headers(signed: object) -> Mapping[str, str]:
+    """Return what a signer returned. Raises `ConfigError` where these are no headers, without their values."""
+    if not isinstance(signed, Mapping):
+        if isinstance(signed, Coroutine):
+            signed.close()
+        problem = f"the signer's sign returned a {type(signed).__name__}"
+        raise ConfigError(problem, mend="it must return a dict of headers, and be no `async def`")
+    for name, value in signed.items():
+        for part in (name, value):
+            if not (isinstance(part, str) and part.isprintable()):
+                what = "control character" if isinstance(part, str) else type(part).__name__
+                problem = f"the signer's sign returned a {what} in the header {name!r}"
+                raise ConfigError(problem, mend="names and values must be plain text, such as str(timestamp)")
+    return signed
 
 
 def retry_after(header: str | None, date: str | None, now: float) -> float | None:
