@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Literal, Never, Self, TypeAlias, Unpack, get_args
 from weakref import WeakSet
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from workorder_async import arguments, environment, errors
 from workorder_async.document import (
@@ -278,9 +278,9 @@ class WorkorderClient:
                     yield ticket
 
     async def plan_windows(
-        self, query: TicketQuery = _EVERYTHING, *, max_tickets: int = 5000, deadline: float | None = None
+        self, query: WhatToWalk = _EVERYTHING, *, max_tickets: int = 5000, deadline: float | None = None
     ) -> list[Window]:
-        """Cut a query into windows of created time, from the earliest to the latest, of about `max_tickets` each.
+        """Cut a query, or a window of one, into windows of created time of about `max_tickets`, the earliest first.
 
         For dividing work among processes: together the windows own the tickets that `query` matches at the time of the
         plan, each once. `client.walk(window)` gives the tickets of one. The plan asks for one total for some four
@@ -289,12 +289,12 @@ class WorkorderClient:
         each request has its own.
         """
         until = None if deadline is None else self.deadline(deadline)
-        reads, whole = Reads(self._session, until), Window(query)
-        reader = PageReader(query, skips=True, raw=True)
+        whole = window_of(query)
+        reads = ListReads(self._session, whole.query, until=until)
+        reader = PageReader(whole.query, skips=True, raw=True)
 
         async def read(ask: Ask) -> Page:
-            asked = evolve(query, created_start=ask.start, created_end=ask.end)
-            return reader.read(ask, await reads.answer(PageRequest(asked, ask.page, ask.size)))
+            return reader.read(ask, await reads.read(ask.start, ask.end, ask.page, ask.size))
 
         now = self._session.clock.latest()
         first = await read(Ask(*whole.asked, 1, 100))

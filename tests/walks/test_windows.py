@@ -169,11 +169,30 @@ async def test_plan_of_nothing(query: TicketQuery) -> None:
         assert await _ids(client, query) == []
 
 
+async def test_plan_of_a_window() -> None:
+    """A window is divided as a list is: its parts own what it owns, each ticket once."""
+    async with Sandbox(tickets=400) as sandbox, sandbox.client() as client:
+        whole = (await client.plan_windows(max_tickets=100))[2]
+        parts = await client.plan_windows(whole, max_tickets=10)
+        assert (len(parts) > 5, parts[0].start, parts[-1].end) == (True, whole.start, whole.end)
+        assert [id for one in reversed(parts) for id in await _ids(client, one)] == await _ids(client, whole)
+
+
+async def test_plan_until_the_last_second() -> None:
+    """A query may end at the last second that one can have."""
+    async with Sandbox(tickets=40) as sandbox, sandbox.client() as client:
+        parts = await client.plan_windows(TicketQuery(created_end=10**11), max_tickets=10)
+        assert sum([len(await _ids(client, one)) for one in parts]) == 40
+
+
 async def test_plan_refused() -> None:
-    """A plan for windows of no tickets is refused."""
+    """A plan for windows of no tickets is refused, and of what is no list."""
+    wrong: Any = {"status": 1}
     async with Sandbox(tickets=10) as sandbox, sandbox.client() as client:
         with pytest.raises(ConfigError, match="max_tickets is 0"):
             await client.plan_windows(max_tickets=0)
+        with pytest.raises(ConfigError, match="query must be a TicketQuery or a Window, not a dict"):
+            await client.plan_windows(wrong)
 
 
 async def test_plan_that_fails(unused_tcp_port: int) -> None:

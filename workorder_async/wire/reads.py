@@ -105,15 +105,16 @@ async def _decoded(decode: Callable[[Answer], D], answer: Answer) -> D:
 
 
 class ListReads:
-    """Reads pages of the tickets that one query matches, over one session and in one lane.
+    """Reads pages of the tickets that one query matches, over one session and in one lane; `until` is as for `Reads`.
 
     The filters are encoded once, for a walk reads thousands of pages. The range of created time is given with each
     read, in place of the query's own.
     """
 
-    def __init__(self, session: SignedSession, query: TicketQuery, lane: Lane) -> None:
-        self._session = session
-        self._lane = lane
+    def __init__(
+        self, session: SignedSession, query: TicketQuery, lane: Lane | None = None, until: Deadline | None = None
+    ) -> None:
+        self._call = partial(session.call, endpoints.LIST_TICKETS, lane=lane, until=until)
         filters = to_json(codec.encode(evolve(query, created_start=None, created_end=None)))
         self._filters = filters[1:-1] + b"," if len(filters) > 2 else b""
 
@@ -128,4 +129,4 @@ class ListReads:
         end = b"" if created_end is None else b'"created_end":%d,' % created_end
         # The same as `codec.encode_page_request` writes, but for the order of the fields.
         content = b'{%b%b%b"page":%d,"page_size":%d}' % (self._filters, start, end, page, page_size)
-        return self._session.call(endpoints.LIST_TICKETS, body=JsonBody(content), lane=self._lane)
+        return self._call(body=JsonBody(content))
