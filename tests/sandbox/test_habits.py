@@ -89,5 +89,9 @@ async def test_people() -> None:
         assert sandbox.applied == []
         with pytest.raises(ConfigError, match="action is 'delete'"):
             await sandbox.act(id, "delete")  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"ticket_id is 9; it must be a ticket of this sandbox$"):
+            await sandbox.act(9, "close")
+        with pytest.raises(ConfigError, match="ticket_id is str '9'; it must be a whole number"):
+            await sandbox.act("9", "close")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="texts is 'odd'"):
         Sandbox(texts="odd")  # type: ignore[arg-type]

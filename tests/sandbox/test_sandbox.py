@@ -44,6 +44,9 @@ from workorder_async.signing.search import detect
         ({"app_id": ""}, "app_id"),
         ({"app_secret": ""}, "app_secret"),
         ({"scheme": "md5"}, "scheme"),
+        ({"clock": 5}, "clock is 5; it must be a function that returns seconds since the epoch"),
+        ({"db": 5}, "db is int 5; it must be a path"),
+        ({"shuffle_ties": "no"}, "shuffle_ties is 'no'; it must be True or False"),
     ],
 )
 def test_a_bad_argument_is_refused_at_once(arguments: dict[str, Any], named: str) -> None:

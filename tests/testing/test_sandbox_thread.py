@@ -20,6 +20,7 @@ from workorder_async import (
     Sandbox,
     WorkorderError,
 )
+from workorder_async.blocking import WorkorderClient as BlockingClient
 from workorder_async.sandbox import Drift, Fault, Kind
 from workorder_async.testing import Moment, SandboxThread
 
@@ -34,6 +35,24 @@ async def test_within_an_event_loop() -> None:
         assert sandbox.requests == {"comment_ticket": 1}
         assert sandbox.drifted == [changed]
         assert len(changed.deleted) == 1
+
+
+def test_people() -> None:
+    """What a person does is done when the call returns; nothing has to be awaited."""
+    with SandboxThread(20) as sandbox:
+        sandbox.act(1001, "comment", "好")
+        with pytest.raises(ConfigError, match="ticket_id is 9"):
+            sandbox.act(9, "close")
+        with BlockingClient.from_env(sandbox.environment) as client:
+            assert client.get_ticket_detail(1001).assigns[0].history[-1].detail == "好"
+
+
+def test_entered_twice() -> None:
+    """It is refused, and the sandbox that runs goes on, and ends."""
+    with SandboxThread(20) as sandbox:
+        with pytest.raises(ConfigError, match="entered already"):
+            sandbox.__enter__()
+        assert len(sandbox.change(close=1).closed) == 1
 
 
 async def test_faults_and_drift_are_set_while_it_runs() -> None:

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from attrs import define, field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import as_validator, items, number_within, whole_within
+from workorder_async.arguments import as_validator, items, must_be, number_within, whole_within
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.faults import DATE_AHEAD, FAR, busy, refusal
@@ -125,6 +125,7 @@ class Clocks:
     """
 
     def __init__(self, clock: Callable[[], float], date_offset: float, backends: Iterable[float]) -> None:
+        must_be("a function that returns seconds since the epoch", callable)("clock", clock)
         number_within("date_offset", date_offset, -FAR, FAR)
         if not isinstance(backends, Iterable):
             raise ConfigError(f"is {backends!r}", argument="backends", mend="put the seconds in brackets")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack, get_args
 
 from aiohttp import web
 
-from workorder_async.arguments import number_within, one_of, whole_within
+from workorder_async.arguments import flag, number_within, one_of, path, whole_within
 from workorder_async.document import JSON, TicketStatus
 from workorder_async.document.endpoints import UPLOAD_FILE, Endpoint
 from workorder_async.document.json_text import dumps
@@ -126,12 +126,12 @@ class Sandbox:
         whole_within("tickets", tickets, 0, 10**8)
         whole_within("until", END if until is None else until, SPAN, 10**11)
         self._seed = partial(seed_tickets, tickets, whole_within("seed", seed, 0, 2**63), until=until)
-        self._db = None if db is None else Path(db).absolute()
+        self._db = None if db is None else Path(path("db", db)).absolute()
         self._hosts = Hosts(host, names)
         self._host, self._port, self._clock = host, whole_within("port", port, 0, 65535), clock
         self._signer = SchemeSigner(app_id, self._secret, scheme)
         self._clocks, self._limit = Clocks(clock, date_offset, backends), Limit(rate, retry_after, rate_errno)
-        self._drifting, ties = Drifting(drift, seed), f"ties {seed}" if shuffle_ties else None
+        self._drifting, ties = Drifting(drift, seed), f"ties {seed}" if flag("shuffle_ties", shuffle_ties) else None
         self._listing = rules.Listing(self._drifting.after_read, page_size_cap, page_depth, total_cap, ties)
         self._faults, self._spell = Faults(faults, seed, clock), speller(spelling, seed)
         self._latency, self._lag = number_within("latency", latency, 0, FAR), number_within("lag", lag, 0, FAR)
@@ -267,8 +267,13 @@ class Sandbox:
     async def act(self, ticket_id: int, action: rules.Act, words: str = "") -> None:
         """Let a person close, reopen or comment on a ticket now, with these words; it is not in `applied`."""
         one_of("action", action, get_args(rules.Act))
+        whole_within("ticket_id", ticket_id, 1, 2**63 - 1)
         store = self._running()._store
-        await self._in_store(lambda: rules.act(store, ticket_id, action, words, int(self._clock())))
+        try:
+            await self._in_store(lambda: rules.act(store, ticket_id, action, words, int(self._clock())))
+        except Refused:
+            mend = "it must be a ticket of this sandbox"
+            raise ConfigError(f"is {ticket_id}", argument="ticket_id", mend=mend) from None
 
     @property
     def faults(self) -> tuple[Fault, ...]:

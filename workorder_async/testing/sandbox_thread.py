@@ -14,6 +14,7 @@ from workorder_async.document.endpoints import Endpoint
 from workorder_async.errors import ConfigError
 from workorder_async.loop_thread import LoopThread
 from workorder_async.sandbox import Drifted, Fault, Pick, Sandbox
+from workorder_async.sandbox.rules import Act
 from workorder_async.wire.observing import Event
 
 Moment: TypeAlias = Literal["received", "applied", "answered"]
@@ -35,12 +36,13 @@ class SandboxThread(Sandbox):
 
     def __enter__(self) -> Self:
         # No policy decides about this loop: a test may have set one for its own.
-        self._thread = LoopThread("workorder-sandbox-loop", "sandbox", loop=asyncio.SelectorEventLoop())
+        thread = LoopThread("workorder-sandbox-loop", "sandbox", loop=asyncio.SelectorEventLoop())
         try:
-            self._thread.run(super().__aenter__())
+            thread.run(super().__aenter__())
         except BaseException:
-            self._thread.close()
+            thread.close()
             raise
+        self._thread = thread
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,8 +69,14 @@ class SandboxThread(Sandbox):
         changed = super().change(close=close, reopen=reopen, create=create, delete=delete, pick=pick, status=status)
         return self._thread.run(changed)
 
+    def act(self, ticket_id: int, action: Act, words: str = "") -> None:  # type: ignore[override]  # the same
+        """Let a person close, reopen or comment on a ticket now, with these words; it is not in `applied`."""
+        self._running()
+        self._thread.run(super().act(ticket_id, action, words))
+
     def settle(self) -> None:
         """Wait until every mutation that was sent before is carried out, also of callers that are gone."""
+        self._running()
         self._thread.run(self._settle())
 
     async def _settle(self) -> None:
