@@ -2,9 +2,11 @@
 
 import asyncio
 import contextvars
+import copy
 import gc
 import inspect
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, assert_type
@@ -128,6 +131,22 @@ def test_each_endpoint(client: WorkorderClient, sandbox: Sandbox, tmp_path: Path
     assert (client.base_url, client.app_id) == (sandbox.url, "sandbox-app")
     assert (client.proxy, client.ssl, abs(client.clock_offset) < 2) == (None, True, True)
     assert client.stats().in_flight == 0
+
+
+def test_ids_out_of_a_walk(client: WorkorderClient) -> None:
+    """What hands over ids as they come may use this client for them."""
+    closed = TicketQuery(status=TicketStatus.CLOSED)
+    ids = [ticket.id for ticket in client.iter_tickets(closed)]
+    assert [*client.get_tickets(ticket.id for ticket in client.iter_tickets(closed))] == ids
+    assert [*client.get_tickets(ids=map(attrgetter("id"), client.iter_tickets(closed)))] == ids
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_client_is_not_copied(client: WorkorderClient, copied: Callable[[object], object]) -> None:
+    """A copy would end the loop that both use, and another process has none."""
+    with pytest.raises(ConfigError, match="a client is not copied or pickled; make one where it is needed"):
+        copied(client)
+    assert client.get_ticket(1001).id == 1001
 
 
 def test_errors_pass(client: WorkorderClient) -> None:

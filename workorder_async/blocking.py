@@ -7,12 +7,12 @@
 Each method is made of the coroutine of the same name, with its arguments, its result and its errors.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import update_wrapper
 from operator import attrgetter
 from ssl import SSLContext
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast
 
 from workorder_async.client import WorkorderClient as _Client
 from workorder_async.document import TicketQuery, TicketSummary
@@ -39,9 +39,17 @@ def _blocking(
     """Make a method of a coroutine."""
 
     def call(self: "WorkorderClient", *arguments: _P.args, **named: _P.kwargs) -> _T:
-        return self.run(lambda client: method(client, *arguments, **named))
+        given = tuple(map(_listed, arguments))
+        by_name = {name: _listed(value) for name, value in named.items()}
+        act = cast("Callable[..., Awaitable[_T]]", method)
+        return self.run(lambda client: act(client, *given, **by_name))
 
     return cast("Callable[Concatenate[WorkorderClient, _P], _T]", update_wrapper(call, method))
+
+
+def _listed(value: object) -> object:
+    """Return a list of what an iterator gives, other than a file: it may use this client, which the loop must not."""
+    return [*value] if isinstance(value, Iterator) and not hasattr(value, "read") else value
 
 
 def _inside(method: Callable[Concatenate[_Client, _P], _T]) -> Callable[Concatenate["WorkorderClient", _P], _T]:
@@ -162,6 +170,10 @@ class WorkorderClient:
     def close(self) -> None:
         """End the walks and the calls that are still under way, close the connections, and end the thread."""
         self._loop.close()
+
+    def __reduce__(self) -> NoReturn:
+        # The end of a copy would be the end of the loop that both use.
+        raise ConfigError("a client is not copied or pickled", mend="make one where it is needed")
 
     def __del__(self) -> None:
         # Without a wait: whoever drops the last reference may hold what the thread waits for.
