@@ -108,6 +108,12 @@ def test_round_trip_of_answers(model: type[Model], data: st.DataObject) -> None:
     assert model.from_dict(json.loads(json.dumps(value.to_dict()))) == value
 
 
+def test_json_can_be_written() -> None:
+    """A title with half a pair is JSON, and is stored and printed like any other."""
+    ticket = TicketSummary(1, title="\ud800")
+    assert TicketSummary.from_dict(json.loads(ticket.to_json().encode())) == ticket
+
+
 @pytest.mark.parametrize("value", SENT, ids=lambda value: type(value).__name__)
 def test_round_trip_of_what_is_sent(value: Model) -> None:
     """A mutation or a query becomes plain values and its equal again, and goes through `pickle` as before."""

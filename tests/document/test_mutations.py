@@ -143,10 +143,10 @@ SECONDS = [
     (datetime(2021, 9, 27, 8), "is a datetime without a zone; give it one"),
     (1632742075000, "is 1632742075000, which looks like milliseconds; it must be in seconds"),
     (-1, "is -1; it must be from 0"),
-    (1632742075.5, "is float 1632742075.5; it must be a whole number"),
-    ("2021-11-11 11:11:11", "is str '2021-11-11 11:11:11'; it must be a whole number"),
-    (None, "is None; it must be a whole number"),
-    (False, "is bool False; it must be a whole number"),
+    (1632742075.5, "is float 1632742075.5; it must be whole seconds, or a datetime with a zone"),
+    ("2021-11-11 11:11:11", "is str '2021-11-11 11:11:11'; it must be whole seconds, or a datetime with a zone"),
+    (None, "is None; it must be whole seconds, or a datetime with a zone"),
+    (False, "is bool False; it must be whole seconds, or a datetime with a zone"),
 ]
 BOOL = [(1, "must be True or False, not int 1"), ("true", "must be True or False, not str 'true'")]
 TYPE = [

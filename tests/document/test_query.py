@@ -63,6 +63,14 @@ def test_only_keywords() -> None:
         unchecked(creater_id=1)
 
 
+class NotATime(datetime):
+    """A datetime that is none, as NaT of pandas."""
+
+    def utcoffset(self) -> timedelta | None:
+        """Refuse."""
+        raise ValueError("NotATime does not support utcoffset")
+
+
 UNKNOWN: Any = "未知"
 CLOCKS = ("created_start", "created_end")
 SUBTYPES = ("sub_type", "second_subtype")
@@ -76,9 +84,11 @@ IDS = ("creator_id", *SUBTYPES)
         *((name, 1632742075000, "is 1632742075000, which looks like milliseconds") for name in CLOCKS),
         *((name, -1, "is -1; it must be from 0 to 100000000000") for name in CLOCKS),
         *((name, datetime(1969, 12, 31, tzinfo=UTC), "is -86400; it must be from 0") for name in CLOCKS),
-        *((name, 1632742075.0, "is float 1632742075.0; it must be a whole number") for name in CLOCKS),
-        *((name, "2021-09-27", "is str '2021-09-27'; it must be a whole number") for name in CLOCKS),
-        *((name, True, "is bool True; it must be a whole number") for name in CLOCKS),
+        *((name, 1632742075.0, "is float 1632742075.0; it must be whole seconds") for name in CLOCKS),
+        *((name, "2021-09-27", "is str '2021-09-27'; it must be whole seconds") for name in CLOCKS),
+        *((name, True, "is bool True; it must be whole seconds, or a datetime with a zone") for name in CLOCKS),
+        *(pytest.param(name, 10**5000, "is a int that cannot be shown, which", id=f"huge {name}") for name in CLOCKS),
+        *((name, NotATime(2021, 9, 27), "is a datetime without a zone") for name in CLOCKS),
         ("creator_id", 0, "is 0; it must be from 1 to 9223372036854775807"),
         ("creator_id", 2**63, "is 9223372036854775808; it must be from 1 to 9223372036854775807"),
         *((name, 0, "is 0; it must be from 1 to 2147483647") for name in SUBTYPES),

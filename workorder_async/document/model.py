@@ -10,7 +10,6 @@ Every field is there under its own name. Some have a second entry, by the same n
 `from_dict` reads the first of the two, and the name of a code where the code is None.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import cache
@@ -19,7 +18,7 @@ from typing import Any, ClassVar, Final, Self, cast
 from workorder_async.arguments import unknown_name
 from workorder_async.document.decoding import decoder_of
 from workorder_async.document.fields import DataclassFields, WireField, expressions, fields_of
-from workorder_async.document.json_text import JSON
+from workorder_async.document.json_text import JSON, to_json
 from workorder_async.errors import ConfigError, WorkorderError
 
 
@@ -49,7 +48,7 @@ class Model:
 
     def to_json(self) -> str:
         """Return the same as JSON on one line; `from_dict(json.loads(text))` makes its equal of it."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        return to_json(self.to_dict()).decode()
 
     @classmethod
     def from_dict(cls, value: Mapping[str, JSON]) -> Self:

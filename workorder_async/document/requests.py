@@ -7,6 +7,7 @@ could only refuse. Do not mix up two staff numbers: `creator_id` is a long staff
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, get_args
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, ge
 from attrs import field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import is_whole, kind_of, unknown_name, whole_within
+from workorder_async.arguments import is_whole, kind_of, shown, unknown_name, whole_within
 from workorder_async.document.enums import OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import CHINA_STANDARD_TIME, fields_of
 from workorder_async.document.json_text import JSON
@@ -42,8 +43,11 @@ _T = TypeVar("_T")
 
 def _seconds(value: int | datetime) -> int:
     """Turn an aware datetime into whole seconds since the epoch, rounded down."""
-    if isinstance(value, datetime) and value.utcoffset() is not None:
-        return (value - _EPOCH) // timedelta(seconds=1)
+    if isinstance(value, datetime):
+        # One that is none, such as NaT of pandas, raises.
+        with suppress(Exception):
+            if value.utcoffset() is not None:
+                return (value - _EPOCH) // timedelta(seconds=1)
     return cast("int", value)
 
 
@@ -121,8 +125,12 @@ def _is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> No
     if isinstance(value, datetime):
         mend = "give it one, for example datetime.now(timezone.utc)"
         raise _refused(instance, attribute, "is a datetime without a zone", mend)
-    if isinstance(value, int) and value > _SECONDS_MAX:
-        raise _refused(instance, attribute, f"is {value}, which looks like milliseconds", "it must be in seconds")
+    if not is_whole(value):
+        mend = "it must be whole seconds, or a datetime with a zone"
+        raise _refused(instance, attribute, f"is {kind_of(value)}", mend)
+    if value > _SECONDS_MAX:
+        problem = f"is {shown(value)}, which looks like milliseconds"
+        raise _refused(instance, attribute, problem, "it must be in seconds")
     _is_second(instance, attribute, value)
 
 
