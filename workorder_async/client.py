@@ -339,6 +339,7 @@ class WorkorderClient:
 
         The URLs in its attachments are good for about 600 seconds. Calls of one `lane` give way to calls without one.
         """
+        _check(lane=(lane, Lane))
         return await self._reads(deadline, lane).detail(id)
 
     async def create_ticket(
@@ -412,6 +413,7 @@ class WorkorderClient:
         """
         prepared = prepare(mutation, mark)
         arguments.one_of("on_unknown", on_unknown, get_args(OnUnknown))
+        _check(lane=(lane, Lane), until=(until, Deadline))
         return await self._mutations.send(
             prepared,
             on_send,
@@ -454,10 +456,7 @@ class WorkorderClient:
         if not (arguments.is_number(began) and began > -inf):
             mend = "it must be seconds since the epoch, as client.now() gives them"
             raise ConfigError(f"is {arguments.shown(began)}", argument="began", mend=mend)
-        for name, value, kind in (("ahead", ahead, Ahead), ("run", run, EarlierRun)):
-            if not isinstance(value, kind | None):
-                mend = f"it must be of the class {kind.__name__}"
-                raise ConfigError(f"is {arguments.shown(value)}", argument=name, mend=mend)
+        _check(ahead=(ahead, Ahead), run=(run, EarlierRun), lane=(lane, Lane), until=(until, Deadline))
         until = self.deadline(deadline) if until is None else until
         return await self._mutations.settle(prepared, began, ahead, patient=patient, until=until, run=run, lane=lane)
 
@@ -489,3 +488,11 @@ class WorkorderClient:
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
         return Reads(self._session, self.deadline(deadline), lane)
+
+
+def _check(**given: tuple[object, type]) -> None:
+    """Raise `ConfigError` for an argument that is neither None nor of its class."""
+    for name, (value, kind) in given.items():
+        if not isinstance(value, kind | None):
+            mend = f"it must be of the class {kind.__name__}"
+            raise ConfigError(f"is {arguments.shown(value)}", argument=name, mend=mend)

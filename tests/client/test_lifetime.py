@@ -54,3 +54,20 @@ async def test_no_time(network: aioresponses, client: WorkorderClient, call: Any
     with pytest.raises(ConfigError, match=rf"deadline is {seconds!r}; it must be a number above 0"):
         await call(client, deadline=seconds)
     assert not network.requests
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda c: c.change(CLOSE, until=5), "until is 5; it must be of the class Deadline"),
+        (lambda c: c.change(CLOSE, lane=5), "lane is 5; it must be of the class Lane"),
+        (lambda c: c.settle(CLOSE, 0.0, until=5), "until is 5; it must be of the class Deadline"),
+        (lambda c: c.settle(CLOSE, 0.0, lane=5), "lane is 5; it must be of the class Lane"),
+        (lambda c: c.get_ticket_detail(1, lane=5), "lane is 5; it must be of the class Lane"),
+    ],
+)
+async def test_no_deadline_and_no_lane(network: aioresponses, client: WorkorderClient, call: Any, name: str) -> None:
+    """Seconds in place of a deadline that calls share are refused by its name, and nothing is sent."""
+    with pytest.raises(ConfigError, match=name):
+        await call(client)
+    assert not network.requests
