@@ -396,6 +396,14 @@ def test_stamped_late_where_a_section_begins(place: int) -> None:
     assert not game.missed
 
 
+def test_a_crowd_in_the_first_second() -> None:
+    """A list in no order whose tickets were created in the first seconds that there are comes whole."""
+    rows = sorted((1 + id * 7 % 3, id) for id in range(1, 51))
+    game = Game(ListServer(Random(1), rows, Habits(order="none", size_cap=5)), slots=1)
+    game.play()
+    assert sorted(game.came) == list(range(1, 51))
+
+
 def test_a_list_that_is_never_what_it_seems() -> None:
     """A list that proves to be another one time after time is read by page numbers in the end."""
     rules = WalkRules(Window(TicketQuery()), walk_options())

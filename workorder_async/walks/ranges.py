@@ -93,7 +93,8 @@ class Range(Job):
     def _read(self, start: int, end: int) -> Steps:
         """Read from the newest second to the oldest."""
         state = self._state
-        density, short, doubts = self._expected / (end - start + 1), 0, True
+        # What lies before the first second that there is has no second at all.
+        density, short, doubts = self._expected / max(1, end - start + 1), 0, True
         while end >= start:
             steps = max(1, ceil(density * (end - start + 1) / (_FILL * max(1, state.full))))
             low = max(start, end + 1 - ceil((end - start + 1) / steps))
