@@ -145,6 +145,16 @@ def test_a_ticket_that_is_dated_ahead(order: str) -> None:
     assert [window.owns(END + 120) for window in planned(server, 500)].count(True) == 1
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+def test_a_ticket_that_is_dated_never(order: str) -> None:
+    """A time that no query may end at is no end: the last window has none, and owns what is dated so."""
+    never = 253_402_271_999  # the last second of 9999
+    server = ListServer(Random(1), [*evenly(Random(1), 300), (never, 9001)], Habits(order=order))  # type: ignore[arg-type]
+    windows = planned(server, 50)
+    assert [window.owns(never) for window in windows].count(True) == 1
+    assert (len(windows) > 5, windows[-1].end, windows[-1].query) == (True, None, TicketQuery())
+
+
 @pytest.mark.slow
 async def test_over_sockets() -> None:
     """A plan can be divided among clients, and misses nothing."""

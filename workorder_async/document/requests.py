@@ -30,8 +30,8 @@ __all__ = ["CloseTicket", "CommentTicket", "CreateTicket", "Mutation", "PageRequ
 
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
-# The year 5138: a larger number is milliseconds.
-_SECONDS_MAX = 10**11
+#: The year 5138: a larger number is milliseconds.
+SECONDS_MAX = 10**11
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _T = TypeVar("_T")
@@ -118,7 +118,7 @@ def _whole(low: int, high: int) -> Check:
 _is_id: Final = _whole(1, _INT64_MAX)
 _is_count: Final = _whole(1, _INT32_MAX)
 _is_int32: Final = _whole(-_INT32_MAX - 1, _INT32_MAX)
-_is_second: Final = _whole(0, _SECONDS_MAX)
+_is_second: Final = _whole(0, SECONDS_MAX)
 
 
 def _is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
@@ -128,7 +128,7 @@ def _is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> No
     if not is_whole(value):
         mend = "it must be whole seconds, or a datetime with a zone"
         raise _refused(instance, attribute, f"is {kind_of(value)}", mend)
-    if value > _SECONDS_MAX:
+    if value > SECONDS_MAX:
         problem = f"is {shown(value)}, which looks like milliseconds"
         raise _refused(instance, attribute, problem, "it must be in seconds")
     _is_second(instance, attribute, value)

@@ -15,6 +15,7 @@ from attrs import define, evolve, field, frozen
 
 from workorder_async import arguments
 from workorder_async.document import TicketQuery
+from workorder_async.document.requests import SECONDS_MAX
 from workorder_async.errors import ConfigError
 from workorder_async.walks.pages import Ask, Page
 
@@ -101,15 +102,16 @@ def plan_windows(
 ) -> Generator[list[Ask], Sequence[Page], list[Window]]:
     """Yield totals to ask for, side by side, and return the windows of a window, from the earliest to the latest.
 
-    `first` is the first page of the list, `now` the server's time. A query without an end ends then, or at the newest
-    ticket of `first` if that is later; where later ones are, the last window has no end. Tickets without a created time
-    have no window. Where the server does not filter by created time, everything is one. Raises `ConfigError`.
+    A query without an end ends at `now`, the server's time, or at the newest ticket of `first`, its first page. If
+    later ones exist, or no query ends so late, the last window has no end. Undated tickets have no window; without a
+    filter by created time, everything is one. Raises `ConfigError`.
     """
     most = arguments.whole("max_tickets", max_tickets) * _WINDOWS_OF_A_STRETCH
     start, last = whole.span
     latest = max([start or 0, int(now) + 1, *first.seconds]) if last is None else last
     newest = max(first.seconds, default=latest)
-    frozen = evolve(whole, query=evolve(whole.query, created_end=latest)) if last is None else whole
+    ends_now = last is None and latest <= SECONDS_MAX
+    frozen = evolve(whole, query=evolve(whole.query, created_end=latest)) if ends_now else whole
     if last is None and first.total > first.count and not first.seconds[:1] == [newest] != first.seconds[-1:]:
         (page,) = yield [Ask(latest + 1, None, 1, 1)]
         frozen = whole if page.count else frozen
@@ -124,9 +126,8 @@ def plan_windows(
             final = [_Stretch(0, begin, page.total)]
             total = max(0, total - page.total)
             break
-    if first.seconds and first.seconds[0] == newest:
-        # Nor is there one behind the newest ticket.
-        latest = min(latest, newest)
+    # Nor is there one behind the newest ticket.
+    latest = min(latest, newest) if first.seconds[:1] == [newest] else latest
     to_cut = [_Stretch(begin if final else start or 0, max(latest, begin) + 1, total)]
     while to_cut:
         final += [one for one in to_cut if one.total <= most or one.end - one.start <= 1]
