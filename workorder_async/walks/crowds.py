@@ -28,6 +28,7 @@ class Crowd:
         self._state = state
         self._low, self._high = low, high
         self._known = known
+        self._expected = frozenset(known)
         self._give = give
         # How many tickets the list counted in the last pass.
         self._total = 0
@@ -37,8 +38,8 @@ class Crowd:
         state, low, high = self._state, self._low, self._high
         state.crowded_seconds += high - low + 1
         (page,) = yield [self._ask(1)]
-        if not self._margin and (page is None or not page.seconds):
-            # Nothing is shown of a single second where the ends of a range do not count.
+        if not self._margin and (page is None or abs(low) not in page.seconds):
+            # Nothing is shown of a single second where the ends of a range do not count, or are a second off.
             self._margin = 1
             (page,) = yield [self._ask(1)]
         before: _Shown = []
@@ -80,9 +81,10 @@ class Crowd:
             pages = yield [self._ask(page) for page in range(number, beyond)]
 
     def _is_whole(self, shown: _Shown) -> bool:
-        """Tell whether pages that came twice in the same way show all that there is."""
+        """Tell whether pages that came twice in the same way show all that there is, and a ticket that was known."""
         ids = [id for page in shown if page is not None for id in page]
-        return None not in shown and len(ids) == len(set(ids)) >= self._total
+        is_shared = not self._expected or not self._expected.isdisjoint(ids)
+        return is_shared and None not in shown and len(ids) == len(set(ids)) >= self._total
 
     def _give_new(self, page: Page | None) -> None:
         if page is None:

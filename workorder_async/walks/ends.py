@@ -11,20 +11,22 @@ from typing import Final, TypeAlias
 from attrs import evolve
 
 from workorder_async.walks.jobs import Job, Steps
-from workorder_async.walks.list_state import ListState, Mode
+from workorder_async.walks.list_state import ListState, Mode, RestartError
 from workorder_async.walks.pages import Ask, Page
 
 # How often the first page is read where it does not tell the order of the list.
 _LOOKS: Final = 3
+_BESIDE: Final = (0, 1, 2)
 #: Between these seconds, both included, lies whatever created time a ticket has: from 1970 to 2199.
 DATED: Final = (1, 7_258_118_400)
-# Two questions: the total of the list, and of all tickets that have a created time. In this order neither totals
-# that rise or fall nor answers that are behind in turns look like tickets that no range shows. Ranges that have no end
-# are asked for by walks: what a server refuses are long ones that have.
+# Two questions: the total of the list, and of all tickets that have a created time. Walks ask for ranges that have no
+# end: what a server refuses are long ones that have.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
 _Flaw: TypeAlias = Generator[list[Ask], list[Page | None], str]
-_WITNESSES: Final = (_WHOLE, _RANGED, _RANGED, _WHOLE)
+_LOOKED_FOR: Final = "; the others were looked for by page numbers"
+# How often they are asked while the list moves.
+_ROUNDS: Final = 3
 
 
 class Opening(Job):
@@ -69,10 +71,10 @@ class Opening(Job):
         """Find out whether the list has tickets that are newer, and tickets that are older, than a second."""
         state = self._state
         state.sign = 1
-        # Each side is asked twice, since it is not known whether the ends of a range count.
+        # It is not known whether the ends of a range count, nor whether tickets of the second beside them are shown.
         asks = [
-            *(state.ask(second + more, inf, size=1) for more in (0, 1)),
-            *(state.ask(-inf, second - less, size=1) for less in (0, 1)),
+            *(state.ask(second + more, inf, size=1) for more in _BESIDE),
+            *(state.ask(-inf, second - less, size=1) for less in _BESIDE),
         ]
         pages = yield [evolve(ask, for_rows=False) for ask in asks]
         shown = {shown for page in pages if page is not None for shown in page.seconds}
@@ -88,17 +90,19 @@ class Witness(Job):
         self._begin = begin
 
     def steps(self) -> Steps:
-        """Look at the server's filter, if it was believed; then compare totals."""
+        """Doubt an order that may be an accident; look at the server's filter, if it was believed; compare totals."""
         state = self._state
-        is_whole = state.window.span == (None, None)
-        flaw = ""
+        if state.is_unordered:
+            raise RestartError("ranges")
         if 0 < state.first_total == state.largest_crowd < state.tickets:
             state.flaw(f"the list counts no further than {state.first_total}, and shows just as many of one second")
+        is_whole = state.window.span == (None, None)
+        flaw = ""
         if state.believes_filter and not state.filter.works:
             flaw = yield from self._look_at_filter()
         is_odd = state.ranges or not state.counts_alike or state.tickets != state.first_total
-        if not flaw and is_whole and state.first_total > 0 and is_odd:
-            flaw = yield from self._compare_totals()
+        if not flaw and state.first_total > 0 and is_odd:
+            flaw = yield from self._compare_totals() if is_whole else self._count()
         if flaw:
             state.flaw(flaw)
             if is_whole:
@@ -132,24 +136,33 @@ class Witness(Job):
     def _compare_totals(self) -> _Flaw:
         """Find out whether the list has tickets that no range of created time shows, or that its order hides.
 
-        Its total and that of all its ranges are compared as often as it takes.
+        A list may move between its total and that of all its ranges. In this order as much is added to the one as to
+        the other, where it moves evenly, or where every second answer is behind. Else another round is asked for.
         """
-        state = self._state
-        totals: dict[Ask, list[int]] = {ask: [] for ask in (_WHOLE, _RANGED)}
-        for ask in _WITNESSES:
-            (page,) = yield [ask]
-            totals[ask].append(0 if page is None else page.total)
-            if min(totals[_WHOLE]) <= max(totals[_RANGED], default=-1):
+        state, whole, ranged = self._state, list[int](), list[int]()
+        for _ in range(_ROUNDS):
+            whole, ranged = [], []
+            for ask in (_WHOLE, _RANGED, _RANGED, _WHOLE):
+                (page,) = yield [ask]
+                (whole if ask is _WHOLE else ranged).append(0 if page is None else page.total)
+                if whole == ranged == [state.first_total]:
+                    break
+            if sum(whole) <= sum(ranged):
                 break
-        counted, shown = min(totals[_WHOLE]), max(totals[_RANGED])
-        missing = min(counted, state.first_total) - state.tickets
-        if counted > shown:
-            told = f"{shown} by their created times"
-        elif missing > state.full:
-            told = f"{state.tickets} came"
-        else:
-            return ""
-        return f"the list counts {counted} tickets, and {told}; the others were looked for by page numbers"
+        if sum(whole) > sum(ranged):
+            return f"the list counts {max(whole)} tickets, and {min(ranged)} by their created times{_LOOKED_FOR}"
+        return self._lacks(min(whole), _LOOKED_FOR)
+
+    def _count(self) -> _Flaw:
+        """Compare what came with the total of the seconds of a window."""
+        (page,) = yield [Ask(*self._state.window.span, 1, 1, for_rows=False)]
+        return "" if page is None else self._lacks(page.total)
+
+    def _lacks(self, total: int, remark: str = "") -> str:
+        """Say that more tickets are counted than came, and more than a page: fewer may have entered or left."""
+        state = self._state
+        lacks = min(total, state.first_total) - state.tickets > state.full
+        return f"the list counts {total} tickets, and {state.tickets} came{remark}" if lacks else ""
 
 
 class NumberedPages(Job):

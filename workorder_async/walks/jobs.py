@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from math import inf
 from typing import TypeAlias
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from workorder_async.walks.list_state import ListState
 from workorder_async.walks.pages import Ask, Page, Record
@@ -55,6 +55,8 @@ class Read:
     """The place of its answer among the answers that the job waits for."""
     times: int = 1
     """How often it is asked for: once more after an answer that is not to be believed."""
+    before: Page | None = field(default=None, repr=False)
+    """The page before it, which does not tell whether it is the last one."""
 
 
 class Job:
@@ -88,6 +90,10 @@ class Job:
         """Ask once more for a page that is not to be believed."""
         read.times += 1
         self.wanted.appendleft(read)
+
+    def want_next(self, read: Read, page: Page) -> None:
+        """Ask for what stands behind a page that does not tell whether it is the last one."""
+        self.wanted.appendleft(Read(evolve(read.ask, page=2), self, read.place, before=page))
 
     def take_in(self, read: Read, page: Page | None) -> None:
         """Go on with the page of a read; None if the server refused it."""

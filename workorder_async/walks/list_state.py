@@ -5,8 +5,9 @@ walk always goes towards smaller keys.
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
-from math import inf
+from math import inf, lgamma
 from typing import Final, Literal, TypeAlias
 
 from attrs import Factory, define
@@ -22,6 +23,10 @@ DEEPEST: Final = 10_000
 # Of a list that is nearly sorted, neighbouring answers overlap by so many times the largest inversion that was seen.
 _OVERLAP_TIMES: Final = 10
 _SMALLEST_OVERLAP: Final = 10
+# One accident in ten thousand.
+_NO_ACCIDENT: Final = 9.2
+#: In pages of fewer rows no order is seen.
+ROWS_OF_AN_ORDER: Final = 5
 # A list is nearly sorted where a page spans at least so many times that overlap. Else most of each answer comes again.
 _NEARLY: Final = 2
 
@@ -59,10 +64,14 @@ class ListState:
     """How many seconds above its last row an answer may not be the whole truth; so many are asked for again."""
     inversion: int = 0
     """The largest inversion that was seen, in seconds."""
+    order: float = 0.0
+    """How unlikely it is that all pages looked sorted by accident, as a logarithm; counted until it is enough."""
     end_counts: bool = False
     """Whether tickets of the very second where a range ends, or of the one behind it, were seen to be shown."""
     full: int = 0
     """How many rows a full page has."""
+    keeps_size: bool = True
+    """Whether pages have as many rows as are asked for: else page numbers lead elsewhere."""
     repeats_at_edges: float = 1.0
     """How many rows come again at an edge, by the latest ones."""
     deepest: int = DEEPEST
@@ -98,6 +107,7 @@ class ListState:
     asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
     _ledger: "array[int]" = Factory(lambda: array("q"))
     _given: set[int] | None = None
+    _keys: set[int] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
         self.believes_filter = self.window.span != (None, None)
@@ -166,6 +176,18 @@ class ListState:
             return restart.mode == "sections"
         return True
 
+    def rely_on(self, keys: Sequence[int]) -> None:
+        """Take in that the order of these rows was relied on, by how many other ways there are for them to stand."""
+        if self.order < _NO_ACCIDENT:
+            self.order += lgamma(len(keys) + 1) - sum(lgamma(alike + 1) for alike in Counter(keys).values())
+            self._keys.update(keys)
+
+    @property
+    def is_unordered(self) -> bool:
+        """Whether pages that look sorted may do so by accident, though their order was relied on."""
+        relied = self.edges > 0 and not self.ranges and len(self._keys) > 1
+        return relied and self.order < _NO_ACCIDENT and self.full >= ROWS_OF_AN_ORDER
+
     def _see_inversions(self, keys: Sequence[int]) -> None:
         """Take in that a page is not sorted: the list is nearly sorted, or it is in no order."""
         worst = _worst_inversion(keys)
@@ -187,6 +209,8 @@ class ListState:
         if not self.full:
             self.full = count if page.total > count else page.size if count <= page.size <= asked else asked
         self.full = max(self.full, count)
+        if page.ask.page == 1 and count < min(asked, page.total):
+            self.keeps_size = False
 
     def note_depth(self, hint: Ask) -> None:
         """Take in that a hint was of no use: it was refused, or showed nothing, or the first page."""
@@ -194,12 +218,18 @@ class ListState:
 
     def is_cut(self, page: Page) -> bool:
         """Tell whether the list may have more in the range than an answer shows."""
+        if page.is_last is not None:
+            return not page.is_last
         # Pages may always have the server's own size, however few rows are asked for: then its last one has more, too.
-        if page.count == page.ask.size or page.count >= (self.full or page.ask.size):
+        if page.count in (page.ask.size, page.size) or page.count >= (self.full or page.ask.size):
             return True
-        # Where pages are smaller than was asked for, a later page seems to end behind the list's end.
-        is_end = page.position == page.total or (page.ask.page == 1 and page.position > page.total)
+        is_end = page.position == page.total and (page.ask.page == 1 or self.keeps_size)
         return self.believes_totals and not is_end
+
+    def is_miscounted(self, page: Page) -> bool:
+        """Tell whether an answer counts fewer tickets than it shows: then it does not tell whether there are more."""
+        is_full = page.count in (page.ask.size, page.size) or page.count >= (self.full or page.ask.size)
+        return page.ask.page == 1 and page.total < page.count and not is_full
 
     # The report
 

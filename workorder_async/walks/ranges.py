@@ -120,7 +120,7 @@ class Range(Job):
                 yield from Crowd(state, low, end, set(), self.give_of).read()
             else:
                 # The rows of a list that is nearly sorted may all be of its newest part.
-                newest = page.count / (end + 2 - min(page.seconds, default=low))
+                newest = page.count / max(1, end + 2 - min(page.seconds, default=low))
                 density = max(newest, max(page.total, 2 * state.full) / (end - low + 1))
                 continue
             density = (density + page.count / (end - low + 1)) / 2

@@ -19,7 +19,7 @@ from typing import Final
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, WalkReport
 from workorder_async.walks.ends import NumberedPages, Opening, Witness
 from workorder_async.walks.jobs import Job, Read, WalkedPage
-from workorder_async.walks.list_state import ListState, Mode, RangeFilter, RestartError
+from workorder_async.walks.list_state import ROWS_OF_AN_ORDER, ListState, Mode, RangeFilter, RestartError
 from workorder_async.walks.options import LEAST_ROWS, WalkOptions
 from workorder_async.walks.pages import Page, PageReader
 from workorder_async.walks.ranges import Range
@@ -32,8 +32,8 @@ _PAGES_HELD: Final = 8
 _RESTARTS: Final = 4
 # Only its first page says that a list is empty, and may say so by accident: it is asked for so many times more.
 _TRIES_AT_FIRST: Final = 2
-# In pages of fewer rows an order may be seen by accident.
-_ROWS_OF_AN_ORDER: Final = 5
+# A list may have hundreds of crowded seconds.
+_REASONS: Final = 5
 # A larger page is given out in pieces.
 _ROWS_AT_ONCE: Final = 1000
 
@@ -101,6 +101,11 @@ class WalkRules:
                 state.shown = page
             if page.undated and read.ask.for_rows:
                 self._give_undated(page, job)
+        if read.before is not None:
+            page = read.before.followed_by(page)
+        elif page is not None and state.is_miscounted(page):
+            job.want_next(read, page)
+            return
         if page is not None and not page.is_in_range and self._mode != "numbers":
             self._restart(RestartError("numbers", "the list shows tickets that were not created when it was asked for"))
         else:
@@ -199,7 +204,7 @@ class WalkRules:
         """The reasons why the result so far may not be exact, beside skipped rows."""
         state = self.state
         flaws = [*state.flaws]
-        if state.full < _ROWS_OF_AN_ORDER and (state.edges or state.crowded_seconds):
+        if state.full < ROWS_OF_AN_ORDER and (state.edges or state.crowded_seconds):
             flaws.append(f"the list shows no more than {state.full} rows at once, too few to see its order")
         if state.undated:
             named = ", ".join(map(str, sorted(state.undated)[:5]))
@@ -216,6 +221,7 @@ class WalkRules:
             flaws.append(f"{len(skipped)} rows could not be read, and were skipped")
         if not self.finished:
             flaws.insert(0, "not finished")
+        more = [f"and {len(flaws) - _REASONS} reasons more"] if len(flaws) > _REASONS else []
         return WalkReport(
             requests=state.requests,
             tickets=state.tickets,
@@ -226,7 +232,7 @@ class WalkRules:
             first_total=state.first_total,
             last_total=state.last_total,
             exact=not flaws,
-            reason="; ".join(flaws) or self._proof(),
+            reason="; ".join([*flaws[:_REASONS], *more]) or self._proof(),
             skipped=tuple(skipped[:SKIPPED_ROWS_NAMED]),
             skipped_rows=len(skipped),
         )

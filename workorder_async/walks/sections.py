@@ -12,6 +12,8 @@
 5. A list may be sorted by its ids, which nearly always give the same order. Then a ticket that is later than an edge
    can stand below it, and no page shows it. So the totals of the answers above and below an edge are compared. If the
    answer above counts more tickets than were shown, one more answer is asked for, which shows the hidden ones.
+   Two sections that show the same seconds must show the same tickets. Where so few rows looked sorted that they may do
+   so by accident, the list is read again as one in no order.
 6. A lot is some sections that are read side by side. They should all need equally many requests. Page numbers are hints
    for their starts. A hint is a page that is a little smaller than the others, so that the rows that come again at each
    edge do not cost a request more. A hint that is off makes a section longer or shorter, and loses no ticket.
@@ -44,7 +46,10 @@ _COST: Final = 0.1
 _MOST_REQUESTS: Final = 32
 # The number of rows that come again varies from edge to edge.
 _SPARE: Final = 2.5
+_UNBRIDGED: Final = "at an edge no ticket came again, so tickets may be missing there"
 _NOT_SHOWN: Final = "asked for a range of created time, the list does not show what it has there"
+# Fewer rows may have entered the list, or left it, between two pages.
+_FEW_ROWS: Final = 4
 # Totals of a list that moves differ by what moved: so many looks, and one more for so many requests.
 _LOOKS: Final = 4
 _REQUESTS_OF_A_LOOK: Final = 50
@@ -74,6 +79,8 @@ class Section(Job):
         self._near: list[int] = []
         # The newest page that brought it further down.
         self._page: Page | None = None
+        # The tickets that its first page shows, and the key from which up these are all that it has.
+        self._begins_with: tuple[set[int], float] = (set(), inf)
         if before is not None:
             before.after = self
 
@@ -106,20 +113,44 @@ class Section(Job):
 
     def steps(self) -> Steps:
         """Read from the first second to the last."""
-        page = yield from self._begin()
+        page = first = yield from self._begin()
         while page is not None:
             keys = self._state.keys(page)
             up = self.frontier
             reach = max(min(self._reach(page, keys), up), self.bound)
             self._hand_over(page, keys, reach)
+            if reach < up:
+                self._page = page
+                self._state.rely_on(keys)
+            if page is first:
+                self._begins_with = {*page.ids}, reach
             if reach <= self.bound:
-                return
+                if page is self._first and page.total > page.count:
+                    # It counts more, and nothing is left in front of it.
+                    yield from self._look_above(page)
+                break
             self._cut_the_rest(page)
-            self._page = page if reach < up else self._page
             after = yield from self._across(page, keys, is_own=reach < up)
             if after is not None and self._page is not None:
                 yield from self._look_behind(self._page, after)
             page = after
+        self._meet_next()
+
+    def _meet_next(self) -> None:
+        """Compare the last page with the first one of the next section, where both show the same seconds.
+
+        In a list that is not sorted by time, a hint may begin with a ticket that is later than those in front of it.
+        """
+        after = self.after
+        while after is not None and after.top is None:
+            after = after.after
+        if after is None or after.top is None or self._page is None:
+            return
+        shown, whole_from = after._begins_with
+        keys = self._state.keys(self._page)
+        both = [id for id, key in zip(self._page.ids, keys, strict=True) if whole_from <= key < after.top]
+        if len(both) >= _FEW_ROWS and shown.isdisjoint(both):
+            raise RestartError("ranges")
 
     def _begin(self) -> _Pages:
         """Return the first page; None where there is none, and so no section."""
@@ -242,7 +273,14 @@ class Section(Job):
                 if self.frontier <= self.bound:
                     return None
             # The rows above need not be shown again.
-            page, keys, near, high = after, [], [], self.frontier - 1
+            below = self.frontier - 1
+            near = [id for id, key in zip(after.ids, next_keys, strict=True) if key <= below]
+            if high == below:
+                if near and self._asked_up_to > high + 1:
+                    # Only an answer from further up came, and not down to them.
+                    state.flaw(_UNBRIDGED)
+                near = []
+            page, keys, high = after, next_keys if near else [], below
 
     def _bridged(self, page: Page, keys: list[int], near: list[int], high: float) -> _Pages:
         """Read on from a key; and from further up, where of a page that ended near to it no ticket comes again."""
@@ -262,7 +300,7 @@ class Section(Job):
                 return again
         if not state.bridged:
             raise RestartError("numbers", _NOT_SHOWN)
-        state.flaw("at an edge no ticket came again, so tickets may be missing there")
+        state.flaw(_UNBRIDGED)
         return after
 
     def _look_behind(self, page: Page, after: Page) -> Steps:
@@ -275,21 +313,34 @@ class Section(Job):
         asked, asked_after = (page.ask.end, after.ask.end) if state.sign > 0 else (page.ask.start, after.ask.start)
         if asked_after is None or after.ask.page > 1 or state.flaws:
             return
+        if after.seconds:
+            state.keys(after)  # tells whether the ends of a range count
         high, low, keys = inf if asked is None else state.sign * asked, state.sign * asked_after, state.keys(page)
         if low < min(keys):
             return  # a crowd lies between them
         above = page.position - len([key for key in keys if key < low + state.end_counts])
         if page is self._first:
             state.counts_alike = page.total - above == after.total
+            if not state.counts_alike:
+                yield from self._look_above(page)
         if page.total - above <= after.total or state.looks >= _LOOKS + state.requests // _REQUESTS_OF_A_LOOK:
             return
         state.looks += 1
         hint = _hint_at(state, max(0, above - state.full // 4))
         (more,) = yield [state.ask(min(keys) - 1, high, hint.page, hint.size)]
         if more is not None and more.seconds:
-            state.keys(more)
-            if page is self._first and 2 * len({*page.ids} & {*more.ids}) < len(more.ids):
+            whole = {id for id, key in zip(more.ids, state.keys(more), strict=True) if key > min(keys)}
+            hidden = len(whole.difference(page.ids))
+            if page is self._first and hidden >= _FEW_ROWS and hidden * 4 > len(whole):
                 raise RestartError("ranges")
+
+    def _look_above(self, page: Page) -> Steps:
+        """Look at the top of the first page: what a range shows from there on must stand on the first page, too."""
+        state = self._state
+        first, above = yield [state.ask(-inf, inf), state.ask(max(state.keys(page)), inf)]
+        hidden = set[int]() if first is None or above is None else {*above.ids}.difference(first.ids)
+        if above is not None and len(hidden) >= _FEW_ROWS and len(hidden) * 2 > above.count:
+            raise RestartError("ranges")
 
     def _crowd(self, edge: int) -> Steps:
         """Read the seconds below an edge, of which a page shows only a part."""
@@ -307,7 +358,8 @@ class Section(Job):
         (more,) = yield [evolve(page.ask, page=2)]
         if more is not None and more.seconds and min(state.keys(more)) + state.overlap < edge:
             return more
-        return evolve(page, ask=evolve(page.ask, size=page.count + 1), total=0)
+        page.is_last = True
+        return page
 
 
 @frozen
