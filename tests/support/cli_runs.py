@@ -1,12 +1,14 @@
 """Ways to run the command line: in this process, in a child process, and on a terminal of its own."""
 
 import asyncio
+import fcntl
 import os
 import pty
 import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -117,6 +119,11 @@ def child_environment(environment: Mapping[str, str], **more: str) -> dict[str, 
     }
 
 
+def _take_terminal() -> None:
+    """Make stdin the terminal of this session, as a shell's is: secrets are read from that one."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def start(
     environment: Mapping[str, str],
     *words: object,
@@ -134,6 +141,7 @@ def start(
         stdout=stdout,
         stderr=stderr,
         start_new_session=own_session,
+        preexec_fn=_take_terminal if own_session else None,  # noqa: PLW1509 - it does nothing but one system call
         env=child_environment(environment),
         bufsize=0,
     )
@@ -175,8 +183,8 @@ class Terminal:
             assert self._read(deadline), f"{text!r} never came: {self.seen!r}"
 
     def type(self, text: str) -> None:
-        """Press these keys."""
-        os.write(self.master, text.encode())
+        """Press these keys; an escaped surrogate is a byte."""
+        os.write(self.master, text.encode(errors="surrogateescape"))
 
     def finish(self) -> int:
         """Read to the end and return the exit code."""

@@ -201,12 +201,17 @@ def confirms(question: str) -> bool:
 
 def ask_secret(what: str) -> Secret:
     """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
-    with suppress(EOFError):
+    problem = f"no answer to {what!r}"
+    try:
         # getpass writes the prompt once the echo is off: early keys are neither shown nor lost.
         answer = Secret(getpass(f"{one_line(what)}: ", sys.stderr))
         if answer.reveal().strip():
             return answer
-    raise ConfigError(f"no answer to {what!r}")
+    except EOFError:
+        pass
+    except UnicodeDecodeError as error:  # its words are what was typed
+        problem = f"the answer to {what!r} is no {error.encoding.upper()}, as this terminal is said to speak"
+    raise ConfigError(problem)
 
 
 class Bar:

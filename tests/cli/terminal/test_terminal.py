@@ -219,6 +219,17 @@ def test_no_answer_is_no_secret(sandbox: Sandbox, typed: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_secret_of_another_encoding_is_not_shown(sandbox: Sandbox) -> None:
+    """Bytes that are no text of the terminal's encoding are refused, and not repeated."""
+    with on_terminal(_without_secret(sandbox), "list") as terminal:
+        terminal.read_until("sandbox-app: ")
+        terminal.type("hunter2\udcff\n")
+        assert terminal.finish() == 2
+    assert b" is no UTF-8, as this terminal is said to speak" in terminal.seen
+    assert b"hunter2" not in terminal.seen
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_a_question(sandbox: Sandbox) -> None:
     """Ctrl-C while the secret is asked for exits with 130."""
     with on_terminal(_without_secret(sandbox), "list") as terminal:
