@@ -88,8 +88,8 @@ def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
 
 
 def path(name: str, value: object) -> str:
-    """Return a path as text. Only its kind is checked; whether a file is there is not."""
-    if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
+    """Return a path as text, which an empty one is not. Whether a file is there is not checked."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str) or not found.strip():
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a path")
     return found
 

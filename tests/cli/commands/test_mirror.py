@@ -51,6 +51,7 @@ def test_wrong_use(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> No
         (("mirror",), "DB is missing"),
         (("mirror", " "), "DB names no file"),
         (("mirror", tmp_path / "t.db", "--status", "pending"), "--status is not for a mirror; leave it out"),
+        (("mirror", tmp_path / "t.db", "--attachments", ""), "--attachments is str ''; it must be a path"),
         (("mirror", tmp_path / "t.db", "--lag", "2m"), "--lag: '2m' is no whole number"),
         (("changes", tmp_path / "none.db"), "none.db"),
         (("changes", tmp_path / "notes"), "is no mirror"),

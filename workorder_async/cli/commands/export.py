@@ -68,9 +68,7 @@ class Writing:
     """Leave out tickets that cannot be read, and name them at the end."""
 
     def options(self) -> "ExportOptions":
-        """Return the options of `export_tickets`. Raises `ConfigError` for a folder without a name."""
-        if self.attachments is not None and not self.attachments.strip():
-            raise ConfigError("names no folder", argument="--attachments", mend="name one, such as --attachments files")
+        """Return the options of `export_tickets`."""
         options = asdict(self)
         for name in ("resume", "csv_bom", "csv_defuse"):
             options[name] = not options.pop(f"no_{name}")
