@@ -43,6 +43,7 @@ _FILES: Final = ("attachment", "handle_attachment")
 _ARGUMENTS: Final[Mapping[str, str]] = {
     "id": "ID",
     "target": "",
+    "text": "TEXT",
     "base_url": "the base URL",
     "app_id": "the AppId",
     "app_secret": "the secret",

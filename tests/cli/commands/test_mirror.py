@@ -52,6 +52,9 @@ def test_wrong_use(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> No
         (("mirror", " "), "DB names no file"),
         (("mirror", tmp_path / "t.db", "--status", "pending"), "--status is not for a mirror; leave it out"),
         (("mirror", tmp_path / "t.db", "--attachments", ""), "--attachments is str ''; it must be a path"),
+        (("mirror", tmp_path / "t.db", "--since", "2d"), "would mean others in the next one; write --since 20"),
+        (("mirror", tmp_path / "t.db", "--older-than", "30d"), "would mean others in the next one; write --until 20"),
+        (("search", tmp_path / "notes", "x", "--limit", "0"), "--limit. Must be >= 1"),
         (("mirror", tmp_path / "t.db", "--lag", "2m"), "--lag: '2m' is no whole number"),
         (("changes", tmp_path / "none.db"), "none.db"),
         (("changes", tmp_path / "notes"), "is no mirror"),
@@ -123,10 +126,10 @@ def test_search(workorder: Workorder, database: Path) -> None:
         ran = workorder("search", database, text)
         assert (ran.code, ran.out) == (1, "id\tstatus\tcreated\ttitle\ttext\n"), text
     ran = workorder("search", database, " ")
-    assert (ran.code, "text is empty" in ran.err) == (2, True), ran
+    assert (ran.code, "workorder: TEXT is empty" in ran.err) == (2, True), ran
     for text in ("\udcff\udcfe", "\udcff\udcfe\udcfd x"):  # bytes that are no UTF-8, as Python has them
         ran = workorder("search", database, text)
-        assert (ran.code, "text has bytes that are no text; write it in UTF-8" in ran.err) == (2, True), ran
+        assert (ran.code, "TEXT has bytes that are no text; write it in UTF-8" in ran.err) == (2, True), ran
     most = workorder("search", database, title, "--limit", 2**63)
     assert (most.code, most.out) == (0, workorder("search", database, title, "--limit", 1000).out), most
     assert "--limit 2 shows more" in workorder("search", database, title[:2], "--limit", 1).err

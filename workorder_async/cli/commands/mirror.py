@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
 
 from attrs import asdict, frozen
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAMED: Final = 20
 _YESTERDAY: Final = Time("yesterday", "--since")
+_MOST: Final = "Print so many at the most, the newest."
 _SINCE: Final = Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")
 
 _Mirror: TypeAlias = Annotated[ExistingFile, Parameter(name="DB", help="The database that `workorder mirror` wrote.")]
@@ -70,6 +71,9 @@ def mirror(
     if filters.status is not None:
         mend = "leave it out: a mirror follows tickets from one status to the next"
         raise ConfigError("is not for a mirror", argument="--status", mend=mend)
+    if steady := filters.steady_times():
+        problem = "each run follows the same tickets, and this time would mean others in the next one"
+        raise ConfigError(problem, mend=f"write {' '.join(steady)}")
     if not database.strip():
         raise ConfigError("names no file", argument="DB", mend="name one, such as tickets.db")
     (query,) = filters.queries()
@@ -127,7 +131,7 @@ def changes(
     database: _Mirror,
     /,
     *,
-    since: Annotated[Time, Parameter(help=f"Seen at or after the beginning of it: {TIME_HELP}.")] = _YESTERDAY,
+    since: Annotated[Time, _SINCE] = _YESTERDAY,
     until: Annotated[Time | None, Parameter(help="Seen until the end of it, written likewise.")] = None,
     json: Annotated[bool, Parameter(help="Print one JSON object per change.")] = False,
 ) -> None:
@@ -153,7 +157,7 @@ def search(
     text: Annotated[str, Parameter(name="TEXT", help="Words that a ticket's title or text must have, all of them.")],
     /,
     *,
-    limit: Annotated[Whole, Parameter(help="Print so many at the most, the newest.")] = 50,
+    limit: Annotated[Whole, Parameter(help=_MOST, validator=validators.Number(gte=1))] = 50,
     json: Annotated[bool, Parameter(help="Print one JSON object per ticket.")] = False,
 ) -> int:
     """Print the tickets of a mirror that have these words in their title or text, the newest first.
