@@ -1,5 +1,6 @@
 """cli/times.py: times as people write them, those that are meant otherwise than they would be read, and the future."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from time import time as now
 
@@ -83,13 +84,22 @@ def test_days_are_counted_from_today_in_china(written: str, days: int) -> None:
         *("", " ", "x", "tomorrow", "-1d", "d", "7x", "7dd", "ago", "12345d", "11/1/2026", "1/2", "2026-13", "2026-0"),
         *("2024-02-30", "2026-11-", "2026-11T09:30", "2026-11-01T", "2026-11-01T25:00", "2026-11-01 9:60", "今天 9:30"),
         *("2026-11-01x", "2026年", "2026-11-01 09:30 CST", "1e9", "1700000000.0", "９d", "0001-01-01", "9999-12-31"),
-        *("9999w", "1969-12-31", "0000-01"),
+        *("9999w", "1969-12-31", "0000-01", "2026-W45", "2026W45", "2026-W45T09:30", "2026-11-01+08:00", "2026-11-01Z"),
     ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     """Nonsense, and what no ticket's time can be, is refused with the option and a right spelling."""
     with pytest.raises(ConfigError, match=r"^--until .* is no time( of a ticket)?; write "):
         Time(text, "--until").last()
+
+
+@pytest.mark.parametrize("text", ["1970-01-01", "5138-11-16", "1969-12-31", "9999-12-31T23:59"])
+def test_the_bounds_that_are_named_hold(text: str) -> None:
+    """What is out of the bounds of a ticket's time is told them, and they are times themselves."""
+    with pytest.raises(ConfigError) as raised:
+        Time(text, "--until").last()
+    first, last = re.findall("[0-9]{4}-[0-9]{2}-[0-9]{2}", raised.value.mend)
+    assert Time(first, "--until").first() < Time(last, "--until").last()
 
 
 @pytest.mark.parametrize(

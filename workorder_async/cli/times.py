@@ -34,6 +34,9 @@ _SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, 2024-01, yesterday, 7d,
 
 _DAYS: Final = {"today": 0, "今天": 0, "yesterday": 1, "昨天": 1, "前天": 2}
 _AGO: Final = re.compile(r"([0-9]{1,4}) *(?:(?:d|days?|天)|(w|weeks?|周)) *(?:ago|前|以前)?")
+# What Python reads besides: a day, or a time of it, in ISO 8601. By itself Python takes any sign before the time, as in
+# 2026-11-01+08:00, which is a day of a zone, and 2026-W45 for a Monday.
+_ISO: Final = re.compile(r"[0-9]{4}(?:[0-9]{4}|-?W[0-9]{2}-?[0-9]|-[0-9]{2}-[0-9]{2})(?:[Tt ].*)?")
 _CALENDAR: Final = re.compile(r"([0-9]{4})[-/年]([0-9]{1,2})(?:月?|[-/月]([0-9]{1,2})日?(?:(?:T| +)([0-9].*))?)")
 
 # The year 2000: a smaller number is a year, a month or a slip rather than a moment of the platform's.
@@ -97,7 +100,7 @@ class Time(Written):
         except (ValueError, OverflowError):
             raise self.refused("is no time", _SPELLINGS) from None
         if span[0] < 0 or span[1] >= _LATEST:
-            raise self.refused("is no time of a ticket", "write a date from 1970 on")
+            raise self.refused("is no time of a ticket", "write a date from 1970-01-02 to 5138-11-15")
         return span
 
     def _seconds(self, word: str) -> int:
@@ -148,6 +151,8 @@ def _in_the_calendar(word: str) -> tuple[int, int]:
         if clock := match[4]:
             hour = "0" if re.match("[0-9](:|$)", clock) else ""
             word += f"T{hour}{clock.replace(' ', '')}"
+    elif not _ISO.fullmatch(word):
+        raise ValueError
     try:
         return _days(date.fromisoformat(word))
     except ValueError:
