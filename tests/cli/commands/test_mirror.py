@@ -1,5 +1,6 @@
 """`workorder mirror`, `changes`, `search` and `report`: a database that keeps up, and what people ask of it."""
 
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -191,6 +192,29 @@ def test_an_empty_one(workorder: Workorder, tmp_path: Path) -> None:
     assert (ran.code, "tickets\t0\n" in ran.out) == (0, True), ran
     assert workorder("report", tmp_path / "t.jsonl", "--html", tmp_path / "p.html", "--lang", "en").code == 0
     assert "There are no tickets." in (tmp_path / "p.html").read_text("utf-8")
+
+
+def test_a_name_that_is_no_text(workorder: Workorder, tmp_path: Path) -> None:
+    """A page of a file whose name is no UTF-8 has the name as it can be written."""
+    file = tmp_path / "t\udcff.jsonl"
+    file.write_text("")
+    ran = workorder("report", file, "--html", tmp_path / "p.html", "--lang", "en")
+    assert ran.code == 0, ran.err
+    assert r"t\udcff.jsonl" in (tmp_path / "p.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("head", [b'{"id": 1}\n', b"SQLite format 3\0"])
+def test_a_pipe_is_read_once(workorder: Workorder, head: bytes) -> None:
+    """What cannot be read again is refused, with the mend: its tickets were not found, or SQLite's error shown."""
+    reading, writing = os.pipe()
+    try:
+        with open(writing, "wb") as pipe:
+            pipe.write(head)
+        ran = workorder("report", f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+    assert ran.code == 2, ran
+    assert ran.err == f"workorder: '/dev/fd/{reading}' is no file; save what comes from it to one first\n"
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, write_rows
 from workorder_async.cli.values import ExistingFile, File
+from workorder_async.errors import ConfigError
 
 if TYPE_CHECKING:
     from workorder_async.mirror.figures import Figures
@@ -37,13 +38,15 @@ def report(
     from workorder_async.mirror.page import page_of, words_of
     from workorder_async.words import spoken
 
+    if not file.is_file():  # it is read more than once
+        raise ConfigError(f"{str(file)!r} is no file", mend="save what comes from it to one first")
     language = lang or spoken()
     with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
         figures = figures_of(Path(file))
         if page is None:
             _print(figures, words_of(language))
             return
-        page.writelines(part.encode() for part in page_of(figures, file.name, language))
+        page.writelines(part.encode() for part in page_of(figures, one_line(file.name), language))
     note(f"a report of {figures.tickets:,} tickets")
 
 
