@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from contextlib import suppress
 
 import pytest
@@ -29,6 +30,30 @@ def test_ctrl_c_comes_as_a_cancellation_each_time() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert steps == [0, 1, 2]
+
+
+def test_ctrl_c_while_the_loop_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is done ends as it did, and Python complains of no closed socket."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+
+    async def main() -> str:
+        loop = asyncio.get_running_loop()
+        let_go = loop.remove_signal_handler
+
+        def late(number: int) -> bool:
+            signal.raise_signal(signal.SIGINT)
+            return let_go(number)
+
+        monkeypatch.setattr(loop, "remove_signal_handler", late)
+        return "done"
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert run(main()) == "done"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert complaints == []
 
 
 def test_ctrl_c_is_not_for_jobs_in_the_background() -> None:

@@ -36,7 +36,11 @@ def run(main: Coroutine[object, object, _T]) -> _T:
             # some task, and the command then waits for it for ever. A job in the background ignores Ctrl-C.
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 loop.add_signal_handler(signal.SIGINT, interrupt)
-        return await main
+        try:
+            return await main
+        finally:
+            # A signal from here on changes nothing, and asyncio closes what wakes it before it lets go of signals.
+            signal.set_wakeup_fd(-1)
 
     ending = until_ended()
     try:
