@@ -669,6 +669,27 @@ def test_bash_completes_commands_and_options(workorder: Workorder, typed: str, o
     assert offered in child.stdout.split()
 
 
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs a bash")
+def test_bash_completes_files(workorder: Workorder, tmp_path: Path) -> None:
+    """A file is offered wherever one may stand, also one within a folder, and one with a blank."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a list.txt").touch()
+    script = workorder("completion", "bash").out
+    (tmp_path / "rc").write_text(f"{script}\nworkorder() {{ printf '<%s>' \"$@\"; }}\n")
+    lines = [f"workorder {words} mi\ta\t" for words in ("close --from", "upload", "export", "report --html")]
+    child = subprocess.run(
+        ["bash", "--noprofile", "--rcfile", "rc", "-i"],
+        input="\n".join([*lines, "exit\n"]),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+        start_new_session=True,
+    )
+    assert child.stdout.count("<mine/a list.txt>") == len(lines), child
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_have_a_script_as_well(workorder: Workorder, shell: str) -> None:

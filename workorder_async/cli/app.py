@@ -91,7 +91,11 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
     For bash, write `eval "$(workorder completion bash)"` into ~/.bashrc. For zsh, lead the script to a file _workorder
     in a folder of $fpath. For fish, lead it to ~/.config/fish/completions/workorder.fish.
     """
-    sys.stdout.write(make_app().generate_completion(prog_name="workorder", shell=shell))
+    script = make_app().generate_completion(prog_name="workorder", shell=shell)
+    if shell == "bash":
+        # Where nothing is offered bash completes files by itself: it goes into folders, and quotes blanks.
+        script = script.replace('$(compgen -f -- "${cur}")', "").replace("complete -F", "complete -o default -F")
+    sys.stdout.write(script)
     return failures.OK
 
 
