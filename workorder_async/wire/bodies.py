@@ -248,7 +248,8 @@ def _quote(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f"the file name {name!r} is not valid text", mend="pass another with file_name=") from None
+        mend = "pass another with file_name="
+        raise ConfigError(f"{name!r} is not valid text", argument="file_name", mend=mend) from None
     if not name.strip():
         raise ConfigError("is empty", argument="file_name", mend="for example file_name='trace.png'")
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -15,3 +15,10 @@ def test_upload_prints_what_a_ticket_needs(workorder: Workorder, tmp_path: Path)
     lines = [tuple(line.split(maxsplit=1)) for line in workorder("upload", path).out.splitlines()]
     assert ("file_size", "0 bytes") in lines
     assert ("file_name", "empty.log") in lines
+
+
+def test_a_name_that_is_no_text(workorder: Workorder, tmp_path: Path) -> None:
+    """A file whose name is no UTF-8 is refused with what a person can do."""
+    (tmp_path / "t\udcff.log").touch()
+    ran = workorder("upload", tmp_path / "t\udcff.log")
+    assert (ran.code, ran.err) == (2, "workorder: the file's name 't\\udcff.log' is not valid text; rename the file\n")
