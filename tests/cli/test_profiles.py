@@ -62,9 +62,11 @@ def test_by_every_way(bare: Workorder, write: Write, sandbox: Sandbox, monkeypat
 
 
 def test_no_default(bare: Workorder, write: Write, sandbox: Sandbox) -> None:
-    """Without a default a profile is used only where it is named."""
-    write(of(sandbox))
-    assert bare("list").err.startswith("workorder: not set: WORKORDER_BASE_URL")
+    """Without a default a profile is used only where it is named, and which there are is said."""
+    path = write(of(sandbox))
+    told, refused, _ = bare("list").err.split("\n")
+    assert told == f"workorder: {path} has no default; choose by --profile: stage"
+    assert refused.startswith("workorder: not set: WORKORDER_BASE_URL")
     assert bare("list", "--profile", "stage").code == 0
 
 
@@ -197,6 +199,14 @@ def test_what_is_written_is_read(write: Write, tmp_path: Path, text: str) -> Non
     profiles.add(kept, "third", {})
     assert kept.read_text("utf-8").startswith("# mine\n")
     assert list(profiles.read(kept).by_name) == [f"a{text}", "plain", "third"]
+
+
+def test_a_byte_order_mark_is_no_part_of_it(bare: Workorder, write: Write, sandbox: Sandbox) -> None:
+    """A file of an editor on Windows is read, and takes a further profile."""
+    path = write(f'\ufeffdefault = "stage"\r\n{of(sandbox)}')
+    assert bare("list").code == 0
+    profiles.add(path, "second", {})
+    assert list(profiles.read(path).by_name) == ["stage", "second"]
 
 
 def test_no_frame_shows_the_secret(write: Write) -> None:

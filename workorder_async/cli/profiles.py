@@ -113,9 +113,11 @@ def chosen(asked: str | None) -> Profile | None:
     if len(found) > 1:
         here, users = found
         note(f"workorder: profile {here.name!r} of {here.file.path} goes before {users.name!r} of {users.file.path}")
+    users_file = files[-1]
+    if not found and not wanted and users_file.by_name:
+        note(f"workorder: {users_file.path} has no default; choose by --profile: {', '.join(users_file.by_name)}")
     if found or not wanted:
         return found[0] if found else None
-    users_file = files[-1]
     if not users_file.digest:
         problem, mend = f"there is no file {str(users_file.path)!r}", "`workorder login` writes it"
         raise ConfigError(problem, argument=f"profile {wanted!r}:", mend=mend)
@@ -224,7 +226,7 @@ def _taken(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]
     digest = hashlib.sha256(b"\0".join((*map(os.fsencode, places), content))).hexdigest()
     if only_trusted and not _is_trusted(digest):
         return {}, "", 0
-    whole = tomllib.loads(content.decode())
+    whole = tomllib.loads(content.decode("utf-8-sig"))
     profiles = whole.get("profiles")
     for values in profiles.values() if isinstance(profiles, dict) else ():
         if isinstance(values, dict) and isinstance(values.get("secret"), str):
@@ -296,7 +298,7 @@ def add(path: Path, name: str, values: Values) -> None:
     The rest of the file stays as it is, comments too. Raises `ConfigError` where it takes no table after it.
     """
     # No variable holds a secret bare: a traceback with locals would show it.
-    before = Secret(path.read_bytes().rstrip().decode() if path.exists() else f"default = {_quoted(name)}")
+    before = Secret(path.read_bytes().rstrip().decode("utf-8-sig") if path.exists() else f"default = {_quoted(name)}")
     head = f"[profiles.{name if _BARE.fullmatch(name) else _quoted(name)}]"
     if not _is_toml(Secret(f"{before.reveal()}\n\n{head}")):
         mend = f"write them as tables, such as {head}, and try again"
