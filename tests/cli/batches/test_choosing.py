@@ -211,6 +211,16 @@ def test_an_exported_csv_is_read(
     assert sorted(found) == sorted(row["id"] for row in map(orjson.loads, workorder("export", "-").out.splitlines()))
 
 
+@pytest.mark.parametrize("suffix", ["jsonl.gz", "csv.zst", "parquet", "db"])
+def test_an_export_that_is_no_text(workorder: Workorder, tmp_path: Path, suffix: str) -> None:
+    """It is refused with the formats that are read; to convert it as a text of another encoding is no help."""
+    file = tmp_path / f"t.{suffix}"
+    workorder("export", file)
+    ran = workorder("comment", "--from", file, "--detail", "x", "--dry-run")
+    assert (ran.code, ran.out) == (2, ""), ran
+    assert f"--from: '{file}' is packed, or a database, and no text; give an export as .csv, .jsonl or" in ran.err
+
+
 def test_an_exported_workbook_is_read(workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path) -> None:
     """A workbook of `export` names its tickets."""
     new_ticket()

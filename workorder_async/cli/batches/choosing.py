@@ -48,6 +48,8 @@ _SHOWN: Final = ("status", "type", "sub_type", "second_subtype")
 _ID_NAMES: Final = ("id", "ticketid", "工单id", "工单编号", "工单号", "编号")
 # What is no column's name: a number, or a time.
 _VALUE: Final = re.compile(r"[-+.,:/\d\sTZ]*\d[-+.,:/\d\sTZ]*")
+# How exports begin that are read as a whole by other programs: gzip, Zstandard, Parquet, SQLite.
+_BINARY: Final = (b"\x1f\x8b", b"(\xb5/\xfd", b"PAR1", b"SQLite format 3\0")
 # A float of Excel is exact below it.
 _EXACT: Final = 2**53
 _SEPARATED: Final = "put quotes around each cell with a comma, a tab, a quote or a line feed, or use JSON"
@@ -197,6 +199,9 @@ def numbers_from(source: str) -> list[int]:
     content = content_of("--from", source)
     if content.startswith(b"PK\x03\x04"):
         found = _in_workbook(name, content)
+    elif content.startswith(_BINARY):
+        mend = "give an export as .csv, .jsonl or .xlsx, or the JSON of `workorder list`"
+        raise ConfigError("is packed, or a database, and no text", argument=f"--from: {name}", mend=mend)
     else:
         text = decoded("--from", source, content)
         first = _first_line(text).partition("#")[0].strip()
