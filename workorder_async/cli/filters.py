@@ -1,6 +1,5 @@
 """The filters of `list`, `export` and batches: those of the API document, as options."""
 
-from datetime import datetime
 from typing import Annotated, Final
 
 from attrs import evolve, frozen
@@ -9,7 +8,7 @@ from cyclopts import Group, Parameter
 from workorder_async.arguments import whole_within
 from workorder_async.cli.times import TIME_HELP, Age, Time
 from workorder_async.cli.values import Whole, member, names
-from workorder_async.document import CHINA_STANDARD_TIME, TicketQuery, TicketStatus, TicketType
+from workorder_async.document import TicketQuery, TicketStatus, TicketType
 from workorder_async.errors import ConfigError
 
 _SINCE: Final = f"Created at or after the beginning of it: {TIME_HELP}."
@@ -48,9 +47,8 @@ class TicketFilters:
         if end is not None and self.older_than is not None:
             raise ConfigError("say the same", argument=f"{end.option} and {self.older_than.option}", mend="write one")
         end = end or self.older_than
-        if start and end and start.first() > end.last():
-            first, last = (datetime.fromtimestamp(at, CHINA_STANDARD_TIME) for at in (start.first(), end.last()))
-            raise ConfigError(f"is after {end.option} ({last})", argument=f"{start.option} ({first})", mend="swap them")
+        if start and end:
+            start.check_before(end)
         words = [] if self.status is None else names(self.status)
         statuses = dict.fromkeys(member(TicketStatus, word, "--status") for word in words) or [None]
         query = TicketQuery(

@@ -28,6 +28,7 @@ from attrs import frozen
 
 from workorder_async.cli.values import Written
 from workorder_async.document import CHINA_STANDARD_TIME
+from workorder_async.errors import ConfigError
 
 TIME_HELP: Final = "2026-11-01, 2026-11-01T09:30, yesterday, 7d, now, or Unix seconds; without a zone the time of China"
 _SPELLINGS: Final = "write 2024-01-31, 2024-01-31T09:30, 2024-01, yesterday, 7d, seconds since 1970, or now"
@@ -73,6 +74,12 @@ class Time(Written):
         if self.last() - self.first() >= 86400:
             raise self.refused("is a month", f"write a day or a time, such as {_in_china(self.first()):%Y-%m-%d}")
         return self.begun()
+
+    def check_before(self, end: "Time") -> None:
+        """Raise `ConfigError` where this begins after another one has ended."""
+        if self.first() > end.last():
+            argument, mend = f"{self.option} ({_in_china(self.first())})", f"swap them, or write another {self.option}"
+            raise ConfigError(f"is after {end.option} ({_in_china(end.last())})", argument=argument, mend=mend)
 
     def steady(self) -> str:
         """Return the option with a time that means the same tomorrow; "" where the time means that already."""

@@ -141,6 +141,8 @@ def changes(
     """
     from workorder_async.mirror.asking import changes_since
 
+    if until is not None:
+        since.check_before(until)
     found = changes_since(Path(database), since.first(), None if until is None else until.last())
     if json:
         write_json(asdict(one) for one in found)
