@@ -195,6 +195,19 @@ def test_an_empty_one(workorder: Workorder, tmp_path: Path) -> None:
     assert "There are no tickets." in (tmp_path / "p.html").read_text("utf-8")
 
 
+@pytest.mark.parametrize("suffix", slow_after(2, ["db", "csv.gz", "csv.zst", "parquet", "xlsx"]))
+def test_a_file_that_is_cut_short(workorder: Workorder, database: Path, tmp_path: Path, suffix: str) -> None:
+    """Half a file is said to be one, whatever reads its format."""
+    file = tmp_path / f"t.{suffix}"
+    if file != database:
+        workorder("export", file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    ran = workorder("report", file)
+    assert (ran.code, ran.out) == (2, ""), ran
+    assert ran.err.startswith(f"workorder: '{file}' cannot be read: ")
+    assert ran.err.endswith("; it may be cut short or damaged: write it anew\n")
+
+
 def test_a_name_that_is_no_text(workorder: Workorder, tmp_path: Path) -> None:
     """A page of a file whose name is no UTF-8 has the name as it can be written."""
     file = tmp_path / "t\udcff.jsonl"

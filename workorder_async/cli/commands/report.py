@@ -12,7 +12,7 @@ from rich.text import Text
 
 from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, write_rows
 from workorder_async.cli.values import ExistingFile, File
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, WorkorderError
 
 if TYPE_CHECKING:
     from workorder_async.mirror.figures import Figures
@@ -42,7 +42,13 @@ def report(
         raise ConfigError(f"{str(file)!r} is no file", mend="save what comes from it to one first")
     language = lang or spoken()
     with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
-        figures = figures_of(Path(file))
+        try:
+            figures = figures_of(Path(file))
+        except (WorkorderError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - each format has errors of its own for a damaged file
+            mend = "it may be cut short or damaged: write it anew"
+            raise ConfigError(f"{str(file)!r} cannot be read: {error!r}", mend=mend) from None
         if page is None:
             _print(figures, words_of(language))
             return
