@@ -325,6 +325,7 @@ ODD = r"""
 2 | sandbox --latency -1                        | --latency is -1.0
 2 | sandbox --latency x                         | --latency: 'x' is no number
 2 | sandbox --latency nan                       | --latency is nan
+2 | sandbox --name 'a b'                        | --name has 'a b'
 2 | sandbox --page-size-cap 0                   | --page-size-cap is 0
 2 | sandbox --db folder                         | folder
 2 | sandbox --db trace.txt --port 0             | trace.txt is not a database

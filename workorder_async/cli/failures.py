@@ -49,6 +49,7 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "app_secret": "the secret",
     "file_name": "the file's name",
     "tags": "--tag",
+    "names": "--name",
     **dict.fromkeys(_FILES, "--attach"),
     "productGroupId": "--product-group-id",
     "TicketQuery.customer_organization_name": "--customer",
