@@ -7,8 +7,8 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from getpass import getpass
 from textwrap import indent
@@ -180,7 +180,7 @@ def ask(what: str, *, optional: bool = False) -> str:
 
     Questions come before any event loop runs, so that Ctrl-C ends them.
     """
-    with suppress(EOFError):
+    with _readable(what):
         answer = err().input(f"{one_line(what)}: ", markup=False, emoji=False)
         if answer.strip():
             return answer
@@ -201,17 +201,24 @@ def confirms(question: str) -> bool:
 
 def ask_secret(what: str) -> Secret:
     """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
-    problem = f"no answer to {what!r}"
-    try:
+    with _readable(what):
         # getpass writes the prompt once the echo is off: early keys are neither shown nor lost.
         answer = Secret(getpass(f"{one_line(what)}: ", sys.stderr))
         if answer.reveal().strip():
             return answer
+    raise ConfigError(f"no answer to {what!r}")
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Pass over the end of the input. Raises `ConfigError` for bytes of another encoding than the terminal's."""
+    try:
+        yield
     except EOFError:
         pass
-    except UnicodeDecodeError as error:  # its words are what was typed
-        problem = f"the answer to {what!r} is no {error.encoding.upper()}, as this terminal is said to speak"
-    raise ConfigError(problem)
+    except UnicodeDecodeError as error:  # its words are what was typed, which may be a secret
+        problem = f"is no {error.encoding.upper()}, as this terminal is said to speak"
+        raise ConfigError(problem, argument=f"the answer to {what!r}") from None
 
 
 class Bar:

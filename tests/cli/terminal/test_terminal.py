@@ -230,6 +230,17 @@ def test_a_secret_of_another_encoding_is_not_shown(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.slow
+def test_an_answer_of_another_encoding_is_no_yes(sandbox: Sandbox) -> None:
+    """Nothing is sent where the answer is no text, as in a locale such as zh_CN.UTF-8, which is strict."""
+    environment = {**sandbox.environment, "PYTHONIOENCODING": "utf-8:strict"}
+    with on_terminal(environment, "comment", "--status", "pending", "--detail", "x", "--limit", 1) as terminal:
+        terminal.read_until("[y/N]: ")
+        terminal.type("y\udcff\n")
+        assert terminal.finish() == 2
+    assert b"[y/N]' is no UTF-8, as this terminal is said to speak" in terminal.seen
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_a_question(sandbox: Sandbox) -> None:
     """Ctrl-C while the secret is asked for exits with 130."""
     with on_terminal(_without_secret(sandbox), "list") as terminal:
