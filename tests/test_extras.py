@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from workorder_async import extras
+from workorder_async.errors import ConfigError
 
 
 def test_in_a_clone_it_is_the_clone_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,3 +53,12 @@ def test_an_installed_package_is_named(noted: dict[str, str], tmp_path: Path, mo
     monkeypatch.setattr(extras, "_ROOT", tmp_path)
     monkeypatch.setattr(extras, "distribution", lambda name: _Noted(**noted))
     assert extras.install_line("parquet") == "pip install 'workorder-async[parquet]'"
+
+
+@pytest.mark.parametrize("failure", ["ImportError('x')", "AttributeError('x')", "OSError('x')", "SyntaxError('x')"])
+def test_a_module_that_cannot_be_imported(failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises: the parts of a broken installation, as of pyarrow and numpy, fail in many ways."""
+    (tmp_path / "broken_part.py").write_text(f"raise {failure}")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"needs broken_part, which cannot be imported \(x\): pip install "):
+        extras.extra_module("broken_part", "parquet")

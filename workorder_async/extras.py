@@ -39,10 +39,10 @@ def _installed_from() -> Path:
 def extra_module(name: str, extra: str, user: str = "this format") -> Any:
     """Import a module that an extra of this package brings; `user` is the part that needs it.
 
-    Raises `ConfigError` with the line that installs it where it is not there.
+    Raises `ConfigError` with the line that installs it where it is not there, or broken.
     """
     try:
         return import_module(name)
-    except ImportError as error:
+    except Exception as error:  # noqa: BLE001 - parts of an installation that do not fit raise anything
         problem = f"needs {name}, which cannot be imported ({error}): {install_line(extra)}"
         raise ConfigError(problem, argument=user) from None
