@@ -20,8 +20,8 @@ from workorder_async.environment import CA_BUNDLE
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-Verdict: TypeAlias = tuple[bool, str, str]
-"""Whether it is trusted, what was found, and what to do."""
+Verdict: TypeAlias = tuple[bool | None, str, str]
+"""Whether it is right, None where that cannot be known; what was found, and what to do."""
 
 # Why OpenSSL refuses a certificate.
 _TOO_EARLY, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64

@@ -209,6 +209,16 @@ def test_an_answer_that_fails_later(workorder: Workorder) -> None:
     assert "an HTML page" in checked["signature"][1]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Date": "yesterday"}])
+def test_an_unknown_clock(workorder: Workorder, headers: dict[str, str]) -> None:
+    """Where the platform tells no time, nothing is said of the clocks; that is no failure."""
+    data = '{"tickets": [], "pagination": {"total": 0, "page": 1, "page_size": 1}}'
+    with elsewhere(serving(http(f'{{"errno": 10000, "data": {data}}}', **headers))) as wire:
+        ran = workorder("doctor", "--json", "--base-url", wire.url)
+    assert (ran.code, ran.rows[-2]["ok"]) == (0, None), ran
+    assert ran.rows[-2]["found"] == "not known: the answer has no Date"
+
+
 @pytest.mark.parametrize(("ahead", "said"), [(3600, "behind the platform's"), (-90, "ahead of the platform's")])
 def test_a_wrong_clock(workorder: Workorder, ahead: int, said: str) -> None:
     """A clock that differs fails that check with the difference; the signature is still tried, and accepted."""

@@ -66,7 +66,7 @@ async def _report(environ: Environment, options: "ClientOptions", *, as_json: bo
     healthy = True
     async with aclosing(examine(environ, options)) as checks:
         async for check in checks:
-            healthy = healthy and check.ok is True
+            healthy = healthy and check.ok is not False
             if as_json:
                 write_json([asdict(check)])
             else:
@@ -210,6 +210,8 @@ async def _answer(client: "WorkorderClient") -> Verdict:
 
 async def _clock(client: "WorkorderClient") -> Verdict:
     offset = client.clock_offset
+    if not offset and client.ahead() is None:
+        return None, "not known: the answer has no Date", ""
     if abs(offset) <= _CLOCK_TOLERANCE:
         return True, f"within {_CLOCK_TOLERANCE:.0f} s of the platform's", ""
     mend = "set this machine's clock, as NTP does; until then requests are signed with the platform's time"
