@@ -111,14 +111,15 @@ def test_tickets_of_a_file_are_read_to_be_shown(
 def test_only_what_is_typed_after_the_question_answers_it(
     sandbox: Sandbox, tmp_path: Path, early: str, typed: str, code: int
 ) -> None:
-    """A yes from before is no answer, and Enter is a no: nothing is sent."""
+    """A yes from before is no answer, and Enter is a no: nothing is sent, and nothing is said to be wrong."""
     (tmp_path / "ids").write_text("1001\n1002\n")
     words = ["comment", "--detail", "已联系客户", "--from", tmp_path / "ids"]
     before = len(sandbox.applied)
-    with on_terminal(sandbox.environment, *words) as terminal:
+    with on_terminal({**sandbox.environment, "WORKORDER_LANG": "zh"}, *words) as terminal:
         terminal.type(early)
         terminal.read_until("[y/N]: ")
         terminal.type(typed)
         assert terminal.finish() == code
     assert len(sandbox.applied) - before == (0 if code else 2)
     assert (b"not confirmed; nothing was sent" in terminal.seen) == bool(code)
+    assert "填写的内容".encode() not in terminal.seen

@@ -19,7 +19,7 @@ from workorder_async.batches.records import Records, read_records
 from workorder_async.cli.batches.choosing import BatchOptions, Change, Choice, Chosen, read_each, read_matching
 from workorder_async.cli.batches.tally import Complaints, Tally
 from workorder_async.cli.connection import Connection, Platform
-from workorder_async.cli.failures import FAILED, OK, UNKNOWN, sentence
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, sentence
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import Bar, can_ask, confirms, err, moment, note, one_line, out, write_json
 from workorder_async.document import TicketQuery
@@ -95,7 +95,8 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if not choice.named:
         print_table(err(), chosen, task.change)
     if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
-        raise ConfigError("not confirmed; nothing was sent")
+        note("workorder: not confirmed; nothing was sent")
+        return USAGE
     return platform.run(lambda client: _carry_out(client, task, chosen, options, place, named=choice.named))
 
 
