@@ -4,6 +4,7 @@ import os
 import sys
 
 try:
+    import io
     import signal
     from importlib import import_module
 except KeyboardInterrupt:  # this, too, takes its milliseconds
@@ -39,6 +40,7 @@ def main() -> None:
 
 def _run(minds_ctrl_c: bool) -> int:
     _open_what_is_closed()
+    _write_whole()
     try:
         import_module("cyclopts")
         import_module("rich")
@@ -75,6 +77,16 @@ def _open_what_is_closed() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open to the end
+
+
+def _write_whole() -> None:
+    """Buffer stdout where Python was told not to: whoever writes to a bare file is not told that a part was not taken.
+
+    Each result is flushed anyway.
+    """
+    bare = sys.stdout
+    if isinstance(getattr(bare, "buffer", None), io.RawIOBase):
+        sys.stdout = open(bare.fileno(), "w", -1, bare.encoding, bare.errors, closefd=False)  # noqa: SIM115 - likewise
 
 
 if __name__ == "__main__":

@@ -497,6 +497,17 @@ def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str
     assert child.returncode == 141
 
 
+def test_a_disk_that_takes_a_part_is_told(tmp_path: Path) -> None:
+    """Also where Python buffers nothing, as in many containers: the rest was lost, and all seemed well."""
+    command = f"ulimit -f 1; exec {sys.executable} -m workorder_async completion fish > part"
+    environment = child_environment({"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+    ran = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, check=False, timeout=60
+    )
+    assert (ran.returncode, ran.stderr) == (1, b"workorder: File too large\n")
+    assert 0 < (tmp_path / "part").stat().st_size < 2000
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
 @pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["export", "--output", "/dev/full"]])
