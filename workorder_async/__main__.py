@@ -41,6 +41,7 @@ def main() -> None:
 def _run(minds_ctrl_c: bool) -> int:
     _open_what_is_closed()
     _write_whole()
+    _wait_for_streams()
     try:
         import_module("cyclopts")
         import_module("rich")
@@ -87,6 +88,15 @@ def _write_whole() -> None:
     bare = sys.stdout
     if isinstance(getattr(bare, "buffer", None), io.RawIOBase):
         sys.stdout = open(bare.fileno(), "w", -1, bare.encoding, bare.errors, closefd=False)  # noqa: SIM115 - likewise
+
+
+def _wait_for_streams() -> None:
+    """Let reads and writes wait, whatever somebody who shares a stream set: half a text would pass for the whole."""
+    from contextlib import suppress
+
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError):  # Windows, or no file
+            os.set_blocking(stream.fileno(), True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """cli: how every command ends, whatever happens: one sentence, an exit code, never a traceback."""
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from importlib.metadata import PackageNotFoundError
@@ -495,6 +497,32 @@ def test_a_reader_that_never_was_is_no_trouble(sandbox: Sandbox, words: list[str
         assert child.stderr is not None
         assert child.stderr.read() == b""
     assert child.returncode == 141
+
+
+def _in_pipe(reader: int) -> int:
+    """Return how many bytes a pipe holds."""
+    return int.from_bytes(fcntl.ioctl(reader, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_a_stream_that_does_not_block_is_waited_for(sandbox: Sandbox) -> None:
+    """What comes late is read, and what is taken slowly is written, all of it."""
+    (stdin, late), (slow, stdout) = os.pipe(), os.pipe()
+    os.set_blocking(stdin, False)
+    os.set_blocking(stdout, False)
+    os.write(late, b"1\n")
+    words = ["comment", "--from", "-", "--detail", "x" * 100_000, "--dry-run", "--json"]
+    with open(stdout, "wb") as out, start(sandbox.environment, *words, stdin=stdin, stdout=out) as child:
+        while _in_pipe(stdin) and child.poll() is None:
+            os.sched_yield()
+        with open(late, "wb") as numbers:
+            numbers.write(b"2\n")
+        out.close()
+        while _in_pipe(slow) < 1 << 16 and child.poll() is None:
+            os.sched_yield()
+        with open(slow, "rb") as shown:
+            rows = [orjson.loads(line) for line in shown]
+    os.close(stdin)
+    assert ([row["request"]["id"] for row in rows], child.returncode) == ([1, 2], 0)
 
 
 def test_a_disk_that_takes_a_part_is_told(tmp_path: Path) -> None:
