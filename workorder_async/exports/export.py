@@ -11,7 +11,7 @@ If a call is cut short at any moment, the same call goes on from there.
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -133,7 +133,8 @@ async def export_tickets(
     PageRequest(queries[0], 1, checked["page_size"])
     async with Disk() as disk:
         place = await disk.run(partial(target_of, target, checked["format"]))
-        return await _Export(client, queries, place, checked, disk).run()
+        export = _Export(client, queries, place, checked, disk)
+        return await (export.to_stream() if place.is_stream else export.to_file())
 
 
 class _Export:
@@ -157,8 +158,6 @@ class _Export:
         self._disk = disk
         self._began = perf_counter()
         self._resumed = 0
-        # Entered in the thread: the files that it opened are closed, even if nobody waited for it.
-        self._opened = ExitStack()
         self._sink = partial(
             target.format.sink,
             detail=options["detail"],
@@ -186,20 +185,15 @@ class _Export:
             csv_defuse=options["csv_defuse"],
         )
 
-    async def run(self) -> ExportReport:
-        """Do all of it."""
-        try:
-            return await (self._to_stream() if self._target.is_stream else self._to_file())
-        finally:
-            await self._disk.at_last(self._opened.close)
-
-    async def _to_stream(self) -> ExportReport:
+    async def to_stream(self) -> ExportReport:
+        """Write the rows as they come; no later call can go on from them."""
         await self._disk.run(self._open_stream)
         await self._read()
         done = self._parts.done
         return self._checked(self._report(done, done[-1].end))
 
-    async def _to_file(self) -> ExportReport:
+    async def to_file(self) -> ExportReport:
+        """Read all that is left, and give the file its name."""
         disk = self._disk
         await disk.run(self._open_manifest)
         manifest = self._manifest
@@ -245,7 +239,7 @@ class _Export:
     def _open_stream(self) -> None:
         path = self._target.path
         try:
-            output = self._opened.enter_context(closing(Stream(path, self._disk.check)))
+            output = self._disk.opened.enter_context(closing(Stream(path, self._disk.check)))
         except OSError as error:
             raise ConfigError(f"cannot write to {str(path)!r}: {error.strerror or error}") from None
         done: list[Part] = []
@@ -257,7 +251,7 @@ class _Export:
         if not (options["overwrite"] or target.manifest.exists()):
             target.refuse_existing()
         manifest = self._manifest = Manifest(target.manifest, resume=options["resume"])
-        self._opened.callback(_let_go, manifest)
+        self._disk.opened.callback(manifest.close)
         differences = "" if manifest.head is None else manifest.head.differences(self._head)
         if differences and manifest.parts:
             raise ExportError(
@@ -282,7 +276,7 @@ class _Export:
     def _open_parts(self) -> None:
         """Open the file or database that takes the rows; begin anew if no call can go on from its parts."""
         manifest = self._manifest
-        self._opened.callback(self._clear_if_nothing)
+        self._disk.opened.callback(self._clear_if_nothing)
         if manifest.head is None:
             manifest.begin(self._head)
         elif manifest.named is not None:
@@ -296,8 +290,8 @@ class _Export:
         target, manifest = self._target, self._manifest
         if target.format.way == "database":
             store = target.format.store(target.part, detail=self._options["detail"])
-            return Tables(self._opened.enter_context(closing(store)), manifest)
-        file = self._opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
+            return Tables(self._disk.opened.enter_context(closing(store)), manifest)
+        file = self._disk.opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
         return Lines(file, self._sink, manifest.parts, manifest.add)
 
     def _begin_anew(self) -> None:
@@ -372,16 +366,6 @@ class _Export:
         problem += f"; the rows stay in {str(self._target.part)!r}"
         mend = "the same without strict=True takes them as they are, resume=False begins anew"
         raise InexactExportError(problem, mend=mend, report=report)
-
-
-def _let_go(manifest: Manifest) -> None:
-    """Close a manifest; an empty one is taken away."""
-    try:
-        if manifest.is_empty:
-            manifest.check_place()
-            manifest.remove()
-    finally:
-        manifest.close()
 
 
 def _remove(path: Path) -> None:

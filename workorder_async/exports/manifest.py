@@ -175,11 +175,6 @@ class Manifest:
             self.parts.append(part)
 
     @property
-    def is_empty(self) -> bool:
-        """Whether the file says nothing."""
-        return self._file.size == 0
-
-    @property
     def is_complete(self) -> bool:
         """Whether all queries are on disk to their ends."""
         last = self.parts[-1] if self.parts else None
@@ -240,12 +235,17 @@ class Manifest:
     def remove(self) -> None:
         """Take it away, while nobody else can have it; on Windows nobody can take away an open file."""
         if sys.platform == "win32":
-            self.close()
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unlock it."""
-        self._file.close()
+        """Unlock it; an empty one is taken away."""
+        try:
+            if self._file.size == 0:
+                self.check_place()
+                self.remove()
+        finally:
+            self._file.close()
 
 
 def said_of(query: TicketQuery) -> dict[str, Any]:

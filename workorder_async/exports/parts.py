@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -46,7 +46,10 @@ class Disk:
     """A thread, for `async with`. On leaving, work under way is waited for; long work asks `check` whether to stop."""
 
     def __init__(self) -> None:
+        #: What the work opened is entered here, in the thread, and closed on leaving, even if nobody waited for it.
+        self.opened: ExitStack = ExitStack()
         self._thread = ThreadPoolExecutor(1, "workorder-export")
+        self.opened.callback(self._thread.shutdown)
         self._busy: asyncio.Future[Any] | None = None
         self._stopped = False
 
@@ -54,22 +57,18 @@ class Disk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.at_last(self._thread.shutdown)
-
-    async def at_last(self, work: Callable[[], object]) -> None:
-        """Do this, which takes no time, once the work under way has ended, however often the task is cancelled."""
         cancelled: asyncio.CancelledError | None = None
-        busy, self._busy = self._busy, None
+        busy = self._busy
         while busy is not None and not busy.done():
             self._stopped = True
             try:
                 await asyncio.wait({busy})
-            except asyncio.CancelledError as error:
+            except asyncio.CancelledError as error:  # however often
                 cancelled = error
         if busy is not None:
             busy.exception()  # another error ended the export before
         with suppress(OSError):  # what cannot be cleared away is found by the next call
-            work()
+            self.opened.close()
         if cancelled is not None:
             raise cancelled
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, Unpack
 
 from attrs import define, field, frozen
 
 from workorder_async.document.fields import CHINA_STANDARD_TIME
-from workorder_async.errors import DecodeError, ExportError
+from workorder_async.errors import CallFacts, DecodeError, ExportError
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 
@@ -167,16 +167,9 @@ class InexactExportError(ExportError):
     """An export with `strict=True` is not exact; `report` says why."""
 
     def __init__(
-        self,
-        problem: str,
-        *,
-        mend: str = "",
-        report: ExportReport | None = None,
-        operation: str = "",
-        attempts: int = 0,
-        request_id: str = "",
+        self, problem: str, *, mend: str = "", report: ExportReport | None = None, **call: Unpack[CallFacts]
     ) -> None:
-        super().__init__(problem, mend=mend, operation=operation, attempts=attempts, request_id=request_id)
+        super().__init__(problem, mend=mend, **call)
         self.report = report
 
 
