@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
+from tests.support.export_rows import as_read, cells, database, full_ticket, read_back, tickets, write, write_part
 from workorder_async import ExportError
 from workorder_async.document import TicketAssign, TicketDetail, TicketSummary
+from workorder_async.exports import sqlite
 from workorder_async.exports.formats import Format
+from workorder_async.exports.report import Part
 from workorder_async.exports.sink import TextChanges
-from workorder_async.exports.sqlite import SqliteStore
+from workorder_async.exports.sqlite import Tables
 
 
 def _ask(path: Path, question: str) -> list[tuple[Any, ...]]:
@@ -29,61 +31,80 @@ def _ask(path: Path, question: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Name a database that is not there yet."""
-    return tmp_path / "t.sqlite"
+    """Name a database that is not there yet, in a folder of its own."""
+    folder = tmp_path / "database"
+    folder.mkdir()
+    return folder / "t.sqlite"
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[SqliteStore]:
+def store(path: Path) -> Iterator[Tables]:
     """Open it for a list."""
-    with closing(SqliteStore(path, TicketSummary)) as store:
+    with database(path) as store:
         yield store
 
 
-def test_parts(store: SqliteStore, path: Path) -> None:
-    """A part is there with its number, its note and all its rows once it was committed; before, nothing of it."""
+def test_parts(store: Tables, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part is there with its line and all its rows once it was committed; before, nothing of it."""
+    monkeypatch.setattr(sqlite, "_ROWS_AT_ONCE", 40)
     rows = tickets(300)
-    assert (dict(store.parts()), store.finished) == ({}, False)
-    store.write(rows[:100])
-    store.write(rows[100:150])
+    assert (store.done, store.is_finished) == ([], False)
+    for start in (0, 50, 100):
+        work = store.add(rows[start : start + 50])
+        assert work is not None
+        work()
     assert _ask(path, "SELECT count(*) FROM tickets") == [(0,)]
-    store.commit(5, '{"rows": 150}')
+    part = Part(number=0, query=0, rows=150, reason="\ud800")
+    store.end_part(part)()
     assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
-    store.write(rows[150:200])
+    work = store.add(rows[150:200])
+    assert work is not None
+    work()
     store.close()
-    with closing(SqliteStore(path, TicketSummary)) as again:
-        assert dict(again.parts()) == {5: '{"rows": 150}'}
+    with database(path) as again:
+        assert again.done == [part]
         assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
-        again.write(rows[150:])
-        again.commit(2)
-        assert list(again.parts()) == [2, 5]
+        assert again.add(rows[150:160]) is None
+        write_part(again, rows[160:])
+        assert [part.number for part in again.done] == [0, 1]
         again.finish()
     assert read_back(path) == [as_read(path, cells(ticket)) for ticket in rows]
 
 
-def test_finish(store: SqliteStore, path: Path) -> None:
+def test_the_manifest_learns_of_the_database(store: Tables, path: Path) -> None:
+    """It is told of parts that it does not know, and forgets those that the database does not have."""
+    for number in range(3):
+        write_part(store, tickets(10 * (number + 1))[10 * number :])
+    kept = list(store.done)
+    store._manifest.keep(1)
+    with closing(Tables(path, TicketSummary, store._manifest)) as again:
+        assert again.done == kept
+    store._database.execute("DELETE FROM workorder_parts WHERE part = 2")
+    with closing(Tables(path, TicketSummary, store._manifest)) as again:
+        assert again.done == kept[:2]
+
+
+def test_finish(store: Tables, path: Path) -> None:
     """At the end there are the indexes and no table of ours; it says so in a later process, and does it once."""
-    store.write(tickets(10))
-    store.commit(0)
-    store.write(tickets(20))
+    write_part(store, tickets(10))
     store.finish()
-    store.finish()
-    assert store.finished
-    assert dict(store.parts()) == {}
     names = _ask(path, "SELECT type, name FROM sqlite_master ORDER BY name")
     assert names == [("table", "tickets"), ("index", "tickets_created_time"), ("index", "tickets_status")]
     assert _ask(path, "SELECT count(*) FROM tickets") == [(10,)]
-    with closing(SqliteStore(path, TicketSummary)) as again:
-        assert again.finished
+    with database(path) as again:
+        assert again.is_finished
+        assert again.done == []
+        again.finish()
     plan = _ask(path, "EXPLAIN QUERY PLAN SELECT * FROM tickets WHERE created_time > 5")
     assert "tickets_created_time" in str(plan)
 
 
-def test_a_part_is_committed_once(store: SqliteStore) -> None:
+def test_a_part_is_committed_once(store: Tables) -> None:
     """The number of a part that is there already is refused."""
-    store.commit(1)
+    part = Part(number=0, query=0)
+    store.end_part(part)()
     with pytest.raises(OSError, match="UNIQUE"):
-        store.commit(1)
+        store.end_part(part)()
 
 
 def test_schema(tmp_path: Path) -> None:
@@ -145,37 +166,34 @@ def _part(part: object, ticket: int, position: int) -> dict[str, object]:
 
 def test_a_ticket_that_comes_twice(path: Path) -> None:
     """It is there once, as it came last, and nothing is left of its old lists."""
-    with closing(SqliteStore(path, TicketDetail)) as store:
-        store.write([full_ticket(1), full_ticket(2)])
-        store.commit(0)
-        store.write([TicketDetail(id=1, title="新", assigns=[TicketAssign(id=9)])])
-        store.commit(1)
+    with database(path, TicketDetail) as store:
+        write_part(store, [full_ticket(1), full_ticket(2)])
+        write_part(store, [TicketDetail(id=1, title="新", assigns=[TicketAssign(id=9)])])
     assert _ask(path, "SELECT id, title FROM tickets ORDER BY id") == [(1, "新"), (2, "详情")]
     assert _ask(path, "SELECT ticket_id, id FROM ticket_assigns ORDER BY 1, 2") == [(1, 9), (2, 1), (2, 2)]
     assert _ask(path, "SELECT DISTINCT ticket_id FROM ticket_assigns_history") == [(2,)]
     assert _ask(path, "SELECT count(*) FROM pragma_foreign_key_check") == [(0,)]
 
 
-def test_an_id_that_is_no_key(store: SqliteStore) -> None:
+def test_an_id_that_is_no_key(store: Tables) -> None:
     """An id of more than 64 bits is refused by name, since SQLite would make up another."""
     with pytest.raises(ExportError, match=r"id has more than 64 bits.*\.jsonl keeps it"):
-        store.write([TicketSummary(id=1), TicketSummary(id=2**64)])
+        write_part(store, [TicketSummary(id=1), TicketSummary(id=2**64)])
 
 
-def test_changes_are_counted_once(store: SqliteStore) -> None:
+def test_changes_are_counted_once(store: Tables) -> None:
     """A page that has to be written twice counts once, and each part counts its own."""
     page = [*tickets(50), TicketSummary(id=1, title="\ud800", detail="\udc00", handler=2**64), *tickets(60)[50:]]
-    store.write(page)
-    store.commit(0)
-    assert store.changes == TextChanges(replaced=2, blanked=1)
-    store.write([TicketSummary(id=3, title="\ud800")])
-    assert store.changes == TextChanges(replaced=1)
-    store.commit(1)
-    store.write([])
-    assert store.changes == TextChanges()
+    for rows in (page, [TicketSummary(id=3, title="\ud800")], []):
+        write_part(store, rows)
+    assert [part.changes for part in store.done] == [
+        TextChanges(replaced=2, blanked=1),
+        TextChanges(replaced=1),
+        TextChanges(),
+    ]
 
 
-def test_for_its_owner_alone(store: SqliteStore, path: Path) -> None:
+def test_for_its_owner_alone(store: Tables, path: Path) -> None:
     """Nobody else may read it."""
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -183,50 +201,52 @@ def test_for_its_owner_alone(store: SqliteStore, path: Path) -> None:
 def test_no_database(path: Path) -> None:
     """A file of something else is an `OSError` with its path, and stays as it was."""
     path.write_bytes(b"id,title\r\n" * 1000)
-    with pytest.raises(OSError, match=r"SQLite: file is not a database.*t\.sqlite"):
-        SqliteStore(path, TicketSummary)
+    with pytest.raises(OSError, match=r"SQLite: file is not a database.*t\.sqlite"), database(path):
+        pass
     assert path.read_bytes() == b"id,title\r\n" * 1000
 
 
-def test_no_room(store: SqliteStore, path: Path) -> None:
+def test_no_room(store: Tables, path: Path) -> None:
     """What has no room is the disk's own error, with the path; the parts before it stay."""
-    store.write(tickets(10))
-    store.commit(0)
+    write_part(store, tickets(10))
     store._database.execute("PRAGMA max_page_count = 20")
     with pytest.raises(OSError, match="disk is full") as caught:
-        store.write(tickets(1000))
+        write_part(store, tickets(1000))
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
-    assert list(store.parts()) == [0]
+    assert [part.number for part in store.done] == [0]
+    assert _ask(path, "SELECT part FROM workorder_parts") == [(0,)]
     store.close()
     with pytest.raises(OSError, match="closed"):
-        store.write([])
+        write_part(store)
 
 
 def test_no_folder(path: Path) -> None:
     """A place where no file can be made is an `OSError`."""
-    with pytest.raises(FileNotFoundError):
-        SqliteStore(path / "t.db", TicketSummary)
+    with pytest.raises(FileNotFoundError), database(path / "t.db"):
+        pass
 
 
 _CHILD = """
 import sys
+import tempfile
 from pathlib import Path
-from tests.support.export_rows import tickets
+from tests.support.export_rows import database, tickets
 from tests.support.small_disk import limit_files
-from workorder_async.exports.sqlite import SqliteStore
-from workorder_async.document import TicketSummary
+from workorder_async.exports import sqlite
+from workorder_async.exports.report import Part
+sqlite._ROWS_AT_ONCE = 100
 path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-store = SqliteStore(path, TicketSummary)
+tempfile.tempdir = str(path.parents[1])
 rows = tickets(20 * size)
 limit_files(limit)
 try:
-    for part in range(20):
-        if part in store.parts(): continue
-        for start in range(0, size, 100):
-            store.write(rows[part * size + start :][:100])
-        print(part, flush=True)
-        sys.stdin.readline()
-        store.commit(part)
+    with database(path) as tables:
+        for part in range(len(tables.done), 20):
+            for start in range(0, size, 100):
+                tables.add(rows[part * size + start :][:100])()
+            print(part, flush=True)
+            sys.stdin.readline()
+            tables.end_part(Part(number=part, query=0))()
 except OSError as error:
     print(type(error).__name__, error)
 """

@@ -7,11 +7,12 @@ import random
 import sqlite3
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import attrs
@@ -33,8 +34,11 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
 )
-from workorder_async.exports.formats import Format, format_of
+from workorder_async.exports.formats import format_of
+from workorder_async.exports.manifest import Head, Manifest
+from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, TextChanges
+from workorder_async.exports.sqlite import Tables
 
 #: Texts that somebody's software once fell over.
 HOSTILE = {
@@ -196,7 +200,7 @@ def write(
     pages = [rows[start : start + page] for start in range(0, len(rows), page)]
     parts = [pages[start : start + part] for start in range(0, len(pages), part)]
     if format.way == "database":
-        return _store(format, path, parts, detail)
+        return _write_database(path, parts, detail)
     sink = format.sink(detail=detail, **options)
     lines = path if format.way == "lines" else path.with_name(f"{path.name}.part")
     content = sink.begin()
@@ -211,16 +215,40 @@ def write(
     return sink.changes + changes
 
 
-def _store(format: Format, path: Path, parts: list[list[Sequence[Record]]], detail: bool) -> TextChanges:
-    changes = TextChanges()
-    with closing(format.store(path, detail=detail)) as store:
-        for number, pages in enumerate(parts):
-            for page in pages:
-                store.write(page)
-            store.commit(number)
-            changes += store.changes
-        store.finish()
-        return changes
+def _write_database(path: Path, parts: list[list[Sequence[Record]]], detail: bool) -> TextChanges:
+    with database(path, TicketDetail if detail else TicketSummary) as tables:
+        for pages in parts:
+            write_part(tables, *pages)
+        tables.finish()
+        return sum((part.changes for part in tables.done), TextChanges())
+
+
+@contextmanager
+def database(path: Path, model: type = TicketSummary) -> Iterator[Tables]:
+    """Open a database beside a manifest that knows nothing of it yet."""
+    head = Head(
+        platform="http://127.0.0.1",
+        queries=({},),
+        format="sqlite",
+        columns=(),
+        raw=False,
+        detail=False,
+        attachments=None,
+        csv_bom=True,
+        csv_defuse=True,
+    )
+    with TemporaryDirectory() as folder, closing(Manifest(Path(folder) / "manifest")) as manifest:
+        manifest.begin(head)
+        with closing(Tables(path, model, manifest)) as tables:
+            yield tables
+
+
+def write_part(tables: Tables, *pages: Sequence[Record]) -> None:
+    """Have a part in a database, page by page."""
+    for page in pages:
+        if (work := tables.add(page)) is not None:
+            work()
+    tables.end_part(Part(number=len(tables.done), query=0, ended=True))()
 
 
 def read_back(path: Path) -> list[dict[str, Any]]:

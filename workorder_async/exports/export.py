@@ -26,10 +26,11 @@ from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
-from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream, Tables
+from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream
 from workorder_async.exports.reading import Details, Progress, Reading, UnfoundedError
 from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
+from workorder_async.exports.sqlite import Tables
 from workorder_async.walks.options import WalkOptions, refuse_unknown
 from workorder_async.walks.queries import doubts_of
 
@@ -289,8 +290,8 @@ class _Export:
     def _opened_parts(self) -> Parts:
         target, manifest = self._target, self._manifest
         if target.format.way == "database":
-            store = target.format.store(target.part, detail=self._options["detail"])
-            return Tables(self._disk.opened.enter_context(closing(store)), manifest)
+            model = target.format.columns(detail=self._options["detail"]).model
+            return self._disk.opened.enter_context(closing(Tables(target.part, model, manifest)))
         file = self._disk.opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
         return Lines(file, self._sink, manifest.parts, manifest.add)
 

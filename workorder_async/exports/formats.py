@@ -19,7 +19,6 @@ from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import Record, Sink, TextChanges, Told
-from workorder_async.exports.sqlite import SqliteStore
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
 
@@ -40,7 +39,7 @@ class Format:
 
     @property
     def way(self) -> Literal["lines", "staged", "database"]:
-        """How it is written: "lines" by `sink`; "staged" by `sink`, then `convert`; "database" by `store`."""
+        """How it is written: "lines" by `sink`; "staged" by `sink`, then `convert`; "database" by `Tables`."""
         return "database" if self.name == "sqlite" else "staged" if self.name in _CONVERTERS else "lines"
 
     def columns(self, *, detail: bool = False) -> Columns:
@@ -84,10 +83,6 @@ class Format:
         For a thread. If it fails, no file is left. Raises `OSError` if the disk does not do its part.
         """
         return _CONVERTERS[self.name](staged, target, self.columns(detail=detail), on_progress)
-
-    def store(self, path: Path, *, detail: bool = False) -> SqliteStore:
-        """Open the database of this name; made if need be. Raises `OSError` if that cannot be done."""
-        return SqliteStore(path, self.columns(detail=detail).model)
 
     def names(self, path: Path) -> list[Path]:
         """Return the names that a file takes: its own, then those that SQLite believes to be of the same database."""

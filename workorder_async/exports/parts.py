@@ -22,16 +22,15 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from workorder_async.durable import check_place, open_private, sync_folder
 from workorder_async.errors import ExportError
-from workorder_async.exports.manifest import Manifest, note_of, part_of
+from workorder_async.exports.manifest import Manifest
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, Sink
-from workorder_async.exports.sqlite import SqliteStore
+from workorder_async.exports.sqlite import Tables
 
 T = TypeVar("T")
 
 #: So much is held before it is written.
 _BYTES_AT_ONCE: Final = 1 << 20
-_ROWS_AT_ONCE: Final = 1000
 _BYTES_CHECKED: Final = 1 << 20
 _STDOUT: Final = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 #: How often a stream that waits asks whether to stop, in seconds.
@@ -281,61 +280,6 @@ class Lines:
     def close(self) -> None:
         """Close it as it is."""
         self._output.close()
-
-
-class Tables:
-    """Parts as transactions of a database; each one's line is in it, too, since no two files change at once."""
-
-    def __init__(self, store: SqliteStore, manifest: Manifest) -> None:
-        self._store = store
-        self._manifest = manifest
-        self._rows: list[Record] = []
-        if store.finished:
-            return
-        notes = store.parts()
-        known = len(self.done)
-        if known > len(notes):
-            manifest.keep(len(notes))
-        for number in range(known, len(notes)):
-            manifest.add(part_of(notes[number]))
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the database is what the user asked for, and knows no parts any more."""
-        return self._store.finished
-
-    @property
-    def done(self) -> list[Part]:
-        """The parts that are durable, in order."""
-        return self._manifest.parts
-
-    def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
-        """Take rows of the part; return the work that adds them to the transaction once there are enough."""
-        self._rows += rows
-        return partial(self._store.write, self._taken()) if len(self._rows) >= _ROWS_AT_ONCE else None
-
-    def end_part(self, part: Part) -> Callable[[], None]:
-        """Return the work that commits the part."""
-        return partial(self._finish, self._taken(), part)
-
-    def _taken(self) -> list[Record]:
-        taken, self._rows = self._rows, []
-        return taken
-
-    def _finish(self, rows: list[Record], part: Part) -> None:
-        self._store.write(rows)
-        part.changes = self._store.changes
-        self._store.commit(part.number, note_of(part))
-        self._manifest.add(part)
-
-    def finish(self) -> None:
-        """Make the database what the user asked for, and close it."""
-        self._store.finish()
-        self._store.close()
-
-    def close(self) -> None:
-        """Close it; rows that were not committed are gone."""
-        self._store.close()
 
 
 Parts: TypeAlias = Lines | Tables

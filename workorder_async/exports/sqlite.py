@@ -11,8 +11,9 @@ Times are whole seconds and ISO 8601 text, true and false are 1 and 0. `position
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,88 +23,111 @@ from workorder_async.document.fields import fields_of
 from workorder_async.durable import open_private
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, columns_of
+from workorder_async.exports.manifest import Manifest, note_of, part_of
+from workorder_async.exports.report import Part
 from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
 
 #: The table that says which parts are there; dropped at the end.
 _PARTS: Final = "workorder_parts"
 _INDEXES: Final = ("created_time", "status")
+#: So many rows are held before they are written.
+_ROWS_AT_ONCE: Final = 1000
 
 
-class SqliteStore:
-    """A database with the tickets of an export, and the parts that they came in; made if need be, for its owner alone.
+class Tables:
+    """The parts of an export in a database, which is made if need be, for its owner alone.
 
-    A part is one transaction: it begins with the first write, and ends with `commit`. One thread uses it at a time.
-    Every method raises `OSError` with the path if the disk, or SQLite, fails.
+    A part is one transaction. The part's line is in it, too, since no two files change at once: the manifest learns the
+    parts from the database. Rows are taken in the event loop; the work that is returned, and the rest, is for a thread.
+    It raises `OSError` with the path if the disk, or SQLite, fails.
     """
 
-    def __init__(self, path: Path, model: type) -> None:
-        #: The changes in the rows of the newest part.
-        self.changes: TextChanges = UNCHANGED
+    def __init__(self, path: Path, model: type, manifest: Manifest) -> None:
+        self._path = path
         self._tables = table_of("tickets", model)
+        self._manifest = manifest
+        self._rows: list[Record] = []
+        # In the rows of the newest part.
+        self._changes: TextChanges = UNCHANGED
         os.close(open_private(path, os.O_RDWR))
         with disk_errors(path):
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._path = path
         try:
-            self._prepare()
+            with disk_errors(path):
+                self._prepare()
         except BaseException:
             self._database.close()
             raise
 
     def _prepare(self) -> None:
-        """Make the tables in a new database, all at once."""
-        with disk_errors(self._path):
-            self._database.execute("PRAGMA foreign_keys = ON")
-            #: Whether `finish` came to its end, in this process or an earlier one.
-            self.finished: bool = self._has("tickets") and not self._has(_PARTS)
-            if not self._has("tickets"):
-                self._database.execute("BEGIN IMMEDIATE")
-                for table in self._tables.all():
-                    self._database.execute(table.create())
-                self._database.execute(f"CREATE TABLE {_PARTS} (part INTEGER PRIMARY KEY, note TEXT NOT NULL)")
-                self._database.execute("COMMIT")
+        """Make the tables in a new database, all at once; tell the manifest which parts are there."""
+        self._database.execute("PRAGMA foreign_keys = ON")
+        if not self._has("tickets"):
+            self._database.execute("BEGIN IMMEDIATE")
+            for table in self._tables.all():
+                self._database.execute(table.create())
+            self._database.execute(f"CREATE TABLE {_PARTS} (part INTEGER PRIMARY KEY, note TEXT NOT NULL)")
+            self._database.execute("COMMIT")
+        #: Whether it is what the user asked for, and knows no parts any more.
+        self.is_finished: bool = not self._has(_PARTS)
+        if self.is_finished:
+            return
+        notes = self._database.execute(f"SELECT note FROM {_PARTS} ORDER BY part").fetchall()  # noqa: S608
+        known = len(self.done)
+        if known > len(notes):
+            self._manifest.keep(len(notes))
+        for (note,) in notes[known:]:
+            self._manifest.add(part_of(note))
 
     def _has(self, name: str) -> bool:
         return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchall())
 
-    def parts(self) -> Mapping[int, str]:
-        """Return the parts that are on disk, and their notes; none once it is finished."""
-        if self.finished:
-            return {}
-        with disk_errors(self._path):
-            return dict(self._database.execute(f"SELECT part, note FROM {_PARTS} ORDER BY 1").fetchall())  # noqa: S608
+    @property
+    def done(self) -> list[Part]:
+        """The parts that are durable, in order."""
+        return self._manifest.parts
 
-    def write(self, rows: Sequence[Record]) -> None:
-        """Add a page of rows to the part; a ticket that is there already is replaced, with all that belongs to it."""
-        with disk_errors(self._path):
-            self._begin()
-            self.changes += self._tables.fill(self._database, [((), row) for row in rows])
+    def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
+        """Take rows of the part; return the work that adds them to the transaction once there are enough.
 
-    def _begin(self) -> None:
-        if not self._database.in_transaction:
-            self._database.execute("BEGIN IMMEDIATE")
-            self.changes = UNCHANGED
+        A ticket that is there already is replaced, with all that belongs to it.
+        """
+        self._rows += rows
+        return partial(self._write, self._taken()) if len(self._rows) >= _ROWS_AT_ONCE else None
 
-    def commit(self, part: int, note: str = "") -> None:
-        """Make the rows since the last commit durable, together with the part's number and a note of the caller's."""
+    def end_part(self, part: Part) -> Callable[[], None]:
+        """Return the work that commits the part."""
+        return partial(self._commit, self._taken(), part)
+
+    def _taken(self) -> list[Record]:
+        taken, self._rows = self._rows, []
+        return taken
+
+    def _write(self, rows: Sequence[Record]) -> None:
         with disk_errors(self._path):
-            self._begin()
-            self._database.execute(f"INSERT INTO {_PARTS} VALUES (?, ?)", (part, note))  # noqa: S608
+            if not self._database.in_transaction:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._changes = UNCHANGED
+            self._changes += self._tables.fill(self._database, [((), row) for row in rows])
+
+    def _commit(self, rows: Sequence[Record], part: Part) -> None:
+        self._write(rows)
+        part.changes = self._changes
+        with disk_errors(self._path):
+            self._database.execute(f"INSERT INTO {_PARTS} VALUES (?, ?)", (part.number, note_of(part)))  # noqa: S608
             self._database.execute("COMMIT")
+        self._manifest.add(part)
 
     def finish(self) -> None:
-        """Add the indexes, which is faster once all rows are there, and forget the parts, and rows without a part."""
-        if self.finished:
-            return
-        with disk_errors(self._path):
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            self._database.execute("BEGIN IMMEDIATE")
-            for name in _INDEXES:
-                self._database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
-            self._database.execute(f"DROP TABLE {_PARTS}")
-            self._database.execute("COMMIT")
-        self.finished = True
+        """Add the indexes, which is faster once all rows are there; forget the parts, and close it."""
+        if not self.is_finished:
+            with disk_errors(self._path):
+                self._database.execute("BEGIN IMMEDIATE")
+                for name in _INDEXES:
+                    self._database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
+                self._database.execute(f"DROP TABLE {_PARTS}")
+                self._database.execute("COMMIT")
+        self._database.close()
 
     def close(self) -> None:
         """Close it; rows that were not committed are gone."""
