@@ -298,8 +298,7 @@ def test_killed_in_a_large_part(path: Path) -> None:
         assert child.stdout is not None
         child.stdout.readline()
         child.kill()
-    beside = Format("sqlite").beside(path)
-    assert beside is not None
+    beside = Format("sqlite").names(path)[1]
     assert sorted(os.listdir(path.parent)) == [path.name, beside.name]
     assert _is_whole(path) == 0
     assert os.listdir(path.parent) == [path.name]

@@ -27,7 +27,7 @@ from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream
-from workorder_async.exports.reading import Details, Progress, Reading, UnfoundedError
+from workorder_async.exports.reading import DETAILS_AT_ONCE, Details, Reading, UnfoundedError
 from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.exports.sqlite import Tables
@@ -202,17 +202,18 @@ class _Export:
             # Killed after the file got its name: only the files beside it are left.
             self._resumed = sum(part.rows for part in manifest.parts)
             return await disk.run(partial(self._end, named))
-        progress = await self._read()
-        self._resumed = progress.resumed_rows
+        reading = await self._read()
+        self._resumed = reading.resumed_rows
         self._checked(self._report(manifest.parts, 0))
-        return await disk.run(partial(self._name, await self._make(progress)))
+        return await disk.run(partial(self._name, await self._make(reading)))
 
-    async def _read(self) -> Progress:
+    async def _read(self) -> Reading:
         """Read all that is left; for a file, open its part first."""
-        client, options, target, disk = self._client, self._options, self._target, self._disk
-        folder, raw = options["attachments"], options["raw"]
+        client, options, disk, folder = self._client, self._options, self._disk, self._options["attachments"]
         walk = WalkOptions(
-            page_size=options["page_size"], concurrency=options["concurrency"], on_bad_row=options["on_bad_row"]
+            page_size=min(options["page_size"], DETAILS_AT_ONCE) if options["detail"] else options["page_size"],
+            concurrency=options["concurrency"],
+            on_bad_row=options["on_bad_row"],
         )
         fetching = partial(
             AttachmentFolder,
@@ -222,18 +223,26 @@ class _Export:
             private_addresses=options["private_addresses"],
         )
         async with nullcontext() if folder is None else fetching(folder) as attachments:
-            if not target.is_stream:
+            if not self._target.is_stream:
                 await disk.run(self._open_parts)
-            details = Details(client, attachments, walk) if options["detail"] else None
-            reading = partial(Reading, client, self._queries, walk, raw=raw, details=details, disk=disk)
             while True:
-                progress = Progress(self._parts, options["on_progress"], self._began)
+                reading = Reading(
+                    client,
+                    self._queries,
+                    walk,
+                    raw=options["raw"],
+                    details=Details(client, attachments, walk) if options["detail"] else None,
+                    parts=self._parts,
+                    disk=disk,
+                    on_progress=options["on_progress"],
+                    began=self._began,
+                )
                 try:
-                    await reading(parts=self._parts, progress=progress).read()
+                    await reading.read()
                 except UnfoundedError:
                     await disk.run(self._begin_anew)
                 else:
-                    return progress
+                    return reading
 
     # In the disk's thread
 
@@ -334,7 +343,7 @@ class _Export:
 
     # The result
 
-    async def _make(self, progress: Progress) -> Renamed:
+    async def _make(self, reading: Reading) -> Renamed:
         """Make the file that is to get its name, of rows that are durable; it is on disk then."""
         target, disk = self._target, self._disk
         await disk.run(self._parts.finish)
@@ -349,7 +358,7 @@ class _Export:
 
         detail = self._options["detail"]
         convert = partial(target.format.convert, target.part, target.converted, told, detail=detail)
-        changes = await disk.run(convert, lambda: progress.tell("converting", rows))
+        changes = await disk.run(convert, lambda: reading.tell("converting", rows))
         return await disk.run(partial(Renamed.of, target.converted, changes))
 
     def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:

@@ -89,13 +89,6 @@ class Format:
         sides = ("", "-journal", "-wal", "-shm") if self.name == "sqlite" else ("",)
         return [path.with_name(f"{path.name}{side}") for side in sides]
 
-    def beside(self, path: Path) -> Path | None:
-        """Return the file or folder that a killed `convert` or `store` of this file may leave beside it; None: nothing.
-
-        The same call again removes it. A caller that gives the file up removes it, too.
-        """
-        return parts_of(path) if self.name == "xlsx" else self.names(path)[1] if self.name == "sqlite" else None
-
 
 def format_of(target: "str | PathLike[str]", format: str | None = None) -> Format:
     """Return the format that is asked for, or that the file's name ends in; `-`, which is stdout, is JSON Lines.
@@ -207,9 +200,9 @@ class Target:
         return self.path.with_name(f"{self.path.name}.{suffix}")
 
     def leftovers(self) -> list[Path]:
-        """Return the files that may lie beside it, but for the manifest."""
-        beside = self.format.beside(self.converted)
-        return [*self.format.names(self.part), self.converted, *([] if beside is None else [beside])]
+        """Return the files, and the folder of a workbook's parts, that may lie beside it, but for the manifest."""
+        parts = [parts_of(self.converted)] if self.format.name == "xlsx" else []
+        return [*self.format.names(self.part), self.converted, *parts]
 
     def refuse_existing(self, *, is_late: bool = False) -> None:
         """Raise an error if one of its names is taken."""

@@ -43,31 +43,6 @@ class UnfoundedError(Exception):
     """The rows of an earlier call rest on an order that the list proved not to have: all must be read anew."""
 
 
-class Progress:
-    """Counts rows, and tells the user's function."""
-
-    def __init__(self, parts: Parts, on_progress: Callable[[ExportProgress], None] | None, began: float) -> None:
-        self._on_progress = on_progress
-        self._began = began
-        self.rows: int = sum(part.rows for part in parts.done)
-        self.resumed_rows: int = self.rows
-        self.total: int = self.rows
-
-    def tell(self, phase: Phase, rows: int | None = None) -> None:
-        """Tell how far it is: so many rows, by default those that are read."""
-        rows = self.rows if rows is None else rows
-        if self._on_progress is not None:
-            self._on_progress(
-                ExportProgress(
-                    phase=phase,
-                    rows=rows,
-                    total=max(self.total, rows),
-                    resumed_rows=self.resumed_rows,
-                    seconds=perf_counter() - self._began,
-                )
-            )
-
-
 class Details:
     """Reads full records, and lets a folder, if there is one, fetch their attachments.
 
@@ -97,9 +72,12 @@ class Details:
             if isinstance(result, TicketDetail):
                 found.append(result)
             elif isinstance(result, DecodeError):
-                part.note_skipped(id, result)
+                part.skipped_rows += 1
+                part.skipped.append(SkippedRow(id, result.path, result.expected, result.got))
             else:
-                part.note_gone(id)
+                part.gone_tickets += 1
+                part.gone.append(id)
+        del part.skipped[SKIPPED_ROWS_NAMED:], part.gone[SKIPPED_ROWS_NAMED:]
         return found
 
     async def _one(self, id: int, part: Part) -> TicketDetail | ApiError | DecodeError:
@@ -132,7 +110,10 @@ class Details:
 
 
 class Reading:
-    """Reads the rest of some queries; owns the part that is not on disk yet."""
+    """Reads the rest of some queries, and tells how far it is; owns the part that is not on disk yet.
+
+    `began` is when the call began, by `perf_counter`.
+    """
 
     # The walk of the present query.
     _walk: Walk
@@ -148,18 +129,20 @@ class Reading:
         raw: bool,
         details: Details | None,
         parts: Parts,
-        progress: Progress,
         disk: Disk,
+        on_progress: Callable[[ExportProgress], None] | None,
+        began: float,
     ) -> None:
         self._client = client
         self._queries = queries
-        self._options = options.copy()
-        if details is not None:
-            self._options["page_size"] = min(options["page_size"], DETAILS_AT_ONCE)
+        self._options = options
         self._details = details
         self._parts = parts
-        self._progress = progress
         self._disk = disk
+        self._on_progress = on_progress
+        self._began = began
+        self.resumed_rows: int = sum(part.rows for part in parts.done)
+        self._rows = self._expected_rows = self.resumed_rows
         self._raw = raw or details is not None
         # The tickets that may come again: several queries may match one, or it has no created time.
         self._seen = {id for part in parts.done for id in part.ids}
@@ -173,11 +156,25 @@ class Reading:
             if not (earlier and earlier[-1].ended):
                 await self._read(number, earlier)
         await self._disk.wait()
-        self._progress.tell("reading")
+        self.tell("reading")
+
+    def tell(self, phase: Phase, rows: int | None = None) -> None:
+        """Tell the user's function how far it is: so many rows, by default those that are read."""
+        rows = self._rows if rows is None else rows
+        if self._on_progress is not None:
+            self._on_progress(
+                ExportProgress(
+                    phase=phase,
+                    rows=rows,
+                    total=max(self._expected_rows, rows),
+                    resumed_rows=self.resumed_rows,
+                    seconds=perf_counter() - self._began,
+                )
+            )
 
     async def _read(self, number: int, earlier: Sequence[Part]) -> None:
         """Read a query, of which earlier calls wrote these parts."""
-        progress, query, rows_before = self._progress, self._queries[number], self._progress.rows
+        query, rows_before = self._queries[number], self._rows
         before = earlier[-1] if earlier else None
         start, end = (before and before.rest) or (None, None)
         window = Window(query, start, end)
@@ -186,7 +183,7 @@ class Reading:
                 walk.raw()
             self._begin_query(number, walk, before)
             while (page := await _page_of(walk)) is not None:
-                progress.total = rows_before + page.total
+                self._expected_rows = rows_before + page.total
                 if before is None:
                     self._total = page.total
                 await self._take(page)
@@ -194,7 +191,7 @@ class Reading:
                 if page.rest is not None and not walk.is_restarted and self._is_due():
                     await self._end_part(page.rest)
             await self._check_order()
-        rows = sum(part.rows for part in earlier) + progress.rows - rows_before
+        rows = sum(part.rows for part in earlier) + self._rows - rows_before
         if before is not None and rows < self._total:
             await self._look_for_more(query)
         await self._end_part(None, ended=True)
@@ -232,14 +229,14 @@ class Reading:
             part.ids += ids
         if self._details is None:
             await self._write(rows)
-        self._progress.tell("reading")
+        self.tell("reading")
         if self._details is not None:
             await self._write(await self._details.read(ids, part))
-            self._progress.tell("details")
+            self.tell("details")
 
     async def _write(self, rows: Sequence[Record]) -> None:
         self._part.rows += len(rows)
-        self._progress.rows += len(rows)
+        self._rows += len(rows)
         work = self._parts.add(rows)
         if work is not None:
             await self._disk.submit(work)

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias, Unpack
 from attrs import define, field, frozen
 
 from workorder_async.document.fields import CHINA_STANDARD_TIME
-from workorder_async.errors import CallFacts, DecodeError, ExportError
+from workorder_async.errors import CallFacts, ExportError
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 
@@ -105,18 +105,6 @@ class Part:
     """The end of its bytes in a file of lines."""
     crc: int = 0
     """The CRC-32 of its bytes."""
-
-    def note_gone(self, id: int) -> None:
-        """Note a ticket whose full record was refused."""
-        self.gone_tickets += 1
-        if len(self.gone) < SKIPPED_ROWS_NAMED:
-            self.gone.append(id)
-
-    def note_skipped(self, id: int, error: DecodeError) -> None:
-        """Note a ticket whose full record cannot be read."""
-        self.skipped_rows += 1
-        if len(self.skipped) < SKIPPED_ROWS_NAMED:
-            self.skipped.append(SkippedRow(id, error.path, error.expected, error.got))
 
     @property
     def is_void(self) -> bool:
