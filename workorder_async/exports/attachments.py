@@ -198,25 +198,18 @@ class _Wanted:
 
     def finish(self) -> None:
         """Give the part its name, in place of any file that has it."""
-        self._let_go()
+        self.part.close()
+        self._part = None
         folder = self._folder
         rename_whole(folder.named(self._part_name), folder.named(self.path.name), folder=folder.descriptor)
 
-    def discard(self) -> None:
-        """Remove the part."""
-        self._let_go()
-        self._folder.remove(self._part_name)
-
-    def close(self) -> None:
-        """Close the part, if it is open; it stays, unless it is empty."""
-        if self._part is not None and self._part.size == 0:
-            self.discard()
-        self._let_go()
-
-    def _let_go(self) -> None:
+    def close(self, *, keeps: bool = True) -> None:
+        """Close the part, if it is open; it stays, unless it is empty, or `keeps` is False."""
         part, self._part = self._part, None
         if part is not None:
             part.close()
+            if not (keeps and part.size):
+                self._folder.remove(self._part_name)
 
 
 def _checked(text: str, base: URL | None = None) -> URL:
@@ -549,7 +542,7 @@ class AttachmentFolder:
             await do(wanted.finish)
             return size
         except NotFetchedError:
-            await do(wanted.discard)
+            await do(partial(wanted.close, keeps=False))
             raise
         finally:
             await do(wanted.close)

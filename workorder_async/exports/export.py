@@ -205,7 +205,11 @@ class _Export:
         reading = await self._read()
         self._resumed = reading.resumed_rows
         self._checked(self._report(manifest.parts, 0))
-        return await disk.run(partial(self._name, await self._make(reading)))
+        await disk.run(self._parts.finish)
+        made, changes = self._target.part, UNCHANGED
+        if self._target.format.way == "staged":
+            made, changes = self._target.converted, await self._convert(reading)
+        return await disk.run(partial(self._name, made, changes))
 
     async def _read(self) -> Reading:
         """Read all that is left; for a file, open its part first."""
@@ -325,15 +329,15 @@ class _Export:
         for leftover in self._target.leftovers():
             _remove(leftover)
 
-    def _name(self, named: Renamed) -> ExportReport:
-        """Give the file its name, and clear away."""
-        target = self._target
+    def _name(self, made: Path, changes: TextChanges) -> ExportReport:
+        """Give a file that is on disk its name, and clear away; `changes` are those of its conversion."""
+        target, named = self._target, Renamed.of(made, changes)
         if not self._options["overwrite"]:
             target.refuse_existing(is_late=True)
         self._manifest.name(named)
         for beside in target.format.names(target.path)[1:]:
             beside.unlink(missing_ok=True)
-        rename_whole(target.converted if target.format.way == "staged" else target.part, target.path)
+        rename_whole(made, target.path)
         return self._end(named)
 
     def _end(self, named: Renamed) -> ExportReport:
@@ -343,23 +347,18 @@ class _Export:
 
     # The result
 
-    async def _make(self, reading: Reading) -> Renamed:
-        """Make the file that is to get its name, of rows that are durable; it is on disk then."""
-        target, disk = self._target, self._disk
-        await disk.run(self._parts.finish)
-        if target.format.way != "staged":
-            return await disk.run(partial(Renamed.of, target.part, UNCHANGED))
+    async def _convert(self, reading: Reading) -> TextChanges:
+        """Convert the staged rows to the file that is to get its name."""
         rows = 0
 
         def told(count: int) -> None:
             nonlocal rows
-            disk.check()
+            self._disk.check()
             rows = count
 
-        detail = self._options["detail"]
+        target, detail = self._target, self._options["detail"]
         convert = partial(target.format.convert, target.part, target.converted, told, detail=detail)
-        changes = await disk.run(convert, lambda: reading.tell("converting", rows))
-        return await disk.run(partial(Renamed.of, target.converted, changes))
+        return await self._disk.run(convert, lambda: reading.tell("converting", rows))
 
     def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:
         seconds = perf_counter() - self._began

@@ -173,31 +173,19 @@ def zstd_module() -> Any:
     return extra_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zst")
 
 
-@frozen
 class Target:
     """A file that gets its name at the end, or a stream that is written to at once: stdout, a pipe, a device."""
 
-    path: Path
-    format: Format
-    is_stream: bool
-
-    @property
-    def part(self) -> Path:
-        """The file that grows: rows, or rows that are converted at the end."""
-        return self._beside("part")
-
-    @property
-    def converted(self) -> Path:
-        """The file that staged rows are converted to."""
-        return self._beside("converted")
-
-    @property
-    def manifest(self) -> Path:
-        """The file that remembers how far it is; locked while it is in use."""
-        return self._beside("manifest")
-
-    def _beside(self, suffix: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{suffix}")
+    def __init__(self, path: Path, format: Format, *, is_stream: bool) -> None:
+        self.path = path
+        self.format = format
+        self.is_stream = is_stream
+        #: The file that grows: rows, or rows that are converted at the end.
+        self.part: Path = path.with_name(f"{path.name}.part")
+        #: The file that staged rows are converted to.
+        self.converted: Path = path.with_name(f"{path.name}.converted")
+        #: The file that remembers how far it is; locked while it is in use.
+        self.manifest: Path = path.with_name(f"{path.name}.manifest")
 
     def leftovers(self) -> list[Path]:
         """Return the files, and the folder of a workbook's parts, that may lie beside it, but for the manifest."""
@@ -227,7 +215,7 @@ def target_of(target: object, format: str | None) -> Target:
     if name == "-" or _is_special(path):
         if found.way != "lines":
             raise _no_stream(found, repr(name))
-        return Target(path, found, True)
+        return Target(path, found, is_stream=True)
     try:
         # The target of a symbolic link is replaced, not the link.
         path = Path(os.path.realpath(path))
@@ -236,7 +224,7 @@ def target_of(target: object, format: str | None) -> Target:
         if not path.parent.is_dir():
             problem = f"{name!r}: there is no folder {str(path.parent)!r}"
             raise ConfigError(problem, argument="target", mend="make it first")
-        target = Target(path, found, False)
+        target = Target(path, found, is_stream=False)
         for beside in (target.manifest, *target.leftovers()):
             with suppress(FileNotFoundError):
                 beside.lstat()  # its name may be too long
