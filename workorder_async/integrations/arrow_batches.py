@@ -9,7 +9,6 @@ columns are those of exports, with Arrow types that Spark reads.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -133,29 +132,21 @@ async def _next_of(batches: AsyncGenerator[Any, None]) -> Any:
 async def _batches(
     windows: list[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
 ) -> AsyncGenerator[Any, None]:
-    rows: list[Record] = []
-    async with connect() as client, aclosing(_pages(client, windows, options)) as pages:
-        async for page in pages:
-            rows += page
-            while len(rows) >= options.batch_rows:
-                yield batch_of(rows[: options.batch_rows], options.kept, schema)[0]
-                del rows[: options.batch_rows]
+    """Yield the batches of windows; raise at the end of a window that is not exact."""
+    rows, part = list[Record](), Part(number=0, query=0)
+    async with connect() as client:
+        details = Details(client, None, options.walk) if options.detail else None
+        for window in _merged(windows):
+            async with client.walk(window, **options.walk) as walk:
+                async for tickets in walk:
+                    rows += await details.read([one.id for one in tickets], part) if details else tickets
+                    while len(rows) >= options.batch_rows:
+                        yield batch_of(rows[: options.batch_rows], options.kept, schema)[0]
+                        del rows[: options.batch_rows]
+            if options.exact:
+                _check(walk.report, window, part)
     if rows:
         yield batch_of(rows, options.kept, schema)[0]
-
-
-async def _pages(
-    client: WorkorderClient, windows: list[Window], options: ArrowOptions
-) -> AsyncGenerator[Sequence[Record], None]:
-    """Yield the tickets of windows as their pages come; raise at the end of a window that is not exact."""
-    details = Details(client, None, options.walk) if options.detail else None
-    part = Part(number=0, query=0)
-    for window in _merged(windows):
-        async with client.walk(window, **options.walk) as walk:
-            async for tickets in walk:
-                yield tickets if details is None else await details.read([ticket.id for ticket in tickets], part)
-        if options.exact:
-            _check(walk.report, window, part)
 
 
 def _merged(windows: list[Window]) -> list[Window]:

@@ -14,7 +14,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery
 from workorder_async.exports.columns import TIMESTAMP
 from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches
-from workorder_async.integrations.spark_options import Connect, SparkRead
+from workorder_async.integrations.spark_options import Connect, SparkRead, task_rate
 from workorder_async.walks.windows import Window
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_tickets(
 
 def batches_of(windows: Sequence[Window], connect: Connect, read: SparkRead) -> "Iterator[pa.RecordBatch]":
     """Read the windows of one task, at its share of the rate."""
-    return arrow_batches(windows, partial(connect, rate=read.task_rate), read.arrow)
+    return arrow_batches(windows, partial(connect, rate=task_rate(read.rate, read.tasks)), read.arrow)
 
 
 def ddl(options: ArrowOptions) -> str:

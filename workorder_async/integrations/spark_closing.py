@@ -27,7 +27,7 @@ from workorder_async.document import CloseTicket
 from workorder_async.document.json_text import LINE_FEED, dumps, loads
 from workorder_async.durable import InUseError, LockedFile, written_whole
 from workorder_async.errors import ConfigError, JournalError, WorkorderError
-from workorder_async.integrations.spark_options import RATE_USED, WRITING, Connect, parsed
+from workorder_async.integrations.spark_options import WRITING, Connect, parsed, task_rate
 from workorder_async.loop_thread import LoopThread
 
 #: The columns of a frame of closes with the types that Spark may have for each, and whether there must be such a one.
@@ -133,8 +133,7 @@ class SparkClosing:
     async def _carry_out(
         self, task: int, closes: list[CloseTicket], connect: Connect, report: BatchReport
     ) -> list[Outcome]:
-        rate = None if self.rate is None else RATE_USED * self.rate / self.tasks
-        async with connect(rate=rate) as client:
+        async with connect(rate=task_rate(self.rate, self.tasks)) as client:
             # An iterator: a list must be the same at the next run, and a frame often is not.
             each, journal, name = iter(closes), self._journal(task), f"task {task} of {self.tasks}"
             batch = run_batch(client, each, concurrency=self.concurrency, journal=journal, name=name, report=report)

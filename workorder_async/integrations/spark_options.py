@@ -29,8 +29,8 @@ _SECRET: Final = re.compile("secret|sign|token|password|credential|app_?id|base_
 # So many windows a task: tasks end at about the same time then, though each window is only about as large as planned.
 _WINDOWS_PER_TASK: Final = 16
 _PAGE: Final = 100
-#: The share of a rate that tasks use: requests that leave evenly spaced may arrive some 50 ms nearer to each other.
-RATE_USED: Final = 0.95
+# The share of a rate that tasks use: requests that leave evenly spaced may arrive some 50 ms nearer to each other.
+_RATE_USED: Final = 0.95
 
 
 # Options come as texts
@@ -113,6 +113,11 @@ def parsed(options: Mapping[str, str], known: Collection[str]) -> dict[str, Any]
     return values
 
 
+def task_rate(rate: float | None, tasks: int) -> float | None:
+    """Return the requests of one task in a second, at the most, if the whole job has this rate."""
+    return None if rate is None else _RATE_USED * rate / tasks
+
+
 @frozen(kw_only=True)
 class SparkRead:
     """The tickets that a job reads, and how; picklable. Raises `ConfigError` for options that can never work."""
@@ -143,11 +148,6 @@ class SparkRead:
             # The problem of a field may name a second field.
             argument, problem = (part.replace("TicketQuery.", "option ") for part in (error.argument, error.problem))
             raise ConfigError(problem, argument=argument, mend=error.mend) from None
-
-    @property
-    def task_rate(self) -> float | None:
-        """Requests of one task in a second, at the most."""
-        return None if self.rate is None else RATE_USED * self.rate / self.tasks
 
     def narrowed(self, start: int | None, end: int | None, status: int | None) -> "SparkRead":
         """Return the read of only the tickets that were created in these seconds, both included, and have this status.
