@@ -16,8 +16,8 @@ from workorder_async.document import (
     TicketStatus,
     TicketSummary,
 )
-from workorder_async.document.fields import iso
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, TIMESTAMP, Columns, Value, columns_of
+from workorder_async.document.fields import TIMESTAMP, iso
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns, Value, columns_of
 
 _TABLES = [TICKET_COLUMNS, DETAIL_COLUMNS]
 

@@ -130,16 +130,15 @@ async def test_full_records(tmp_path: Path) -> None:
 async def test_killed_at_the_end(suffix: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is left to do after the last request, the same call does it, without a request."""
     target = tmp_path / f"t{suffix}"
-    module = "workorder_async.exports.export"
     with monkeypatch.context() as patched:
 
         def die(*_: object) -> None:
             raise KeyboardInterrupt
 
         if moment == "before the rename":
-            patched.setattr(f"{module}.rename_whole", die)
+            patched.setattr("workorder_async.exports.export.rename_whole", die)
         elif moment == "after the rename":
-            patched.setattr(f"{module}._remove", die)
+            patched.setattr("workorder_async.exports.formats.Target.remove_leftovers", die)
         else:
             patched.setattr("workorder_async.exports.manifest.Manifest.remove", die)
         async with Sandbox(tickets=250) as sandbox, sandbox.client() as client:

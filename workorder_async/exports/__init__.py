@@ -6,7 +6,8 @@
 from typing import TYPE_CHECKING
 
 from workorder_async.described import describe
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Column, Columns
+from workorder_async.document.fields import Column
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.report import AttachmentCounts, ExportProgress, ExportReport, InexactExportError
 from workorder_async.exports.sink import TextChanges
 

@@ -22,8 +22,6 @@ from workorder_async.document.codec import encode
 from workorder_async.document.fields import TIMESTAMP, Column, Plain, expressions, fields_of
 from workorder_async.document.json_text import dumps, write
 
-__all__ = ["DETAIL_COLUMNS", "TICKET_COLUMNS", "TIMESTAMP", "Column", "Columns", "Value", "columns_of"]
-
 Value: TypeAlias = Plain
 """The value of a cell."""
 

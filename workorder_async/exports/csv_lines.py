@@ -39,7 +39,9 @@ class CsvLines(Sink):
         try:
             return _records(records)
         except UnicodeEncodeError:
-            return _records([self._encodable(record) for record in records])
+            made = [storable(record, large=True) for record in records]
+            self.changes = sum((changes for _, changes in made), self.changes)
+            return _records([cells for cells, _ in made])
 
     def _cells(self, cells: tuple[Value, ...]) -> list[Value]:
         made = list(cells)
@@ -51,11 +53,6 @@ class CsvLines(Sink):
                 made[place] = f"'{text}"
                 self.changes += TextChanges(defused=1)
         return made
-
-    def _encodable(self, record: Iterable[Value]) -> tuple[Value, ...]:
-        cells, changes = storable(record, large=True)
-        self.changes += changes
-        return cells
 
 
 @cache

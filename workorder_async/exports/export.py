@@ -9,7 +9,6 @@ If a call is cut short at any moment, the same call goes on from there.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -196,9 +195,9 @@ class _Export:
     async def to_file(self) -> ExportReport:
         """Read all that is left, and give the file its name."""
         disk = self._disk
-        await disk.run(self._open_manifest)
+        named = await disk.run(self._open_manifest)
         manifest = self._manifest
-        if (named := self._named()) is not None:
+        if named is not None:
             # Killed after the file got its name: only the files beside it are left.
             self._resumed = sum(part.rows for part in manifest.parts)
             return await disk.run(partial(self._end, named))
@@ -259,8 +258,11 @@ class _Export:
         done: list[Part] = []
         self._parts = Lines(output, self._sink, done, done.append)
 
-    def _open_manifest(self) -> None:
-        """Open the manifest; refuse one of another export; without `resume` clear it away."""
+    def _open_manifest(self) -> Renamed | None:
+        """Open the manifest; refuse one of another export; without `resume` clear it away.
+
+        Return its line about the file, if that has its name already.
+        """
         target, options = self._target, self._options
         if not (options["overwrite"] or target.manifest.exists()):
             target.refuse_existing()
@@ -272,20 +274,18 @@ class _Export:
                 f"{str(target.manifest)!r} is of another export: {differences}",
                 mend="say the same again to go on with it, or begin anew with resume=False",
             )
-        if not options["overwrite"] and self._named() is None:
+        named = manifest.named if manifest.named is not None and manifest.named.is_at(target.path) else None
+        if not options["overwrite"] and named is None:
             target.refuse_existing()
         if differences or not options["resume"]:
             self._clear()  # of another export that has nothing on disk, nothing is lost
-        elif manifest.head is None and os.path.lexists(target.part):
+            return None
+        if manifest.head is None and os.path.lexists(target.part):
             raise ExportError(
                 f"{str(target.part)!r} is there, and no manifest says what it is",
                 mend="move it away, or begin anew with resume=False",
             )
-
-    def _named(self) -> Renamed | None:
-        """Return the line of the file that has its name already; None if it has not."""
-        named = self._manifest.named
-        return named if named is not None and named.is_at(self._target.path) else None
+        return named
 
     def _open_parts(self) -> None:
         """Open the file or database that takes the rows; begin anew if no call can go on from its parts."""
@@ -311,7 +311,7 @@ class _Export:
     def _begin_anew(self) -> None:
         # The rows go first: a database is believed before its manifest.
         self._parts.close()
-        self._remove_leftovers()
+        self._target.remove_leftovers()
         self._manifest.keep(0)
         self._parts = self._opened_parts()
 
@@ -322,12 +322,8 @@ class _Export:
 
     def _clear(self) -> None:
         self._manifest.check_place()
-        self._remove_leftovers()
+        self._target.remove_leftovers()
         self._manifest.clear()
-
-    def _remove_leftovers(self) -> None:
-        for leftover in self._target.leftovers():
-            _remove(leftover)
 
     def _name(self, made: Path, changes: TextChanges) -> ExportReport:
         """Give a file that is on disk its name, and clear away; `changes` are those of its conversion."""
@@ -341,7 +337,7 @@ class _Export:
         return self._end(named)
 
     def _end(self, named: Renamed) -> ExportReport:
-        self._remove_leftovers()
+        self._target.remove_leftovers()
         self._manifest.remove()
         return self._report(self._manifest.parts, named.named[1], named.changes)
 
@@ -375,11 +371,3 @@ class _Export:
         problem += f"; the rows stay in {str(self._target.part)!r}"
         mend = "the same without strict=True takes them as they are, resume=False begins anew"
         raise InexactExportError(problem, mend=mend, report=report)
-
-
-def _remove(path: Path) -> None:
-    """Take a file away, if it is there, or the folder that a workbook's parts are in: no folder of another name."""
-    if path.suffix == ".parts" and path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """The formats of an export, and its target: the format that a file name means, its writer, and the file's place."""
 
 import os
-import stat
+import shutil
 import sys
 import zlib
 from collections.abc import Sequence
@@ -192,6 +192,14 @@ class Target:
         parts = [parts_of(self.converted)] if self.format.name == "xlsx" else []
         return [*self.format.names(self.part), self.converted, *parts]
 
+    def remove_leftovers(self) -> None:
+        """Take away what lies beside it, but for the manifest: no folder but that of a workbook's parts."""
+        for path in self.leftovers():
+            if path.suffix == ".parts" and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     def refuse_existing(self, *, is_late: bool = False) -> None:
         """Raise an error if one of its names is taken."""
         taken = next((one for one in self.format.names(self.path) if os.path.lexists(one)), None)
@@ -212,11 +220,11 @@ def target_of(target: object, format: str | None) -> Target:
     path = Path(name)
     if "\0" in name or not path.name:
         raise ConfigError(f"{name!r} is no name of a file", argument="target")
-    if name == "-" or _is_special(path):
-        if found.way != "lines":
-            raise _no_stream(found, repr(name))
-        return Target(path, found, is_stream=True)
     try:
+        if name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+            if found.way != "lines":
+                raise _no_stream(found, repr(name))
+            return Target(path, found, is_stream=True)
         # The target of a symbolic link is replaced, not the link.
         path = Path(os.path.realpath(path))
         if path.is_dir() or name.endswith(("/", os.sep)):
@@ -231,12 +239,3 @@ def target_of(target: object, format: str | None) -> Target:
     except OSError as error:
         raise ConfigError(f"cannot write to {name!r}: {error.strerror}", mend="choose another target") from None
     return target
-
-
-def _is_special(path: Path) -> bool:
-    """Tell whether a path leads to a device, a pipe or a socket."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

@@ -137,9 +137,8 @@ class _Sheets:
         if self._next >= SHEET_ROWS:
             self._begin_sheet()
         for place, cell in enumerate(cells):
-            if cell is None or cell == "":
-                continue
-            self._write(place, cell)
+            if cell is not None and cell != "":
+                self._write(place, cell)
         self._next += 1
         self.rows += 1
 

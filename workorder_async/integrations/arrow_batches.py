@@ -16,8 +16,9 @@ from attrs import field, frozen
 
 from workorder_async.arguments import as_validator, kind_of, one_of, whole
 from workorder_async.client import WorkorderClient
+from workorder_async.document.fields import Column
 from workorder_async.errors import ConfigError, WalkDriftError
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Column, Columns
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.parquet import batch_of, schema_of
 from workorder_async.exports.reading import DETAILS_AT_ONCE, Details
 from workorder_async.exports.report import Part

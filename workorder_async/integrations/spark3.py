@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery
-from workorder_async.exports.columns import TIMESTAMP
+from workorder_async.document.fields import TIMESTAMP
 from workorder_async.integrations.arrow_batches import ArrowOptions, arrow_batches
 from workorder_async.integrations.spark_options import Connect, SparkRead, task_rate
 from workorder_async.walks.windows import Window
