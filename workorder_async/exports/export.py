@@ -17,6 +17,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
 
+from attrs import define, field
+
 from workorder_async.arguments import Option, flag, kind_of, must_be, one_of, or_none, path, whole, with_defaults
 from workorder_async.client import WorkorderClient
 from workorder_async.document import PageRequest, TicketQuery
@@ -28,7 +30,7 @@ from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream
 from workorder_async.exports.reading import DETAILS_AT_ONCE, Details, Reading, UnfoundedError
 from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
-from workorder_async.exports.sink import UNCHANGED, TextChanges
+from workorder_async.exports.sink import UNCHANGED, Sink, TextChanges
 from workorder_async.exports.sqlite import Tables
 from workorder_async.walks.options import WalkOptions, refuse_unknown
 from workorder_async.walks.queries import doubts_of
@@ -137,37 +139,34 @@ async def export_tickets(
         return await (export.to_stream() if place.is_stream else export.to_file())
 
 
+@define(eq=False)
 class _Export:
     """One call of an export."""
 
-    _manifest: Manifest
-    _parts: Parts
+    _client: WorkorderClient
+    _queries: tuple[TicketQuery, ...]
+    _target: Target
+    _options: ExportOptions
+    _disk: Disk
+    _began: float = field(factory=perf_counter, init=False)
+    _resumed: int = field(default=0, init=False)
+    _head: Head = field(init=False)
+    _manifest: Manifest = field(init=False)
+    _parts: Parts = field(init=False)
 
-    def __init__(
-        self,
-        client: WorkorderClient,
-        queries: tuple[TicketQuery, ...],
-        target: Target,
-        options: ExportOptions,
-        disk: Disk,
-    ) -> None:
-        self._client = client
-        self._queries = queries
-        self._target = target
-        self._options = options
-        self._disk = disk
-        self._began = perf_counter()
-        self._resumed = 0
-        self._sink = partial(
-            target.format.sink,
+    def __attrs_post_init__(self) -> None:
+        self._new_sink()  # refuses options that the format cannot have
+        self._head = self._new_head()
+
+    def _new_sink(self) -> Sink:
+        options = self._options
+        return self._target.format.sink(
             detail=options["detail"],
             raw=options["raw"],
             bom=options["csv_bom"],
             defuse=options["csv_defuse"],
-            escaped=target.is_stream,
+            escaped=self._target.is_stream,
         )
-        self._sink()  # refuses options that the format cannot have
-        self._head = self._new_head()
 
     def _new_head(self) -> Head:
         options, format = self._options, self._target.format
@@ -256,7 +255,7 @@ class _Export:
         except OSError as error:
             raise ConfigError(f"cannot write to {str(path)!r}: {error.strerror or error}") from None
         done: list[Part] = []
-        self._parts = Lines(output, self._sink, done, done.append)
+        self._parts = Lines(output, self._new_sink, done, done.append)
 
     def _open_manifest(self) -> Renamed | None:
         """Open the manifest; refuse one of another export; without `resume` clear it away.
@@ -306,7 +305,7 @@ class _Export:
             model = target.format.columns(detail=self._options["detail"]).model
             return self._disk.opened.enter_context(closing(Tables(target.part, model, manifest)))
         file = self._disk.opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
-        return Lines(file, self._sink, manifest.parts, manifest.add)
+        return Lines(file, self._new_sink, manifest.parts, manifest.add)
 
     def _begin_anew(self) -> None:
         # The rows go first: a database is believed before its manifest.

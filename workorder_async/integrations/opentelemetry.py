@@ -105,31 +105,28 @@ class OpenTelemetryObserver:
             facts["error.type"] = str(event.status) if failed else event.error
         within = self._trace.set_span_in_context(call.attempt)
         self._duration.record(event.seconds.request, {**call.target, **facts}, context=within)
-        call.attempt.set_attributes(facts | _said(event))
         # It is told when the wait for the next attempt is known; until then others may have been asked.
-        self._end(call.attempt, event, call.began + int(event.seconds.request * 1e9))
+        self._end(call.attempt, event, facts, call.began + int(event.seconds.request * 1e9))
 
     def _end_call(self, call: _Call, event: CallEnded) -> None:
         facts: dict[str, str | int] = {"workorder.attempts": event.attempts, "workorder.outcome": _outcome(event)}
         if event.error is not None:
             facts["error.type"] = event.error
-        call.span.set_attributes(facts | _said(event))
-        self._end(call.span, event, None)
+        self._end(call.span, event, facts)
 
-    def _end(self, span: Any, event: AttemptEnded | CallEnded, at: int | None) -> None:
+    def _end(
+        self, span: Any, event: AttemptEnded | CallEnded, facts: dict[str, str | int], at: int | None = None
+    ) -> None:
+        """End a span with these facts, what the platform said, and whether it was asked."""
+        facts["workorder.sent"] = event.sent
+        if event.errno:
+            facts["workorder.errno"] = event.errno
+        if event.request_id:
+            facts["workorder.request_id"] = event.request_id
+        span.set_attributes(facts)
         if event.error is not None:
             span.set_status(self._trace.StatusCode.ERROR, event.error)
         span.end(at)
-
-
-def _said(event: AttemptEnded | CallEnded) -> dict[str, str | int]:
-    """Return what the platform said, and whether it was asked."""
-    said: dict[str, str | int] = {"workorder.sent": event.sent}
-    if event.errno:
-        said["workorder.errno"] = event.errno
-    if event.request_id:
-        said["workorder.request_id"] = event.request_id
-    return said
 
 
 def _outcome(event: CallEnded) -> str:
