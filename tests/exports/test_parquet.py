@@ -62,44 +62,44 @@ def test_row_groups_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 _FORMAT = Format("parquet")
 
 
-def _staged(pages: list[list[Record]], detail: bool) -> bytes:
+def _staged(pages: list[list[Record]], columns: Columns = TICKET_COLUMNS) -> bytes:
     """Stage one part."""
-    sink = _FORMAT.sink(detail=detail)
+    sink = _FORMAT.sink(columns)
     return b"".join(map(sink.encode, pages)) + sink.end_part()
 
 
-def _converted(staged: bytes, folder: Path, detail: bool) -> list[dict[str, Any]]:
+def _converted(staged: bytes, folder: Path, columns: Columns = TICKET_COLUMNS) -> list[dict[str, Any]]:
     part, target = folder / "t.parquet.part", folder / "t.parquet"
     part.write_bytes(staged)
-    _FORMAT.convert(part, target, lambda rows: None, detail=detail)
+    _FORMAT.convert(part, target, lambda rows: None, columns)
     return read_back(target)
 
 
-@pytest.mark.parametrize("detail", slow_after(1, [True, False]))
-def test_staged_parts(detail: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", slow_after(1, [DETAIL_COLUMNS, TICKET_COLUMNS]))
+def test_staged_parts(columns: Columns, tmp_path: Path) -> None:
     """Cut after any part and gone on with, nothing is lost or there twice; each part can be read alone."""
-    rows: list[Record] = [full_ticket(id) for id in range(1, 701)] if detail else list(tickets(700))
+    rows: list[Record] = [full_ticket(id) for id in range(1, 701)] if columns is DETAIL_COLUMNS else list(tickets(700))
     expected = [as_read(Path("t.parquet"), cells(row)) for row in rows]
     pages = [rows[start : start + 50] for start in range(0, 700, 50)]
-    parts = [_staged(pages[start : start + 4], detail) for start in range(0, len(pages), 4)]
-    parts.insert(2, _staged([], detail))
+    parts = [_staged(pages[start : start + 4], columns) for start in range(0, len(pages), 4)]
+    parts.insert(2, _staged([], columns))
     assert b"" in parts
     for number, part in enumerate(parts):
         before, rest = b"".join(parts[:number]), b"".join(parts[number + 1 :])
-        kept = _converted(before, tmp_path, detail)
+        kept = _converted(before, tmp_path, columns)
         assert kept == expected[: len(kept)]
-        alone = _converted(part, tmp_path, detail)
+        alone = _converted(part, tmp_path, columns)
         assert alone == expected[len(kept) : len(kept) + len(alone)]
-        assert kept + alone + _converted(rest, tmp_path, detail) == expected
-        assert _converted(before + part + rest, tmp_path, detail) == expected
+        assert kept + alone + _converted(rest, tmp_path, columns) == expected
+        assert _converted(before + part + rest, tmp_path, columns) == expected
 
 
 @pytest.mark.parametrize("end", [-1, -20, -3000, 100, 1])
 def test_staged_and_torn(end: int, tmp_path: Path) -> None:
     """What is staged and does not come to its end is no file."""
-    staged = _staged([list(tickets(100)), list(tickets(100))], detail=False)
+    staged = _staged([list(tickets(100)), list(tickets(100))])
     with pytest.raises((ValueError, OSError)):
-        _converted(staged[:end], tmp_path, detail=False)
+        _converted(staged[:end], tmp_path)
     assert os.listdir(tmp_path) == ["t.parquet.part"]
 
 

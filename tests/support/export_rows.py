@@ -34,6 +34,7 @@ from workorder_async.document import (
     TicketSummary,
     TicketType,
 )
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.formats import format_of
 from workorder_async.exports.manifest import Head, Manifest
 from workorder_async.exports.report import Part
@@ -201,7 +202,8 @@ def write(
     parts = [pages[start : start + part] for start in range(0, len(pages), part)]
     if format.way == "database":
         return _write_database(path, parts, detail)
-    sink = format.sink(detail=detail, **options)
+    columns = DETAIL_COLUMNS if detail else TICKET_COLUMNS
+    sink = format.sink(columns, **options)
     lines = path if format.way == "lines" else path.with_name(f"{path.name}.part")
     content = sink.begin()
     for pages in parts:
@@ -210,7 +212,7 @@ def write(
     if format.way == "lines":
         return sink.changes
     told = [0]
-    changes = format.convert(lines, path, told.append, detail=detail)
+    changes = format.convert(lines, path, told.append, columns)
     assert told[-1] == len(rows)
     return sink.changes + changes
 

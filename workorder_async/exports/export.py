@@ -25,6 +25,7 @@ from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.attachments import AttachmentFolder
+from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream
@@ -150,18 +151,20 @@ class _Export:
     _disk: Disk
     _began: float = field(factory=perf_counter, init=False)
     _resumed: int = field(default=0, init=False)
+    _columns: Columns = field(init=False)
     _head: Head = field(init=False)
     _manifest: Manifest = field(init=False)
     _parts: Parts = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._columns = DETAIL_COLUMNS if self._options["detail"] else TICKET_COLUMNS
         self._new_sink()  # refuses options that the format cannot have
         self._head = self._new_head()
 
     def _new_sink(self) -> Sink:
         options = self._options
         return self._target.format.sink(
-            detail=options["detail"],
+            self._columns,
             raw=options["raw"],
             bom=options["csv_bom"],
             defuse=options["csv_defuse"],
@@ -169,14 +172,13 @@ class _Export:
         )
 
     def _new_head(self) -> Head:
-        options, format = self._options, self._target.format
-        folder = options["attachments"]
+        options, folder = self._options, self._options["attachments"]
         return Head(
             platform=self._client.base_url,
             app_id=self._client.app_id,
             queries=tuple(map(said_of, self._queries)),
-            format=format.name,
-            columns=() if options["raw"] else format.columns(detail=options["detail"]).names,
+            format=self._target.format.name,
+            columns=() if options["raw"] else self._columns.names,
             raw=options["raw"],
             detail=options["detail"],
             attachments=None if folder is None else str(Path(folder).absolute()),
@@ -302,8 +304,8 @@ class _Export:
     def _opened_parts(self) -> Parts:
         target, manifest = self._target, self._manifest
         if target.format.way == "database":
-            model = target.format.columns(detail=self._options["detail"]).model
-            return self._disk.opened.enter_context(closing(Tables(target.part, model, manifest)))
+            tables = Tables(target.part, self._columns.model, manifest)
+            return self._disk.opened.enter_context(closing(tables))
         file = self._disk.opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
         return Lines(file, self._new_sink, manifest.parts, manifest.add)
 
@@ -351,8 +353,8 @@ class _Export:
             self._disk.check()
             rows = count
 
-        target, detail = self._target, self._options["detail"]
-        convert = partial(target.format.convert, target.part, target.converted, told, detail=detail)
+        target = self._target
+        convert = partial(target.format.convert, target.part, target.converted, told, self._columns)
         return await self._disk.run(convert, lambda: reading.tell("converting", rows))
 
     def _report(self, parts: list[Part], size: int, changes: TextChanges = UNCHANGED) -> ExportReport:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from workorder_async import arguments
 from workorder_async.errors import ConfigError, ExportError
-from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
+from workorder_async.exports.columns import TICKET_COLUMNS, Columns
 from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
@@ -42,14 +42,10 @@ class Format:
         """How it is written: "lines" by `sink`; "staged" by `sink`, then `convert`; "database" by `Tables`."""
         return "database" if self.name == "sqlite" else "staged" if self.name in _CONVERTERS else "lines"
 
-    def columns(self, *, detail: bool = False) -> Columns:
-        """Return the columns of the list, or of full records."""
-        return DETAIL_COLUMNS if detail else TICKET_COLUMNS
-
     def sink(
         self,
+        columns: Columns = TICKET_COLUMNS,
         *,
-        detail: bool = False,
         raw: bool = False,
         bom: bool = True,
         defuse: bool = True,
@@ -57,8 +53,8 @@ class Format:
     ) -> Sink:
         """Return a new sink, of staged rows if the format is converted at the end.
 
-        `detail` is for full records, `raw` for the server's own objects, `bom` and `defuse` are CSV's, `escaped` is for
-        JSON Lines that a terminal may show. Raises `ConfigError` if the format cannot be raw.
+        `raw` is for the server's own objects, `bom` and `defuse` are CSV's, `escaped` is for JSON Lines that a terminal
+        may show. Raises `ConfigError` if the format cannot be raw.
         """
         kind, _, compression = self.name.partition(".")
         if raw and kind != "jsonl":
@@ -67,7 +63,6 @@ class Format:
                 argument="raw",
                 mend="use .jsonl",
             )
-        columns = self.columns(detail=detail)
         if kind == "parquet":
             return ArrowStreams(columns)
         if kind == "csv":
@@ -77,12 +72,12 @@ class Format:
             lines = Escaped(objects) if escaped and not compression else objects
         return Compressed(lines, compression) if compression else lines
 
-    def convert(self, staged: Path, target: Path, on_progress: Told, *, detail: bool = False) -> TextChanges:
+    def convert(self, staged: Path, target: Path, on_progress: Told, columns: Columns = TICKET_COLUMNS) -> TextChanges:
         """Convert the rows of `sink` to a new file, which is on disk then, and return the changes that this took.
 
         For a thread. If it fails, no file is left. Raises `OSError` if the disk does not do its part.
         """
-        return _CONVERTERS[self.name](staged, target, self.columns(detail=detail), on_progress)
+        return _CONVERTERS[self.name](staged, target, columns, on_progress)
 
     def names(self, path: Path) -> list[Path]:
         """Return the names that a file takes: its own, then those that SQLite believes to be of the same database."""
