@@ -23,7 +23,6 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from ssl import SSLContext
-from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
@@ -455,9 +454,7 @@ class AttachmentFolder:
             raise ConfigError(f"the folder {place!r} is for the tickets of {platform!r}, not of {ours!r}", mend=mend)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
