@@ -9,17 +9,17 @@ If a call is cut short at any moment, the same call goes on from there.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Literal, TypeAlias, TypedDict, Unpack
+from typing import TypeAlias, Unpack
 
 from attrs import define, field
 
-from workorder_async.arguments import Option, flag, kind_of, must_be, one_of, or_none, path, whole, with_defaults
+from workorder_async.arguments import kind_of
 from workorder_async.client import WorkorderClient
 from workorder_async.document import PageRequest, TicketQuery
 from workorder_async.durable import rename_whole
@@ -28,67 +28,16 @@ from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
+from workorder_async.exports.options import ExportOptions, checked_options
 from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream
-from workorder_async.exports.reading import DETAILS_AT_ONCE, Details, Reading, UnfoundedError
-from workorder_async.exports.report import ExportProgress, ExportReport, InexactExportError, Part, report_of
+from workorder_async.exports.reading import Reading, UnfoundedError
+from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, Sink, TextChanges
 from workorder_async.exports.sqlite import Tables
-from workorder_async.walks.options import WalkOptions, refuse_unknown
 from workorder_async.walks.queries import doubts_of
 
 WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
 """One query, or several, one after the other: each ticket that any of them matches comes once."""
-
-
-class ExportOptions(TypedDict, total=False):
-    """How to export; the keyword arguments of `export_tickets`."""
-
-    format: Annotated[str | None, Option(None)]
-    """One of the formats, if the target's suffix does not say it (None)."""
-    raw: Annotated[bool, Option(False)]
-    """Whether lines are the server's own objects, fields that no model knows included (False); JSON Lines only."""
-    detail: Annotated[bool, Option(False)]
-    """Whether the full record of each ticket is read, one request each (False)."""
-    attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
-    """A folder for the attachments of all tickets; their full records are read then, too (None)."""
-    private_addresses: Annotated[bool, Option(False, flag)]
-    """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
-    port of the platform itself)."""
-    resume: Annotated[bool, Option(True)]
-    """Whether to go on where the same export stopped (True); False: begin anew."""
-    overwrite: Annotated[bool, Option(False)]
-    """Whether a file of the target's name is replaced at the end (False: refused at the beginning)."""
-    strict: Annotated[bool, Option(False)]
-    """Whether a result that is not exact is an `ExportError`; the file keeps its part name then (False)."""
-    on_progress: Annotated[
-        Callable[[ExportProgress], None] | None, Option(None, or_none(must_be("a function, or None", callable)))
-    ]
-    """Told how far it is, once a page at the most, in the event loop."""
-    csv_bom: Annotated[bool, Option(True)]
-    """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
-    csv_defuse: Annotated[bool, Option(True)]
-    """Whether CSV has an apostrophe in front of texts that a spreadsheet might take for formulas (True)."""
-    page_size: Annotated[int, Option(100, whole)]
-    """Tickets to ask for per request (100)."""
-    concurrency: Annotated[int, Option(8, whole)]
-    """Requests in flight at once, at the most (8)."""
-    on_bad_row: Annotated[Literal["raise", "skip"], Option("raise", partial(one_of, words=("raise", "skip")))]
-    """How to treat a ticket that cannot be read: end the export with a `DecodeError` ("raise"), or leave it out and
-    name it in the report ("skip")."""
-
-
-def _checked_options(given: ExportOptions) -> ExportOptions:
-    """Return all options, checked; `detail` is set if attachments need it."""
-    refuse_unknown(given, ExportOptions.__annotations__, "an export")
-    options = with_defaults(ExportOptions, given)
-    options["detail"] = options["detail"] or options["attachments"] is not None
-    if options["raw"] and options["detail"]:
-        raise ConfigError(
-            "writes the rows of the list; detail and attachments need full records",
-            argument="raw",
-            mend="choose one",
-        )
-    return options
 
 
 def _queries_of(query: WhatToExport) -> tuple[TicketQuery, ...]:
@@ -131,7 +80,7 @@ async def export_tickets(
     do its part, and the errors that every request may raise. Memory does not grow with the number of tickets, except
     for their ids if several queries are given.
     """
-    checked = _checked_options(options)
+    checked = checked_options(options)
     queries = _queries_of(query)
     PageRequest(queries[0], 1, checked["page_size"])
     async with Disk() as disk:
@@ -214,11 +163,6 @@ class _Export:
     async def _read(self) -> Reading:
         """Read all that is left; for a file, open its part first."""
         client, options, disk, folder = self._client, self._options, self._disk, self._options["attachments"]
-        walk = WalkOptions(
-            page_size=min(options["page_size"], DETAILS_AT_ONCE) if options["detail"] else options["page_size"],
-            concurrency=options["concurrency"],
-            on_bad_row=options["on_bad_row"],
-        )
         fetching = partial(
             AttachmentFolder,
             client=client,
@@ -231,15 +175,7 @@ class _Export:
                 await disk.run(self._open_parts)
             while True:
                 reading = Reading(
-                    client,
-                    self._queries,
-                    walk,
-                    raw=options["raw"],
-                    details=Details(client, attachments, walk) if options["detail"] else None,
-                    parts=self._parts,
-                    disk=disk,
-                    on_progress=options["on_progress"],
-                    began=self._began,
+                    client, self._queries, options, attachments, parts=self._parts, disk=disk, began=self._began
                 )
                 try:
                     await reading.read()

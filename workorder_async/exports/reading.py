@@ -5,7 +5,7 @@ goes on from that part walks the rest. A page that cannot say its rest, as in a 
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic, perf_counter
 from typing import Final
@@ -16,6 +16,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
+from workorder_async.exports.options import ExportOptions
 from workorder_async.exports.parts import Disk, Parts
 from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
@@ -124,26 +125,28 @@ class Reading:
         self,
         client: WorkorderClient,
         queries: Sequence[TicketQuery],
-        options: WalkOptions,
+        options: ExportOptions,
+        folder: AttachmentFolder | None,
         *,
-        raw: bool,
-        details: Details | None,
         parts: Parts,
         disk: Disk,
-        on_progress: Callable[[ExportProgress], None] | None,
         began: float,
     ) -> None:
         self._client = client
         self._queries = queries
-        self._options = options
-        self._details = details
+        self._options = WalkOptions(
+            page_size=min(options["page_size"], DETAILS_AT_ONCE) if options["detail"] else options["page_size"],
+            concurrency=options["concurrency"],
+            on_bad_row=options["on_bad_row"],
+        )
+        self._details = Details(client, folder, self._options) if options["detail"] else None
+        self._raw = options["raw"] or options["detail"]
+        self._on_progress = options["on_progress"]
         self._parts = parts
         self._disk = disk
-        self._on_progress = on_progress
         self._began = began
         self.resumed_rows: int = sum(part.rows for part in parts.done)
         self._rows = self._expected_rows = self.resumed_rows
-        self._raw = raw or details is not None
         # The tickets that may come again: several queries may match one, or it has no created time.
         self._seen = {id for part in parts.done for id in part.ids}
         self._begin_part(Part(number=len(parts.done), query=0))
