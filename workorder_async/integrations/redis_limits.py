@@ -164,14 +164,12 @@ class RedisLimits:
         self._check_usable()
         if self._looking is None:
             try:
-                await self._shared_turn(until)
+                return await self._shared_turn(until)
             except NotSentError as silent:
                 if self._own_interval is None:
                     raise
                 self._begin_fallback(silent)
-            else:
-                return
-        await self._own_turn(until)
+        return await self._own_turn(until)
 
     def pause(self, seconds: float) -> None:
         """Have all clients start nothing for so many seconds."""
@@ -260,7 +258,7 @@ class RedisLimits:
         from redis import RedisError
 
         last: Exception = TimeoutError(f"no answer within {_SILENCE:g} s")
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_SILENCE):
                 while True:
                     try:
@@ -268,8 +266,6 @@ class RedisLimits:
                     except (RedisError, OSError) as error:
                         last = error
                     await asyncio.sleep(_BETWEEN_TRIES)
-        except TimeoutError:
-            pass
         raise NotSentError(
             f"nothing was sent: the limits at {self._where} cannot be asked ({_said_by(last)}); start that Redis, mend "
             "the URL of RedisLimits, or give it fallback= to go on with a share of the rate"
@@ -289,14 +285,11 @@ class RedisLimits:
 
     async def _look(self) -> None:
         """Return when Redis runs the script again."""
-        while True:
+        while self._looking is not None:
             await asyncio.sleep(_BETWEEN_LOOKS)
-            try:
+            with suppress(NotSentError):
                 await self._answer(lambda: self._ask(-1))
-            except NotSentError:
-                continue
-            break
-        self._looking = None
+                self._looking = None
         _warn("the limits at %s answer again", self._where)
 
     async def _own_turn(self, until: float) -> None:
@@ -318,14 +311,12 @@ def _server_of(url: Secret) -> str:
 
     Raises nothing, as an error would show the text in its frames.
     """
-    try:
+    with suppress(AttributeError, TypeError, ValueError):
         parts = urlsplit(url.reveal())
         astray = parts.fragment or "@" in parts.path + parts.query
         is_known = parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0
         if not astray and (is_known or (parts.scheme == "unix" and parts.path)):
             return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    except (AttributeError, TypeError, ValueError):
-        pass
     return ""
 
 
@@ -336,10 +327,8 @@ def _opened(url: Secret, where: str) -> "Redis":
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    try:
+    with suppress(ValueError):
         return Redis.from_url(url.reveal(), retry=Retry(NoBackoff(), 0), socket_connect_timeout=_SILENCE)
-    except ValueError:
-        pass
     raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
 
 
