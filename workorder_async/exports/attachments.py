@@ -393,9 +393,8 @@ class _Links:
 class AttachmentFolder:
     """A folder that the attachments of tickets are fetched into, `concurrency` files at a time; for `async with`.
 
-    Files are for their owner alone. Requests for them carry no signature, no cookie and no Authorization, and go to
-    public addresses only. The host and port of the client's own base URL may be private, too, so that the sandbox's
-    files are fetched. Arguments:
+    Files are for their owner alone, and come from public addresses only; the host and port of the client's own base URL
+    may be private, too, as those of a sandbox are. Arguments:
 
     * `folder`: made if it is missing; the folder that it lies in must be there. One process uses it at a time, and it
       is for the tickets of one platform.

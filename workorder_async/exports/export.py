@@ -106,23 +106,10 @@ class _Export:
     _parts: Parts = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._columns = DETAIL_COLUMNS if self._options["detail"] else TICKET_COLUMNS
-        self._new_sink()  # refuses options that the format cannot have
-        self._head = self._new_head()
-
-    def _new_sink(self) -> Sink:
-        options = self._options
-        return self._target.format.sink(
-            self._columns,
-            raw=options["raw"],
-            bom=options["csv_bom"],
-            defuse=options["csv_defuse"],
-            escaped=self._target.is_stream,
-        )
-
-    def _new_head(self) -> Head:
         options, folder = self._options, self._options["attachments"]
-        return Head(
+        self._columns = DETAIL_COLUMNS if options["detail"] else TICKET_COLUMNS
+        self._new_sink()  # refuses options that the format cannot have
+        self._head = Head(
             platform=self._client.base_url,
             app_id=self._client.app_id,
             queries=tuple(map(said_of, self._queries)),
@@ -133,6 +120,16 @@ class _Export:
             attachments=None if folder is None else str(Path(folder).absolute()),
             csv_bom=options["csv_bom"],
             csv_defuse=options["csv_defuse"],
+        )
+
+    def _new_sink(self) -> Sink:
+        options = self._options
+        return self._target.format.sink(
+            self._columns,
+            raw=options["raw"],
+            bom=options["csv_bom"],
+            defuse=options["csv_defuse"],
+            escaped=self._target.is_stream,
         )
 
     async def to_stream(self) -> ExportReport:

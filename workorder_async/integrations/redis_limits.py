@@ -6,8 +6,7 @@
 2. A throttled answer to one client sets a pause for all, in a key that expires. A client that reserved a turn before
    it starts at most one request within the pause, or for a quarter of a second; a client that has slept for long looks
    again first.
-3. Redis is asked again for a second. Then the call that waited fails, or with `fallback=` each process keeps to its own
-   share of the rate until Redis answers again. A Redis that has lost its memory begins at the present moment.
+3. A Redis that has lost its memory begins at the present moment; for one that is silent see `fallback`.
 4. What is stored is believed as far as it can be honest. A clock of Redis that was set back moves the queue along, a
    queue has so many turns at most, and no client obeys a pause for longer than its own `longest_pause`.
 """
