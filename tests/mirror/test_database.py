@@ -7,7 +7,8 @@ import pytest
 from workorder_async import ExportError
 from workorder_async.document.codec import Row
 from workorder_async.durable import MovedError
-from workorder_async.mirror.database import MirrorDatabase, Stamp
+from workorder_async.mirror.database import Mark, MirrorDatabase
+from workorder_async.mirror.events import Gap
 
 _ANY = 2**62
 
@@ -21,9 +22,10 @@ def test_where_new_tickets_begin(tmp_path: Path) -> None:
     database = MirrorDatabase(tmp_path / "tickets.db", {})
     database.open()
     try:
-        database.write([_row(1, 10_000)], Stamp(database.begin(0), 0, is_first=True))
+        database.write([_row(1, 10_000)], 0, Mark(since=database.begin(0), is_first=True))
         assert database.begin_new(_ANY, 120) == 9_880
-        database.write([_row(2, 50_000)], Stamp(database.begin(0), 0))
+        database.begin(0)
+        database.write([_row(2, 50_000)], 0)
     finally:
         database.close()
     database = MirrorDatabase(tmp_path / "tickets.db", {})
@@ -62,11 +64,11 @@ def test_removed_or_replaced_while_it_is_open(tmp_path: Path, *, is_removed: boo
     database = MirrorDatabase(path, {})
     database.open()
     try:
-        database.write([_row(1, 10_000)], Stamp(database.begin(0), 0, is_first=True))
+        database.write([_row(1, 10_000)], 0, Mark(since=database.begin(0), is_first=True))
         copy.write_bytes(path.read_bytes())
         path.unlink() if is_removed else copy.replace(path)
         with pytest.raises(MovedError):
-            database.write([_row(2, 50_000)], Stamp(1, 0))
+            database.write([_row(2, 50_000)], 0)
     finally:
         database.close()
 
@@ -78,10 +80,11 @@ def test_a_gap_by_another_estimate(tmp_path: Path) -> None:
     try:
         database.note_gap(10_000, 0.0)
         assert not database.events(0)  # nobody has looked before
-        database.end(database.begin(10_000), 10_001, 1, {})
+        database.begin(10_000)
+        database.end(10_001, 1, {})
         database.note_gap(10_000, 180.0)
         assert not database.events(0)
         database.note_gap(10_000, 0.0)
-        assert [(one.kind, one.old, one.new) for one in database.events(0)] == [("gap", 10_001, 10_001)]
+        assert database.events(0) == [Gap(number=1, at=10_001, since=10_001)]
     finally:
         database.close()

@@ -32,7 +32,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import Factory, asdict, define, frozen
+from attrs import asdict, frozen
 
 from workorder_async.document import TicketDetail
 from workorder_async.document.codec import Row, read_row, unknown_in
@@ -44,6 +44,7 @@ from workorder_async.exports.formats import Format
 from workorder_async.exports.sink import storable
 from workorder_async.exports.sqlite import disk_errors
 from workorder_async.mirror.details import TABLES as DETAIL_TABLES, write_detail
+from workorder_async.mirror.events import Event, event_of
 
 #: SQLite's application_id of a mirror ("WOmi"), and the version of its tables.
 _APPLICATION_ID: Final = 0x574F6D69
@@ -53,17 +54,8 @@ OPEN: Final = (1, 2)
 #: A range is asked for with room for so many tickets that are not known yet.
 ROOM: Final = 2
 
-_OWN: Final = {
-    "extra": "TEXT",
-    "first_run": "INTEGER",
-    "run": "INTEGER",
-    "read_at": "INTEGER",
-    "missing_since": "INTEGER",
-    "left_at": "INTEGER",
-    "gone_at": "INTEGER",
-    "detail_at": "INTEGER",
-    "files_at": "INTEGER",
-}
+_TIMES: Final = ("read_at", "missing_since", "left_at", "gone_at", "detail_at", "files_at")
+_OWN: Final = {"extra": "TEXT", **dict.fromkeys(("first_run", "run", *_TIMES), "INTEGER")}
 _TABLES: Final = """\
 CREATE TABLE mirror (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -128,6 +120,9 @@ def _then(name: str, *, after: str) -> str:
 
 Range: TypeAlias = tuple[int | None, int | None]
 """Seconds of created time: the first one, and the one after the last; None: no bound."""
+Kept: TypeAlias = Literal["new", "most", "bookmark"]
+"""From which second on new tickets are read; how far the platform counts, if that was seen; the last event that was
+dealt with."""
 
 
 @frozen
@@ -168,44 +163,6 @@ _WRITE: Final = (
 )
 
 
-@define
-class Written:
-    """The outcome of writing rows."""
-
-    created: int = 0
-    """Tickets that were not there before."""
-    skipped: list[JSON] = Factory(list)
-    """The ids, as they came, of rows that cannot be read, and were left out."""
-
-
-@frozen
-class Stamp:
-    """Which run writes, and when it read what it writes, in seconds since the epoch by the server's clock."""
-
-    run: int
-    at: int
-    is_first: bool = False
-    """Whether this is the first read of everything: what is new then is no change."""
-
-
-@frozen
-class Change:
-    """What differed from one run to the next."""
-
-    number: int
-    run: int
-    kind: str
-    """new, changed, missing, back, left, gone; or gap: nobody looked since `old`."""
-    seen_at: int
-    field: str | None
-    """Of what is "changed": the field."""
-    old: Any
-    """Its value before; of what is "back", what the ticket was until then."""
-    new: Any
-    row: Mapping[str, Any]
-    """The ticket's fields by now."""
-
-
 @frozen
 class Mark:
     """How far all tickets were read, by one run or several."""
@@ -213,7 +170,7 @@ class Mark:
     since: int
     """The run that began."""
     is_first: bool
-    """Whether nothing was there before."""
+    """Whether nothing was there before: what is new then is no change."""
     rest: Range = (None, None)
     """The seconds of created time that are left."""
     exact: bool = True
@@ -223,14 +180,17 @@ class Mark:
 
 
 class MirrorDatabase:
-    """A mirror on disk, open for one writer; made if there is none.
+    """A mirror on disk, open for one writer, and one run at a time; made if there is none.
 
     `identity` says of what: another one is refused. `open` raises `ExportError` for a database that is in use, of
-    something else, or no mirror; every method raises `OSError` with the path if the disk, or SQLite, fails.
+    something else, or no mirror; every method raises `OSError` with the path if the disk, or SQLite, fails. `at` is
+    when what is written was read, in seconds since the epoch by the server's clock.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
         self.path: Path = path.absolute()
+        #: The number of the run; 0 before the first one begins.
+        self.run: int = 0
         self._identity = identity
         self._opened = ExitStack()
         self._database: sqlite3.Connection
@@ -343,19 +303,15 @@ class MirrorDatabase:
         found = json.loads(self._get("all") or "null")
         return None if found is None else Mark(**{**found, "rest": tuple(found["rest"])})
 
-    def set_mark(self, mark: "Mark", /) -> None:
-        """Note how far all tickets were read."""
-        with self.transaction() as ask:
-            ask(_SET, ("all", json.dumps(asdict(mark))))
+    def number(self, name: Kept, /) -> int | None:
+        """Return a number that is kept; None if there is none."""
+        found = self._get(name)
+        return None if found is None else int(found)
 
-    def most(self, /) -> float:
-        """Return how far the platform counts, as far as that was seen."""
-        return float(self._get("most") or "inf")
-
-    def set_most(self, total: int, /) -> None:
-        """Note that the platform counts no further."""
+    def keep(self, name: Kept, number: int, /) -> None:
+        """Keep a number."""
         with self.transaction() as ask:
-            ask(_SET, ("most", str(total)))
+            ask(_SET, (name, str(number)))
 
     def begin_new(self, latest: int, lag: float, /) -> int | None:
         """Return from which second on new tickets are to be read: until `end_new` it stays the same.
@@ -363,14 +319,13 @@ class MirrorDatabase:
         That is when the newest ticket was created that is there, of those until `latest`, less the lag. So a ticket
         that is dated ahead does not hide those that come before its time.
         """
-        if (begun := self._get("new")) is not None:
-            return int(begun)
+        if (begun := self.number("new")) is not None:
+            return begun
         ((newest,),) = self.ask("SELECT max(created_time) FROM tickets WHERE created_time BETWEEN 1 AND ?", latest)
         if newest is None:
             return None
         start = max(0, int(newest - lag))
-        with self.transaction() as ask:
-            ask(_SET, ("new", str(start)))
+        self.keep("new", start)
         return start
 
     def end_new(self, /) -> None:
@@ -381,43 +336,48 @@ class MirrorDatabase:
     def begin(self, at: int, /) -> int:
         """Begin a run, and return its number."""
         with self.transaction() as ask:
-            return int(ask("INSERT INTO runs (began_at) VALUES (?)", (at,)).lastrowid or 0)
+            self.run = int(ask("INSERT INTO runs (began_at) VALUES (?)", (at,)).lastrowid or 0)
+        return self.run
 
-    def end(self, run: int, at: int, requests: int, report: Mapping[str, object], /) -> None:
-        """Note the end of a run."""
+    def end(self, at: int, requests: int, report: Mapping[str, object], /) -> None:
+        """Note the end of the run."""
         with self.transaction() as ask:
             said = to_json(cast("JSON", report)).decode()
-            ask("UPDATE runs SET ended_at = ?, requests = ?, report = ? WHERE id = ?", (at, requests, said, run))
+            ask("UPDATE runs SET ended_at = ?, requests = ?, report = ? WHERE id = ?", (at, requests, said, self.run))
 
     # Rows
 
-    def write(self, rows: Sequence[Row], stamp: Stamp, mark: "Mark | None" = None, /) -> Written:
-        """Write rows of the list as they came, and note what differs and how far it is, in one transaction."""
-        written, changes, records = Written(), list[_Change](), list[tuple[Value, ...]]()
+    def write(self, rows: Sequence[Row], at: int, mark: Mark | None = None, /) -> tuple[int, list[JSON]]:
+        """Write rows of the list as they came, and note what differs and how far it is, in one transaction.
+
+        Returns how many are new, and the ids, as they came, of those that cannot be read and were left out.
+        """
+        created, skipped, changes, records = 0, list[JSON](), list[_Change](), list[tuple[Value, ...]]()
+        tells_new = mark is None or not mark.is_first
         with self.transaction() as ask:
             for row in rows:
                 cells = _cells_of(row)
                 if cells is None:
-                    written.skipped.append(row["id"])
+                    skipped.append(row["id"])
                     # It was shown: it is not missing.
-                    ask("UPDATE tickets SET run = ? WHERE id = ?", (stamp.run, row["id"]))
+                    ask("UPDATE tickets SET run = ? WHERE id = ?", (self.run, row["id"]))
                     continue
                 unknown = unknown_in(row)
                 extra = to_json(unknown).decode() if unknown else None
-                records.append((*cells, extra, stamp.run, stamp.run, stamp.at))
+                records.append((*cells, extra, self.run, self.run, at))
                 found = ask(_READ, cells[:1]).fetchone()
                 differs = _differences_of(found, cells)
                 if found is None:
-                    written.created += 1
+                    created += 1
                 elif differs:
                     ask("UPDATE tickets SET detail_at = NULL WHERE id = ?", cells[:1])
-                if not (found is None and stamp.is_first):
-                    changes += [(stamp.run, cells[0], *difference, stamp.at) for difference in differs]
+                if found is not None or tells_new:
+                    changes += [(self.run, cells[0], *difference, at) for difference in differs]
             self._database.executemany(_WRITE, records)
             self._note(changes)
             if mark is not None:
                 ask(_SET, ("all", json.dumps(asdict(mark))))
-        return written
+        return created, skipped
 
     def _note(self, changes: "Iterable[_Change]") -> None:
         self._database.executemany(
@@ -426,16 +386,6 @@ class MirrorDatabase:
         )
 
     # Events
-
-    def bookmark(self, /) -> int:
-        """Return the last change that was dealt with."""
-        found = self._get("bookmark")
-        return 0 if found is None else int(found)
-
-    def set_bookmark(self, number: int, /) -> None:
-        """Note the last change that was dealt with."""
-        with self.transaction() as ask:
-            ask(_SET, ("bookmark", str(number)))
 
     def note_gap(self, now: int, longest: float, /) -> None:
         """Note that nobody looked for a while, once, if that is so many seconds at the least."""
@@ -449,29 +399,28 @@ class MirrorDatabase:
             with self.transaction():
                 self._note([(0, 0, "gap", None, since, now, now)])
 
-    def events(self, after: int, /) -> list[Change]:
-        """Return the next changes after one, in order."""
+    def events(self, after: int, /) -> list[Event]:
+        """Return the next events after one, in order. That a ticket is missing is none yet, nor is its return then."""
         columns = [[f"t.{_NAMES[place]}" for place in field.places] for field in _FIELDS]
         places = ", ".join(one[0] if len(one) == 1 else f"coalesce({', '.join(one)})" for one in columns)
         found = self.ask(
-            f"SELECT c.id, c.run, c.kind, c.seen_at, c.field, c.old, c.new, {places} "  # noqa: S608
-            "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket WHERE c.id > ? ORDER BY c.id LIMIT 500",
+            f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {places} "  # noqa: S608
+            "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket "
+            "WHERE c.id > ? AND c.kind != 'missing' AND NOT (c.kind = 'back' AND c.old = 'missing') "
+            "ORDER BY c.id LIMIT 500",
             after,
         )
         names = [field.name for field in _FIELDS]
-        return [
-            Change(number, run, kind, seen_at, field, old, new, dict(zip(names, values, strict=True)))
-            for number, run, kind, seen_at, field, old, new, *values in found
-        ]
+        return [event_of(row[:6], dict(zip(names, row[6:], strict=True))) for row in found]
 
-    def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], stamp: Stamp, /) -> None:
+    def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], at: int, /) -> None:
         """Write full records, with their files and whether all of these are there, and note what differs."""
         with self.transaction() as ask:
             for detail, files, has_all in found:
                 differs = write_detail(self._database, detail, files)
-                self._note((stamp.run, detail.id, "changed", *difference, stamp.at) for difference in differs)
-                files_at = stamp.at if has_all else None
-                ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (stamp.at, files_at, detail.id))
+                self._note((self.run, detail.id, "changed", *difference, at) for difference in differs)
+                files_at = at if has_all else None
+                ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (at, files_at, detail.id))
 
     def details_due(self, recheck: int, /, *, with_files: bool) -> list[int]:
         """Return the listed tickets whose full record is due, and so many open ones whose record is the oldest."""
@@ -484,13 +433,13 @@ class MirrorDatabase:
         )
         return [id for (id,) in (*due, *again)]
 
-    def note(self, kind: Literal["missing", "left", "gone"], ids: Iterable[int], stamp: Stamp, /) -> list[int]:
+    def note(self, kind: Literal["missing", "left", "gone"], ids: Iterable[int], at: int, /) -> list[int]:
         """Note what tickets are, unless this run has read them; return those for which that is new."""
         column = {"missing": "missing_since", "left": "left_at", "gone": "gone_at"}[kind]
         update = f"UPDATE tickets SET {column} = ? WHERE id = ? AND run < ? AND {column} IS NULL"  # noqa: S608
         with self.transaction() as ask:
-            noted = [id for id in ids if ask(update, (stamp.at, id, stamp.run)).rowcount]
-            self._note((stamp.run, id, kind, None, None, None, stamp.at) for id in noted)
+            noted = [id for id in ids if ask(update, (at, id, self.run)).rowcount]
+            self._note((self.run, id, kind, None, None, None, at) for id in noted)
         return noted
 
     # Questions
@@ -505,11 +454,14 @@ class MirrorDatabase:
         """Return those of some tickets that are not there."""
         return [id for id in ids if not self.ask("SELECT 1 FROM tickets WHERE id = ?", id)]
 
-    def changed_in(self, run: int, /) -> int:
-        """Return how many tickets a run saw changed."""
+    def summary(self, /) -> tuple[int, int, int]:
+        """Return how many tickets are listed, how many this run saw changed, and when the oldest row was read, or 0."""
+        ((tickets, oldest),) = self.ask(
+            "SELECT count(*), coalesce(min(read_at), 0) FROM tickets WHERE missing_since IS NULL"
+        )
         question = "SELECT count(DISTINCT ticket) FROM changes WHERE run = ? AND kind IN ('changed', 'back')"
-        ((count,),) = self.ask(question, run)
-        return cast("int", count)
+        ((changed,),) = self.ask(question, self.run)
+        return tickets, changed, oldest
 
     def counts(self, /) -> list[int]:
         """Return how many tickets are listed: all, the pending ones, those in process."""
@@ -522,7 +474,7 @@ class MirrorDatabase:
         )
 
     def not_read(self, run: int, range: Range = (None, None), statuses: Sequence[int] = (), /) -> list[tuple[int, int]]:
-        """Return the listed tickets of a range that this run has not read: created time and id, the newest first."""
+        """Return the listed tickets of a range not read since a run: created time and id, the newest first."""
         where, values = _within(range)
         if statuses:
             where += f" AND status IN ({', '.join(map(str, statuses))})"
@@ -534,13 +486,13 @@ class MirrorDatabase:
         question = "SELECT id FROM tickets WHERE missing_since IS NOT NULL AND left_at IS NULL AND gone_at IS NULL"
         return [id for (id,) in self.ask(f"{question} ORDER BY 1")]
 
-    def ranges_of_left(self, run: int, page_size: int, /) -> list[Range]:
+    def ranges_of_left(self, page_size: int, /) -> list[Range]:
         """Return ranges with all open tickets that this run has not read, each of which one answer should show.
 
         So neighbours share a request.
         """
         ranges, low = list[Range](), 2**62
-        for second, _ in self.not_read(run, (None, None), OPEN):
+        for second, _ in self.not_read(self.run, (None, None), OPEN):
             if second < low:
                 low = self._page_down(second, max(1, page_size - ROOM))
                 ranges.append((low, second + 1))
@@ -580,11 +532,6 @@ class MirrorDatabase:
         question = "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time < ? ORDER BY 1 DESC"
         found = _first_gap([(second,), *self.ask(f"{question} LIMIT {_LOOKED_THROUGH}", second)])
         return None if found is None else found[1]
-
-    def oldest_read(self, /) -> int:
-        """Return as of when the listed tickets are, at the least; 0 if there are none."""
-        ((found,),) = self.ask("SELECT coalesce(min(read_at), 0) FROM tickets WHERE missing_since IS NULL")
-        return cast("int", found)
 
 
 _Change: TypeAlias = tuple[Value, ...]

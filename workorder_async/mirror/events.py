@@ -1,10 +1,14 @@
 """What happened to tickets, as `watch` tells it."""
 
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 from attrs import field, frozen
 
 from workorder_async.document import TicketSummary
+from workorder_async.document.fields import fields_of
+
+_FIELDS: Final = fields_of(TicketSummary)
 
 
 @frozen(kw_only=True)
@@ -59,3 +63,22 @@ class Gap(_Event):
 
 
 Event: TypeAlias = Created | Changed | Left | Gone | Gap
+
+
+def event_of(change: Sequence[Any], values: Mapping[str, Any]) -> Event:
+    """Return the event of a change: number, seen_at, kind, field, old, new; `values` are the ticket's by now."""
+    number, at, kind, name, old, new = change
+    if kind == "gap":
+        return Gap(number=number, at=at, since=old)
+    ticket = TicketSummary(**{name: _value(name, value) for name, value in values.items()})
+    if kind == "changed":
+        old, new = _value(name, old), _value(name, new)
+        return Changed(number=number, at=at, ticket_id=ticket.id, ticket=ticket, field=name, old=old, new=new)
+    events: dict[str, type[Created | Left | Gone]] = {"new": Created, "back": Created, "left": Left, "gone": Gone}
+    return events[kind](number=number, at=at, ticket_id=ticket.id, ticket=ticket)
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return a value of the database as a ticket has it."""
+    field = _FIELDS.get(name)
+    return value if field is None or value is None else cast("Any", field.kind)(value)

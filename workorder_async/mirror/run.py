@@ -30,7 +30,7 @@ from workorder_async.document.json_text import JSON
 from workorder_async.durable import on_disk
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.mirror.database import OPEN, ROOM, Mark, MirrorDatabase, Range, Stamp
+from workorder_async.mirror.database import OPEN, ROOM, Mark, MirrorDatabase, Range
 from workorder_async.mirror.options import MirrorOptions
 from workorder_async.mirror.report import MirrorProgress, MirrorReport, Phase
 from workorder_async.tasks import for_each
@@ -90,14 +90,13 @@ class Run:
         self._do = disk.do
         self._options = options
         self._began = perf_counter()
+        self._report = MirrorReport(run=0)
         self._walks: WalkOptions = {
             "page_size": options["page_size"],
             "concurrency": options["concurrency"],
             "on_bad_row": "skip",
         }
         self._phase: Phase = "all"
-        # Requests that were made to learn the server's time.
-        self._asked_time = 0
         self._rows, self._total_rows = 0, -1
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
@@ -108,9 +107,8 @@ class Run:
     async def run(self, *, quiet: bool = False) -> MirrorReport:
         """Do all of it. If `quiet`, only what is new is read, unless a total shows that more has changed."""
         await self.learn_time()
-        began = self.now()
-        run = await self._do(MirrorDatabase.begin, began)
-        self._report = MirrorReport(run=run, began_at=began, requests=self._asked_time)
+        self._report.began_at = began = self.now()
+        self._report.run = await self._do(MirrorDatabase.begin, began)
         known = await self._do(MirrorDatabase.mark)
         if known is None or self._options["full"] or not known.ended:
             await self._read_all(known)
@@ -138,21 +136,18 @@ class Run:
         for status in (None, *OPEN):
             query = evolve(self._query, status=None if status is None else TicketStatus(status))
             totals.append(await self._total(query))
-        most = await self._do(MirrorDatabase.most)
+        most = await self._do(MirrorDatabase.number, "most") or counts[0]
         return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
     async def learn_time(self) -> None:
         """Make one request where no answer has told the server's time yet: a run tells by it what is new or absent."""
-        if self._client.ahead() is None and not self._asked_time:
-            self._asked_time = 1
+        if self._client.ahead() is None and not self._report.requests:
+            self._report.requests = 1
             await self._client.ping()
 
     def now(self) -> int:
         """Return the time by the server's clock, as far as it is known."""
         return int(self._client.now() + self._client.clock_offset)
-
-    def _stamp(self, *, is_first: bool = False) -> Stamp:
-        return Stamp(self._report.run, self.now(), is_first)
 
     # Reading
 
@@ -160,7 +155,7 @@ class Run:
         """Read every ticket, or the rest of what an earlier run has begun to read."""
         self._phase = "all"
         mark = Mark(since=self._report.run, is_first=known is None) if known is None or known.ended else known
-        resumed, stamp = mark.rest != (None, None), self._stamp(is_first=mark.is_first)
+        resumed, at = mark.rest != (None, None), self.now()
         async with self._client.walk(Window(self._query, *mark.rest), **self._walks) as walk:
             walk.raw()
             async for rows, rest in self._pages(walk):
@@ -170,7 +165,7 @@ class Run:
                     mark = evolve(mark, rest=(rest.start, rest.end))
                 is_exact = mark.exact and not walk.flaws and not walk.report.skipped_rows
                 mark = evolve(mark, exact=is_exact)
-                await self._write(rows, stamp, mark)
+                await self._write(rows, at, mark)
         self._note_walk(walk)
         if resumed and (walk.is_restarted or await self._has_undated()):
             # The earlier rows rest on an order that the list does not have, or the rest does not show all that is left.
@@ -178,7 +173,7 @@ class Run:
             return
         if mark.exact and walk.report.exact and not mark.is_first:
             await self._note_absent(mark.since, (None, None))
-        await self._do(MirrorDatabase.set_mark, evolve(mark, ended=True, rest=(None, None)))
+        await self._do(MirrorDatabase.write, [], at, evolve(mark, ended=True, rest=(None, None)))
 
     async def _has_undated(self) -> bool:
         """Tell whether the list counts tickets that no range of created time shows; not those that come meanwhile."""
@@ -206,7 +201,7 @@ class Run:
     async def _read_left(self) -> None:
         """Read the tickets that were open, and that no list of open tickets shows any more."""
         self._phase = "left"
-        ranges = await self._do(MirrorDatabase.ranges_of_left, self._report.run, self._options["page_size"])
+        ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"])
         await self._side_by_side(self._read_range, ranges)
         left = await self._do(MirrorDatabase.not_read, self._report.run, (None, 1), OPEN)
         if left:
@@ -218,15 +213,15 @@ class Run:
 
     async def _read(self, window: Window, *, shows_all: bool = True) -> None:
         """Read a window. If the walk is exact and `shows_all` of its tickets, what it does not show is absent."""
-        stamp = self._stamp()
+        at = self.now()
         walks: WalkOptions = {**self._walks, "concurrency": 1}
         async with self._client.walk(window, **walks) as walk:
             walk.raw()
             async for rows, _ in self._pages(walk):
-                await self._write(rows, stamp)
+                await self._write(rows, at)
         self._note_walk(walk)
         if shows_all and walk.report.exact:
-            await self._note_absent(stamp.run, (window.start, window.end))
+            await self._note_absent(self._report.run, (window.start, window.end))
 
     async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
         """Yield the rows of each page as they came, and the rest of the list behind it."""
@@ -238,12 +233,12 @@ class Run:
             self._total_rows = page.total
             yield cast("list[Row]", page.rows), page.rest
 
-    async def _write(self, rows: Sequence[Row], stamp: Stamp, mark: Mark | None = None) -> None:
+    async def _write(self, rows: Sequence[Row], at: int, mark: Mark | None = None) -> None:
         """Write rows; the list is read on meanwhile."""
         self._rows += len(rows)
-        written = await self._do(MirrorDatabase.write, rows, stamp, mark)
-        self._report.created += written.created
-        self._unread.update(written.skipped)
+        created, unread = await self._do(MirrorDatabase.write, rows, at, mark)
+        self._report.created += created
+        self._unread.update(unread)
         self._tell()
 
     def _note_walk(self, walk: Walk) -> None:
@@ -256,7 +251,7 @@ class Run:
                 self._doubts.append(flaw)
 
     async def _note_absent(self, run: int, range: Range) -> None:
-        """Note the tickets of a range that this run has not read; the newest may not be shown to everybody yet.
+        """Note the tickets of a range not read since a run; the newest may not be shown to everybody yet.
 
         Those without a created time are in no range but that of all.
         """
@@ -314,8 +309,8 @@ class Run:
         if gap is not None:
             lower = await self._total_of((range[0], gap))
             if lower == total > 0:
-                await self._do(MirrorDatabase.set_most, total)
-            if total == await self._do(MirrorDatabase.most):
+                await self._do(MirrorDatabase.keep, "most", total)
+            if total == await self._do(MirrorDatabase.number, "most"):
                 return [((range[0], gap), lower), ((gap, range[1]), await self._total_of((gap, range[1])))]
             if not is_dense:
                 return [((range[0], gap), lower), ((gap, range[1]), total - lower)]
@@ -340,12 +335,12 @@ class Run:
         self._phase = "missing"
         missing = await self._do(MirrorDatabase.to_be_found)
         answers = await self._client.get_tickets(missing, concurrency=self._options["concurrency"])
-        report, stamp = self._report, self._stamp()
+        report, at = self._report, self.now()
         report.requests += len(missing)
         gone = [id for id, answer in answers.items() if isinstance(answer, NotFoundError)]
         left = [id for id, answer in answers.items() if isinstance(answer, Ticket)]
-        report.gone = sorted(await self._do(MirrorDatabase.note, "gone", gone, stamp))
-        report.left = sorted(await self._do(MirrorDatabase.note, "left", left, stamp))
+        report.gone = sorted(await self._do(MirrorDatabase.note, "gone", gone, at))
+        report.left = sorted(await self._do(MirrorDatabase.note, "left", left, at))
 
     async def _mark_absent(self) -> bool:
         """Mark the tickets that are absent, unless they are so many that a right was lost, or a filter is off.
@@ -361,7 +356,7 @@ class Run:
                 "marks them"
             )
             return False
-        marked += await self._do(MirrorDatabase.note, "missing", absent, self._stamp())
+        marked += await self._do(MirrorDatabase.note, "missing", absent, self.now())
         return True
 
     # Full records
@@ -381,11 +376,11 @@ class Run:
         lane, self._rows, self._total_rows = Lane(options["concurrency"]), 0, len(due)
         async with nullcontext() if folder is None else fetching(folder) as files:
             for place in range(0, len(due), _DETAILS_AT_ONCE):
-                stamp = self._stamp()
+                at = self.now()
                 read = partial(self._detail, files=files, lane=lane)
                 found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
                 rows = [row for row in found if row is not None]
-                await self._do(MirrorDatabase.write_details, rows, stamp)
+                await self._do(MirrorDatabase.write_details, rows, at)
                 self._report.details += len(rows)
                 self._rows += len(found)
                 self._tell()
@@ -413,15 +408,13 @@ class Run:
 
     async def _end(self) -> MirrorReport:
         report = self._report
-        report.tickets = await self._do(MirrorDatabase.count)
-        report.changed = await self._do(MirrorDatabase.changed_in, report.run)
+        report.tickets, report.changed, report.oldest_read_at = await self._do(MirrorDatabase.summary)
         report.skipped += len(self._unread)
         if unknown := await self._do(MirrorDatabase.unknown_of, sorted(self._unread, key=str)):
             more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
             named = ", ".join(map(str, unknown[:_NAMED]))
             self._doubts.append(f"tickets that cannot be read are not in the database: {named}{more}")
-        report.oldest_read_at = await self._do(MirrorDatabase.oldest_read)
         report.exact, report.reason = not self._doubts, "; ".join(self._doubts)
         report.seconds = perf_counter() - self._began
-        await self._do(MirrorDatabase.end, report.run, self.now(), report.requests, asdict(report))
+        await self._do(MirrorDatabase.end, self.now(), report.requests, asdict(report))
         return report

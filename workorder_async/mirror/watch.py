@@ -3,17 +3,16 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from os import PathLike
-from typing import Any, Final, Self, Unpack, cast
+from typing import Final, Self, Unpack
 
 from workorder_async.arguments import above_zero
 from workorder_async.client import WorkorderClient
-from workorder_async.document import TicketQuery, TicketSummary
-from workorder_async.document.fields import fields_of
+from workorder_async.document import TicketQuery
 from workorder_async.errors import AuthenticationError, ConfigError, ExportError, WorkorderError
-from workorder_async.mirror.database import Change, MirrorDatabase
-from workorder_async.mirror.events import Changed, Created, Event, Gap, Gone, Left
+from workorder_async.mirror.database import MirrorDatabase
+from workorder_async.mirror.events import Event
 from workorder_async.mirror.mirror import checked, opened
 from workorder_async.mirror.options import MirrorOptions
 from workorder_async.mirror.run import Run
@@ -23,7 +22,6 @@ _EVERYTHING: Final = TicketQuery()
 _FULL_EVERY: Final = 10
 #: No look for so many rounds is a gap.
 _GAP: Final = 3
-_FIELDS: Final = fields_of(TicketSummary)
 
 logger: logging.Logger = logging.getLogger("workorder_async.mirror")
 
@@ -55,7 +53,8 @@ class Watch(AsyncIterator[Event]):
     async def __aenter__(self) -> Self:
         await self._disk.__aenter__()
         self._is_open = True
-        self._given = await self._disk.do(MirrorDatabase.bookmark)
+        bookmark = await self._disk.do(MirrorDatabase.number, "bookmark")
+        self._given = bookmark or 0
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -66,10 +65,10 @@ class Watch(AsyncIterator[Event]):
         if not self._is_open:
             raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around the loop")
         while not self._ready:
-            for change in await self._disk.do(MirrorDatabase.events, self._given):
-                self._given = change.number
-                self._ready.extend(_events(change))
-            if not self._ready:
+            self._ready.extend(found := await self._disk.do(MirrorDatabase.events, self._given))
+            if found:
+                self._given = found[-1].number
+            else:
                 await self._round()
         event = self._ready.popleft()
         self._undone[event.number] = None
@@ -80,7 +79,7 @@ class Watch(AsyncIterator[Event]):
         if event.number in self._undone:
             del self._undone[event.number]
             earliest = min((*self._undone, *(one.number for one in self._ready)), default=self._given + 1)
-            await self._disk.do(MirrorDatabase.set_bookmark, earliest - 1)
+            await self._disk.do(MirrorDatabase.keep, "bookmark", earliest - 1)
 
     async def _round(self) -> None:
         """Wait for the time of the next round, and look."""
@@ -136,28 +135,3 @@ def watch(
     `AuthenticationError`, and `ExportError` if the disk does not do its part: these would not pass by themselves.
     """
     return Watch(client, query, bookmark, above_zero("every", every), checked(options))
-
-
-def _events(change: Change) -> Iterator[Event]:
-    """Yield the event of a change; none for a change that is none, or none yet."""
-    kind, facts = change.kind, {"number": change.number, "at": change.seen_at}
-    if kind == "gap":
-        yield Gap(**facts, since=change.old)
-        return
-    ticket = TicketSummary(**{name: _value(name, value) for name, value in change.row.items()})
-    if kind == "changed":
-        name = str(change.field)
-        old, new = _value(name, change.old), _value(name, change.new)
-        yield Changed(**facts, ticket_id=ticket.id, ticket=ticket, field=name, old=old, new=new)
-    elif kind == "new" or (kind == "back" and change.old != "missing"):
-        yield Created(**facts, ticket_id=ticket.id, ticket=ticket)
-    elif kind == "left":
-        yield Left(**facts, ticket_id=ticket.id, ticket=ticket)
-    elif kind == "gone":
-        yield Gone(**facts, ticket_id=ticket.id, ticket=ticket)
-
-
-def _value(name: str, value: Any) -> Any:
-    """Return a value of the database as a ticket has it."""
-    field = _FIELDS.get(name)
-    return value if field is None or value is None else cast("Any", field.kind)(value)
