@@ -87,3 +87,12 @@ def test_a_long_text(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t.{suffix}"
     path.write_bytes(gzip.compress(content) if suffix == "csv.gz" else content)
     assert (figures_of(path).tickets, figures_of(path).open) == (1, 1)
+
+
+def test_product_lines(tmp_path: Path) -> None:
+    """The twelve largest have their names, one without a name too, however few tickets it has; the rest are others."""
+    path, counts = tmp_path / "t.jsonl", {"": 1, "a": 2}
+    for names, last in ((counts, ("without a name", 1)), (counts | {f"b{n}": 3 for n in range(12)}, ("others", 3))):
+        rows = [_ROW | {"product_group": name} for name, count in names.items() for _ in range(count)]
+        path.write_text("".join(json.dumps(row | {"id": id}) + "\n" for id, row in enumerate(rows, 1)))
+        assert figures_of(path).by_product_line[-1] == last

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import frozen
 
@@ -13,6 +13,7 @@ from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import fields_of, iso
 from workorder_async.errors import ConfigError
 from workorder_async.exports.sink import INT64
+from workorder_async.mirror.figures import label_of
 
 #: SQLite's trigrams find texts of three characters and more; shorter ones are looked for in each row.
 _TRIGRAM: Final = 3
@@ -102,7 +103,7 @@ def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
             (*values, min(limit, INT64[-1])),
         ).fetchall()
     return [
-        Found(id, _label(TicketStatus, status), created, title, _around(detail, words))
+        Found(id, label_of(TicketStatus, status), created, title, _around(detail, words))
         for id, status, created, title, detail in rows
     ]
 
@@ -120,12 +121,7 @@ def _shown(name: str | None, value: object) -> str:
     """Write a value for people: a code by its name, a time as such."""
     field = _FIELDS.get(name or "")
     if field is not None and field.is_code and isinstance(value, int):
-        return _label(field.kind, value)
+        return label_of(cast("type[OpenEnum]", field.kind), value)
     if field is not None and field.is_time:
         return iso(value) or ""
     return "" if value is None else str(value)
-
-
-def _label(kind: type, code: object) -> str:
-    member = kind(code) if isinstance(code, int | str) and code else None
-    return member.label if isinstance(member, OpenEnum) else ""

@@ -28,7 +28,8 @@ _LINES: Final = 12
 _OLDEST: Final = 20
 _Ask: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 Counts: TypeAlias = tuple[tuple[str, int], ...]
-"""Names, and how many tickets each of them has; the most first."""
+"""Names, and how many tickets each of them has; the most first. What has none is "without a name"."""
+_NAMELESS: Final = "without a name"
 
 
 @frozen
@@ -82,11 +83,11 @@ class Figures:
     by_status: Counts
     by_type: Counts
     by_product_line: Counts
-    """The twelve largest; the others as one, without a name."""
+    """The twelve largest; the "others" as one."""
     weeks: tuple[Week, ...]
     """The latest 26 weeks in which tickets were created, the earliest first."""
     to_close: tuple[Durations, ...]
-    """From creation to close: of all, which have no name, then of each type."""
+    """From creation to close: of "all", then of each type."""
     in_status: tuple[Durations, ...]
     """In each status, as far as a mirror saw it end."""
     oldest: tuple[OldTicket, ...]
@@ -127,15 +128,15 @@ def _read(database: sqlite3.Connection) -> Figures:
         tickets=tickets,
         open=opened,
         unhandled=None if handler == "NULL" else unhandled or 0,
-        by_status=tuple((_label(TicketStatus, code), count) for code, count in counts("status")),
-        by_type=tuple((_label(TicketType, code), count) for code, count in counts("type")),
-        by_product_line=tuple((str(name or ""), count) for name, count in lines[:_LINES])
-        + ((("", rest),) if rest else ()),
+        by_status=tuple((_name(TicketStatus, code), count) for code, count in counts("status")),
+        by_type=tuple((_name(TicketType, code), count) for code, count in counts("type")),
+        by_product_line=tuple((str(name or _NAMELESS), count) for name, count in lines[:_LINES])
+        + ((("others", rest),) if rest else ()),
         weeks=_weeks(ask, present),
         to_close=_to_close(ask, present),
         in_status=_in_status(ask) if "first_run" in there else (),
         oldest=tuple(
-            OldTicket(id, str(title), _label(TicketStatus, status), created, by is None or by != 0)
+            OldTicket(id, str(title), label_of(TicketStatus, status), created, by is None or by != 0)
             for id, title, status, created, by in oldest
         ),
     )
@@ -162,26 +163,32 @@ def _to_close(ask: _Ask, present: str) -> tuple[Durations, ...]:
         f"SELECT type, closed_time - created_time {present} AND closed_time > created_time AND created_time > 0 "
         "ORDER BY 2"
     )
-    kinds = [None, *sorted({kind for kind, _ in closes if kind is not None})]
-    found = (_durations(_label(TicketType, kind), [one for of, one in closes if kind in (None, of)]) for kind in kinds)
-    return tuple(one for one in found if one is not None)
+    if not closes:
+        return ()
+    return (_durations("all", [seconds for _, seconds in closes]), *_by_code(TicketType, closes))
 
 
 def _in_status(ask: _Ask) -> tuple[Durations, ...]:
     rows = ask("SELECT status, until - since FROM status_periods WHERE until > since ORDER BY 2")
-    statuses = sorted({status for status, _ in rows if status is not None})
-    found = (_durations(_label(TicketStatus, one), [seconds for of, seconds in rows if of == one]) for one in statuses)
-    return tuple(one for one in found if one is not None)
+    return _by_code(TicketStatus, rows)
 
 
-def _durations(name: str, ordered: Sequence[int]) -> Durations | None:
-    """Return the quantiles of sorted seconds; None if there are none."""
-    if not ordered:
-        return None
+def _by_code(kind: type[OpenEnum], rows: Sequence[tuple[Any, ...]]) -> tuple[Durations, ...]:
+    """Return the quantiles of each code that has some of these sorted seconds."""
+    codes = sorted({code for code, _ in rows if code is not None})
+    return tuple(_durations(_name(kind, code), [seconds for of, seconds in rows if of == code]) for code in codes)
+
+
+def _durations(name: str, ordered: Sequence[int]) -> Durations:
+    """Return the quantiles of sorted seconds, of one at least."""
     median, ninth = (ordered[ceil(len(ordered) * share) - 1] for share in (0.5, 0.9))
     return Durations(name, len(ordered), median, ninth)
 
 
-def _label(kind: type[OpenEnum], code: object) -> str:
+def _name(kind: type[OpenEnum], code: object) -> str:
+    return label_of(kind, code) or _NAMELESS
+
+
+def label_of(kind: type[OpenEnum], code: object) -> str:
     """Return the name of a code in the API document; "" for none."""
     return kind(code).label if isinstance(code, int) and code else ""

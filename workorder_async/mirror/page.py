@@ -162,14 +162,10 @@ def _counted(title: str, counts: Counts, word: Words) -> Iterator[str]:
     """Yield a chart of counts, and their table."""
     if not counts:
         return
-    others = len(counts) - 1 if title == "By product line" and len(counts) > 1 and not counts[-1][0] else -1
-    names = [
-        word(name or ("others" if place == others else "without a name")) for place, (name, _) in enumerate(counts)
-    ]
     yield f"<section><h2>{word(title)}</h2>\n"
-    yield from _bars(word(title), [(name, count, f"{count:,}") for name, (_, count) in zip(names, counts, strict=True)])
-    rows = [(escape(name), f"{count:,}") for name, (_, count) in zip(names, counts, strict=True)]
-    yield from _table(("", word("tickets")), rows, range(1, 2))
+    bars = [(word(name), count, f"{count:,}") for name, count in counts]
+    yield from _bars(word(title), bars)
+    yield from _table(("", word("tickets")), [(escape(name), said) for name, _, said in bars], range(1, 2))
     yield "</section>\n"
 
 
@@ -178,12 +174,11 @@ def _lasting(title: str, durations: Sequence[Durations], word: Words) -> Iterato
     if not durations:
         return
     yield f"<section><h2>{word(title)}</h2>\n"
-    names = [word(one.name or "all") for one in durations]
-    bars = [(name, one.median, lasting(one.median, word)) for name, one in zip(names, durations, strict=True)]
+    bars = [(word(one.name), one.median, lasting(one.median, word)) for one in durations]
     yield from _bars(f"{word(title)}: {word('median')}", bars)
     rows = [
-        (escape(name), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}")
-        for name, one in zip(names, durations, strict=True)
+        (escape(word(one.name)), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}")
+        for one in durations
     ]
     yield from _table(("", word("median"), word("nine of ten within"), word("measured")), rows, range(1, 4))
     yield "</section>\n"

@@ -60,20 +60,16 @@ def _print(figures: "Figures", word: "Words") -> None:
     """Print the figures: bars on a terminal, else lines with tabs."""
     from workorder_async.mirror.page import day, lasting
 
-    others = len(figures.by_product_line) - 1
-    lines = [(name or word("others" if at == others and at else "without a name"), count)
-             for at, (name, count) in enumerate(figures.by_product_line)]  # fmt: skip
     unhandled = [] if figures.unhandled is None else [(word("handled by nobody"), figures.unhandled)]
     _bars(word("Tickets"), [(word("tickets"), figures.tickets), (word("open"), figures.open), *unhandled])
-    _bars(word("By status"), [(word(name or "without a name"), count) for name, count in figures.by_status])
-    _bars(word("By type"), [(word(name or "without a name"), count) for name, count in figures.by_type])
-    _bars(word("By product line"), lines)
+    counted = (("status", figures.by_status), ("type", figures.by_type), ("product line", figures.by_product_line))
+    for by, counts in counted:
+        _bars(word(f"By {by}"), [(word(name), count) for name, count in counts])
     weeks = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in figures.weeks]
     _table(map(word, ("By week", "created", "closed")), weeks)
     for title, durations in (("Time to close", figures.to_close), ("Time in a status", figures.in_status)):
         rows = [
-            (word(one.name or "all"), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}")
-            for one in durations
+            (word(one.name), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}") for one in durations
         ]
         _table(map(word, (title, "median", "nine of ten within", "measured")), rows)
     oldest = [(str(one.id), day(one.created_time), word(one.status), one.title) for one in figures.oldest]
