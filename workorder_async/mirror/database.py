@@ -19,9 +19,10 @@
     details, files     and more: see `details.py`
 
 Times are whole seconds since the epoch, by the server's clock as far as it is known. Others may read the database at
-any time, also while a run writes. One thread uses an object at a time.
+any time, also while a run writes. One thread uses a `MirrorDatabase` at a time; `Disk` lets an event loop do so.
 """
 
+import asyncio
 import json
 import os
 import socket
@@ -30,22 +31,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
 
 from attrs import asdict, frozen
 
-from workorder_async.document import TicketDetail
+from workorder_async import arguments
+from workorder_async.client import WorkorderClient
+from workorder_async.document import TicketDetail, TicketQuery
 from workorder_async.document.codec import Row, read_row, unknown_in
 from workorder_async.document.json_text import JSON, to_json
-from workorder_async.durable import InUseError, LockedFile, check_place, open_private
-from workorder_async.errors import DecodeError, ExportError
+from workorder_async.durable import InUseError, LockedFile, check_place, on_disk, open_private
+from workorder_async.errors import ConfigError, DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
 from workorder_async.exports.formats import Format
+from workorder_async.exports.manifest import said_of
 from workorder_async.exports.sink import storable
 from workorder_async.exports.sqlite import disk_errors
 from workorder_async.mirror.details import TABLES as DETAIL_TABLES, write_detail
 from workorder_async.mirror.events import Event, event_of
 
+P = ParamSpec("P")
+T = TypeVar("T")
 #: SQLite's application_id of a mirror ("WOmi"), and the version of its tables.
 _APPLICATION_ID: Final = 0x574F6D69
 _VERSION: Final = 1
@@ -532,6 +538,42 @@ class MirrorDatabase:
         question = "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time < ? ORDER BY 1 DESC"
         found = _first_gap([(second,), *self.ask(f"{question} LIMIT {_LOOKED_THROUGH}", second)])
         return None if found is None else found[1]
+
+
+class Disk:
+    """The database of a query in a thread, for `async with`: one piece of work at a time, in the order of the calls.
+
+    Raises `ConfigError` for a query that it cannot be of.
+    """
+
+    def __init__(self, client: WorkorderClient, database: object, query: object) -> None:
+        if not isinstance(query, TicketQuery):
+            raise ConfigError(f"must be a TicketQuery, not {arguments.kind_of(query)}", argument="query")
+        if query.status is not None:
+            mend = "leave it out: a mirror follows tickets from one status to the next; select in the database"
+            raise ConfigError(f"asks for status {query.status}", argument="query", mend=mend)
+        identity = {"platform": client.base_url, "app_id": client.app_id, "query": said_of(query)}
+        self._database = MirrorDatabase(Path(arguments.path("database", database)), identity)
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.do(MirrorDatabase.open)
+        except BaseException:
+            await self.do(MirrorDatabase.close)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.do(MirrorDatabase.close)
+
+    async def do(self, work: Callable[Concatenate[MirrorDatabase, P], T], *args: P.args, **options: P.kwargs) -> T:
+        """Call a method of the database, and return its result, once it is done even if the task is cancelled.
+
+        Raises `ExportError` in place of `OSError`.
+        """
+        async with self._turn:
+            return await on_disk(self._database.path, lambda: work(self._database, *args, **options))
 
 
 _Change: TypeAlias = tuple[Value, ...]

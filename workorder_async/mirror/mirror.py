@@ -1,26 +1,62 @@
-"""`mirror_tickets`: a SQLite database that keeps up with the platform."""
+"""`mirror_tickets`: a SQLite database that keeps up with the platform, by the fewest requests that show what changed.
 
+    time      one request, where no answer has told the server's time yet
+    all       the first run, or with `full`: every ticket, newest or oldest first, and on from where that was cut short
+    open      the pending tickets, and those in process
+    new       what was created since the newest ticket that was there, less the lag
+    left      open tickets that these lists do not show any more, by narrow ranges of created time
+    missing   tickets that earlier runs missed in the list are asked for one by one
+    audit     totals: where the list has more or fewer tickets than the database, the ranges that differ are read
+    details   full records of what is new or has changed, and their files
+
+Whatever ends a run, the next one begins with the first of these, and finds what is left to do: what was read is in the
+database. No step takes a ticket for absent that a walk did not miss exactly, and none takes an absent one for gone.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Final, Unpack
+from time import perf_counter
+from typing import Final, TypeVar, Unpack, cast
 
-from workorder_async.arguments import kind_of, path, with_defaults
+from attrs import asdict, evolve
+
 from workorder_async.client import WorkorderClient
-from workorder_async.document import TicketQuery
-from workorder_async.errors import ConfigError
-from workorder_async.exports.manifest import said_of
-from workorder_async.mirror.options import MirrorOptions
-from workorder_async.mirror.report import MirrorReport
-from workorder_async.mirror.run import Disk, Run
-from workorder_async.walks.options import refuse_unknown
+from workorder_async.document import Ticket, TicketDetail, TicketQuery, TicketStatus
+from workorder_async.document.codec import Row
+from workorder_async.document.json_text import JSON
+from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
+from workorder_async.exports.attachments import AttachmentFolder
+from workorder_async.mirror.database import OPEN, ROOM, Disk, Mark, MirrorDatabase, Range
+from workorder_async.mirror.options import MirrorOptions, checked
+from workorder_async.mirror.report import MirrorProgress, MirrorReport, Phase
+from workorder_async.tasks import for_each
+from workorder_async.walks.ends import DATED
+from workorder_async.walks.options import WalkOptions
+from workorder_async.walks.walk import Walk
+from workorder_async.walks.windows import Window
+from workorder_async.wire.limits import Lane
 
-_EVERYTHING: Final = TicketQuery()
+T = TypeVar("T")
+S = TypeVar("S")
+EVERYTHING: Final = TicketQuery()
+#: So many absent tickets may be marked in one run, or this share of all.
+_FEW: Final = 20
+_SHARE: Final = 0.01
+#: Where so many differ for each page of a range, reading all of it costs less than asking for totals.
+_DENSE: Final = 0.5
+#: So many tickets are named in a doubt.
+_NAMED: Final = 20
+#: So many full records are written at once.
+_DETAILS_AT_ONCE: Final = 48
 
 
 async def mirror_tickets(
     client: WorkorderClient,
     database: "str | PathLike[str]",
-    query: TicketQuery = _EVERYTHING,
+    query: TicketQuery = EVERYTHING,
     **options: Unpack[MirrorOptions],
 ) -> MirrorReport:
     """Bring a SQLite database up to date with the tickets that match, and say what changed.
@@ -56,24 +92,345 @@ async def mirror_tickets(
     do its part, and for a database that another program writes (it is named), or that is of another platform, AppId or
     query; and the errors that every request may raise.
     """
-    async with opened(client, database, query) as disk:
+    async with Disk(client, database, query) as disk:
         return await Run(client, query, disk, checked(options)).run()
 
 
-def checked(given: MirrorOptions) -> MirrorOptions:
-    """Return all options, checked; `detail` is set if something needs it."""
-    refuse_unknown(given, MirrorOptions.__annotations__, "a mirror")
-    options = with_defaults(MirrorOptions, given)
-    options["detail"] = options["detail"] or options["attachments"] is not None or options["recheck"] > 0
-    return options
+class Run:
+    """One run."""
 
+    def __init__(self, client: WorkorderClient, query: TicketQuery, disk: Disk, options: MirrorOptions) -> None:
+        self._client = client
+        self._query = query
+        self._do = disk.do
+        self._options = options
+        self._began = perf_counter()
+        self._report = MirrorReport(run=0)
+        self._walks: WalkOptions = {
+            "page_size": options["page_size"],
+            "concurrency": options["concurrency"],
+            "on_bad_row": "skip",
+        }
+        self._phase: Phase = "all"
+        self._rows, self._total_rows = 0, -1
+        # The tickets that an exact walk should have shown, and did not.
+        self._absent: set[int] = set()
+        # The ids of rows that cannot be read, each once, though several answers show it.
+        self._unread = set[JSON]()
+        self._doubts: list[str] = []
 
-def opened(client: WorkorderClient, database: object, query: object) -> Disk:
-    """Return the database of a query, for `async with`. Raises `ConfigError` for a query that it cannot be of."""
-    if not isinstance(query, TicketQuery):
-        raise ConfigError(f"must be a TicketQuery, not {kind_of(query)}", argument="query")
-    if query.status is not None:
-        mend = "leave it out: a mirror follows tickets from one status to the next; select in the database"
-        raise ConfigError(f"asks for status {query.status}", argument="query", mend=mend)
-    identity = {"platform": client.base_url, "app_id": client.app_id, "query": said_of(query)}
-    return Disk(Path(path("database", database)), identity)
+    async def run(self, *, quiet: bool = False) -> MirrorReport:
+        """Do all of it. If `quiet`, only what is new is read, unless a total shows that more has changed."""
+        await self.learn_time()
+        self._report.began_at = began = self.now()
+        self._report.run = await self._do(MirrorDatabase.begin, began)
+        known = await self._do(MirrorDatabase.mark)
+        if known is None or self._options["full"] or not known.ended:
+            await self._read_all(known)
+        if known is not None and not (known.ended and self._options["full"]):
+            start = await self._do(MirrorDatabase.begin_new, began, self._options["lag"])
+            if quiet and known.ended:
+                await self._read_new(start)
+                if await self._is_level():
+                    return await self._end()
+            await self._read_open()
+            await self._read_new(start)
+            await self._read_left()
+        await self._look_for_missing()
+        if await self._mark_absent():
+            await self._audit()
+            await self._mark_absent()
+        if self._options["detail"]:
+            await self._read_details()
+        return await self._end()
+
+    async def _is_level(self) -> bool:
+        """Tell whether the list has as many tickets as the database: all of them, the pending, those in process."""
+        counts = await self._do(MirrorDatabase.counts)
+        totals = []
+        for status in (None, *OPEN):
+            query = evolve(self._query, status=None if status is None else TicketStatus(status))
+            totals.append(await self._total(query))
+        most = await self._do(MirrorDatabase.number, "most") or counts[0]
+        return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
+
+    async def learn_time(self) -> None:
+        """Make one request where no answer has told the server's time yet: a run tells by it what is new or absent."""
+        if self._client.ahead() is None and not self._report.requests:
+            self._report.requests = 1
+            await self._client.ping()
+
+    def now(self) -> int:
+        """Return the time by the server's clock, as far as it is known."""
+        return int(self._client.now() + self._client.clock_offset)
+
+    # Reading
+
+    async def _read_all(self, known: Mark | None) -> None:
+        """Read every ticket, or the rest of what an earlier run has begun to read."""
+        self._phase = "all"
+        mark = Mark(since=self._report.run, is_first=known is None) if known is None or known.ended else known
+        resumed, at = mark.rest != (None, None), self.now()
+        async with self._client.walk(Window(self._query, *mark.rest), **self._walks) as walk:
+            walk.raw()
+            async for rows, rest in self._pages(walk):
+                if walk.is_restarted:
+                    mark = evolve(mark, rest=(None, None))  # what came so far does not end at a second
+                elif rest is not None:
+                    mark = evolve(mark, rest=(rest.start, rest.end))
+                is_exact = mark.exact and not walk.flaws and not walk.report.skipped_rows
+                mark = evolve(mark, exact=is_exact)
+                await self._write(rows, at, mark)
+        self._note_walk(walk)
+        if resumed and (walk.is_restarted or await self._has_undated()):
+            # The earlier rows rest on an order that the list does not have, or the rest does not show all that is left.
+            await self._read_all(evolve(mark, rest=(None, None)))
+            return
+        if mark.exact and walk.report.exact and not mark.is_first:
+            await self._note_absent(mark.since, (None, None))
+        await self._do(MirrorDatabase.write, [], at, evolve(mark, ended=True, rest=(None, None)))
+
+    async def _has_undated(self) -> bool:
+        """Tell whether the list counts tickets that no range of created time shows; not those that come meanwhile."""
+        if (self._query.created_start, self._query.created_end) != (None, None):
+            return False
+        dated = evolve(self._query, created_start=DATED[0], created_end=DATED[1])
+        first, all, last = [await self._total(query) for query in (dated, self._query, dated)]
+        return all > max(first, last)
+
+    async def _read_open(self) -> None:
+        """Read the pending tickets, and those in process, each list page after page, which takes the fewest requests.
+
+        A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
+        """
+        self._phase = "open"
+        windows = [Window(evolve(self._query, status=TicketStatus(status))) for status in OPEN]
+        await self._side_by_side(partial(self._read, shows_all=False), windows)
+
+    async def _read_new(self, start: int | None) -> None:
+        """Read what was created since a second."""
+        self._phase = "new"
+        await self._read(Window(self._query, start))
+        await self._do(MirrorDatabase.end_new)
+
+    async def _read_left(self) -> None:
+        """Read the tickets that were open, and that no list of open tickets shows any more."""
+        self._phase = "left"
+        ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"])
+        await self._side_by_side(self._read_range, ranges)
+        left = await self._do(MirrorDatabase.not_read, self._report.run, (None, 1), OPEN)
+        if left:
+            named = ", ".join(str(id) for _, id in left[:_NAMED])
+            self._doubts.append(f"no list of open tickets shows {named} any more, which have no created time: use full")
+
+    async def _read_range(self, range: Range) -> None:
+        await self._read(Window(self._query, *range))
+
+    async def _read(self, window: Window, *, shows_all: bool = True) -> None:
+        """Read a window. If the walk is exact and `shows_all` of its tickets, what it does not show is absent."""
+        at = self.now()
+        walks: WalkOptions = {**self._walks, "concurrency": 1}
+        async with self._client.walk(window, **walks) as walk:
+            walk.raw()
+            async for rows, _ in self._pages(walk):
+                await self._write(rows, at)
+        self._note_walk(walk)
+        if shows_all and walk.report.exact:
+            await self._note_absent(self._report.run, (window.start, window.end))
+
+    async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
+        """Yield the rows of each page as they came, and the rest of the list behind it."""
+        while True:
+            try:
+                page = await walk.next_page()
+            except StopAsyncIteration:
+                return
+            self._total_rows = page.total
+            yield cast("list[Row]", page.rows), page.rest
+
+    async def _write(self, rows: Sequence[Row], at: int, mark: Mark | None = None) -> None:
+        """Write rows; the list is read on meanwhile."""
+        self._rows += len(rows)
+        created, unread = await self._do(MirrorDatabase.write, rows, at, mark)
+        self._report.created += created
+        self._unread.update(unread)
+        self._tell()
+
+    def _note_walk(self, walk: Walk) -> None:
+        report = walk.report
+        self._report.requests += report.requests
+        self._report.skipped += report.skipped_rows
+        nameless = [f"{report.skipped_rows} rows have no number that can be read"] if report.skipped_rows else []
+        for flaw in (*walk.flaws, *nameless):
+            if flaw not in self._doubts:
+                self._doubts.append(flaw)
+
+    async def _note_absent(self, run: int, range: Range) -> None:
+        """Note the tickets of a range not read since a run; the newest may not be shown to everybody yet.
+
+        Those without a created time are in no range but that of all.
+        """
+        start, end = range
+        shown_until = self._shown_until()
+        since = None if range == (None, None) else max(1, start or 0)
+        range = (since, shown_until if end is None else min(end, shown_until))
+        self._absent.update(id for _, id in await self._do(MirrorDatabase.not_read, run, range))
+
+    def _shown_until(self) -> int:
+        """Return the second from which on a ticket may not be shown to everybody yet."""
+        return self._report.began_at - int(self._options["lag"])
+
+    def _tell(self) -> None:
+        if self._options["on_progress"] is not None:
+            self._options["on_progress"](
+                MirrorProgress(
+                    phase=self._phase,
+                    rows=self._rows,
+                    total=self._total_rows,
+                    requests=self._report.requests,
+                    seconds=perf_counter() - self._began,
+                )
+            )
+
+    async def _side_by_side(self, work: Callable[[S], Awaitable[T]], things: Iterable[S]) -> list[T]:
+        return await for_each(things, work, at_once=self._options["concurrency"])
+
+    # Absence
+
+    async def _audit(self) -> None:
+        """Compare the list's totals with the database's counts, and read the ranges that differ."""
+        self._phase = "audit"
+        top = await self._do(MirrorDatabase.gap_before, self._shown_until())
+        whole: Range = (None, top)
+        ranges = [(whole, await self._total_of(whole))]
+        while ranges:
+            parts = await self._side_by_side(self._audited, ranges)
+            ranges = [part for found in parts for part in found]
+
+    async def _audited(self, asked: tuple[Range, int]) -> list[tuple[Range, int]]:
+        """Return the halves of a range that differs from the list, with their totals there; read what is small.
+
+        Where half a range has the total of the whole, the platform counts no further than that.
+        """
+        range, total = asked
+        count = await self._do(MirrorDatabase.count, range)
+        if count == total:
+            return []
+        size, gap = self._options["page_size"], None
+        is_dense = abs(count - total) >= _DENSE * max(count, total) / size
+        # Where there are far fewer, the platform may count no further than to a number.
+        if max(count, total) + ROOM > size and (count > total or not is_dense):
+            gap = await self._do(MirrorDatabase.gap, range)
+        if gap is not None:
+            lower = await self._total_of((range[0], gap))
+            if lower == total > 0:
+                await self._do(MirrorDatabase.keep, "most", total)
+            if total == await self._do(MirrorDatabase.number, "most"):
+                return [((range[0], gap), lower), ((gap, range[1]), await self._total_of((gap, range[1])))]
+            if not is_dense:
+                return [((range[0], gap), lower), ((gap, range[1]), total - lower)]
+        await self._read_range(range)
+        return []
+
+    async def _total_of(self, range: Range) -> int:
+        """Ask how many tickets the list has in a range that begins and ends in gaps."""
+        first, last = self._query.created_start, self._query.created_end
+        if range[0] is not None:
+            first = range[0] - 1
+        if range[1] is not None:
+            last = range[1] + 1 if last is None else min(range[1] + 1, last)
+        return await self._total(evolve(self._query, created_start=first, created_end=last))
+
+    async def _total(self, query: TicketQuery) -> int:
+        self._report.requests += 1
+        return await self._client.count_tickets(query)
+
+    async def _look_for_missing(self) -> None:
+        """Ask for each ticket that an earlier run missed in the list, and that no list shows now."""
+        self._phase = "missing"
+        missing = await self._do(MirrorDatabase.to_be_found)
+        answers = await self._client.get_tickets(missing, concurrency=self._options["concurrency"])
+        report, at = self._report, self.now()
+        report.requests += len(missing)
+        gone = [id for id, answer in answers.items() if isinstance(answer, NotFoundError)]
+        left = [id for id, answer in answers.items() if isinstance(answer, Ticket)]
+        report.gone = sorted(await self._do(MirrorDatabase.note, "gone", gone, at))
+        report.left = sorted(await self._do(MirrorDatabase.note, "left", left, at))
+
+    async def _mark_absent(self) -> bool:
+        """Mark the tickets that are absent, unless they are so many that a right was lost, or a filter is off.
+
+        Returns whether they were.
+        """
+        absent, self._absent = sorted(self._absent), set()
+        marked, count = self._report.missing, await self._do(MirrorDatabase.count)
+        if len(marked) + len(absent) > max(_FEW, _SHARE * count) and not self._options["accept_gone"]:
+            self._report.held_back = len(absent)
+            self._doubts.append(
+                f"{len(absent)} tickets are not shown any more, too many to be believed at once; accept_gone=True "
+                "marks them"
+            )
+            return False
+        marked += await self._do(MirrorDatabase.note, "missing", absent, self.now())
+        return True
+
+    # Full records
+
+    async def _read_details(self) -> None:
+        """Read the full records that are due, and of the open tickets those that are the oldest; fetch their files."""
+        self._phase, options = "details", self._options
+        files = None
+        if options["attachments"] is not None:
+            files = AttachmentFolder(
+                options["attachments"],
+                self._client,
+                proxy=self._client.proxy,
+                ssl=self._client.ssl,
+                private_addresses=options["private_addresses"],
+            )
+        due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=files is not None)
+        self._rows, self._total_rows = 0, len(due)
+        read = partial(self._detail, files=files, lane=Lane(options["concurrency"]))
+        async with files or nullcontext():
+            for place in range(0, len(due), _DETAILS_AT_ONCE):
+                at = self.now()
+                found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
+                rows = [row for row in found if row is not None]
+                await self._do(MirrorDatabase.write_details, rows, at)
+                self._report.details += len(rows)
+                self._rows += len(found)
+                self._tell()
+
+    async def _detail(
+        self, id: int, *, files: AttachmentFolder | None, lane: Lane
+    ) -> "tuple[TicketDetail, list[Path], bool] | None":
+        """Read a full record, and fetch its files: where they are, and whether all of them are there.
+
+        None for a record that is refused, or cannot be read.
+        """
+        self._report.requests += 1
+        try:
+            detail = await self._client.get_ticket_detail(id, lane=lane)
+        except (AuthenticationError, RateLimitedError):
+            raise
+        except (ApiError, DecodeError):
+            self._report.skipped += 1
+            return None
+        if files is None:
+            return detail, [], False
+        counts = await files.fetch(detail)
+        self._report.attachments += counts
+        return detail, files.places(detail), not counts.failed
+
+    async def _end(self) -> MirrorReport:
+        report = self._report
+        report.tickets, report.changed, report.oldest_read_at = await self._do(MirrorDatabase.summary)
+        report.skipped += len(self._unread)
+        if unknown := await self._do(MirrorDatabase.unknown_of, sorted(self._unread, key=str)):
+            more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+            named = ", ".join(map(str, unknown[:_NAMED]))
+            self._doubts.append(f"tickets that cannot be read are not in the database: {named}{more}")
+        report.exact, report.reason = not self._doubts, "; ".join(self._doubts)
+        report.seconds = perf_counter() - self._began
+        await self._do(MirrorDatabase.end, self.now(), report.requests, asdict(report))
+        return report

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Annotated, TypedDict
 
-from workorder_async.arguments import Option, flag, must_be, or_none, path, seconds, whole
+from workorder_async.arguments import Option, flag, must_be, or_none, path, seconds, whole, with_defaults
 from workorder_async.mirror.report import MirrorProgress
+from workorder_async.walks.options import refuse_unknown
 
 
 def _count(name: str, value: object) -> int:
@@ -38,3 +39,11 @@ class MirrorOptions(TypedDict, total=False):
     """Tickets to ask for per request (100)."""
     concurrency: Annotated[int, Option(8, whole)]
     """Requests in flight at once, at the most (8)."""
+
+
+def checked(given: MirrorOptions) -> MirrorOptions:
+    """Return all options, checked; `detail` is set if something needs it."""
+    refuse_unknown(given, MirrorOptions.__annotations__, "a mirror")
+    options = with_defaults(MirrorOptions, given)
+    options["detail"] = options["detail"] or options["attachments"] is not None or options["recheck"] > 0
+    return options

@@ -11,13 +11,11 @@ from workorder_async.arguments import above_zero
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery
 from workorder_async.errors import AuthenticationError, ConfigError, ExportError, WorkorderError
-from workorder_async.mirror.database import MirrorDatabase
+from workorder_async.mirror.database import Disk, MirrorDatabase
 from workorder_async.mirror.events import Event
-from workorder_async.mirror.mirror import checked, opened
-from workorder_async.mirror.options import MirrorOptions
-from workorder_async.mirror.run import Run
+from workorder_async.mirror.mirror import EVERYTHING, Run
+from workorder_async.mirror.options import MirrorOptions, checked
 
-_EVERYTHING: Final = TicketQuery()
 #: Every so many rounds all is read that may have changed.
 _FULL_EVERY: Final = 10
 #: No look for so many rounds is a gap.
@@ -38,7 +36,7 @@ class Watch(AsyncIterator[Event]):
         options: MirrorOptions,
     ) -> None:
         self._client, self._query, self._options = client, query, options
-        self._disk = opened(client, bookmark, query)
+        self._disk = Disk(client, bookmark, query)
         self._every = every
         self._ready = deque[Event]()
         # The numbers of events that were given out and are not done.
@@ -105,7 +103,7 @@ class Watch(AsyncIterator[Event]):
 
 def watch(
     client: WorkorderClient,
-    query: TicketQuery = _EVERYTHING,
+    query: TicketQuery = EVERYTHING,
     *,
     bookmark: "str | PathLike[str]",
     every: float = 60.0,
