@@ -312,8 +312,8 @@ async def test_lost_without_verify(sandbox: Sandbox, client: WorkorderClient) ->
         ("ids", {}, "a str is no mutation"),
         ([], {"name": b"x"}, "name is a bytes; it must be a text"),
         ([], {"key": "id"}, "key is a str; it must be a function"),
-        ([], {"mark": "no"}, "mark is a str; it must be True or False"),
-        ([], {"verify": 1}, "verify is a int; it must be True or False"),
+        ([], {"mark": "no"}, "mark is 'no'; it must be True or False"),
+        ([], {"verify": 1}, "verify is 1; it must be True or False"),
         ([], {"report": {}}, "report is a dict; it must be a BatchReport"),
     ],
 )

@@ -25,6 +25,8 @@ from workorder_async.sandbox import Fault, Sandbox
 
 # What is lost is looked for as long as an attempt may take; what an earlier run sent, until the deadline.
 _SOON = ClientOptions({**QUICK, "attempt_timeout": 0.3, "deadline": 3})
+# What each task of a batch does, as it is named.
+_TASK = "Workers._begin.<locals>.working"
 BATCH = [CommentTicket(id=1001, detail=f"备注 {number}") for number in range(5)]
 
 
@@ -72,10 +74,10 @@ class Steps:
     def make(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         """Be the loop's task factory."""
         name = getattr(coroutine, "__qualname__", "")
-        if name == "Workers._work":
+        if name == _TASK:
             coroutine = Stepped(coroutine, self._step)
         task = asyncio.Task(coroutine, loop=loop, **options)
-        if name in ("Workers._work", "Journal._carry_out"):
+        if name in (_TASK, "Journal._carry_out"):
             self._made.append(task)
         return task
 

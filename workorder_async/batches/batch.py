@@ -63,9 +63,7 @@ def run_batch(
 
     Raises `JournalError`, `ConfigError`, and the errors of the iterable, after the mutations under way have ended.
     """
-    _check(mutations, journal, report, name=name, mark=mark, verify=verify)
-    if key is not None and not callable(key):
-        raise ConfigError(f"is a {type(key).__name__}", argument="key", mend="it must be a function of a mutation")
+    _check(mutations, journal, report, key, name)
     told = keys_by(key, kept=journal is not None)
     terms = Terms(concurrency, patience, told, mark, verify, stop_after, deadline, outage)
     held = tuple(mutations) if isinstance(mutations, Collection) else mutations
@@ -97,7 +95,7 @@ async def settle_journal(
     Yields an `Outcome` for each: DONE, NOT_SENT if it certainly did not happen, or UNKNOWN. The arguments are those of
     `run_batch`. The journal may be of any batch. Raises `JournalError` if it is for another platform.
     """
-    _check((), journal, report)
+    _check((), journal, report, None, "")
     terms = Terms(concurrency, patience)
     identity = (await asyncio.to_thread(read_records, journal)).identity
     if identity["platform"] != client.base_url:
@@ -111,15 +109,7 @@ async def settle_journal(
             yield outcome
 
 
-def _check(
-    mutations: object,
-    journal: object,
-    report: object,
-    *,
-    name: object = "",
-    mark: object = False,
-    verify: object = True,
-) -> None:
+def _check(mutations: object, journal: object, report: object, key: object, name: object) -> None:
     """Refuse arguments that cannot work, before anything is opened or sent."""
     if journal is not None:
         arguments.path("journal", journal)
@@ -127,8 +117,7 @@ def _check(
         ("mutations", mutations, isinstance(mutations, Iterable | AsyncIterable), "an iterable of mutations"),
         ("report", report, isinstance(report, BatchReport | None), "a BatchReport"),
         ("name", name, isinstance(name, str), "a text"),
-        ("mark", mark, isinstance(mark, bool), "True or False"),
-        ("verify", verify, isinstance(verify, bool), "True or False"),
+        ("key", key, key is None or callable(key), "a function of a mutation"),
     ):
         if not fits:
             raise ConfigError(f"is a {type(value).__name__}", argument=argument, mend=f"it must be {it_must_be}")

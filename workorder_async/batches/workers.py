@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from time import perf_counter
@@ -10,7 +10,7 @@ from time import perf_counter
 from attrs import evolve, field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import above_zero, as_validator, seconds, whole, whole_within
+from workorder_async.arguments import above_zero, as_validator, flag, seconds, whole, whole_within
 from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.hold import Hold
 from workorder_async.batches.journal import Journal, to_its_end
@@ -38,8 +38,8 @@ class Terms:
     concurrency: int = field(validator=[as_validator(whole), as_validator(whole_within, 1, _MOST_AT_ONCE)])
     patience: float = field(validator=as_validator(seconds))
     key: Callable[[Prepared], str] = key_of
-    mark: bool = False
-    verify: bool = True
+    mark: bool = field(default=False, validator=as_validator(flag))
+    verify: bool = field(default=True, validator=as_validator(flag))
     stop_after: int | None = field(default=None, validator=optional(as_validator(whole)))
     deadline: float | None = field(default=None, validator=optional(as_validator(above_zero)))
     outage: float = field(default=0.0, validator=as_validator(seconds))
@@ -65,10 +65,9 @@ class Workers:
         self._began = 0.0
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()  # the workers, and one for each parked mutation
+        self._tasks: set[asyncio.Task[None]] = set()  # those at work: the workers, and one for each parked mutation
         self._ended: deque[Outcome] = deque()
         self._changed = asyncio.Condition()
-        self._room = self._working = terms.concurrency
         self._pulled = 0
         self._exhausted = False
         self._failure: BaseException | None = None
@@ -80,7 +79,8 @@ class Workers:
         self._began = perf_counter() - self._report.elapsed
         async with self._journal:
             telling = asyncio.create_task(self._hold.tell(self._report))
-            self._tasks = {asyncio.create_task(self._work()) for _ in range(self._working)}
+            for _ in range(self._terms.concurrency):
+                self._begin(self._work)
             try:
                 yield
             finally:
@@ -88,43 +88,39 @@ class Workers:
         if self._failure is not None:
             raise self._failure
 
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Let a task of its own do this. If it fails, so does the batch."""
+
+        async def working() -> None:
+            try:
+                await work()
+            except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
+                await self._fail(error)
+            finally:
+                self._tasks.discard(task)
+                async with self._changed:
+                    self._changed.notify_all()
+
+        task = asyncio.create_task(working())
+        self._tasks.add(task)
+
     # The side of a worker
 
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
-        try:
-            while (pulled := await self._pull()) is not None:
-                await self._end(await self._carried_out(*pulled))
-            while (entry := await self._pull_left()) is not None:
-                await self._end(self._carrier.settle_left(entry))
-        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
-            await self._fail(error)
-        finally:
-            self._working -= 1
-            async with self._changed:
-                self._changed.notify_all()
+        while (pulled := await self._pull()) is not None:
+            await self._end(await self._carried_out(*pulled))
+        while (entry := await self._pull_left()) is not None:
+            await self._end(self._carrier.settle_left(entry))
 
     async def _end(self, end: Outcome | Parked) -> None:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
         if isinstance(end, Outcome):
             await self._hand_over(end)
         elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
-            self._working += 1
-            self._tasks.add(asyncio.create_task(self._follow(end)))
+            self._begin(lambda: self._look(end))
         else:
             await self._look(end)
-
-    async def _follow(self, parked: Parked) -> None:
-        """Look for a parked mutation, in a task of its own."""
-        try:
-            await self._look(parked)
-        except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
-            await self._fail(error)
-        finally:
-            self._tasks.difference_update({asyncio.current_task()})
-            self._working -= 1
-            async with self._changed:
-                self._changed.notify_all()
 
     async def _look(self, end: Outcome | Parked) -> None:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
@@ -142,7 +138,7 @@ class Workers:
     async def _pull(self) -> tuple[str, Prepared] | None:
         """Return the key and the next mutation; None if there is none, or the batch stops."""
         async with self._pulling:
-            if len(self._ended) >= self._room:
+            if len(self._ended) >= self._terms.concurrency:
                 await self._wait_for_room()
             if self._carrier.stopped or self._exhausted:
                 return None
@@ -198,7 +194,7 @@ class Workers:
     async def _pull_left(self) -> Entry | None:
         """Return a mutation that an earlier run left open and that was not among this batch's own."""
         async with self._pulling:
-            if len(self._ended) >= self._room:
+            if len(self._ended) >= self._terms.concurrency:
                 await self._wait_for_room()
             if self._carrier.stopped or self._failure is not None:
                 return None
@@ -209,7 +205,7 @@ class Workers:
     async def _wait_for_room(self) -> None:
         """Wait until the consumer has taken enough outcomes."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._ended) < self._room or self._carrier.stopped)
+            await self._changed.wait_for(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopped)
 
     async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
         """Carry out a mutation. What holds for all is waited out, and it is tried again."""
@@ -275,7 +271,7 @@ class Workers:
     async def next_outcome(self) -> Outcome | None:
         """Return the next outcome; None when every worker has ended and all outcomes were returned."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._ended or not self._working)
+            await self._changed.wait_for(lambda: self._ended or not self._tasks)
             self._changed.notify_all()
             return self._ended.popleft() if self._ended else None
 
@@ -287,15 +283,15 @@ class Workers:
                 self._note(outcome)
                 yield outcome
 
-    async def _finish(self, tasks: "list[asyncio.Task[None]]", telling: "asyncio.Task[None]") -> None:
+    async def _finish(self, tasks: list[asyncio.Task[None]], telling: asyncio.Task[None]) -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
 
         The intents of cancelled mutations stay in the journal.
         """
         try:
-            if self._working:
+            if tasks:
                 await self._stop("left before its end")
-            await asyncio.wait(tasks, timeout=self._terms.patience)
+                await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
             for task in (*tasks, telling):
                 task.cancel()
