@@ -21,8 +21,7 @@ from workorder_async.errors import (
     WorkorderError,
 )
 from workorder_async.mutations.kinds import Prepared, kind_of
-from workorder_async.mutations.recently_sent import EarlierRun, Sending, Sendings
-from workorder_async.mutations.settling import note_creation
+from workorder_async.mutations.recently_sent import EarlierRun, Sending, Sendings, place_of_ticket, trace_of_text
 from workorder_async.signing.clock import Ahead
 from workorder_async.wire.bodies import JsonBody, MayWrite
 from workorder_async.wire.call import Deadline
@@ -144,7 +143,9 @@ class MutationSender:
             return Settlement(None)
         except WorkorderError:
             found = Settlement(None)
-        if found.happened is False:
+        if found.happened:
+            self._note_happened(mutation, sending, found.ticket_id)
+        elif found.happened is False:
             self._sendings.drop(sending)
         left = self._sendings.left(sending)
         was_late = left + self._sendings.steady() - asked <= 0
@@ -182,9 +183,16 @@ class MutationSender:
                 unknown = OutcomeUnknownError(error.message, operation=answer.operation, attempts=answer.attempts)
                 unknown.request_id = answer.request_id
                 raise unknown from error
-            note_creation(prepared.mutation, id, sending, self._sendings)
-        self._sendings.note(sending)
+        self._note_happened(prepared.mutation, sending, id)
         return Changed(id, answer.request_id, answer.attempts)
+
+    def _note_happened(self, mutation: Mutation, sending: Sending, ticket_id: int) -> None:
+        """Note that it happened, and that a new ticket's history may begin with its text, which is no comment."""
+        if not kind_of(mutation).creates:
+            self._sendings.note(sending)
+        elif ticket_id:
+            self._sendings.note(sending, ticket_id)
+            self._sendings.note(Sending(place_of_ticket(ticket_id), trace_of_text(ticket_id, mutation.detail)))
 
     def _note_refused(self, sending: Sending, error: WorkorderError) -> None:
         """Note that it did not happen; an errno without a meaning does not say so for certain."""

@@ -5,8 +5,8 @@ is behind, the server is still at it, or somebody reopened it. What proves that 
 it can have left, in the time in which it was under way by the server's clock. What proves that it did not is a look
 after the longest time that a request may take, where nothing has changed since that others do not account for.
 
-Each function here takes the mutation, its `Sending`, and the reads, and raises the errors of the reads. The rows in
-`kinds` say which kind of mutation has which function.
+Each function here takes the mutation, its `Sending`, and the reads, and raises the errors of the reads. It notes
+nothing. The rows in `kinds` say which kind of mutation has which function.
 """
 
 import html
@@ -21,7 +21,6 @@ from workorder_async.document import (
     CloseTicket,
     CommentTicket,
     CreateTicket,
-    Mutation,
     RejectTicket,
     TicketDetail,
     TicketStatus,
@@ -33,7 +32,6 @@ from workorder_async.mutations.recently_sent import (
     Sending,
     Sendings,
     folded,
-    place_of_ticket,
     trace_of_text,
     trace_of_ticket,
 )
@@ -62,7 +60,6 @@ async def look_for_close(close: CloseTicket, sending: Sending, reads: "Reads", s
         and (not remarks or folded(close.detail) in remarks)
         and not any(one.solution == solution for one in known.rivals)
     ):
-        sendings.note(sending)
         return Settlement(True, holds=holds)
     like = holds and (solution == sending.solution or not known.span.follows(detail.closed_time))
     return _by_what_changed(detail, known, sendings, holds=holds, like=like)
@@ -79,9 +76,7 @@ async def look_for_rejection(
     rejected = [assign for assign in shares if assign.status == AssignStatus.REJECTED]
     holds = bool(shares) and rejected == shares
     # A step without words is no sign by itself.
-    happened = _is_said(detail, sending, known, sendings) and bool(folded(rejection.detail) or rejected)
-    if happened:
-        sendings.note(sending)
+    if _is_said(detail, sending, known, sendings) and (folded(rejection.detail) or rejected):
         return Settlement(True, holds=holds)
     traces = {trace_of_text(detail.id, step.detail) for step in _steps(detail)}
     # Where a rejected share shows no history, nobody knows who rejected it, and when.
@@ -103,8 +98,6 @@ async def look_for_comment(comment: CommentTicket, sending: Sending, reads: "Rea
             happened = None  # who is shown no history does not miss the mark in it
     else:
         happened = True if _is_said(detail, sending, known, sendings) else None
-    if happened:
-        sendings.note(sending)
     return Settlement(happened)
 
 
@@ -132,16 +125,7 @@ async def look_for_ticket(ticket: CreateTicket, sending: Sending, reads: "Reads"
         in_time = len(ours) == 1 and known.span.has(ours[0].created_time)
         shown = Counter(map(trace_of_ticket, others))
         happened = True if in_time and unknown is not None and not _missing(unknown, shown) else None
-    if happened and len(ours) == 1:
-        note_creation(ticket, ours[0].id, sending, sendings)
-        return Settlement(True, ours[0].id)
-    return Settlement(happened)
-
-
-def note_creation(ticket: Mutation, id: int, sending: Sending, sendings: Sendings) -> None:
-    """Note which ticket was created, and that its history may begin with its text, which is no comment."""
-    sendings.note(sending, id)
-    sendings.note(Sending(place_of_ticket(id), trace_of_text(id, ticket.detail)))
+    return Settlement(happened, ours[0].id if happened and len(ours) == 1 else 0)
 
 
 def _steps(detail: TicketDetail) -> list[TicketFlowHistory]:
