@@ -127,16 +127,12 @@ class Journal:
         """Tell whether another mutation that an earlier run began may look like this one."""
         return await self._order(lambda: self._file.has_twin(entry), until)
 
-    async def forget(self, keys: Collection[str], *, rewrites: bool) -> None:
-        """Forget mutations that are over, before anything is begun: they would be sent again.
+    def forget(self, keys: Collection[str], *, rewrites: bool = False) -> None:
+        """Forget mutations that are over, before anything else is begun: they would be sent again.
 
         Their lines stay in the file, unless that `rewrites` it and can be replaced.
         """
-        await self._order(lambda: self._file.forget(keys, rewrites=rewrites), None)
-
-    def forget_soon(self, keys: Collection[str]) -> None:
-        """Forget mutations that are over, with the next order; their lines stay in the file."""
-        self._order_soon(lambda: self._file.forget(keys, rewrites=False))
+        self._order_soon(lambda: self._file.forget(keys, rewrites=rewrites))
 
     async def left_open(self, until: float | None = None) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""

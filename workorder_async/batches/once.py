@@ -128,7 +128,7 @@ class Once:
             self._events, old = await asyncio.to_thread(_events_of, self._path, self._client.now(), self._keep)
             for event in self._events.values():
                 event.at = journal.opened
-            await journal.forget(old, rewrites=len(old) > len(self._events))
+            journal.forget(old, rewrites=len(old) > len(self._events))
         except BaseException as error:
             await to_its_end(journal.__aexit__(type(error)))
             raise
@@ -306,7 +306,7 @@ class Once:
         if old:
             for known in old:
                 del self._events[known]
-            self._at_work()[0].forget_soon(old)
+            self._at_work()[0].forget(old)
 
     def _at_work(self, *, begins: bool = False) -> tuple[Journal, Carrier]:
         if self._work is None or (begins and self._closing):

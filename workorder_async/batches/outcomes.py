@@ -2,6 +2,7 @@
 
 from collections import Counter
 from enum import Enum
+from typing import Any
 
 from attrs import Factory, define, field, frozen
 
@@ -56,6 +57,8 @@ class Outcome:
 #: Outcomes that leave nothing to be done.
 SETTLED = frozenset({State.DONE, State.ALREADY, State.SKIPPED})
 _KEPT_UNSETTLED = 1000
+# What a journal keeps of an outcome besides its state and its error.
+_FACTS = ("ticket_id", "attempts", "request_id", "elapsed", "mark")
 
 
 @define
@@ -103,13 +106,7 @@ def ended(mutation: Mutation, state: State, error: WorkorderError) -> Outcome:
 
 def facts_of(outcome: Outcome) -> dict[str, JSON]:
     """Return what a journal keeps of an outcome besides its state; `error` is for people, `raised` its parts."""
-    facts: dict[str, JSON] = {
-        "ticket_id": outcome.ticket_id,
-        "attempts": outcome.attempts,
-        "request_id": outcome.request_id,
-        "elapsed": outcome.elapsed,
-        "mark": outcome.mark,
-    }
+    facts: dict[str, JSON] = {name: getattr(outcome, name) for name in _FACTS}
     if (error := outcome.error) is not None:
         facts["error"] = str(error)
         if outcome.state is not State.UNKNOWN:
@@ -128,13 +125,5 @@ def outcome_of(mutation: Mutation, state: State, facts: dict[str, JSON]) -> Outc
         vars(error).update(parts)
         if isinstance(error, errors.OutcomeUnknownError):
             error.mutation = mutation
-    return Outcome(
-        mutation,
-        state,
-        error,
-        int(str(facts.get("ticket_id", 0))),
-        int(str(facts.get("attempts", 0))),
-        str(facts.get("request_id", "")),
-        float(str(facts.get("elapsed", 0))),
-        str(facts.get("mark", "")),
-    )
+    kept: dict[str, Any] = {name: facts[name] for name in _FACTS if name in facts}
+    return Outcome(mutation, state, error, **kept)

@@ -9,14 +9,14 @@ files            ticket_id, name, path: the attachments that were fetched; a pat
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, cast
 
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.document.fields import fields_of
-from workorder_async.document.json_text import to_json
+from workorder_async.document.json_text import JSON, to_json
 from workorder_async.exports.sqlite import table_of
 
 _TABLE: Final = table_of("details", TicketDetail)
@@ -44,7 +44,7 @@ def write_detail(
     there = [(detail.id, path.name, _text_of(path)) for path in files if path.is_file()]
     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", there)
     found = database.execute("SELECT facts FROM detail_facts WHERE id = ?", (detail.id,)).fetchone()
-    text = to_json(cast("Any", facts := _facts_of(detail))).decode()
+    text = to_json(_facts_of(detail)).decode()
     database.execute("INSERT OR REPLACE INTO detail_facts VALUES (?, ?)", (detail.id, text))
     if found is None:
         return []
@@ -53,12 +53,11 @@ def write_detail(
     return [(name, _plain(known.get(name)), _plain(facts.get(name))) for name in names]
 
 
-def _facts_of(detail: TicketDetail) -> dict[str, object]:
+def _facts_of(detail: TicketDetail) -> dict[str, JSON]:
     """Return what is compared from read to read."""
     values = cast("dict[str, Any]", encode(detail))
     for name in _URLS:
-        files: Sequence[dict[str, object]] = values[name]
-        values[name] = [{key: value for key, value in file.items() if key != "file_path"} for file in files]
+        values[name] = [{key: value for key, value in file.items() if key != "file_path"} for file in values[name]]
     return {name: values[name] for name in _FACTS}
 
 
