@@ -9,6 +9,5 @@ outcomes       the outcomes of mutations, and their report
 keys           what makes two mutations one, and which batch a journal is for
 journal        the memory of a batch: the event loop's side
 journal_file   its file and the standings of mutations: the thread's side
-journal_lines  the form of its lines
-records        the same lines, read for people
+records        its lines: their form, and what they tell people
 """

@@ -20,17 +20,16 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from workorder_async.batches.journal_lines import (
+from workorder_async.batches.outcomes import State
+from workorder_async.batches.records import (
     INTENT,
     SUM_SIZE,
     VERSION,
-    identity_in,
     line_of,
     parsed,
     read_lines,
     sealed,
 )
-from workorder_async.batches.outcomes import State
 from workorder_async.document import JSON
 from workorder_async.durable import InUseError, LockedFile, MovedError
 from workorder_async.errors import JournalError
@@ -199,11 +198,10 @@ class JournalFile:
         A mutation that is open already was begun at its first intent.
         """
         if number == 1:
-            found = identity_in(line)
-            if found != self._identity:
+            if line != self._identity:
                 raise JournalError(
-                    f"the journal {str(self._path)!r} belongs to another batch ({_words(found)}, "
-                    f"not {_words(self._identity)}); choose another file{_mend(found, self._identity)}"
+                    f"the journal {str(self._path)!r} belongs to another batch ({_words(line)}, "
+                    f"not {_words(self._identity)}); choose another file{_mend(line, self._identity)}"
                 )
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
