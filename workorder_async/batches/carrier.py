@@ -200,25 +200,16 @@ class Carrier:
         return evolve(found, happened=None) if has_twin and found.happened else found
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
-        mutation, began, sent = prepared.mutation, entry.began, False
-
-        def note_send() -> None:
-            nonlocal sent
-            sent = True
-
-        def note_turned_away() -> None:
-            nonlocal sent
-            sent = False
-
+        mutation, sent = prepared.mutation, asyncio.Event()
         try:
             changed = await self._client.change(
                 prepared,
                 patient=False,
-                on_send=note_send,
+                on_send=sent.set,
                 # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
                 may_send=partial(self._journal.check_place, until.until),
-                on_turned_away=note_turned_away,
-                began=began,
+                on_turned_away=sent.clear,
+                began=entry.began,
                 lane=self._lane,
                 until=until,
             )
@@ -231,7 +222,7 @@ class Carrier:
         except WorkorderError as error:
             return await self._refused(entry, mutation, error, until)
         except BaseException:
-            if sent:
+            if sent.is_set():
                 self._in_doubt[entry.key] = _unknown(mutation, entry, "cut short before an answer came")
             else:
                 self._journal.end(entry.key, State.NOT_SENT.name)

@@ -356,7 +356,9 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
     fresh = LockedFile(part, is_ours=True)
     try:
         bodies = (line[:-SUM_SIZE] + b"}\n" for line in file.lines())
-        content, total = sealed((line for line in bodies if _key_in(parsed(line)) not in forgotten), 0)
+        read = ((line, parsed(line)) for line in bodies)
+        kept = (line for line, it in read if it.get("intent", it.get("outcome")) not in forgotten)
+        content, total = sealed(kept, 0)
         fresh.append(content)
         file.check_place()
         fresh.rename(os.path.realpath(path))
@@ -382,10 +384,6 @@ def _entry_of(key: str, began: float, intent: dict[str, Any]) -> Entry:
         intent.get("within", inf),
         intent.get("attempt", 0.0),
     )
-
-
-def _key_in(line: dict[str, JSON]) -> JSON:
-    return line.get("intent", line.get("outcome"))
 
 
 def no_table(error: sqlite3.Error) -> str:

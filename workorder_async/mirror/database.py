@@ -29,7 +29,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
 
@@ -42,7 +42,7 @@ from workorder_async.document.codec import Row, read_row, unknown_in
 from workorder_async.document.json_text import JSON, to_json
 from workorder_async.durable import InUseError, LockedFile, check_place, on_disk, open_private
 from workorder_async.errors import ConfigError, DecodeError, ExportError
-from workorder_async.exports.columns import TICKET_COLUMNS, Columns, Value
+from workorder_async.exports.columns import TICKET_COLUMNS, Value
 from workorder_async.exports.formats import Format
 from workorder_async.exports.manifest import said_of
 from workorder_async.exports.sink import storable
@@ -61,7 +61,11 @@ OPEN: Final = (1, 2)
 ROOM: Final = 2
 
 _TIMES: Final = ("read_at", "missing_since", "left_at", "gone_at", "detail_at", "files_at")
-_OWN: Final = {"extra": "TEXT", **dict.fromkeys(("first_run", "run", *_TIMES), "INTEGER")}
+_COLUMNS: Final = {
+    **{column.name: column.sqlite for column in TICKET_COLUMNS.columns},
+    "extra": "TEXT",
+    **dict.fromkeys(("first_run", "run", *_TIMES), "INTEGER"),
+}
 _TABLES: Final = """\
 CREATE TABLE mirror (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -143,18 +147,11 @@ class Field:
         return next((cells[place] for place in self.places if cells[place] is not None), None)
 
 
-def fields_in(columns: Columns) -> tuple[Field, ...]:
-    """Return the fields of a row, each with its columns."""
-    places: dict[str, list[int]] = {}
-    for place, column in enumerate(columns.columns):
-        places.setdefault(column.field, []).append(place)
-    return tuple(Field(name, tuple(found)) for name, found in places.items())
-
-
-_FIELDS: Final = fields_in(TICKET_COLUMNS)
+_FIELDS: Final = tuple(
+    Field(name, tuple(place for place, _ in found))
+    for name, found in groupby(enumerate(TICKET_COLUMNS.columns), lambda found: found[1].field)
+)
 _NAMES: Final = TICKET_COLUMNS.names
-
-
 _SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
 # And what the ticket is, if it is not listed.
 _READ: Final = (
@@ -253,9 +250,8 @@ class MirrorDatabase:
             )
 
     def _make(self, identity: str) -> None:
-        columns = [f"{column.name} {column.sqlite}" for column in TICKET_COLUMNS.columns]
+        columns = [f"{name} {kind}" for name, kind in _COLUMNS.items()]
         columns[0] += " PRIMARY KEY"
-        columns += [f"{name} {kind}" for name, kind in _OWN.items()]
         with self.transaction() as ask:
             ask(f"CREATE TABLE tickets ({', '.join(columns)})")
             for statement in (*_TABLES.split(";\n\n"), *DETAIL_TABLES):
@@ -267,9 +263,8 @@ class MirrorDatabase:
     def _add_columns(self) -> None:
         """Add the columns that are not there yet: a newer version of the library reads more."""
         there = {row[1] for row in self._database.execute("PRAGMA table_info (tickets)")}
-        wanted = {column.name: column.sqlite for column in TICKET_COLUMNS.columns} | _OWN
         missing = [
-            f"ALTER TABLE tickets ADD COLUMN {name} {kind}" for name, kind in wanted.items() if name not in there
+            f"ALTER TABLE tickets ADD COLUMN {name} {kind}" for name, kind in _COLUMNS.items() if name not in there
         ]
         ((views,),) = self._database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'view'")
         if missing or not views:

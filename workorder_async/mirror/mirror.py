@@ -147,10 +147,8 @@ class Run:
     async def _is_level(self) -> bool:
         """Tell whether the list has as many tickets as the database: all of them, the pending, those in process."""
         counts = await self._do(MirrorDatabase.counts)
-        totals = []
-        for status in (None, *OPEN):
-            query = evolve(self._query, status=None if status is None else TicketStatus(status))
-            totals.append(await self._total(query))
+        queries = [self._query, *(evolve(self._query, status=TicketStatus(status)) for status in OPEN)]
+        totals = [await self._total(query) for query in queries]
         most = await self._do(MirrorDatabase.number, "most") or counts[0]
         return totals[1:] == counts[1:] and totals[0] in (counts[0], min(counts[0], most))
 
@@ -204,39 +202,35 @@ class Run:
         A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
         """
         self._phase = "open"
-        windows = [Window(evolve(self._query, status=TicketStatus(status))) for status in OPEN]
-        await self._side_by_side(partial(self._read, shows_all=False), windows)
+        await self._side_by_side(partial(self._read, (None, None)), map(TicketStatus, OPEN))
 
     async def _read_new(self, start: int | None) -> None:
         """Read what was created since a second."""
         self._phase = "new"
-        await self._read(Window(self._query, start))
+        await self._read((start, None))
         await self._do(MirrorDatabase.end_new)
 
     async def _read_left(self) -> None:
         """Read the tickets that were open, and that no list of open tickets shows any more."""
         self._phase = "left"
         ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"])
-        await self._side_by_side(self._read_range, ranges)
+        await self._side_by_side(self._read, ranges)
         left = await self._do(MirrorDatabase.not_read, self._report.run, (None, 1), OPEN)
         if left:
             named = ", ".join(str(id) for _, id in left[:_NAMED])
             self._doubts.append(f"no list of open tickets shows {named} any more, which have no created time: use full")
 
-    async def _read_range(self, range: Range) -> None:
-        await self._read(Window(self._query, *range))
-
-    async def _read(self, window: Window, *, shows_all: bool = True) -> None:
-        """Read a window. If the walk is exact and `shows_all` of its tickets, what it does not show is absent."""
+    async def _read(self, range: Range, status: TicketStatus | None = None) -> None:
+        """Read a range. If the walk is exact, what it does not show is absent; but it may have left one status."""
         at = self.now()
         walks: WalkOptions = {**self._walks, "concurrency": 1}
-        async with self._client.walk(window, **walks) as walk:
+        async with self._client.walk(Window(evolve(self._query, status=status), *range), **walks) as walk:
             walk.raw()
             async for rows, _ in self._pages(walk):
                 await self._write(rows, at)
         self._note_walk(walk)
-        if shows_all and walk.report.exact:
-            await self._note_absent(self._report.run, (window.start, window.end))
+        if status is None and walk.report.exact:
+            await self._note_absent(self._report.run, range)
 
     async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
         """Yield the rows of each page as they came, and the rest of the list behind it."""
@@ -329,7 +323,7 @@ class Run:
                 return [((range[0], gap), lower), ((gap, range[1]), await self._total_of((gap, range[1])))]
             if not is_dense:
                 return [((range[0], gap), lower), ((gap, range[1]), total - lower)]
-        await self._read_range(range)
+        await self._read(range)
         return []
 
     async def _total_of(self, range: Range) -> int:

@@ -94,7 +94,8 @@ def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[
 
     title = escape(f"{word('Tickets')}: {name}")
     yield _HEAD.format(language="zh-CN" if language == "zh" else "en", title=title)
-    yield f"<body><h1>{title}</h1>\n<p>{_as_of(figures, word)}{word('Days and weeks are of China.')}</p>\n<dl>"
+    as_of = f"{word('as of')} {day(figures.as_of, 16)}. " if figures.as_of else ""
+    yield f"<body><h1>{title}</h1>\n<p>{as_of}{word('Days and weeks are of China.')}</p>\n<dl>"
     for said, value in _tiles(figures, word):
         yield f"<div><dt>{said}</dt><dd>{value}</dd></div>"
     yield "</dl>\n<main>\n"
@@ -110,10 +111,6 @@ def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[
     yield "</main>\n"
     yield from _oldest(figures, word)
     yield "</body></html>\n"
-
-
-def _as_of(figures: Figures, word: Words) -> str:
-    return f"{word('as of')} {day(figures.as_of, 16)}. " if figures.as_of else ""
 
 
 def _tiles(figures: Figures, word: Words) -> Iterator[tuple[str, str]]:
