@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
-from workorder_async.batches.journal_file import Entry, JournalFile, Order, Standing, no_table
+from workorder_async.batches.journal_file import Entry, JournalFile, Standing, no_table
 from workorder_async.document import JSON
 from workorder_async.durable import MovedError
 from workorder_async.errors import JournalError
@@ -41,14 +41,15 @@ class Journal:
         self._patience = patience
         self._thread = _Disk()
         self._process = os.getpid()
-        self._orders: list[Order] = []
+        # What the thread is to do, and the future that gets its result when all that it wrote is on disk.
+        self._orders: list[tuple[Callable[[], object], asyncio.Future[Any] | None]] = []
         self._busy: asyncio.Task[None] | None = None
         self._handed: asyncio.Future[list[object]] | None = None
         self._failure: JournalError | None = None
-        # The look that is under way, or was the last one, and the one that has not begun yet.
+        # The newest look, and whether it still waits for the one before: then it is for all who ask meanwhile.
         self._looks = _Disk()
         self._look: asyncio.Task[None] | None = None
-        self._next_look: asyncio.Task[None] | None = None
+        self._look_waits = False
         #: When its lock was had, by the loop's clock: no earlier run sends anything from then on.
         self.opened: float = inf
 
@@ -101,11 +102,11 @@ class Journal:
         if self._path is None:
             return
         self._check_usable()
-        if self._next_look is None:
-            self._look = self._next_look = asyncio.create_task(self._look_after(self._look))
-        look = self._next_look
+        if self._look is None or not self._look_waits:
+            self._look, self._look_waits = asyncio.create_task(self._look_after(self._look)), True
+        look = self._look
         try:
-            # One look, which begins from now on, is for all who asked meanwhile. It does not wait for what is written.
+            # It begins from now on, and does not wait for what is written.
             async with asyncio.timeout_at(until):
                 await asyncio.wait({look})
         except TimeoutError:
@@ -117,7 +118,7 @@ class Journal:
     async def _look_after(self, before: "asyncio.Task[None] | None") -> None:
         if before is not None:
             await asyncio.wait({before})
-        self._next_look = None
+        self._look_waits = False
         try:
             await asyncio.get_running_loop().run_in_executor(self._looks, self._file.check_place)
         except Exception as error:  # noqa: BLE001 - told to all who asked
@@ -170,7 +171,8 @@ class Journal:
             orders, self._orders = self._orders, []
             try:
                 # A loop that is shut down cancels this task too; the orders are written all the same.
-                self._handed = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, orders)
+                works = [work for work, _ in orders]
+                self._handed = asyncio.get_running_loop().run_in_executor(self._thread, self._file.work, works)
                 results = await asyncio.shield(self._handed)
             except Exception as error:  # noqa: BLE001 - every order must be answered
                 results = [error] * len(orders)
@@ -196,11 +198,9 @@ class Journal:
         """Follow all orders, even if the task that did so was cancelled, and close the file."""
         if os.getpid() != self._process:
             return  # the thread stayed with the parent
-        looks = {look for look in (self._look, self._next_look) if look is not None and not look.done()}
-        for look in looks:
-            look.cancel()
-        if looks:
-            await asyncio.wait(looks)
+        if self._look is not None and not self._look.done():
+            self._look.cancel()
+            await asyncio.wait({self._look})
         try:
             async with asyncio.timeout(self._patience):
                 while self._orders or (self._busy is not None and not self._busy.done()):
@@ -216,7 +216,8 @@ class Journal:
                 self._busy.cancel()
                 self._handed.cancel()  # the thread goes on, and nobody asks for its result
                 await asyncio.wait({self._busy})
-            self._thread.submit(self._file.close_after, self._orders)
+            self._thread.submit(self._file.work, [work for work, _ in self._orders])
+            self._thread.submit(self._file.close)
 
 
 class _HangingError(JournalError):

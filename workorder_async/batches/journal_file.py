@@ -5,7 +5,6 @@ The first line says which batch the journal is for. An intent is a mutation that
 open.
 """
 
-import asyncio
 import json
 import os
 import sqlite3
@@ -16,7 +15,7 @@ from enum import Enum
 from functools import cache
 from math import inf
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from attrs import frozen
 
@@ -103,10 +102,6 @@ INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPD
 """
 
 
-Order: TypeAlias = "tuple[Callable[[], object], asyncio.Future[Any] | None]"
-"""Work for the thread, and the future that gets its result when all that it wrote is on disk."""
-
-
 @cache
 def _start_of_machine() -> str:
     """Return what tells this start of this machine from others; "" where the system does not say."""
@@ -175,13 +170,6 @@ class JournalFile:
         except sqlite3.Error as error:
             raise JournalError(f"{no_table(error)}; nothing was sent") from None
 
-    def close_after(self, orders: Iterable[Order]) -> None:
-        """Follow the last orders, and close the file."""
-        try:
-            self.work(orders)
-        finally:
-            self.close()
-
     def close(self) -> None:
         """Close the file; pending lines are lost."""
         self._table.close()
@@ -220,11 +208,11 @@ class JournalFile:
         if self._file is not None:
             self._file.check_place()
 
-    def work(self, orders: Iterable[Order]) -> list[object]:
+    def work(self, orders: Iterable[Callable[[], object]]) -> list[object]:
         """Follow all orders; return their results, or errors, when all lines are on disk, by one fsync."""
         self._pending, self._begins = [], False
         results: list[object] = []
-        for order, _ in orders:
+        for order in orders:
             try:
                 results.append(order())
             except (sqlite3.Error, JournalError, MovedError) as error:
