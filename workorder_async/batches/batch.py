@@ -68,18 +68,8 @@ def run_batch(
     terms = Terms(concurrency, patience, told, mark, verify, stop_after, deadline, outage)
     held = tuple(mutations) if isinstance(mutations, Collection) else mutations
     identity = identity_of(held if isinstance(mutations, Sequence) else iter(()), client.base_url, name, told)
-    return _outcomes(client, held, Journal(journal, identity, max(patience, _DISK)), report, terms)
-
-
-async def _outcomes(
-    client: WorkorderClient, mutations: Mutations, journal: Journal, report: BatchReport | None, terms: Terms
-) -> AsyncGenerator[Outcome, None]:
-    workers = Workers(client, mutations, journal, report or BatchReport(), terms)
-    async with workers.at_work():
-        while (outcome := await workers.next_outcome()) is not None:
-            yield outcome
-        for outcome in workers.rest():
-            yield outcome
+    opened = Journal(journal, identity, max(patience, _DISK))
+    return Workers(client, held, opened, report or BatchReport(), terms).outcomes()
 
 
 async def settle_journal(
@@ -104,7 +94,7 @@ async def settle_journal(
             f"{client.base_url}; use a client of that platform"
         )
     opened = Journal(journal, identity, max(patience, _DISK))
-    async with aclosing(_outcomes(client, (), opened, report, terms)) as outcomes:
+    async with aclosing(Workers(client, (), opened, report or BatchReport(), terms).outcomes()) as outcomes:
         async for outcome in outcomes:
             yield outcome
 

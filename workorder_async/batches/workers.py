@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from itertools import islice
 from time import perf_counter
 
@@ -46,14 +45,14 @@ class Terms:
 
 
 class Workers:
-    """The workers of one batch and their common state. They work inside of `at_work`."""
+    """The workers of one batch and their common state."""
 
     def __init__(
         self, client: WorkorderClient, mutations: Mutations, journal: Journal, report: BatchReport, terms: Terms
     ) -> None:
+        self._client = client
         self._hold = Hold(lambda: client.list_tickets(page_size=1), lambda: client.stats().paused, terms.outage)
-        lane = Lane(terms.concurrency)
-        self._carrier = Carrier(client, journal, lane, verify=terms.verify, deadline=terms.deadline)
+        self._carrier: Carrier
         self._terms = terms
         self._list = mutations if isinstance(mutations, tuple) else ()
         self._source: AsyncIterator[Mutation] = (
@@ -73,16 +72,28 @@ class Workers:
         self._failure: BaseException | None = None
         self._left: deque[Entry] | None = None
 
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Open the journal and start the workers; end them after the block, and raise the failure of the batch."""
-        self._began = perf_counter() - self._report.elapsed
+    async def outcomes(self) -> AsyncGenerator[Outcome, None]:
+        """Open the journal, start the workers, and yield each outcome; in the end raise the failure of the batch."""
+        terms, self._began = self._terms, perf_counter() - self._report.elapsed
+        lane = Lane(terms.concurrency)
+        self._carrier = Carrier(self._client, self._journal, lane, verify=terms.verify, deadline=terms.deadline)
         async with self._journal:
             telling = asyncio.create_task(self._hold.tell(self._report))
-            for _ in range(self._terms.concurrency):
+            for _ in range(terms.concurrency):
                 self._begin(self._work)
             try:
-                yield
+                while True:
+                    async with self._changed:
+                        await self._changed.wait_for(lambda: self._ended or not self._tasks)
+                        self._changed.notify_all()
+                    if not self._ended:
+                        break
+                    yield self._ended.popleft()
+                for mutation in islice(self._list, self._pulled, None):  # what the batch stopped before
+                    if type(mutation) in KINDS:  # else this, or something like it, has stopped it
+                        outcome = Outcome(mutation, State.NOT_SENT)
+                        self._note(outcome)
+                        yield outcome
             finally:
                 await self._finish(list(self._tasks), telling)
         if self._failure is not None:
@@ -103,8 +114,6 @@ class Workers:
 
         task = asyncio.create_task(working())
         self._tasks.add(task)
-
-    # The side of a worker
 
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
@@ -265,23 +274,6 @@ class Workers:
             waiting.reschedule(0)
         async with self._changed:
             self._changed.notify_all()
-
-    # The side of the consumer
-
-    async def next_outcome(self) -> Outcome | None:
-        """Return the next outcome; None when every worker has ended and all outcomes were returned."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._ended or not self._tasks)
-            self._changed.notify_all()
-            return self._ended.popleft() if self._ended else None
-
-    def rest(self) -> Iterator[Outcome]:
-        """Yield an outcome for each mutation that a list still held when the batch stopped."""
-        for mutation in islice(self._list, self._pulled, None):
-            if type(mutation) in KINDS:  # else this, or something like it, has stopped the batch
-                outcome = Outcome(mutation, State.NOT_SENT)
-                self._note(outcome)
-                yield outcome
 
     async def _finish(self, tasks: list[asyncio.Task[None]], telling: asyncio.Task[None]) -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
