@@ -245,10 +245,7 @@ class Workers:
 
     async def _hand_over(self, outcome: Outcome) -> None:
         """Give an outcome to the consumer, and stop the batch if it is a reason to."""
-        if outcome.state in SETTLED:
-            self._failures_in_a_row = 0
-        else:
-            self._failures_in_a_row += 1
+        self._failures_in_a_row = 0 if outcome.state in SETTLED else self._failures_in_a_row + 1
         self._ended.append(outcome)
         self._note(outcome)  # which may raise anything
         async with self._changed:

@@ -65,28 +65,17 @@ async def mirror_tickets(
     those that are open no more. `query` has no status, for a mirror follows tickets from one status to the next.
     `options` are those of `MirrorOptions`. `workorder_async.mirror.database` tells the tables.
 
-    **What the database holds after a run.** Every ticket that was created before the run began, less the lag, is there.
-    Open tickets are as the list showed them. Each ticket that was known to be open, and has left the lists of open
-    tickets, was read. What the audit found missing is named. Of a ticket whose row cannot be read, what was there
-    stays; where nothing was, the report is not exact, and names it.
-
-    **What it does not see** until a ticket is read again: an edit of a closed ticket; a close, a reopening and a close
-    between two runs; a deletion and a late creation in the same range of created time, which cancel each other out;
-    with `detail`, a new comment or file on an open ticket, which leaves no trace in the list: `recheck` reads full
-    records again, the oldest first, and `full` reads every ticket.
+    After a run every ticket is there that was created before it began, less the lag; the open ones are as the list
+    showed them. What it does not see until a ticket is read again: an edit of a closed ticket; what was done and undone
+    between two runs; with `detail`, a new comment on an open ticket. `recheck` reads full records again, the oldest
+    first, and `full` reads every ticket. What was cut short at any moment, the next run goes on with.
 
     **Absent is not gone.** A lost right, a filter or a replica that is behind look like a deletion. A ticket that is
     absent from an answer that should show it has `missing_since`. The next run asks for it: if the platform does not
-    know it any more, it has `gone_at`; if it exists, it has `left_at`: it does not match the query any more, or is not
-    listed. A row stays, and if the list shows it again, all that is taken back. That a ticket without a created time is
-    absent, or open no more, only `full` can tell. If more than 20 tickets, and more than one in a hundred, are absent
-    at once, none is marked, and the report says so; `accept_gone=True` marks them. Only a `NotFoundError` says that a
-    ticket is gone: the client has to know the platform's errno for it (`errnos=`).
-
-    **Going on.** The rows of a page, what differs and how far it is are one transaction. If a run is cut short at any
-    moment, the next one goes on from there, or reads everything anew where tickets have no created time, which no rest
-    of the list shows. Each row tells by `read_at` as of when it is. Durations, and the URLs of attachments, which are
-    others with each read, are no changes.
+    know it any more, it has `gone_at`; if it exists, it has `left_at`. A row stays, and if the list shows it again, all
+    that is taken back. If more than 20 tickets, and more than one in a hundred, are absent at once, none is marked, and
+    the report says so; `accept_gone=True` marks them. Only a `NotFoundError` says that a ticket is gone: the client has
+    to know the platform's errno for it (`errnos=`). The book's page on mirrors has the whole promise.
 
     Raises `ConfigError` before the first request for an argument that cannot work; `ExportError` if the disk does not
     do its part, and for a database that another program writes (it is named), or that is of another platform, AppId or
