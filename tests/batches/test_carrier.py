@@ -468,7 +468,7 @@ async def settled(client: WorkorderClient, file: Path, mutation: Mutation, *, as
         if asked_for:
             return await carried_out(carrier, KEY, prepare(mutation))
         (entry,) = await journal.left_open()
-        return await carrier.look(carrier.settle_left(entry))
+        return await carrier.look(carrier.park(entry))
 
 
 async def test_an_earlier_run_and_a_batch_that_has_stopped(
@@ -499,4 +499,4 @@ async def test_a_journal_that_was_changed_by_hand(client: WorkorderClient, file:
     """An intent that is no mutation is told, and nothing is sent for it."""
     async with carrier_of(client, file) as carrier:
         with pytest.raises(JournalError, match="the journal's intent k1 is no mutation that can have been sent"):
-            await carrier.look(carrier.settle_left(Entry(KEY, "CloseTicket", {"id": 0}, 1.0)))
+            await carrier.look(carrier.park(Entry(KEY, "CloseTicket", {"id": 0}, 1.0)))

@@ -195,7 +195,7 @@ async def test_a_journal_that_fails_while_one_is_looked_for(tmp_path: Path, stat
             async with Journal(tmp_path / "j", {}) as journal:
                 await journal.begin(entry)
                 carrier = Carrier(client, journal, Lane(1), verify=True)
-                parked = carrier.settle_left(entry)
+                parked = carrier.park(entry)
                 if fails:
                     (tmp_path / "j").unlink()
                 journal.end("other", "DONE")

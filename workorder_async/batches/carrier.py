@@ -108,11 +108,8 @@ class Carrier:
         if standing is Standing.DONE:
             return Outcome(mutation, State.SKIPPED)
         if standing is Standing.OPEN:
-            return self._left_open(begun, mutation, prepared, until)
-        if self.stopped:
-            outcome = Outcome(mutation, State.NOT_SENT)
-        else:
-            outcome = await self._send(entry, prepared, until)
+            return self.park(begun, prepared, until)
+        outcome = Outcome(mutation, State.NOT_SENT) if self.stopped else await self._send(entry, prepared, until)
         mark = "" if outcome.state is State.NOT_SENT else prepared.mark
         outcome = evolve(outcome, elapsed=perf_counter() - started, mark=mark)
         if outcome.state is not State.UNKNOWN or not (self._verify or prepared.kind.converges):
@@ -123,14 +120,12 @@ class Carrier:
             entry = evolve(entry, began=outcome.error.began, ahead=found if isinstance(found, Ahead) else None)
         return Parked(key, prepared, entry, outcome, until, started)
 
-    def settle_left(self, entry: Entry) -> Parked:
-        """Park a mutation that an earlier run left open and that is not among this batch's own."""
-        return self._left_open(entry, _sent_then(entry), None, self.deadline())
-
-    def _left_open(self, entry: Entry, mutation: Mutation, prepared: Prepared | None, until: Deadline) -> Parked:
+    def park(self, entry: Entry, prepared: Prepared | None = None, until: Deadline | None = None) -> Parked:
+        """Park a mutation that an earlier run left open; `prepared` is what the caller handed over, if that was it."""
+        mutation = _sent_then(entry) if prepared is None else prepared.mutation
         unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
         self._in_doubt[entry.key] = unknown
-        return Parked(entry.key, prepared, entry, unknown, until, perf_counter())
+        return Parked(entry.key, prepared, entry, unknown, until or self.deadline(), perf_counter())
 
     async def look(self, parked: Parked) -> Outcome:
         """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.

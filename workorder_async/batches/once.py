@@ -209,7 +209,7 @@ class Once:
         journal, carrier = self._at_work(begins=True)
         until = self._client.deadline(deadline)
         entries = await journal.left_open(until.until)
-        left = {entry.key: carrier.settle_left(entry) for entry in entries}
+        left = {entry.key: carrier.park(entry) for entry in entries}
         left |= self._parked
         gate = asyncio.Semaphore(_SIDE_BY_SIDE)
 

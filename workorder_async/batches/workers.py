@@ -120,7 +120,7 @@ class Workers:
         while (pulled := await self._pull()) is not None:
             await self._end(await self._carried_out(*pulled))
         while (entry := await self._pull_left()) is not None:
-            await self._end(self._carrier.settle_left(entry))
+            await self._end(self._carrier.park(entry))
 
     async def _end(self, end: Outcome | Parked) -> None:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
