@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from math import ceil
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -10,10 +9,10 @@ from typing import get_args
 
 import pytest
 
-from tests.support.mirrors import Tickets, asked, held, ids_of, truth, vanish
+from tests.support.mirrors import Tickets, asked, held, ids_of, open_pages, truth, vanish
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import TicketQuery, TicketStatus, WorkorderClient
+from workorder_async import WorkorderClient
 from workorder_async.mirror import mirror_tickets
 from workorder_async.mirror.figures import figures_of
 from workorder_async.mirror.page import page_of
@@ -24,12 +23,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TICKETS = 50_000
 #: The place of the status among the cells of a row.
 STATUS = 3
-
-
-async def open_pages(client: WorkorderClient) -> int:
-    """Return how many pages the open tickets fill."""
-    totals = [await client.count_tickets(TicketQuery(status=TicketStatus(status))) for status in (1, 2)]
-    return sum(ceil(total / 100) for total in totals)
 
 
 @virtual_time

@@ -7,7 +7,6 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from math import ceil
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.clients import NOW, make_client
-from tests.support.mirrors import asked, held, ids_of, truth, update, vanish
+from tests.support.mirrors import asked, held, ids_of, open_pages, truth, update, vanish
 from tests.support.raw_server import http, serving
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
@@ -45,15 +44,6 @@ async def cut_short(client: WorkorderClient, path: Path, **options: Any) -> None
     await enough.wait()
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
-
-
-async def open_pages(client: WorkorderClient) -> int:
-    """Return how many pages the open tickets fill."""
-    pages = 0
-    for status in (TicketStatus.PENDING, TicketStatus.PROCESSING):
-        page = await client.list_tickets(TicketQuery(status=status), page_size=1)
-        pages += ceil(page.pagination.total / 100)
-    return pages
 
 
 @virtual_time

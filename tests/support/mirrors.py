@@ -3,10 +3,11 @@
 import sqlite3
 from contextlib import closing
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from workorder_async import Sandbox, WorkorderClient
+from workorder_async import Sandbox, TicketQuery, TicketStatus, WorkorderClient
 from workorder_async.exports import TICKET_COLUMNS
 
 Tickets: TypeAlias = dict[int, tuple[Any, ...]]
@@ -28,6 +29,12 @@ def held(path: Path) -> Tickets:
 async def truth(client: WorkorderClient) -> Tickets:
     """Return the tickets that the platform lists."""
     return {ticket.id: tuple(TICKET_COLUMNS.read(ticket)) async for ticket in client.iter_tickets()}
+
+
+async def open_pages(client: WorkorderClient) -> int:
+    """Return how many pages the open tickets fill."""
+    totals = [await client.count_tickets(TicketQuery(status=TicketStatus(status))) for status in (1, 2)]
+    return sum(ceil(total / 100) for total in totals)
 
 
 async def vanish(sandbox: Sandbox, *ids: int) -> None:
