@@ -1,11 +1,13 @@
 """workorder_async.mirror.watch: every event at least once, those of a ticket in order, and what cannot be known."""
 
 import asyncio
+import errno
 import logging
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,8 +15,9 @@ from tests.support.mirrors import held, ids_of, truth, vanish
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import AuthenticationError, ConfigError, TicketQuery, TicketStatus
+from workorder_async import AuthenticationError, ConfigError, ExportError, TicketQuery, TicketStatus
 from workorder_async.mirror import Changed, Created, Event, Gap, Gone, Watch, mirror_tickets, watch
+from workorder_async.mirror.database import MirrorDatabase
 from workorder_async.sandbox import Fault
 
 
@@ -151,6 +154,24 @@ async def test_wrong_use(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="async with watch"):
             await anext(watch(client, bookmark=tmp_path / "w.db"))
         assert sandbox.requests.total() == 0
+
+
+@virtual_time
+async def test_a_bookmark_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch ends, and leaves the database to the next one."""
+    path = tmp_path / "w.db"
+    async with virtual_sandbox(5) as (_, client):
+        left = watch(client, bookmark=path)
+
+        async def look() -> None:
+            async with left as events:
+                await anext(events)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MirrorDatabase, "ask", Mock(side_effect=OSError(errno.EIO, "broken")))
+            with pytest.raises(ExportError, match="broken"):
+                await look()
+        assert (await mirror_tickets(client, path)).tickets == 5
 
 
 @pytest.mark.slow

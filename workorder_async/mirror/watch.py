@@ -41,7 +41,7 @@ class Watch(AsyncIterator[Event]):
         self._ready = deque[Event]()
         # The numbers of events that were given out and are not done.
         self._undone: dict[int, None] = {}
-        self._given = 0
+        self._given = -1  # the last event that was given out; -1 before the bookmark was read
         self._rounds = 0
         self._next = -1.0
         self._is_open = False
@@ -51,8 +51,6 @@ class Watch(AsyncIterator[Event]):
     async def __aenter__(self) -> Self:
         await self._disk.__aenter__()
         self._is_open = True
-        bookmark = await self._disk.do(MirrorDatabase.number, "bookmark")
-        self._given = bookmark or 0
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -62,6 +60,9 @@ class Watch(AsyncIterator[Event]):
     async def __anext__(self) -> Event:
         if not self._is_open:
             raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around the loop")
+        if self._given < 0:
+            bookmark = await self._disk.do(MirrorDatabase.number, "bookmark")
+            self._given = bookmark or 0
         while not self._ready:
             self._ready.extend(found := await self._disk.do(MirrorDatabase.events, self._given))
             if found:
