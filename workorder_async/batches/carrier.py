@@ -134,9 +134,9 @@ class Carrier:
         not happen: it may be sent again.
         """
         sent, mutation = parked.sent, _sent_then(parked.sent)
-        earlier, looks = not parked.outcome.attempts, self._verify or kind_of(mutation).converges
-        proves_late = kind_of(mutation).converges or bool(sent.mark)
-        pause = 0.0 if earlier or not kind_of(mutation).converges else _FIRST_PAUSE
+        converges, earlier = kind_of(mutation).converges, not parked.outcome.attempts
+        looks, proves_late = self._verify or converges, converges or bool(sent.mark)
+        pause = _FIRST_PAUSE if converges and not earlier else 0.0
         found, again = Settlement(None), inf
         while looks and not self.stopped and found.happened is None:
             wait = min(pause * self._random.uniform(0.5, 1), again)
@@ -226,23 +226,18 @@ class Carrier:
 
     async def _refused(self, entry: Entry, mutation: Mutation, error: WorkorderError, until: Deadline) -> Outcome:
         """Return the outcome of a refused mutation. If this is cancelled, it is written down as refused."""
+        if isinstance(error, RateLimitedError):
+            return ended(mutation, State.NOT_SENT, error)
         refused = ended(mutation, State.REJECTED, error)
+        may_hold = self._verify and kind_of(mutation).converges and isinstance(error, ApiError)
+        if not may_hold or isinstance(error, AuthenticationError):
+            return refused
         try:
-            return evolve(refused, state=await self._state_after(mutation, error, until))
+            found = await self._client.settle(mutation, inf, lane=self._lane, until=until)
         except asyncio.CancelledError:
             self._in_doubt[entry.key] = self._record(entry.key, refused)
             raise
-
-    async def _state_after(self, mutation: Mutation, error: WorkorderError, until: Deadline) -> State:
-        if isinstance(error, RateLimitedError):
-            return State.NOT_SENT
-        if isinstance(error, AuthenticationError):
-            return State.REJECTED
-        if self._verify and kind_of(mutation).converges and isinstance(error, ApiError):
-            found = await self._client.settle(mutation, inf, lane=self._lane, until=until)
-            if found.holds:
-                return State.ALREADY
-        return State.REJECTED
+        return evolve(refused, state=State.ALREADY) if found.holds else refused
 
 
 def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
