@@ -27,6 +27,7 @@ from workorder_async.document.codec import decode_mutation
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import AuthenticationError, ConfigError, OutcomeUnknownError
 from workorder_async.mutations.kinds import Prepared, new_mark, prepare
+from workorder_async.tasks import for_each
 from workorder_async.wire.call import Deadline
 
 # Feishu delivers an event for the last time after seven hours.
@@ -209,29 +210,21 @@ class Once:
         journal, carrier = self._at_work(begins=True)
         until = self._client.deadline(deadline)
         entries = await journal.left_open(until.until)
-        left = {entry.key: carrier.park(entry) for entry in entries}
-        left |= self._parked
-        gate = asyncio.Semaphore(_SIDE_BY_SIDE)
+        left = {entry.key: carrier.park(entry) for entry in entries} | self._parked
+        keys = {name: key for name in left if (key := self._key_of(name))}
 
-        async def settled(name: str, parked: Parked) -> Outcome:
-            async with gate:
-                running = self._running.get(name)
-                if running is None:
-                    event = self._events.get(name)
-                    if event is None or event.outcome is not None:  # a delivery was faster
-                        return (event and event.outcome) or Outcome(parked.outcome.mutation, State.NOT_SENT)
-                    latest = evolve(self._parked.get(name, parked), prepared=None, until=until)
-                    looked = self._looked(name, latest)
-                    running = self._run(name, latest.outcome.mutation, looked, until, settles=True)
-                return await self._joined(running, until)
+        async def settled(name: str) -> Outcome:
+            running, parked = self._running.get(name), self._parked.get(name, left[name])
+            if running is None:
+                event = self._events.get(name)
+                if event is None or event.outcome is not None:  # a delivery was faster
+                    return (event and event.outcome) or Outcome(parked.outcome.mutation, State.NOT_SENT)
+                looked = self._looked(name, evolve(parked, prepared=None, until=until))
+                running = self._run(name, parked.outcome.mutation, looked, until, settles=True)
+            return await self._joined(running, until)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = {
-                key: group.create_task(settled(name, parked))
-                for name, parked in left.items()
-                if (key := self._key_of(name))
-            }
-        return {key: task.result() for key, task in tasks.items()}
+        outcomes = await for_each(keys, settled, at_once=_SIDE_BY_SIDE)
+        return dict(zip(keys.values(), outcomes, strict=True))
 
     def _run(
         self, name: str, mutation: Mutation, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False
