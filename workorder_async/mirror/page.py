@@ -4,7 +4,7 @@ It has no script and no link, and a policy lets nothing load. Charts are 340 wid
 phone; on a wide screen they stand side by side, larger.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
 from typing import Final, Literal, TypeAlias
@@ -141,62 +141,50 @@ def lasting(seconds: int, word: Words) -> str:
 # The sections
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: range) -> Iterator[str]:
-    """Yield a table; the columns of these places hold numbers."""
+def _section(
+    title: str, picture: Iterable[str], heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: range
+) -> Iterator[str]:
+    """Yield a picture and its table, whose columns at these places hold numbers; nothing where that has no rows."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
         return "".join(
-            f'<{tag} class="n">{cell}</{tag}>' if place in numbers else f"<{tag}>{cell}</{tag}>"
+            f'<{tag} class="n">{escape(cell)}</{tag}>' if place in numbers else f"<{tag}>{escape(cell)}</{tag}>"
             for place, cell in enumerate(row)
         )
 
-    yield f"<table><tr>{cells('th', heads)}</tr>\n"
-    yield from (f"<tr>{cells('td', row)}</tr>\n" for row in rows)
-    yield "</table>"
+    if rows:
+        yield f"<section><h2>{title}</h2>\n"
+        yield from picture
+        yield f"<table><tr>{cells('th', heads)}</tr>\n"
+        yield from (f"<tr>{cells('td', row)}</tr>\n" for row in rows)
+        yield "</table></section>\n"
 
 
 def _counted(title: str, counts: Counts, word: Words) -> Iterator[str]:
     """Yield a chart of counts, and their table."""
-    if not counts:
-        return
-    yield f"<section><h2>{word(title)}</h2>\n"
     bars = [(word(name), count, f"{count:,}") for name, count in counts]
-    yield from _bars(word(title), bars)
-    yield from _table(("", word("tickets")), [(escape(name), said) for name, _, said in bars], range(1, 2))
-    yield "</section>\n"
+    rows = [(name, said) for name, _, said in bars]
+    return _section(word(title), _bars(word(title), bars), ("", word("tickets")), rows, range(1, 2))
 
 
 def _lasting(title: str, durations: Sequence[Durations], word: Words) -> Iterator[str]:
     """Yield a chart of medians, and the table."""
-    if not durations:
-        return
-    yield f"<section><h2>{word(title)}</h2>\n"
     bars = [(word(one.name), one.median, lasting(one.median, word)) for one in durations]
-    yield from _bars(f"{word(title)}: {word('median')}", bars)
     rows = [
-        (escape(word(one.name)), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}")
-        for one in durations
+        (word(one.name), lasting(one.median, word), lasting(one.ninth, word), f"{one.count:,}") for one in durations
     ]
-    yield from _table(("", word("median"), word("nine of ten within"), word("measured")), rows, range(1, 4))
-    yield "</section>\n"
+    picture = _bars(f"{word(title)}: {word('median')}", bars)
+    heads = ("", word("median"), word("nine of ten within"), word("measured"))
+    return _section(word(title), picture, heads, rows, range(1, 4))
 
 
 def _oldest(figures: Figures, word: Words) -> Iterator[str]:
-    if not figures.oldest:
-        return
-    yield f"<section><h2>{word('Open the longest')}</h2>\n"
     rows = [
-        (
-            str(one.id),
-            escape(one.title),
-            escape(word(one.status)),
-            day(one.created_time),
-            word("yes" if one.is_handled else "no"),
-        )
+        (str(one.id), one.title, word(one.status), day(one.created_time), word("yes" if one.is_handled else "no"))
         for one in figures.oldest
     ]
-    yield from _table([word(one) for one in ("number", "title", "status", "since", "handled")], rows, range(1))
-    yield "</section>\n"
+    heads = [word(one) for one in ("number", "title", "status", "since", "handled")]
+    return _section(word("Open the longest"), (), heads, rows, range(1))
 
 
 # The pictures
@@ -211,9 +199,9 @@ def _picture(title: str, height: int, parts: Iterator[str]) -> Iterator[str]:
 
 def _bars(title: str, bars: Sequence[tuple[str, int, str]]) -> Iterator[str]:
     """Yield horizontal bars, the name and the value above each."""
-    most = max(1, *(value for _, value, _ in bars)) if bars else 1
 
     def parts() -> Iterator[str]:
+        most = max(1, *(value for _, value, _ in bars))
         for place, (name, value, said) in enumerate(bars):
             y = 34 * place
             room = _WIDTH - 14 - _width(said)
@@ -227,13 +215,10 @@ def _bars(title: str, bars: Sequence[tuple[str, int, str]]) -> Iterator[str]:
 
 def _weekly(weeks: Sequence[Week], word: Words) -> Iterator[str]:
     """Yield what was created and closed in each week: columns, a line, and the table."""
-    if not weeks:
-        return
-    yield f"<section><h2>{word('By week')}</h2>\n"
-    most = max(1, *(count for week in weeks for count in (week.created, week.closed)))
-    step, floor, room = _WIDTH / len(weeks), 150, 126
 
     def parts() -> Iterator[str]:
+        most = max(1, *(count for week in weeks for count in (week.created, week.closed)))
+        step, floor, room = _WIDTH / len(weeks), 150, 126
         yield f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{floor}" y2="{floor}"/>'
         yield f'<text class="dim" x="0" y="12">{most:,}</text>\n'
         for place, week in enumerate(weeks):
@@ -253,10 +238,10 @@ def _weekly(weeks: Sequence[Week], word: Words) -> Iterator[str]:
         yield '<line class="two" x1="110" x2="124" y1="181" y2="181"/>'
         yield f'<text x="129" y="186">{word("closed")}</text>\n'
 
-    yield from _picture(f"{word('By week')}: {word('created')}, {word('closed')}", 192, parts())
+    picture = _picture(f"{word('By week')}: {word('created')}, {word('closed')}", 192, parts())
     rows = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in weeks]
-    yield from _table((word("week from"), word("created"), word("closed")), rows, range(1, 3))
-    yield "</section>\n"
+    heads = (word("week from"), word("created"), word("closed"))
+    return _section(word("By week"), picture, heads, rows, range(1, 3))
 
 
 def _width(text: str) -> float:
