@@ -65,9 +65,10 @@ def test_a_name_that_is_not_known(workorder: Workorder) -> None:
 
 
 def test_a_name_that_cannot_be_one(workorder: Workorder) -> None:
-    """A host name that no name server could be asked for fails the name."""
+    """A host name that no name server could be asked for fails the base URL."""
     checked = examined(workorder, "--base-url", f"http://{'a' * 70}.example")
-    assert checked["name"][0] is False
+    assert checked["WORKORDER_BASE_URL"][0] is False
+    assert "has a host that can be none" in checked["WORKORDER_BASE_URL"][1]
 
 
 def test_a_port_that_refuses(workorder: Workorder) -> None:
