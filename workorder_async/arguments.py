@@ -89,8 +89,10 @@ def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
 
 def path(name: str, value: object) -> str:
     """Return a path as text, which an empty one is not. Whether a file is there is not checked."""
-    if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str) or not found.strip():
+    if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a path")
+    if not found.strip():
+        raise ConfigError("is empty", argument=name, mend="it must be a path")
     return found
 
 

@@ -94,8 +94,8 @@ def _wrong_with(base_url: object) -> tuple[str, str] | None:
         what = f"a {type(base_url).__name__}" if isinstance(base_url, bytes | bytearray) else repr(base_url)
         return f"is {what}", "it must be text, such as 'http://localhost:8011'"
     if found := re.search("[@?#]", base_url):
-        rule = "it must have no user, query or fragment"
-        return f"has a {found[0]}: {rule}", "remove them, and write %40 for an @ in a path"
+        what, rule = "an @" if found[0] == "@" else f"a {found[0]}", "it must have no user, query or fragment"
+        return f"has {what}: {rule}", "remove them, and write %40 for an @ in a path"
     try:
         parts = urlsplit(base_url)
         is_one_word = base_url.isprintable() and base_url == base_url.strip() and " " not in parts.netloc

@@ -299,7 +299,7 @@ ODD = r"""
 2 | export x.jsonl --concurrency x              | --concurrency: 'x' is no whole number
 2 | export x.jsonl --page-size 0                | --page-size is 0
 2 | export x.jsonl --page-size 99999999999      | --page-size is 99999999999
-2 | export x.jsonl --attachments ''             | --attachments is str ''; it must be a path
+2 | export x.jsonl --attachments ''             | --attachments is empty; it must be a path
 2 | export x.jsonl --status 9                   | --status: '9' is not known
 2 | export x.jsonl --since 2025                 | --since '2025' is read as seconds
 1 | export other.csv                            | no manifest of an export

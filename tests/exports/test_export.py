@@ -119,7 +119,7 @@ async def test_several_queries(tmp_path: Path) -> None:
     [
         ({"format": "xml"}, "t.jsonl", "format 'xml' is not known"),
         ({}, "t.txt", "says no format by its suffix"),
-        ({}, "", "target is str ''; it must be a path"),
+        ({}, "", "target is empty; it must be a path"),
         ({}, "folder.jsonl", "is a folder; name a file in it"),
         ({}, "none/t.jsonl", "there is no folder .*none.*; make it first"),
         ({}, "old.jsonl", "old.jsonl' exists; overwrite=True replaces it"),
@@ -133,7 +133,7 @@ async def test_several_queries(tmp_path: Path) -> None:
         ({"raw": True, "detail": True}, "t.jsonl", "choose one"),
         ({"raw": True, "attachments": "a"}, "t.jsonl", "choose one"),
         ({"attachments": 7}, "t.jsonl", "attachments is int 7; it must be a path"),
-        ({"attachments": ""}, "t.jsonl", "attachments is str ''; it must be a path"),
+        ({"attachments": ""}, "t.jsonl", "attachments is empty; it must be a path"),
         ({"page_size": 0}, "t.jsonl", "page_size"),
         ({"concurrency": 0}, "t.jsonl", "concurrency is 0"),
         ({"on_bad_row": "no"}, "t.jsonl", "on_bad_row is 'no'"),
