@@ -532,7 +532,8 @@ def test_a_disk_that_takes_a_part_is_told(tmp_path: Path) -> None:
     ran = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, check=False, timeout=60
     )
-    assert (ran.returncode, ran.stderr) == (1, b"workorder: File too large\n")
+    # Whatever measures this test may not be able to write its own file either.
+    assert (ran.returncode, ran.stderr.splitlines()[0]) == (1, b"workorder: File too large")
     assert 0 < (tmp_path / "part").stat().st_size < 2000
 
 

@@ -162,7 +162,7 @@ def test_only_lines_of_json_are_for_a_terminal(sandbox: Sandbox) -> None:
         (["t.txt"], "'t.txt' says no format by its suffix; add --format, or use one of: .jsonl"),
         (["t.csv", "--format", "doc"], "--format 'doc' is not known; use one of: .jsonl"),
         (["t.csv", "--raw"], "--raw writes the server's own objects, for which csv has no columns; use .jsonl"),
-        (["t.jsonl", "--attachments", " "], "--attachments is str ' '; it must be a path"),
+        (["t.jsonl", "--attachments", " "], "--attachments is empty; it must be a path"),
         (["t.jsonl", "--raw", "--detail"], "--raw writes the rows of the list; detail and attachments need full"),
         (["-", "--format", "parquet"], "parquet cannot be written to "),
         (["t.csv", "--concurrency", "0"], "--concurrency is 0; it must be"),
