@@ -64,7 +64,8 @@ class Workers:
         self._began = 0.0
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()  # those at work: the workers, and one for each parked mutation
+        self._tasks: set[asyncio.Task[None]] = set()  # the workers, and one for each parked mutation
+        self._working = 0  # how many of them have something to do
         self._ended: deque[Outcome] = deque()
         self._changed = asyncio.Condition()
         self._pulled = 0
@@ -84,7 +85,7 @@ class Workers:
             try:
                 while True:
                     async with self._changed:
-                        await self._changed.wait_for(lambda: self._ended or not self._tasks)
+                        await self._changed.wait_for(lambda: self._ended or not self._working)
                         self._changed.notify_all()
                     if not self._ended:
                         break
@@ -108,12 +109,14 @@ class Workers:
             except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
                 await self._fail(error)
             finally:
-                self._tasks.discard(task)
+                self._working -= 1
                 async with self._changed:
                     self._changed.notify_all()
 
+        self._working += 1
         task = asyncio.create_task(working())
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
@@ -126,7 +129,7 @@ class Workers:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
         if isinstance(end, Outcome):
             await self._hand_over(end)
-        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
+        elif self._working < _PARKED * self._terms.concurrency and not self._carrier.stopped:
             self._begin(lambda: self._look(end))
         else:
             await self._look(end)
@@ -278,8 +281,9 @@ class Workers:
         The intents of cancelled mutations stay in the journal.
         """
         try:
-            if tasks:
+            if self._working:
                 await self._stop("left before its end")
+            if tasks:
                 await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
             for task in (*tasks, telling):

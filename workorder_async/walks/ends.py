@@ -136,8 +136,8 @@ class Witness(Job):
     def _compare_totals(self) -> _Flaw:
         """Find out whether the list has tickets that no range of created time shows, or that its order hides.
 
-        A list may move between its total and that of all its ranges. In this order as much is added to the one as to
-        the other, where it moves evenly, or where every second answer is behind. Else another round is asked for.
+        The total of the list and that of its ranges are asked for twice each. The order is such that an even movement,
+        or a replica that is behind every second time, adds as much to both. If they differ, all four are asked again.
         """
         state, whole, ranged = self._state, list[int](), list[int]()
         for _ in range(_ROUNDS):

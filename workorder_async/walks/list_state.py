@@ -177,14 +177,14 @@ class ListState:
         return True
 
     def rely_on(self, keys: Sequence[int]) -> None:
-        """Take in that the order of these rows was relied on, by how many other ways there are for them to stand."""
+        """Note that the order of these rows is relied on: count the other ways in which they could stand."""
         if self.order < _NO_ACCIDENT:
             self.order += lgamma(len(keys) + 1) - sum(lgamma(alike + 1) for alike in Counter(keys).values())
             self._keys.update(keys)
 
     @property
     def is_unordered(self) -> bool:
-        """Whether pages that look sorted may do so by accident, though their order was relied on."""
+        """Whether the pages whose order was relied on may look sorted by accident."""
         relied = self.edges > 0 and not self.ranges and len(self._keys) > 1
         return relied and self.order < _NO_ACCIDENT and self.full >= ROWS_OF_AN_ORDER
 
@@ -220,16 +220,16 @@ class ListState:
         """Tell whether the list may have more in the range than an answer shows."""
         if page.is_last is not None:
             return not page.is_last
-        # Pages may always have the server's own size, however few rows are asked for: then its last one has more, too.
-        if page.count in (page.ask.size, page.size) or page.count >= (self.full or page.ask.size):
-            return True
         is_end = page.position == page.total and (page.ask.page == 1 or self.keeps_size)
-        return self.believes_totals and not is_end
+        return self._is_full(page) or (self.believes_totals and not is_end)
 
     def is_miscounted(self, page: Page) -> bool:
         """Tell whether an answer counts fewer tickets than it shows: then it does not tell whether there are more."""
-        is_full = page.count in (page.ask.size, page.size) or page.count >= (self.full or page.ask.size)
-        return page.ask.page == 1 and page.total < page.count and not is_full
+        return page.ask.page == 1 and page.total < page.count and not self._is_full(page)
+
+    def _is_full(self, page: Page) -> bool:
+        # Pages may always have the server's own size, however few rows are asked for: then its last one has more, too.
+        return page.count in (page.ask.size, page.size) or page.count >= (self.full or page.ask.size)
 
     # The report
 

@@ -8,7 +8,7 @@ created time outside of its range, is a `ResponseError`.
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter, itemgetter
-from typing import Final, Self, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from attrs import define, field, frozen
 
@@ -66,15 +66,10 @@ class Page:
     is_in_range: bool
     """Whether each row was created when it was asked for."""
     is_last: bool | None = field(default=None, init=False)
-    """Whether the next page shows nothing more; None where that was not asked for."""
+    """Whether the next page is empty; None where that was not asked for."""
     keys: list[int] | None = field(default=None, init=False, repr=False)
     sign: int = field(default=0, init=False, repr=False)
     """The keys of its rows for this sign (see `list_state.py`), once they were looked at."""
-
-    def followed_by(self, page: "Page | None") -> Self:
-        """Return this page, which is the last one if the next one is empty."""
-        self.is_last = page is not None and not page.count
-        return self
 
     @property
     def position(self) -> int:

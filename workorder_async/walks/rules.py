@@ -102,7 +102,8 @@ class WalkRules:
             if page.undated and read.ask.for_rows:
                 self._give_undated(page, job)
         if read.before is not None:
-            page = read.before.followed_by(page)
+            read.before.is_last = page is not None and not page.count
+            page = read.before
         elif page is not None and state.is_miscounted(page):
             job.want_next(read, page)
             return

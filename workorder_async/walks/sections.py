@@ -79,7 +79,7 @@ class Section(Job):
         self._near: list[int] = []
         # The newest page that brought it further down.
         self._page: Page | None = None
-        # The tickets that its first page shows, and the key from which up these are all that it has.
+        # The tickets of its first page, and the lowest key for which that page shows every ticket.
         self._begins_with: tuple[set[int], float] = (set(), inf)
         if before is not None:
             before.after = self
@@ -96,12 +96,16 @@ class Section(Job):
     @property
     def bound(self) -> float:
         """The key at which it ends, as far as is known."""
+        after = self._next
+        return self._state.bottom if after is None or after.top is None else after.top
+
+    @property
+    def _next(self) -> "Section | None":
+        """The section after it whose start is known."""
         after = self.after
-        while after is not None:
-            if after.top is not None:
-                return after.top
+        while after is not None and after.top is None:
             after = after.after
-        return self._state.bottom
+        return after
 
     @property
     def is_last(self) -> bool:
@@ -141,9 +145,7 @@ class Section(Job):
 
         In a list that is not sorted by time, a hint may begin with a ticket that is later than those in front of it.
         """
-        after = self.after
-        while after is not None and after.top is None:
-            after = after.after
+        after = self._next
         if after is None or after.top is None or self._page is None:
             return
         shown, whole_from = after._begins_with
@@ -277,7 +279,7 @@ class Section(Job):
             near = [id for id, key in zip(after.ids, next_keys, strict=True) if key <= below]
             if high == below:
                 if near and self._asked_up_to > high + 1:
-                    # Only an answer from further up came, and not down to them.
+                    # The answer was asked for from further up, and does not reach these rows.
                     state.flaw(_UNBRIDGED)
                 near = []
             page, keys, high = after, next_keys if near else [], below
