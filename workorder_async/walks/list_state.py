@@ -105,19 +105,20 @@ class ListState:
     flaws: list[str] = Factory(list)
     """Why the result may not be exact."""
     asked: tuple[int | None, int | None] = Factory(lambda state: state.window.asked, takes_self=True)
+    span: tuple[int | None, int | None] = Factory(lambda state: state.window.span, takes_self=True)
     _ledger: "array[int]" = Factory(lambda: array("q"))
     _given: set[int] | None = None
     _keys: set[int] = Factory(set)
 
     def __attrs_post_init__(self) -> None:
-        self.believes_filter = self.window.span != (None, None)
+        self.believes_filter = self.span != (None, None)
 
     # Ranges
 
     @property
     def top(self) -> float:
         """The key below which the tickets of the window lie."""
-        start, end = self.window.span
+        start, end = self.span
         if self.sign > 0:
             return inf if end is None else end + 1
         return inf if start is None else 1 - start
@@ -125,7 +126,7 @@ class ListState:
     @property
     def bottom(self) -> float:
         """The last key of the window."""
-        start, end = self.window.span
+        start, end = self.span
         if self.sign > 0:
             return -inf if start is None else start
         return -inf if end is None else -end

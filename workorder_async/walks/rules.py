@@ -128,7 +128,7 @@ class WalkRules:
             job = Section(self.state, self._jobs.append, first, None)
         elif mode == "ranges":
             self.state.sign, self.state.believes_filter = 1, True
-            job = Range(self.state, self._split, *self.state.window.span, first=first)
+            job = Range(self.state, self._split, *self.state.span, first=first)
         elif mode == "numbers":
             job = NumberedPages(self.state, first)
         self._jobs.append(job)
