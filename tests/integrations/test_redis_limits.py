@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from traceback import TracebackException
@@ -428,6 +428,34 @@ async def test_a_server_that_says_nothing() -> None:
     for writer in held:
         writer.close()
     server.close()
+
+
+async def test_cancelled_at_any_moment(valkey: Valkey) -> None:
+    """Whoever is cancelled while Redis is asked gets no turn: no cancel is lost on its way."""
+    async with RedisLimits(valkey.url, rate=0.01) as limits:
+        await took(limits)
+    for turns in range(60):
+        async with RedisLimits(valkey.url, rate=0.01) as limits:
+            asking = asyncio.create_task(limits.acquire(soon(1e6)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            async with asyncio.timeout(5):
+                await asyncio.wait([asking])
+            assert asking.cancelled()
+
+
+async def test_an_answer_that_takes_a_cancel_away() -> None:
+    """As some options of redis-py make it do: Redis is given up all the same."""
+
+    async def ask() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        raise OSError
+
+    async with RedisLimits(NOBODY, rate=RATE) as limits, asyncio.timeout(10):
+        with pytest.raises(NotSentError):
+            await limits._answer(ask)
 
 
 @pytest.mark.slow

@@ -258,8 +258,9 @@ class RedisLimits:
 
         last: Exception = TimeoutError(f"no answer within {_SILENCE:g} s")
         with suppress(TimeoutError):
-            async with asyncio.timeout(_SILENCE):
-                while True:
+            async with asyncio.timeout(_SILENCE) as silence:
+                # The cancel of a timeout comes once, and an answer may have taken it away.
+                while not silence.expired():
                     try:
                         return await ask()
                     except (RedisError, OSError) as error:
@@ -326,8 +327,10 @@ def _opened(url: Secret, where: str) -> "Redis":
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
+    retry = Retry(NoBackoff(), 0)
     with suppress(ValueError):
-        return Redis.from_url(url.reveal(), retry=Retry(NoBackoff(), 0), socket_connect_timeout=_SILENCE)
+        # With a `socket_timeout` it sends by the `wait_for` of Python 3.11, which may take a cancel away.
+        return Redis.from_url(url.reveal(), retry=retry, socket_connect_timeout=_SILENCE, socket_timeout=None)
     raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
 
 
