@@ -14,6 +14,7 @@ import os
 import re
 import runpy
 import sys
+import textwrap
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import zip_longest
@@ -24,6 +25,7 @@ from attrs import frozen
 
 import workorder_async.sandbox
 from workorder_async import Sandbox, WorkorderClient
+from workorder_async.testing import Kill, SandboxThread, run_killed
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("docs-zh/*.md")])
@@ -133,6 +135,29 @@ async def test_samples(page: Path, tmp_path: Path, shell: dict[str, str], monkey
                 if sample.printed is not None:
                     wanted = re.escape(sample.printed.strip()).replace(r"\.\.\.", "(?s:.*?)")
                     assert re.fullmatch(wanted, printed.strip()), (page.name, sample.line, printed)
+
+
+BATCH_AROUND = """\
+import asyncio
+from workorder_async import *
+async def main():
+    async with WorkorderClient.from_env(attempt_timeout=3) as client:
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/batches.md", "docs-zh/index.md"])
+def test_a_batch_goes_on(page: str, tmp_path: Path, shell: dict[str, str]) -> None:
+    """The sample of a batch that is killed, and is run again as it stands, does the rest."""
+    code = next(sample.code for sample in samples_of(ROOT / page) if "journal=" in sample.code)
+    program = tmp_path / "closes.py"
+    program.write_text(f"{BATCH_AROUND}{textwrap.indent(code, ' ' * 8)}\nasyncio.run(main())", "utf-8")
+    with SandboxThread(tickets=600) as sandbox:
+        command = [sys.executable, str(program)]
+        *_, last = run_killed(sandbox, command, Kill("close_ticket", 20), cwd=tmp_path, env=shell)
+        assert last.returncode == 0, last.stderr
+        closed = [one.ticket_id for one in sandbox.applied]
+    assert len(closed) == len(set(closed)) > 50
 
 
 def test_speed_is_made_of_figures() -> None:
