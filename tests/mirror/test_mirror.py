@@ -433,16 +433,17 @@ async def test_tickets_that_are_shown_late(tmp_path: Path) -> None:
 async def test_a_replica_that_is_behind(tmp_path: Path) -> None:
     """What was shown, and is too new for another replica, is not missing."""
     path, clock = tmp_path / "tickets.db", running_loop().wall_clock
-    async with virtual_sandbox(500, latency=0.05, until=int(clock())) as (sandbox, client):
+    async with virtual_sandbox(500, latency=0.05, until=int(clock()), lag=60.0) as (sandbox, client):
         await mirrored(client, path)
         await asyncio.sleep(600)
         (made,) = (await sandbox.change(create=1)).created
-        assert (await mirrored(client, path)).created == 1
         store: Any = sandbox._store
-        for lag in (60.0, 0.0):
-            store._lag = lag
-            store._total.cache_clear()
-            assert (made in await truth(client)) is (lag == 0)
+        late, store._replica = store._replica, store
+        store._late.clear()
+        assert (await mirrored(client, path)).created == 1
+        for replica in (late, store):
+            store._replica = replica
+            assert (made in await truth(client)) is (replica is store)
             for full in (False, True):
                 report = await mirrored(client, path, full=full)
                 assert (report.missing, report.changed) == ([], 0)

@@ -1,14 +1,16 @@
 """Habits of platforms that make outcomes hard to know: replicas that are behind, late work, other texts, people."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from tests.support.mutations import PENDING, creation, mutation_of
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import CommentTicket, ConfigError, NotFoundError, OutcomeUnknownError, TicketStatus
+from workorder_async import CommentTicket, ConfigError, NotFoundError, OutcomeUnknownError, TicketQuery, TicketStatus
 from workorder_async.sandbox import Fault, Sandbox
 
 
@@ -33,6 +35,38 @@ async def test_lag() -> None:
         assert (await client.list_tickets()).pagination.total == total + 1
         await asyncio.sleep(4)
         assert (await client.get_ticket(close.id)).status == TicketStatus.PENDING
+
+
+@virtual_time
+async def test_lag_of_a_list() -> None:
+    """The pages of a list are as it was so long ago, whoever changed it; they and the tickets say the same."""
+    pending = TicketQuery(status=TicketStatus.PENDING)
+    async with virtual_sandbox(40, lag=5) as (sandbox, client):
+        before = [one.id async for one in client.iter_tickets(pending)]
+        close: Any = await mutation_of(client, "close")
+        await client.change(close)
+        changed = await sandbox.change(close=1, delete=1, create=1)
+        gone = {close.id, *changed.closed, *changed.deleted}
+        assert len(gone) == 3
+        await asyncio.sleep(4)
+        assert [one.id async for one in client.iter_tickets(pending)] == before
+        assert {(await client.get_ticket(id)).status for id in gone} == {TicketStatus.PENDING}
+        await asyncio.sleep(1.5)
+        now = [one.id async for one in client.iter_tickets(pending)]
+        assert now == [*changed.created, *(id for id in before if id not in gone)]
+        with pytest.raises(NotFoundError):
+            await client.get_ticket(changed.deleted[0])
+
+
+@virtual_time
+async def test_lag_of_a_file(tmp_path: Path) -> None:
+    """A ticket with a file that was sent up is there after so long, and its file with it."""
+    (tmp_path / "a.txt").write_text("a")
+    async with virtual_sandbox(40, lag=5) as (_, client):
+        attachment = await client.upload_file(tmp_path / "a.txt")
+        id = await client.create_ticket(evolve(creation(), attachment=[attachment]))
+        await asyncio.sleep(6)
+        assert [one.file_name for one in (await client.get_ticket_detail(id)).attachment] == ["a.txt"]
 
 
 @virtual_time

@@ -130,20 +130,22 @@ class Drifting:
         reads = self._running.reads if reads is None else reads
         time = store.clock()
         now, status = int(time), int(drift.status.value)
-        with store.transaction():
-            leaving = self._choose(store, status, drift.close + drift.delete, drift.pick)
-            closed, deleted = leaving[: drift.close], leaving[drift.close :]
-            reopened = self._choose(store, _CLOSED, drift.reopen, drift.pick)
+        leaving = self._choose(store, status, drift.close + drift.delete, drift.pick)
+        closed, deleted = leaving[: drift.close], leaving[drift.close :]
+        reopened = self._choose(store, _CLOSED, drift.reopen, drift.pick)
+        ids = range(store.next_id(), store.next_id() + drift.create)
+        new = [{**seed.ticket(self._random.random, id, now, _PENDING), "status": status} for id in ids]
+
+        def make(store: Store) -> tuple[int, ...]:
             for id in closed:
                 _close(store, id, now)
             for id in reopened:
                 _reopen(store, id, status, now)
             for id in deleted:
                 store.delete(id)
-            created = tuple(
-                store.insert({**seed.ticket(self._random.random, store.next_id(), now, _PENDING), "status": status})
-                for _ in range(drift.create)
-            )
+            return tuple(map(store.insert, new))
+
+        created = store.make(make)
         drifted = Drifted(after=reads, time=time, closed=closed, reopened=reopened, created=created, deleted=deleted)
         self.drifted.append(drifted)
         return drifted

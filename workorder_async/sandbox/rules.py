@@ -15,13 +15,13 @@ import sqlite3
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from attrs import converters, field, frozen
 from attrs.validators import optional
 from multidict import MultiMapping
 
-from workorder_async.arguments import as_validator, one_of, whole_within
+from workorder_async.arguments import as_validator, whole_within
 from workorder_async.document import JSON, endpoints
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.sandbox import shapes
@@ -51,19 +51,14 @@ Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
 """How texts are stored."""
 #: The longest text that is not "cut".
 CUT = 20
-_STORED: Mapping[Texts, Callable[[str], str]] = {
+#: What is done to texts before they are stored.
+STORED: Mapping[str, Callable[[str], str]] = {
     "as sent": str,
     "no emoji": lambda text: "".join(one for one in text if ord(one) < 0x10000),
     "nfc": partial(unicodedata.normalize, "NFC"),
     "escaped": partial(html.escape, quote=True),
     "cut": lambda text: text[:CUT],
 }
-
-
-def stored(texts: Texts) -> Callable[[str], str]:
-    """Return how texts are changed before they are stored."""
-    one_of("texts", texts, get_args(Texts))
-    return _STORED[texts]
 
 
 @frozen
@@ -283,7 +278,7 @@ class Listing:
             fields = {**fields, "page": 1}
         if self.page_depth is not None and fields["page"] * size > self.page_depth:
             raise Refused(Errno.PAGE_DEPTH, f"只能读取前 {self.page_depth} 条, 第 {fields['page']} 页超出范围")
-        total, rows = asked.store.page(fields, size, self.ties)
+        total, rows = asked.store.shown.page(fields, size, self.ties)
         tickets = [shapes.summary(row) for row in rows]
         self.moved(asked.store)
         if self.total_cap is not None:
@@ -313,8 +308,9 @@ class Asked:
 
     def seen(self) -> tuple[sqlite3.Row, list[Record]]:
         """Return the ticket that is asked for, or with a lie another one, and its assigns."""
-        id: int = self.fields["id"]
-        return self.store.seen(id if self.lie is None else self.store.id_after(id))
+        id, shown = self.fields["id"], self.store.shown
+        row = shown.ticket(id if self.lie is None else shown.id_after(id))
+        return row, shown.assigns(row)
 
 
 def create_ticket(store: Store, fields: Fields, now: int) -> int:
@@ -426,20 +422,18 @@ def close_ticket(store: Store, fields: Fields, now: int) -> int:
     return id
 
 
-def act(store: Store, id: int, action: Act, words: str, now: int) -> int:
+def act(store: Store, id: int, action: Act, words: str, now: int) -> None:
     """Change a ticket as a person does, by other ways than this API."""
     ticket = store.ticket(id)
     who, name = (40999, "路人") if action == "comment" else (ticket["creator_id"], ticket["creator_name"])
     done = {"close": Action.CLOSED, "reopen": Action.REOPENED, "comment": Action.COMMENTED}[action]
     _, place = _assigns(ticket, ticket["product_group_id"])
 
-    def change() -> int:
+    def change(store: Store) -> None:
         store.add_step(id, place, step(done, now, who, name, words))
         store.update(id, {"updated_time": now, **_ACTS[action], **({"closed_time": now} if action == "close" else {})})
-        return id
 
-    with store.transaction():
-        return store.remembering(id, change)
+    store.make(change)
 
 
 @frozen

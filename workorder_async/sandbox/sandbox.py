@@ -135,7 +135,7 @@ class Sandbox:
         self._listing = rules.Listing(self._drifting.after_read, page_size_cap, page_depth, total_cap, ties)
         self._faults, self._spell = Faults(faults, seed, clock), speller(spelling, seed)
         self._latency, self._lag = number_within("latency", latency, 0, FAR), number_within("lag", lag, 0, FAR)
-        self._stored = rules.stored(texts)
+        self._stored = rules.STORED[one_of("texts", texts, get_args(Texts))]
 
     async def __aenter__(self) -> Self:
         if self._url:

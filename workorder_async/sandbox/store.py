@@ -5,12 +5,13 @@ Everything here is synchronous and belongs to one thread; the server calls it th
 
 import random
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -21,6 +22,7 @@ from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
 from workorder_async.sandbox.files import close_to_others, invented
 
+_T = TypeVar("_T")
 Record: TypeAlias = dict[str, Any]
 """One row of `tickets` by column, or another object that is kept."""
 Fields: TypeAlias = dict[str, Any]
@@ -141,6 +143,8 @@ class Applied:
 class Store:
     """The tables of one sandbox, in the file `path` or in memory; `clock` gives the time of mutations.
 
+    With `lag` they have a replica in memory, which reads see, and which each change reaches so many seconds later.
+
     Raises `ConfigError`, here or in `open`, for a file that cannot be opened, belongs to something else, or is open
     in another sandbox.
     """
@@ -151,8 +155,9 @@ class Store:
         self.applied: list[Applied] = []
         self._lag = lag
         self._stored = stored
-        # With `lag`: when a ticket was changed, and what it was before; None for one that was made then.
-        self._before: dict[int, list[tuple[float, sqlite3.Row | None, list[Record]]]] = {}
+        self._replica = Store(None, clock) if lag else self
+        # The changes that have not reached the replica, and when they were made.
+        self._late = deque[tuple[float, Callable[[Store], object]]]()
         self._path = path
         self.clock = clock
         self._total = lru_cache(_TOTALS_KEPT)(self._counted)
@@ -175,6 +180,8 @@ class Store:
         try:
             with self.transaction():
                 self._fill(seed)
+            if self._replica is not self:
+                self._db.backup(self._replica._db)
             if self._path is not None:
                 close_to_others(self._path)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -217,7 +224,24 @@ class Store:
 
     def close(self) -> None:
         """Close the database; a file stays for the next sandbox."""
+        self._replica._db.close()
         self._db.close()
+
+    @property
+    def shown(self) -> "Store":
+        """The tables as reads see them."""
+        while self._late and self._late[0][0] <= self.clock() - self._lag:
+            _, change = self._late.popleft()
+            self._replica.make(change)
+        return self._replica
+
+    def make(self, change: Callable[["Store"], _T]) -> _T:
+        """Make a change, whole or not at all."""
+        with self.transaction():
+            made = change(self)
+        if self._replica is not self:
+            self._late.append((self.clock(), change))
+        return made
 
     def page(self, fields: Fields, size: int, ties: random.Random | None = None) -> tuple[int, list[sqlite3.Row]]:
         """Return how many tickets the filters match, and one page of them, the newest first.
@@ -225,9 +249,6 @@ class Store:
         A filter that is 0, empty or absent filters nothing, as the API document's example of zeros suggests;
         `created_start` and `created_end` are both inside. With `ties`, tickets of one second are in an order of chance.
         """
-        if self._lag:
-            shown = int(self.clock() - self._lag)
-            fields = {**fields, "created_end": min(fields["created_end"] or shown, shown)}
         where, values = _where(fields)
         total = self._total(where, values)
         offset = (fields["page"] - 1) * size
@@ -249,16 +270,6 @@ class Store:
         if row is None:
             raise Refused(Errno.NOT_FOUND, f"工单 {id} 不存在")
         return row
-
-    def seen(self, id: int) -> tuple[sqlite3.Row, list[Record]]:
-        """Return a ticket and its assigns as reads show them."""
-        for time, row, assigns in self._before.get(id, ()):
-            if time > self.clock() - self._lag:
-                if row is None:
-                    raise Refused(Errno.NOT_FOUND, f"工单 {id} 不存在")
-                return row, assigns
-        row = self.ticket(id)
-        return row, self.assigns(row)
 
     def id_after(self, id: int) -> int:
         """Return the ticket that comes next by id, or the first one after the last."""
@@ -321,24 +332,14 @@ class Store:
         """Carry out one mutation, whole or not at all, record it in `applied`, and return the ticket's id."""
         now = self.clock()
         texts = {name: self._stored(fields[name]) for name in fields.keys() & {"title", "detail"}}
-        with self.transaction():
-            ticket_id = self.remembering(fields.get("id"), lambda: change(self, {**fields, **texts}, int(now)))
+        ticket_id = self.make(lambda store: change(store, {**fields, **texts}, int(now)))
         self.applied.append(Applied(operation, ticket_id, now, request))
         return ticket_id
 
-    def remembering(self, id: int | None, change: Callable[[], int]) -> int:
-        """Make a change of a ticket, and keep what it was before, for reads that are behind."""
-        if not self._lag:
-            return change()
-        row = None if id is None else self.ticket(id)
-        before = (self.clock(), row, [] if row is None else self.assigns(row))
-        id = change()
-        self._before.setdefault(id, []).append(before)
-        return id
-
     def add_file(self, attachment: Mapping[str, Any]) -> None:
         """Remember what `upload_file` answered (schema Attachment)."""
-        self._db.execute("INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)", attachment)
+        values = "(:file_path, :file_name, :file_size, :file_type)"
+        self.make(lambda store: store._db.execute(f"INSERT INTO files VALUES {values}", attachment))  # noqa: S608
 
     def file(self, file_path: str) -> tuple[str, str] | None:
         """Return the name and the MIME type of a file, uploaded or invented, or None for an unknown storage key."""
