@@ -88,6 +88,19 @@ async def test_it_is_entered_once_and_asked_only_while_it_runs() -> None:
     async with sandbox:
         with pytest.raises(ConfigError, match="entered already"):
             await sandbox.__aenter__()
+        await sandbox.change(create=1)
+    assert len(sandbox.drifted) == 1
+    with pytest.raises(ConfigError, match="this sandbox is closed; make another one"):
+        await sandbox.change(create=1)
+    with pytest.raises(ConfigError, match="this sandbox is closed; make another one"):
+        await sandbox.act(1001, "close")
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a\0b"])
+async def test_a_host_that_is_no_name(host: str) -> None:
+    """What cannot be asked for at all is said as what cannot be found is."""
+    with pytest.raises(ConfigError, match=r"cannot listen on port 0 of a.* \(.+\); choose another port"):
+        await Sandbox(0, host=host).__aenter__()
 
 
 async def test_the_environment_is_what_a_client_reads() -> None:

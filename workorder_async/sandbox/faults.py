@@ -330,7 +330,7 @@ class Faults:
         """Begin an answer and go on with it for ever: as fast as it is read, or with a byte every so many seconds."""
         response = await _begin(request)
         await response.write(_BEGIN + b'"')
-        while not self.pauses.ended:
+        while not self.pauses.ended.is_set():
             if seconds is None:
                 await response.write(b"x" * _PIECE)
                 # A caller that reads fast never keeps the write waiting, and others must be served.
@@ -354,20 +354,15 @@ class _Watch(asyncio.Protocol):
 
 
 class Pauses:
-    """The requests that are kept waiting, and their common end."""
+    """The requests that are kept waiting, and whether their common end has come."""
 
     def __init__(self) -> None:
         self._watches: set[_Watch] = set()
-        self._ended = asyncio.Event()
-
-    @property
-    def ended(self) -> bool:
-        """Whether the sandbox has come to its end."""
-        return self._ended.is_set()
+        self.ended = asyncio.Event()
 
     def end(self) -> None:
         """Let every pause be over, and every further one."""
-        self._ended.set()
+        self.ended.set()
         for watch in self._watches:
             watch.over.set()
 
@@ -376,12 +371,12 @@ class Pauses:
         if seconds:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._ended.wait()
+                    await self.ended.wait()
 
     async def wait(self, request: web.Request, seconds: float | None) -> None:
         """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
         transport = request.transport
-        if transport is None or self._ended.is_set():
+        if transport is None or self.ended.is_set():
             return
         watch = _Watch(transport.get_protocol())
         self._watches.add(watch)

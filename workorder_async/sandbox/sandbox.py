@@ -151,8 +151,9 @@ class Sandbox:
             await runner.setup()
             try:
                 await web.TCPSite(runner, self._host, self._port).start()
-            except OSError as error:
-                problem = f"the sandbox cannot listen on port {self._port} of {self._host} ({error.strerror})"
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", error)
+                problem = f"the sandbox cannot listen on port {self._port} of {self._host} ({why})"
                 mend = "choose another port, 0 for any free one, or another host"
                 raise ConfigError(problem, mend=mend) from None
             host, port = runner.addresses[0][:2]
@@ -183,7 +184,11 @@ class Sandbox:
 
     async def _in_store(self, question: Callable[[], _T]) -> _T:
         """Ask the store in its thread, which alone touches it."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, question)
+        try:
+            asking = asyncio.get_running_loop().run_in_executor(self._worker, question)
+        except RuntimeError:
+            raise ConfigError("this sandbox is closed", mend="make another one") from None
+        return await asking
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
