@@ -58,7 +58,7 @@ def run_killed(
     if not isinstance(sandbox, SandboxThread):
         mend = "it must be a SandboxThread, such as workorder_sandbox"
         raise ConfigError(f"is a {type(sandbox).__name__}", argument="sandbox", mend=mend)
-    if isinstance(command, str):
+    if isinstance(command, str | os.PathLike) or not command:
         mend = "it must be a list of words, such as [sys.executable, 'bot.py']"
         raise ConfigError(f"is {command!r:.60}", argument="command", mend=mend)
     start = partial(
