@@ -524,12 +524,12 @@ async def test_a_disk_that_hangs_is_left(path: Path, monkeypatch: pytest.MonkeyP
             await journal.begin(entry("b"))
             disk.free.clear()
             journal.end("a", "DONE")
-            with pytest.raises(JournalError, match=r"disk of the journal .* does not answer"):
+            with pytest.raises(JournalError, match=r"disk of the journal .* does not answer in time"):
                 await journal.begin(entry("c"), loop.time() + 0.05)
             with pytest.raises(JournalError, match="nothing more was sent"):
-                await journal.begin(entry("d"))
+                await journal.begin(entry("d"), loop.time() + 0.05)
             with pytest.raises(JournalError):
-                await journal.has_twin(entry("b"))
+                await journal.has_twin(entry("b"), loop.time() + 0.05)
             journal.end("b", "UNKNOWN")
 
     with pytest.raises(JournalError, match="latest outcomes may not be written"):
@@ -587,7 +587,7 @@ async def test_a_program_with_a_disk_that_hangs_for_ever(path: Path) -> None:
     )
     async with asyncio.timeout(20):
         output, _ = await child.communicate()
-    assert [line.partition("does not answer")[2] for line in output.decode().splitlines()] == [
+    assert [line.partition("does not answer in time")[2] for line in output.decode().splitlines()] == [
         ", so nothing more was sent",
         ", so the latest outcomes may not be written: what they end is settled by a later run",
     ]

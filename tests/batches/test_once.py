@@ -38,7 +38,7 @@ from workorder_async.batches import once as once_module
 from workorder_async.batches.outcomes import State
 from workorder_async.batches.records import read_records
 from workorder_async.durable import LockedFile
-from workorder_async.sandbox import ClientOptions, Fault, Kind
+from workorder_async.sandbox import ClientOptions, Fault, Kind, Sandbox
 from workorder_async.testing import Kill, Moment, SandboxThread, run_killed
 
 HOUR = 3600.0
@@ -609,6 +609,35 @@ async def test_a_journal_that_fails(file: Path) -> None:
         with pytest.raises(JournalError, match="removed or replaced"):
             await once.__aexit__(None, None, None)
         assert sandbox.applied == []
+
+
+@pytest.mark.parametrize("left_open", [False, True])
+async def test_a_disk_that_is_late_once(file: Path, monkeypatch: pytest.MonkeyPatch, *, left_open: bool) -> None:
+    """The call whose time is over says so; the same event and all others go on when the disk is back."""
+    async with Sandbox(40) as sandbox, sandbox.client(**SHORT) as client:
+        first, other = (CommentTicket(id=1001, detail=text) for text in ("已联系客户", "请补充日志"))
+        if left_open:
+            sandbox.faults = [
+                Fault("reset_after", operation="comment_ticket", times=1),
+                Fault("hang", operation="get_ticket_detail"),
+            ]
+            async with Once(client, file) as once:
+                assert (await once("om_1", first, deadline=0.5)).state is State.UNKNOWN
+            sandbox.faults = []
+        async with Once(client, file) as once:
+            free, real = threading.Event(), LockedFile.check_place
+            with monkeypatch.context() as patch:
+                patch.setattr(LockedFile, "check_place", lambda journal: (free.wait(20), real(journal)))
+                with pytest.raises(JournalError, match="does not answer in time, so nothing more was sent"):
+                    await once("om_1", first, deadline=0.05)
+                free.set()
+                assert (await once("om_2", other)).state is State.DONE
+            if left_open:
+                with pytest.raises(ConfigError, match="another mutation"):
+                    await once("om_1", other)
+                assert await once.outcome("om_1") is not None
+            assert (await once("om_1", first)).state is State.DONE
+        assert Counter(one.request["detail"] for one in sandbox.applied) == {first.detail: 1, other.detail: 1}
 
 
 # What cannot work

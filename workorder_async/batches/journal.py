@@ -83,9 +83,7 @@ class Journal:
 
         try:
             return await self._order(begin, until)
-        except (asyncio.CancelledError, _HangingError) as error:
-            if isinstance(error, _HangingError):
-                self._failure = self._failure or error
+        except (asyncio.CancelledError, _HangingError):
             self._order_soon(lambda: self._file.take_back(entry.key, found))
             raise
 
@@ -157,7 +155,7 @@ class Journal:
             raise self._told(MovedError("it belongs to the process that this one was forked from"))
 
     def _hanging(self, so: str) -> "_HangingError":
-        return _HangingError(f"the disk of the journal {str(self._path)!r} does not answer, so {so}")
+        return _HangingError(f"the disk of the journal {str(self._path)!r} does not answer in time, so {so}")
 
     def _order_soon(self, work: Callable[[], object], done: "asyncio.Future[Any] | None" = None) -> None:
         """Let the thread do this too, and do not wait for it."""
@@ -221,7 +219,7 @@ class Journal:
 
 
 class _HangingError(JournalError):
-    """The disk of a journal does not answer."""
+    """The disk of a journal does not answer in the time of one order: it may for the next."""
 
 
 class _Disk(Executor):

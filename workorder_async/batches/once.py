@@ -178,10 +178,10 @@ class Once:
                 return event.outcome
             running = self._running.get(name)
             if running is None:
-                self._events[name] = event or _Event(told)
                 if self._mark and not prepared.kind.converges:
                     prepared = prepare(prepared, new_mark())
                 running = self._run(name, mutation, self._carried_out(name, prepared, until), until)
+                self._events.setdefault(name, _Event(told))
             outcome = await self._joined(running, until)
             # What was joined may have had less time, or no order to send.
             ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
@@ -230,12 +230,13 @@ class Once:
         self, name: str, mutation: Mutation, work: Awaitable[Outcome], until: Deadline, *, settles: bool = False
     ) -> _Running:
         """Begin what is to be done about a key; it goes on when nobody waits for it any more."""
+        is_new = name not in self._events
 
         async def noted() -> Outcome:
             try:
                 outcome = await work
             except BaseException:
-                if name not in self._parked and self._work is not None:
+                if is_new and name not in self._parked:
                     self._events.pop(name, None)  # nothing was begun, or its outcome is in the journal alone
                 raise
             finally:
