@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,20 @@ async def test_left_while_the_source_waits(client: WorkorderClient) -> None:
 
     async with asyncio.timeout(5), aclosing(run_batch(client, then_silent())) as outcomes:
         assert (await anext(outcomes)).state is State.DONE
+
+
+async def test_a_client_that_is_closed_meanwhile(client: WorkorderClient, journal: Path) -> None:
+    """The batch stops and says why; an endless iterable is not pulled on for nothing."""
+    batch = (creation(f"工单 {number}") for number in count())
+    report, done = BatchReport(), 0
+    options: dict[str, Any] = {"journal": journal, "key": lambda ticket: ticket.title, "concurrency": 3}
+    async with asyncio.timeout(5), aclosing(run_batch(client, batch, report=report, **options)) as outcomes:
+        async for outcome in outcomes:
+            done += outcome.state is State.DONE
+            if done == 5:
+                await client.aclose()
+    assert report.stopped == "this client is closed; make another one"
+    assert report.counts[State.NOT_SENT] <= 2 * 3
 
 
 @pytest.mark.parametrize("error", [ValueError("kaputt"), TimeoutError("kaputt")])

@@ -9,6 +9,7 @@ from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.errors import (
     ApiError,
     AuthenticationError,
+    ConfigError,
     DeadlineExceededError,
     DecodeError,
     NotSentError,
@@ -53,7 +54,7 @@ class Hold:
     def note(self, outcome: Outcome, began: float) -> bool:
         """Learn from the outcome of a try that began then; whether nothing was sent, and it may be tried again."""
         now, error = asyncio.get_running_loop().time(), outcome.error
-        held = outcome.state is State.NOT_SENT and isinstance(error, NotSentError | RateLimitedError)
+        held = outcome.state is State.NOT_SENT and isinstance(error, NotSentError | RateLimitedError | ConfigError)
         if held or (outcome.state is State.UNKNOWN and outcome.attempts):
             self._trouble = now
         elif outcome.attempts:
@@ -144,7 +145,7 @@ class Hold:
             if isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno:
                 self.reason = _everything(error)
         except WorkorderError as error:
-            if not (isinstance(error, NotSentError) and error.lasting):
+            if not (isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)):
                 return error
             self.reason = str(error)
         if self._refusal is not None:

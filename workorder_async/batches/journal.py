@@ -103,13 +103,10 @@ class Journal:
         if self._look is None or not self._look_waits:
             self._look, self._look_waits = asyncio.create_task(self._look_after(self._look)), True
         look = self._look
-        try:
-            # It begins from now on, and does not wait for what is written.
-            async with asyncio.timeout_at(until):
-                await asyncio.wait({look})
-        except TimeoutError:
-            raise self._hanging("nothing more was sent") from None
-        if look.cancelled():
+        left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+        # It begins from now on, and does not wait for what is written.
+        done, _ = await asyncio.wait({look}, timeout=left)
+        if not done or look.cancelled():
             raise self._hanging("nothing more was sent")
         self._check_usable()
 
