@@ -210,6 +210,39 @@ async def test_a_source_whose_task_was_cancelled(sandbox: Sandbox, client: Worko
     assert (report.counts[State.DONE], report.settled) == (5, False)
 
 
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_a_source_that_cancels_a_worker(sandbox: Sandbox, client: WorkorderClient, concurrency: int) -> None:
+    """As by a time limit around its `yield`: it cut a close short, whose outcome was never told, and looked well."""
+    batch = await closes(client, 20)
+    limits: list[asyncio.Timeout] = []
+
+    async def source() -> AsyncIterator[Mutation]:
+        async with asyncio.timeout(None) as limit:
+            limits.append(limit)
+            for mutation in batch:
+                yield mutation
+
+    async def end_the_time() -> None:
+        while not sandbox.requests["close_ticket"]:  # noqa: ASYNC110 - the sandbox's record has no event
+            await asyncio.sleep(0)
+        limits[0].reschedule(0)
+
+    sandbox.faults = [Fault("slow_headers", operation="close_ticket", seconds=0.3)]
+    report, outcomes, ending = BatchReport(), list[Outcome](), asyncio.create_task(end_the_time())
+
+    async def run() -> None:
+        async for outcome in run_batch(client, source(), concurrency=concurrency, report=report):
+            outcomes.append(outcome)
+
+    with pytest.raises(WorkorderError, match="CancelledError"):
+        await run()
+    await ending
+    assert states(outcomes) == report.counts
+    assert report.counts[State.UNKNOWN] == 1
+    assert {one.ticket_id for one in sandbox.applied} <= {one.ticket_id for one in outcomes}
+    assert len(outcomes) < 2 * concurrency
+
+
 async def test_a_callback_that_raises(client: WorkorderClient, journal: Path) -> None:
     """A report that raises ends the batch with its error; the outcome is told and written all the same."""
 

@@ -150,8 +150,7 @@ class Workers:
     async def _pull(self) -> tuple[str, Prepared] | None:
         """Return the key and the next mutation; None if there is none, or the batch stops."""
         async with self._pulling:
-            if len(self._ended) >= self._terms.concurrency:
-                await self._wait_for_room()
+            await self._wait_for_room()
             if self._carrier.stopped or self._exhausted:
                 return None
             self._waiting = waiting = asyncio.timeout(None)
@@ -184,30 +183,33 @@ class Workers:
             return key, prepared
 
     def _note_failure(self, error: BaseException) -> None:
-        """Keep the failure of the batch, unless it is the cancellation of this task, or the end of the program.
+        """Keep the failure of the batch, and pass on the cancellation of this task, or the end of the program.
 
-        A `CancelledError` that somebody else raised would look like a cancellation of whoever runs the batch.
+        Code of the user's may cancel a worker, as a time limit of the iterable does that began in one and ends in
+        another. A `CancelledError` that is raised would look like a cancellation of whoever runs the batch.
         """
         task, said = asyncio.current_task(), f"{type(error).__name__}: {error}"
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise error
         self._report.stopped = self._report.stopped or said
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
+        failure = error
         if not isinstance(error, Exception):
-            cause, error = error, WorkorderError(f"the iterable or other code of yours ended with {said}")
-            error.__cause__ = cause
-        self._failure = self._failure or error
+            failure = WorkorderError(f"the iterable or other code of yours ended with {said}")
+            failure.__cause__ = error
+        self._failure = self._failure or failure
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error
 
     async def _fail(self, error: BaseException) -> None:
-        self._note_failure(error)
-        await self._stop("failed")
+        try:
+            self._note_failure(error)
+        finally:
+            await self._stop("failed")
 
     async def _pull_left(self) -> Entry | None:
         """Return a mutation that an earlier run left open and that was not among this batch's own."""
         async with self._pulling:
-            if len(self._ended) >= self._terms.concurrency:
-                await self._wait_for_room()
+            await self._wait_for_room()
             if self._carrier.stopped or self._failure is not None:
                 return None
             if self._left is None:
@@ -242,6 +244,7 @@ class Workers:
         try:
             await self._fail(error)
         except BaseException:
+            self._ended.append(outcome)
             self._note(outcome)
             raise
         return evolve(outcome, error=outcome.error or (error if isinstance(error, WorkorderError) else None))
