@@ -337,6 +337,22 @@ async def test_an_unknown_outcome_is_never_forgotten(file: Path) -> None:
         assert len(read_records(file).by_key) == 1
 
 
+@virtual_time
+async def test_looking_again_and_again_does_not_fill_the_disk(file: Path) -> None:
+    """What stays unknown is written down once, though a program looks for it from time to time for ever."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset", operation="comment_ticket")]
+        async with Once(client, file) as once:
+            assert (await once("om_1", CommentTicket(id=1001, detail="已联系客户"))).state is State.UNKNOWN
+        size = file.stat().st_size
+        for _ in range(3):
+            async with Once(client, file) as once:
+                for _ in range(3):
+                    assert (await once.settle())["om_1"].state is State.UNKNOWN
+                    assert await once.outcome("om_1") is not None
+        assert file.stat().st_size == size
+
+
 # Lost answers
 
 

@@ -154,7 +154,10 @@ class Carrier:
             outcome = evolve(outcome, state=State.DONE, error=None, ticket_id=found.ticket_id or outcome.ticket_id)
         elif found.happened is False:
             outcome = Outcome(outcome.mutation, State.NOT_SENT)
-        return self._record(parked.key, evolve(outcome, elapsed=perf_counter() - parked.started))
+        outcome = evolve(outcome, elapsed=perf_counter() - parked.started)
+        # Of what nobody hands over again the journal says that already, however often it is looked for.
+        is_told = outcome.state is State.UNKNOWN and parked.prepared is None
+        return outcome if is_told else self._record(parked.key, outcome)
 
     def stop(self) -> None:
         """Send nothing more, and look for nothing."""
@@ -208,7 +211,7 @@ class Carrier:
                 lane=self._lane,
                 until=until,
             )
-        except (NotSentError, ConfigError) as error:
+        except (NotSentError, ConfigError, RateLimitedError) as error:
             return ended(mutation, State.NOT_SENT, error)
         except JournalError as error:
             return Outcome(mutation, State.NOT_SENT, JournalError(error.message))
@@ -226,8 +229,6 @@ class Carrier:
 
     async def _refused(self, entry: Entry, mutation: Mutation, error: WorkorderError, until: Deadline) -> Outcome:
         """Return the outcome of a refused mutation. If this is cancelled, it is written down as refused."""
-        if isinstance(error, RateLimitedError):
-            return ended(mutation, State.NOT_SENT, error)
         refused = ended(mutation, State.REJECTED, error)
         may_hold = self._verify and kind_of(mutation).converges and isinstance(error, ApiError)
         if not may_hold or isinstance(error, AuthenticationError):

@@ -154,14 +154,13 @@ class Workers:
             if self._carrier.stopped or self._exhausted:
                 return None
             self._waiting = waiting = asyncio.timeout(None)
+            self._exhausted = True  # until it has given one more
             try:
                 async with waiting:
                     mutation = await anext(self._source)
             except StopAsyncIteration:
-                self._exhausted = True
                 return None
             except BaseException as error:  # noqa: BLE001 - the iterable may raise anything; mutations under way go on
-                self._exhausted = True
                 if not waiting.expired():
                     self._note_failure(error)
                 return None
@@ -173,9 +172,9 @@ class Workers:
                     prepared = prepare(mutation, new_mark())
                 key = self._terms.key(prepared)
             except BaseException as error:  # noqa: BLE001 - so may `key`
-                self._exhausted = True
                 self._note_failure(error)
                 return None
+            self._exhausted = False
             self._pulled += 1
             await self._hold.over()  # nothing is pulled meanwhile
             if self._hold.reason:
