@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.batches import TASKS
 from tests.support.clients import make_client
 from tests.support.raw_server import http, serving
 from workorder_async import CommentTicket, JournalError
@@ -477,3 +478,29 @@ async def test_removed_while_mutations_wait_for_their_turn(path: Path, attack: C
         assert len(done) == len(wire.requests)
         assert all(one.state is State.NOT_SENT for one in outcomes if one not in done)
         assert len(outcomes) == 30
+
+
+@pytest.mark.parametrize("tasks", TASKS)
+async def test_each_looks_for_the_file_when_its_turn_comes(path: Path, tasks: Any) -> None:
+    """The look of the first, which is under way when the file goes, is none for the second; however tasks begin."""
+    asyncio.get_running_loop().set_task_factory(tasks)
+    batch, outcomes = [CommentTicket(id=1, detail=detail) for detail in "ab"], list[Outcome]()
+    one_ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(wire.requests) == 1:
+            remove(path)
+            await one_ended.wait()
+        writer.write(http('{"errno":10000,"errmsg":"","request_id":"r"}'))
+
+    async with serving(answer) as wire, make_client(wire.url, rate=10) as client:
+
+        async def run() -> None:
+            async with aclosing(run_batch(client, batch, journal=path)) as running:
+                async for outcome in running:
+                    outcomes.append(outcome)
+                    one_ended.set()
+
+        with pytest.raises(JournalError, match="removed or replaced"):
+            await run()
+    assert (len(wire.requests), [one.state for one in outcomes]) == (1, [State.NOT_SENT, State.DONE])

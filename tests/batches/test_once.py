@@ -17,7 +17,7 @@ import orjson
 import pytest
 from attrs import evolve
 
-from tests.support.batches import closes
+from tests.support.batches import TASKS, closes
 from tests.support.clients import make_client
 from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
 from tests.support.virtual_loop import running_loop, virtual_time
@@ -613,9 +613,11 @@ async def test_left_amid_a_mutation(file: Path, patience: float) -> None:
         assert len(sandbox.applied) == 1
 
 
+@pytest.mark.parametrize("tasks", TASKS)
 @virtual_time
-async def test_a_journal_that_fails(file: Path) -> None:
+async def test_a_journal_that_fails(file: Path, tasks: Any) -> None:
     """Nothing is sent that is not written down, and each call says why."""
+    running_loop().set_task_factory(tasks)
     async with virtual_sandbox(40) as (sandbox, client):
         once = await Once(client, file).__aenter__()
         file.unlink()

@@ -1,6 +1,8 @@
 """What tests of whole batches ask a sandbox for, and what they compare."""
 
+import asyncio
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import aclosing
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import pytest
 from attrs import evolve
 
 from tests.support.mutations import OPERATIONS, PENDING, close_of, creation
@@ -16,6 +19,16 @@ from workorder_async.batches.batch import run_batch
 from workorder_async.batches.keys import Mutations
 from workorder_async.batches.outcomes import Outcome, State
 from workorder_async.sandbox import Sandbox
+
+#: Factories of tasks, which begin soon, or at once: a program of Python 3.12 or newer may choose that.
+TASKS = (
+    pytest.param(None, id="soon"),
+    pytest.param(
+        getattr(asyncio, "eager_task_factory", None),
+        marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="no task begins at once before Python 3.12"),
+        id="at once",
+    ),
+)
 
 
 async def closes(client: WorkorderClient, count: int) -> list[CloseTicket]:

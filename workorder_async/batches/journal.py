@@ -101,7 +101,8 @@ class Journal:
             return
         self._check_usable()
         if self._look is None or not self._look_waits:
-            self._look, self._look_waits = asyncio.create_task(self._look_after(self._look)), True
+            self._look_waits = True  # before the task: it may begin at once
+            self._look = asyncio.create_task(self._look_after(self._look))
         look = self._look
         left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
         # It begins from now on, and does not wait for what is written.

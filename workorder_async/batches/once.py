@@ -239,14 +239,12 @@ class Once:
                 if is_new and name not in self._parked:
                     self._events.pop(name, None)  # nothing was begun, or its outcome is in the journal alone
                 raise
-            finally:
-                del self._running[name]
             self._note(name, outcome)
             return outcome
 
         running = self._running[name] = _Running(asyncio.create_task(noted()), mutation, until, settles)
         # Where every caller was cancelled nobody asks for its error, which the journal raises again.
-        running.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        running.task.add_done_callback(lambda task: (self._running.pop(name), task.cancelled() or task.exception()))
         return running
 
     async def _joined(self, running: _Running, until: Deadline) -> Outcome:
