@@ -490,6 +490,25 @@ async def test_the_outcome_of_a_key(file: Path, *, restarts: bool) -> None:
 
 
 @virtual_time
+async def test_the_outcome_of_one_key_among_many(file: Path) -> None:
+    """It is looked for alone: else there was no time for it behind all that an outage had left open."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        sandbox.faults = [Fault("reset_after", operation="comment_ticket"), Fault("503", operation="get_ticket_detail")]
+        async with Once(client, file) as once:
+            comments = [CommentTicket(id=id, detail="已联系客户") for id in range(1001, 1021)]
+            lost = await asyncio.gather(*(once(f"om_{one.id}", one, deadline=1) for one in comments))
+            assert {one.state for one in lost} == {State.UNKNOWN}
+        sandbox.faults = []
+        for restarts in (True, False):
+            async with Once(client, file) as once:
+                before = sandbox.requests["get_ticket_detail"]
+                outcome = await once.outcome("om_1010", deadline=1)
+                assert outcome is not None
+                assert (outcome.state, outcome.ticket_id) == (State.DONE, 1010)
+                assert sandbox.requests["get_ticket_detail"] - before == restarts
+
+
+@virtual_time
 async def test_the_outcome_of_what_is_under_way(file: Path) -> None:
     """It is waited for as long as there is time."""
     async with virtual_sandbox(40, latency=1.0) as (sandbox, client):

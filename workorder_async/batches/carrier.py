@@ -43,7 +43,6 @@ _SET = 1.0
 class Parked:
     """A mutation that was sent, by this run or an earlier one, and whose outcome is not known yet."""
 
-    key: str
     prepared: Prepared | None
     """What the caller handed over; None for what an earlier run left open and nobody handed over."""
     sent: Entry
@@ -118,14 +117,14 @@ class Carrier:
         if isinstance(outcome.error, OutcomeUnknownError):
             found = outcome.error.ahead
             entry = evolve(entry, began=outcome.error.began, ahead=found if isinstance(found, Ahead) else None)
-        return Parked(key, prepared, entry, outcome, until, started)
+        return Parked(prepared, entry, outcome, until, started)
 
     def park(self, entry: Entry, prepared: Prepared | None = None, until: Deadline | None = None) -> Parked:
         """Park a mutation that an earlier run left open; `prepared` is what the caller handed over, if that was it."""
         mutation = _sent_then(entry) if prepared is None else prepared.mutation
         unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
         self._in_doubt[entry.key] = unknown
-        return Parked(entry.key, prepared, entry, unknown, until or self.deadline(), perf_counter())
+        return Parked(prepared, entry, unknown, until or self.deadline(), perf_counter())
 
     async def look(self, parked: Parked) -> Outcome:
         """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.
@@ -157,7 +156,7 @@ class Carrier:
         outcome = evolve(outcome, elapsed=perf_counter() - parked.started)
         # Of what nobody hands over again the journal says that already, however often it is looked for.
         is_told = outcome.state is State.UNKNOWN and parked.prepared is None
-        return outcome if is_told else self._record(parked.key, outcome)
+        return outcome if is_told else self._record(sent.key, outcome)
 
     def stop(self) -> None:
         """Send nothing more, and look for nothing."""

@@ -194,12 +194,12 @@ class Once:
         NOT_SENT is the last that is said of one that did not happen: its key is free from then on.
         """
         self._at_work(begins=True)
-        name = self._named(key)
+        name, until = self._named(key), self._client.deadline(deadline)
         if running := self._running.get(name):
-            return await self._joined(running, self._client.deadline(deadline))
+            return await self._joined(running, until)
         if (event := self._events.get(name)) is None or event.outcome is not None:
             return event.outcome if event else None
-        return (await self.settle(deadline=deadline)).get(key)
+        return (await self._settled(until, name)).get(key)
 
     async def settle(self, *, deadline: float | None = None) -> dict[str, Outcome]:
         """Look once for each mutation of this scope whose outcome is unknown; return what is known now, by its key.
@@ -207,11 +207,14 @@ class Once:
         Nothing is sent. NOT_SENT is what certainly did not happen: its key is free again. Call it after a start, and
         from time to time, for events that are not delivered again. `deadline` is for all of them together.
         """
+        return await self._settled(self._client.deadline(deadline))
+
+    async def _settled(self, until: Deadline, only: str | None = None) -> dict[str, Outcome]:
+        """Look once for what is unknown: for all of this scope, or for what has this name in the journal."""
         journal, carrier = self._at_work(begins=True)
-        until = self._client.deadline(deadline)
         entries = await journal.left_open(until.until)
         left = {entry.key: carrier.park(entry) for entry in entries} | self._parked
-        keys = {name: key for name in left if (key := self._key_of(name))}
+        keys = {name: key for name in left if only in (None, name) and (key := self._key_of(name))}
 
         async def settled(name: str) -> Outcome:
             running, parked = self._running.get(name), self._parked.get(name, left[name])

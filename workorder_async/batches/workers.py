@@ -138,7 +138,7 @@ class Workers:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
         left = _TRIES
         while isinstance(end, Parked):
-            key, prepared, mutation = end.key, end.prepared, end.outcome.mutation
+            key, prepared, mutation = end.sent.key, end.prepared, end.outcome.mutation
             try:
                 end = await self._carrier.look(end)
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`

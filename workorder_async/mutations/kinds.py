@@ -197,8 +197,7 @@ class Prepared:
     def sending(self, began: float | None = None) -> Sending:
         """Return the record of its being sent; `began` is when its caller wrote that down."""
         kind, mutation = self.kind, self.mutation
-        line, solution = kind.line(mutation), kind.solution(mutation)
-        return Sending(self.place, self.trace, line, self.mark, solution, began)
+        return Sending(self.place, self.trace, kind.line(mutation), self.mark, kind.solution(mutation), began)
 
 
 def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
