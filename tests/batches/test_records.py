@@ -67,6 +67,8 @@ def test_what_is_no_journal(journal: Path, content: bytes | None, said: str) -> 
         journal.write_bytes(content)
     with pytest.raises(JournalError, match=said):
         read_records(journal)
+    with pytest.raises(JournalError, match=r"cannot read the journal .*: embedded null byte"):
+        read_records(f"{journal}\0")
     with pytest.raises(JournalError, match="is no file"):
         read_records(journal.parent)
 

@@ -50,7 +50,7 @@ def run_batch(
     * `journal`: a file; each mutation is on disk before it is sent. A later call with the same file settles lost
       mutations, skips those that are done, and goes on. Platform, `name` and (of a list) mutations must be the same.
     * `key`: returns a text for a mutation; of one kind and text one is done. By default these are closes of one ticket,
-      and equal rejections, comments and creations. Creations with a journal need it.
+      its rejections by one product line, and equal comments and creations. Creations with a journal need it.
     * `mark`: put a short reference below the text of each comment and creation. People see it, and where nothing else
       can, it tells whether a lost one happened.
     * `verify`: whether to settle lost comments and creations, and refused closes and rejections.

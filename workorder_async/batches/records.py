@@ -165,8 +165,8 @@ def read_records(path: "str | os.PathLike[str]", *, may_be_new: bool = False) ->
             raise JournalError(f"{str(path)!r} is no file, and no journal")
         with records.path.open("rb") as lines:
             read_lines(records.path, lines, records.take)
-    except OSError as error:
-        raise JournalError(f"cannot read the journal {str(path)!r}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise JournalError(f"cannot read the journal {str(path)!r}: {getattr(error, 'strerror', error)}") from None
     if not records.identity and not may_be_new:
         raise JournalError(f"{str(path)!r} is empty: it is no journal of a batch that has begun")
     return records
