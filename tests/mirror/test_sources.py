@@ -96,3 +96,27 @@ def test_product_lines(tmp_path: Path) -> None:
         rows = [_ROW | {"product_group": name} for name, count in names.items() for _ in range(count)]
         path.write_text("".join(json.dumps(row | {"id": id}) + "\n" for id, row in enumerate(rows, 1)))
         assert figures_of(path).by_product_line[-1] == last
+
+
+def test_raw_lines_with_the_least(tmp_path: Path) -> None:
+    """What the server leaves out of its objects is as in an export of columns, in whatever row it is missing."""
+    path, few = tmp_path / "t.jsonl", {name: _ROW[name] for name in ("id", "status", "created_time")}
+    for rows in ([few, _ROW], [_ROW, few]):
+        path.write_text("".join(json.dumps(row | {"id": id}) + "\n" for id, row in enumerate(rows, 1)))
+        figures = figures_of(path)
+        assert (figures.tickets, figures.open, figures.unhandled) == (2, 2, 1)
+        assert figures.by_type == (("without a name", 1), ("问题排查", 1))
+
+
+@pytest.mark.parametrize("fields", [{"title": ""}, {"status_name": "待处理", "title": ""}])
+def test_a_ticket_without_a_title(tmp_path: Path, fields: dict[str, object]) -> None:
+    """It has none among the oldest open ones either."""
+    assert [ticket.title for ticket in _of(tmp_path / "t.jsonl", **fields).oldest] == [""]
+
+
+def test_closes_of_early_weeks(tmp_path: Path) -> None:
+    """Each week that is shown has its closes, however many later weeks have some, too."""
+    path, week = tmp_path / "t.jsonl", 7 * 86400
+    closed = [_ROW["created_time"] + week * number for number in range(40)]
+    path.write_text("".join(json.dumps(_ROW | {"id": id, "closed_time": at}) + "\n" for id, at in enumerate(closed, 1)))
+    assert [(one.created, one.closed) for one in figures_of(path).weeks] == [(40, 1)]

@@ -136,7 +136,7 @@ def _read(database: sqlite3.Connection) -> Figures:
         to_close=_to_close(ask, present),
         in_status=_in_status(ask) if "first_run" in there else (),
         oldest=tuple(
-            OldTicket(id, str(title), label_of(TicketStatus, status), created, by is None or by != 0)
+            OldTicket(id, str(title or ""), label_of(TicketStatus, status), created, by is None or by != 0)
             for id, title, status, created, by in oldest
         ),
     )
@@ -144,9 +144,7 @@ def _read(database: sqlite3.Connection) -> Figures:
 
 def _weeks(ask: _Ask, present: str) -> tuple[Week, ...]:
     def of(column: str) -> dict[int, int]:
-        week = f"({column} + {_MONDAY}) / {_WEEK}"
-        question = f"SELECT {week}, count(*) {present} AND {column} > 0 GROUP BY 1 ORDER BY 1 DESC LIMIT ?"
-        return dict(ask(question, _WEEKS))
+        return dict(ask(f"SELECT ({column} + {_MONDAY}) / {_WEEK}, count(*) {present} AND {column} > 0 GROUP BY 1"))
 
     created, closed = of("created_time"), of("closed_time")
     last = max(created, default=None)

@@ -20,6 +20,7 @@ from workorder_async.extras import extra_module
 
 _NUMBERS: Final = ("id", "status", "type", "handler", "created_time", "closed_time")
 _COLUMNS: Final = (*_NUMBERS, "title", "product_group", "product_group_name")
+_NEEDED: Final = {"id", "status", "created_time"}
 # A text that looks like a number is one by then.
 _NUMBER: Final = "{0} INTEGER CHECK (typeof({0}) IN ('integer', 'null'))"
 # A cell may hold a ticket's whole text; the usual limit is 128 KiB.
@@ -41,7 +42,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         rows = iter(_rows(path, head))
         first = next(rows, {})
         names = [name for name in _COLUMNS if name in first]
-        if first and not {"id", "status", "created_time"} <= set(names):
+        if first and not _NEEDED.issubset(names):
             raise _no_tickets(path)
         kinds = [_NUMBER.format(name) if name in _NUMBERS else f"{name} TEXT" for name in names or _COLUMNS]
         database.execute(f"CREATE TABLE tickets ({', '.join(kinds)})")
@@ -97,7 +98,7 @@ def _rows(path: Path, head: bytes) -> Iterable[dict[str, Any]]:
 def _of_json(row: dict[str, Any], where: str) -> dict[str, Any]:
     """Return an object of JSON Lines by the names of columns; one without them is a ticket as the server wrote it.
 
-    Raises `ConfigError` for such a one that cannot be read.
+    What the server left out is as the model has it. Raises `ConfigError` for such a one that cannot be read.
     """
     if "status_name" in row:
         return row
@@ -105,7 +106,7 @@ def _of_json(row: dict[str, Any], where: str) -> dict[str, Any]:
         cells = TICKET_COLUMNS.read_object(read_row(row))
     except DecodeError as error:
         raise ConfigError(f"{where} holds no ticket that can be read: {error}") from None
-    return {column.name: cells[column.name] for column in TICKET_COLUMNS.columns if column.field in row}
+    return {name: cell for name, cell in cells.items() if name in row or name not in _NEEDED}
 
 
 def _text(path: Path, head: bytes) -> io.TextIOWrapper:
