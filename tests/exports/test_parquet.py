@@ -94,6 +94,15 @@ def test_staged_parts(columns: Columns, tmp_path: Path) -> None:
         assert _converted(before + part + rest, tmp_path, columns) == expected
 
 
+def test_the_first_of_all_dates(tmp_path: Path) -> None:
+    """Some servers write 0001-01-01 00:00:00 for none: in UTC that is before the year 1, where Python has no date."""
+    target, first = tmp_path / "t.parquet", -62_135_596_800
+    write(target, [TicketSummary(id=1, closed_time=first - 8 * 3600), TicketSummary(id=2, closed_time=first)])
+    rows = read_back(target)
+    assert [row["closed_time"] for row in rows] == [first - 8 * 3600, first]
+    assert [row["closed_at"] for row in rows] == [None, datetime(1, 1, 1, tzinfo=UTC)]
+
+
 @pytest.mark.parametrize("end", [-1, -20, -3000, 100, 1])
 def test_staged_and_torn(end: int, tmp_path: Path) -> None:
     """What is staged and does not come to its end is no file."""

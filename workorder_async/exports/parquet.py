@@ -7,7 +7,7 @@ Functions load pyarrow; the import of this module does not.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 #: So many bytes a staged batch has, about.
 _BATCH_BYTES: Final = 2 << 20
-# The seconds that have a date: `iso` writes these, and no other.
-_FIRST: Final = int(datetime.min.replace(tzinfo=CHINA_STANDARD_TIME).timestamp())
+# The seconds that have a date in China, as `iso` writes it, and one in UTC, in which Python's readers have them.
+_FIRST: Final = int(datetime.min.replace(tzinfo=UTC).timestamp())
 _LAST: Final = int(datetime.max.replace(tzinfo=CHINA_STANDARD_TIME, microsecond=0).timestamp())
 
 
