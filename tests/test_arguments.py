@@ -47,6 +47,7 @@ def _raise_or_skip(name: str, value: object) -> object:
         (_texts, ()),
         (_raise_or_skip, "skip"),
         (arguments.path, "a/b"),
+        (arguments.path, "a\udcff"),
     ],
 )
 def test_taken(check: Callable[[str, object], object], value: object) -> None:
@@ -98,6 +99,8 @@ def test_taken(check: Callable[[str, object], object], value: object) -> None:
         (arguments.path, 5, "is int 5; it must be a path"),
         (arguments.path, None, "is None; it must be a path"),
         (arguments.path, b"a", "is bytes b'a'; it must be a path"),
+        (arguments.path, "a\0b", r"'a\x00b' is no name of a file"),
+        (arguments.path, "a\ud800", r"'a\ud800' is no name of a file"),
         (arguments.whole, "1" * 500, f"is '{'1' * 59}; it must be {WHOLE}"),
     ],
 )

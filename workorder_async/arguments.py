@@ -7,6 +7,7 @@ that cannot work: "concurrency is 0; it must be a whole number of at least 1".
 import os
 import sys
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
 
@@ -88,12 +89,15 @@ def items(name: str, value: object, kind: type[_T]) -> tuple[_T, ...]:
 
 
 def path(name: str, value: object) -> str:
-    """Return a path as text, which an empty one is not. Whether a file is there is not checked."""
+    """Return a path as text, which an empty one is not, nor a text with NUL. Whether a file is there is not checked."""
     if not isinstance(value, str | os.PathLike) or not isinstance(found := os.fspath(value), str):
         raise ConfigError(f"is {kind_of(value)}", argument=name, mend="it must be a path")
     if not found.strip():
         raise ConfigError("is empty", argument=name, mend="it must be a path")
-    return found
+    with suppress(UnicodeEncodeError):
+        if b"\0" not in os.fsencode(found):
+            return found
+    raise ConfigError(f"{found!r} is no name of a file", argument=name)
 
 
 def as_validator(

@@ -112,7 +112,7 @@ class PathOfBytes:
         (5, {"file_name": "a"}, "cannot upload a int"),
         (None, {"file_name": "a"}, "cannot upload a NoneType"),
         ("x" * 300, {}, "File name too long; pass another path"),
-        ("a\0b", {}, "cannot upload 'a\\x00b': it does not exist"),
+        ("a\0b", {}, "source 'a\\x00b' is no name of a file"),
         (PathOfBytes(), {}, "source is PathOfBytes"),
         (b"x", {"file_name": 5}, "file_name is int 5; it must be text"),
         (b"x", {"file_name": PurePosixPath("a")}, "file_name is PurePosixPath PurePosixPath('a'); it must be text"),

@@ -215,7 +215,7 @@ def target_of(target: object, format: str | None) -> Target:
     name = arguments.path("target", target)
     found = format_of(name, format)
     path = Path(name)
-    if "\0" in name or not path.name:
+    if not path.name:
         raise ConfigError(f"{name!r} is no name of a file", argument="target")
     try:
         if name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):

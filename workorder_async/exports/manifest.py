@@ -113,11 +113,10 @@ class Manifest:
             raise ExportError(
                 f"{str(path)!r} is in use: another process exports to the same file; wait for its end"
             ) from None
-        except (OSError, ValueError) as error:
-            why = (isinstance(error, OSError) and error.strerror) or error
-            raise ConfigError(
-                f"cannot write {str(path)!r}: {why}", mend="choose another place for the target"
-            ) from None
+        except OSError as error:
+            why = error.strerror or error
+            mend = "choose another place for the target"
+            raise ConfigError(f"cannot write {str(path)!r}: {why}", mend=mend) from None
         try:
             self._read(resume=resume)
         except BaseException:
