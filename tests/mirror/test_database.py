@@ -7,8 +7,10 @@ import pytest
 from workorder_async import ExportError
 from workorder_async.document.codec import Row
 from workorder_async.durable import MovedError
+from workorder_async.mirror.asking import search_tickets
 from workorder_async.mirror.database import Mark, MirrorDatabase
 from workorder_async.mirror.events import Gap
+from workorder_async.mirror.figures import figures_of
 
 _ANY = 2**62
 
@@ -88,3 +90,24 @@ def test_a_gap_by_another_estimate(tmp_path: Path) -> None:
         assert database.events(0) == [Gap(number=1, at=10_001, since=10_001)]
     finally:
         database.close()
+
+
+def test_a_status_without_a_code(tmp_path: Path) -> None:
+    """One that came as an unknown name has that in the views, in the answer to a search, and in a report."""
+    database = MirrorDatabase(tmp_path / "tickets.db", {})
+    database.open()
+    try:
+        for run, status in enumerate(("待处理", "已挂起", "处理中", "已挂起"), 1):
+            database.begin(run * 60)
+            rows = [_row(1, 60) | {"status": status, "title": "abc"}, _row(2, 60) | {"status": "已挂起"}]
+            database.write(rows, run * 60, Mark(since=1, is_first=run == 1))
+        periods = [(1, 1, 60), (1, "已挂起", 120), (1, 2, 180), (1, "已挂起", 240), (2, "已挂起", 60)]
+        assert database.ask("SELECT ticket, status, since FROM status_periods ORDER BY ticket, since") == periods
+        for run, known in enumerate((1, "已挂起", 2, "已挂起"), 1):
+            assert database.ask("SELECT status FROM tickets_as_of WHERE run = ?", run) == [(known,), ("已挂起",)]
+    finally:
+        database.close()
+    figures = figures_of(database.path)
+    assert figures.by_status == (("已挂起", 2),)
+    assert [one.name for one in figures.in_status] == ["待处理", "处理中", "已挂起"]
+    assert [found.status for found in search_tickets(database.path, "abc")] == ["已挂起"]

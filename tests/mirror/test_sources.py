@@ -108,6 +108,20 @@ def test_raw_lines_with_the_least(tmp_path: Path) -> None:
         assert figures.by_type == (("without a name", 1), ("问题排查", 1))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "已挂起", "type": "新类型", "closed_time": 1_700_000_060},
+        {"status": None, "status_name": "已挂起", "type": None, "type_name": "新类型", "closed_time": 1_700_000_060},
+    ],
+)
+def test_unknown_names(tmp_path: Path, fields: dict[str, object]) -> None:
+    """A status or type that came as a name, which no code stands for here, is counted by that."""
+    figures = _of(tmp_path / "t.jsonl", **fields)
+    assert (figures.by_status, figures.by_type) == ((("已挂起", 1),), (("新类型", 1),))
+    assert [(one.name, one.median) for one in figures.to_close] == [("all", 60), ("新类型", 60)]
+
+
 @pytest.mark.parametrize("fields", [{"title": ""}, {"status_name": "待处理", "title": ""}])
 def test_a_ticket_without_a_title(tmp_path: Path, fields: dict[str, object]) -> None:
     """It has none among the oldest open ones either."""

@@ -185,7 +185,7 @@ class Reading:
             if self._raw:
                 walk.raw()
             self._begin_query(number, walk, before)
-            while (page := await _page_of(walk)) is not None:
+            while (page := await page_of(walk)) is not None:
                 self._expected_rows = rows_before + page.total
                 if before is None:
                     self._total = page.total
@@ -288,7 +288,7 @@ class Reading:
             # Only the first page is wanted: none is read ahead.
             alone: WalkOptions = {**self._options, "concurrency": 1}
             async with self._client.walk(one, **alone) as walk:
-                page = await _page_of(walk)
+                page = await page_of(walk)
                 totals.append(0 if page is None else page.total)
                 self._part.requests += walk.report.requests
         shown = max(totals[0], totals[2])
@@ -299,7 +299,7 @@ class Reading:
             )
 
 
-async def _page_of(walk: Walk) -> WalkedPage | None:
+async def page_of(walk: Walk) -> WalkedPage | None:
     """Return the next page; None at the end."""
     try:
         return await walk.next_page()

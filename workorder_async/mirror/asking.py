@@ -93,12 +93,12 @@ def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
         values.append(" ".join('"{}"'.format(word.replace('"', '""')) for word in long))
     for word in words:
         if len(word) < _TRIGRAM:
-            like = "%{}%".format(word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_"))
-            where.append("(title LIKE ? ESCAPE '\\' OR detail LIKE ? ESCAPE '\\')")
-            values += [like, like]
+            where.append("(instr(folded(title), ?) OR instr(folded(detail), ?))")
+            values += [word.casefold()] * 2
     with reading(path) as database:
+        database.create_function("folded", 1, str.casefold, deterministic=True)
         rows = database.execute(
-            "SELECT id, status, created_time, title, detail FROM tickets_present "  # noqa: S608
+            "SELECT id, coalesce(status, status_name), created_time, title, detail FROM tickets_present "  # noqa: S608
             f"WHERE {' AND '.join(where)} ORDER BY created_time DESC, id DESC LIMIT ?",
             (*values, min(limit, INT64[-1])),
         ).fetchall()

@@ -122,10 +122,10 @@ FROM runs JOIN tickets AS t ON t.first_run <= runs.id WHERE (
 """
 
 
-def _then(name: str, *, after: str) -> str:
+def _then(field: "Field", *, after: str) -> str:
     """Return the SQL of a field's value before all changes of it that satisfy this."""
-    changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{name}' AND {after}"
-    return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), t.{name})"
+    changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{field.name}' AND {after}"
+    return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), {field.column})"
 
 
 Range: TypeAlias = tuple[int | None, int | None]
@@ -145,6 +145,11 @@ class Field:
     def shown(self, cells: Sequence[Value]) -> Value:
         """Return its value: a code, or where that is not known its name."""
         return next((cells[place] for place in self.places if cells[place] is not None), None)
+
+    @property
+    def column(self) -> str:
+        """The SQL of the same of a ticket `t`."""
+        return f"coalesce({', '.join(f't.{_NAMES[place]}' for place in self.places)}, NULL)"
 
 
 _FIELDS: Final = tuple(
@@ -269,8 +274,9 @@ class MirrorDatabase:
         ((views,),) = self._database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'view'")
         if missing or not views:
             with self.transaction() as ask:
-                fields = [f"{_then(field.name, after='c.run > runs.id')} AS {field.name}" for field in _FIELDS]
-                views = _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields))
+                fields = [f"{_then(field, after='c.run > runs.id')} AS {field.name}" for field in _FIELDS]
+                (status,) = (_then(field, after="TRUE") for field in _FIELDS if field.name == "status")
+                views = _VIEWS.format(status=status, fields=", ".join(fields))
                 for statement in (*missing, *views.split(";\n")):
                     ask(statement)
 
@@ -402,10 +408,9 @@ class MirrorDatabase:
 
     def events(self, after: int, /) -> list[Event]:
         """Return the next events after one, in order. That a ticket is missing is none yet, nor is its return then."""
-        columns = [[f"t.{_NAMES[place]}" for place in field.places] for field in _FIELDS]
-        places = ", ".join(one[0] if len(one) == 1 else f"coalesce({', '.join(one)})" for one in columns)
+        values = ", ".join(field.column for field in _FIELDS)
         found = self.ask(
-            f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {places} "  # noqa: S608
+            f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {values} "  # noqa: S608
             "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket "
             "WHERE c.id > ? AND c.kind != 'missing' AND NOT (c.kind = 'back' AND c.old = 'missing') "
             "ORDER BY c.id LIMIT 500",

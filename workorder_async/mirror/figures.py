@@ -113,9 +113,13 @@ def _read(database: sqlite3.Connection) -> Figures:
     def counts(column: str) -> list[tuple[Any, int]]:
         return ask(f"SELECT {column}, count(*) {present} GROUP BY 1 ORDER BY 2 DESC, 1")
 
+    def code(name: str) -> str:  # or the name that came in place of one
+        return f"coalesce({name}, {name}_name)" if f"{name}_name" in there else name
+
     ((tickets, opened, unhandled),) = ask(
         f"SELECT count(*), coalesce(sum({is_open}), 0), sum({is_open} AND {handler} = 0) {present}"
     )
+    periods = "SELECT status, until - since FROM status_periods WHERE until > since ORDER BY 2"
     lines = counts(line) if line in there else []
     rest = sum(count for _, count in lines[_LINES:])
     oldest = ask(
@@ -128,13 +132,13 @@ def _read(database: sqlite3.Connection) -> Figures:
         tickets=tickets,
         open=opened,
         unhandled=None if handler == "NULL" else unhandled or 0,
-        by_status=tuple((_name(TicketStatus, code), count) for code, count in counts("status")),
-        by_type=tuple((_name(TicketType, code), count) for code, count in counts("type")),
+        by_status=tuple((_name(TicketStatus, it), count) for it, count in counts(code("status"))),
+        by_type=tuple((_name(TicketType, it), count) for it, count in counts(code("type"))),
         by_product_line=tuple((str(name or _NAMELESS), count) for name, count in lines[:_LINES])
         + ((("others", rest),) if rest else ()),
         weeks=_weeks(ask, present),
-        to_close=_to_close(ask, present),
-        in_status=_in_status(ask) if "first_run" in there else (),
+        to_close=_to_close(ask, present, code("type")),
+        in_status=_by_code(TicketStatus, ask(periods)) if "first_run" in there else (),
         oldest=tuple(
             OldTicket(id, str(title or ""), label_of(TicketStatus, status), created, by is None or by != 0)
             for id, title, status, created, by in oldest
@@ -156,9 +160,9 @@ def _weeks(ask: _Ask, present: str) -> tuple[Week, ...]:
     )
 
 
-def _to_close(ask: _Ask, present: str) -> tuple[Durations, ...]:
+def _to_close(ask: _Ask, present: str, type: str) -> tuple[Durations, ...]:
     closes = ask(
-        f"SELECT type, closed_time - created_time {present} AND closed_time > created_time AND created_time > 0 "
+        f"SELECT {type}, closed_time - created_time {present} AND closed_time > created_time AND created_time > 0 "
         "ORDER BY 2"
     )
     if not closes:
@@ -166,14 +170,9 @@ def _to_close(ask: _Ask, present: str) -> tuple[Durations, ...]:
     return (_durations("all", [seconds for _, seconds in closes]), *_by_code(TicketType, closes))
 
 
-def _in_status(ask: _Ask) -> tuple[Durations, ...]:
-    rows = ask("SELECT status, until - since FROM status_periods WHERE until > since ORDER BY 2")
-    return _by_code(TicketStatus, rows)
-
-
 def _by_code(kind: type[OpenEnum], rows: Sequence[tuple[Any, ...]]) -> tuple[Durations, ...]:
     """Return the quantiles of each code that has some of these sorted seconds."""
-    codes = sorted({code for code, _ in rows if code is not None})
+    codes = sorted({code for code, _ in rows if code is not None}, key=str)
     return tuple(_durations(_name(kind, code), [seconds for of, seconds in rows if of == code]) for code in codes)
 
 
@@ -188,5 +187,5 @@ def _name(kind: type[OpenEnum], code: object) -> str:
 
 
 def label_of(kind: type[OpenEnum], code: object) -> str:
-    """Return the name of a code in the API document; "" for none."""
-    return kind(code).label if isinstance(code, int) and code else ""
+    """Return the name of a code in the API document, or an unknown name as it is; "" for none."""
+    return kind(code).label if isinstance(code, int | str) and code else ""

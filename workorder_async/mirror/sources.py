@@ -19,7 +19,7 @@ from workorder_async.exports.sink import storable
 from workorder_async.extras import extra_module
 
 _NUMBERS: Final = ("id", "status", "type", "handler", "created_time", "closed_time")
-_COLUMNS: Final = (*_NUMBERS, "title", "product_group", "product_group_name")
+_COLUMNS: Final = (*_NUMBERS, "status_name", "type_name", "title", "product_group", "product_group_name")
 _NEEDED: Final = {"id", "status", "created_time"}
 # A text that looks like a number is one by then.
 _NUMBER: Final = "{0} INTEGER CHECK (typeof({0}) IN ('integer', 'null'))"
