@@ -12,6 +12,7 @@ from tests.support.virtual_sandbox import virtual_sandbox
 from workorder_async import ConfigError, TicketQuery
 from workorder_async.exports import export_tickets
 from workorder_async.mirror.figures import Figures, figures_of
+from workorder_async.mirror.page import page_of
 
 _ROW: dict[str, Any] = {
     "id": 7,
@@ -134,3 +135,21 @@ def test_closes_of_early_weeks(tmp_path: Path) -> None:
     closed = [_ROW["created_time"] + week * number for number in range(40)]
     path.write_text("".join(json.dumps(_ROW | {"id": id, "closed_time": at}) + "\n" for id, at in enumerate(closed, 1)))
     assert [(one.created, one.closed) for one in figures_of(path).weeks] == [(40, 1)]
+
+
+@pytest.mark.parametrize(("handler", "said"), [(0, "no"), (5, "yes"), (None, "")])
+def test_whether_somebody_handles_it(tmp_path: Path, handler: int | None, said: str) -> None:
+    """The full records of an export have no handler: of these the page does not say that somebody does."""
+    fields = {"handler": handler} if handler is not None else {}
+    row = {name: value for name, value in _ROW.items() if name != "handler"} | {"status_name": "待处理"} | fields
+    (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n")
+    page = "".join(page_of(figures_of(tmp_path / "t.jsonl"), "t"))
+    assert f"<td>{said}</td></tr>\n</table></section>\n</body>" in page
+
+
+@pytest.mark.timeout(20)
+def test_a_name_of_megabytes(tmp_path: Path) -> None:
+    """The picture of a page has room for its beginning, which takes no minutes to find."""
+    figures = _of(tmp_path / "t.jsonl", product_group="组" * 1_000_000)
+    (shown,) = {line for line in "".join(page_of(figures, "t")).splitlines() if "组…</text>" in line}
+    assert len(shown) < 200

@@ -65,8 +65,8 @@ class OldTicket:
     status: str
     created_time: int
     """In seconds since the epoch."""
-    is_handled: bool
-    """Whether somebody handles it, as far as that is known."""
+    is_handled: bool | None
+    """Whether somebody handles it; None if the row does not say."""
 
 
 @frozen(kw_only=True)
@@ -140,7 +140,7 @@ def _read(database: sqlite3.Connection) -> Figures:
         to_close=_to_close(ask, present, code("type")),
         in_status=_by_code(TicketStatus, ask(periods)) if "first_run" in there else (),
         oldest=tuple(
-            OldTicket(id, str(title or ""), label_of(TicketStatus, status), created, by is None or by != 0)
+            OldTicket(id, str(title or ""), label_of(TicketStatus, status), created, None if by is None else by != 0)
             for id, title, status, created, by in oldest
         ),
     )

@@ -179,8 +179,9 @@ def _lasting(title: str, durations: Sequence[Durations], word: Words) -> Iterato
 
 
 def _oldest(figures: Figures, word: Words) -> Iterator[str]:
+    handled = {True: word("yes"), False: word("no"), None: ""}
     rows = [
-        (str(one.id), one.title, word(one.status), day(one.created_time), word("yes" if one.is_handled else "no"))
+        (str(one.id), one.title, word(one.status), day(one.created_time), handled[one.is_handled])
         for one in figures.oldest
     ]
     heads = [word(one) for one in ("number", "title", "status", "since", "handled")]
@@ -251,7 +252,7 @@ def _width(text: str) -> float:
 
 def _cut(text: str, room: float) -> str:
     """Return a text that has room; a longer one ends in an ellipsis."""
-    text = " ".join(text.split())
+    text = " ".join(text.split())[:_WIDTH]
     if _width(text) <= room:
         return text
     while text and _width(text) > room - 12.5:
