@@ -151,7 +151,7 @@ async def test_list_that_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @asynccontextmanager
 async def served(server: ListServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkorderClient]:
-    """Yield a client whose walks read this list."""
+    """Yield a client whose walks and counts read this list."""
 
     async def read(ask: Ask) -> Answer:
         await asyncio.sleep(0)
@@ -160,8 +160,13 @@ async def served(server: ListServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     def walk(query: WhatToWalk, **options: Any) -> Walk:
         return Walk(window_of(query), walk_options(**options), read)
 
+    async def count(query: TicketQuery) -> int:
+        answer: Any = await read(Ask(query.created_start, query.created_end, 1, 1))
+        return int(answer.data["pagination"]["total"])
+
     async with Sandbox(tickets=0) as sandbox, sandbox.client() as client:
         monkeypatch.setattr(client, "walk", walk)
+        monkeypatch.setattr(client, "count_tickets", count)
         yield client
 
 

@@ -1,12 +1,14 @@
-"""workorder_async.mirror.asking: words of one and two characters, which the full-text index does not have."""
+"""workorder_async.mirror.asking: words that the full-text index does not have, and a folder for reading only."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from workorder_async.document.codec import Row
-from workorder_async.mirror.asking import search_tickets
+from workorder_async.mirror.asking import changes_since, search_tickets
 from workorder_async.mirror.database import MirrorDatabase
+from workorder_async.mirror.figures import figures_of
 
 
 @pytest.fixture
@@ -29,3 +31,16 @@ def path(tmp_path: Path) -> Path:
 def test_short_words(path: Path, text: str, ids: list[int]) -> None:
     """They are found wherever they stand, whatever else the text has; capitals do not matter in any script."""
     assert [found.id for found in search_tickets(path, text)] == ids
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is read-only for this user")
+def test_where_nothing_can_be_written(path: Path) -> None:
+    """A mirror in a folder that is for reading only answers all the same."""
+    path.parent.chmod(0o500)
+    try:
+        assert len(search_tickets(path, "网")) == 2
+        assert len(changes_since(path, 0)) == 3
+        assert figures_of(path).tickets == 3
+        assert sorted(os.listdir(path.parent)) == ["tickets.db", "tickets.db.lock"]
+    finally:
+        path.parent.chmod(0o700)

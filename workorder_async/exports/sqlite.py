@@ -161,26 +161,23 @@ class ModelTable:
         parts = [*keys, *columns, f"PRIMARY KEY ({', '.join(self.keys)})"]
         return f"CREATE TABLE {self.name} ({', '.join(parts)}) WITHOUT ROWID"
 
-    def insert(self) -> str:
-        """Return the statement that adds a row to it."""
-        places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
-        return f"INSERT OR REPLACE INTO {self.name} VALUES ({places})"  # noqa: S608
-
     def fill(self, database: sqlite3.Connection, found: Sequence[tuple[tuple[int, ...], Any]]) -> TextChanges:
         """Add models, each with its key, then the parts in their lists; return the changes in their cells.
 
         Raises `ExportError` for a ticket whose id SQLite cannot have.
         """
         records, changes = [(*key, *self.columns.read(model)) for key, model in found], UNCHANGED
+        places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
+        insert = f"INSERT OR REPLACE INTO {self.name} VALUES ({places})"  # noqa: S608
         try:
-            database.executemany(self.insert(), records)
+            database.executemany(insert, records)
         except (UnicodeEncodeError, OverflowError):
             made = [storable(record) for record in records]
             if any(cells[0] is None for cells, _ in made):
                 raise ExportError(
                     "a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it"
                 ) from None
-            database.executemany(self.insert(), [cells for cells, _ in made])
+            database.executemany(insert, [cells for cells, _ in made])
             changes = sum((change for _, change in made), changes)
         for field, child in self.children:
             parts = [

@@ -14,6 +14,7 @@ from workorder_async.document.fields import fields_of, iso
 from workorder_async.errors import ConfigError
 from workorder_async.exports.sink import INT64
 from workorder_async.mirror.figures import label_of
+from workorder_async.mirror.sources import connected
 
 #: SQLite's trigrams find texts of three characters and more; shorter ones are looked for in each row.
 _TRIGRAM: Final = 3
@@ -51,7 +52,7 @@ class Found:
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a mirror for reading. Raises `ConfigError` for a file that is none."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(connected(path)) as database:
             database.execute("SELECT count(*) FROM changes")
             yield database
     except sqlite3.DatabaseError as error:

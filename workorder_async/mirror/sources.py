@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -33,7 +34,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     with path.open("rb") as file:
         head = file.read(16)
     if head.startswith(b"SQLite format 3"):
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(connected(path)) as database:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'tickets'").fetchone():
                 raise _no_tickets(path)
             yield database
@@ -56,6 +57,12 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             except sqlite3.Error:  # a list, or a text where a number should be
                 raise _no_tickets(path) from None
         yield database
+
+
+def connected(path: Path) -> sqlite3.Connection:
+    """Open a database for reading; in a folder where nothing can be written, SQLite must be told that nobody does."""
+    is_still = not os.access(path.absolute().parent, os.W_OK) and not os.path.exists(f"{path}-wal")
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' * is_still}", uri=True)
 
 
 def _no_tickets(path: Path) -> ConfigError:
