@@ -514,6 +514,21 @@ async def test_rows_that_cannot_be_read(tmp_path: Path) -> None:
         assert held(path) == await truth(client)
 
 
+@virtual_time
+async def test_full_records_that_are_refused(tmp_path: Path) -> None:
+    """A run that does not get them is not exact, and names them; one that gets no newer ones is."""
+    path = tmp_path / "tickets.db"
+    async with virtual_sandbox(3, latency=0.05) as (sandbox, client):
+        sandbox.faults = [Fault("errno", operation="get_ticket_detail", errno=50_000)]
+        report = await mirror_tickets(client, path, detail=True)
+        assert (report.tickets, report.details, report.skipped, report.exact) == (3, 0, 3, False)
+        assert report.reason == "details that cannot be read are not in the database: 1001, 1002, 1003"
+        sandbox.faults = []
+        assert (await mirrored(client, path, detail=True)).details == 3
+        sandbox.faults = [Fault("errno", operation="get_ticket_detail", errno=50_000)]
+        assert (await mirrored(client, path, recheck=3)).skipped > 0
+
+
 def _found(folder: Path) -> list[tuple[int, str, str]]:
     return [(int(path.parent.name), path.name, str(path)) for path in folder.glob("*/*")]
 

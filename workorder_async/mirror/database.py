@@ -456,9 +456,9 @@ class MirrorDatabase:
         ((count,),) = self.ask(f"SELECT count(*) FROM tickets WHERE {where}", *values)  # noqa: S608
         return cast("int", count)
 
-    def unknown_of(self, ids: Iterable[JSON], /) -> list[JSON]:
-        """Return those of some tickets that are not there."""
-        return [id for id in ids if not self.ask("SELECT 1 FROM tickets WHERE id = ?", id)]
+    def unknown_of(self, table: str, ids: Iterable[JSON], /) -> list[JSON]:
+        """Return those of some tickets that are not in a table."""
+        return [id for id in ids if not self.ask(f"SELECT 1 FROM {table} WHERE id = ?", id)]  # noqa: S608
 
     def summary(self, /) -> tuple[int, int, int]:
         """Return how many tickets are listed, how many this run saw changed, and when the oldest row was read, or 0."""

@@ -147,10 +147,9 @@ def _read(database: sqlite3.Connection) -> Figures:
 
 
 def _weeks(ask: _Ask, present: str) -> tuple[Week, ...]:
-    def of(column: str) -> dict[int, int]:
-        return dict(ask(f"SELECT ({column} + {_MONDAY}) / {_WEEK}, count(*) {present} AND {column} > 0 GROUP BY 1"))
-
-    created, closed = of("created_time"), of("closed_time")
+    question = f"SELECT ({{0}} + {_MONDAY}) / {_WEEK}, count(*) {present} AND {{0}} > 0 GROUP BY 1"
+    created: dict[int, int] = dict(ask(question.format("created_time")))
+    closed: dict[int, int] = dict(ask(question.format("closed_time")))
     last = max(created, default=None)
     if last is None:
         return ()

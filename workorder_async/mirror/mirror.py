@@ -105,8 +105,8 @@ class Run:
         self._rows, self._total_rows = 0, -1
         # The tickets that an exact walk should have shown, and did not.
         self._absent: set[int] = set()
-        # The ids of rows that cannot be read, each once, though several answers show it.
-        self._unread = set[JSON]()
+        # The ids of rows and full records that cannot be read, by the tables that they would be in, each once.
+        self._unread: dict[str, set[JSON]] = {"tickets": set(), "details": set()}
         self._doubts: list[str] = []
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
@@ -233,7 +233,7 @@ class Run:
         self._rows += len(rows)
         created, unread = await self._do(MirrorDatabase.write, rows, at, mark)
         self._report.created += created
-        self._unread.update(unread)
+        self._unread["tickets"].update(unread)
         self._tell()
 
     def _note_walk(self, walk: Walk) -> None:
@@ -394,7 +394,7 @@ class Run:
         except (AuthenticationError, RateLimitedError):
             raise
         except (ApiError, DecodeError):
-            self._report.skipped += 1
+            self._unread["details"].add(id)
             return None
         if files is None:
             return detail, [], False
@@ -405,11 +405,12 @@ class Run:
     async def _end(self) -> MirrorReport:
         report = self._report
         report.tickets, report.changed, report.oldest_read_at = await self._do(MirrorDatabase.summary)
-        report.skipped += len(self._unread)
-        if unknown := await self._do(MirrorDatabase.unknown_of, sorted(self._unread, key=str)):
-            more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
-            named = ", ".join(map(str, unknown[:_NAMED]))
-            self._doubts.append(f"tickets that cannot be read are not in the database: {named}{more}")
+        for table, ids in self._unread.items():
+            report.skipped += len(ids)
+            if unknown := await self._do(MirrorDatabase.unknown_of, table, sorted(ids, key=str)):
+                more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+                named = ", ".join(map(str, unknown[:_NAMED]))
+                self._doubts.append(f"{table} that cannot be read are not in the database: {named}{more}")
         report.exact, report.reason = not self._doubts, "; ".join(self._doubts)
         report.seconds = perf_counter() - self._began
         await self._do(MirrorDatabase.end, self.now(), report.requests, asdict(report))
