@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_a_flipped_bit_is_seen(name: str) -> None:
     content[-1] ^= 1
     with pytest.raises(Exception, match="checksum"):
         decompressed(bytes(content), "zst")
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_pyarrow_reads_it(name: str, tmp_path: Path) -> None:
+    """So does pyarrow, which others are built on."""
+    path = tmp_path / f"tickets.{name}"
+    path.write_bytes(b"".join(_parts(name)))
+    compression = "gzip" if name.endswith("gz") else "zstd"
+    with import_module("pyarrow").input_stream(path, compression=compression) as file:
+        assert file.read() == b"".join(_plain(name))
 
 
 @pytest.mark.skipif(shutil.which("gzip") is None, reason="no gzip on this machine")
