@@ -336,3 +336,17 @@ async def test_several_queries(tmp_path: Path) -> None:
     assert report.resumed_rows
     ids = [int(line.split(b'"id":')[1].split(b",")[0]) for line in target.read_bytes().splitlines()]
     assert sorted(ids) == sorted({ticket.id for ticket in (*pending, *closed)})
+
+
+async def test_a_damaged_database(tmp_path: Path) -> None:
+    """Rows that SQLite cannot read any more are not gone on with: what to do is said, and helps."""
+    target, part = tmp_path / "t.sqlite", tmp_path / "t.sqlite.part"
+    async with Sandbox(tickets=500, latency=0.005) as sandbox, sandbox.client() as client:
+        await begun(sandbox, target)
+        content = part.read_bytes()
+        part.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+        with pytest.raises(ExportError, match=r"part' is damaged: .*; move it away, and begin anew$"):
+            await export_tickets(client, TicketQuery(), target)
+        part.rename(tmp_path / "damaged")
+        report = await export_tickets(client, TicketQuery(), target)
+    assert (report.rows, report.resumed_rows, report.exact) == (500, 0, True)

@@ -199,9 +199,9 @@ def test_for_its_owner_alone(store: Tables, path: Path) -> None:
 
 
 def test_no_database(path: Path) -> None:
-    """A file of something else is an `OSError` with its path, and stays as it was."""
+    """A file of something else is refused with its path, and stays as it was."""
     path.write_bytes(b"id,title\r\n" * 1000)
-    with pytest.raises(OSError, match=r"SQLite: file is not a database.*t\.sqlite"), database(path):
+    with pytest.raises(ExportError, match=r"t\.sqlite' is damaged: file is not a database; move it"), database(path):
         pass
     assert path.read_bytes() == b"id,title\r\n" * 1000
 

@@ -46,6 +46,8 @@ class Tables:
         self._path = path
         self._tables = table_of("tickets", model)
         self._manifest = manifest
+        #: The parts that are durable, in order.
+        self.done: list[Part] = manifest.parts
         self._rows: list[Record] = []
         # In the rows of the newest part.
         self._changes: TextChanges = UNCHANGED
@@ -81,11 +83,6 @@ class Tables:
 
     def _has(self, name: str) -> bool:
         return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchall())
-
-    @property
-    def done(self) -> list[Part]:
-        """The parts that are durable, in order."""
-        return self._manifest.parts
 
     def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
         """Take rows of the part; return the work that adds them to the transaction once there are enough.
@@ -205,9 +202,12 @@ def table_of(name: str, model: type, keys: tuple[str, ...] = ()) -> ModelTable:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an error of SQLite about the disk into an `OSError` with the path."""
+    """Turn an error of SQLite about the disk into an `OSError` with the path, one about the file into `ExportError`."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        number = errno.ENOSPC if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else errno.EIO
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise ExportError(f"{str(path)!r} is damaged: {error}", mend="move it away, and begin anew") from error
+        number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
         raise OSError(number, f"SQLite: {error}", str(path)) from error
