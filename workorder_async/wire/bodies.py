@@ -21,7 +21,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
 from workorder_async.arguments import kind_of, path, plain
-from workorder_async.errors import ConfigError
+from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.wire.retry import stop
 
 _CHUNK = 256 * 1024
@@ -75,10 +75,13 @@ class JsonBody:
         self._on_write = on_write
         self._on_turned_away = on_turned_away
 
-    def note_turned_away(self) -> None:
-        """Pass it on."""
-        if self._on_turned_away is not None:
-            self._on_turned_away()
+    def note_turned_away(self, answer: WorkorderError) -> None:
+        """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
+        try:
+            if self._on_turned_away is not None:
+                self._on_turned_away()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
+            stop(error, f"turned away ({answer.message}), so nothing happened, and on_turned_away failed")
 
     def payload(self, writing: Writing) -> Payload:
         """Return a payload that writes it in one piece."""

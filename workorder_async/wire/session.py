@@ -27,7 +27,7 @@ from workorder_async.wire.call import Call, Deadline, Query
 from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 from workorder_async.wire.observing import Watch, Watches
 from workorder_async.wire.options import ClientOptions
-from workorder_async.wire.retry import RetryPolicy, says_nothing_happened, stop
+from workorder_async.wire.retry import RetryPolicy, is_answered, says_nothing_happened
 
 _SMALLEST_READ = b'{"page":1,"page_size":1}'
 _ONCE = RetryPolicy(attempts=1)
@@ -244,8 +244,10 @@ class SignedSession:
             else:
                 self.limiter.accepted(started)
                 call.judge(error)
+                if is_answered(error):
+                    self._budget.earn()
             if says_nothing_happened(error) and isinstance(call.body, JsonBody):
-                _note_turned_away(call.body, error)
+                call.body.note_turned_away(error)
             raise
         self.limiter.accepted(started)
         self._budget.earn()
@@ -262,14 +264,6 @@ def _two_turns() -> Generator[None, None, None]:
     """
     yield
     yield
-
-
-def _note_turned_away(body: JsonBody, answer: WorkorderError) -> None:
-    """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
-    try:
-        body.note_turned_away()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
-        stop(error, f"turned away ({answer.message}), so nothing happened, and on_turned_away failed")
 
 
 def _fail(call: Call, error: WorkorderError | TurnTimeoutError) -> NoReturn:
