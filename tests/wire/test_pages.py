@@ -61,6 +61,15 @@ async def test_other_statuses(status: str, mutation: Any) -> None:
         assert len(wire.requests) == 1
 
 
+async def test_a_connection_that_a_balancer_gave_up() -> None:
+    """It says 408 just as a request is written on it: a read is made again."""
+    gave_up = http("", "408 Request Timeout", Connection="close")
+    async with serving(TICKET, gave_up, TICKET) as wire, make_client(wire.url) as client:
+        for _ in range(2):
+            assert (await client.get_ticket(1)).id == 1
+        assert len(wire.requests) == 3
+
+
 @pytest.mark.parametrize("status", ["401 No", "403 No"])
 @pytest.mark.parametrize("mutation", MUTATIONS)
 async def test_a_page_after_a_wrong_clock(status: str, mutation: Any) -> None:

@@ -22,7 +22,7 @@ from workorder_async.wire.retry import RetryPolicy, is_answered, may_repeat, say
 
 READ_ONLY = [
     *(NoAnswerError("x"), ApiError("x", status=500), TicketStateError("x", status=502)),
-    *(ResponseError("x", status=status) for status in (200, 302, 303, 307, 500, 502, 503)),
+    *(ResponseError("x", status=status) for status in (200, 302, 303, 307, 408, 500, 502, 503)),
 ]
 ALWAYS = [NotSentError("x")]
 NEVER = [

@@ -23,8 +23,9 @@ from workorder_async.secret import without_credentials
 
 # A signer or a callback that makes calls of its own may raise these: they say nothing of this call.
 OF_AN_ANSWER: Final = (ApiError, ResponseError, NoAnswerError, DeadlineExceededError)
-# A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good.
-_PASSING_REDIRECTS = (302, 303, 307)
+# A captive portal sends such redirects for a while; 301 and 308 say that the base URL is wrong for good. A balancer
+# says 408 where it gave up an idle connection just as a request was written on it.
+_PASSING = (302, 303, 307, 408)
 
 _count = as_validator(partial(whole_within, low=1, high=2**31 - 1), names_class=True)
 _seconds = as_validator(seconds, names_class=True)
@@ -66,7 +67,7 @@ def may_repeat(error: WorkorderError, safety: Safety) -> bool:
     if safety is not Safety.READ:
         return False
     if isinstance(error, ResponseError):
-        passing = error.status < 300 or error.status >= 500 or error.status in _PASSING_REDIRECTS
+        passing = error.status < 300 or error.status >= 500 or error.status in _PASSING
         return passing and not isinstance(error, DecodeError)
     return isinstance(error, NoAnswerError) or (isinstance(error, ApiError) and error.status >= 500)
 
