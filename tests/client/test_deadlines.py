@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -45,6 +46,19 @@ OWN: dict[str, Call] = {
     "create": lambda c, mutation, **time: c.create_ticket(mutation, **time),
     "any": lambda c, mutation, **time: c.change(mutation, **time),
 }
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own session", "session brought along"])
+async def test_no_time_limit(*, own: bool) -> None:
+    """Infinity is a number of seconds: nothing is limited then."""
+    times = dict.fromkeys(("connect_timeout", "attempt_timeout", "deadline", "longest_pause"), inf)
+    async with (
+        serving(data({"id": 1})) as wire,
+        aiohttp.ClientSession() as session,
+        make_client(wire.url, session=None if own else session, **times) as client,
+    ):
+        assert (await client.get_ticket(1)).id == 1
+        await client.comment_ticket(COMMENT)
 
 
 @pytest.mark.parametrize("name", READS)

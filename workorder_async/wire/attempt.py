@@ -346,7 +346,7 @@ class Wire:
         self._may_know_proxy = self._proxy is not None or options["trust_env"] or not pool.is_own
         # The time of an attempt is kept here, so that errors can say where it went. In a pool of our own there is a
         # place for every slot. In a user's session a call may wait for a place, and that time is not spent connecting.
-        connect = options["connect_timeout"]
+        connect = min(options["connect_timeout"], 1e9)  # aiohttp would round infinity up
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect if pool.is_own else None, sock_connect=connect
         )
