@@ -67,6 +67,12 @@ async def test_bytes() -> None:
     assert (await sent_by(b"", file_name="empty.log"))[2] == b""
 
 
+@pytest.mark.parametrize("name", ["trace.csv.gz", "logs.tgz", "a.json.xz", "a.txt.bz2"])
+async def test_a_packed_file(name: str) -> None:
+    """The type of what is packed in it is not its own."""
+    assert (await sent_by(b"x", file_name=name))[1] == "application/octet-stream"
+
+
 async def test_file_object(tmp_path: Path) -> None:
     """A file object is sent from where it stands, and left open."""
     (tmp_path / "trace.log").write_bytes(b"0123456789")

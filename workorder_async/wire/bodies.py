@@ -116,7 +116,9 @@ class FileBody:
         self._on_progress = on_progress
         name = _name_of(self._source) if file_name is None else file_name
         self._name = str(self._source) if isinstance(self._source, Path) else name
-        kind = file_type or mimetypes.guess_type(os.path.basename(name))[0] or "application/octet-stream"
+        # The type of trace.csv.gz is of what is packed in it, which nobody can read as such.
+        guessed, packed = mimetypes.guess_type(os.path.basename(name))
+        kind = file_type or (None if packed else guessed) or "application/octet-stream"
         if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
             raise ConfigError(f"{kind!r} is not a MIME type", argument="file_type", mend="for example image/png")
         boundary = secrets.token_hex(16)
