@@ -217,6 +217,19 @@ async def test_a_strange_page_to_a_read_is_asked_again(page: bytes) -> None:
         assert len(wire.requests) == 3
 
 
+@pytest.mark.parametrize(
+    ("encoding", "charset"),
+    [("gbk", "GBK"), ("gb18030", '"gb18030"'), ("gbk", "gb2312"), ("utf-8", "GBK"), ("utf-8", "punycode")],
+)
+@pytest.mark.parametrize("title", ["磁盘空间不足", "联通", "磁盘" * 1000])
+async def test_a_server_that_writes_gbk(encoding: str, charset: str, title: str) -> None:
+    """What is no UTF-8 is read in the charset that the header tells, where that is a Chinese one."""
+    body = f'{{"errno":10000,"errmsg":"成功","data":{{"id":1,"title":"{title}"}}}}'.encode(encoding)
+    answer = http(body, Content_Type=f"application/json; charset={charset}")
+    async with serving(answer) as wire, make_client(wire.url) as client:
+        assert (await client.get_ticket(1)).title == title
+
+
 # Connecting
 
 

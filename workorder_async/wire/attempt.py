@@ -24,6 +24,7 @@ from attrs import define, evolve
 from yarl import URL
 
 from workorder_async.document.endpoints import Safety
+from workorder_async.document.json_text import LARGE
 from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
@@ -469,7 +470,7 @@ class Wire:
         try:
             while size <= self._max_body:
                 if response.content.at_eof():
-                    content = b"".join(pieces)
+                    content = _in_utf8(b"".join(pieces), response.charset or "")
                     break
                 pieces.append(await response.content.readany())
                 limit.received += len(pieces[-1])
@@ -538,6 +539,16 @@ def _headers(signed: object) -> Mapping[str, str]:
                 problem = f"the signer's sign returned a {what} in the header {name!r}"
                 raise ConfigError(problem, mend="names and values must be plain text, such as str(timestamp)")
     return signed
+
+
+def _in_utf8(content: bytes, charset: str) -> bytes:
+    """Return the body of a server that writes in GBK, and says so, as UTF-8; any other body as it is."""
+    is_gbk = charset.lower() in ("gbk", "gb2312", "gb18030") and len(content) <= LARGE
+    # Where the header lies, it is UTF-8, as all JSON is.
+    for encoding in ("utf-8", "gb18030") if is_gbk else ():
+        with suppress(UnicodeDecodeError):
+            return content.decode(encoding).encode()
+    return content
 
 
 def retry_after(header: str | None, date: str | None, now: float) -> float | None:
