@@ -338,14 +338,12 @@ class Unheard:
     """Is told, and does nothing."""
 
     asked = False
+    failure: Exception | None = None
 
     async def begins(self, writer: object) -> None:
         """Hear it."""
 
     def took(self) -> None:
-        """Hear it."""
-
-    def failed(self, error: Exception) -> None:
         """Hear it."""
 
 

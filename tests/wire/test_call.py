@@ -35,13 +35,12 @@ from workorder_async.wire.session import SignedSession
 
 @virtual_time
 async def test_a_deadline_runs_by_the_clock_of_the_loop() -> None:
-    """It ends so many seconds from now, and begins anew with the same length."""
+    """It ends so many seconds from now."""
     await asyncio.sleep(10)
     deadline = Deadline.after(3)
     assert deadline == Deadline(3, until=13)
     await asyncio.sleep(4)
     assert deadline.left() == -1
-    assert deadline.begun_anew() == Deadline(3, until=17)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, True, "3", float("nan"), [3]])

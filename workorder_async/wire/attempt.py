@@ -315,11 +315,7 @@ class _Writing:
         if isinstance(call.body, FileBody):
             # A large file may take its time, as long as the server takes it: both limits count from its last byte.
             # The call's own deadline stays: else attempts that are turned away would never end.
-            self.limit.begin(call.deadline.begun_anew())
-
-    def failed(self, error: Exception) -> None:
-        """Keep the error."""
-        self.failure = error
+            self.limit.begin(Deadline.after(call.deadline.seconds))
 
     def give_up(self) -> None:
         """Send no more of a request whose answer nobody waits for.
@@ -356,17 +352,15 @@ class Wire:
 
     async def exchange(self, call: Call) -> Reply:
         """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
-        for _ in range(_CONNECTIONS - 1):
-            writing = self._writing(call)
+        left = _CONNECTIONS
+        while True:
+            writing = _Writing(call, AttemptLimit(self._attempt_timeout), self._clock.local)
             try:
                 return await self._exchange(call, writing)
             except NotSentError:
-                if not writing.unquiet:
+                left -= 1
+                if not (writing.unquiet and left):
                     raise
-        return await self._exchange(call, self._writing(call))
-
-    def _writing(self, call: Call) -> _Writing:
-        return _Writing(call, AttemptLimit(self._attempt_timeout), self._clock.local)
 
     async def _exchange(self, call: Call, writing: _Writing) -> Reply:
         """Make an attempt over one connection."""

@@ -42,6 +42,8 @@ class Writing(Protocol):
 
     asked: bool
     """Set to True when it is asked for, before anything else."""
+    failure: Exception | None
+    """Set to why it was not written, or not to its end: aiohttp hides that error in one of its own."""
 
     async def begins(self, writer: StreamWriter) -> None:
         """Be told before the first byte; where this raises, nothing is written."""
@@ -49,10 +51,6 @@ class Writing(Protocol):
 
     def took(self) -> None:
         """Be told that the transport has taken a piece."""
-        ...
-
-    def failed(self, error: Exception) -> None:
-        """Be told why the body was not written, or not to its end: aiohttp hides that error in one of its own."""
         ...
 
 
@@ -306,7 +304,7 @@ class _ToldPayload(Payload):
                 await self._put(stream, piece)
                 await stream.drain()
         except Exception as error:
-            self._writing.failed(error)
+            self._writing.failure = error
             raise
 
     async def _ask_caller(self) -> None:

@@ -55,10 +55,6 @@ class Deadline:
         """Return the seconds that are left; less than 0 once it is past."""
         return self.until - asyncio.get_running_loop().time()
 
-    def begun_anew(self) -> Self:
-        """Return the deadline of the same length that begins now."""
-        return type(self).after(self.seconds)
-
 
 # An answer that shows our clock this wrong explains a refused signature; less is within what servers allow.
 _TOLERANCE = 5.0
