@@ -627,7 +627,7 @@ def test_no_row_costs_another(rows: list[JSON]) -> None:
 )
 def test_created_time_of_a_row(row: dict[str, JSON], seconds: int | None) -> None:
     """A row's time of creation is read as its model would read it; None where the model would not."""
-    assert codec.created_time_of(row) == seconds
+    assert codec.number_in(row, "created_time") == seconds
 
 
 def java(row: dict[str, Any], kind: int) -> dict[str, JSON]:

@@ -331,7 +331,7 @@ async def test_over_the_sandbox() -> None:
         pages = await asyncio.gather(*(reads.read(None, None, page, 20) for page in (1, 2, 3)))
         ids = [identity for page in pages for identity in codec.read_rows(page)[2]]
         assert len(set(ids)) == len(ids) == 50
-        first = codec.created_time_of(codec.read_rows(pages[2])[1][-1])
+        first = codec.number_in(codec.read_rows(pages[2])[1][-1], "created_time")
         ranged = await reads.read(first, first, 1, 20)
         assert 0 < len(codec.read_rows(ranged)[1]) < 50
 

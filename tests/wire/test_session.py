@@ -362,6 +362,30 @@ async def test_what_waits_while_the_client_is_closed() -> None:
         assert len(wire.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({}, http("", "503 Busy", Retry_After="60")),
+        ({}, http("", "429 Slow", Retry_After="60")),
+        ({"rate": 0.01}, TICKET),
+    ],
+    ids=["a wait", "a pause", "a rate"],
+)
+@virtual_time
+async def test_what_is_held_up_while_the_client_is_closed(options: dict[str, Any], answer: bytes) -> None:
+    """A call that waits for the time of its next request says so at once, and sends no more."""
+    async with serving(answer) as wire, make_client(wire.url, **options) as client:
+        calls = [asyncio.create_task(client.get_ticket(1)) for _ in range(3)]
+        await asyncio.sleep(1)
+        sent = len(wire.requests)
+        async with taking(0, within=0.01):
+            await client.aclose()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert str(results[-1]).startswith("get_ticket: this client is closed")
+        assert len(wire.requests) == sent
+        assert client.stats().waiting == 0
+
+
 class _Late:
     async def sign(self, request: object) -> dict[str, str]:
         return {}

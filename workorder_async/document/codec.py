@@ -136,12 +136,8 @@ def _id_in(row: object) -> int:
     return cast("int", _ROW.readers["id"](row.get("id")))
 
 
-def created_time_of(row: Row) -> int | None:
-    """Return the `created_time` of a row that `read_rows` gave, in seconds; None if it cannot be read."""
-    return _number_in(row, "created_time")
-
-
-def _number_in(row: Row, name: str) -> int | None:
+def number_in(row: Row, name: str) -> int | None:
+    """Return the number or the time, in seconds, in a row that `read_rows` gave; None if it cannot be read."""
     try:
         return cast("int", _ROW.readers[name](row.get(name)))
     except MisfitError:
@@ -166,7 +162,7 @@ def decode_rows(
         if found is None:
             tickets.append(hook(row))
         else:
-            _skip(answer, page, _number_in(row, "id"), found, skipped)
+            _skip(answer, page, number_in(row, "id"), found, skipped)
     return tickets
 
 

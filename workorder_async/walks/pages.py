@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, cast
 from attrs import define, field, frozen
 
 from workorder_async.document import OpenEnum, TicketQuery, TicketSummary
-from workorder_async.document.codec import Row, created_time_of, decode_rows, read_rows
+from workorder_async.document.codec import Row, decode_rows, number_in, read_rows
 from workorder_async.document.decoding import SECONDS_END, MisfitError, decoder_of
 from workorder_async.document.envelope import Answer
 from workorder_async.errors import ResponseError
@@ -100,7 +100,7 @@ class PageReader:
         self._check_fields(shown, ids, answer)
         rows: Sequence[Record] = shown
         if self.raw or not ask.for_rows:
-            seconds = _plain_seconds(shown) or [created_time_of(row) or 0 for row in shown]
+            seconds = _plain_seconds(shown) or [number_in(row, "created_time") or 0 for row in shown]
         else:
             models = decode_rows(shown, answer, skips, page=ask.page)
             rows, ids, seconds = models, list(map(_id_of, models)), list(map(_time_of, models))

@@ -290,6 +290,8 @@ class Limiter:
         self._limits = limits
         self._has_permit = limits is None
         self._asking: asyncio.Task[None] | None = None
+        #: Set when the client is closed: no rate and no pause holds up a call then.
+        self.closed: asyncio.Event = asyncio.Event()
 
     def stats(self) -> ClientStats:
         """Return the numbers of calls under way and waiting, and the limits learned from throttling."""
@@ -375,8 +377,10 @@ class Limiter:
                     waiter.fail(TurnTimeoutError(self.throttle.paused_until - now))
 
     async def aclose(self) -> None:
-        """Ask for no more permits. A call that waits for one gets its turn, and learns that the client is closed."""
+        """Hold nobody up any more. A call that waits gets its turn, and learns that the client is closed."""
         self._limits, self._has_permit = None, True
+        self.closed.set()
+        self._dispatch()
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait([self._asking])
@@ -408,7 +412,7 @@ class Limiter:
 
     def _seconds_to_next(self) -> float:
         """Return how long nobody may start; 0 where somebody may start now."""
-        if not self._interval and not self.throttle.count:
+        if self.closed.is_set() or (not self._interval and not self.throttle.count):
             return 0.0
         now = asyncio.get_running_loop().time()
         return max(0.0, self._next_start - now, self.throttle.paused_until - now)

@@ -43,13 +43,12 @@ class RetryBudget:
     It keeps an outage from multiplying the load: when nothing answers any more, repeating stops.
     """
 
-    def __init__(self, most: float = 50.0, earned: float = 0.5) -> None:
-        self._most = self._left = most
-        self._earned = earned
+    def __init__(self) -> None:
+        self._left, self._earned = 50.0, 0.5
 
     def earn(self) -> None:
         """Note an answer."""
-        self._left = min(self._most, self._left + self._earned)
+        self._left = min(50.0, self._left + self._earned)
 
     def spend(self) -> bool:
         """Take one further attempt; whether there was one."""
@@ -158,7 +157,9 @@ class SignedSession:
             watch.goes_on(wait)
         if wait is not None:
             call.turn_to("sleep")
-            await asyncio.sleep(wait)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self.limiter.closed.wait()
         call.sent = False
         call.turn_to("queue")
 
