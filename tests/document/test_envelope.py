@@ -63,6 +63,7 @@ def test_failure() -> None:
         (200, b'"\xff"', "JSON, but without an errno"),
         (200, b"[" * 200_000, "broken JSON"),
         (301, b"", "a redirect to nowhere"),
+        (304, b"", "HTTP 304 with an empty body"),  # of a cache; it leads nowhere else
     ],
 )
 def test_not_the_platforms(status: int, body: bytes, words: str) -> None:

@@ -22,6 +22,7 @@ from workorder_async.secret import without_credentials
 SUCCESS = 10000
 
 _BODY_START = 200
+_REDIRECTS = (301, 302, 303, 307, 308)
 _NO_UTF8 = re.compile("[\ud800-\udfff]")
 #: An odd body of this much holds the event loop up for some 20 ms; a longer one is parsed in a thread, or not at all.
 _ODD = 64 << 10
@@ -69,7 +70,7 @@ def open_envelope(
     `location` is the header of that name, for the message about a redirect. `operation` and `attempts` go into the
     answer. `parsed` is the body as JSON, if it was parsed already.
     """
-    if 300 <= status < 400:
+    if status in _REDIRECTS:
         place = without_credentials(_text(location)) or "nowhere"
         said = (
             f"HTTP {status}, a redirect to {place}, which is never followed: it would carry the signature to another "
