@@ -1,6 +1,7 @@
 """The command line as a whole: its commands, and the one place where each kind of end becomes an exit code."""
 
 import asyncio
+import errno
 import io
 import logging
 import os
@@ -44,6 +45,9 @@ _MODULES = {
 }
 # A text that begins with a dash, and a dash alone, which is stdin or stdout. Options and numbers are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
+
+# What a full disk, a limit or a broken one is: every other file that is written has a name.
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def _version() -> str:
@@ -153,7 +157,9 @@ def _carry_out(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", error)
+        _give_up_what_cannot_be_written()
+        where = error.filename or ("stdout" if error.errno in _UNWRITTEN else "")
+        _complain(f"{error.strerror or error}{f': {where}' if where else ''}", error)
         return failures.FAILED
     except Exception as error:
         logging.getLogger("workorder_async").debug("the failure", exc_info=True)

@@ -14,7 +14,16 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.cli_runs import SECRET, Workorder, child_environment, elsewhere, on_terminal, runner, start
+from tests.support.cli_runs import (
+    SECRET,
+    Workorder,
+    child_environment,
+    elsewhere,
+    in_child,
+    on_terminal,
+    runner,
+    start,
+)
 from tests.support.raw_server import http, serving
 from tests.support.slow import slow_after
 from workorder_async.batches import hold
@@ -422,6 +431,24 @@ def test_a_reader_that_goes_away_stops_it(
     done = changed(sandbox, "comment_ticket", ids)
     assert 0 < len(done) < 30
     assert f"{len(done)} done, {30 - len(done)} not sent in " in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize(("number", "as_json"), slow_after(1, [(1, False), (1, True), (3, False), (3, True)]))
+def test_a_full_disk_of_results_hides_no_change(
+    sandbox: Sandbox, new_ticket: Callable[..., int], number: int, as_json: bool
+) -> None:
+    """Where stdout takes no line, stderr tells how many tickets were changed, of one too, and what to do."""
+    ids = [new_ticket() for _ in range(number)]
+    words = ["comment", *ids, "--detail", "已处理", "--concurrency", 1, *(["--json"] if as_json else [])]
+    with Path("/dev/full").open("wb") as full:
+        ran = in_child(sandbox.environment, *words, stdout=full)
+    assert (ran.code, changed(sandbox, "comment_ticket", ids)) == (1, ids[:1])
+    stopped, counts, mend, why = ran.err.splitlines()
+    assert stopped == "workorder: stopped: stdout: No space left on device"
+    assert counts.startswith("1 done in " if number == 1 else "1 done, 2 not sent in ")
+    assert mend.startswith("do not run the same line again")
+    assert why == "workorder: No space left on device: stdout"
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """`workorder create`: what it sends and prints, and what it refuses before anything is uploaded."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import orjson
 import pytest
 
 from tests.support.cli_changes import CREATE, REQUIRED, sent
-from tests.support.cli_runs import Workorder
+from tests.support.cli_runs import Workorder, in_child
 from workorder_async.cli.commands.create import _customer
 from workorder_async.document import JSON, CustomerInfo
 from workorder_async.errors import ConfigError
@@ -227,3 +228,13 @@ def test_another_customer_is_refused(value: JSON) -> None:
     """Anything else is refused with an example."""
     with pytest.raises(ConfigError, match="level"):
         _customer(value, "--customer-info")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
+def test_a_full_disk_hides_no_number(sandbox: Sandbox) -> None:
+    """Where stdout does not take the number, stderr tells it: else the ticket would be created once more."""
+    with Path("/dev/full").open("wb") as full:
+        ran = in_child(sandbox.environment, *CREATE, stdout=full)
+    id = [one.ticket_id for one in sandbox.applied if one.operation == "create_ticket"][-1]
+    assert ran.code == 1
+    assert ran.err.splitlines() == [f"workorder: {id} created", "workorder: No space left on device: stdout"]

@@ -266,9 +266,6 @@ def _told(tally: Tally, changes: Sequence[Change], *, quiet: bool) -> Iterator[N
         if tally.untouched:
             raise ConfigError(str(error)) from None
         tally.stopped = sentence(error)
-    except BrokenPipeError:
-        tally.stopped, tally.silent = "the reader of the output went away", True
-        raise
     finally:
         if not tally.untouched:
             tally.take_rest(changes[tally.begun :])

@@ -76,7 +76,7 @@ class Tally(BatchReport):
     """Whether a line is printed for each ticket that is settled."""
     options: BatchOptions
     silent: bool = False
-    """Whether nobody reads a line for each ticket any more."""
+    """Whether stdout takes no line for a ticket any more."""
     interrupted: bool = False
     """Whether unknown outcomes are put aside in `cut_short`, to be settled later."""
     begun: int = 0
@@ -107,13 +107,19 @@ class Tally(BatchReport):
         self._under_way.pop(id, None)
         if outcome.mark and outcome.state is State.UNKNOWN and not self.options.json:
             note(f"workorder: ticket {id} may be {self.done}: look for the mark {outcome.mark}")
-        if self.silent:
-            pass
-        elif self.options.json:
-            write_json([row(outcome)])
-        elif self.lines and outcome.state in _SUFFIXES:
-            mark = f", mark {outcome.mark}" if outcome.mark else ""
-            tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}{mark}")
+        try:
+            if self.silent:
+                pass
+            elif self.options.json:
+                write_json([row(outcome)])
+            elif self.lines and outcome.state in _SUFFIXES:
+                mark = f", mark {outcome.mark}" if outcome.mark else ""
+                tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}{mark}")
+        except OSError as error:
+            is_unread = isinstance(error, BrokenPipeError)
+            self.silent = True
+            self.stopped = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
+            raise
         self.bar(self.total, max(self.total, self.expected), counted(self))
 
     def take_rest(self, changes: Iterable[Change]) -> None:
@@ -139,7 +145,7 @@ class Tally(BatchReport):
         """Print why it stopped, what failed, the counts and how to go on; nothing if `quiet` and all went well."""
         if quiet and self.settled:
             return
-        one = quiet and self.total == 1
+        one = quiet and self.total == 1 and not self.silent
         if self.stopped and not one:
             mend = "; mend their cause, or go on all the same with --stop-after 0"
             note(f"workorder: stopped: {self.stopped}{mend if self.stopped.endswith('in a row') else ''}")

@@ -184,10 +184,15 @@ def create(
     ticket, reference = new.ticket(), new_mark() if mark else ""
 
     def tell_number(id: int) -> None:
-        if json:
-            write_json([{"id": id, "outcome": "created", **({"mark": reference} if mark else {})}])
-        else:
-            tell(f"{id} created{f', mark {reference}' if mark else ''}")
+        line = f"{id} created{f', mark {reference}' if mark else ''}"
+        try:
+            if json:
+                write_json([{"id": id, "outcome": "created", **({"mark": reference} if mark else {})}])
+            else:
+                tell(line)
+        except OSError:
+            note(f"workorder: {line}")
+            raise
 
     async def upload_and_create(client: "WorkorderClient") -> int:
         attachments = await upload_all(client, new.attach, new.author)
