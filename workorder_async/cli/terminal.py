@@ -13,9 +13,9 @@ from datetime import datetime
 from getpass import getpass
 from textwrap import indent
 from time import monotonic
-from typing import Final, Self
+from typing import Final, Self, TextIO
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -31,6 +31,8 @@ _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2
 _LABEL_WIDTH: Final = 28
 _LINE_EVERY: Final = 10.0
 _NARROWEST: Final = 20
+# A text that has fewer cells than these is no longer read with ease.
+_TEXT_WIDTH: Final = 12
 # The bars on the terminal, the latest on top; the others wait, for two bars would overwrite each other.
 _BARS: Final[list[Progress]] = []
 
@@ -98,26 +100,56 @@ def write_remark(line: str) -> None:
         pass
 
 
-def write_rows(rows: Iterable[Iterable[str]]) -> None:
-    """Print rows on stdout, with a tab between two cells."""
-    sys.stdout.writelines("\t".join(map(one_line, row)) + "\n" for row in rows)
-    sys.stdout.flush()
+def write_rows(rows: Iterable[Iterable[str]], file: TextIO | None = None) -> None:
+    """Print rows, on stdout if not told otherwise, with a tab between two cells."""
+    file = file or sys.stdout
+    file.writelines("\t".join(map(_cell, row)) + "\n" for row in rows)
+    file.flush()
 
 
-def print_table(names: Sequence[str], rows: Iterable[Sequence[str]], *, whole: int, heading: str = "") -> None:
-    """Print a table on a terminal, where the first `whole` columns are never broken; elsewhere lines with tabs."""
-    console = out()
+def _cell(text: str) -> str:
+    """Quote a cell that begins with a quote: who reads quotes in lines with tabs would take the next rows into it."""
+    line = one_line(text)
+    return '"' + line.replace('"', '""') + '"' if line.startswith('"') else line
+
+
+def whole(name: str, width: int = 0) -> Column:
+    """Return a column that is as wide as its widest cell, and at least so wide."""
+    return Column(name, min_width=max(width, len(name)), no_wrap=True)
+
+
+def texts(name: str, share: int = 1) -> Column:
+    """Return a column of texts, which has its share of the rest of a line."""
+    return Column(name, min_width=max(_TEXT_WIDTH, len(name)), ratio=share, overflow="fold")
+
+
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, head: bool = True, console: Console | None = None
+) -> None:
+    """Print rows, below the names of their columns where they have a `head`; elsewhere than on a terminal with tabs.
+
+    Where a terminal is too narrow for the columns, the cells of a row stand below each other, each with its name.
+    """
+    console, names = console or out(), [str(column.header) for column in columns]
     if not console.is_terminal:
-        write_rows([names, *rows])
+        write_rows([names, *rows] if head else rows, console.file)
         return
-    if heading:
-        print_heading(heading)
-    columns = [Column(name, no_wrap=place < whole, overflow="fold") for place, name in enumerate(names)]
-    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
-    for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))
-    if table.row_count:
-        console.print(table)
+    table = Table(box=None, expand=any(column.ratio for column in columns), show_header=head, padding=(0, 1, 0, 0))
+    table.columns = [column.copy() for column in columns]
+    lines = [[one_line(cell) for cell in row] for row in rows]
+    for line in lines:
+        table.add_row(*map(Text, line))
+        for column, cell in zip(table.columns, line, strict=True):
+            if not column.ratio:
+                column.min_width = max(column.min_width or 0, cell_len(cell))
+    if sum((column.width or column.min_width or 0) + 1 for column in table.columns) <= console.width:
+        if lines:
+            console.print(table)
+        return
+    for number, line in enumerate(lines):
+        if number or not head:
+            console.print()
+        print_fields(zip(names, line, strict=True), console=console)
 
 
 def write_json(values: Iterable[JSON]) -> None:
@@ -152,9 +184,9 @@ def code(member: OpenEnum) -> str:
     return f"{member.label} ({member.value})" if member.is_known else member.label
 
 
-def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0) -> None:
+def print_fields(fields: Iterable[tuple[str, str]], depth: int = 0, console: Console | None = None) -> None:
     """Print a name and a value on each line. An empty value is left out; one of several lines starts below its name."""
-    console = out()
+    console = console or out()
     for name, value in fields:
         if value:
             line = Text(" " * depth)

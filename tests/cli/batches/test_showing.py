@@ -1,6 +1,7 @@
 """cli/batches/showing.py: what is shown of tickets before they are changed."""
 
 import io
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder, on_terminal
 from tests.support.slow import slow_after
-from workorder_async.cli.batches.carrying_out import print_table, row_of
+from workorder_async.cli.batches.carrying_out import print_chosen, row_of
 from workorder_async.cli.batches.choosing import Chosen
 from workorder_async.document import CloseTicket, CommentTicket
 from workorder_async.errors import ApiError
@@ -29,7 +30,7 @@ def close(one: Chosen) -> CloseTicket:
 def printed(width: int, *chosen: Chosen) -> list[str]:
     """Return the table on a terminal of this width."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    print_table(console, chosen, close)
+    print_chosen(console, chosen, close)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -52,10 +53,18 @@ def test_what_matters_is_whole(width: int) -> None:
         assert one.title[:4] in row
 
 
+def test_a_narrow_terminal_cuts_no_number() -> None:
+    """At 20 columns the cells of a ticket stand below each other, each with its name."""
+    lines = printed(20, *(Chosen(1_234_567 + n, TITLES[0], "田金秀", "处理中", 1) for n in range(2)))
+    assert [line.split()[-1] for line in lines if re.match(r"\S*id ", line)] == ["1234567", "1234568"]
+    assert sum("close as 40084 田金秀" in line for line in lines) == 2
+    assert sum(TITLES[0] in line for line in lines) == 2
+
+
 def test_a_long_text_leaves_room_for_titles() -> None:
     """What would be done is cut where it is long, a third of the room is the title's."""
     console = Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None)
-    print_table(
+    print_chosen(
         console, [Chosen(7, "实例无法启动", "", "待处理", 1)], lambda one: CommentTicket(id=7, detail="长" * 99)
     )
     assert isinstance(console.file, io.StringIO)

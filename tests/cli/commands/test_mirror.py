@@ -241,3 +241,20 @@ def test_on_a_terminal(sandbox: Sandbox, database: Path) -> None:
             shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.seen.decode().replace("\r\n", "\n"))
             assert all(cell_len(line) <= int(width) for line in shown.splitlines()), shown
             assert ("按状态" in shown, "█" in shown) == (words[0] == "report",) * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["report"], ["search", "实例", "--limit", 3]])
+def test_a_narrow_terminal_cuts_no_number(
+    sandbox: Sandbox, database: Path, workorder: Workorder, words: list[object]
+) -> None:
+    """At 20 columns every number is whole; the cells of a row stand below each other where they do not fit."""
+    words = [words[0], database, *words[1:]]
+    numbers = {
+        int(found) for found in re.findall(r"(?<=\t)[0-9]+$|^[0-9]{4}(?=\t)", workorder(*words).out, re.MULTILINE)
+    }
+    with on_terminal({**sandbox.environment, "COLUMNS": "20"}, *words) as terminal:
+        terminal.finish()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.seen.decode())
+    assert numbers
+    assert numbers <= {int(found.replace(",", "")) for found in re.findall(r"[0-9][0-9,]*", shown)}

@@ -9,9 +9,9 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Column
 
 from workorder_async.batches.keys import identity_of
 from workorder_async.batches.outcomes import Outcome, State
@@ -21,7 +21,7 @@ from workorder_async.cli.batches.tally import Complaints, Tally
 from workorder_async.cli.connection import Connection, Platform
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, sentence
 from workorder_async.cli.running import PATIENCE
-from workorder_async.cli.terminal import Bar, can_ask, confirms, err, moment, note, one_line, out, write_json
+from workorder_async.cli.terminal import Bar, can_ask, confirms, err, moment, note, out, print_table, whole, write_json
 from workorder_async.document import TicketQuery
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
 _ROWS_SHOWN: Final = 20
-_TITLE_WIDTH: Final = 12
+_TITLE_WIDTH: Final = 8
 _OUTAGE: Final = 300.0
 _LOOK: Final = 1.0
 _LOOKS_AT_ONCE: Final = 16
@@ -93,7 +93,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         # A ticket that cannot be read may be changed all the same.
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not choice.named:
-        print_table(err(), chosen, task.change)
+        print_chosen(err(), chosen, task.change)
     if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE
@@ -129,20 +129,14 @@ def _place(platform: Platform, queries: Sequence[TicketQuery], change: Change | 
 # What would happen
 
 
-def print_table(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
-    """Print the first tickets and the change of each; without a terminal, separated by tabs."""
+def print_chosen(console: Console, chosen: Sequence[Chosen], change: Callable[[Chosen], Change]) -> None:
+    """Print the first tickets and the change of each."""
     rows = [row_of(one, change) for one in chosen[:_ROWS_SHOWN]]
-    if console.is_terminal:
-        # People confirm what they see, so that of long texts the title is cut first.
-        columns = (*(Column(name, no_wrap=True) for name in _HEADER[:3]), Column(_HEADER[3]))
-        title = Column(_HEADER[4], width=_TITLE_WIDTH, ratio=1)
-        table = Table(*columns, title, box=None, expand=True, padding=(0, 1, 0, 0))
-        for row in rows:
-            table.add_row(*(Text(cell, overflow="ellipsis", no_wrap=True) for cell in row))
-        console.print(table)
-    else:
-        console.file.writelines("\t".join(row) + "\n" for row in rows)
-        console.file.flush()
+    # People confirm what they see, so that of long texts the title is cut first.
+    longest = max(len(_HEADER[3]), *(cell_len(row[3]) for row in rows))
+    what = Column(_HEADER[3], width=min(longest, console.width * 2 // 5), no_wrap=True)
+    title = Column(_HEADER[4], min_width=_TITLE_WIDTH, ratio=1, no_wrap=True)
+    print_table((*map(whole, _HEADER[:3]), what, title), rows, head=console.is_terminal, console=console)
     more = len(chosen) - len(rows)
     note(f"{f'... and {more:,} more, ' if more else ''}{_tickets(len(chosen))} in all")
 
@@ -153,7 +147,7 @@ def row_of(one: Chosen, change: Callable[[Chosen], Change]) -> tuple[str, ...]:
     seconds = max(0, int(time()) - one.created)
     size, unit = (86400, "d") if seconds >= 86400 else (3600, "h") if seconds >= 3600 else (60, "min")
     age = f"{seconds // size}{unit}" if one.created else ""
-    return str(one.id), one_line(one.status), age, one_line(what), one_line(one.title)
+    return str(one.id), one.status, age, what, one.title
 
 
 def _tickets(number: int) -> str:
@@ -172,7 +166,7 @@ def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -
         for line in complaints.lines():
             note(f"workorder: cannot be read: {line}")
     else:
-        print_table(out(), chosen, task.change)
+        print_chosen(out(), chosen, task.change)
     note(f"a dry run on {place}: nothing was changed")
     return OK if all(one.error is None for one in chosen) else FAILED
 

@@ -25,7 +25,19 @@ from workorder_async.cli.batches.tally import counted, row as outcome_row
 from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE
-from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_table, tell, write_json, write_rows
+from workorder_async.cli.terminal import (
+    Bar,
+    moment,
+    note,
+    one_line,
+    out,
+    print_heading,
+    print_table,
+    tell,
+    texts,
+    whole,
+    write_json,
+)
 from workorder_async.cli.values import ExistingFile, File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ApiError, ConfigError, JournalError, WorkorderError
@@ -38,7 +50,8 @@ JournalPath: TypeAlias = Annotated[ExistingFile, Parameter(name="FILE", help="Th
 
 _MARKS: Final = {State.NOT_SENT: "did not happen; the next run sends it", State.UNKNOWN: "still unknown"}
 
-_NAMES: Final = ("day", "time", "outcome", "what", "id", "title", "remarks")
+_LEFT: Final = (*map(whole, ("id", "operation", "outcome", "began")), texts("why"))
+_COLUMNS: Final = (*map(whole, ("day", "time", "outcome", "what", "id")), *map(texts, ("title", "remarks")))
 _HEAD: Final = """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -72,7 +85,8 @@ def show(
     tell(f"batch: {records.identity.get('batch') or 'without a name'}")
     tell(f"platform: {records.identity.get('platform')}")
     tell(counted(report) or "nothing was begun")
-    write_rows(_cells(record) for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
+    left = (record for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
+    print_table(_LEFT, map(_cells, left), head=False)
     if report.counts[State.UNKNOWN]:
         note(f"`workorder journal settle {file}` looks what became of the unknown ones")
 
@@ -235,18 +249,18 @@ def _counted(rows: Sequence[tuple[str, ...]]) -> str:
 def _print(rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table for each day; without a terminal, lines with tabs below the names of the columns."""
     if not out().is_terminal:
-        write_rows([_NAMES, *rows])
+        print_table(_COLUMNS, rows)
         return
     for day, of_day in groupby(rows, itemgetter(0)):
-        heading = f"{day}: {_counted(told := list(of_day))}"
-        print_table(_NAMES[1:], [row[1:] for row in told], whole=4, heading=heading)
+        print_heading(f"{day}: {_counted(told := list(of_day))}")
+        print_table(_COLUMNS[1:], [row[1:] for row in told])
 
 
 def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     name, at = escape(one_line(name)), moment(datetime.now(CHINA_STANDARD_TIME))
     yield f"{_HEAD}<title>{name}</title></head>\n<body><h1>{name}</h1>\n"
     yield f"<p>{_counted(rows)}, as of {at}. Days and times are of China.</p>\n"
-    head = "".join(f"<th>{name}</th>" for name in _NAMES[1:])
+    head = "".join(f"<th>{column.header}</th>" for column in _COLUMNS[1:])
     for day, of_day in groupby(rows, itemgetter(0)):
         yield f"<h2>{escape(day)}: {_counted(told := list(of_day))}</h2>\n<div><table>\n<tr>{head}</tr>\n"
         for row in told:

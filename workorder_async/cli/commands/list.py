@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import field, frozen
 from cyclopts import Parameter, validators
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Column
 
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, moment, note, one_line, out, print_fields, tell, write_json, write_rows
+from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
 from workorder_async.cli.values import Whole, names, near
 from workorder_async.document import JSON, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
@@ -30,8 +29,6 @@ _Show: TypeAlias = Callable[[list[TicketSummary], bool], None]
 _PAGE: Final = 100
 _SHARED: Final = 10
 _FIELDS: Final = Parameter(help="What to show, such as id,title,created_at; `workorder columns` prints them.")
-# A text that has fewer cells than these is no longer read with ease.
-_TEXT_WIDTH: Final = 12
 
 
 def list_tickets(
@@ -113,35 +110,14 @@ class _Layout:
 
     def print(self, tickets: Sequence[TicketSummary], *, first: bool) -> None:
         """Print tickets as rows, the `first` ones below the names of the columns; without a terminal nothing is cut."""
-        rows = [[_text(cell) for cell in self.cells(ticket)] for ticket in tickets]
-        head = [str(column.header) for column in self.columns]
         console = out()
-        shown = [place for place, name in enumerate(head) if self.rooms.get(name, 0) <= console.width]
-        columns = [self.columns[place].copy() for place in shown]
-        if not console.is_terminal:
-            lines = [[_quoted(cell) for cell in row] for row in rows]
-            write_rows([head, *lines] if first else lines)
-        elif sum((column.min_width or 0) + 1 for column in columns) > console.width:
-            for number, row in enumerate(rows):
-                if number or not first:
-                    console.print()
-                print_fields(zip(head, row, strict=True))
-        elif rows:
-            if all(column.no_wrap for column in columns):
-                columns.append(Column(ratio=1))
-            table = Table(*columns, box=None, expand=True, show_header=first, padding=(0, 1, 0, 0))
-            for row in rows:
-                table.add_row(*(Text(one_line(row[place])) for place in shown))
-            console.print(table)
-
-
-def _whole(name: str, width: int) -> Column:
-    return Column(name, min_width=max(width, len(name)), no_wrap=True)
-
-
-def _texts(name: str, share: int = 1) -> Column:
-    """Return a column of texts, which has its share of the rest of a line."""
-    return Column(name, min_width=max(_TEXT_WIDTH, len(name)), ratio=share, overflow="fold")
+        shown = [
+            place
+            for place, column in enumerate(self.columns)
+            if self.rooms.get(str(column.header), 0) <= console.width or not console.is_terminal
+        ]
+        rows = ([_text(self.cells(ticket)[place]) for place in shown] for ticket in tickets)
+        print_table([self.columns[place] for place in shown], rows, head=first)
 
 
 def _text(value: JSON) -> str:
@@ -151,22 +127,16 @@ def _text(value: JSON) -> str:
     return "" if value is None else str(value)
 
 
-def _quoted(cell: str) -> str:
-    """Quote a cell that begins with a quote: who reads quotes in lines with tabs would take the next rows into it."""
-    line = one_line(cell)
-    return '"' + line.replace('"', '""') + '"' if line.startswith('"') else line
-
-
 # For a list whose columns nobody chose; a terminal shows the day of its times.
 _USUAL: Final = _Layout(
     (
-        _whole("id", 7),
-        _whole("status", 6),
-        _whole("prio", 4),
-        _whole("type", 8),
-        _texts("title", 3),
-        _texts("customer", 2),
-        _whole("handler", 8),
+        whole("id", 7),
+        whole("status", 6),
+        whole("prio", 4),
+        whole("type", 8),
+        texts("title", 3),
+        texts("customer", 2),
+        whole("handler", 8),
         Column("created", width=10, min_width=10, no_wrap=True, overflow="crop"),
     ),
     lambda ticket: (
@@ -201,7 +171,7 @@ def _layout_of(fields: str) -> _Layout:
 
     def column(name: str) -> Column:
         if known[name].arrow == "string" and not name.endswith("_at") and not known[name].convert:
-            return _texts(name)
-        return _whole(name, 25 if name.endswith("_at") else 8)
+            return texts(name)
+        return whole(name, 25 if name.endswith("_at") else 8)
 
     return _Layout(tuple(map(column, chosen)), lambda ticket: list(row(ticket).values()), row)

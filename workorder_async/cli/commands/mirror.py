@@ -10,7 +10,7 @@ from cyclopts import Parameter, validators
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
-from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, write_json
+from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, texts, whole, write_json
 from workorder_async.cli.times import TIME_HELP, Time
 from workorder_async.cli.values import ExistingFile, Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
@@ -147,9 +147,9 @@ def changes(
     if json:
         write_json(asdict(one) for one in found)
         return
-    names = ("seen", "ticket", "what", "field", "old", "new", "title")
+    columns = (*map(whole, ("seen", "ticket", "what", "field")), *map(texts, ("old", "new", "title")))
     cells = ((moment(it.seen_at)[:16], it.ticket, it.kind, it.field, it.old, it.new, it.title) for it in found)
-    print_table(names, (tuple(map(str, row)) for row in cells), whole=4)
+    print_table(columns, (tuple(map(str, row)) for row in cells))
     tickets = len({one.ticket for one in found})
     note(f"{len(found):,} changes of {tickets:,} tickets since {moment(since.first())[:16]}")
 
@@ -173,6 +173,6 @@ def search(
         write_json(asdict(one) for one in found)
         return OK if found else FAILED
     rows = ((str(one.id), one.status, moment(one.created_time)[:10], one.title, one.text) for one in found)
-    print_table(("id", "status", "created", "title", "text"), rows, whole=3)
+    print_table((*map(whole, ("id", "status", "created")), texts("title"), texts("text", 2)), rows)
     note(f"{len(found):,} tickets{f'; --limit {2 * limit} shows more' if len(found) == limit else ''}")
     return OK if found else FAILED

@@ -10,7 +10,7 @@ from rich.bar import Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, write_rows
+from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, texts, whole, write_rows
 from workorder_async.cli.values import ExistingFile, File
 from workorder_async.errors import ConfigError, WorkorderError
 
@@ -82,7 +82,13 @@ def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
         write_rows([(title, ""), *((name, str(count)) for name, count in rows)])
         return
     print_heading(title)
-    table = Table(Column("", no_wrap=True, max_width=30), Column("", justify="right"), "", box=None, show_header=False)
+    table = Table(
+        Column("", max_width=30, overflow="fold"),
+        Column("", justify="right", no_wrap=True),
+        "",
+        box=None,
+        show_header=False,
+    )
     most = max((count for _, count in rows), default=1) or 1
     for name, count in rows:
         table.add_row(Text(one_line(name)), f"{count:,}", Bar(most, 0, count, width=_WIDTH))
@@ -90,6 +96,9 @@ def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
 
 
 def _table(heads: Iterable[str], rows: Sequence[Sequence[str]]) -> None:
+    title, *names, last = heads
+    if rows and out().is_terminal:
+        print_heading(title)
+        title = ""
     if rows:
-        title, *names = heads
-        print_table(("" if out().is_terminal else title, *names), rows, whole=0, heading=title)
+        print_table((*map(whole, (title, *names)), texts(last)), rows)
