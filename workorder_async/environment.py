@@ -56,6 +56,8 @@ def platform_of(found: list[Secret]) -> tuple[Secret, SchemeSigner]:
         meanings = "; ".join(f"{name}: {VARIABLES[name]}" for name in missing)
         raise ConfigError(f"missing in the environment: {', '.join(missing)}. {meanings}")
     base_url, app_id, secret, scheme = found
+    # Blanks may be part of a secret; the end of a line, as in a file of Windows, is none.
+    secret = Secret(secret.reveal().rstrip("\r\n"))
     signer = SchemeSigner(app_id.reveal().strip(), secret, scheme.reveal().strip())
     return Secret(base_url.reveal().strip()), signer
 

@@ -137,13 +137,20 @@ def test_a_scheme_without_neighbours(workorder: Workorder, monkeypatch: pytest.M
     assert "so the secret or the scheme is wrong; which of them, no answer tells" in examined(workorder)["signature"][1]
 
 
-@pytest.mark.parametrize("around", [" {} ", '"{}"', "{}\n", "“{}”"])
+@pytest.mark.parametrize("around", [" {} ", '"{}"', "\n{}", "“{}”"])
 def test_a_secret_with_something_around_it(workorder: Workorder, monkeypatch: pytest.MonkeyPatch, around: str) -> None:
     """Blanks or quotes around the secret are told, and that it is accepted without them; the secret is not shown."""
     monkeypatch.setenv("WORKORDER_APP_SECRET", around.format(SECRET))
     checked = examined(workorder)
     assert "there are blanks or quotes around it" in checked["WORKORDER_APP_SECRET"][1]
     assert "without the blanks or quotes around it it is accepted" in checked["signature"][1]
+
+
+@pytest.mark.parametrize("ends", ["\r", "\n", "\r\n"])
+def test_a_secret_with_the_end_of_a_line(workorder: Workorder, monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+    """The end of a line, as in a file of Windows, is no part of a secret, as it is none of the other variables."""
+    monkeypatch.setenv("WORKORDER_APP_SECRET", f"{SECRET}{ends}")
+    assert workorder("list", "--limit", 1).code == 0
 
 
 def test_an_unknown_app_id(workorder: Workorder) -> None:
