@@ -102,24 +102,17 @@ def test_the_bounds_that_are_named_hold(text: str) -> None:
     assert Time(first, "--until").first() < Time(last, "--until").last()
 
 
+_NO_SECONDS = (
+    *("2025", " 2025 ", "202501", "202513", "0", "25", "0000002025", "946684799"),
+    *("2035010112", "202501011230", "20250101123045", "1735660800000", "999999999999"),
+    *("1735660800000000", "1735660800000000000"),
+)
+
+
 @pytest.mark.parametrize(
     ("digits", "mend"),
     [
-        ("2025", "write 2025-01-01"),
-        (" 2025 ", "write 2025-01-01"),
-        ("202501", "write 2025-01"),
-        ("202513", "write a date, such as 2025-01-01"),
-        ("0", "write a date, such as 2025-01-01"),
-        ("25", "write a date"),
-        ("0000002025", "write a date"),
-        ("946684799", "write a date"),
-        ("2025010112", "write 2025-01-01T12:00"),
-        ("202501011230", "write 2025-01-01T12:30"),
-        ("20250101123045", "write 2025-01-01T12:30:45"),
-        ("1735660800000", "looks like milliseconds; it must be in seconds: write 1735660800"),
-        ("999999999999", "write 999999999"),
-        ("1735660800000000", "looks like microseconds; it must be in seconds: write 1735660800"),
-        ("1735660800000000000", "looks like nanoseconds; it must be in seconds: write 1735660800"),
+        *((digits, "is read as seconds since 1970, and is no time of a ticket; write ") for digits in _NO_SECONDS),
         ("20251301", "is no time; write 2024-01-31"),
         ("2" * 20, "is no time"),
         ("2" * 5000, "is no time"),
@@ -136,7 +129,7 @@ def test_digits_that_mean_something_else_are_refused(digits: str, mend: str) -> 
         Time(digits, "--created-start").first()
 
 
-@pytest.mark.parametrize("digits", ["946684800", "1735660800", "1999999999"])
+@pytest.mark.parametrize("digits", ["946684800", "1735660800", f"{now() + 365 * 86400:.0f}"])
 def test_seconds_are_seconds(digits: str) -> None:
     """A number of seconds from the year 2000 on is taken as it is."""
     time = Time(digits, "--since")
@@ -205,7 +198,7 @@ def test_every_option_that_takes_a_time_refuses_them(
     ran = runner(_ELSEWHERE, monkeypatch, capsys)(*words, option, value)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"workorder: {option} ")
-    assert "; write 2025-01-01" in ran.err or "write 1735660800\n" in ran.err
+    assert "is no time of a ticket; write a date, such as 2025-01-01" in ran.err
 
 
 def test_an_age_is_steady_as_a_time() -> None:

@@ -99,7 +99,8 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help=
     if shell == "bash":
         # Where nothing is offered bash completes files by itself: it goes into folders, and quotes blanks.
         script = script.replace('$(compgen -f -- "${cur}")', "").replace("complete -F", "complete -o default -F")
-    sys.stdout.write(script)
+    # The same for zsh: an option with a value of its own kind would offer nothing.
+    sys.stdout.write(re.sub(r"(\]:[\w-]+)'", r"\1:_files'", script) if shell == "zsh" else script)
     return failures.OK
 
 

@@ -40,13 +40,11 @@ _AGO: Final = re.compile(r"([0-9]{1,4}) *(?:(?:d|days?|天)|(w|weeks?|周)) *(?:
 _ISO: Final = re.compile(r"[0-9]{4}(?:[0-9]{4}|-?W[0-9]{2}-?[0-9]|-[0-9]{2}-[0-9]{2})(?:[Tt ].*)?")
 _CALENDAR: Final = re.compile(r"([0-9]{4})[-/年]([0-9]{1,2})(?:月?|[-/月]([0-9]{1,2})日?(?:(?:T| +)([0-9].*))?)")
 
-# The year 2000: a smaller number is a year, a month or a slip rather than a moment of the platform's.
+# The year 2000, and a year from now: other numbers are rather a year, a month, a date-time or milliseconds.
 _EARLIEST: Final = 946_684_800
-# The year 5138: a larger number counts smaller units, and its digits tell which.
+_AHEAD: Final = 366 * 86400
+# The year 5138.
 _LATEST: Final = 10**11
-_UNITS: Final = ((16, "milliseconds", 10**3), (19, "microseconds", 10**6), (20, "nanoseconds", 10**9))
-_COMPACT: Final = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-_YEARS: Final = range(1970, 2100)
 # Seconds that the platform's clock may be ahead of this one.
 _LEEWAY: Final = 60
 
@@ -100,7 +98,10 @@ class Time(Written):
         if low in _DAYS:
             return _days(today - timedelta(_DAYS[low]))
         if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
-            return (at := self._seconds(word)), at
+            if not _EARLIEST <= (at := int(word)) <= time() + _AHEAD:
+                problem = "is read as seconds since 1970, and is no time of a ticket"
+                raise self.refused(problem, "write a date, such as 2025-01-01, or seconds and no smaller unit")
+            return at, at
         try:
             ago = _AGO.fullmatch(low)
             span = _days(today - timedelta(_days_of(ago))) if ago else _in_the_calendar(word)
@@ -109,19 +110,6 @@ class Time(Written):
         if span[0] < 0 or span[1] >= _LATEST:
             raise self.refused("is no time of a ticket", "write a date from 1970-01-02 to 5138-11-15")
         return span
-
-    def _seconds(self, word: str) -> int:
-        """Read digits as seconds, and refuse digits that rather mean a date or another unit."""
-        number, meant = int(word), _compact(word)
-        if number < _EARLIEST:
-            problem = "is read as seconds since 1970, a moment before the year 2000"
-            raise self.refused(problem, f"write {meant or 'a date, such as 2025-01-01'}")
-        if meant and (number >= _LATEST or number > time() + 366 * 86400):
-            raise self.refused("is neither seconds since 1970 nor a date as it is written", f"write {meant}")
-        if number >= _LATEST:
-            unit, size = next((unit, size) for digits, unit, size in _UNITS if len(word) < digits)
-            raise self.refused(f"looks like {unit}", f"it must be in seconds: write {number // size}")
-        return number
 
 
 @frozen
@@ -177,17 +165,3 @@ def _days(first: date, last: date | None = None) -> tuple[int, int]:
 
 def _in_china(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, CHINA_STANDARD_TIME)
-
-
-def _compact(word: str) -> str:
-    """Return digits in ISO 8601, read as a date or time without hyphens and colons; "" where they are none."""
-    pattern = _COMPACT.get(len(word))
-    try:
-        at = datetime.strptime(word, pattern) if pattern else None
-    except ValueError:
-        return ""
-    if at is None or at.year not in _YEARS:
-        return ""
-    if len(word) == 6:
-        return f"{at:%Y-%m}"
-    return at.isoformat(timespec="seconds" if at.second else "minutes") if len(word) > 8 else at.date().isoformat()
