@@ -16,7 +16,8 @@ def _error(problem: str, argument: str = "", mend: str = "") -> ConfigError:
     ("error", "told"),
     [
         (_error("is 0", "CloseTicket.closer_id"), "--closer-id is 0"),
-        (_error("is 0", "RejectTicket.productGroupId"), "--product-group-id is 0"),
+        (_error("is 0", "RejectTicket.productGroupId"), "--as-product-group is 0"),
+        (_error("is 0", "TicketQuery.product_group_id"), "--product-group is 0"),
         (_error("is 0", "page_size_cap", "it must be at least 1"), "--page-size-cap is 0; it must be at least 1"),
         (_error("is empty", "TicketQuery.customer_organization_name"), "--customer is empty"),
         (_error("is empty", "CreateTicket.customer_organization_name"), "--customer-organization-name is empty"),

@@ -70,7 +70,7 @@ ODD = r"""
 0 | list --type FEATURE_REQUEST --json          | {"id":
 2 | list --limit                                | --limit needs a value
 2 | list --limit -1                             | Must be >= 0
-2 | list --limit many                           | --limit: 'many' is no whole number; write one in digits
+2 | list --limit many                           | --limit: 'many' is no whole number of 64 bits; write one in digits
 2 | list --limit 2.5                            | --limit: '2.5' is no whole number
 2 | list --limit 1e3                            | --limit: '1e3' is no whole number
 2 | list --limit 0x10                           | --limit: '0x10' is no whole number
@@ -79,7 +79,7 @@ ODD = r"""
 2 | list --limit ''                             | --limit: '' is no whole number
 2 | list --limit 99999999999999999999           | --limit: '99999999999999999999' is no whole number
 2 | list --limit 1 --limit 2                    | --limit was said before
-0 | list --limit 9999999999999999999 --json     | {"id":
+0 | list --limit 9223372036854775807 --json     | {"id":
 0 | list --limit 0 --json                       | {"id":
 0 | list --limit +1 --json                      | {"id":
 2 | list --json=maybe                           | --json takes no value, and was given 'maybe'
@@ -93,7 +93,7 @@ ODD = r"""
 2 | list --since 2024-02-30                     | --since '2024-02-30' is no time
 2 | list --since 2024-13                        | --since '2024-13' is no time
 2 | list --since tomorow                        | --since 'tomorow' is no time
-2 | list --since 1700000000000                  | looks like milliseconds; it must be in seconds: write 1700000000
+2 | list --since 1700000000000                  | is read as seconds since 1970, and is no time of a ticket
 2 | list --since -5                             | --since '-5' is no time
 2 | list --since '5 years ago'                  | --since '5 years ago' is no time
 2 | list --since 25:00                          | --since '25:00' is no time
@@ -106,13 +106,19 @@ ODD = r"""
 2 | list --creator-id 0                         | --creator-id is 0; it must be from 1
 2 | list --creator-id -7                        | --creator-id is -7
 2 | list --creator-id me                        | --creator-id: 'me' is no whole number
-2 | list --creator-id 9999999999999999999       | --creator-id is 9999999999999999999; it must be from 1
+2 | list --creator-id 9999999999999999999       | is no whole number of 64 bits
 2 | list --customer ' '                         | --customer is empty
 2 | list --customer                             | --customer needs a value
-2 | list --product-group 0                      | --product-group-id is 0
+2 | list --product-group 0                      | --product-group is 0
 2 | list --product-group 0x24                   | --product-group
 2 | list --product-group 36 --product-group x   | --product-group
 2 | list --sub-type 0                           | --sub-type is 0
+2 | upload ''                                    | FILE: '' names no file
+2 | report ''                                    | FILE: '' names no file
+2 | create {all} --attach ''                     | --attach: '' names no file
+2 | comment 1001 --detail x --journal ''         | --journal: '' names no file
+2 | comment --from '' --detail x                 | --from '': No such file
+2 | sandbox --db ''                              | --db: '' names no file
 2 | list --sub-type 1.5                         | --sub-type: '1.5' is no whole number
 2 | list --second-subtype -1                    | --second-subtype is -1
 2 | list --fields                               | --fields needs a value
@@ -177,7 +183,7 @@ ODD = r"""
 2 | create {but_title} --title ''               | --title is empty
 2 | create {all} --reported-time tomorrow       | --reported-time 'tomorrow' is no time
 2 | create {all} --reported-time 2099-01-01     | --reported-time '2099-01-01' has not come yet
-2 | create {all} --reported-time 4070880000     | has not come yet
+2 | create {all} --reported-time 4070880000     | is no time of a ticket
 2 | create {all} --reported-time 2024-01        | --reported-time '2024-01' is a month
 2 | create {all} --tag x                        | --tag
 2 | create {all} --tag 0                        | --tag is 0
@@ -190,7 +196,6 @@ ODD = r"""
 2 | create {all} --relate-to-ticket-id 0        | --relate-to-ticket-id is 0
 2 | create {all} --attach none.png              | "none.png" does not exist
 2 | create {all} --attach folder                | "folder" is a directory
-2 | create {all} --attach ''                    | --attach
 2 | create {all} --need-process=perhaps         | --need-process takes no value
 2 | create {all} --author x                     | --author: 'x' is no whole number
 2 | create --from-json                          | --from-json needs a value
@@ -218,8 +223,9 @@ ODD = r"""
 2 | comment 1.4 1.6 --detail x                  | IDS: '1.4' is no whole number
 2 | comment abc --detail x                      | IDS: 'abc' is no whole number
 2 | comment 1001 two words --detail x           | IDS: 'two' is no whole number
-2 | comment 1001 --detail x --product-group-id 0 | --product-group-id is 0
-2 | comment 1001 --detail x --product-group 36  | --product-group
+2 | comment 1001 --detail x --as-product-group 0 | --as-product-group is 0
+2 | comment 1001 --detail x --product-group 36  | choose the tickets in one way
+2 | list --product-group-id 36                  | Did you mean --product-group?
 2 | comment 1001 --detail x --status pending    | choose the tickets in one way
 2 | comment 1001 --detail x --from ids.txt      | choose the tickets in one way
 2 | comment --from none.txt --detail x          | none.txt
@@ -239,7 +245,7 @@ ODD = r"""
 2 | reject x                                    | IDS: 'x' is no whole number
 2 | reject --status pending                     | nobody is there to be asked
 2 | reject 1001 --detail                        | --detail needs a value
-2 | reject 1001 --in-product-group 0            | choose the tickets in one way
+2 | reject 1001 --product-group 0               | choose the tickets in one way
 1 | reject 12                                   | 工单 12 不存在
 0 | reject 1001 --dry-run                       | 1001
 2 | close                                       | --closer-id is missing
@@ -269,7 +275,6 @@ ODD = r"""
 2 | upload                                      | FILE is missing
 2 | upload none.png                             | "none.png" does not exist
 2 | upload folder                               | "folder" is a directory
-2 | upload ''                                   | FILE
 2 | upload trace.txt ids.txt                    | nothing here takes 'ids.txt'
 2 | upload --file trace.txt                     | --file
 0 | upload trace.txt --json                     | {"file_name":"trace.txt"

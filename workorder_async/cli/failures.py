@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from cyclopts import CycloptsError
@@ -51,7 +52,8 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
     "tags": "--tag",
     "names": "--name",
     **dict.fromkeys(_FILES, "--attach"),
-    "productGroupId": "--product-group-id",
+    "product_group_id": "--product-group",
+    "productGroupId": "--as-product-group",
     "TicketQuery.customer_organization_name": "--customer",
 }
 # How to put an argument right, where the library's words are for programs.
@@ -61,7 +63,13 @@ _MENDS: Final[Mapping[str, str]] = {
 }
 # An argument with a value, as the library's mends have it.
 _SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
-_KINDS: Final[Mapping[object, str]] = {int: "whole number; write one in digits", float: "number"}
+
+#: What a text is not, that is to be of such a type.
+KINDS: Final[Mapping[object, str]] = {
+    int: "is no whole number of 64 bits; write one in digits",
+    float: "is no number",
+    Path: "names no file",
+}
 
 
 def exit_code(error: errors.WorkorderError) -> int:
@@ -130,6 +138,6 @@ def _complaint(error: CycloptsError, words: Sequence[str]) -> str:
             name = token.keyword or argument.name
             if error.target_type is bool:
                 return f"{name} takes no value, and was given {token.value!r}"
-            if kind := _KINDS.get(error.target_type):
-                return f"{name}: {token.value[:40]!r} is no {kind}"
+            if said := error.msg or KINDS.get(error.target_type):
+                return f"{name}: {token.value[:40]!r} {said}"
     return str(error)

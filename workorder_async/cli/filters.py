@@ -5,7 +5,6 @@ from typing import Annotated, Final
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.arguments import whole_within
 from workorder_async.cli.times import TIME_HELP, Age, Time
 from workorder_async.cli.values import Whole, member, names
 from workorder_async.document import TicketQuery, TicketStatus, TicketType
@@ -34,7 +33,7 @@ class TicketFilters:
     """Creator's long staff number (业务平台长工号)."""
     customer: Annotated[str | None, Parameter(name=["--customer", "--customer-organization-name"])] = None
     """Name of the customer."""
-    product_group_id: Annotated[tuple[Whole, ...], Parameter(name=["--product-group", "--product-group-id"])] = ()
+    product_group_id: Annotated[tuple[Whole, ...], Parameter(name="--product-group")] = ()
     """Product line; may be repeated, for any of several."""
     sub_type: Whole | None = None
     """Id of the sub-type."""
@@ -67,18 +66,3 @@ class TicketFilters:
         """Return options in place of those whose time is another one tomorrow."""
         times = (self.created_start, self.created_end, self.older_than)
         return [steady for time in times if time is not None and (steady := time.steady())]
-
-
-@Parameter(name="*", group=Group("Filters", sort_key=5))
-@frozen(kw_only=True)
-class OtherTicketFilters(TicketFilters):
-    """The same filters, for commands whose --product-group-id says who acts."""
-
-    product_group_id: Annotated[tuple[Whole, ...], Parameter(name=["--in-product-group", "--in-product-group-id"])] = ()
-    """Product line that has the ticket; may be repeated."""
-
-    def queries(self) -> tuple[TicketQuery, ...]:
-        """Return the same queries, and name the other option."""
-        for id in self.product_group_id:
-            whole_within("--in-product-group-id", id, 1, 2**63 - 1)
-        return super().queries()

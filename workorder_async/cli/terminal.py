@@ -13,7 +13,7 @@ from datetime import datetime
 from getpass import getpass
 from textwrap import indent
 from time import monotonic
-from typing import Final, Self, TextIO
+from typing import IO, Final, Self
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -100,11 +100,11 @@ def write_remark(line: str) -> None:
         pass
 
 
-def write_rows(rows: Iterable[Iterable[str]], file: TextIO | None = None) -> None:
+def write_rows(rows: Iterable[Iterable[str]], file: IO[str] | None = None) -> None:
     """Print rows, on stdout if not told otherwise, with a tab between two cells."""
-    file = file or sys.stdout
-    file.writelines("\t".join(map(_cell, row)) + "\n" for row in rows)
-    file.flush()
+    stream: IO[str] = file or sys.stdout
+    stream.writelines("\t".join(map(_cell, row)) + "\n" for row in rows)
+    stream.flush()
 
 
 def _cell(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, BinaryIO, Final, TypeAlias, TypeVar
 from attrs import frozen
 from cyclopts import Parameter, Token, validators
 
+from workorder_async.cli.failures import KINDS
 from workorder_async.cli.terminal import note
 from workorder_async.document import OpenEnum
 from workorder_async.durable import written_whole
@@ -26,9 +27,16 @@ _LARGEST: Final = 1 << 28
 def _whole(_: object, tokens: Sequence[Token]) -> int:
     """Read a whole number in digits. Anything else is refused: it might be rounded to another number."""
     text = tokens[0].value
-    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        raise ValueError(f"{text[:40]!r} is no whole number; write one in digits.")
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(KINDS[int])
     return int(text)
+
+
+def _path(_: object, tokens: Sequence[Token]) -> Path:
+    """Read the name of a file. An empty one, as of a variable that is not set, would be this folder."""
+    if not tokens[0].value.strip():
+        raise ValueError(KINDS[Path])
+    return Path(tokens[0].value)
 
 
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
@@ -40,7 +48,10 @@ MARK: Final = Parameter(help="Put a short reference, which is printed, below the
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
 
-ExistingFile: TypeAlias = Annotated[Path, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
+FilePath: TypeAlias = Annotated[Path, Parameter(converter=_path)]
+"""The name of a file."""
+
+ExistingFile: TypeAlias = Annotated[FilePath, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
 """A file that is there. Another one is refused before anything is sent."""
 
 
@@ -125,7 +136,7 @@ def content_of(option: str, source: str) -> bytes:
             return whole_of(file)
     except (OSError, ValueError) as error:
         why = str(error.strerror) if isinstance(error, OSError) else "cannot be the name of a file"
-        raise ConfigError(why, argument=f"{option} {ascii(source)[1:-1]}:") from None
+        raise ConfigError(why, argument=f"{option} {ascii(source)[1:-1] or ascii(source)}:") from None
 
 
 def whole_of(file: BinaryIO) -> bytes:

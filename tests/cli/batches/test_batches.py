@@ -239,14 +239,12 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     with elsewhere(Sandbox(500, app_secret=SECRET)) as sandbox:
         workorder = runner(sandbox.environment, monkeypatch, capsys)
         pending = sorted(row["id"] for row in workorder("list", "--status", "pending", "--limit", 0, "--json").rows)
-        line = ["--in-product-group-id", 36]
-        of_line = sorted(
-            row["id"] for row in workorder("list", *("--product-group-id", 36, "--limit", 0), "--json").rows
-        )
+        line = ["--product-group", 36]
+        of_line = sorted(row["id"] for row in workorder("list", *("--product-group", 36, "--limit", 0), "--json").rows)
         assert len(pending) > 20
         assert 0 < len(of_line) < 500
         ran = workorder("close", "--status", "pending", "--closer-id", 7, "--as-creator", "--yes")
-        assert workorder("comment", *line, "--detail", "x", "--product-group-id", 1, "--yes").code == 0
+        assert workorder("comment", *line, "--detail", "x", "--as-product-group", 1, "--yes").code == 0
         none = workorder("close", "--status", "pending", *CLOSER, "--yes")
         assert ran.code == 0
         assert f"\n... and {len(pending) - 20} more, {len(pending)} tickets in all\n" in ran.err
@@ -282,7 +280,7 @@ def test_filters_choose_tickets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["reject", "7", "--concurrency", "0"], b"", "Must be >= 1"),
         (["reject", "7", "--concurrency", "10001"], b"", "Must be <= 10000"),
         (["comment", "--status", "1", "--detail", " ", "--yes"], b"", "--detail is empty"),
-        (["reject", "--in-product-group-id", "0", "--yes"], b"", "--in-product-group-id is 0"),
+        (["reject", "--product-group", "0", "--yes"], b"", "--product-group is 0"),
     ],
 )
 def test_a_batch_that_cannot_be_meant_is_refused(

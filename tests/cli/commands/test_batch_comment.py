@@ -24,7 +24,7 @@ def test_a_remark_is_sent(
     id = new_ticket()
     stdin("第一行\n第二行\n".encode())
     text = ["--detail", "-"] if as_json else ["--detail=已处理"]
-    ran = workorder(command, id, *text, "--product-group-id", 36, *(["--json"] if as_json else []))
+    ran = workorder(command, id, *text, "--as-product-group", 36, *(["--json"] if as_json else []))
     assert ran.code == 0
     if as_json:
         assert [(row["id"], row["outcome"]) for row in ran.rows] == [(id, "done")]

@@ -166,7 +166,10 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
         ({"title": " "}, "title in --from-json FILE is empty"),
         ({"reported_time": "tomorrow"}, "reported_time in --from-json FILE 'tomorrow' is no time"),
         ({"reported_time": "2099-01-01"}, "reported_time in --from-json FILE '2099-01-01' has not come yet"),
-        ({"reported_time": 4070880000}, "reported_time in --from-json FILE '4070880000' has not come yet"),
+        (
+            {"reported_time": 4070880000},
+            "reported_time in --from-json FILE '4070880000' is read as seconds since 1970, and is no time",
+        ),
         ({"reported_time": True}, "reported_time in --from-json FILE must be a text or a whole number"),
         ({"type": "bug"}, "type in --from-json FILE: 'bug' is not known; use one of: 1 troubleshooting 问题排查"),
         ({"priority": []}, "priority in --from-json FILE must be a text or a whole number"),

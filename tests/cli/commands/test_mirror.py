@@ -58,6 +58,8 @@ def test_wrong_use(workorder: Workorder, sandbox: Sandbox, tmp_path: Path) -> No
         (("changes", tmp_path / "notes", "--until", "2020-01-01"), "is after --until (2020-01-01 23:59:59+08:00)"),
         (("search", tmp_path / "notes", "x", "--limit", "0"), "--limit. Must be >= 1"),
         (("mirror", tmp_path / "t.db", "--lag", "2m"), "--lag: '2m' is no whole number"),
+        (("mirror", tmp_path / "t.db", "--lag", 2**63), f"--lag: '{2**63}' is no whole number of 64 bits"),
+        (("mirror", tmp_path / "t.db", "--recheck", 2**63), f"--recheck: '{2**63}' is no whole number of 64 bits"),
         (("changes", tmp_path / "none.db"), "none.db"),
         (("changes", tmp_path / "notes"), "is no mirror"),
         (("search", tmp_path / "notes", "x"), "is no mirror"),
@@ -132,7 +134,7 @@ def test_search(workorder: Workorder, database: Path) -> None:
     for text in ("\udcff\udcfe", "\udcff\udcfe\udcfd x"):  # bytes that are no UTF-8, as Python has them
         ran = workorder("search", database, text)
         assert (ran.code, "TEXT has bytes that are no text; write it in UTF-8" in ran.err) == (2, True), ran
-    most = workorder("search", database, title, "--limit", 2**63)
+    most = workorder("search", database, title, "--limit", 2**63 - 1)
     assert (most.code, most.out) == (0, workorder("search", database, title, "--limit", 1000).out), most
     assert "--limit 2 shows more" in workorder("search", database, title[:2], "--limit", 1).err
     words = [*CREATE]

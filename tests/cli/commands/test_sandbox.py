@@ -114,7 +114,7 @@ def test_its_tickets_reach_up_to_now(tmp_path: Path) -> None:
         (["--drift", "close=1,status=new"], "--drift close=1,status=new: 'new' is not known; use one of"),
         (["--drift", "close=1,status=closed"], "--drift close=1,status=closed: status is"),
         (["--rate", "0"], "--rate is 0; it must be from 1"),
-        (["--rate", "many"], "'many' is no whole number; write one in digits"),
+        (["--rate", "many"], "'many' is no whole number of 64 bits; write one in digits"),
     ],
 )
 def test_what_cannot_go_wrong_so_is_named(workorder: Workorder, words: list[str], said: str) -> None:

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
 from itertools import count, zip_longest
 from math import floor
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 from zipfile import BadZipFile
 
@@ -29,7 +28,7 @@ from cyclopts import Group, Parameter, validators
 from workorder_async.arguments import whole_within
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note
-from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
+from workorder_async.cli.values import FilePath, Whole, content_of, decoded, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.extras import extra_module
@@ -75,7 +74,7 @@ class BatchOptions:
     """Show what would be done, and change nothing."""
     yes: bool = False
     """Do not ask before tickets of --from or of filters are changed."""
-    journal: Path | None = None
+    journal: FilePath | None = None
     """A file that remembers what was done: run again with it, and it goes on."""
     limit: Annotated[Whole | None, Parameter(validator=validators.Number(gte=1))] = None
     """Change so many tickets at most. With --journal over all runs together: what it says was done, or may have been,

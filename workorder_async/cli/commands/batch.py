@@ -10,7 +10,7 @@ from workorder_async.cli.batches.carrying_out import Task, carry_out
 from workorder_async.cli.batches.choosing import BatchOptions, Chosen, TicketNumbers, choice
 from workorder_async.cli.commands.create import Author, Files, upload_all
 from workorder_async.cli.connection import Connection
-from workorder_async.cli.filters import OtherTicketFilters, TicketFilters
+from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.times import TIME_HELP, Time
 from workorder_async.cli.values import MARK, Whole, YesNo
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
@@ -86,10 +86,10 @@ def comment(
     /,
     *,
     detail: Annotated[str, Parameter(help="The comment's text; - reads it from stdin.")],
-    product_group_id: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
+    as_product_group: Annotated[Whole | None, Parameter(help="The product line that speaks.")] = None,
     mark: Annotated[bool, MARK] = False,
     batch: BatchOptions = BatchOptions(),
-    filters: OtherTicketFilters = OtherTicketFilters(),
+    filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
 ) -> int:
     """Comment on tickets: by number, those in a file, or those that match filters; on each once.
@@ -100,7 +100,7 @@ def comment(
     text = batch.text(detail)
 
     def change(one: Chosen) -> CommentTicket:
-        return CommentTicket(id=one.id, detail=text, productGroupId=product_group_id)
+        return CommentTicket(id=one.id, detail=text, productGroupId=as_product_group)
 
     task = Task(kind=KINDS[CommentTicket], name=words_of(change(Chosen(1))), change=change, mark=mark)
     return carry_out(task, choice(ids, batch, filters), batch, connection)
@@ -111,9 +111,9 @@ def reject(
     /,
     *,
     detail: Annotated[str | None, Parameter(help="The reason; - reads it from stdin.")] = None,
-    product_group_id: Annotated[Whole | None, Parameter(help="The product line that rejects.")] = None,
+    as_product_group: Annotated[Whole | None, Parameter(help="The product line that rejects.")] = None,
     batch: BatchOptions = BatchOptions(),
-    filters: OtherTicketFilters = OtherTicketFilters(),
+    filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
 ) -> int:
     """Reject tickets on behalf of a product line: by number, those in a file, or those that match filters; each once.
@@ -124,7 +124,7 @@ def reject(
     text = None if detail is None else batch.text(detail)
 
     def change(one: Chosen) -> RejectTicket:
-        return RejectTicket(id=one.id, detail=text, productGroupId=product_group_id)
+        return RejectTicket(id=one.id, detail=text, productGroupId=as_product_group)
 
     task = Task(kind=KINDS[RejectTicket], name=words_of(change(Chosen(1))), change=change)
     return carry_out(task, choice(ids, batch, filters), batch, connection)
