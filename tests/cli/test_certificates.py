@@ -9,9 +9,7 @@ import pytest
 
 from tests.support.cli_runs import Ran, Workorder, elsewhere
 from tests.support.raw_server import hang, http, serving
-from tests.support.slow import slow_after
 from tests.support.tls_servers import CA, CERTIFICATES, ISSUER, proxy, tls_in_front
-from workorder_async.cli.certificates import read
 from workorder_async.cli.commands import doctor
 from workorder_async.sandbox import Sandbox
 
@@ -185,16 +183,3 @@ def test_a_file_that_cannot_work(
     assert why in ran.err
     monkeypatch.setenv("WORKORDER_CA_BUNDLE", file)
     assert workorder("list").err == ran.err.replace("--cacert is", "WORKORDER_CA_BUNDLE is")
-
-
-@pytest.mark.parametrize("file", slow_after(3, sorted(CERTIFICATES.glob("[!k]*.pem"))), ids=lambda file: file.name)
-def test_what_is_read_is_what_openssl_reads(file: Path) -> None:
-    """Issuer, dates and hosts are those that Python's own reader, which only takes files, finds in them."""
-    facts = ssl._ssl._test_decode_cert(str(file))  # type: ignore[attr-defined]
-    found = read(ssl.PEM_cert_to_DER_cert(file.read_text()))
-    issuer = {name: value for group in facts["issuer"] for name, value in group}
-    wanted = [issuer[name] for name in ("commonName", "organizationName") if name in issuer]
-    assert found.issuer == " of ".join(wanted)
-    assert found.names == [value for kind, value in facts.get("subjectAltName", ()) if kind == "DNS"]
-    assert found.ends[:4] == facts["notAfter"].split()[3]
-    assert found.is_own == (facts["issuer"] == facts["subject"])
