@@ -122,12 +122,12 @@ ODD = r"""
 2 | list --sub-type 1.5                         | --sub-type: '1.5' is no whole number
 2 | list --second-subtype -1                    | --second-subtype is -1
 2 | list --fields                               | --fields needs a value
-2 | list --fields ''                            | --fields: '' is no field of the list
-2 | list --fields ID                            | --fields: 'ID' is no field of the list (did you mean id?)
-2 | list --fields id,titel                      | (did you mean title?)
-2 | list --fields 'id title'                    | --fields: 'id title' is no field
+2 | list --fields ''                            | --fields: the list has no field ''; it has id
+2 | list --fields ID                            | --fields: the list has no field 'ID'; it has id, title
+2 | list --fields id,titel                      | the list has no field 'titel'; did you mean title?
+2 | list --fields 'id title'                    | --fields: the list has no field 'id title'
 2 | list --fields id --fields title             | --fields was said before
-2 | list --fields '*'                           | `workorder columns` prints all of them
+2 | list --fields '*'                           | --fields: the list has no field '*'; it has id
 0 | list --fields id,title,created_at --json    | {"id":
 0 | list --fields title,id,id --json            | {"title":
 0 | list --limit 13                             | id
@@ -204,11 +204,11 @@ ODD = r"""
 2 | create --from-json empty                    | --from-json empty is no JSON
 2 | create --from-json binary                   | --from-json binary is not UTF-8 (byte 128)
 2 | create --from-json list.json                | --from-json list.json is no object
-2 | create --from-json odd.json                 | 'titel' (did you mean title?)
+2 | create --from-json odd.json                 | a ticket has no field 'titel'; did you mean title?
 2 | create --from-json some.json                | missing: --detail
 2 | create --from-json -                        | --from-json - is no JSON
 2 | create --from-json - --detail -             | cannot go together
-2 | create --from-json wrong.json               | creator_id in --from-json wrong.json must be a whole number, not
+2 | create --from-json wrong.json               | creator_id in --from-json wrong.json is '210002'; it must be a whole
 2 | create --from-json late.json                | reported_time in --from-json late.json '2099-01-01' has not come yet
 0 | create --from-json ticket.json --json       | {"id":
 0 | create --from-json ticket.json --title x    | 10

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from cyclopts import Group, Parameter
+from yarl import URL
 
 from workorder_async import arguments
 from workorder_async.cli import profiles
@@ -136,13 +137,12 @@ def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) 
         raise ConfigError(f"{its}, and {source} names another platform", mend=mend)
 
 
-def _origin(url: str) -> tuple[str, str, int | None]:
+def _origin(url: str) -> URL | None:
     """Return scheme, host and port, by which two URLs lead to the same server."""
     try:
-        parts = urlsplit(url.strip())
-        return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return URL(url.strip()).origin()
     except ValueError:  # the client refuses it
-        return "", "", None
+        return None
 
 
 @frozen

@@ -61,7 +61,8 @@ _MENDS: Final[Mapping[str, str]] = {
     "file_name": "rename the file",
     **dict.fromkeys(_FILES, "take what `workorder upload --json` prints"),
 }
-# An argument with a value, as the library's mends have it.
+# A type before a value, and an argument with a value, as the library has them.
+_TYPE: Final = re.compile(r"^(is |must be [A-Za-z ]+, not )(str|int|float|bool|list|dict) ")
 _SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
 
 #: What a text is not, that is to be of such a type.
@@ -100,7 +101,8 @@ def _in_options(error: errors.WorkorderError) -> str:
         name = found[1]
         argument, mend = _ARGUMENTS.get(argument, _ARGUMENTS.get(name, option(name))), _MENDS.get(name, mend)
     mend = _SETTING.sub(lambda found: option(f"no_{found[1]}" if found[2] == "False" else found[1]), mend)
-    return f"{argument} {error.problem}{f'; {mend}' if mend else ''}".lstrip()
+    problem = _TYPE.sub(r"\1", error.problem)
+    return f"{argument} {problem}{f'; {mend}' if mend else ''}".lstrip()
 
 
 def option(name: str) -> str:

@@ -3,9 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final, TypeAlias, TypeVar
 
@@ -107,12 +106,6 @@ def member(kind: type[_Member], word: str, option: str) -> _Member:
 def names(text: str) -> list[str]:
     """Read names with commas between them, each once."""
     return list(dict.fromkeys(word.strip() for word in re.split("[,，、]", text)))
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return which name was meant, as a question in brackets; "" where none is near."""
-    found = get_close_matches(word.lower(), known, 1)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def text_or_stdin(text: str, option: str) -> str:

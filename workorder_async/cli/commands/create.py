@@ -13,14 +13,14 @@ import attrs
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
 
-from workorder_async.arguments import is_whole
+from workorder_async.arguments import is_whole, unknown_name
 from workorder_async.cli.commands.show import attachment_fields
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import option
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import Bar, note, print_fields, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import MARK, ExistingFile, Whole, YesNo, member, near, text_of, text_or_stdin
+from workorder_async.cli.values import MARK, ExistingFile, Whole, YesNo, member, text_of, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
 from workorder_async.document.codec import encode, make_converter
 from workorder_async.document.json_text import dumps, loads
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _NEEDED: Final = Parameter(group=Group("What every ticket needs", sort_key=1))
 _FIELDS: Final = attrs.fields_dict(CreateTicket)
 _REPORTED: Final = f"When the customer called, now if not said: {TIME_HELP}."
-_KINDS: Final = {int: "a whole number", str: "text", bool: "true or false"}
 
 _ATTACH: Final = Parameter(name="--attach", help="A file to upload first; may be repeated.")
 Files: TypeAlias = Annotated[tuple[ExistingFile, ...], _ATTACH]
@@ -123,9 +122,8 @@ def _read_ticket(source: str) -> dict[str, Any]:
         raise ConfigError(f"is no JSON: {error}", argument=where) from None
     if not isinstance(found, dict):
         raise ConfigError("is no object", argument=where, mend='write one ticket, such as {"title": ...}')
-    if unknown := [f"{name!r}{near(name, _FIELDS)}" for name in found if name not in _FIELDS]:
-        mend = f"the fields are {', '.join(_FIELDS)}"
-        raise ConfigError(f"no field of a ticket: {', '.join(unknown)}", argument=f"{where}:", mend=mend)
+    if wrong := unknown_name("a ticket has no field", found, _FIELDS):
+        raise ConfigError(wrong, argument=f"{where}:")
     return {name: _read(name, value, f"{name} in {where}") for name, value in found.items() if value is not None}
 
 
@@ -142,10 +140,7 @@ def _read(name: str, value: Any, where: str) -> object:
             raise _refused(where, "be a list", value)
         read = {"customer_info": _customer, "attachment": _attachment}.get(name)
         return value if read is None else [read(one, where) for one in value]
-    kind, words = next((kind, words) for kind, words in _KINDS.items() if _FIELDS[name].type in (kind, kind | None))
-    if type(value) is not kind:
-        raise _refused(where, f"be {words}", value)
-    return text_or_stdin(str(value), where) if where == "--detail" else value
+    return text_or_stdin(value, where) if where == "--detail" else value
 
 
 def _refused(where: str, what: str, value: JSON) -> ConfigError:

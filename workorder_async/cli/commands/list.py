@@ -9,10 +9,11 @@ from attrs import field, frozen
 from cyclopts import Parameter, validators
 from rich.table import Column
 
+from workorder_async.arguments import unknown_name
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note, out, print_table, tell, texts, whole, write_json
-from workorder_async.cli.values import Whole, names, near
+from workorder_async.cli.values import Whole, names
 from workorder_async.document import JSON, TicketQuery, TicketSummary
 from workorder_async.document.codec import encode
 from workorder_async.errors import ConfigError
@@ -160,10 +161,8 @@ def _layout_of(fields: str) -> _Layout:
 
     known = {column.name: column for column in TICKET_COLUMNS.columns}
     chosen = names(fields)
-    for name in chosen:
-        if name not in known:
-            problem = f"{name!r} is no field of the list{near(name, known)}"
-            raise ConfigError(problem, argument="--fields:", mend="`workorder columns` prints all of them")
+    if wrong := unknown_name("the list has no field", chosen, known):
+        raise ConfigError(wrong, argument="--fields:")
 
     def row(ticket: TicketSummary) -> dict[str, JSON]:
         values = TICKET_COLUMNS.read_object(ticket)
