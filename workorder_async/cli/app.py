@@ -31,18 +31,12 @@ Exit codes:
 {failures.EXIT_CODES}
 """
 
+# MODULE:COMMAND where a module has several.
 _COMMANDS = (
-    *("demo", "sandbox", "list", "show", "create", "comment", "reject", "close", "upload", "export", "columns"),
-    *("mirror", "changes", "search", "report", "doctor", "login", "trust"),
+    *("demo", "sandbox", "list", "show", "create", "batch:comment", "batch:reject", "batch:close", "create:upload"),
+    *("export", "export:columns", "mirror", "mirror:changes", "mirror:search", "report", "doctor", "login"),
+    "login:trust",
 )
-# The modules of commands that are not alone in one.
-_MODULES = {
-    **dict.fromkeys(("comment", "reject", "close"), "batch"),
-    **dict.fromkeys(("changes", "search"), "mirror"),
-    "upload": "create",
-    "columns": "export",
-    "trust": "login",
-}
 # A text that begins with a dash, and a dash alone, which is stdin or stdout. Options and numbers are the parser's.
 _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
 
@@ -74,9 +68,10 @@ def make_app() -> App:
         default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=_default),
     )
     # A module is loaded when one of its commands is asked for.
-    for name in _COMMANDS:
+    for place in _COMMANDS:
+        module, name = place.partition(":")[0], place.rpartition(":")[2]
         function = "list_tickets" if name == "list" else name
-        app.command(f"workorder_async.cli.commands.{_MODULES.get(name, name)}:{function}", name=name)
+        app.command(f"workorder_async.cli.commands.{module}:{function}", name=name)
     app.command(_completion, name="completion")
     app.command(_help, name="help")
     sign = App(name="sign", help="Find out how requests are signed.")
