@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
-from attrs import fields, frozen
+from attrs import fields
 from cyclopts import Parameter
 
 from workorder_async.arguments import unknown_name
@@ -30,29 +30,12 @@ _TICKETS: Final = 5000
 _HOW_MANY: Final = Parameter(help=f"How many invented tickets there are to begin with: {_TICKETS:,}, if not said.")
 
 
-@Parameter(name="*")
-@frozen(kw_only=True)
-class Trouble:
-    """What goes wrong in a sandbox."""
-
-    fault: tuple[str, ...] = ()
-    """Let requests go wrong: KIND:CHANCE,NAME=VALUE,... such as reset_after:0.1; may be repeated."""
-    drift: tuple[str, ...] = ()
-    """Change the list between reads: NAME=VALUE,... such as close=10,every=1; may be repeated."""
-    rate: Whole | None = None
-    """Requests to let through in a second, at most."""
-
-    def options(self) -> dict[str, Any]:
-        """Return the options of `Sandbox`. Raises `ConfigError` that names what is wrong in them."""
-        from workorder_async.sandbox import Drift, Fault
-
-        named = [(text, "kind=" + _CHANCE.sub(r"\1,chance=", text)) for text in self.fault]
-        faults = [_made(Fault, "--fault", text, settings) for text, settings in named]
-        drift = [_made(Drift, "--drift", text, text) for text in self.drift]
-        return {"faults": faults, "drift": drift, "rate": self.rate}
-
-
-_NO_TROUBLE: Final = Trouble()
+_FAULT: Final = Parameter(
+    help="Let requests go wrong: KIND:CHANCE,NAME=VALUE,... such as reset_after:0.1; may be repeated."
+)
+_DRIFT: Final = Parameter(
+    help="Change the list between reads: NAME=VALUE,... such as close=10,every=1; may be repeated."
+)
 
 
 def sandbox(
@@ -65,7 +48,9 @@ def sandbox(
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
     name: Annotated[tuple[str, ...], Parameter(help="A further name that it is called by; may be repeated.")] = (),
-    trouble: Trouble = _NO_TROUBLE,
+    fault: Annotated[tuple[str, ...], _FAULT] = (),
+    drift: Annotated[tuple[str, ...], _DRIFT] = (),
+    rate: Annotated[Whole | None, Parameter(help="Requests to let through in a second, at most.")] = None,
 ) -> int:
     """Run the embedded sandbox until Ctrl-C or SIGTERM.
 
@@ -75,7 +60,7 @@ def sandbox(
     created in the two years until now. What --fault and --drift take is in help(Fault) and help(Drift) of
     workorder_async.sandbox.
     """
-    from workorder_async.sandbox import Sandbox
+    from workorder_async.sandbox import Drift, Fault, Sandbox
 
     for_new = {"--tickets": tickets, "--seed": seed}
     given = [f"{option} {value}" for option, value in for_new.items() if value is not None]
@@ -84,7 +69,9 @@ def sandbox(
         note(f"workorder: {' and '.join(given)} {are} ignored, for {str(db)!r} is there already and keeps its tickets")
     tickets = _TICKETS if tickets is None else tickets
     where: Any = {"host": host, "port": port, "names": name, "app_secret": os.environ.get(_SECRET) or None}
-    how: Any = {"latency": latency, "page_size_cap": page_size_cap, **trouble.options()}
+    how: Any = {"latency": latency, "page_size_cap": page_size_cap, "rate": rate}
+    how["faults"] = [_made(Fault, "--fault", text, "kind=" + _CHANCE.sub(r"\1,chance=", text)) for text in fault]
+    how["drift"] = [_made(Drift, "--drift", text, text) for text in drift]
     seed = 1 if seed is None else seed
     return run(_serve(Sandbox(tickets, until=int(time()), db=db, seed=seed, **where, **how), tickets))
 
