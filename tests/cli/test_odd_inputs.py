@@ -278,9 +278,9 @@ ODD = r"""
 2 | upload trace.txt ids.txt                    | nothing here takes 'ids.txt'
 2 | upload --file trace.txt                     | --file
 0 | upload trace.txt --json                     | {"file_name":"trace.txt"
-2 | export                                      | say where to write
-2 | export ''                                   | TARGET '' names no file; name one, or - for stdout
-2 | export new/                                 | TARGET 'new/' names no file
+2 | export                                      | --output is missing
+2 | export ''                                   | OUTPUT '' names no file; name one, or - for stdout
+2 | export new/                                 | OUTPUT 'new/' names no file
 2 | export folder                               | folder
 2 | export none/x.csv                           | 'none/x.csv': there is no folder
 2 | export x                                    | 'x' says no format by its suffix; add --format, or use one of
@@ -291,8 +291,8 @@ ODD = r"""
 2 | export - --format xlsx                      | xlsx cannot be written to stdout
 2 | export trace.txt --format csv               | exists; --overwrite replaces it
 2 | export a.csv b.csv                          | nothing here takes 'b.csv'
-2 | export a.csv --output b.csv                 | write one of them
-2 | export a.csv -o b.csv                       | TARGET and -o are the same
+2 | export a.csv --output b.csv                 | nothing here takes 'a.csv'
+2 | export a.csv -o b.csv                       | nothing here takes 'a.csv'
 2 | export -o ''                                | -o '' names no file
 2 | export -o                                   | -o needs a value
 2 | export --output ''                          | --output '' names no file

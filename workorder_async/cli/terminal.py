@@ -134,8 +134,8 @@ def print_table(
     if not console.is_terminal:
         write_rows([names, *rows] if head else rows, console.file)
         return
-    table = Table(box=None, expand=any(column.ratio for column in columns), show_header=head, padding=(0, 1, 0, 0))
-    table.columns = [column.copy() for column in columns]
+    expand, own = any(column.ratio for column in columns), (column.copy() for column in columns)
+    table = Table(*own, box=None, expand=expand, show_header=head, padding=(0, 1, 0, 0))
     lines = [[one_line(cell) for cell in row] for row in rows]
     for line in lines:
         table.add_row(*map(Text, line))

@@ -54,7 +54,9 @@ ExistingFile: TypeAlias = Annotated[FilePath, Parameter(validator=validators.Pat
 """A file that is there. Another one is refused before anything is sent."""
 
 
-@Parameter(converter=lambda kind, tokens: kind(tokens[0].value, str(tokens[0].keyword)), n_tokens=1, accepts_keys=False)
+@Parameter(
+    converter=lambda kind, tokens: kind(tokens[0].value, tokens[0].keyword or "OUTPUT"), n_tokens=1, accepts_keys=False
+)
 @frozen
 class Written:
     """A text of the command line, and the option, as it was typed, that it was written for."""

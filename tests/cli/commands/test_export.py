@@ -44,7 +44,7 @@ def test_export_writes_every_ticket_once(workorder: Workorder, tmp_path: Path) -
     [["-"], ["--output", "-"], ["--output=-"], ["--raw", "-"], ["-", "--raw"], ["--format", "jsonl", "-"]],
 )
 def test_a_dash_is_stdout_wherever_it_stands(workorder: Workorder, words: list[str]) -> None:
-    """`-` is stdout as TARGET and as --output, behind an option without a value, too; stdout has data only."""
+    """`-` is stdout as OUTPUT and as --output, behind an option without a value, too; stdout has data only."""
     ran = workorder("export", *words)
     assert (ran.code, len({row["id"] for row in ran.rows})) == (0, TICKETS)
     assert ran.err.startswith("exported 250 tickets in ")
@@ -150,11 +150,11 @@ def test_only_lines_of_json_are_for_a_terminal(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "say where to write: a TARGET such as tickets.csv (or --output), or - for stdout"),
-        (["a.csv", "--output", "b.csv"], "TARGET and --output are the same: write one of them"),
-        (["a.csv", "-"], "TARGET and --output are the same: write one of them"),
-        ([""], "TARGET '' names no file; name one, or - for stdout"),
-        (["new/"], "TARGET 'new/' names no file"),
+        ([], "--output is missing"),
+        (["a.csv", "--output", "b.csv"], "nothing here takes 'a.csv'"),
+        (["a.csv", "-"], "nothing here takes 'a.csv'"),
+        ([""], "OUTPUT '' names no file; name one, or - for stdout"),
+        (["new/"], "OUTPUT 'new/' names no file"),
         (["--output", "new/"], "--output 'new/' names no file"),
         (["."], "'.' says no format by its suffix; add --format"),
         ([".", "--format", "csv"], "'.' is no name of a file"),

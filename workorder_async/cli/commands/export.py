@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from workorder_async.exports import ExportOptions, ExportProgress, ExportReport
 
 _NAMED: Final = 20
-_TARGET: Final = Parameter(
-    help="The file; .jsonl .csv .jsonl.gz .csv.zst .parquet .sqlite .xlsx ... say what it is; - for stdout."
+_OUTPUT: Final = Parameter(
+    name=["--output", "-o"],
+    help="The file; .jsonl .csv .jsonl.gz .csv.zst .parquet .sqlite .xlsx ... say what it is; - for stdout.",
 )
 _CHANGES: Final = (
     ("replaced", "half a surrogate pair became U+FFFD"),
@@ -41,7 +42,7 @@ class Writing:
     """How an export is read and written."""
 
     format: str | None = None
-    """jsonl, csv, parquet, sqlite, xlsx ..., where TARGET's suffix does not say it."""
+    """jsonl, csv, parquet, sqlite, xlsx ..., where the file's suffix does not say it."""
     detail: bool = False
     """Read the full record of each ticket, by a request each."""
     attachments: str | None = None
@@ -77,10 +78,8 @@ class Writing:
 
 
 def export(
-    target: Annotated[str | None, _TARGET] = None,
-    /,
+    output: Annotated[File, _OUTPUT],
     *,
-    output: Annotated[File | None, Parameter(name=["--output", "-o"], help="The same, in place of TARGET.")] = None,
     how: Writing = Writing(),
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
@@ -90,8 +89,7 @@ def export(
     Until it is complete the file has another name. What is cut short, by Ctrl-C or a power cut, goes on where it
     stopped when the same command is run again. `workorder columns` prints the columns. A summary goes to stderr.
     """
-    place = _place(target, output)
-    options = how.options()
+    place, options = output.file_name(), how.options()
     if place == "-" and how.format not in (None, "jsonl") and sys.stdout.isatty():
         mend = "name a file, or lead stdout to one"
         raise ConfigError("is not for a terminal", argument=f"--format {how.format}", mend=mend)
@@ -112,14 +110,6 @@ def export(
             _tell_how_to_go_on(place, times)
         return failures.exit_code(error)
     return failures.OK
-
-
-def _place(target: str | None, output: File | None) -> str:
-    if target is not None and output is not None:
-        raise ConfigError(f"TARGET and {output.option} are the same: write one of them")
-    if output is None and target is None:
-        raise ConfigError("say where to write: a TARGET such as tickets.csv (or --output), or - for stdout")
-    return (output or File(str(target), "TARGET")).file_name()
 
 
 async def _export(
