@@ -33,7 +33,7 @@ class TicketFilters:
     """Creator's long staff number (业务平台长工号)."""
     customer: Annotated[str | None, Parameter(name=["--customer", "--customer-organization-name"])] = None
     """Name of the customer."""
-    product_group_id: Annotated[tuple[Whole, ...], Parameter(name="--product-group")] = ()
+    product_group_id: Annotated[tuple[Whole, ...], Parameter(name=["--product-group", "--product-group-id"])] = ()
     """Product line; may be repeated, for any of several."""
     sub_type: Whole | None = None
     """Id of the sub-type."""
