@@ -225,7 +225,7 @@ ODD = r"""
 2 | comment 1001 two words --detail x           | IDS: 'two' is no whole number
 2 | comment 1001 --detail x --as-product-group 0 | --as-product-group is 0
 2 | comment 1001 --detail x --product-group 36  | choose the tickets in one way
-2 | list --product-group-id 36                  | Did you mean --product-group?
+0 | list --product-group-id 36                  | id
 2 | comment 1001 --detail x --status pending    | choose the tickets in one way
 2 | comment 1001 --detail x --from ids.txt      | choose the tickets in one way
 2 | comment --from none.txt --detail x          | none.txt

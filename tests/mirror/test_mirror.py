@@ -448,6 +448,7 @@ async def test_a_replica_that_is_behind(tmp_path: Path) -> None:
                 report = await mirrored(client, path, full=full)
                 assert (report.missing, report.changed) == ([], 0)
         assert asked(path, "SELECT kind FROM changes WHERE ticket = ?", made) == [("new",)]
+        store._replica = late  # closed with the store
 
 
 @virtual_time

@@ -100,7 +100,7 @@ class Time(Written):
         if re.fullmatch(r"[0-9]{1,19}", word) and len(word) != 8:
             if not _EARLIEST <= (at := int(word)) <= time() + _AHEAD:
                 problem = "is read as seconds since 1970, and is no time of a ticket"
-                raise self.refused(problem, "write a date, such as 2025-01-01, or seconds and no smaller unit")
+                raise self.refused(problem, "write a date, such as 2025-01-01, or seconds, not milliseconds")
             return at, at
         try:
             ago = _AGO.fullmatch(low)

@@ -450,7 +450,7 @@ def test_a_full_disk_of_results_hides_no_change(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", ["40", "80"])
+@pytest.mark.parametrize("columns", ["48", "80"])
 def test_long_texts_leave_the_numbers_to_be_seen(
     sandbox: Sandbox, new_ticket: Callable[..., int], listed: Callable[..., Path], columns: str
 ) -> None:
