@@ -358,7 +358,8 @@ class Pauses:
 
     def __init__(self) -> None:
         self._watches: set[_Watch] = set()
-        self.ended = asyncio.Event()
+        #: Set when the sandbox has come to its end.
+        self.ended: asyncio.Event = asyncio.Event()
 
     def end(self) -> None:
         """Let every pause be over, and every further one."""

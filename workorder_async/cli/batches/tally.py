@@ -116,9 +116,9 @@ class Tally(BatchReport):
                 mark = f", mark {outcome.mark}" if outcome.mark else ""
                 tell(f"{id} {self.done}{_SUFFIXES[outcome.state]}{mark}")
         except OSError as error:
-            is_unread = isinstance(error, BrokenPipeError)
             self.silent = True
-            self.stopped = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
+            is_unread = isinstance(error, BrokenPipeError)
+            self.stopped: str = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
             raise
         self.bar(self.total, max(self.total, self.expected), counted(self))
 
