@@ -392,8 +392,8 @@ CUT_SHORT: dict[str, Callable[[WorkorderClient], object]] = {
 
 @pytest.mark.parametrize("call", CUT_SHORT.values(), ids=CUT_SHORT)
 def test_closing_ends_calls_of_other_threads(call: Callable[[WorkorderClient], object]) -> None:
-    """A call of another thread that is under way when the client is closed ends, by an error of ours."""
-    arrived = threading.Event()
+    """A call of another thread that is under way when the client is closed ends; a read may learn of the closing."""
+    arrived, is_read = threading.Event(), call is CUT_SHORT["read"]
 
     async def step(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         arrived.set()
@@ -403,7 +403,8 @@ def test_closing_ends_calls_of_other_threads(call: Callable[[WorkorderClient], o
         under_way = pool.submit(call, client)
         assert arrived.wait(PATIENCE)
         client.close()
-        assert isinstance(under_way.exception(PATIENCE), NoAnswerError)
+        error = under_way.exception(PATIENCE)
+        assert isinstance(error, NoAnswerError) or (is_read and "this client is closed" in str(error))
 
 
 def test_a_loop_that_died_is_noticed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
