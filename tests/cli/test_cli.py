@@ -227,7 +227,7 @@ def test_help_says_what_each_command_is_for(workorder: Workorder, words: list[st
     assert all(what.strip() for what in rows.values())
 
 
-@pytest.mark.parametrize("words", [*([name] for name in COMMANDS), ["sign", "detect"]])
+@pytest.mark.parametrize("words", slow_after(4, [*([name] for name in COMMANDS), ["sign", "detect"]]))
 def test_every_command_has_help(workorder: Workorder, words: list[str]) -> None:
     """`workorder COMMAND --help` tells its usage and takes no secret as an option."""
     ran = workorder(*words, "--help")
@@ -528,6 +528,7 @@ def test_a_stream_that_does_not_block_is_waited_for(sandbox: Sandbox) -> None:
     assert ([row["request"]["id"] for row in rows], child.returncode) == ([1, 2], 0)
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_a_part_is_told(tmp_path: Path) -> None:
     """Also where Python buffers nothing, as in many containers: the rest was lost, and all seemed well."""
     command = f"ulimit -f 1; exec {sys.executable} -m workorder_async completion fish > part"

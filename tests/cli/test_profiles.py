@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_runs import SECRET, Workorder, elsewhere, python_c, runner
+from tests.support.slow import slow_after
 from workorder_async.cli import profiles
 from workorder_async.cli.connection import Connection
 from workorder_async.errors import ConfigError
@@ -248,7 +249,9 @@ def test_this_folders_file_needs_trust(bare: Workorder, write: Write, sandbox: S
     assert "goes before" not in bare("list", "--profile", "stage").err
 
 
-@pytest.mark.parametrize("way", ["a byte more", "touched", "elsewhere", "another in its place", "a link"])
+@pytest.mark.parametrize(
+    "way", slow_after(1, ["a byte more", "touched", "elsewhere", "another in its place", "a link"])
+)
 def test_trust_is_bound_to_place_and_content(
     bare: Workorder, write: Write, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from tests.support.export_rows import cells, full_ticket, hostile_tickets, tickets
 from tests.support.samples import CLOSE
+from tests.support.slow import slow_after
 from workorder_async.document import (
     Attachment,
     CloseTicket,
@@ -98,7 +99,7 @@ def built(model: type[Model]) -> st.SearchStrategy[Any]:
     return st.builds(model, **parts)
 
 
-@pytest.mark.parametrize("model", ANSWERS)
+@pytest.mark.parametrize("model", slow_after(4, ANSWERS))
 @given(data=st.data())
 def test_round_trip_of_answers(model: type[Model], data: st.DataObject) -> None:
     """An answer becomes plain values and its equal again, also by way of JSON."""

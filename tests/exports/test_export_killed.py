@@ -126,7 +126,7 @@ async def test_full_records(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before the rename", "after the rename", "after the part is gone"])
-@pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
+@pytest.mark.parametrize("suffix", slow_after(1, [".jsonl", ".sqlite", ".parquet"]))
 async def test_killed_at_the_end(suffix: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is left to do after the last request, the same call does it, without a request."""
     target = tmp_path / f"t{suffix}"

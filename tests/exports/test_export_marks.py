@@ -128,6 +128,7 @@ async def test_several_queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (report.rows, report.exact) == (1500, True)
 
 
+@pytest.mark.slow
 async def test_list_that_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tickets leave and enter during each call and between them: each that stays comes once, by an exact report."""
     target, query = tmp_path / "t.jsonl", TicketQuery(status=1)

@@ -65,11 +65,14 @@ def test_no_format(target: str, format: str | None, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("suffix", "blocked", "line"),
-    [
-        (".parquet", "pyarrow", install_line("parquet")),
-        (".xlsx", "xlsxwriter", install_line("xlsx")),
-        (".csv.zst", "backports.zstd", install_line("zst")),
-    ],
+    slow_after(
+        1,
+        [
+            (".parquet", "pyarrow", install_line("parquet")),
+            (".xlsx", "xlsxwriter", install_line("xlsx")),
+            (".csv.zst", "backports.zstd", install_line("zst")),
+        ],
+    ),
 )
 def test_missing_extra(suffix: str, blocked: str, line: str) -> None:
     """A format whose package is not there is refused with the line that installs it; the others go on working."""

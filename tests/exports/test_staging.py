@@ -80,6 +80,7 @@ def test_no_other_folder(name: str, staged: Path, monkeypatch: pytest.MonkeyPatc
     assert told[-1] == 2500
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_full_at_the_end(name: str, staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk's own error comes out where the file itself finds no room, and nothing is said of it later."""

@@ -534,6 +534,7 @@ def _found(folder: Path) -> list[tuple[int, str, str]]:
     return [(int(path.parent.name), path.name, str(path)) for path in folder.glob("*/*")]
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_details_and_files(tmp_path: Path) -> None:
     """Full records are read when a ticket is new or has changed, and again in turn; their files are in the database."""

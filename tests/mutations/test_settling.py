@@ -128,6 +128,7 @@ async def test_two_alike(sandbox: Sandbox, client: WorkorderClient) -> None:
     assert len(sandbox.applied) == 2
 
 
+@pytest.mark.slow
 async def test_many_at_once_are_told_apart(sandbox: Sandbox) -> None:
     """Creations that differ in their title get each its own id, on more than one page of them."""
     titles = [f"工单 {number}" for number in range(120)]

@@ -15,6 +15,7 @@ from attrs import evolve
 from tests.support.clients import NOW, make_client
 from tests.support.mutations import creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
+from tests.support.slow import slow_after
 from tests.support.virtual_loop import virtual_time
 from workorder_async import (
     ApiError,
@@ -190,7 +191,7 @@ async def test_a_rejection_says_the_same(sandbox: Sandbox, client: WorkorderClie
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("first", ["batch", "call"])
-@pytest.mark.parametrize("second", ["batch", "call"])
+@pytest.mark.parametrize("second", slow_after(1, ["batch", "call"]))
 @pytest.mark.parametrize("happened", [False, True])
 async def test_batches_and_calls_on_one_client(
     sandbox: Sandbox, client: WorkorderClient, kind: str, first: str, second: str, *, happened: bool

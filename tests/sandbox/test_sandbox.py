@@ -20,6 +20,7 @@ import pytest
 from yarl import URL
 
 from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
+from tests.support.slow import slow_after
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
@@ -403,7 +404,7 @@ async def test_leaving_does_not_wait_for_a_caller_that_says_nothing() -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("turns", slow_after(2, range(4)))
 async def test_left_while_somebody_connects(turns: int) -> None:
     """The connection ends with the sandbox, however far it has come: no warning tells of an open one."""
     async with Sandbox(3) as sandbox:

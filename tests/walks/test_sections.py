@@ -212,6 +212,7 @@ def test_whatever_moves(
     assert report.tickets == len(game.came)
 
 
+@pytest.mark.slow
 @given(
     made=made_lists(),
     size=st.integers(1, 50),

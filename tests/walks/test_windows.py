@@ -13,6 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from tests.support.clients import make_client
 from tests.support.list_server import BEGAN, Habits, ListServer, Row, evenly
+from tests.support.slow import slow_after
 from tests.support.walk_games import Game
 from workorder_async import ConfigError, NotSentError, Sandbox, TicketQuery, WorkorderClient
 from workorder_async.walks.pages import Ask, PageReader
@@ -92,7 +93,7 @@ def test_a_plan_costs_one_request_for_some_windows() -> None:
     assert max(sizes) <= 8 * 250
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+@pytest.mark.parametrize("order", slow_after(1, ["newest", "oldest", "none"]))
 def test_windows_are_about_as_large_as_wanted(order: str) -> None:
     """Whatever the order, tickets that lie evenly lie evenly in the windows, and few requests find the cuts."""
     rows = evenly(Random(1), 10_000)

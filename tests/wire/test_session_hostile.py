@@ -464,7 +464,9 @@ async def test_a_large_answer_is_parsed_beside_the_loop(monkeypatch: pytest.Monk
     assert threads[0] is not threading.main_thread()
 
 
-@pytest.mark.parametrize(("call", "error"), [(read, DeadlineExceededError), (comment, OutcomeUnknownError)])
+@pytest.mark.parametrize(
+    ("call", "error"), slow_after(1, [(read, DeadlineExceededError), (comment, OutcomeUnknownError)])
+)
 async def test_a_large_answer_that_takes_long_to_be_parsed(
     monkeypatch: pytest.MonkeyPatch, call: Callable[[WorkorderClient], Awaitable[None]], error: type[Exception]
 ) -> None:

@@ -21,7 +21,7 @@ DAY = 86400
 COMMANDS = [["close", *CLOSER], ["comment", "--detail", "x"], ["reject"]]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", slow_after(1, COMMANDS))
 def test_the_platform_is_named(workorder: Workorder, new_ticket: Callable[[], int], command: list[str]) -> None:
     """The dry run and the summary name the platform, by whose word it is and its URL."""
     new_ticket()
