@@ -129,11 +129,11 @@ def test_digits_that_mean_something_else_are_refused(digits: str, mend: str) -> 
         Time(digits, "--created-start").first()
 
 
-@pytest.mark.parametrize("digits", ["946684800", "1735660800", f"{now() + 365 * 86400:.0f}"])
-def test_seconds_are_seconds(digits: str) -> None:
-    """A number of seconds from the year 2000 on is taken as it is."""
-    time = Time(digits, "--since")
-    assert (time.first(), time.last()) == (int(digits),) * 2
+def test_seconds_are_seconds() -> None:
+    """A number of seconds from the year 2000 until a year from now is taken as it is."""
+    for second in (946684800, 1735660800, int(now()) + 365 * 86400):
+        time = Time(str(second), "--since")
+        assert (time.first(), time.last()) == (second, second)
 
 
 @pytest.mark.parametrize(("hours", "refused"), [(-24, False), (0, False), (1, True), (24 * 400, True)])
