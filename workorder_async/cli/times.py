@@ -13,8 +13,8 @@ is all of yesterday, from 00:00:00 to 23:59:59. So `--until 30d` takes what is 2
 in `--older-than 30d`, is to the second. Where one moment is asked for, a day is its 00:00, and a month is
 refused.
 
-Digits alone are seconds since 1970, or a date if there are eight. Those that look like a year, a month, a date-time or
-milliseconds are refused: as seconds they would be another moment.
+Digits alone are a date if there are eight, else seconds since 1970, from the year 2000 to a year from now. Others are
+refused: they may be a year, a month, a date-time or milliseconds, and as seconds they would be another moment.
 """
 
 import re

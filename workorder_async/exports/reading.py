@@ -283,11 +283,11 @@ class Reading:
         if query.created_start is not None or query.created_end is not None:
             return
         dated = evolve(query, created_start=DATED[0], created_end=DATED[1])
-        first, all, last = [await self._client.count_tickets(one) for one in (dated, query, dated)]
+        first, whole, last = [await self._client.count_tickets(one) for one in (dated, query, dated)]
         self._part.requests += 3
-        if all > (shown := max(first, last)):
+        if whole > (shown := max(first, last)):
             self._doubts.append(
-                f"the list counts {all} tickets, and {shown} by their created times; only an export that is "
+                f"the list counts {whole} tickets, and {shown} by their created times; only an export that is "
                 "begun anew, and not cut short, looks for the others"
             )
 

@@ -148,7 +148,7 @@ class Field:
 
     @property
     def column(self) -> str:
-        """The SQL of the same of a ticket `t`."""
+        """The SQL of its value in a ticket `t`; the NULL is there because `coalesce` needs two arguments."""
         return f"coalesce({', '.join(f't.{_NAMES[place]}' for place in self.places)}, NULL)"
 
 

@@ -338,8 +338,8 @@ class Store:
 
     def add_file(self, attachment: Mapping[str, Any]) -> None:
         """Remember what `upload_file` answered (schema Attachment)."""
-        values = "(:file_path, :file_name, :file_size, :file_type)"
-        self.make(lambda store: store._db.execute(f"INSERT INTO files VALUES {values}", attachment))  # noqa: S608
+        statement = "INSERT INTO files VALUES (:file_path, :file_name, :file_size, :file_type)"
+        self.make(lambda store: store._db.execute(statement, attachment))
 
     def file(self, file_path: str) -> tuple[str, str] | None:
         """Return the name and the MIME type of a file, uploaded or invented, or None for an unknown storage key."""
