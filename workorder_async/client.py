@@ -487,7 +487,7 @@ class WorkorderClient:
         return codec.decode_uploaded(await self._session.call(endpoints.UPLOAD_FILE, body=body, until=until))
 
     def _reads(self, deadline: float | None, lane: Lane | None = None) -> Reads:
-        return Reads(self._session, self.deadline(deadline), lane)
+        return Reads(self._session, self._session.deadline(deadline), lane)
 
 
 def _check(**given: tuple[object, type]) -> None:

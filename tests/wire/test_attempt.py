@@ -22,10 +22,8 @@ async def until_up(limit: AttemptLimit) -> None:
 @virtual_time
 async def test_the_sooner_limit_fires(deadline: float, own: float | None, ends_call: bool) -> None:
     """Of the call's deadline and the attempt's own time the sooner one ends the attempt, and says which it was."""
-    limit = AttemptLimit(own or 7)
-    if own is None:
-        limit.wait(Deadline.after(deadline))
-    else:
+    limit = AttemptLimit(own or 7, Deadline.after(deadline))
+    if own is not None:
         limit.begin(Deadline.after(deadline))
     # Three looks, a hundredth of a second each, and nothing came in.
     async with taking(20.03):
@@ -37,9 +35,7 @@ async def test_the_sooner_limit_fires(deadline: float, own: float | None, ends_c
 @virtual_time
 async def test_a_limit_that_is_set_anew() -> None:
     """Only the last one counts, and none once it was cancelled."""
-    limit = AttemptLimit(2)
-    with limit:
-        limit.wait(Deadline.after(1))
+    with AttemptLimit(2, Deadline.after(1)) as limit:
         limit.begin(Deadline.after(60))
         assert not limit.ends_call
         await asyncio.sleep(1.5)
@@ -51,11 +47,9 @@ async def test_a_limit_that_is_set_anew() -> None:
 @virtual_time
 async def test_an_attempt_that_begins_late(waits: float, up_at: float) -> None:
     """Until it begins, only the deadline of the call counts; from then on, its own time as well."""
-    limit = AttemptLimit(10)
 
     async def attempt() -> None:
-        with limit:
-            limit.wait(Deadline.after(60))
+        with AttemptLimit(10, Deadline.after(60)) as limit:
             await asyncio.sleep(waits)
             limit.begin(Deadline(60, 60))
             await asyncio.Event().wait()
@@ -68,10 +62,9 @@ async def test_an_attempt_that_begins_late(waits: float, up_at: float) -> None:
 @virtual_time
 async def test_an_attempt_that_begins_again_and_again() -> None:
     """Each piece of a file that is taken gives it its whole time anew."""
-    limit = AttemptLimit(10)
 
     async def attempt() -> None:
-        with limit:
+        with AttemptLimit(10, Deadline.after(60)) as limit:
             for _ in range(5):
                 limit.begin(Deadline.after(60))
                 await asyncio.sleep(9)
@@ -95,7 +88,7 @@ async def test_an_attempt_that_begins_again_and_again() -> None:
 @virtual_time
 async def test_bytes_that_come_in_are_waited_for(every: float, comes_for: float, up_at: float) -> None:
     """While bytes come in, the time is not up, for a second at the most; once none come, it is."""
-    limit = AttemptLimit(10)
+    limit = AttemptLimit(10, Deadline.after(60))
     limit.begin(Deadline.after(60))
     coming = asyncio.create_task(come_in(limit, every, comes_for))
     async with taking(up_at):
@@ -107,7 +100,7 @@ async def test_bytes_that_come_in_are_waited_for(every: float, comes_for: float,
 @virtual_time
 async def test_an_answer_that_comes_in_is_read() -> None:
     """An answer whose bytes came in from the end of the time on, and whose last byte came within a second, counts."""
-    limit = AttemptLimit(10)
+    limit = AttemptLimit(10, Deadline.after(60))
     limit.begin(Deadline.after(60))
     coming = asyncio.create_task(come_in(limit, 0.01, 0.9))
     with limit:
@@ -126,7 +119,7 @@ async def come_in(limit: AttemptLimit, every: float, comes_for: float) -> int:
 
 async def test_a_cancellation_by_others_passes() -> None:
     """Who is cancelled while the time is up as well is cancelled; who is not has no cancellation left over."""
-    limit = AttemptLimit(0.01)
+    limit = AttemptLimit(0.01, Deadline.after(1))
 
     async def wait() -> None:
         limit.begin(Deadline.after(1))
@@ -136,7 +129,7 @@ async def test_a_cancellation_by_others_passes() -> None:
     with pytest.raises(TimeoutError):
         await task
     assert task.cancelling() == 0
-    limit = AttemptLimit(0.01)
+    limit = AttemptLimit(0.01, Deadline.after(1))
     task = asyncio.create_task(wait())
     while not limit.expired:  # noqa: ASYNC110 - in the very turn of the loop
         await asyncio.sleep(0)

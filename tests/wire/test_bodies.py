@@ -334,26 +334,13 @@ async def test_progress_that_fails() -> None:
         assert isinstance(caught.value.__cause__, LookupError)
 
 
-class Unheard:
-    """Is told, and does nothing."""
-
-    asked = False
-    failure: Exception | None = None
-
-    async def begins(self, writer: object) -> None:
-        """Hear it."""
-
-    def took(self) -> None:
-        """Hear it."""
-
-
 async def test_vanished(tmp_path: Path) -> None:
     """A file that goes away after it was named is a ConfigError when it is to be sent."""
     (tmp_path / "a.txt").write_bytes(b"x")
     body = FileBody(tmp_path / "a.txt")
     (tmp_path / "a.txt").unlink()
     with pytest.raises(ConfigError, match=r"cannot upload '.*a.txt': No such file"):
-        await body.payload(Unheard())
+        await body.opened()
 
 
 async def test_sent_again_from_the_start(tmp_path: Path) -> None:
@@ -495,9 +482,9 @@ def test_iteration_is_what_is_sent(content: bytes) -> None:
     body = FileBody(content, file_name="a")
 
     async def written() -> bytes:
-        payload = await body.payload(Unheard())
-        whole = await payload.as_bytes()
-        assert len(whole) == payload.size
+        pieces, size = await body.opened()
+        whole = b"".join([piece async for piece in pieces])
+        assert len(whole) == size
         return whole
 
     assert asyncio.run(written()) == b"".join(body) == asyncio.run(written())

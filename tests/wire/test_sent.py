@@ -31,7 +31,7 @@ from workorder_async import (
     WorkorderError,
 )
 from workorder_async.document.endpoints import COMMENT_TICKET
-from workorder_async.wire.attempt import _Writing
+from workorder_async.wire.attempt import _Payload
 from workorder_async.wire.bodies import JsonBody
 
 COMMENT = CommentTicket(id=1, detail="已处理")
@@ -225,11 +225,11 @@ async def test_a_place_that_never_comes_free() -> None:
 @pytest.mark.parametrize("how", ["closed", "the first send fails"])
 async def test_what_no_transport_takes(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """A connection that ends between the look and the first byte has taken nothing, so it is repeated."""
-    look, broken = _Writing.begins, 0
+    look, broken = _Payload._begin, 0
 
-    async def begins(writing: _Writing, writer: Any) -> None:
+    async def begins(payload: _Payload, writer: Any) -> None:
         nonlocal broken
-        await look(writing, writer)
+        await look(payload, writer)
         if not broken:
             broken += 1
             if how == "closed":
@@ -237,7 +237,7 @@ async def test_what_no_transport_takes(monkeypatch: pytest.MonkeyPatch, how: str
             else:
                 writer.transport.get_extra_info("socket")._sock.shutdown(1)
 
-    monkeypatch.setattr(_Writing, "begins", begins)
+    monkeypatch.setattr(_Payload, "_begin", begins)
     async with serving(DONE) as wire, make_client(wire.url, retry=TWICE) as client:
         await client.comment_ticket(COMMENT)
         assert (len(wire.requests), broken) == (1, 1)

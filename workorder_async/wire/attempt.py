@@ -13,7 +13,7 @@ import select
 import ssl
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -35,6 +35,7 @@ from workorder_async.wire.options import ClientOptions, tls_of
 from workorder_async.wire.retry import OF_AN_ANSWER
 
 if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.http import StreamWriter
 
@@ -47,6 +48,8 @@ _LOOKS = 100
 class AttemptLimit:
     """Ends the `with` block of its task by `TimeoutError`: at the limit that was set last, or some looks later.
 
+    That is the deadline of its call, until `begin` says that the attempt has its own seconds from now on.
+
     It cancels the task as `asyncio.timeout` does, and takes that back, so that a cancellation by others passes.
 
     A timer alone is not fair. Where the event loop was blocked, or the whole process stopped, an answer may have lain
@@ -54,7 +57,7 @@ class AttemptLimit:
     few turns more, and goes on getting them while bytes come in, up to a second.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, deadline: Deadline) -> None:
         #: How many bytes of the answer were read.
         self.received: int = 0
         #: Whether the limit that is set, and so the one that fires, is the deadline of the whole call.
@@ -64,6 +67,8 @@ class AttemptLimit:
         self._seconds = seconds
         self._at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        # Until the attempt begins, only the deadline of its call counts.
+        self._set(deadline.until, ends_call=True)
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -78,10 +83,6 @@ class AttemptLimit:
             self._timer.cancel()
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
-
-    def wait(self, deadline: Deadline) -> None:
-        """Let the time be up at the call's deadline."""
-        self._set(deadline.until, ends_call=True)
 
     def begin(self, deadline: Deadline) -> None:
         """Let it be up when the attempt has taken its seconds from now on, or at the deadline if that is sooner."""
@@ -175,8 +176,8 @@ class Pool:
         to other hosts, in a session that was brought along, are no business of ours.
         """
         idle = getattr(getattr(http, "connector", None), "_conns", {})
-        for connections in [idle[key] for key in idle if (key.host, key.port) == self._place]:
-            while connections and (all or not _is_quiet(connections[0][0])):
+        for key, connections in idle.items():
+            while connections and (key.host, key.port) == self._place and (all or not _is_quiet(connections[0][0])):
                 connections.popleft()[0].close()
 
     async def aclose(self) -> None:
@@ -213,9 +214,9 @@ _DISTRUST = 60.0
 _POLL = getattr(select, "poll", None)
 
 
-def _is_readable(transport: asyncio.BaseTransport) -> bool:
+def _is_readable(transport: asyncio.BaseTransport | None) -> bool:
     """Tell whether bytes, or an end, lie in the socket and were not read by the event loop yet."""
-    sock = transport.get_extra_info("socket")
+    sock = None if transport is None else transport.get_extra_info("socket")
     # Windows has no `poll`.
     if _POLL is None or sock is None or (number := sock.fileno()) < 0:
         return False
@@ -226,8 +227,7 @@ def _is_readable(transport: asyncio.BaseTransport) -> bool:
 
 
 def _is_quiet(protocol: "ResponseHandler") -> bool:
-    transport = protocol.transport
-    return not (transport is None or _is_readable(transport) or _is_spoilt(protocol))
+    return not (_is_spoilt(protocol) or _is_readable(protocol.transport))
 
 
 def _is_spoilt(protocol: "ResponseHandler") -> bool:
@@ -249,7 +249,6 @@ def _caller() -> str:
 
 # A cache on the way would show a lost mutation's ticket as it was, and it would be sent again.
 _HEADERS = {"User-Agent": "workorder_async", "Accept": "application/json", "Cache-Control": "no-cache"}
-_READ_HEADERS = ("Date", "Retry-After", "Location")
 _NOT_CONNECTED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -263,59 +262,100 @@ class Reply:
     """The answer to one attempt, as it came off the wire."""
 
     status: int
-    headers: Mapping[str, str]
-    """Those that anybody asks for."""
     content: bytes | None
     """The body, unpacked; None where it is larger than is read."""
+    date: str | None
+    retry_after: str | None
+    location: str
 
 
-class _Writing:
-    """Follows the body of one attempt."""
+class _Payload(aiohttp.Payload):
+    """The body of one attempt: it looks at the connection before its first byte, and notes what the transport takes."""
 
-    def __init__(self, call: Call, limit: AttemptLimit, local: Callable[[], float]) -> None:
-        self.limit = limit
-        self.failure: Exception | None = None
-        #: Whether nothing was written since something lay on the connection.
-        self.unquiet: bool = False
+    def __init__(
+        self,
+        call: Call,
+        limit: AttemptLimit,
+        pieces: bytes | AsyncIterator[bytes],
+        size: int,
+        content_type: str = "application/json",
+    ) -> None:
+        super().__init__(pieces, content_type=content_type)
+        #: Whether it was asked for.
         self.asked: bool = False
+        #: Why it was not written, or not to its end: aiohttp hides that error in one of its own.
+        self.failure: Exception | None = None
+        self._size = size
         self._transport: asyncio.Transport | None = None
         self._call = call
-        self._local = local
+        self._limit = limit
         self._began = 0.0
 
     def __deepcopy__(self, _: object) -> Self:
         # Sessions that stand in for the network copy what they are given.
         return self
 
-    async def begins(self, writer: "StreamWriter") -> None:
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Refuse: nothing asks for the text of a body."""
+        raise TypeError("a body that is written once has no text")
+
+    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return the whole body; for tests that stand in for the network."""
+        return self._value if isinstance(self._value, bytes) else b"".join([piece async for piece in self._value])
+
+    async def write(self, writer: "AbstractStreamWriter") -> None:
+        """Write JSON in one piece, or a file in many."""
+        self.asked = True
+        stream, body = cast("StreamWriter", writer), self._call.body
+        try:
+            if isinstance(body, JsonBody):
+                await body.ask_caller()
+            # Last, since what comes while the caller's code runs is no answer either.
+            await self._begin(stream)
+            if isinstance(self._value, bytes):
+                await self._put(stream, self._value)
+                return
+            async for piece in self._value:
+                await self._put(stream, piece)
+                await stream.drain()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    async def _begin(self, stream: "StreamWriter") -> None:
         """Look at the connection, and let the time of the attempt begin."""
-        if self._call.sent:
+        call = self._call
+        if call.sent:
             raise ConnectionAbortedError("the session sends a request once more by itself; let it send each once")
-        transport, protocol = writer.transport, cast("ResponseHandler", writer.protocol)
-        lies = transport is None or _is_readable(transport)
+        transport, protocol = stream.transport, cast("ResponseHandler", stream.protocol)
+        lies = _is_readable(transport)
         if lies and transport is not None and transport.get_extra_info("ssl_object") is not None:
             # TLS speaks of itself, too. So the event loop reads it first.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             lies = False
         if lies or _is_spoilt(protocol):
-            self.unquiet = True
+            call.unquiet = True
             raise ConnectionResetError("something lay on the connection before the request was written")
-        if self._call.deadline.left() <= 0:
+        if call.deadline.left() <= 0:
             # The loop was blocked. The limit ends the call in a moment, and this task with it.
             await asyncio.get_running_loop().create_future()
         self._transport = transport
-        self.limit.begin(self._call.deadline)
-        self._began = self._local()
+        self._limit.begin(call.deadline)
+        self._began = call.clock.local()
 
-    def took(self) -> None:
-        """Note that it was sent, and when."""
-        call = self._call
+    async def _put(self, stream: "StreamWriter", piece: bytes) -> None:
+        """Hand a piece to the transport, and note that it was sent, and when. Raises where it takes none of it."""
+        await stream.write(piece, drain=False)
+        transport, call = stream.transport, self._call
+        # Open before the write and closed right after it, with no turn of the loop between: the first `send` failed.
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the connection was closed when the request was written")
         call.sent, call.began = True, call.began or self._began
         if isinstance(call.body, FileBody):
             # A large file may take its time, as long as the server takes it: both limits count from its last byte.
             # The call's own deadline stays: else attempts that are turned away would never end.
-            self.limit.begin(Deadline.after(call.deadline.seconds))
+            self._limit.begin(Deadline.after(call.deadline.seconds))
 
     def give_up(self) -> None:
         """Send no more of a request whose answer nobody waits for.
@@ -354,28 +394,29 @@ class Wire:
         """Make the attempt that a call is at. Raises the error for one without a complete answer in time."""
         left = _CONNECTIONS
         while True:
-            writing = _Writing(call, AttemptLimit(self._attempt_timeout), self._clock.local)
+            call.unquiet = False
             try:
-                return await self._exchange(call, writing)
+                return await self._exchange(call)
             except NotSentError:
                 left -= 1
-                if not (writing.unquiet and left):
+                if not (call.unquiet and left):
                     raise
 
-    async def _exchange(self, call: Call, writing: _Writing) -> Reply:
+    async def _exchange(self, call: Call) -> Reply:
         """Make an attempt over one connection."""
-        limit, body = writing.limit, call.body
+        limit, body, local = AttemptLimit(self._attempt_timeout, call.deadline), call.body, self._clock.local
+        payload: _Payload | None = None
         try:
             with limit:
-                limit.wait(call.deadline)
                 if isinstance(body, FileBody):
-                    payload: aiohttp.Payload | None = await body.payload(writing)
+                    payload = _Payload(call, limit, *await body.opened(), body.content_type)
                     in_thread = getattr(self._signer, "signs_body", True)
                     signed = await asyncio.to_thread(self._signed, call) if in_thread else self._signed(call)
                 else:
-                    payload = None if body is None else body.payload(writing)
+                    if body is not None:
+                        payload = _Payload(call, limit, body.content, len(body.content))
                     signed = self._signed(call)
-                sent_at = self._clock.local()
+                sent_at = local()
                 if body is None:
                     # Nobody is told when it is written, so assume that it is sent.
                     call.sent, call.began = True, call.began or sent_at
@@ -383,14 +424,15 @@ class Wire:
                         limit.begin(call.deadline)
                 failure: BaseException
                 try:
-                    reply = await self._transfer(call, payload, signed, writing)
+                    reply = await self._transfer(call, payload, signed, limit)
                 except BaseException as error:  # noqa: BLE001 - raised below, cancellation too
-                    writing.give_up()
-                    failure = self._told(call, writing, error)
+                    if payload is not None:
+                        payload.give_up()
+                    failure = self._told(call, None if payload is None else payload.failure, error)
                 else:
                     call.status = reply.status
-                    local, steady = self._clock.local(), asyncio.get_running_loop().time
-                    call.seen = self._clock.observe(reply.headers.get("Date"), sent_at, local, steady)
+                    steady = asyncio.get_running_loop().time
+                    call.seen = self._clock.observe(reply.date, sent_at, local(), steady)
                     return reply
                 # Outside the `except`: else the caught error would be its context.
                 try:
@@ -419,16 +461,16 @@ class Wire:
     async def _transfer(
         self,
         call: Call,
-        payload: aiohttp.Payload | None,
+        payload: _Payload | None,
         signed: Mapping[str, str],
-        writing: _Writing,
+        limit: AttemptLimit,
     ) -> Reply:
         """Write a request and read its answer. No error may keep the frames from here on: they know the proxy.
 
         Every option that a session may have a default for is given here, so that a session that was brought along
         neither repeats a request, nor reads its answer, nor raises for it.
         """
-        limit, mutates = writing.limit, call.endpoint.safety is not Safety.READ
+        mutates = call.endpoint.safety is not Safety.READ
         of_body = {} if payload is None else {"Content-Type": payload.content_type}
         # Where the client was closed meanwhile, this raises, and nothing is sent.
         response = await self._pool.opened(mutates=mutates).request(
@@ -445,18 +487,18 @@ class Wire:
             auto_decompress=True,
             middlewares=(),
         )
-        if not call.sent and (writing.asked or isinstance(getattr(response, "_writer", None), asyncio.Task)):
+        is_real = isinstance(getattr(response, "_writer", None), asyncio.Task)
+        if payload is not None and not call.sent and (payload.asked or is_real):
             # It came before the request was written. Who writes it may be waiting, gone, or not there yet.
             response.close()
-            writing.unquiet = True
+            call.unquiet = True
             raise ConnectionResetError("an answer lay on the connection before the request was written")
         if payload is None and not self._pool.is_own:
             limit.begin(call.deadline)
         content = await self._read(response, limit)
-        headers = {name: response.headers[name] for name in _READ_HEADERS if name in response.headers}
-        if "Location" in headers:
-            headers["Location"] = without_credentials(headers["Location"])
-        return Reply(response.status, headers, content)
+        headers = response.headers
+        location = without_credentials(headers["Location"]) if "Location" in headers else ""
+        return Reply(response.status, content, headers.get("Date"), headers.get("Retry-After"), location)
 
     async def _read(self, response: aiohttp.ClientResponse, limit: AttemptLimit) -> bytes | None:
         """Read a body, unpacked piece by piece, so that no more than is allowed is ever held; None if it is larger."""
@@ -475,20 +517,21 @@ class Wire:
                 response.close()
         return content
 
-    def _told(self, call: Call, writing: _Writing, error: BaseException) -> BaseException:
+    def _told(self, call: Call, unwritten: Exception | None, error: BaseException) -> BaseException:
         """Return the error to raise for a failure on the wire: without the frames, which hold the proxy's password.
 
-        Where a proxy may be known, without its cause as well: aiohttp's errors have the proxy's URL in their fields.
+        `unwritten` is why the body was not written, if it was not. Where a proxy may be known, the error is without its
+        cause as well: aiohttp's errors have the proxy's URL in their fields.
         """
         causes = not self._may_know_proxy
-        if isinstance(error, Exception) and writing.failure is not None:
-            error = writing.failure
+        if isinstance(error, Exception) and unwritten is not None:
+            error = unwritten
         is_ours = isinstance(error, WorkorderError) and not isinstance(error, OF_AN_ANSWER)
         # A callback may fail where a session sends a mutation once more by itself: that unsays nothing.
         is_ours &= not call.sent or call.endpoint.safety is Safety.READ
         if is_ours or not isinstance(error, Exception):
             return without_frames(error, causes=causes)
-        if isinstance(error, aiohttp.ClientError | (OSError if writing.failure is None else ConnectionError)):
+        if isinstance(error, aiohttp.ClientError | (OSError if unwritten is None else ConnectionError)):
             lost = self._lost(call, str(error) or type(error).__name__, error)
         else:
             lost = call.interrupted(error)

@@ -1,8 +1,4 @@
-"""The body of a request: JSON bytes, or a file as multipart/form-data; both can be sent again.
-
-A body makes a fresh aiohttp payload for every attempt. It tells a `Writing` before its first byte is written, and of
-each piece that the transport has taken: that is how the session knows whether anything was sent.
-"""
+"""The body of a request: JSON bytes, or a file as multipart/form-data; both can be sent again."""
 
 import asyncio
 import io
@@ -14,11 +10,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeAlias, cast
-
-from aiohttp import Payload
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import StreamWriter
+from typing import BinaryIO, TypeAlias, cast
 
 from workorder_async.arguments import kind_of, path, plain
 from workorder_async.errors import ConfigError, WorkorderError
@@ -35,23 +27,6 @@ OnProgress: TypeAlias = Callable[[int, int], object]
 """Called with the bytes of the file that were sent, and all there are."""
 FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
-
-
-class Writing(Protocol):
-    """Is told how the body of one attempt is written."""
-
-    asked: bool
-    """Set to True when it is asked for, before anything else."""
-    failure: Exception | None
-    """Set to why it was not written, or not to its end: aiohttp hides that error in one of its own."""
-
-    async def begins(self, writer: StreamWriter) -> None:
-        """Be told before the first byte; where this raises, nothing is written."""
-        ...
-
-    def took(self) -> None:
-        """Be told that the transport has taken a piece."""
-        ...
 
 
 class JsonBody:
@@ -73,6 +48,16 @@ class JsonBody:
         self._on_write = on_write
         self._on_turned_away = on_turned_away
 
+    async def ask_caller(self) -> None:
+        """Let the caller's code run that comes before the first byte. What that raises ends the call."""
+        try:
+            if self._may_write is not None:
+                await self._may_write()
+            if self._on_write is not None:
+                self._on_write()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
+            stop(error, "nothing was sent")
+
     def note_turned_away(self, answer: WorkorderError) -> None:
         """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
         try:
@@ -80,11 +65,6 @@ class JsonBody:
                 self._on_turned_away()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
             stop(error, f"turned away ({answer.message}), so nothing happened, and on_turned_away failed")
-
-    def payload(self, writing: Writing) -> Payload:
-        """Return a payload that writes it in one piece."""
-        content, may_write = self.content, self._may_write
-        return _ToldPayload(content, len(content), "application/json", writing, self._on_write, may_write=may_write)
 
 
 class FileBody:
@@ -120,7 +100,7 @@ class FileBody:
         if not (kind.isascii() and kind.isprintable() and _MIME_TYPE.fullmatch(kind)):
             raise ConfigError(f"{kind!r} is not a MIME type", argument="file_type", mend="for example image/png")
         boundary = secrets.token_hex(16)
-        self._content_type = f"multipart/form-data; boundary={boundary}"
+        self.content_type: str = f"multipart/form-data; boundary={boundary}"
         self._head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quote(name)}"\r\n'
             f"Content-Type: {kind}\r\n\r\n"
@@ -132,11 +112,10 @@ class FileBody:
         yield from self._chunks(self._size())
         yield self._tail
 
-    async def payload(self, writing: Writing) -> Payload:
-        """Return a payload that streams the file at its size of now."""
+    async def opened(self) -> tuple[AsyncIterator[bytes], int]:
+        """Return its pieces, with the file at its size of now, and how many bytes they are."""
         size = await asyncio.to_thread(self._size)
-        whole = len(self._head) + size + len(self._tail)
-        return _ToldPayload(self._pieces(size), whole, self._content_type, writing)
+        return self._pieces(size), len(self._head) + size + len(self._tail)
 
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
@@ -260,71 +239,3 @@ def _quote(name: str) -> str:
 
 Body: TypeAlias = JsonBody | FileBody
 """A body that can be signed and sent any number of times."""
-
-
-class _ToldPayload(Payload):
-    """Writes JSON in one piece, or a file in many, and tells `writing` of it."""
-
-    def __init__(
-        self,
-        body: bytes | AsyncIterator[bytes],
-        size: int,
-        content_type: str,
-        writing: Writing,
-        on_write: OnWrite | None = None,
-        *,
-        may_write: MayWrite | None = None,
-    ) -> None:
-        super().__init__(body, content_type=content_type)
-        self._may_write = may_write
-        self._size = size
-        self._writing = writing
-        self._on_write = on_write
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Refuse: nothing asks for the text of a body."""
-        raise TypeError("a body that is written once has no text")
-
-    async def as_bytes(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        """Return the whole body; for tests that stand in for the network."""
-        return self._value if isinstance(self._value, bytes) else b"".join([piece async for piece in self._value])
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write every piece."""
-        self._writing.asked = True
-        stream = cast("StreamWriter", writer)
-        try:
-            await self._ask_caller()
-            # Last, since what comes while the caller's code runs is no answer either.
-            await self._writing.begins(stream)
-            if isinstance(self._value, bytes):
-                await self._put(stream, self._value)
-                return
-            async for piece in self._value:
-                await self._put(stream, piece)
-                await stream.drain()
-        except Exception as error:
-            self._writing.failure = error
-            raise
-
-    async def _ask_caller(self) -> None:
-        try:
-            if self._may_write is not None:
-                await self._may_write()
-            if self._on_write is not None:
-                self._on_write()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
-            stop(error, "nothing was sent")
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write every piece; the length was made of them, so it is not looked at."""
-        await self.write(writer)
-
-    async def _put(self, stream: StreamWriter, piece: bytes) -> None:
-        """Hand a piece to the transport; raises where it takes none of it."""
-        await stream.write(piece, drain=False)
-        transport = stream.transport
-        # Open before the write and closed right after it, with no turn of the loop between: the first `send` failed.
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the connection was closed when the request was written")
-        self._writing.took()

@@ -86,6 +86,7 @@ class Call:
     uncounted: int = 0  # attempts that were throttled or wrongly signed, which do not count for the retry policy
     began: float = 0.0  # when its first attempt was sent, by our own clock
     sent: bool = False  # whether anything of the attempt under way may have been written
+    unquiet: bool = False  # whether something lay on the connection of the last attempt before it was written
     turned_away: RateLimitedError | None = None  # the last throttled answer
     status: int | None = None  # the HTTP status of the last attempt, where it was answered
     used: float = 0.0  # the clock that signed the last attempt

@@ -356,10 +356,6 @@ class Limiter:
         self._has_permit = True
         self.end(lane)
 
-    def accepted(self, started: float) -> None:
-        """Note an answer that was not throttled, to a request that was started then."""
-        self.throttle.accepted(started, asyncio.get_running_loop().time())
-
     def throttled(self, started: float, retry_after: float | None) -> None:
         """Note a throttled answer; all calls pause, and those whose deadline is before its end are told at once."""
         now = asyncio.get_running_loop().time()

@@ -226,31 +226,31 @@ class SignedSession:
 
         `parsed` is the body as JSON: without it, a large one is not the platform's.
         """
-        status, headers, content = reply.status, reply.headers, reply.content
+        status, content, now = reply.status, reply.content, asyncio.get_running_loop().time()
         try:
             if content is None:
                 what = f"a body of more than {self.options['max_body']:,} bytes (max_body)"
                 raise not_the_platforms(status, b"", what)
             if len(content) > LARGE and not parsed:
                 raise not_the_platforms(status, content)
-            operation, location = call.endpoint.operation, headers.get("Location", "")
+            operation, location = call.endpoint.operation, reply.location
             answer = open_envelope(
                 status, content, self.errnos, *parsed, location=location, operation=operation, attempts=call.attempts
             )
         except WorkorderError as error:
-            said = retry_after(headers.get("Retry-After"), headers.get("Date"), self.clock.local())
+            said = retry_after(reply.retry_after, reply.date, self.clock.local())
             error.retry_after = None if said is None else min(said, self.options["longest_pause"])
             if isinstance(error, RateLimitedError):
                 self.limiter.throttled(started, error.retry_after)
             else:
-                self.limiter.accepted(started)
+                self.limiter.throttle.accepted(started, now)
                 call.judge(error)
                 if is_answered(error):
                     self._budget.earn()
             if says_nothing_happened(error) and isinstance(call.body, JsonBody):
                 call.body.note_turned_away(error)
             raise
-        self.limiter.accepted(started)
+        self.limiter.throttle.accepted(started, now)
         self._budget.earn()
         call.judge(None)
         return answer
