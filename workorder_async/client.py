@@ -40,7 +40,7 @@ from workorder_async.walks.options import WalkOptions, refuse_unknown, walk_opti
 from workorder_async.walks.pages import Ask, Page, PageReader
 from workorder_async.walks.walk import Walk
 from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, window_of
-from workorder_async.wire.bodies import FileBody, FileSource, MayWrite, OnProgress
+from workorder_async.wire.bodies import BeforeWrite, FileBody, FileSource, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
 from workorder_async.wire.options import ClientOptions, client_options, hide_passwords, tls_of, trusting
@@ -389,7 +389,7 @@ class WorkorderClient:
         patient: bool = True,
         on_send: Callable[[], None] | None = None,
         on_turned_away: Callable[[], None] | None = None,
-        may_send: MayWrite | None = None,
+        may_send: BeforeWrite | None = None,
         began: float | None = None,
         lane: Lane | None = None,
         deadline: float | None = None,

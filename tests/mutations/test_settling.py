@@ -332,6 +332,23 @@ async def test_lost_close(
             assert changed.attempts == sent == closes_of(wire)
 
 
+@pytest.mark.parametrize(("lost", "after"), [(drop, 0.1), (http("<html>", "503 Busy", Retry_After="60"), 40)])
+@virtual_time
+async def test_a_lost_close_whose_client_is_closed(lost: Handler | bytes, after: float) -> None:
+    """What waits for its next look, or to be sent again, ends at once, and says that it is unknown."""
+    wires: list[Wire] = []
+    async with serving(by_kind(wires, scripted(lost), opened)) as wire:
+        wires.append(wire)
+        async with made_now(wire.url) as client:
+            closing = asyncio.create_task(client.close_ticket(CLOSE))
+            await asyncio.sleep(after)
+            async with taking(0, within=0.01):
+                await client.aclose()
+                with pytest.raises(OutcomeUnknownError):
+                    await closing
+            assert closes_of(wire) == 1
+
+
 @pytest.mark.parametrize(
     ("closes", "looks", "later", "error"),
     [

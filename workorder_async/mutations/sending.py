@@ -23,7 +23,7 @@ from workorder_async.errors import (
 from workorder_async.mutations.kinds import Prepared, kind_of
 from workorder_async.mutations.recently_sent import EarlierRun, Sending, Sendings, place_of_ticket, trace_of_text
 from workorder_async.signing.clock import Ahead
-from workorder_async.wire.bodies import JsonBody, MayWrite
+from workorder_async.wire.bodies import BeforeWrite, JsonBody
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import Lane
 from workorder_async.wire.reads import Reads
@@ -67,7 +67,7 @@ class MutationSender:
         until: Deadline,
         began: float | None = None,
         lane: Lane | None = None,
-        may_send: MayWrite | None = None,
+        may_send: BeforeWrite | None = None,
     ) -> Changed:
         """Send a mutation; with `settles` look for it after a lost answer. The rest: see `WorkorderClient.change`."""
         kind, sending = prepared.kind, prepared.sending(began)
@@ -100,7 +100,7 @@ class MutationSender:
                 if not repeats or not self._session.may_repeat(made):
                     lost.attempts = made
                     raise lost from lost.__cause__ if error is lost else error
-                await asyncio.sleep(max(0.0, rests - time()))  # longer than the looks took
+                await self._session.pause(rests - time())  # longer than the looks took
 
     async def settle(
         self,
@@ -129,7 +129,8 @@ class MutationSender:
             wait = min(pause * self._random.uniform(0.5, 1), found.again or 0.0)
             if found.happened is not None or not patient or not wait or wait >= until.left():
                 return found
-            await asyncio.sleep(wait)
+            if not await self._session.pause(wait):
+                return found
             pause *= 2
 
     async def _settled(self, mutation: Mutation, sending: Sending, reads: Reads) -> Settlement:
@@ -157,11 +158,13 @@ class MutationSender:
         sending: Sending,
         on_send: Callable[[], object] | None,
         on_turned_away: Callable[[], object] | None,
-        may_send: MayWrite | None,
+        may_send: BeforeWrite | None,
     ) -> JsonBody:
         """Return the request's body, which notes when it is written and when it was turned away."""
 
-        def note_write() -> None:
+        async def before_write() -> None:
+            if may_send is not None:
+                await may_send()
             if on_send is not None:
                 plain("on_send", on_send())
             self._sendings.enter(sending)
@@ -171,7 +174,7 @@ class MutationSender:
             if on_turned_away is not None:
                 plain("on_turned_away", on_turned_away())
 
-        return JsonBody(content, note_write, note_turned_away, may_send)
+        return JsonBody(content, before_write, note_turned_away)
 
     def _answered(self, prepared: Prepared, sending: Sending, answer: Answer) -> Changed:
         """Note that it happened. A creation whose answer does not tell which ticket it made is unknown."""

@@ -54,7 +54,8 @@ class ServerClock:
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+        #: Returns our own time, in seconds since the epoch.
+        self.local: Callable[[], float] = now
         self._low = float("-inf")
         self._high = float("inf")
         self._doubts = 0  # answers that must still agree
@@ -68,13 +69,9 @@ class ServerClock:
         """Whether any answer has told the server's time."""
         return self._high != float("inf")
 
-    def local(self) -> float:
-        """Return our own time, in seconds since the epoch."""
-        return self._now()
-
     def latest(self) -> float:
         """Return our time or the server's apparent time, the later of the two: no ticket was created after it."""
-        return self._now() + max(0.0, self.offset, self.signing_offset)
+        return self.local() + max(0.0, self.offset, self.signing_offset)
 
     def spread(self) -> float:
         """Return by how many seconds `latest` is later than the earliest clock that may be the server's.
@@ -92,7 +89,7 @@ class ServerClock:
         """
         if self._doubts or not 0 <= self._high - self._low <= _EXACT:
             return None
-        if self._steady is not None and abs(self._now() - self._steady() - self._apart) > _CONTRADICTION:
+        if self._steady is not None and abs(self.local() - self._steady() - self._apart) > _CONTRADICTION:
             return None
         return None if self._high < min(self.signing_offset, 0.0) - _BELIEVED_BEHIND else Ahead(self._low, self._high)
 

@@ -308,7 +308,7 @@ class _Payload(aiohttp.Payload):
         self.asked = True
         stream, body = cast("StreamWriter", writer), self._call.body
         try:
-            if isinstance(body, JsonBody):
+            if isinstance(body, JsonBody) and body.before_write is not None:
                 await body.ask_caller()
             # Last, since what comes while the caller's code runs is no answer either.
             await self._begin(stream)

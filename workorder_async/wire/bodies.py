@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
+from attrs import define
+
 from workorder_async.arguments import kind_of, path, plain
 from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.wire.retry import stop
@@ -19,50 +21,37 @@ from workorder_async.wire.retry import stop
 _CHUNK = 256 * 1024
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", re.ASCII)
 
-OnWrite: TypeAlias = Callable[[], None]
-"""Called just before the first byte is written."""
-MayWrite: TypeAlias = Callable[[], Awaitable[object]]
-"""Awaited before that; raises where it must not be written."""
+BeforeWrite: TypeAlias = Callable[[], Awaitable[object]]
+"""Awaited just before the first byte is written; raises where nothing must be."""
 OnProgress: TypeAlias = Callable[[int, int], object]
 """Called with the bytes of the file that were sent, and all there are."""
 FileSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or a seekable file object that was opened for reading bytes."""
 
 
+@define
 class JsonBody:
-    """A JSON text, as bytes; `on_write` is called just before they are written, each time.
+    """A JSON text, as bytes."""
 
-    `may_write` is awaited before that, once there is a connection: where it raises, nothing is written.
-    `on_turned_away` is called when an answer says that the request has changed nothing.
-    """
-
-    def __init__(
-        self,
-        content: bytes,
-        on_write: OnWrite | None = None,
-        on_turned_away: OnWrite | None = None,
-        may_write: MayWrite | None = None,
-    ) -> None:
-        self.content = content
-        self._may_write = may_write
-        self._on_write = on_write
-        self._on_turned_away = on_turned_away
+    content: bytes
+    before_write: BeforeWrite | None = None
+    """Awaited each time, once there is a connection."""
+    on_turned_away: Callable[[], None] | None = None
+    """Called when an answer says that the request has changed nothing."""
 
     async def ask_caller(self) -> None:
         """Let the caller's code run that comes before the first byte. What that raises ends the call."""
         try:
-            if self._may_write is not None:
-                await self._may_write()
-            if self._on_write is not None:
-                self._on_write()
+            if self.before_write is not None:
+                await self.before_write()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
             stop(error, "nothing was sent")
 
     def note_turned_away(self, answer: WorkorderError) -> None:
         """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
         try:
-            if self._on_turned_away is not None:
-                self._on_turned_away()
+            if self.on_turned_away is not None:
+                self.on_turned_away()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
             stop(error, f"turned away ({answer.message}), so nothing happened, and on_turned_away failed")
 

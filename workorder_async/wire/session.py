@@ -141,6 +141,13 @@ class SignedSession:
         """Take one more attempt from the budget, for a call that made so many; whether there is one."""
         return attempts < self.retry.attempts and self._budget.spend()
 
+    async def pause(self, seconds: float) -> bool:
+        """Wait so many seconds, or until the client is closed; whether it is still open then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.limiter.closed.wait()
+        return not self.limiter.closed.is_set()
+
     async def aclose(self) -> None:
         """Close the connections; a session that was brought along stays open."""
         try:
@@ -157,9 +164,7 @@ class SignedSession:
             watch.goes_on(wait)
         if wait is not None:
             call.turn_to("sleep")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self.limiter.closed.wait()
+            await self.pause(wait)
         call.sent = False
         call.turn_to("queue")
 
