@@ -219,7 +219,14 @@ async def test_a_strange_page_to_a_read_is_asked_again(page: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "charset"),
-    [("gbk", "GBK"), ("gb18030", '"gb18030"'), ("gbk", "gb2312"), ("utf-8", "GBK"), ("utf-8", "punycode")],
+    [
+        ("gbk", "GBK"),
+        ("gb18030", '"gb18030"'),
+        ("gbk", "gb2312"),
+        ("gbk", "CP936"),
+        ("utf-8", "GBK"),
+        ("utf-8", "punycode"),
+    ],
 )
 @pytest.mark.parametrize("title", ["磁盘空间不足", "联通", "磁盘" * 1000])
 async def test_a_server_that_writes_gbk(encoding: str, charset: str, title: str) -> None:

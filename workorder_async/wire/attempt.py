@@ -177,7 +177,10 @@ class Pool:
         """
         idle = getattr(getattr(http, "connector", None), "_conns", {})
         for key, connections in idle.items():
-            while connections and (key.host, key.port) == self._place and (all or not _is_quiet(connections[0][0])):
+            while connections and (key.host, key.port) == self._place:
+                next_one = connections[0][0]
+                if not (all or _is_spoilt(next_one) or _is_readable(next_one.transport)):
+                    break
                 connections.popleft()[0].close()
 
     async def aclose(self) -> None:
@@ -224,10 +227,6 @@ def _is_readable(transport: asyncio.BaseTransport | None) -> bool:
     poller.register(number, select.POLLIN)
     # Others than these it tells unasked.
     return bool((found := poller.poll(0)) and found[0][1] & select.POLLIN)
-
-
-def _is_quiet(protocol: "ResponseHandler") -> bool:
-    return not (_is_spoilt(protocol) or _is_readable(protocol.transport))
 
 
 def _is_spoilt(protocol: "ResponseHandler") -> bool:
@@ -506,7 +505,9 @@ class Wire:
         try:
             while size <= self._max_body:
                 if response.content.at_eof():
-                    content = _in_utf8(b"".join(pieces), response.charset or "")
+                    content = b"".join(pieces)
+                    if (response.charset or "").lower() in _GBK and len(content) <= LARGE:
+                        content = _in_utf8(content)
                     break
                 pieces.append(await response.content.readany())
                 limit.received += len(pieces[-1])
@@ -578,11 +579,14 @@ def _headers(signed: object) -> Mapping[str, str]:
     return signed
 
 
-def _in_utf8(content: bytes, charset: str) -> bytes:
-    """Return the body of a server that writes in GBK, and says so, as UTF-8; any other body as it is."""
-    is_gbk = charset.lower() in ("gbk", "gb2312", "gb18030") and len(content) <= LARGE
+# Names of one encoding: the newest one reads the older ones.
+_GBK = ("gbk", "cp936", "gb2312", "gb18030")
+
+
+def _in_utf8(content: bytes) -> bytes:
+    """Return the body of a server that says that it writes in GBK as UTF-8."""
     # Where the header lies, it is UTF-8, as all JSON is.
-    for encoding in ("utf-8", "gb18030") if is_gbk else ():
+    for encoding in ("utf-8", "gb18030"):
         with suppress(UnicodeDecodeError):
             return content.decode(encoding).encode()
     return content
