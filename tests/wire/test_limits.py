@@ -3,13 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from tests.support.turns import FAR, Track, tracked
 from tests.support.virtual_loop import running_loop, taking, virtual_time
-from workorder_async.wire.limits import Lane, Limiter, Patience, TurnTimeoutError, Waiter
+from workorder_async.wire.limits import Lane, Limiter, TurnTimeoutError
 
 
 @pytest.fixture
@@ -195,63 +194,24 @@ async def test_a_pause_beyond_the_deadline_is_told_at_once() -> None:
     assert await patient == 205
 
 
-class Timers:
-    """Counts the timers that a loop is asked for."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
-        self._loop = asyncio.get_running_loop()
-        self._call_at = self._loop.call_at
-        monkeypatch.setattr(self._loop, "call_at", self._counted)
-
-    def _counted(self, *given: Any, **named: Any) -> asyncio.TimerHandle:
-        self.count += 1
-        return self._call_at(*given, **named)
-
-
-def waiting(*seconds: float) -> tuple[list[Waiter], Patience]:
-    """Return calls that may wait for so many seconds, and what looks after them."""
-    loop = asyncio.get_running_loop()
-    waiters = [Waiter(loop.create_future(), loop.time() + some) for some in seconds]
-    patience = Patience(lambda: waiters)
-    for waiter in waiters:
-        patience.ends(waiter.until)
-    return waiters, patience
-
-
+@virtual_time
 async def test_each_in_its_time() -> None:
-    """Each gives up at its own deadline, in whatever order they began to wait."""
-    loop = asyncio.get_running_loop()
-    waiters, _ = waiting(0.09, 0.03, 60, 0.06)
-    ended: list[tuple[Waiter, float]] = []
-    for waiter in waiters:
-        waiter.future.add_done_callback(lambda _, waiter=waiter: ended.append((waiter, loop.time())))  # type: ignore[misc]
-    await asyncio.wait([waiter.future for waiter in waiters if waiter is not waiters[2]])
-    await asyncio.sleep(0)
-    assert [waiter for waiter, _ in ended] == [waiters[1], waiters[3], waiters[0]]
-    assert all(at >= waiter.until - 0.001 for waiter, at in ended)
-    assert [waiter.future.done() for waiter in waiters] == [True, True, False, True]
-    for waiter, _ in ended:
-        error = waiter.future.exception()
-        assert isinstance(error, TurnTimeoutError)
-        assert error.pause == 0
+    """Each gives up at its own deadline, in whatever order they began to wait; who has its turn is left alone."""
+    limiter, ended = Limiter(1), dict[str, float]()
+    await limiter.start(None, FAR)
 
+    async def wait(name: str, seconds: float) -> None:
+        try:
+            await limiter.start(None, seconds)
+        except TurnTimeoutError:
+            ended[name] = running_loop().time()
 
-async def test_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands who wait for the same time cost one timer, and a few when that is over."""
-    timers = Timers(monkeypatch)
-    waiters, _ = waiting(*(0.05 + number / 1e6 for number in range(1000)))
-    assert timers.count == 1
-    await asyncio.wait([waiter.future for waiter in waiters])
-    assert timers.count < 10
-    assert all(waiter.future.exception() for waiter in waiters)
-
-
-async def test_who_has_its_turn_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deadline that is past does nothing to who has its turn, and when nobody waits no timer is set."""
-    timers = Timers(monkeypatch)
-    (waiter,), _ = waiting(0.01)
-    waiter.future.set_result(None)
-    await asyncio.sleep(0.05)
-    assert waiter.future.result() is None
-    assert timers.count == 2  # one is the sleep's
+    async with asyncio.TaskGroup() as group:
+        for name, seconds in (("late", 90), ("early", 30), ("first", 5), ("between", 60)):
+            group.create_task(wait(name, seconds))
+        await asyncio.sleep(1)
+        limiter.end(None)  # the turn of the late one
+        await asyncio.sleep(200)
+    assert ended == {"first": 5, "early": 30, "between": 60}
+    limiter.end(None)
+    assert limiter.stats().in_flight == limiter.stats().waiting == 0

@@ -13,7 +13,6 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -22,10 +21,6 @@ from typing import Protocol
 from attrs import define, frozen
 
 from workorder_async.errors import NotSentError, WorkorderError
-
-_NEVER = float("inf")
-# Where thousands wait, looking at all of them for each one whose time is up would take too long.
-_PAUSE = 0.005
 
 
 class TurnTimeoutError(Exception):
@@ -60,36 +55,6 @@ class Lane:
         self.width = width
         self.under_way = 0
         self.waiting: deque[Waiter] = deque()
-
-
-class Patience:
-    """Lets calls give up at their deadlines: by one timer, since nearly all have their turn long before."""
-
-    def __init__(self, waiting: Callable[[], Iterable[Waiter]]) -> None:
-        self._waiting = waiting
-        self._timer: asyncio.TimerHandle | None = None
-        self._at = _NEVER
-
-    def ends(self, at: float) -> None:
-        """Note that a call waits until then, and no longer."""
-        if at < self._at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._at = at
-            self._timer = asyncio.get_running_loop().call_at(at, self._look)
-
-    def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
-        # A timer may fire a moment before its time.
-        past, next_one = max(now, self._at), _NEVER
-        self._timer, self._at = None, _NEVER
-        for waiter in self._waiting():
-            if waiter.until <= past:
-                waiter.fail(TurnTimeoutError())
-            elif not waiter.future.done():
-                next_one = min(next_one, waiter.until)
-        if next_one < _NEVER:
-            self.ends(max(next_one, now + _PAUSE))
 
 
 _FIRST_PAUSE, _LONGEST_GROWN_PAUSE = 0.1, 15.0
@@ -286,7 +251,6 @@ class Limiter:
         # When the next request may start; while neither a rate nor a pause says anything, it is 0.
         self._next_start = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._patience = Patience(lambda: (waiter for lane in self._all_lanes() for waiter in lane.waiting))
         self._limits = limits
         self._has_permit = limits is None
         self._asking: asyncio.Task[None] | None = None
@@ -334,13 +298,15 @@ class Limiter:
         lane.waiting.append(waiter)
         if lane is not self._interactive and lane not in self._lanes:
             self._lanes.append(lane)
-        self._patience.ends(until)
         self._dispatch()
         try:
-            await waiter.future
-        except asyncio.CancelledError:
+            async with asyncio.timeout_at(until):
+                await waiter.future
+        except (asyncio.CancelledError, TimeoutError) as error:
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
                 self._give_back(lane)
+            if isinstance(error, TimeoutError):
+                raise TurnTimeoutError from None
             raise
 
     def end(self, lane: Lane | None) -> None:
