@@ -1,5 +1,3 @@
-from io import BytesIO
-
 import pytest
 
 from workorder_async.sandbox import files
@@ -17,9 +15,8 @@ def body_of(content: bytes, disposition: str = 'form-data; name="file"; filename
 
 def read(body: bytes, kind: str = KIND) -> tuple[FilePart, bytes]:
     """Find the file and copy it out."""
-    source = BytesIO(body)
-    part = find_file(source, kind)
-    return part, b"".join(Pieces(source, part.start, part.end))
+    part = find_file(body, kind)
+    return part, b"".join(Pieces(body, part.start, part.end))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 7, 11, 64, 1 << 20])

@@ -1,19 +1,19 @@
 """Uploaded files: how one is found in a form (RFC 7578), kept under a storage key, and given out by a temporary URL.
 
-A body is written to the disk as it comes in, and read from there in pieces: no file is ever in memory as a whole.
+A body is written to the disk as it comes in, and mapped from there: no file is ever copied into memory as a whole.
 """
 
 import asyncio
 import hmac
 import re
 import secrets
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from email.message import Message
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 from urllib.parse import quote, unquote
 
 from aiohttp import StreamReader
@@ -35,6 +35,7 @@ _INVENTED = (
 )
 _INVENTED_KEY = re.compile(rf"workorder/{AUTHOR}/invented-([0-9]+)-([0-9]+)")
 
+_Body: TypeAlias = mmap | bytes
 _PIECE = 1 << 20
 _HEADERS_MAX = 1 << 16
 _RESERVED = ':*?"<>|'
@@ -56,27 +57,27 @@ class Files:
         self._url_secret = secrets.token_bytes(32)
 
     @asynccontextmanager
-    async def received(self, content: StreamReader) -> AsyncIterator[IO[bytes]]:
-        """Write a request's body to a nameless file; a mebibyte is held in memory, however large the body is."""
-        body = await asyncio.to_thread(self._nameless)
+    async def received(self, content: StreamReader) -> AsyncIterator[_Body]:
+        """Write a request's body to a nameless file, and map it; little is in memory, however large the body is."""
+        file = await asyncio.to_thread(self._nameless)
         try:
-            held = bytearray()
             async for piece in content.iter_any():
-                held += piece
-                if len(held) >= _PIECE:
-                    await asyncio.to_thread(body.write, held)
-                    held = bytearray()
-            await asyncio.to_thread(body.write, held)
-            yield body
+                await asyncio.to_thread(file.write, piece)
+            await asyncio.to_thread(file.flush)
+            if file.tell():
+                with mmap(file.fileno(), 0, access=ACCESS_READ) as body:
+                    yield body
+            else:
+                yield b""  # which cannot be mapped
         finally:
-            await asyncio.to_thread(body.close)
+            await asyncio.to_thread(file.close)
 
     def _nameless(self) -> IO[bytes]:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         close_to_others(self._directory, 0o700)
         return tempfile.TemporaryFile(dir=self._directory)
 
-    def keep(self, body: IO[bytes], content_type: str) -> dict[str, JSON]:
+    def keep(self, body: _Body, content_type: str) -> dict[str, JSON]:
         """Keep the file in a multipart body under a new storage key, and return its Attachment."""
         part = find_file(body, content_type)
         name = secrets.token_hex(16)
@@ -155,21 +156,18 @@ class FilePart:
 
 @frozen
 class Pieces:
-    """A file's bytes from `start` to `end` in pieces. Each iteration begins anew, and holds one piece at a time."""
+    """A body's bytes from `start` to `end` in pieces. Each iteration begins anew, and copies one piece at a time."""
 
-    file: IO[bytes]
-    start: int = 0
-    end: int = sys.maxsize
+    body: _Body
+    start: int
+    end: int
 
     def __iter__(self) -> Iterator[bytes]:
-        self.file.seek(self.start)
-        left = self.end - self.start
-        while piece := self.file.read(min(_PIECE, left)):
-            left -= len(piece)
-            yield piece
+        for start in range(self.start, self.end, _PIECE):
+            yield self.body[start : min(start + _PIECE, self.end)]
 
 
-def find_file(body: IO[bytes], content_type: str) -> FilePart:
+def find_file(body: _Body, content_type: str) -> FilePart:
     """Return the only part of a body, which must be a file named "file"; refused with `Errno` BODY or PARAMETER."""
     header = Message()
     header["Content-Type"] = content_type
@@ -177,43 +175,22 @@ def find_file(body: IO[bytes], content_type: str) -> FilePart:
     if header.get_content_type() != "multipart/form-data" or not boundary:
         raise Refused(Errno.BODY, f"Content-Type 必须是带 boundary 的 multipart/form-data, 收到 {content_type!r}")
     mark = b"\r\n--" + boundary.encode(errors="replace")
-    body.seek(0)
-    if body.read(len(mark) - 2) != mark[2:]:
+    begin = len(mark) - 2
+    if body[:begin] != mark[2:]:
         raise Refused(Errno.BODY, "请求体不以 multipart 的 boundary 开头")
-    marks = list(_positions(body, mark))
-    if marks:
-        body.seek(marks[-1] + len(mark))
-    if not marks or body.read(2) != b"--":
+    found = re.compile(re.escape(mark)).finditer
+    # Piece by piece, for nothing else runs during one search.
+    starts = range(0, len(body), _PIECE)
+    marks = [one.start() for start in starts for one in found(body, start, start + _PIECE + len(mark) - 1)]
+    if not marks or body[marks[-1] + len(mark) : marks[-1] + len(mark) + 2] != b"--":
         raise Refused(Errno.BODY, "multipart 请求体不完整, 缺少结尾的 boundary")
     if len(marks) != 1:
         raise Refused(Errno.PARAMETER, f"参数 file 必须是唯一的部分, 收到 {len(marks)} 个部分")
-    headers = _headers(body, len(mark) - 2, marks[0])
-    start = len(mark) + len(headers) + 4
-    return _describe(headers.decode(errors="replace"), start, marks[0])
-
-
-def _positions(body: IO[bytes], mark: bytes) -> Iterator[int]:
-    """Yield each position of `mark`. Neighbouring pieces overlap by one byte less than its length."""
-    offset, window = 0, b""
-    for piece in Pieces(body):
-        window += piece
-        at = window.find(mark)
-        while at >= 0:
-            yield offset + at
-            at = window.find(mark, at + len(mark))
-        kept = window[1 - len(mark) :]
-        offset += len(window) - len(kept)
-        window = kept
-
-
-def _headers(body: IO[bytes], start: int, end: int) -> bytes:
-    """Return the header lines of a part that begins at `start`, without the line breaks around them."""
-    body.seek(start)
-    head = body.read(min(_HEADERS_MAX, end - start))
-    lines, blank_line, _ = head.partition(b"\r\n\r\n")
+    end = marks[0]
+    lines, blank_line, _ = body[begin : min(begin + _HEADERS_MAX, end)].partition(b"\r\n\r\n")
     if not blank_line or not lines.startswith(b"\r\n"):
         raise Refused(Errno.BODY, "multipart 的部分没有完整的头")
-    return lines[2:]
+    return _describe(lines[2:].decode(errors="replace"), begin + len(lines) + 4, end)
 
 
 def _describe(headers: str, start: int, end: int) -> FilePart:

@@ -362,7 +362,7 @@ class Sandbox:
 
     async def _upload_file(self, request: web.Request, _: Fault | None) -> JSON:
         async with self._files.received(request.content) as body:
-            signed = _signing_input(request, Pieces(body))
+            signed = _signing_input(request, Pieces(body, 0, len(body)))
             await asyncio.to_thread(self._gate.check_signature, request.headers, signed)
             attachment = await asyncio.to_thread(self._files.keep, body, request.headers.get("Content-Type", ""))
         await self._in_store(partial(self._store.add_file, attachment))
