@@ -54,11 +54,12 @@ class Gate:
         if away > TOLERANCE:
             raise Refused(Errno.TIMESTAMP, f"Timestamp 与服务器时间相差 {away:.0f} 秒, 超过 {TOLERANCE} 秒")
 
-    def check_signature(self, headers: Mapping[str, str], request: SigningInput) -> None:
+    def check_signature(self, request: web.Request, body: Iterable[bytes]) -> None:
         """Refuse a `Sign` that is not the signature of these bytes; reads the whole body if the scheme does."""
-        timestamp, got = headers["Timestamp"], headers.get("Sign", "")
+        timestamp, got = request.headers["Timestamp"], request.headers.get("Sign", "")
         app_id, scheme = self.signer.app_id, self.signer.scheme
-        wanted = scheme.signature(request, app_id=app_id, secret=self.secret, timestamp=timestamp)
+        signed = SigningInput(request.method, request.path, tuple(request.query.items()), body)
+        wanted = scheme.signature(signed, app_id=app_id, secret=self.secret, timestamp=timestamp)
         if not hmac.compare_digest(got.encode(errors="surrogateescape"), wanted.encode()):
             raise Refused(Errno.SIGN, "Sign 与请求内容不符, 请检查密钥和签名算法")
 

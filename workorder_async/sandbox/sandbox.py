@@ -35,7 +35,7 @@ from workorder_async.sandbox.seed import END, SPAN, tickets as seed_tickets
 from workorder_async.sandbox.shapes import Spelling, speller
 from workorder_async.sandbox.store import Applied, Record, Store
 from workorder_async.secret import Secret
-from workorder_async.signing.scheme import SchemeSigner, SigningInput
+from workorder_async.signing.scheme import SchemeSigner
 from workorder_async.wire.options import ClientOptions, hide_passwords
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ class Sandbox:
 
     def _application(self) -> web.Application:
         """Return the application to serve; an unknown path or a wrong method is a plain HTTP 404 or 405."""
-        app = web.Application(middlewares=[self._hosts.guard])
+        app = web.Application(middlewares=[self._hosts.guard], client_max_size=JSON_LIMIT)
         app.on_response_prepare.append(self._clocks.set_date)
         app.on_shutdown.append(lambda _: self._faults.end())
         for rule in rules.RULES:
@@ -347,7 +347,11 @@ class Sandbox:
 
     async def _answer(self, rule: rules.Rule, request: web.Request, lie: Fault | None) -> JSON:
         """Answer a request by its rule. A GET of an endpoint that takes a body may have one in place of its query."""
-        body = await self._signed_body(request)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {JSON_LIMIT} 字节") from None
+        self._gate.check_signature(request, (body,))
         if request.method == "POST" or (body and rule.endpoint.method == "POST"):
             asked = rules.decode(request.headers.get("Content-Type", ""), body)
         else:
@@ -362,8 +366,7 @@ class Sandbox:
 
     async def _upload_file(self, request: web.Request, _: Fault | None) -> JSON:
         async with self._files.received(request.content) as body:
-            signed = _signing_input(request, Pieces(body, 0, len(body)))
-            await asyncio.to_thread(self._gate.check_signature, request.headers, signed)
+            await asyncio.to_thread(self._gate.check_signature, request, Pieces(body, 0, len(body)))
             attachment = await asyncio.to_thread(self._files.keep, body, request.headers.get("Content-Type", ""))
         await self._in_store(partial(self._store.add_file, attachment))
         return attachment
@@ -379,25 +382,12 @@ class Sandbox:
             return web.Response(body=content, headers=headers)
         return web.FileResponse(self._files.path(file_path), headers=headers)
 
-    async def _signed_body(self, request: web.Request) -> bytes:
-        body = bytearray()
-        async for piece in request.content.iter_any():
-            body += piece
-            if len(body) > JSON_LIMIT:
-                raise Refused(Errno.PARAMETER, f"参数 request 的请求体超过 {JSON_LIMIT} 字节")
-        self._gate.check_signature(request.headers, _signing_input(request, (bytes(body),)))
-        return bytes(body)
-
 
 async def _let_connections_begin() -> None:
     """Let each connection that somebody has opened begin: asyncio leaves it open if its server is closed before."""
     # One turn accepts it, the next two make what the server knows of it.
     for _ in range(3):
         await asyncio.sleep(0)
-
-
-def _signing_input(request: web.Request, body: Iterable[bytes]) -> SigningInput:
-    return SigningInput(request.method, request.path, tuple(request.query.items()), body)
 
 
 def _until(given_up: Event, records: Iterable[Record]) -> Iterator[Record]:
