@@ -98,11 +98,13 @@ async def test_the_host_that_it_listens_on_is_its_own() -> None:
     ],
 )
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-async def test_no_host_or_two_are_none(lines: bytes, version: bytes) -> None:
+async def test_no_host_or_two_are_none(lines: bytes, version: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Without exactly one Host that is its own, nothing is answered but a refusal."""
     async with wired(Sandbox(3)) as wire:
         status = await status_of(wire, b"GET " + PREFIX.encode() + b"base?id=1001 HTTP/" + version, lines)
-        assert status in {421, 400}  # some of it is refused by aiohttp itself
+        assert status in {421, 400}
+        if status == 400:
+            caplog.clear()  # aiohttp itself refused it, and said so
         assert wire.sandbox.requests == {}
 
 

@@ -203,7 +203,7 @@ class Faults:
         self.struck: list[Struck] = []
         self.pauses: Pauses = Pauses()
         self._clock = clock
-        self._later: set[asyncio.Task[bytes]] = set()
+        self._later: set[asyncio.Task[None]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.script = faults
 
@@ -243,9 +243,11 @@ class Faults:
         """Answer when the request was read, and handle it later."""
         read = request[LATER] = Later(fault.seconds)
 
-        async def handle() -> bytes:
+        async def handle() -> None:
             try:
-                return await answer()
+                # A caller that has gone before the end of its body hears of nothing.
+                with suppress(ConnectionError, web.RequestPayloadError):
+                    await answer()
             finally:
                 read.begun.set()
 
