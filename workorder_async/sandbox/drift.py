@@ -93,11 +93,11 @@ class Drifted:
 
 
 @define
-class _Running:
-    """A script and the reads since it was set: one object, for the event loop sets it and the store's thread counts."""
+class Script:
+    """Changes and the reads so far: one object, for the event loop sets it and the store's thread counts."""
 
     drifts: tuple[Drift, ...]
-    reads: int = field(default=0)
+    reads: int = 0
 
 
 class Drifting:
@@ -106,28 +106,23 @@ class Drifting:
     def __init__(self, drifts: Iterable[Drift], seed: int) -> None:
         self.drifted: list[Drifted] = []
         self._random = random.Random(f"drift {seed}")  # noqa: S311 - a choice that can be repeated, not a secret
-        self.script = drifts
+        self.follow(drifts)
 
-    @property
-    def script(self) -> tuple[Drift, ...]:
-        """The changes, and the reads after which they happen; to set it counts the reads anew."""
-        return self._running.drifts
-
-    @script.setter
-    def script(self, drifts: Iterable[Drift]) -> None:
-        self._running = _Running(items("drift", drifts, Drift))
+    def follow(self, drifts: Iterable[Drift]) -> None:
+        """Make these changes, after reads that are counted anew."""
+        self.script: Script = Script(items("drift", drifts, Drift))
 
     def after_read(self, store: Store) -> None:
         """Count a read of the list, and make the changes that are due after it."""
-        running = self._running
-        running.reads += 1
-        for drift in running.drifts:
-            if drift.is_due(running.reads):
-                self.change(store, drift, running.reads)
+        script = self.script
+        script.reads += 1
+        for drift in script.drifts:
+            if drift.is_due(script.reads):
+                self.change(store, drift, script.reads)
 
     def change(self, store: Store, drift: Drift, reads: int | None = None) -> Drifted:
         """Change the list now, after so many reads, or after any number of them."""
-        reads = self._running.reads if reads is None else reads
+        reads = self.script.reads if reads is None else reads
         time = store.clock()
         now, status = int(time), int(drift.status.value)
         leaving = self._choose(store, status, drift.close + drift.delete, drift.pick)

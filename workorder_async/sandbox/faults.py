@@ -205,16 +205,12 @@ class Faults:
         self._clock = clock
         self._later: set[asyncio.Task[None]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
-        self.script = faults
+        self.follow(faults)
 
-    @property
-    def script(self) -> tuple[Fault, ...]:
-        """Which requests go wrong; to set it counts requests anew. If two strike one request, the first one does."""
-        return tuple(line.fault for line in self._lines)
-
-    @script.setter
-    def script(self, faults: Iterable[Fault]) -> None:
-        self._lines = [_Line(fault) for fault in items("faults", faults, Fault)]
+    def follow(self, faults: Iterable[Fault]) -> None:
+        """Let these requests go wrong, counted anew. If two faults strike one request, the first one does."""
+        self.script: tuple[Fault, ...] = items("faults", faults, Fault)
+        self._lines = [_Line(fault) for fault in self.script]
 
     def strike(self, operation: str, request: int) -> Fault | None:
         """Count a request that has arrived, and return the fault that strikes it, or None."""

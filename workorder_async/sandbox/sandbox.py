@@ -244,11 +244,11 @@ class Sandbox:
     @property
     def drift(self) -> tuple[Drift, ...]:
         """The changes between the reads of a list; to set it counts the reads anew, to set `()` ends it."""
-        return self._drifting.script
+        return self._drifting.script.drifts
 
     @drift.setter
     def drift(self, drifts: Iterable[Drift]) -> None:
-        self._drifting.script = drifts
+        self._drifting.follow(drifts)
 
     @property
     def drifted(self) -> list[Drifted]:
@@ -287,7 +287,7 @@ class Sandbox:
 
     @faults.setter
     def faults(self, faults: Iterable[Fault]) -> None:
-        self._faults.script = faults
+        self._faults.follow(faults)
 
     @property
     def struck(self) -> list[Struck]:
