@@ -34,6 +34,8 @@ from workorder_async.sandbox.errnos import Errno
 FAR: Final = 10**9
 #: Under this key a request keeps how many seconds the `Date` of its answer is ahead.
 DATE_AHEAD: Final = web.RequestKey("date ahead", float)
+#: Under this key a request that is handled after its answer keeps whether it has been read.
+READ: Final = web.RequestKey("read", asyncio.Event)
 
 _Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
 _Unanswered: TypeAlias = Literal["reset_after", "hang_after", "html_after", "portal_after", "errno_after"]
@@ -153,18 +155,6 @@ class Fault:
         return self.operation in (None, operation) and (self.kind not in LIES or operation in LIES[self.kind])
 
 
-@define
-class Later:
-    """The wait of a request that is handled so many seconds after its answer."""
-
-    seconds: float
-    begun: asyncio.Event = field(factory=asyncio.Event)
-
-
-#: Under this key a request keeps that it is handled later.
-LATER: Final = web.RequestKey("later", Later)
-
-
 @frozen
 class Struck:
     """One request that went wrong on purpose."""
@@ -229,15 +219,15 @@ class Faults:
             await request.release()  # which reads it to its end
             return await self._broken(fault, request)
         if fault.kind == "504_before":
-            return await self._answered_before(fault, request, answer)
+            return await self._answered_before(request, answer)
         body = await answer()
         if fault.kind.endswith("_after"):
             return await self._broken(fault, request)
         return await self._distorted(fault, request, body)
 
-    async def _answered_before(self, fault: Fault, request: web.Request, answer: _Handling) -> web.StreamResponse:
-        """Answer when the request was read, and handle it later."""
-        read = request[LATER] = Later(fault.seconds)
+    async def _answered_before(self, request: web.Request, answer: _Handling) -> web.StreamResponse:
+        """Answer when the request was read; who handles it waits then."""
+        read = request[READ] = asyncio.Event()
 
         async def handle() -> None:
             try:
@@ -245,12 +235,12 @@ class Faults:
                 with suppress(ConnectionError, web.RequestPayloadError):
                     await answer()
             finally:
-                read.begun.set()
+                read.set()
 
         task = asyncio.create_task(handle())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
-        await read.begun.wait()
+        await read.wait()
         return refusal(Errno.FAULT, 504)
 
     async def end(self) -> None:

@@ -272,9 +272,9 @@ class Listing:
 
     def page(self, asked: "Asked") -> JSON:
         """Return the page that a request asks for, true or with a lie."""
-        fields, lie = asked.fields, asked.lie
+        fields, fault = asked.fields, asked.fault
         size = min(fields["page_size"], self.page_size_cap)
-        if lie is not None and lie.kind == "first_page":
+        if fault is not None and fault.kind == "first_page":
             fields = {**fields, "page": 1}
         if self.page_depth is not None and fields["page"] * size > self.page_depth:
             raise Refused(Errno.PAGE_DEPTH, f"只能读取前 {self.page_depth} 条, 第 {fields['page']} 页超出范围")
@@ -284,9 +284,9 @@ class Listing:
         if self.total_cap is not None:
             total = min(total, self.total_cap)
         pagination: dict[str, JSON] = {"page_size": size, "total": total}
-        if lie is not None and lie.kind in pagination:
-            pagination[lie.kind] = lie.number
-        if lie is not None and lie.kind == "bad_row" and tickets:
+        if fault is not None and fault.kind in pagination:
+            pagination[fault.kind] = fault.number
+        if fault is not None and fault.kind == "bad_row" and tickets:
             tickets[len(tickets) // 2]["created_time"] = [1]
         return {"pagination": pagination, "tickets": [*tickets]}
 
@@ -301,15 +301,16 @@ class Asked:
     """The JSON object, or the query."""
     fields: Fields
     """The request, checked against the schema."""
-    lie: Fault | None
-    """The fault that makes the answer untrue, if there is one."""
+    fault: Fault | None
+    """The fault that strikes the request, if there is one; it may make the answer untrue."""
     url: Callable[[str], str]
     """Makes a temporary URL of a file's storage key."""
 
     def seen(self) -> tuple[sqlite3.Row, list[Record]]:
         """Return the ticket that is asked for, or with a lie another one, and its assigns."""
         id, shown = self.fields["id"], self.store.shown
-        row = shown.ticket(id if self.lie is None else shown.id_after(id))
+        is_other = self.fault is not None and self.fault.kind == "other_ticket"
+        row = shown.ticket(shown.id_after(id) if is_other else id)
         return row, shown.assigns(row)
 
 

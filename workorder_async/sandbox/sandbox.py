@@ -27,7 +27,7 @@ from workorder_async.errors import ConfigError
 from workorder_async.sandbox import rules
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
-from workorder_async.sandbox.faults import FAR, LATER, LIES, Fault, Faults, Struck, envelope
+from workorder_async.sandbox.faults import FAR, READ, Fault, Faults, Struck, envelope
 from workorder_async.sandbox.files import Files, Pieces, download_headers, invented
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
 from workorder_async.sandbox.rules import Texts
@@ -50,7 +50,7 @@ JSON_LIMIT = 16 << 20
 _PATIENCE = 1.0
 
 _T = TypeVar("_T")
-# Takes a request and the fault that makes its answer untrue, if there is one.
+# Takes a request and the fault that strikes it, if there is one.
 _Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
 
 
@@ -322,8 +322,7 @@ class Sandbox:
                     self._refused[endpoint.operation] += 1
                     return await self._limit.refuse(request)
                 fault = self._faults.strike(endpoint.operation, self._requests[endpoint.operation])
-                lie = fault if fault is not None and fault.kind in LIES else None
-                right = partial(self._envelope, request, partial(answer, request, lie))
+                right = partial(self._envelope, request, partial(answer, request, fault))
                 if fault is not None:
                     return await self._faults.carry_out(fault, request, right)
                 return envelope(await right())
@@ -345,7 +344,7 @@ class Sandbox:
         await self._faults.pauses.delay(self._latency)
         return dumps(self._spell(said))
 
-    async def _answer(self, rule: rules.Rule, request: web.Request, lie: Fault | None) -> JSON:
+    async def _answer(self, rule: rules.Rule, request: web.Request, fault: Fault | None) -> JSON:
         """Answer a request by its rule. A GET of an endpoint that takes a body may have one in place of its query."""
         try:
             body = await request.read()
@@ -356,12 +355,12 @@ class Sandbox:
             asked = rules.decode(request.headers.get("Content-Type", ""), body)
         else:
             asked = rules.from_query(request.query, rule.schema)
-        if (later := request.get(LATER)) is not None:
-            later.begun.set()
-            await self._faults.pauses.delay(later.seconds)
+        if fault is not None and fault.kind == "504_before":
+            request[READ].set()
+            await self._faults.pauses.delay(fault.seconds)
         fields = rules.read(asked, rule.schema)
         url = partial(self._files.temporary_url, str(request.url.origin()))
-        answer = partial(rule.answer, rules.Asked(self._store, self._listing, asked, fields, lie, url))
+        answer = partial(rule.answer, rules.Asked(self._store, self._listing, asked, fields, fault, url))
         return await self._in_store(answer)
 
     async def _upload_file(self, request: web.Request, _: Fault | None) -> JSON:

@@ -97,8 +97,8 @@ class SandboxThread(Sandbox):
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         operation = endpoint.operation
 
-        async def carry_out(request: web.Request, lie: Fault | None) -> JSON:
-            data = await answer(request, lie)
+        async def carry_out(request: web.Request, fault: Fault | None) -> JSON:
+            data = await answer(request, fault)
             await self._see("applied", operation)
             return data
 
