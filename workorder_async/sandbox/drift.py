@@ -15,11 +15,10 @@ from attrs.validators import optional
 
 from workorder_async.arguments import as_validator, items, one_of, whole, whole_within
 from workorder_async.document import TicketStatus
-from workorder_async.document.json_text import loads
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import seed
-from workorder_async.sandbox.rules import UNDONE, close_ticket
-from workorder_async.sandbox.store import Action, Store, packed, step
+from workorder_async.sandbox.rules import act, close_ticket
+from workorder_async.sandbox.store import Store
 
 Pick: TypeAlias = Literal["random", "newest", "oldest"]
 """Which tickets a change is made to: by chance, from the list's first row on, or from its last."""
@@ -135,7 +134,7 @@ class Drifting:
             for id in closed:
                 _close(store, id, now)
             for id in reopened:
-                _reopen(store, id, status, now)
+                act(store, id, "reopen", now, status=status)
             for id in deleted:
                 store.delete(id)
             return tuple(map(store.insert, new))
@@ -162,12 +161,3 @@ class Drifting:
 def _close(store: Store, id: int, now: int) -> None:
     closing = {"id": id, "closer_name": store.ticket(id)["creator_name"], "detail": ""}
     close_ticket(store, {**closing, "is_solved": True, "solved_time": now, "handle_attachment": []}, now)
-
-
-def _reopen(store: Store, id: int, status: int, now: int) -> None:
-    ticket = store.ticket(id)
-    assigns = loads(ticket["assigns"])
-    # An assign's codes for pending and for in process are those of a ticket.
-    assigns[0].update(status=status, finished_time=0)
-    store.add_step(id, 0, step(Action.REOPENED, now, ticket["creator_id"], ticket["creator_name"]))
-    store.update(id, {**UNDONE, "status": status, "updated_time": now, "assigns": packed(assigns)})

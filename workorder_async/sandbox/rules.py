@@ -43,9 +43,8 @@ _REJECTED = 4
 
 Act: TypeAlias = Literal["close", "reopen", "comment"]
 """What people do by other ways than this API."""
-#: What a ticket that is open again does not have any more.
-UNDONE: Record = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
-_ACTS: Mapping[Act, Record] = {"close": {"status": 3}, "reopen": {"status": 1, **UNDONE}, "comment": {}}
+# What a ticket that is open again does not have any more.
+_UNDONE: Record = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
 
 Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
 """How texts are stored."""
@@ -423,18 +422,21 @@ def close_ticket(store: Store, fields: Fields, now: int) -> int:
     return id
 
 
-def act(store: Store, id: int, action: Act, words: str, now: int) -> None:
-    """Change a ticket as a person does, by other ways than this API."""
+def act(store: Store, id: int, action: Act, now: int, words: str = "", *, status: int = 1) -> None:
+    """Change a ticket as a person does, by other ways than this API; one that is open again has this status."""
     ticket = store.ticket(id)
     who, name = (40999, "路人") if action == "comment" else (ticket["creator_id"], ticket["creator_name"])
     done = {"close": Action.CLOSED, "reopen": Action.REOPENED, "comment": Action.COMMENTED}[action]
-    _, place = _assigns(ticket, ticket["product_group_id"])
-
-    def change(store: Store) -> None:
-        store.add_step(id, place, step(done, now, who, name, words))
-        store.update(id, {"updated_time": now, **_ACTS[action], **({"closed_time": now} if action == "close" else {})})
-
-    store.make(change)
+    assigns, place = _assigns(ticket, ticket["product_group_id"])
+    changes: Record = {"updated_time": now}
+    if action == "close":
+        changes |= {"status": 3, "closed_time": now}
+    elif action == "reopen":
+        # An assign's codes for pending and for in process are those of a ticket.
+        assigns[place].update(status=status, finished_time=0)
+        changes |= {**_UNDONE, "status": status, "assigns": packed(assigns)}
+    store.add_step(id, place, step(done, now, who, name, words))
+    store.update(id, changes)
 
 
 @frozen

@@ -274,8 +274,9 @@ class Sandbox:
         one_of("action", action, get_args(rules.Act))
         whole_within("ticket_id", ticket_id, 1, 2**63 - 1)
         store = self._running()._store
+        change = partial(rules.act, id=ticket_id, action=action, now=int(self._clock()), words=words)
         try:
-            await self._in_store(lambda: rules.act(store, ticket_id, action, words, int(self._clock())))
+            await self._in_store(lambda: store.make(change))
         except Refused:
             mend = "it must be a ticket of this sandbox"
             raise ConfigError(f"is {ticket_id}", argument="ticket_id", mend=mend) from None
