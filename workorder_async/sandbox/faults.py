@@ -277,14 +277,15 @@ class Faults:
         response: web.StreamResponse
         match fault.kind:
             case "truncate":
-                response = await _begin(request, len(body))
-                await response.write(body[: len(body) // 2])
+                response = await self._piecewise(request, [body[: len(body) // 2]], length=len(body))
                 _hang_up(request)
             case "slow_headers":
                 await self.pauses.wait(request, fault.seconds)
                 response = envelope(body)
             case "slow_body":
-                response = await self._slow_body(request, body, fault.seconds)
+                size = -(-len(body) // _DRIPS)
+                drips = [body[start : start + size] for start in range(0, len(body), size)]
+                response = await self._piecewise(request, drips, fault.seconds / (len(drips) - 1), len(body))
             case "bomb":
                 response = envelope(await asyncio.to_thread(_bomb, fault.size))
                 response.headers["Content-Encoding"] = "gzip"
@@ -293,7 +294,9 @@ class Faults:
                 said = dumps({name: value for name, value in loads(body).items() if name != "data"})
                 response = envelope(said[:-1] + b',"data":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}")
             case "endless" | "drip":
-                response = await self._endless(request, fault.seconds if fault.kind == "drip" else None)
+                piece, pause = (b"x", fault.seconds) if fault.kind == "drip" else (b"x" * _PIECE, 0.0)
+                await self._piecewise(request, self._without_end(piece), pause)
+                response = _close(request)
             case "many_headers" | "long_header":
                 response = await _padded(request, body, fault.size, _LINE if fault.kind == "many_headers" else None)
             case "date":
@@ -303,30 +306,26 @@ class Faults:
                 response = envelope(body)
         return response
 
-    async def _slow_body(self, request: web.Request, body: bytes, seconds: float) -> web.StreamResponse:
-        """Answer at once with the head and the first bytes, and with the last ones after so many seconds."""
-        response = await _begin(request, len(body))
-        size = -(-len(body) // _DRIPS)
-        drips = [body[start : start + size] for start in range(0, len(body), size)]
-        await response.write(drips[0])
-        for drip in drips[1:]:
-            await self.pauses.wait(request, seconds / (len(drips) - 1))
-            await response.write(drip)
+    async def _piecewise(
+        self, request: web.Request, pieces: Iterable[bytes], pause: float = 0.0, length: int | None = None
+    ) -> web.StreamResponse:
+        """Send a head at once, for so many bytes or for chunks, and the pieces with pauses between them."""
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        response.content_length = length
+        await response.prepare(request)
+        for index, piece in enumerate(pieces):
+            if index and pause:
+                await self.pauses.wait(request, pause)
+            await response.write(piece)
+            # A caller that reads fast never keeps the write waiting, and others must be served.
+            await asyncio.sleep(0)
         return response
 
-    async def _endless(self, request: web.Request, seconds: float | None) -> web.StreamResponse:
-        """Begin an answer and go on with it for ever: as fast as it is read, or with a byte every so many seconds."""
-        response = await _begin(request)
-        await response.write(_BEGIN + b'"')
+    def _without_end(self, piece: bytes) -> Iterator[bytes]:
+        yield _BEGIN + b'"'
         while not self.pauses.ended.is_set():
-            if seconds is None:
-                await response.write(b"x" * _PIECE)
-                # A caller that reads fast never keeps the write waiting, and others must be served.
-                await asyncio.sleep(0)
-            else:
-                await response.write(b"x")
-                await self.pauses.wait(request, seconds)
-        return _close(request)
+            yield piece
 
 
 class _Watch(asyncio.Protocol):
@@ -427,15 +426,6 @@ def _hang_up(request: web.Request) -> None:
     """Close the connection once the bytes that were written have gone out."""
     if request.transport is not None:
         request.transport.close()
-
-
-async def _begin(request: web.Request, length: int | None = None) -> web.StreamResponse:
-    """Send the head of an answer, whose body has so many bytes, or comes in chunks."""
-    response = web.StreamResponse()
-    response.content_type = "application/json"
-    response.content_length = length
-    await response.prepare(request)
-    return response
 
 
 _DRIPS = 20
