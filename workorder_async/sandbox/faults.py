@@ -241,7 +241,7 @@ class Faults:
         self._later.add(task)
         task.add_done_callback(self._later.discard)
         await read.wait()
-        return refusal(Errno.FAULT, 504)
+        return _refusal(Errno.FAULT, 504)
 
     async def end(self) -> None:
         """Let every pause be over, and wait for what is handled later."""
@@ -263,13 +263,12 @@ class Faults:
             case "portal":
                 response = web.Response(content_type="text/html", text=_PORTAL_PAGE)
             case "429" | "503" as status:
-                response = busy(int(status), fault.retry_after)
+                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                response = web.Response(status=int(status), headers=headers, text=_BUSY_PAGE)
             case "401" | "403" as status if fault.errno is None:
                 response = web.Response(status=int(status), text=_GATEWAY_PAGE)
-            case "errno":
-                response = refusal(errno)
-            case status:
-                response = refusal(errno, int(status))
+            case name:
+                response = _refusal(errno, 200 if name == "errno" else int(name))
         return response
 
     async def _distorted(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
@@ -383,18 +382,13 @@ def envelope(body: bytes, status: int = 200) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
-def refusal(errno: int, status: int = 200) -> web.Response:
+def _refusal(errno: int, status: int) -> web.Response:
     """Answer with an envelope that says no."""
     said = {"errno": errno, "errmsg": "沙箱: 按脚本返回的错误", "request_id": secrets.token_hex(16)}
     return envelope(dumps(said), status)
 
 
-def busy(status: int, retry_after: int | None) -> web.Response:
-    """Answer that it is too much just now, and when to come again, in seconds."""
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return web.Response(status=status, headers=headers, text="the sandbox is busy, by its script\n")
-
-
+_BUSY_PAGE = "the sandbox is busy, by its script\n"
 _GATEWAY_PAGE = "the sandbox's gateway does not know you, by its script\n"
 _PROXY_PAGE = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"

@@ -17,7 +17,7 @@ from attrs.validators import optional
 from workorder_async.arguments import as_validator, items, must_be, number_within, whole_within
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.faults import DATE_AHEAD, FAR, busy, refusal
+from workorder_async.sandbox.faults import DATE_AHEAD, FAR, Fault
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner, SigningInput
 
@@ -184,7 +184,8 @@ class Limit:
         self.granted.append(now)
         return True
 
-    async def refuse(self, request: web.Request) -> web.Response:
-        """Read a request that was not granted, and answer it."""
-        await request.release()
-        return busy(429, self.retry_after) if self.rate_errno is None else refusal(self.rate_errno)
+    def refusal(self) -> Fault:
+        """Return what becomes of a request that is not granted."""
+        if self.rate_errno is None:
+            return Fault("429", retry_after=self.retry_after)
+        return Fault("errno", errno=self.rate_errno)

@@ -319,10 +319,11 @@ class Sandbox:
             self._clocks.take_turn(request)
             self._requests[endpoint.operation] += 1
             try:
-                if not self._limit.grants():
+                if self._limit.grants():
+                    fault = self._faults.strike(endpoint.operation, self._requests[endpoint.operation])
+                else:
                     self._refused[endpoint.operation] += 1
-                    return await self._limit.refuse(request)
-                fault = self._faults.strike(endpoint.operation, self._requests[endpoint.operation])
+                    fault = self._limit.refusal()
                 right = partial(self._envelope, request, partial(answer, request, fault))
                 if fault is not None:
                     return await self._faults.carry_out(fault, request, right)
