@@ -119,7 +119,8 @@ async def test_people() -> None:
             detail = await client.get_ticket_detail(id)
             step = [step for assign in detail.assigns for step in assign.history][-1]
             assert (detail.status, step.detail, bool(step.creator_id)) == (status, "好", True)
-            assert bool(detail.closed_time) == (action == "close")
+            assert bool(detail.closed_time) == bool(detail.solved_time) == detail.is_solved == (action == "close")
+            assert detail.assigns[0].status.value == 1
         assert sandbox.applied == []
         with pytest.raises(ConfigError, match="action is 'delete'"):
             await sandbox.act(id, "delete")  # type: ignore[arg-type]

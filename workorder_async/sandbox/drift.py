@@ -17,7 +17,7 @@ from workorder_async.arguments import as_validator, items, one_of, whole, whole_
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox import seed
-from workorder_async.sandbox.rules import act, close_ticket
+from workorder_async.sandbox.rules import act
 from workorder_async.sandbox.store import Store
 
 Pick: TypeAlias = Literal["random", "newest", "oldest"]
@@ -132,7 +132,7 @@ class Drifting:
 
         def make(store: Store) -> tuple[int, ...]:
             for id in closed:
-                _close(store, id, now)
+                act(store, id, "close", now)
             for id in reopened:
                 act(store, id, "reopen", now, status=status)
             for id in deleted:
@@ -156,8 +156,3 @@ class Drifting:
             ranks = self._random.sample(range(count), amount)
         ids = dict(zip(sorted(ranks), store.ids_at(status, sorted(ranks)), strict=True))
         return tuple(ids[rank] for rank in ranks)
-
-
-def _close(store: Store, id: int, now: int) -> None:
-    closing = {"id": id, "closer_name": store.ticket(id)["creator_name"], "detail": ""}
-    close_ticket(store, {**closing, "is_solved": True, "solved_time": now, "handle_attachment": []}, now)

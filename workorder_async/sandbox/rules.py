@@ -430,7 +430,7 @@ def act(store: Store, id: int, action: Act, now: int, words: str = "", *, status
     assigns, place = _assigns(ticket, ticket["product_group_id"])
     changes: Record = {"updated_time": now}
     if action == "close":
-        changes |= {"status": 3, "closed_time": now}
+        changes |= {"status": 3, "is_solved": True, "is_suspended_notice": 0, "solved_time": now, "closed_time": now}
     elif action == "reopen":
         # An assign's codes for pending and for in process are those of a ticket.
         assigns[place].update(status=status, finished_time=0)
