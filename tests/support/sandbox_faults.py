@@ -56,7 +56,7 @@ def noted_struck(sandbox: Sandbox) -> Noted:
 def noted_waits(sandbox: Sandbox) -> Noted:
     """Return the requests that are kept waiting."""
     noted = Noted()
-    sandbox._faults.pauses._watches = noted  # type: ignore[assignment]
+    sandbox._faults._watches = noted  # type: ignore[assignment]
     return noted
 
 

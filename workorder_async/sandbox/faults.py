@@ -186,13 +186,26 @@ class _Line:
         return fault.chance == 1 or chance() < fault.chance
 
 
+class _Watch(asyncio.Protocol):
+    """Stands between a connection and its server, to see its end; bytes that come meanwhile are dropped."""
+
+    def __init__(self, server: asyncio.BaseProtocol) -> None:
+        self.server = server
+        self.over = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.connection_lost(exc)
+        self.over.set()
+
+
 class Faults:
-    """Keeps a script and the record of the requests that it struck; `clock` gives seconds since the epoch."""
+    """Keeps a script, the record of the requests that it struck, and those that wait; `clock` gives the time."""
 
     def __init__(self, faults: Iterable[Fault], seed: int, clock: Callable[[], float]) -> None:
         self.struck: list[Struck] = []
-        self.pauses: Pauses = Pauses()
         self._clock = clock
+        self._watches: set[_Watch] = set()
+        self._ended = asyncio.Event()
         self._later: set[asyncio.Task[None]] = set()
         self._chance = random.Random(f"faults {seed}").random  # noqa: S311 - to be repeated, not a secret
         self.follow(faults)
@@ -244,8 +257,10 @@ class Faults:
         return _refusal(Errno.FAULT, 504)
 
     async def end(self) -> None:
-        """Let every pause be over, and wait for what is handled later."""
-        self.pauses.end()
+        """Let every wait be over, and every further one, and wait for what is handled later."""
+        self._ended.set()
+        for watch in self._watches:
+            watch.over.set()
         await asyncio.gather(*self._later, return_exceptions=True)
 
     async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:
@@ -256,7 +271,7 @@ class Faults:
             case "reset":
                 response = _reset(request)
             case "hang":
-                await self.pauses.wait(request, None)
+                await self.wait(request, None)
                 response = _close(request)
             case "html":
                 response = web.Response(status=502, content_type="text/html", text=_PROXY_PAGE)
@@ -279,7 +294,7 @@ class Faults:
                 response = await self._piecewise(request, [body[: len(body) // 2]], length=len(body))
                 _hang_up(request)
             case "slow_headers":
-                await self.pauses.wait(request, fault.seconds)
+                await self.wait(request, fault.seconds)
                 response = envelope(body)
             case "slow_body":
                 size = -(-len(body) // _DRIPS)
@@ -315,7 +330,7 @@ class Faults:
         await response.prepare(request)
         for index, piece in enumerate(pieces):
             if index and pause:
-                await self.pauses.wait(request, pause)
+                await self.wait(request, pause)
             await response.write(piece)
             # A caller that reads fast never keeps the write waiting, and others must be served.
             await asyncio.sleep(0)
@@ -323,47 +338,20 @@ class Faults:
 
     def _without_end(self, piece: bytes) -> Iterator[bytes]:
         yield _BEGIN + b'"'
-        while not self.pauses.ended.is_set():
+        while not self._ended.is_set():
             yield piece
-
-
-class _Watch(asyncio.Protocol):
-    """Stands between a connection and its server, to see its end; bytes that come meanwhile are dropped."""
-
-    def __init__(self, server: asyncio.BaseProtocol) -> None:
-        self.server = server
-        self.over = asyncio.Event()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.server.connection_lost(exc)
-        self.over.set()
-
-
-class Pauses:
-    """The requests that are kept waiting, and whether their common end has come."""
-
-    def __init__(self) -> None:
-        self._watches: set[_Watch] = set()
-        #: Set when the sandbox has come to its end.
-        self.ended: asyncio.Event = asyncio.Event()
-
-    def end(self) -> None:
-        """Let every pause be over, and every further one."""
-        self.ended.set()
-        for watch in self._watches:
-            watch.over.set()
 
     async def delay(self, seconds: float) -> None:
         """Wait so long, also if the caller goes away."""
         if seconds:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self.ended.wait()
+                    await self._ended.wait()
 
     async def wait(self, request: web.Request, seconds: float | None) -> None:
         """Wait so long, or without end, or until the caller goes away or the sandbox ends."""
         transport = request.transport
-        if transport is None or self.ended.is_set():
+        if transport is None or self._ended.is_set():
             return
         watch = _Watch(transport.get_protocol())
         self._watches.add(watch)

@@ -176,11 +176,8 @@ class Sandbox:
         self._store = Store(self._db, self._clock, lag=self._lag, stored=self._stored)
         stack.push_async_callback(self._in_store, self._store.close)
         given_up = Event()
-        try:
-            await self._in_store(partial(self._store.open, lambda: _until(given_up, self._seed())))
-        except asyncio.CancelledError:
-            given_up.set()
-            raise
+        stack.callback(given_up.set)
+        await self._in_store(partial(self._store.open, lambda: _until(given_up, self._seed())))
 
     async def _in_store(self, question: Callable[[], _T]) -> _T:
         """Ask the store in its thread, which alone touches it."""
@@ -343,7 +340,7 @@ class Sandbox:
         except Refused as refused:
             said = {"errno": int(refused.errno), "errmsg": refused.errmsg}
         said["request_id"] = secrets.token_hex(16)
-        await self._faults.pauses.delay(self._latency)
+        await self._faults.delay(self._latency)
         return dumps(self._spell(said))
 
     async def _answer(self, rule: rules.Rule, request: web.Request, fault: Fault | None) -> JSON:
@@ -359,7 +356,7 @@ class Sandbox:
             asked = rules.from_query(request.query, rule.schema)
         if fault is not None and fault.kind == "504_before":
             request[READ].set()
-            await self._faults.pauses.delay(fault.seconds)
+            await self._faults.delay(fault.seconds)
         fields = rules.read(asked, rule.schema)
         url = partial(self._files.temporary_url, str(request.url.origin()))
         answer = partial(rule.answer, rules.Asked(self._store, self._listing, asked, fields, fault, url))
