@@ -18,6 +18,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar, Unpack, get_args
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from workorder_async.arguments import flag, number_within, one_of, path, whole_within
 from workorder_async.document import JSON, TicketStatus
@@ -50,8 +51,8 @@ JSON_LIMIT = 16 << 20
 _PATIENCE = 1.0
 
 _T = TypeVar("_T")
-# Takes a request and the fault that strikes it, if there is one.
-_Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
+Answer: TypeAlias = Callable[[web.Request, Fault | None], Awaitable[JSON]]
+"""Takes a request and the fault that strikes it, if there is one."""
 
 
 class Sandbox:
@@ -311,7 +312,7 @@ class Sandbox:
         app.router.add_route("GET", "/files/{file_path:.+}", self._download)
         return app
 
-    def _handler(self, endpoint: Endpoint, answer: _Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(self, endpoint: Endpoint, answer: Answer) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             self._clocks.take_turn(request)
             self._requests[endpoint.operation] += 1

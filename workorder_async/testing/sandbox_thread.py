@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Literal, Self, TypeAlias
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from attrs import define
 
 from workorder_async.client import WorkorderClient
@@ -15,6 +16,7 @@ from workorder_async.errors import ConfigError
 from workorder_async.loop_thread import LoopThread
 from workorder_async.sandbox import Drifted, Fault, Pick, Sandbox
 from workorder_async.sandbox.rules import Act
+from workorder_async.sandbox.sandbox import Answer
 from workorder_async.wire.observing import Event
 
 Moment: TypeAlias = Literal["received", "applied", "answered"]
@@ -92,9 +94,7 @@ class SandboxThread(Sandbox):
     async def _see(self, moment: Moment, operation: str) -> bool:
         return self.witness is not None and await self.witness(moment, operation)
 
-    def _handler(
-        self, endpoint: Endpoint, answer: Callable[[web.Request, Fault | None], Awaitable[JSON]]
-    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(self, endpoint: Endpoint, answer: Answer) -> Handler:
         operation = endpoint.operation
 
         async def carry_out(request: web.Request, fault: Fault | None) -> JSON:
