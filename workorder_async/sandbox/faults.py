@@ -311,8 +311,13 @@ class Faults:
                 piece, pause = (b"x", fault.seconds) if fault.kind == "drip" else (b"x" * _PIECE, 0.0)
                 await self._piecewise(request, self._without_end(piece), pause)
                 response = _close(request)
-            case "many_headers" | "long_header":
-                response = await _padded(request, body, fault.size, _LINE if fault.kind == "many_headers" else None)
+            case "many_headers":
+                lines = range(0, fault.size, _LINE)
+                headers = ((b"X-Padding-%d: " % start).ljust(_LINE - 2, b"x") + b"\r\n" for start in lines)
+                response = await _after_headers(request, body, headers)
+            case "long_header":
+                header = chain((b"X-Padding: ",), _padding(fault.size), (b"\r\n",))
+                response = await _after_headers(request, body, header)
             case "date":
                 request[DATE_AHEAD] = fault.seconds
                 response = envelope(body)
@@ -425,10 +430,8 @@ def _bomb(size: int) -> bytes:
     """Pack a body that unpacks to so many bytes of JSON (to 56 at the least)."""
     packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
     left = max(size - len(_BEGIN) - len(_END) - 2, 0)
-    packed = [packer.compress(_BEGIN + b'"')]
-    packed += [packer.compress(piece) for piece in _padding(left)]
-    packed.append(packer.compress(b'"' + _END) + packer.flush())
-    return b"".join(packed)
+    pieces = chain((_BEGIN + b'"',), _padding(left), (b'"' + _END,))
+    return b"".join((*map(packer.compress, pieces), packer.flush()))
 
 
 def _padding(size: int) -> Iterator[bytes]:
@@ -437,15 +440,10 @@ def _padding(size: int) -> Iterator[bytes]:
         yield piece[: size - start]
 
 
-async def _padded(request: web.Request, body: bytes, size: int, line: int | None) -> web.StreamResponse:
-    """Answer with a head of so many bytes, in lines of `line` bytes or in a single one, and with the right body."""
+async def _after_headers(request: web.Request, body: bytes, pieces: Iterable[bytes]) -> web.StreamResponse:
+    """Answer with a body after these bytes of further headers."""
     head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n"
     await request.writer.write(head.format(len(body)).encode())
-    pieces = (
-        chain((b"X-Padding: ",), _padding(size), (b"\r\n",))
-        if line is None
-        else ((b"X-Padding-%d: " % start).ljust(line - 2, b"x") + b"\r\n" for start in range(0, size, line))
-    )
     for piece in pieces:
         await request.writer.write(piece)
         await asyncio.sleep(0)
