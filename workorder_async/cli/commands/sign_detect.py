@@ -9,10 +9,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from getopt import GetoptError, getopt
+from itertools import pairwise
 from threading import Event
 from typing import Annotated, Any, Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cyclopts import Parameter
 
@@ -32,13 +33,13 @@ _BODY: Final = Parameter(help="A file that holds exactly the bytes of its body."
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
 _FORM: Final = ("-F", "--form", "--form-string", "-T", "--upload-file", "--data-urlencode")
-# Options of curl with a value, and one letter or several behind one dash, of which the last may have a value: -sX POST.
-_LETTERS: Final = "ACDEFHKPQTUXYbcdemortuwxyz"
-_SHORT: Final = re.compile(f"-(?!-)([^{_LETTERS}]*)(?:([{_LETTERS}])(.*))?", re.DOTALL)
-_VALUED: Final = re.compile(
-    "--(header|request|data(-(ascii|raw|binary|urlencode))?|json|form(-string)?|upload-file|url|cert|key"
-    "|user(-agent)?|cookie(-jar)?|referer|cacert|max-time|connect-timeout|output|write-out|proxy|resolve|retry|ciphers"
-    "|interface|limit-rate)"
+# Options of curl, as `getopt` has them: a colon stands behind a letter with a value; and the usual words with a value.
+_LETTERS: Final = "A:C:D:E:F:H:K:P:Q:T:U:X:Y:b:c:d:e:m:o:r:t:u:w:x:y:z:BGIJLMNORSVWZafghijklnpqsv#0123456789"
+_VALUED: Final = (
+    *("header", "request", "data", "data-ascii", "data-raw", "data-binary", "data-urlencode", "json", "form"),
+    *("form-string", "upload-file", "url", "cert", "key", "user", "user-agent", "cookie", "cookie-jar", "referer"),
+    *("cacert", "max-time", "connect-timeout", "output", "write-out", "proxy", "resolve", "retry", "ciphers"),
+    *("interface", "limit-rate"),
 )
 # The pieces of a shell's line, in time that grows with its length; for shlex it is the square. $'...' is bash's, in
 # which a browser writes texts with quotes, line feeds or characters beyond ASCII.
@@ -98,7 +99,9 @@ def detect(
             note("paste the curl line; Ctrl-D on a line of its own ends it")
         requests = accepted_requests(text_of("--curl", curl))
     else:
-        request = None if all(option is None for option in rest) else _request(method, path, query, body_file)
+        body = content_of("--body-file", os.path.join(".", body_file)) if body_file else b""
+        method = method or ("POST" if body_file else "GET")
+        request = _signed("--path", method, path or "", query, body) if any(one is not None for one in rest) else None
         app_id = app_id or os.environ.get(APP_ID) or _asked("AppId", "--app-id")
         timestamp = timestamp or _asked("Timestamp", "--timestamp")
         requests = [Accepted(app_id, timestamp, sign or _asked("Sign", "--sign"), request)]
@@ -109,22 +112,15 @@ def detect(
     return run(_report(requests, secret))
 
 
-def _request(method: str | None, path: str | None, query: str | None, body_file: Path | None) -> SigningInput:
-    url = _split("--path", path or "")
-    body = content_of("--body-file", os.path.join(".", body_file)) if body_file else b""
-    method = method or ("POST" if body_file else "GET")
-    return _input(method, url.path, url.query if query is None else query, body)
-
-
-def _input(method: str, path: str, query: str, body: bytes) -> SigningInput:
-    return SigningInput(method, path, tuple(parse_qsl(query, keep_blank_values=True)), (body,) if body else ())
-
-
-def _split(argument: str, url: str) -> SplitResult:
+def _signed(argument: str, method: str, url: str, query: str | None, body: bytes) -> SigningInput:
+    """Return what may be signed of a request. Raises `ConfigError` for a URL that cannot be read."""
     try:
-        return urlsplit(url)
+        parts = urlsplit(url)
     except ValueError as error:
         raise ConfigError(f"has a URL that cannot be read: {error}", argument=argument) from None
+    pairs = parse_qsl(parts.query if query is None else query, keep_blank_values=True)
+    path = parts.path or ("/" if parts.netloc else "")
+    return SigningInput(method, path, tuple(pairs), (body,) if body else ())
 
 
 def _asked(what: str, source: str) -> str:
@@ -190,7 +186,7 @@ async def _found(requests: Sequence[Accepted], secret: Secret) -> Detected:
 def accepted_requests(text: str) -> list[Accepted]:
     """Read curl lines, or a HAR file. Raises `ConfigError` where no request in it has the three headers."""
     text = text.lstrip("\ufeff").strip()
-    return _of_har(text) if text.startswith("{") else list(_of_curl(text))
+    return _of_har(text) if text.startswith("{") else _of_curl(text)
 
 
 def _headers_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -203,8 +199,7 @@ def _missing(headers: Mapping[str, str]) -> list[str]:
 
 
 def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes, query: str | None = None) -> Accepted:
-    parts = _split("--curl", url if "//" in url else f"//{url}")
-    request = _input(method.upper(), parts.path or "/", parts.query if query is None else query, body)
+    request = _signed("--curl", method.upper(), url if "//" in url else f"//{url}", query, body)
     return Accepted(headers["appid"], headers["timestamp"], headers["sign"], request)
 
 
@@ -231,20 +226,20 @@ def _refused(what: str, mend: str) -> ConfigError:
     return ConfigError(f"has {what}", argument="--curl", mend=mend)
 
 
-def _of_curl(text: str) -> Iterator[Accepted]:
-    """Yield the requests of curl lines. Raises `ConfigError` for a line that cannot be read, or lacks a header."""
+def _of_curl(text: str) -> list[Accepted]:
+    """Return the requests of curl lines. Raises `ConfigError` for a line that cannot be read, or lacks a header."""
     if '^"' in text:
         raise _refused("a line for Windows' cmd", "in the browser choose 'Copy as cURL (bash)'")
     try:
         words = list(_words(text.replace("\r\n", "\n")))
-    except (ValueError, OverflowError) as error:
+        starts = [at for at, word in enumerate(words) if re.fullmatch(r"([^:]*/)?curl(\.exe)?", word)]
+        if not starts:
+            raise _refused("neither a curl line nor a HAR file", "it must begin with curl or {")
+        lines = [words[start + 1 : end] for start, end in pairwise([*starts, len(words)])]
+        return [_of_line(*_options(line)) for line in lines]
+    except (ValueError, OverflowError, GetoptError) as error:
         mend = "paste the whole line, with its quotes"
         raise ConfigError(f"cannot be read: {error}", argument="--curl", mend=mend) from None
-    starts = [at for at, word in enumerate(words) if re.fullmatch(r"([^:]*/)?curl(\.exe)?", word)]
-    if not starts:
-        raise _refused("neither a curl line nor a HAR file", "it must begin with curl or {")
-    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
-        yield _of_line(words[start + 1 : end])
 
 
 def _words(text: str) -> Iterator[str]:
@@ -287,8 +282,7 @@ def _unescaped(found: "re.Match[str]") -> str:
     return _MEANT.get(kind, kind if kind in "\\'\"?" else f"\\{kind}")
 
 
-def _of_line(words: Sequence[str]) -> Accepted:
-    options, urls, flags = _options(words)
+def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepted:
     if upload := next((name for name, _ in options if name in _FORM), None):
         raise _refused(f"{upload}: its body is not in the line", "take a request without an upload")
     if not urls:
@@ -298,33 +292,26 @@ def _of_line(words: Sequence[str]) -> Accepted:
     if missing := _missing(headers):
         raise _refused(f"a line without the header {', '.join(missing)}", "take a request that was signed")
     data = [_content(name, value) for name, value in options if name in _DATA]
-    as_query = not flags.isdisjoint(("-G", "--get"))
+    as_query = bool(_values(options, ("-G", "--get")))
     body = b"" if as_query else b"&".join(data)
     method = next(reversed(_values(options, ("-X", "--request"))), "POST" if data and not as_query else "GET")
     query = b"&".join(data).decode(errors="surrogateescape") if as_query else None
     return _accepted(urls[0], method, headers, body, query)
 
 
-def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str], set[str]]:
-    """Return the options with a value, the URLs, and the flags of a curl line."""
-    options, urls, flags = list[tuple[str, str]](), list[str](), set[str]()
-    left = iter(words)
-    for word in left:
-        name, equals, glued = word.partition("=")
-        if _VALUED.fullmatch(word):
-            options.append((word, next(left, "")))
-        elif equals and _VALUED.fullmatch(name):
-            options.append((name, glued))
-        elif short := _SHORT.fullmatch(word):
-            flags.update(f"-{letter}" for letter in short[1])
-            if short[2]:
-                options.append((f"-{short[2]}", short[3] or next(left, "")))
-        elif word.startswith("-"):
-            flags.add(word)
-        else:
-            urls.append(word)
+def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the options of a curl line, and its URLs. Raises `GetoptError`."""
+    options, urls, left = list[tuple[str, str]](), list[str](), list(words)
+    # What is not known here has no value, unless that is glued on.
+    others = [word[2:].partition("=") for word in words if word.startswith("--")]
+    long = [*(f"{name}=" for name in _VALUED), *(name + equals for name, equals, _ in others if name not in _VALUED)]
+    while left:
+        found, left = getopt(left, _LETTERS, long)
+        options += found
+        urls += left[:1]
+        left = left[1:]
     # What has no scheme may be the value of an option that is not known here.
-    return options, sorted((*_values(options, ("--url",)), *urls), key=lambda url: "://" not in url), flags
+    return options, sorted((*_values(options, ("--url",)), *urls), key=lambda url: "://" not in url)
 
 
 def _bytes(text: str) -> bytes:
