@@ -26,6 +26,7 @@ def plain(text: str) -> str:
             "workorder: 查询工单：没能把请求送到工单平台，",
             marks=pytest.mark.slow,
         ),
+        (("export", "tickets"), 2, "workorder: 填写的内容或程序的设置不对，这次没有改动任何内容。"),
         (("upload", "/nowhere/trace.png"), 2, "workorder: 填写的内容或程序的设置不对，这次没有改动任何内容。"),
     ],
 )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 from attrs import asdict, frozen
 from cyclopts import Parameter
 
-from workorder_async.cli import failures
 from workorder_async.cli.connection import Connection
+from workorder_async.cli.failures import OK
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, named, note, write_json
 from workorder_async.cli.values import File, Whole
@@ -83,7 +83,7 @@ def export(
     how: Writing = Writing(),
     filters: TicketFilters = TicketFilters(),
     connection: Connection = Connection(),
-) -> int:
+) -> None:
     """Write all tickets that match to a file, each once, and say whether it is complete.
 
     Until it is complete the file has another name. What is cut short, by Ctrl-C or a power cut, goes on where it
@@ -99,17 +99,15 @@ def export(
     queries, times = filters.queries(), filters.steady_times()
     try:
         connection.run(lambda client: _export(client, queries, place, options))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        _tell_how_to_go_on(place, times)
-        raise
-    except WorkorderError as error:
-        if isinstance(error.__cause__, BrokenPipeError) and isinstance(error, ExportError):
+    except (KeyboardInterrupt, asyncio.CancelledError, WorkorderError) as error:
+        if isinstance(error, ExportError) and isinstance(error.__cause__, BrokenPipeError):
             raise error.__cause__ from None
-        note(f"workorder: {failures.sentence(error)}")
-        if not isinstance(error, ConfigError | ExportError):
-            _tell_how_to_go_on(place, times)
-        return failures.exit_code(error)
-    return failures.OK
+        is_left = place != "-" and Path(f"{file.resolve()}.manifest").exists()
+        if is_left and not isinstance(error, ConfigError | ExportError):
+            # "yesterday" said tomorrow would be another export.
+            steady = f" with {' '.join(times)}" if times else ""
+            note(f"workorder: the same command{steady} goes on where this one stopped")
+        raise
 
 
 async def _export(
@@ -122,15 +120,6 @@ async def _export(
         options["on_progress"] = going
         report = await export_tickets(client, queries, place, **options)
     summarise(report, going)
-
-
-def _tell_how_to_go_on(place: str, times: Sequence[str]) -> None:
-    """Say that the same command goes on, if a part of the file is there; `times` replace words such as "yesterday"."""
-    if place == "-" or not Path(f"{Path(place).resolve()}.manifest").exists():
-        return
-    # "yesterday" said tomorrow would be another export.
-    steady = f" with {' '.join(times)}" if times else ""
-    note(f"workorder: the same command{steady} goes on where this one stopped")
 
 
 class Going:
@@ -215,4 +204,4 @@ def columns(
         )
     else:
         sys.stdout.write(table.markdown())
-    return failures.OK
+    return OK
