@@ -9,22 +9,23 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from secrets import token_hex
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
-from attrs import asdict, frozen
 from cyclopts import Parameter
 from rich.text import Text
 
 from workorder_async.cli import certificates
 from workorder_async.cli.certificates import Verdict
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET, Connection, Environment, make_client
+from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import one_line, out, write_json
 from workorder_async.document.endpoints import PREFIX
+from workorder_async.environment import VARIABLES, checked_url
 from workorder_async.errors import ApiError, ConfigError, ResponseError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import ENCODINGS, UNITS, Scheme, SchemeSigner, SigningInput
@@ -32,6 +33,7 @@ from workorder_async.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
+    from workorder_async.document import TicketPage
     from workorder_async.wire.options import ClientOptions
 
 _PATIENCE: Final = 10.0
@@ -44,8 +46,7 @@ _PERMISSION: Final = (
     "ask who runs the platform for the AppId's permission, and whether this machine's address is allowed"
 )
 
-_Answer: TypeAlias = tuple[int, int, str]
-"""HTTP status, errno and words of a refusal."""
+_SKIPPED: Final[Verdict] = (None, "a check that it needs has failed", "")
 
 
 def doctor(
@@ -59,57 +60,40 @@ def doctor(
     signature is refused, up to eight more such lists are asked for, each with one thing changed, to find out why.
     """
     environ, _ = connection.found()
-    return run(_report(environ, connection.options(environ), as_json=json))
+    return run(_examine(environ, connection.options(environ), as_json=json))
 
 
-async def _report(environ: Environment, options: "ClientOptions", *, as_json: bool) -> int:
-    healthy = True
-    async with aclosing(examine(environ, options)) as checks:
-        async for check in checks:
-            healthy = healthy and check.ok is not False
-            if as_json:
-                write_json([asdict(check)])
-            else:
-                mark, style = _MARKS[check.ok]
-                line = Text(f"{mark:<8}", style=style)
-                line.append(f"{check.name:<22} ", style="bold" if check.ok is False else "default")
-                text = f"{check.found}; {check.mend}" if check.mend else check.found
-                out().print(line.append(one_line(text), style="default"), soft_wrap=True)
-    return 0 if healthy else 1
-
-
-@frozen
-class Check:
-    """The result of one check: `ok` is None where it could not be made; `mend` says what to do."""
-
-    name: str
-    ok: bool | None
-    found: str
-    mend: str = ""
-
-
-async def examine(environ: Environment, options: "ClientOptions") -> AsyncGenerator[Check]:
-    """Yield each check as it is made, by clients with these options; a check that needs a failed one is skipped."""
+async def _examine(environ: Environment, options: "ClientOptions", *, as_json: bool) -> int:
+    """Make each check by clients with these options, and tell it; a check that needs a failed one is skipped."""
     from workorder_async.client import WorkorderClient
 
-    configured = list(_configuration(environ))
-    for check in configured:
-        yield check
-    going = configured[0].ok is True
+    verdicts = {name: _variable(name, environ[name]) for name in VARIABLES}
+    for name, verdict in verdicts.items():
+        _tell(name, verdict, as_json=as_json)
+    going = verdicts[BASE_URL][0] is True
     url = str(environ[BASE_URL]).strip() if going else "http://localhost"
     how: ClientOptions = {**options, "retry": RetryPolicy(attempts=1), "attempt_timeout": _PATIENCE}
     async with WorkorderClient(url, signer=_Unsigned(), **how) as unsigned:
         for name, step in (("name", _resolve), ("connection", _connect), ("answer", _answer), ("clock", _clock)):
-            check = Check(name, *await step(unsigned)) if going else _skipped(name)
+            verdicts[name] = await step(unsigned) if going else _SKIPPED
             # A wrong clock is no obstacle: requests are signed with the platform's time.
-            going = check.ok is True or (going and name == "clock")
-            yield check
-    going = going and all(check.ok for check in configured)
-    yield Check("signature", *await _signature(environ, options)) if going else _skipped("signature")
+            going = verdicts[name][0] is True or (going and name == "clock")
+            _tell(name, verdicts[name], as_json=as_json)
+    going = going and all(verdicts[name][0] for name in VARIABLES)
+    verdicts["signature"] = await _signature(environ, options) if going else _SKIPPED
+    _tell("signature", verdicts["signature"], as_json=as_json)
+    return FAILED if any(ok is False for ok, _, _ in verdicts.values()) else OK
 
 
-def _skipped(name: str) -> Check:
-    return Check(name, None, "a check that it needs has failed")
+def _tell(name: str, verdict: Verdict, *, as_json: bool) -> None:
+    ok, found, mend = verdict
+    if as_json:
+        write_json([{"name": name, "ok": ok, "found": found, "mend": mend}])
+        return
+    mark, style = _MARKS[ok]
+    named = (f"{name:<22} ", "bold" if ok is False else "")
+    said = one_line(f"{found}; {mend}" if mend else found)
+    out().print(Text.assemble((f"{mark:<8}", style), named, said), soft_wrap=True)
 
 
 class _Unsigned:
@@ -119,33 +103,28 @@ class _Unsigned:
         return {}
 
 
-def _configuration(environ: Environment) -> Iterator[Check]:
-    """Check each variable by itself, the base URL first, also for a likely slip."""
-    from workorder_async.client import WorkorderClient
-
-    judges: tuple[tuple[str, str, Callable[[str], object]], ...] = (
-        (BASE_URL, "the platform's URL", lambda url: WorkorderClient(url, signer=_Unsigned())),
-        (APP_ID, "the AppId you were given", lambda app_id: SchemeSigner(app_id, "-", "md5:{secret}")),
-        (SECRET, "the secret given with the AppId", lambda secret: SchemeSigner("-", secret, "md5:{secret}")),
-        (SCHEME, "a scheme; `workorder sign detect` finds it from one accepted request", Scheme.parse),
-    )
-    for name, meaning, judge in judges:
-        value = environ[name]
-        if not Secret(value).reveal().strip():
-            yield Check(name, False, "not set", f"set it to {meaning}; `workorder sandbox` prints all four to try")
-            continue
-        try:
-            judge(cast("str", value) if isinstance(value, Secret) else value.strip())
-        except ConfigError as error:
-            yield Check(name, False, "cannot work", str(error))
-            continue
+def _variable(name: str, value: str | Secret) -> Verdict:
+    """Check a variable by itself, also for a likely slip."""
+    if not Secret(value).reveal().strip():
+        return False, "not set", f"set it to {VARIABLES[name]}; `workorder sandbox` prints all four to try"
+    try:
         if isinstance(value, Secret):
+            SchemeSigner("-", value, "md5:{secret}")
             wrapped = "there are blanks or quotes around it: cut them off, unless it was given so"
-            yield Check(name, True, "set, and not shown", wrapped if _is_wrapped(value) else "")
-            continue
+            return True, "set, and not shown", wrapped if _is_wrapped(value) else ""
         value = value.strip()
-        base, path, _ = value.partition(PREFIX) if name == BASE_URL else (value, "", "")
-        yield Check(name, not path, value, f"cut off the endpoint's path: {base}" if path else "")
+        if name == APP_ID:
+            SchemeSigner(value, "-", "md5:{secret}")
+        elif name == SCHEME:
+            Scheme.parse(value)
+        else:
+            checked_url(Secret(value))
+            base, path, _ = value.partition(PREFIX)
+            if path:
+                return False, value, f"cut off the endpoint's path: {base}"
+    except ConfigError as error:
+        return False, "cannot work", str(error)
+    return True, value, ""
 
 
 def _address(client: "WorkorderClient") -> tuple[str, int, str]:
@@ -220,18 +199,25 @@ async def _clock(client: "WorkorderClient") -> Verdict:
 
 async def _signature(environ: Environment, options: "ClientOptions") -> Verdict:
     """Ask for a list with a signature; where it is refused, find out why."""
+    try:
+        answer = await _ask(environ, options)
+    except WorkorderError as error:
+        return False, str(error), "run it again; if it stays so, ask who runs the platform"
+    if not isinstance(answer, ApiError):
+        return True, f"accepted; the platform has {answer.pagination.total:,} tickets to show", ""
+    try:
+        return False, str(answer), await _cause(environ, options, answer)
+    except WorkorderError as error:
+        return False, str(answer), f"what it comes from could not be found out: {error}"
+
+
+async def _ask(environ: Environment, options: "ClientOptions") -> "TicketPage | ApiError":
+    """Ask for a list with a signature, and return it, or how it is refused."""
     async with make_client(environ, **options) as client:
         try:
-            page = await client.list_tickets(page_size=1)
-            return True, f"accepted; the platform has {page.pagination.total:,} tickets to show", ""
+            return await client.list_tickets(page_size=1)
         except ApiError as error:
-            refused = error
-        except WorkorderError as error:
-            return False, str(error), "run it again; if it stays so, ask who runs the platform"
-    try:
-        return False, str(refused), await _cause(environ, options, refused)
-    except WorkorderError as error:
-        return False, str(refused), f"what it comes from could not be found out: {error}"
+            return error
 
 
 # Why a signature is refused
@@ -239,11 +225,13 @@ async def _signature(environ: Environment, options: "ClientOptions") -> Verdict:
 
 async def _cause(environ: Environment, options: "ClientOptions", refused: ApiError) -> str:
     """Return the mend for a signed request that was refused, as far as asking again shows it."""
-    if accepted := await _accepted_neighbour(environ, options):
-        return accepted
+    for changed, mend in _slips(environ):
+        if not isinstance(await _ask(changed, options), ApiError):
+            return mend
     made_up = {**environ, SECRET: Secret(token_hex(16))}
-    wrong_sign = await _ask(made_up, options)
-    stranger = await _ask({**made_up, APP_ID: f"no-such-app-{token_hex(4)}"}, options)
+    unknown = {**made_up, APP_ID: f"no-such-app-{token_hex(4)}"}
+    wrong_sign = _refusal(await _ask(made_up, options), made_up)
+    stranger = _refusal(await _ask(unknown, options), unknown)
     if wrong_sign is None:
         return f"a made-up secret is accepted now, so the refusal was no matter of the signature: {_PERMISSION}"
     if wrong_sign != _refusal(refused, environ):
@@ -262,18 +250,16 @@ async def _cause(environ: Environment, options: "ClientOptions", refused: ApiErr
     )
 
 
-async def _accepted_neighbour(environ: Environment, options: "ClientOptions") -> str:
-    """Return the mend where a neighbour of the secret or the scheme is accepted; "" where none is."""
+def _slips(environ: Environment) -> Iterator[tuple[Environment, str]]:
+    """Yield the four variables with one of them changed, and the mend if that is accepted."""
     secret = Secret(environ[SECRET])
-    if _is_wrapped(secret):
-        bare = Secret(secret.reveal().strip(_QUOTES))
-        if bare.wrong_with(SECRET) is None and await _ask({**environ, SECRET: bare}, options) is None:
-            how = "without the blanks or quotes around it it is accepted"
-            return f"the secret is wrong: {how}; cut them off in {SECRET}"
+    bare = Secret(secret.reveal().strip(_QUOTES))
+    if _is_wrapped(secret) and bare.wrong_with(SECRET) is None:
+        how = "without the blanks or quotes around it it is accepted"
+        yield {**environ, SECRET: bare}, f"the secret is wrong: {how}; cut them off in {SECRET}"
     for line in neighbours(str(environ[SCHEME]).strip()):
-        if await _ask({**environ, SCHEME: line}, options) is None:
-            return f"the secret is right and the scheme is wrong: {line} is accepted; export {SCHEME}='{line}'"
-    return ""
+        mend = f"the secret is right and the scheme is wrong: {line} is accepted; export {SCHEME}='{line}'"
+        yield {**environ, SCHEME: line}, mend
 
 
 def _is_wrapped(secret: Secret) -> bool:
@@ -294,17 +280,9 @@ def neighbours(text: str) -> Iterator[str]:
                     yield Scheme.parse(f"{','.join([name, *words, *kept])}:{template}").text
 
 
-async def _ask(environ: Environment, options: "ClientOptions") -> _Answer | None:
-    """Ask for a list, and return how it is refused; None where it is accepted."""
-    async with make_client(environ, **options) as client:
-        try:
-            await client.list_tickets(page_size=1)
-        except ApiError as error:
-            return _refusal(error, environ)
-    return None
-
-
-def _refusal(error: ApiError, environ: Environment) -> _Answer:
-    """Return a refusal to be compared with others: its words without the AppId, signatures and times."""
-    words = error.errmsg.replace(str(environ[APP_ID]).strip(), "")
-    return error.status, error.errno, re.sub(r"[0-9A-Fa-f]{6,}|[0-9]+", "", words)
+def _refusal(answer: "TicketPage | ApiError", environ: Environment) -> tuple[int, int, str] | None:
+    """Return a refusal to be compared with others, without AppId, signatures and times; None where it is a list."""
+    if not isinstance(answer, ApiError):
+        return None
+    words = answer.errmsg.replace(str(environ[APP_ID]).strip(), "")
+    return answer.status, answer.errno, re.sub(r"[0-9A-Fa-f]{6,}|[0-9]+", "", words)
