@@ -1,11 +1,10 @@
 """`workorder list`: tickets as a table on a terminal, as lines with tabs elsewhere, or as JSON."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from math import ceil
+from collections.abc import Callable, Sequence
+from math import ceil, inf
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
-from attrs import field, frozen
 from cyclopts import Parameter, validators
 from rich.table import Column
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 _Show: TypeAlias = Callable[[list[TicketSummary], bool], None]
 """Shows some tickets, which are the first ones or not."""
+_Row: TypeAlias = Callable[[TicketSummary], dict[str, JSON]]
+"""Returns the values of a ticket by the names of their columns."""
 
 _PAGE: Final = 100
 _SHARED: Final = 10
@@ -53,13 +54,14 @@ def list_tickets(
         counts = connection.run(lambda client: for_each(queries, client.count_tickets, at_once=1))
         tell(str(sum(counts)))
         return
-    layout = _USUAL if fields is None else _layout_of(fields)
+    columns, row = _usual() if fields is None else _chosen(fields)
 
     def show(tickets: list[TicketSummary], first: bool) -> None:
         if json:
-            write_json(map(layout.row, tickets))
+            write_json(map(encode if fields is None else row, tickets))
         else:
-            layout.print(tickets, first=first)
+            cells = ([_text(values[str(column.header)]) for column in columns] for values in map(row, tickets))
+            print_table(columns, cells, head=first)
 
     total, shown = connection.run(lambda client: _list(client, queries, limit, show))
     if not json:
@@ -99,28 +101,6 @@ async def _list(client: "WorkorderClient", queries: Sequence[TicketQuery], limit
 # How tickets are laid out
 
 
-@frozen
-class _Layout:
-    """Which columns there are, in their order, and a ticket's cells and JSON."""
-
-    columns: tuple[Column, ...]
-    cells: Callable[[TicketSummary], Sequence[JSON]]
-    row: Callable[[TicketSummary], JSON]
-    rooms: Mapping[str, int] = field(factory=dict)
-    """How wide a terminal has to be to show some columns; the others are always there."""
-
-    def print(self, tickets: Sequence[TicketSummary], *, first: bool) -> None:
-        """Print tickets as rows, the `first` ones below the names of the columns; without a terminal nothing is cut."""
-        console = out()
-        shown = [
-            place
-            for place, column in enumerate(self.columns)
-            if self.rooms.get(str(column.header), 0) <= console.width or not console.is_terminal
-        ]
-        rows = ([_text(self.cells(ticket)[place]) for place in shown] for ticket in tickets)
-        print_table([self.columns[place] for place in shown], rows, head=first)
-
-
 def _text(value: JSON) -> str:
     """Write a cell as CSV has it."""
     if isinstance(value, bool):
@@ -128,35 +108,42 @@ def _text(value: JSON) -> str:
     return "" if value is None else str(value)
 
 
-# For a list whose columns nobody chose; a terminal shows the day of its times.
-_USUAL: Final = _Layout(
-    (
-        whole("id", 7),
-        whole("status", 6),
-        whole("prio", 4),
-        whole("type", 8),
-        texts("title", 3),
-        texts("customer", 2),
-        whole("handler", 8),
-        Column("created", width=10, min_width=10, no_wrap=True, overflow="crop"),
-    ),
-    lambda ticket: (
-        ticket.id,
-        ticket.status.label,
-        ticket.priority.label,
-        ticket.type.label,
-        ticket.title,
-        ticket.customer_organization_name,
-        ticket.handler or None,
-        moment(ticket.created_at),
-    ),
-    encode,
-    {"prio": 76, "type": 120, "customer": 90, "handler": 120},
+_USUAL: Final = (
+    whole("id", 7),
+    whole("status", 6),
+    whole("prio", 4),
+    whole("type", 8),
+    texts("title", 3),
+    texts("customer", 2),
+    whole("handler", 8),
+    # A terminal shows the day.
+    Column("created", width=10, min_width=10, no_wrap=True, overflow="crop"),
 )
+# How wide a terminal has to be to show some columns; the others are always there.
+_ROOMS: Final = {"prio": 76, "type": 120, "customer": 90, "handler": 120}
 
 
-def _layout_of(fields: str) -> _Layout:
-    """Return the layout of the fields of --fields. Raises `ConfigError` that names the unknown field."""
+def _usual() -> tuple[Sequence[Column], _Row]:
+    """Return the columns of a list for which nobody chose them, as many as a terminal has room for, and its rows."""
+
+    def row(ticket: TicketSummary) -> dict[str, JSON]:
+        return {
+            "id": ticket.id,
+            "status": ticket.status.label,
+            "prio": ticket.priority.label,
+            "type": ticket.type.label,
+            "title": ticket.title,
+            "customer": ticket.customer_organization_name,
+            "handler": ticket.handler or None,
+            "created": moment(ticket.created_at),
+        }
+
+    width = out().width if out().is_terminal else inf
+    return [column for column in _USUAL if _ROOMS.get(str(column.header), 0) <= width], row
+
+
+def _chosen(fields: str) -> tuple[Sequence[Column], _Row]:
+    """Return the columns of --fields, and its rows. Raises `ConfigError` that names the unknown field."""
     from workorder_async.exports.columns import TICKET_COLUMNS
 
     known = {column.name: column for column in TICKET_COLUMNS.columns}
@@ -173,4 +160,4 @@ def _layout_of(fields: str) -> _Layout:
             return texts(name)
         return whole(name, 25 if name.endswith("_at") else 8)
 
-    return _Layout(tuple(map(column, chosen)), lambda ticket: list(row(ticket).values()), row)
+    return [column(name) for name in chosen], row
