@@ -170,7 +170,7 @@ def create(
     mark: Annotated[bool, MARK] = False,
     json: Annotated[bool, Parameter(help="Print one JSON object.")] = False,
     connection: Connection = Connection(),
-) -> int:
+) -> None:
     """Create a ticket and print its number.
 
     What it needs is said by options, or by the fields of a JSON object in a file; an option goes before its field.
@@ -189,17 +189,16 @@ def create(
             note(f"workorder: {line}")
             raise
 
-    async def upload_and_create(client: "WorkorderClient") -> int:
+    async def upload_and_create(client: "WorkorderClient") -> None:
         attachments = await upload_all(client, new.attach, new.author)
         if mark:
             note(f"workorder: below its text stands the mark {reference}")
         await _create(client, evolve(ticket, attachment=(*ticket.attachment, *attachments)), tell_number, reference)
-        return 0
 
-    return connection.run(upload_and_create)
+    connection.run(upload_and_create)
 
 
-async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable[[int], None], mark: str = "") -> None:
+async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callable[[int], None], mark: str) -> None:
     """Create a ticket, and `tell` its number as soon as it is known, also when the interruption is passed on then.
 
     An interruption ends at once what was not sent. What was sent is waited for, and looked for; a second interruption

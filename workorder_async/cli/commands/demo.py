@@ -32,7 +32,6 @@ from workorder_async.cli.terminal import Bar, err, note, out, print_fields, prin
 from workorder_async.cli.values import File, Whole
 from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery
 from workorder_async.document.json_text import loads
-from workorder_async.durable import written_whole
 from workorder_async.errors import ConfigError, NotFoundError, WorkorderError
 from workorder_async.mutations.kinds import key_of, kind_of
 
@@ -105,8 +104,7 @@ def demo(
         with redirect_stdout(sys.stderr) if is_copied else nullcontext():
             code = run(_demo(tickets, file, called, closes=closes, seed=seed, waits=None if hostile else waits))
         if is_copied:
-            to_stdout = nullcontext(sys.stdout.buffer)
-            with file.open("rb") as source, to_stdout if name == "-" else written_whole(Path(name)) as place:
+            with file.open("rb") as source, output.target(beside=file, overwrite=True) as place:
                 shutil.copyfileobj(source, place)
                 place.flush()
     return code

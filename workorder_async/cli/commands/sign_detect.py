@@ -8,11 +8,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from getopt import GetoptError, getopt
 from itertools import pairwise
 from threading import Event
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from cyclopts import Parameter
@@ -25,6 +25,8 @@ from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
 from workorder_async.signing.search import Accepted, Detected, detecting as find_schemes, implied
+
+_T = TypeVar("_T")
 
 _CURL: Final = Parameter(
     help="A file with the request as a curl line, or a HAR file of a browser; - reads it from stdin."
@@ -102,14 +104,11 @@ def detect(
         body = content_of("--body-file", os.path.join(".", body_file)) if body_file else b""
         method = method or ("POST" if body_file else "GET")
         request = _signed("--path", method, path or "", query, body) if any(one is not None for one in rest) else None
-        app_id = app_id or os.environ.get(APP_ID) or _asked("AppId", "--app-id")
-        timestamp = timestamp or _asked("Timestamp", "--timestamp")
-        requests = [Accepted(app_id, timestamp, sign or _asked("Sign", "--sign"), request)]
+        app_id = app_id or os.environ.get(APP_ID) or _asked("AppId", "--app-id", ask).strip()
+        timestamp = timestamp or _asked("Timestamp", "--timestamp", ask).strip()
+        requests = [Accepted(app_id, timestamp, sign or _asked("Sign", "--sign", ask).strip(), request)]
     secret = Secret(os.environ.get(SECRET, ""))
-    if not secret.reveal():
-        _require_somebody("Secret", SECRET)
-        secret = ask_secret("Secret")
-    return run(_report(requests, secret))
+    return run(_report(requests, secret if secret.reveal() else _asked("Secret", SECRET, ask_secret)))
 
 
 def _signed(argument: str, method: str, url: str, query: str | None, body: bytes) -> SigningInput:
@@ -123,15 +122,11 @@ def _signed(argument: str, method: str, url: str, query: str | None, body: bytes
     return SigningInput(method, path, tuple(pairs), (body,) if body else ())
 
 
-def _asked(what: str, source: str) -> str:
-    _require_somebody(what, source)
-    return ask(what).strip()
-
-
-def _require_somebody(what: str, source: str) -> None:
+def _asked(what: str, source: str, ask: Callable[[str], _T]) -> _T:
     if not can_ask():
         mend = f"set {source}, or run this on a terminal, where it is asked for"
         raise ConfigError("is missing", argument=what, mend=mend)
+    return ask(what)
 
 
 async def _report(requests: Sequence[Accepted], secret: Secret) -> int:
