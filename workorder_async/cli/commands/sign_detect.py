@@ -46,15 +46,17 @@ _VALUED: Final = (
 # The pieces of a shell's line, in time that grows with its length; for shlex it is the square. $'...' is bash's, in
 # which a browser writes texts with quotes, line feeds or characters beyond ASCII.
 _PIECE: Final = re.compile(
-    r"(?P<blank>(?:[ \t\r\n]|\\\n)+)|(?P<plain>[^ \t\r\n'\"\\$]+|\$(?!'))|'(?P<single>[^']*)'|\\(?P<escaped>.)"
-    r"|\$'(?P<ansi>[^'\\]*+(?:\\.[^'\\]*+)*+)'"
-    r'|"(?P<double>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<open>.)',
+    rb"(?P<blank>(?:[ \t\r\n]|\\\n)+)|(?P<plain>[^ \t\r\n'\"\\$]+|\$(?!'))|'(?P<single>[^']*)'|\\(?P<escaped>.)"
+    rb"|\$'(?P<ansi>[^'\\]*+(?:\\.[^'\\]*+)*+)'"
+    rb'|"(?P<double>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<open>.)',
     re.DOTALL,
 )
 _ESCAPE: Final = re.compile(
-    r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[\0-\x7f]|.)", re.DOTALL
+    rb"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|c[\0-\x7f]|.)", re.DOTALL
 )
-_MEANT: Final = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
+_MEANT: Final = dict(zip(b"nrtabfveE\\'\"?", b"\n\r\t\a\b\f\v\x1b\x1b\\'\"?", strict=True))
+# What \ud800 stands for, as some browsers write the halves of a character.
+_HALF: Final = re.compile(rb"\xed[\xa0-\xbf]")
 _TRIED: Final = (
     "AppId, Timestamp, secret, method, path, query and body (as it is, with sorted keys, as pairs, or its digest) in "
     "every order, with any one separator or two in turn; the secret once, before and after, or as the key of an HMAC; "
@@ -238,43 +240,35 @@ def _of_curl(text: str) -> list[Accepted]:
 
 
 def _words(text: str) -> Iterator[str]:
-    """Yield the words of a shell's lines. Raises `ValueError` where a quote has no end."""
-    pieces: list[str] = []
-    for found in _PIECE.finditer(text):
+    """Yield the words of a shell's lines; bytes that are no UTF-8 as surrogates. Raises `ValueError`."""
+    pieces: list[bytes] = []
+    for found in _PIECE.finditer(text.encode(errors="surrogatepass")):
         kind, piece = str(found.lastgroup), found[str(found.lastgroup)]
         if kind == "open":
-            raise ValueError("No escaped character" if piece == "\\" else "No closing quotation")
+            raise ValueError("No escaped character" if piece == b"\\" else "No closing quotation")
+        if kind == "double":
+            piece = re.sub(rb'\\([$`"\\]|\n)', lambda one: one[1].strip(b"\n"), piece)
         if kind != "blank":
-            if kind == "double":
-                piece = re.sub(r'\\([$`"\\]|\n)', lambda one: one[1].strip("\n"), piece)
-            pieces.append(_of_ansi(piece) if kind == "ansi" else piece)
+            pieces.append(_ESCAPE.sub(_unescaped, piece) if kind == "ansi" else piece)
         elif pieces:
-            yield "".join(pieces)
+            yield b"".join(pieces).decode(errors="surrogateescape")
             pieces = []
     if pieces:
-        yield "".join(pieces)
+        yield b"".join(pieces).decode(errors="surrogateescape")
 
 
-def _of_ansi(text: str) -> str:
-    """Return the text of $'...'. Escapes of bytes may give a character together."""
-    escaped = _ESCAPE.sub(_unescaped, text)
-    try:
-        return escaped.encode(errors="surrogateescape").decode(errors="surrogateescape")
-    except UnicodeEncodeError:  # an escape of half a character, which is refused where it stands in a body
-        return escaped
-
-
-def _unescaped(found: "re.Match[str]") -> str:
-    """Return what an escape of $'...' stands for; a byte beyond ASCII as a surrogate."""
-    kind, code = found[1][0], found[1][1:]
-    if kind in "uU" and code:
-        return chr(int(code, 16))
-    if kind == "c" and code:
-        return chr(ord(code) & 0x1F)
-    if (kind == "x" and code) or kind in "01234567":
-        byte = int(code, 16) if kind == "x" else int(found[1], 8) & 0xFF
-        return chr(byte if byte < 0x80 else 0xDC00 + byte)
-    return _MEANT.get(kind, kind if kind in "\\'\"?" else f"\\{kind}")
+def _unescaped(found: "re.Match[bytes]") -> bytes:
+    """Return what an escape of $'...' stands for."""
+    kind, code = found[1][:1], found[1][1:]
+    if kind in b"uU" and code:
+        return chr(int(code, 16)).encode(errors="surrogatepass")
+    if kind == b"c" and code:
+        return bytes([code[0] & 0x1F])
+    if kind == b"x" and code:
+        return bytes([int(code, 16)])
+    if kind in b"01234567":
+        return bytes([int(found[1], 8) & 0xFF])
+    return bytes([_MEANT[kind[0]]]) if kind[0] in _MEANT else found[0]
 
 
 def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepted:
@@ -309,14 +303,6 @@ def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
     return options, sorted((*_values(options, ("--url",)), *urls), key=lambda url: "://" not in url)
 
 
-def _bytes(text: str) -> bytes:
-    """Return the bytes of a text, those of a shell's escapes that are no UTF-8 as well."""
-    try:
-        return text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        raise _refused(f"{text!r}, which has no UTF-8 bytes", "take a request as it was sent") from None
-
-
 def _values(options: Iterable[tuple[str, str]], names: Sequence[str]) -> list[str]:
     return [value for name, value in options if name in names]
 
@@ -324,7 +310,10 @@ def _values(options: Iterable[tuple[str, str]], names: Sequence[str]) -> list[st
 def _content(name: str, value: str) -> bytes:
     """Return the bytes that curl sends for one piece of data; @ names a file, but for --data-raw."""
     if not value.startswith("@") or name == "--data-raw":
-        return _bytes(value)
+        content = value.encode(errors="surrogateescape")
+        if _HALF.search(content):
+            raise _refused(f"{name} with half a character, which has no UTF-8 bytes", "take a request as it was sent")
+        return content
     try:
         with open(value[1:], "rb") as file:
             content = whole_of(file)
