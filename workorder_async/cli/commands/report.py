@@ -82,16 +82,11 @@ def _bars(title: str, counts: Iterable[tuple[str, int]]) -> None:
         write_rows([(title, ""), *((name, str(count)) for name, count in rows)])
         return
     print_heading(title)
-    table = Table(
-        Column("", max_width=30, overflow="fold"),
-        Column("", justify="right", no_wrap=True),
-        "",
-        box=None,
-        show_header=False,
-    )
+    name, number = Column(max_width=30, overflow="fold"), Column(justify="right", no_wrap=True)
+    table = Table.grid(name, number, "", padding=(0, 1))
     most = max((count for _, count in rows), default=1) or 1
-    for name, count in rows:
-        table.add_row(Text(one_line(name)), f"{count:,}", Bar(most, 0, count, width=_WIDTH))
+    for said, count in rows:
+        table.add_row(Text(one_line(said)), f"{count:,}", Bar(most, 0, count, width=_WIDTH))
     console.print(table)
 
 
