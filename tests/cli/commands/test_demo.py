@@ -17,6 +17,7 @@ from workorder_async.cli.commands import demo
 from workorder_async.cli.commands.demo import Tour
 from workorder_async.client import WorkorderClient
 from workorder_async.document import CloseTicket, TicketDetail, TicketQuery
+from workorder_async.errors import ConfigError
 from workorder_async.exports import ExportReport, export_tickets
 from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
@@ -146,6 +147,20 @@ def test_a_full_disk_ends_the_demo_with_a_sentence(tmp_path: Path, words: list[s
     assert re.search(
         f"\nworkorder: No space left on device: {'/dev/full' if '/dev/full' in words else 'stdout'}\n$", ran.err
     )
+
+
+def test_a_file_that_is_not_there_is_not_copied(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the list cannot be walked, that alone is the complaint."""
+
+    async def failing(*_: object, **__: object) -> None:
+        await asyncio.sleep(0)
+        raise ConfigError("no")
+
+    monkeypatch.setattr(exports, "export_tickets", failing)
+    ran = workorder("demo", "--tickets", 5, "--output", "-", "--latency", 0)
+    assert (ran.code, ran.out) == (1, "")
+    complaints = [line for line in ran.err.splitlines() if line.startswith("workorder: ")]
+    assert complaints == ["workorder: the list could not be walked to its end: ConfigError: no"]
 
 
 async def test_parquet_is_written_too(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def demo(
         called = ("stdout" if name == "-" else name) if is_copied else ""
         with redirect_stdout(sys.stderr) if is_copied else nullcontext():
             code = run(_demo(tickets, file, called, closes=closes, seed=seed, waits=None if hostile else waits))
-        if is_copied:
+        if is_copied and file.exists():
             with file.open("rb") as source, output.target(beside=file, overwrite=True) as place:
                 shutil.copyfileobj(source, place)
                 place.flush()
