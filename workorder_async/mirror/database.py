@@ -206,7 +206,7 @@ class MirrorDatabase:
 
     def open(self, /) -> None:
         """Lock it, and make what is not there."""
-        self._opened.callback(_locked(self.path).close)
+        self._lock()
         self._refuse_sides()
         # Closed after the database: before, that would take SQLite's own locks away.
         self._descriptor = open_private(self.path, os.O_RDWR)
@@ -229,6 +229,18 @@ class MirrorDatabase:
             ask("PRAGMA synchronous = NORMAL")
             self._check_identity(is_new=not tables)
             self._add_columns()
+
+    def _lock(self) -> None:
+        """Lock the file beside it that says who writes it. Raises `ExportError` with the owner's name."""
+        beside = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            lock = LockedFile(beside, is_ours=True)
+        except InUseError:
+            owner = beside.read_text("utf-8", "replace").strip() or "another program"
+            raise ExportError(f"{str(self.path)!r} is being written by {owner}", mend="wait for its end") from None
+        self._opened.callback(lock.close)
+        lock.cut(0)
+        lock.append(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
     def _refuse_sides(self) -> None:
         """Refuse to make a database beside the rows of another one, which SQLite would take for its own or remove."""
@@ -284,15 +296,10 @@ class MirrorDatabase:
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
         """Make some changes, all or none; give the function that asks SQLite."""
         check_place(self.path, self._descriptor)
-        with disk_errors(self.path):
+        # SQLite's own block commits, or rolls back what a full disk has not ended already.
+        with disk_errors(self.path), self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database.execute
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:  # a full disk has ended it already
-                    self._database.execute("ROLLBACK")
-                raise
+            yield self._database.execute
 
     def ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a question."""
@@ -620,25 +627,6 @@ def _within(range: Range) -> tuple[str, list[int]]:
     bounds = [(text, bound) for text, bound in ((">= ?", start), ("< ?", end)) if bound is not None]
     where = ["missing_since IS NULL", *(f"created_time {text}" for text, _ in bounds)]
     return " AND ".join(where), [bound for _, bound in bounds]
-
-
-def _locked(path: Path) -> LockedFile:
-    """Lock the file beside a database that says who writes it. Raises `ExportError` with the owner's name."""
-    beside = path.with_name(f"{path.name}.lock")
-    try:
-        lock = LockedFile(beside, is_ours=True)
-    except InUseError:
-        owner = beside.read_text("utf-8", "replace").strip()
-        raise ExportError(
-            f"{str(path)!r} is being written by {owner or 'another program'}", mend="wait for its end"
-        ) from None
-    try:
-        lock.cut(0)
-        lock.append(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    except BaseException:
-        lock.close()
-        raise
-    return lock
 
 
 def _differences(known: str | None, wanted: Mapping[str, object]) -> str:
