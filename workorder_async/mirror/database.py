@@ -30,6 +30,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
 
@@ -63,6 +64,7 @@ ROOM: Final = 2
 _TIMES: Final = ("read_at", "missing_since", "left_at", "gone_at", "detail_at", "files_at")
 _COLUMNS: Final = {
     **{column.name: column.sqlite for column in TICKET_COLUMNS.columns},
+    "id": "INTEGER PRIMARY KEY",
     "extra": "TEXT",
     **dict.fromkeys(("first_run", "run", *_TIMES), "INTEGER"),
 }
@@ -122,10 +124,10 @@ FROM runs JOIN tickets AS t ON t.first_run <= runs.id WHERE (
 """
 
 
-def _then(field: "Field", *, after: str) -> str:
+def _then(field: str, *, after: str) -> str:
     """Return the SQL of a field's value before all changes of it that satisfy this."""
-    changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{field.name}' AND {after}"
-    return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), {field.column})"
+    changed = f"FROM changes AS c WHERE c.ticket = t.id AND c.field = '{field}' AND {after}"
+    return f"iif(EXISTS (SELECT 1 {changed}), (SELECT old {changed} ORDER BY c.id LIMIT 1), {_VALUES[field]})"
 
 
 Range: TypeAlias = tuple[int | None, int | None]
@@ -135,33 +137,18 @@ Kept: TypeAlias = Literal["new", "most", "bookmark"]
 dealt with."""
 
 
-@frozen
-class Field:
-    """A field of a ticket, and the places of its cells."""
-
-    name: str
-    places: tuple[int, ...]
-
-    def shown(self, cells: Sequence[Value]) -> Value:
-        """Return its value: a code, or where that is not known its name."""
-        return next((cells[place] for place in self.places if cells[place] is not None), None)
-
-    @property
-    def column(self) -> str:
-        """The SQL of its value in a ticket `t`; the NULL is there because `coalesce` needs two arguments."""
-        return f"coalesce({', '.join(f't.{_NAMES[place]}' for place in self.places)}, NULL)"
-
-
-_FIELDS: Final = tuple(
-    Field(name, tuple(place for place, _ in found))
-    for name, found in groupby(enumerate(TICKET_COLUMNS.columns), lambda found: found[1].field)
-)
+#: The SQL of each field's value in a ticket `t`: a code, or where that is not known its name. The NULL is there because
+#: `coalesce` needs two arguments.
+_VALUES: Final = {
+    field: f"coalesce({', '.join(f't.{column.name}' for column in columns)}, NULL)"
+    for field, columns in groupby(TICKET_COLUMNS.columns, attrgetter("field"))
+}
 _NAMES: Final = TICKET_COLUMNS.names
 _SET: Final = "INSERT OR REPLACE INTO mirror VALUES (?, ?)"
-# And what the ticket is, if it is not listed.
+# What a ticket is, if it is not listed, and its values.
 _READ: Final = (
-    f"SELECT {', '.join(_NAMES)}, iif(missing_since IS NULL, NULL, iif(gone_at IS NOT NULL, 'gone', "  # noqa: S608
-    "iif(left_at IS NOT NULL, 'left', 'missing'))) FROM tickets WHERE id = ?"
+    "SELECT iif(missing_since IS NULL, NULL, iif(gone_at IS NOT NULL, 'gone', "  # noqa: S608
+    f"iif(left_at IS NOT NULL, 'left', 'missing'))), {', '.join(_VALUES.values())} FROM tickets AS t WHERE id = ?"
 )
 _WRITE: Final = (
     f"INSERT INTO tickets ({', '.join(_NAMES)}, extra, first_run, run, read_at) "  # noqa: S608
@@ -267,11 +254,9 @@ class MirrorDatabase:
             )
 
     def _make(self, identity: str) -> None:
-        columns = [f"{name} {kind}" for name, kind in _COLUMNS.items()]
-        columns[0] += " PRIMARY KEY"
+        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
         with self.transaction() as ask:
-            ask(f"CREATE TABLE tickets ({', '.join(columns)})")
-            for statement in (*_TABLES.split(";\n\n"), *DETAIL_TABLES):
+            for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n"), *DETAIL_TABLES):
                 ask(statement)
             ask("INSERT INTO mirror VALUES ('identity', ?)", (identity,))
             ask(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -286,9 +271,8 @@ class MirrorDatabase:
         ((views,),) = self._database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'view'")
         if missing or not views:
             with self.transaction() as ask:
-                fields = [f"{_then(field, after='c.run > runs.id')} AS {field.name}" for field in _FIELDS]
-                (status,) = (_then(field, after="TRUE") for field in _FIELDS if field.name == "status")
-                views = _VIEWS.format(status=status, fields=", ".join(fields))
+                fields = [f"{_then(field, after='c.run > runs.id')} AS {field}" for field in _VALUES]
+                views = _VIEWS.format(status=_then("status", after="TRUE"), fields=", ".join(fields))
                 for statement in (*missing, *views.split(";\n")):
                     ask(statement)
 
@@ -415,16 +399,14 @@ class MirrorDatabase:
 
     def events(self, after: int, /) -> list[Event]:
         """Return the next events after one, in order. That a ticket is missing is none yet, nor is its return then."""
-        values = ", ".join(field.column for field in _FIELDS)
         found = self.ask(
-            f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {values} "  # noqa: S608
+            f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {', '.join(_VALUES.values())} "  # noqa: S608
             "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket "
             "WHERE c.id > ? AND c.kind != 'missing' AND NOT (c.kind = 'back' AND c.old = 'missing') "
             "ORDER BY c.id LIMIT 500",
             after,
         )
-        names = [field.name for field in _FIELDS]
-        return [event_of(row[:6], dict(zip(names, row[6:], strict=True))) for row in found]
+        return [event_of(row[:6], dict(zip(_VALUES, row[6:], strict=True))) for row in found]
 
     def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], at: int, /) -> None:
         """Write full records, with their files and whether all of these are there, and note what differs."""
@@ -597,16 +579,26 @@ def _cells_of(row: Row) -> tuple[Value, ...] | None:
     return None if cells[0] is None else cells
 
 
+def _values_of(cells: Sequence[Value]) -> dict[str, Value]:
+    """Return the value of each field, as `_VALUES` has it."""
+    values = dict[str, Value]()
+    for column, cell in zip(TICKET_COLUMNS.columns, cells, strict=True):
+        if values.get(column.field) is None:
+            values[column.field] = cell
+    return values
+
+
 def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> list[tuple[Value, ...]]:
-    """Return what differs between a row that was there and a new one: kind, field, old, new."""
+    """Return what differs between what `_READ` found and a new row: kind, field, old, new."""
     if found is None:
         return [("new", None, None, None)]
+    what, *before = found
     differs: list[tuple[Value, ...]] = [
-        ("changed", field.name, field.shown(found), field.shown(cells))
-        for field in _FIELDS
-        if any(found[place] != cells[place] for place in field.places)
+        ("changed", field, old, new)
+        for old, (field, new) in zip(before, _values_of(cells).items(), strict=True)
+        if old != new
     ]
-    return differs if found[-1] is None else [("back", None, found[-1], None), *differs]
+    return differs if what is None else [("back", None, what, None), *differs]
 
 
 def _first_gap(seconds: Sequence[tuple[int]]) -> tuple[int, int] | None:
