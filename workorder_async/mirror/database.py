@@ -391,9 +391,8 @@ class MirrorDatabase:
         if since is None:
             return
         now = max(now, since)  # another process may take the server's clock for a second earlier or later
-        if now - since < longest:
-            return
-        if not self.ask("SELECT 1 FROM changes WHERE kind = 'gap' AND old = ?", since):
+        is_noted = self.ask("SELECT 1 FROM changes WHERE kind = 'gap' AND old = ?", since)
+        if now - since >= longest and not is_noted:
             with self.transaction():
                 self._note([(0, 0, "gap", None, since, now, now)])
 
@@ -512,21 +511,18 @@ class MirrorDatabase:
         So it does not matter whether the ends of the server's filter count.
         """
         where, values = _within(range)
-        question, half = f"SELECT created_time FROM tickets WHERE {where}", self.count(range) // 2  # noqa: S608
-        middle = self.ask(f"{question} ORDER BY 1 LIMIT 1 OFFSET ?", *values, half)
-        if not middle:
-            return None
-        most = min(half // 2 + 2, _LOOKED_THROUGH)
-        later = self.ask(f"{question} AND created_time >= ? ORDER BY 1 LIMIT ?", *values, *middle[0], most)
-        earlier = self.ask(f"{question} AND created_time <= ? ORDER BY 1 DESC LIMIT ?", *values, *middle[0], most)
-        gaps = [_first_gap(later), _first_gap(earlier)]
-        return min((gap for gap in gaps if gap is not None), key=lambda gap: gap[0], default=(0, None))[1]
+        half = self.count(range) // 2
+        reach = min(half // 2 + 2, _LOOKED_THROUGH)
+        first = max(0, half - reach)
+        question = f"SELECT created_time FROM tickets WHERE {where} AND created_time IS NOT NULL"  # noqa: S608
+        seconds = self.ask(f"{question} ORDER BY 1 LIMIT ? OFFSET ?", *values, half + reach - first, first)
+        return min(_gaps(seconds), key=lambda gap: abs(first + gap[0] - half), default=(0, None))[1]
 
     def gap_before(self, second: int, /) -> int | None:
         """Return the latest such second before this one, or None."""
         question = "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time < ? ORDER BY 1 DESC"
-        found = _first_gap([(second,), *self.ask(f"{question} LIMIT {_LOOKED_THROUGH}", second)])
-        return None if found is None else found[1]
+        seconds = self.ask(f"{question} LIMIT {_LOOKED_THROUGH}", second)
+        return next((gap for _, gap in _gaps([(second,), *seconds])), None)
 
 
 class Disk:
@@ -566,7 +562,7 @@ class Disk:
 
 
 _Change: TypeAlias = tuple[Value, ...]
-# A gap is looked for among so many tickets.
+# A gap is looked for among so many tickets, on either side of the middle.
 _LOOKED_THROUGH: Final = 2000
 
 
@@ -601,12 +597,11 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
     return differs if what is None else [("back", None, what, None), *differs]
 
 
-def _first_gap(seconds: Sequence[tuple[int]]) -> tuple[int, int] | None:
-    """Return the place of the first gap in sorted seconds, and a second in it; None if there is none."""
+def _gaps(seconds: Sequence[tuple[int]]) -> Iterator[tuple[int, int]]:
+    """Yield the place of each gap in sorted seconds, and a second in it."""
     for place, ((one,), (other,)) in enumerate(pairwise(seconds)):
         if abs(one - other) >= _GAP:
-            return place, min(one, other) + _GAP // 2
-    return None
+            yield place, min(one, other) + _GAP // 2
 
 
 # So far apart are two tickets that lie more than a second from the one between.
