@@ -33,58 +33,46 @@ _PAGE: Final = 100
 _RATE_USED: Final = 0.95
 
 
-# Options come as texts
+# Options come as texts. A reader raises `ValueError` or `KeyError` for one that cannot be read.
 
 
-def _wrong(name: str, text: str, mend: str) -> ConfigError:
-    return ConfigError(f"is {text!r:.60}", argument=f"option {name}", mend=mend)
-
-
-def _whole(name: str, text: str) -> int:
+def _whole(text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text.strip()):
-        raise _wrong(name, text, "it must be a whole number")
+        raise ValueError
     return int(text)
 
 
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise _wrong(name, text, "it must be a number") from None
+def _flag(text: str) -> bool:
+    return {"true": True, "false": False}[text.strip().lower()]
 
 
-def _flag(name: str, text: str) -> bool:
-    if text.strip().lower() not in ("true", "false"):
-        raise _wrong(name, text, "it must be true or false")
-    return text.strip().lower() == "true"
-
-
-def _moment(name: str, text: str) -> int | datetime:
+def _moment(text: str) -> int | datetime:
     if text.strip().isdecimal():
-        return _whole(name, text)
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        at = datetime.min
+        return _whole(text)
+    at = datetime.fromisoformat(text.strip())
     if at.tzinfo is None:
-        mend = "it must be seconds since 1970, or a time with its zone, such as 2026-11-01T00:00:00+08:00"
-        raise _wrong(name, text, mend)
+        raise ValueError
     return at
 
 
-def _words(name: str, text: str) -> tuple[str, ...]:
+def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _wholes(text: str) -> tuple[int, ...]:
+    return tuple(map(_whole, _words(text)))
+
+
 _WHOLES: Final = ("creator_id", "sub_type", "second_subtype", "page_size", "concurrency", "batch_rows", "tasks")
-# The readers of options that are more than a text; each takes the name of the option and the text.
-_READERS: Final[Mapping[str, Callable[[str, str], object]]] = {
-    **dict.fromkeys(_WHOLES, _whole),
-    **dict.fromkeys(("detail", "exact", "pushdown"), _flag),
-    **dict.fromkeys(("created_start", "created_end"), _moment),
-    "rate": _number,
-    "columns": _words,
-    "product_group_id": lambda name, text: tuple(_whole(name, word) for word in _words(name, text)),
+_MOMENT: Final = "seconds since 1970, or a time with its zone, such as 2026-11-01T00:00:00+08:00"
+# The readers of options that are more than a text, and what such a text must be.
+_READERS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
+    **dict.fromkeys(_WHOLES, (_whole, "a whole number")),
+    **dict.fromkeys(("detail", "exact", "pushdown"), (_flag, "true or false")),
+    **dict.fromkeys(("created_start", "created_end"), (_moment, _MOMENT)),
+    "rate": (float, "a number"),
+    "columns": (_words, "names with commas between"),
+    "product_group_id": (_wholes, "whole numbers with commas between"),
 }
 # Options of `SparkRead` itself; those of its query and of its Arrow batches come beside them.
 _READING: Final = ("tasks", "rate", "pushdown")
@@ -109,7 +97,11 @@ def parsed(options: Mapping[str, str], known: Collection[str]) -> dict[str, Any]
         name = given.lower()
         if wrong := unknown_name("the data source has no option", [name], known):
             raise ConfigError(wrong)
-        values[name] = _READERS[name](name, text) if name in _READERS else text
+        read, wanted = _READERS.get(name, (str, "a text"))
+        try:
+            values[name] = read(text)
+        except (ValueError, KeyError):
+            raise ConfigError(f"is {text!r:.60}", argument=f"option {name}", mend=f"it must be {wanted}") from None
     return values
 
 
