@@ -39,9 +39,9 @@ class Watch(AsyncIterator[Event]):
         self._disk = Disk(client, bookmark, query)
         self._every = every
         self._ready = deque[Event]()
-        # The numbers of events that were given out and are not done.
+        # The numbers of events that were read and are not done, in their order.
         self._undone: dict[int, None] = {}
-        self._given = -1  # the last event that was given out; -1 before the bookmark was read
+        self._read = -1  # the last event that was read; -1 before the bookmark was
         self._rounds = 0
         self._next = -1.0
         self._is_open = False
@@ -60,25 +60,23 @@ class Watch(AsyncIterator[Event]):
     async def __anext__(self) -> Event:
         if not self._is_open:
             raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around the loop")
-        if self._given < 0:
+        if self._read < 0:
             bookmark = await self._disk.do(MirrorDatabase.number, "bookmark")
-            self._given = bookmark or 0
+            self._read = bookmark or 0
         while not self._ready:
-            self._ready.extend(found := await self._disk.do(MirrorDatabase.events, self._given))
+            self._ready.extend(found := await self._disk.do(MirrorDatabase.events, self._read))
             if found:
-                self._given = found[-1].number
+                self._undone |= dict.fromkeys(one.number for one in found)
+                self._read = found[-1].number
             else:
                 await self._round()
-        event = self._ready.popleft()
-        self._undone[event.number] = None
-        return event
+        return self._ready.popleft()
 
     async def done(self, event: Event) -> None:
         """Note that an event is dealt with: it is not told again, once those before it are done as well."""
         if event.number in self._undone:
             del self._undone[event.number]
-            earliest = min((*self._undone, *(one.number for one in self._ready)), default=self._given + 1)
-            await self._disk.do(MirrorDatabase.keep, "bookmark", earliest - 1)
+            await self._disk.do(MirrorDatabase.keep, "bookmark", next(iter(self._undone), self._read + 1) - 1)
 
     async def _round(self) -> None:
         """Wait for the time of the next round, and look."""
