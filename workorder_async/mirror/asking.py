@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -52,8 +52,8 @@ class Found:
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a mirror for reading. Raises `ConfigError` for a file that is none."""
     try:
-        with closing(connected(path)) as database:
-            database.execute("SELECT count(*) FROM changes")
+        with connected(path) as database:
+            database.execute("SELECT 1 FROM changes")
             yield database
     except sqlite3.DatabaseError as error:
         mend = "name a database that `workorder mirror` or `mirror_tickets` made"

@@ -483,27 +483,20 @@ class MirrorDatabase:
     def ranges_of_left(self, page_size: int, /) -> list[Range]:
         """Return ranges with all open tickets that this run has not read, each of which one answer should show.
 
-        So neighbours share a request.
+        So neighbours share a request. A range is asked for with a second more on either side.
         """
         ranges, low = list[Range](), 2**62
         for second, _ in self.not_read(self.run, (None, None), OPEN):
             if second < low:
-                low = self._page_down(second, max(1, page_size - ROOM))
+                beyond = self.ask(
+                    "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time <= ? "
+                    "ORDER BY 1 DESC LIMIT 1 OFFSET ?",
+                    second + 1,
+                    max(1, page_size - ROOM),
+                )
+                low = min(second, beyond[0][0] + 2) if beyond else 0
                 ranges.append((low, second + 1))
         return ranges
-
-    def _page_down(self, second: int, rows: int) -> int:
-        """Return from which second on, until this one, there are no more listed tickets than so many.
-
-        A range is asked for with a second more on either side. At the least it is the second itself.
-        """
-        found = self.ask(
-            "SELECT created_time FROM tickets WHERE missing_since IS NULL AND created_time <= ? "
-            "ORDER BY 1 DESC LIMIT 1 OFFSET ?",
-            second + 1,
-            rows,
-        )
-        return min(second, found[0][0] + 2) if found else 0
 
     def gap(self, range: Range, /) -> int | None:
         """Return a second near the middle of a range's tickets, or None: no listed ticket was created within a second.

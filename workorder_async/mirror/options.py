@@ -1,16 +1,13 @@
 """How to mirror: the keyword arguments of `mirror_tickets` and `watch`."""
 
 from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from typing import Annotated, TypedDict
 
 from workorder_async.arguments import Option, flag, must_be, or_none, path, seconds, whole, with_defaults
 from workorder_async.mirror.report import MirrorProgress
 from workorder_async.walks.options import refuse_unknown
-
-
-def _count(name: str, value: object) -> int:
-    return whole(name, value, at_least=0)
 
 
 class MirrorOptions(TypedDict, total=False):
@@ -20,7 +17,7 @@ class MirrorOptions(TypedDict, total=False):
     """How many seconds a new ticket may take until the list shows it (120)."""
     detail: Annotated[bool, Option(False, flag)]
     """Whether the full record of each ticket is read when it is new or has changed, one request each (False)."""
-    recheck: Annotated[int, Option(0, _count)]
+    recheck: Annotated[int, Option(0, partial(whole, at_least=0))]
     """How many full records of open tickets are read again in each run, those that are the oldest (0)."""
     attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
     """A folder for the attachments; full records are read then, too (None)."""

@@ -34,7 +34,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     with path.open("rb") as file:
         head = file.read(16)
     if head.startswith(b"SQLite format 3"):
-        with closing(connected(path)) as database:
+        with connected(path) as database:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'tickets'").fetchone():
                 raise _no_tickets(path)
             yield database
@@ -59,10 +59,13 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         yield database
 
 
-def connected(path: Path) -> sqlite3.Connection:
+@contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database for reading; in a folder where nothing can be written, SQLite must be told that nobody does."""
     is_still = not os.access(path.absolute().parent, os.W_OK) and not os.path.exists(f"{path}-wal")
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' * is_still}", uri=True)
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' * is_still}"
+    with closing(sqlite3.connect(uri, uri=True)) as database:
+        yield database
 
 
 def _no_tickets(path: Path) -> ConfigError:
