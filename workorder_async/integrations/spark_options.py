@@ -4,7 +4,6 @@ Spark gives options as texts, in plans and on pages that many people see: none o
 """
 
 import re
-import sys
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from math import ceil
@@ -171,7 +170,6 @@ class SparkRead:
 
     async def _windows(self, connect: Connect) -> list[Window]:
         async with connect(rate=self.rate) as client:
-            # A window of everything: unlike a page of the list, its total can be had where a row cannot be read.
-            (whole,) = await client.plan_windows(self.query, max_tickets=sys.maxsize)
-            most = max(_PAGE, ceil(whole.total / (self.tasks * _WINDOWS_PER_TASK)))
+            total = await client.count_tickets(self.query)
+            most = max(_PAGE, ceil(total / (self.tasks * _WINDOWS_PER_TASK)))
             return await client.plan_windows(self.query, max_tickets=most)
