@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,21 +41,20 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         return
     with closing(sqlite3.connect(":memory:")) as database:
         rows = iter(_rows(path, head))
-        first = next(rows, {})
-        names = [name for name in _COLUMNS if name in first]
-        if first and not _NEEDED.issubset(names):
+        found = list(islice(rows, 1))
+        names = [name for name in _COLUMNS if not found or name in found[0]]
+        if not _NEEDED.issubset(names):
             raise _no_tickets(path)
-        kinds = [_NUMBER.format(name) if name in _NUMBERS else f"{name} TEXT" for name in names or _COLUMNS]
+        kinds = [_NUMBER.format(name) if name in _NUMBERS else f"{name} TEXT" for name in names]
         database.execute(f"CREATE TABLE tickets ({', '.join(kinds)})")
-        if first:
-            cells = ([None if row.get(name) == "" else row.get(name) for name in names] for row in chain([first], rows))
-            try:
-                database.executemany(
-                    f"INSERT INTO tickets VALUES ({', '.join('?' * len(names))})",  # noqa: S608
-                    (storable(row)[0] for row in cells),
-                )
-            except sqlite3.Error:  # a list, or a text where a number should be
-                raise _no_tickets(path) from None
+        cells = ([None if row.get(name) == "" else row.get(name) for name in names] for row in chain(found, rows))
+        try:
+            database.executemany(
+                f"INSERT INTO tickets VALUES ({', '.join('?' * len(names))})",  # noqa: S608
+                (storable(row)[0] for row in cells),
+            )
+        except sqlite3.Error:  # a list, or a text where a number should be
+            raise _no_tickets(path) from None
         yield database
 
 
