@@ -16,7 +16,10 @@
     status_periods     ticket, status, since, until: how long each status lasted, as far as runs saw it
     tickets_as_of      the tickets as a run left them: SELECT * FROM tickets_as_of WHERE run = 7
     tickets_text       SQLite's full-text index of titles and texts
-    details, files     and more: see `details.py`
+    details            id (key), then the columns of TicketDetail that hold one value: the full records
+    ticket_assigns     and so on: the tables of a SQLite export with `detail`
+    detail_facts       id (key), and as JSON what no row of the list has and does not change by itself
+    files              ticket_id, name, path: the attachments that were fetched; a path that is no UTF-8 is its bytes
 
 Times are whole seconds since the epoch, by the server's clock as far as it is known. Others may read the database at
 any time, also while a run writes. One thread uses a `MirrorDatabase` at a time; `Disk` lets an event loop do so.
@@ -38,8 +41,9 @@ from attrs import asdict, frozen
 
 from workorder_async import arguments
 from workorder_async.client import WorkorderClient
-from workorder_async.document import TicketDetail, TicketQuery
-from workorder_async.document.codec import Row, read_row, unknown_in
+from workorder_async.document import TicketDetail, TicketQuery, TicketSummary
+from workorder_async.document.codec import Row, encode, read_row, unknown_in
+from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import JSON, to_json
 from workorder_async.durable import InUseError, LockedFile, check_place, on_disk, open_private
 from workorder_async.errors import ConfigError, DecodeError, ExportError
@@ -47,8 +51,7 @@ from workorder_async.exports.columns import TICKET_COLUMNS, Value
 from workorder_async.exports.formats import Format
 from workorder_async.exports.manifest import said_of
 from workorder_async.exports.sink import storable
-from workorder_async.exports.sqlite import disk_errors
-from workorder_async.mirror.details import TABLES as DETAIL_TABLES, write_detail
+from workorder_async.exports.sqlite import disk_errors, table_of
 from workorder_async.mirror.events import Event, event_of
 
 P = ParamSpec("P")
@@ -102,6 +105,19 @@ WHEN old.title IS NOT new.title OR old.detail IS NOT new.detail BEGIN
     INSERT INTO tickets_text (rowid, title, detail) VALUES (new.id, new.title, new.detail);
 END;
 """
+_DETAILS: Final = table_of("details", TicketDetail)
+_DETAIL_LISTS: Final = tuple(table.name for table in _DETAILS.all() if table.keys)
+# Durations grow, and the URLs of attachments are others with each read.
+_FACTS: Final = tuple(
+    name for name in fields_of(TicketDetail) if name not in fields_of(TicketSummary) and not name.endswith("_duration")
+)
+_URLS: Final = ("attachment", "handle_attachment")
+_DETAIL_TABLES: Final = (
+    *(table.create() for table in _DETAILS.all()),
+    "CREATE TABLE detail_facts (id INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
+    "CREATE TABLE files (ticket_id INTEGER NOT NULL, name TEXT, path TEXT NOT NULL, PRIMARY KEY (ticket_id, path)) "
+    "WITHOUT ROWID",
+)
 # A ticket is pending from its creation on; another first status is known from the first read on.
 _VIEWS: Final = """
 DROP VIEW IF EXISTS tickets_present;
@@ -256,7 +272,7 @@ class MirrorDatabase:
     def _make(self, identity: str) -> None:
         columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
         with self.transaction() as ask:
-            for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n"), *DETAIL_TABLES):
+            for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n"), *_DETAIL_TABLES):
                 ask(statement)
             ask("INSERT INTO mirror VALUES ('identity', ?)", (identity,))
             ask(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -411,7 +427,7 @@ class MirrorDatabase:
         """Write full records, with their files and whether all of these are there, and note what differs."""
         with self.transaction() as ask:
             for detail, files, has_all in found:
-                differs = write_detail(self._database, detail, files)
+                differs = _write_detail(self._database, detail, files)
                 self._note((self.run, detail.id, "changed", *difference, at) for difference in differs)
                 files_at = at if has_all else None
                 ask("UPDATE tickets SET detail_at = ?, files_at = ? WHERE id = ?", (at, files_at, detail.id))
@@ -588,6 +604,47 @@ def _differences_of(found: Sequence[Value] | None, cells: Sequence[Value]) -> li
         if old != new
     ]
     return differs if what is None else [("back", None, what, None), *differs]
+
+
+def _write_detail(
+    database: sqlite3.Connection, detail: TicketDetail, files: Iterable[Path]
+) -> list[tuple[str, Any, Any]]:
+    """Write a full record in place of the one that is there, and return what differs: field, old, new."""
+    for table in _DETAIL_LISTS:
+        database.execute(f"DELETE FROM {table} WHERE ticket_id = ?", (detail.id,))  # noqa: S608
+    _DETAILS.fill(database, [((), detail)])
+    there = [(detail.id, path.name, _text_of(path)) for path in files if path.is_file()]
+    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", there)
+    found = database.execute("SELECT facts FROM detail_facts WHERE id = ?", (detail.id,)).fetchone()
+    text = to_json(_facts_of(detail)).decode()
+    database.execute("INSERT OR REPLACE INTO detail_facts VALUES (?, ?)", (detail.id, text))
+    if found is None:
+        return []
+    known, facts = json.loads(found[0]), json.loads(text)
+    names = [name for name in _FACTS if known.get(name) != facts.get(name)]
+    return [(name, _plain(known.get(name)), _plain(facts.get(name))) for name in names]
+
+
+def _facts_of(detail: TicketDetail) -> dict[str, JSON]:
+    """Return what is compared from read to read."""
+    values = cast("dict[str, Any]", encode(detail))
+    for name in _URLS:
+        values[name] = [{key: value for key, value in file.items() if key != "file_path"} for file in values[name]]
+    return {name: values[name] for name in _FACTS}
+
+
+def _text_of(path: Path) -> str | bytes:
+    """Return a path as SQLite can have it: one that is no UTF-8 as its bytes, by which the file can be opened."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return str(path)
+
+
+def _plain(value: object) -> object:
+    """Return a value as SQLite can have it: a list or an object as JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 def _gaps(seconds: Sequence[tuple[int]]) -> Iterator[tuple[int, int]]:
