@@ -230,7 +230,10 @@ class MirrorDatabase:
                 )
             ask("PRAGMA journal_mode = WAL")
             ask("PRAGMA synchronous = NORMAL")
-            self._check_identity(is_new=not tables)
+            if tables:
+                self._check_identity()
+            else:
+                self._make()
             self._add_columns()
 
     def _lock(self) -> None:
@@ -258,23 +261,25 @@ class MirrorDatabase:
         """Close it, and let others write it."""
         self._opened.close()
 
-    def _check_identity(self, *, is_new: bool) -> None:
-        """Refuse a mirror of something else; make the tables in a new database."""
-        said = json.dumps(self._identity, ensure_ascii=False, sort_keys=True)
-        if is_new:
-            self._make(said)
-        elif (known := self._get("identity")) != said:
+    def _check_identity(self) -> None:
+        """Refuse a mirror of something else."""
+        there, here = self._get("identity"), self._identity
+        if differs := [
+            f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
+            for name in dict.fromkeys((*there, *here))
+            if there.get(name) != here.get(name)
+        ]:
             raise ExportError(
-                f"{str(self.path)!r} is the mirror of something else: {_differences(known, self._identity)}",
+                f"{str(self.path)!r} is the mirror of something else: {'; '.join(differs)}",
                 mend="choose another name, or ask for the same again",
             )
 
-    def _make(self, identity: str) -> None:
+    def _make(self) -> None:
         columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
         with self.transaction() as ask:
             for statement in (f"CREATE TABLE tickets ({columns})", *_TABLES.split(";\n\n"), *_DETAIL_TABLES):
                 ask(statement)
-            ask("INSERT INTO mirror VALUES ('identity', ?)", (identity,))
+            ask(_SET, ("identity", json.dumps(self._identity, ensure_ascii=False, sort_keys=True)))
             ask(f"PRAGMA application_id = {_APPLICATION_ID}")
             ask(f"PRAGMA user_version = {_VERSION}")
 
@@ -308,19 +313,19 @@ class MirrorDatabase:
 
     # Marks and runs
 
-    def _get(self, name: str) -> str | None:
+    def _get(self, name: str) -> Any:
+        """Return what is kept under a name, as JSON; None if there is nothing."""
         found = self.ask("SELECT value FROM mirror WHERE name = ?", name)
-        return None if not found else str(found[0][0])
+        return json.loads(found[0][0]) if found else None
 
     def mark(self, /) -> "Mark | None":
         """Return how far all tickets were read; None before the first run."""
-        found = json.loads(self._get("all") or "null")
+        found = self._get("all")
         return None if found is None else Mark(**{**found, "rest": tuple(found["rest"])})
 
     def number(self, name: Kept, /) -> int | None:
         """Return a number that is kept; None if there is none."""
-        found = self._get(name)
-        return None if found is None else int(found)
+        return cast("int | None", self._get(name))
 
     def keep(self, name: Kept, number: int, /) -> None:
         """Keep a number."""
@@ -664,13 +669,3 @@ def _within(range: Range) -> tuple[str, list[int]]:
     bounds = [(text, bound) for text, bound in ((">= ?", start), ("< ?", end)) if bound is not None]
     where = ["missing_since IS NULL", *(f"created_time {text}" for text, _ in bounds)]
     return " AND ".join(where), [bound for _, bound in bounds]
-
-
-def _differences(known: str | None, wanted: Mapping[str, object]) -> str:
-    """Say what differs between two identities."""
-    there: dict[str, object] = json.loads(known or "{}")
-    return "; ".join(
-        f"{name} {there.get(name)!r} there, {wanted.get(name)!r} here"
-        for name in dict.fromkeys((*there, *wanted))
-        if there.get(name) != wanted.get(name)
-    )
