@@ -167,6 +167,13 @@ def _counted(title: str, counts: Counts, word: Words) -> Iterator[str]:
     return _section(word(title), _bars(word(title), bars), ("", word("tickets")), rows, range(1, 2))
 
 
+def _weekly(weeks: Sequence[Week], word: Words) -> Iterator[str]:
+    """Yield a chart of what was created and closed in each week, and the table."""
+    rows = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in weeks]
+    heads = (word("week from"), word("created"), word("closed"))
+    return _section(word("By week"), _columns(weeks, word), heads, rows, range(1, 3))
+
+
 def _lasting(title: str, durations: Sequence[Durations], word: Words) -> Iterator[str]:
     """Yield a chart of medians, and the table."""
     bars = [(word(one.name), one.median, lasting(one.median, word)) for one in durations]
@@ -191,58 +198,49 @@ def _oldest(figures: Figures, word: Words) -> Iterator[str]:
 # The pictures
 
 
-def _picture(title: str, height: int, parts: Iterator[str]) -> Iterator[str]:
+def _svg(title: str, height: int) -> str:
     said = escape(title)
-    yield f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{said}"><title>{said}</title>\n'
-    yield from parts
-    yield "</svg>\n"
+    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{said}"><title>{said}</title>\n'
 
 
 def _bars(title: str, bars: Sequence[tuple[str, int, str]]) -> Iterator[str]:
     """Yield horizontal bars, the name and the value above each."""
-
-    def parts() -> Iterator[str]:
-        most = max(1, *(value for _, value, _ in bars))
-        for place, (name, value, said) in enumerate(bars):
-            y = 34 * place
-            room = _WIDTH - 14 - _width(said)
-            yield f'<text x="0" y="{y + 12}">{escape(_cut(name, room))}</text>'
-            yield f'<text class="dim" x="{_WIDTH}" y="{y + 12}" text-anchor="end">{escape(said)}</text>'
-            width = max(1.0, _WIDTH * value / most)
-            yield f'<rect class="one" x="0" y="{y + 17}" width="{width:.1f}" height="9" rx="2"/>\n'
-
-    yield from _picture(title, 34 * len(bars), parts())
+    yield _svg(title, 34 * len(bars))
+    most = max(1, *(value for _, value, _ in bars))
+    for place, (name, value, said) in enumerate(bars):
+        y = 34 * place
+        room = _WIDTH - 14 - _width(said)
+        yield f'<text x="0" y="{y + 12}">{escape(_cut(name, room))}</text>'
+        yield f'<text class="dim" x="{_WIDTH}" y="{y + 12}" text-anchor="end">{escape(said)}</text>'
+        width = max(1.0, _WIDTH * value / most)
+        yield f'<rect class="one" x="0" y="{y + 17}" width="{width:.1f}" height="9" rx="2"/>\n'
+    yield "</svg>\n"
 
 
-def _weekly(weeks: Sequence[Week], word: Words) -> Iterator[str]:
-    """Yield what was created and closed in each week: columns, a line, and the table."""
-
-    def parts() -> Iterator[str]:
-        most = max(1, *(count for week in weeks for count in (week.created, week.closed)))
-        step, floor, room = _WIDTH / len(weeks), 150, 126
-        yield f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{floor}" y2="{floor}"/>'
-        yield f'<text class="dim" x="0" y="12">{most:,}</text>\n'
-        for place, week in enumerate(weeks):
-            height = room * week.created / most
-            yield (
-                f'<rect class="one" x="{place * step + 1:.1f}" y="{floor - height:.1f}" '
-                f'width="{max(1.0, step - 2):.1f}" height="{height:.1f}"/>'
-            )
-        points = " ".join(
-            f"{(place + 0.5) * step:.1f},{floor - room * week.closed / most:.1f}" for place, week in enumerate(weeks)
+def _columns(weeks: Sequence[Week], word: Words) -> Iterator[str]:
+    """Yield what was created in each week as columns, and what was closed as a line."""
+    yield _svg(f"{word('By week')}: {word('created')}, {word('closed')}", 192)
+    most = max(1, *(count for week in weeks for count in (week.created, week.closed)))
+    step, floor, room = _WIDTH / len(weeks), 150, 126
+    yield f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{floor}" y2="{floor}"/>'
+    yield f'<text class="dim" x="0" y="12">{most:,}</text>\n'
+    for place, week in enumerate(weeks):
+        height = room * week.created / most
+        yield (
+            f'<rect class="one" x="{place * step + 1:.1f}" y="{floor - height:.1f}" '
+            f'width="{max(1.0, step - 2):.1f}" height="{height:.1f}"/>'
         )
-        yield f'\n<polyline class="two" points="{points}"/>\n'
-        yield f'<text class="dim" x="0" y="166">{day(weeks[0].start)}</text>'
-        if len(weeks) > 1:
-            yield f'<text class="dim" x="{_WIDTH}" y="166" text-anchor="end">{day(weeks[-1].start)}</text>'
-        yield f'<rect class="one" x="0" y="176" width="10" height="10"/><text x="15" y="186">{word("created")}</text>'
-        yield '<line class="two" x1="110" x2="124" y1="181" y2="181"/>'
-        yield f'<text x="129" y="186">{word("closed")}</text>\n'
-
-    picture = _picture(f"{word('By week')}: {word('created')}, {word('closed')}", 192, parts())
-    rows = [(day(week.start), f"{week.created:,}", f"{week.closed:,}") for week in weeks]
-    heads = (word("week from"), word("created"), word("closed"))
-    return _section(word("By week"), picture, heads, rows, range(1, 3))
+    points = " ".join(
+        f"{(place + 0.5) * step:.1f},{floor - room * week.closed / most:.1f}" for place, week in enumerate(weeks)
+    )
+    yield f'\n<polyline class="two" points="{points}"/>\n'
+    yield f'<text class="dim" x="0" y="166">{day(weeks[0].start)}</text>'
+    if len(weeks) > 1:
+        yield f'<text class="dim" x="{_WIDTH}" y="166" text-anchor="end">{day(weeks[-1].start)}</text>'
+    yield f'<rect class="one" x="0" y="176" width="10" height="10"/><text x="15" y="186">{word("created")}</text>'
+    yield '<line class="two" x1="110" x2="124" y1="181" y2="181"/>'
+    yield f'<text x="129" y="186">{word("closed")}</text>\n'
+    yield "</svg>\n"
 
 
 def _width(text: str) -> float:
