@@ -3,8 +3,8 @@
 import hashlib
 import pickle
 import traceback
-from collections.abc import Generator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -19,9 +19,7 @@ from workorder_async.secret import Secret
 from workorder_async.signing import search as module
 from workorder_async.signing.candidates import APP_ID, METHOD, QUERY, SECRET as SECRET_PART, TIMESTAMP, Variants
 from workorder_async.signing.scheme import PLACEHOLDERS, Scheme, SchemeSigner, SigningInput
-from workorder_async.signing.search import Accepted, Detected, Hit, Search, detect, detecting, readings
-
-T = TypeVar("T")
+from workorder_async.signing.search import Accepted, Detected, Hit, Search, detect, readings
 
 
 def _request(sent: Sent) -> SigningInput:
@@ -36,17 +34,7 @@ def _request(sent: Sent) -> SigningInput:
 
 def _run(search: Search, signs: list[str]) -> list[Hit]:
     """Search for several signatures at once, which takes no longer than for one."""
-    return _ended(search.run({reading.digest for sign in signs for reading in readings(sign)}))
-
-
-def _ended(steps: Generator[tuple[int, int], None, T]) -> T:
-    """Return what a search returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: T = end.value
-            return found
+    return search.hits({reading.digest for sign in signs for reading in readings(sign)})
 
 
 def _signs_the_next(scheme: Scheme, made: HomeMade, sent: Sent) -> bool:
@@ -188,16 +176,18 @@ def test_base64_without_its_own_characters() -> None:
 def test_nothing_fits() -> None:
     """A signature that nothing reproduces gives no scheme, after millions of tries that were counted."""
     request = evolve(GET, query=(("id", "7"),))
-    steps = detecting([Accepted("demo", "1700000000", "0" * 40, request)], Secret(SECRET))
-    told, found = [], None
-    while found is None:
-        try:
-            told.append(next(steps))
-        except StopIteration as end:
-            found = end.value
+    told: list[tuple[int, int]] = []
+
+    def is_over() -> bool:
+        told.append((search.tried, search.total))
+        return False
+
+    search = Search([Accepted("demo", "1700000000", "0" * 40, request)], Secret(SECRET), is_over)
+    found = search.run()
     assert (found.schemes, found.deciding) == ((), ())
-    done = [done for done, _ in told if done]
-    assert done == sorted(set(done))
+    done = [done for done, _ in told]
+    assert done == sorted(done)
+    assert len(set(done)) > 1000
     assert {total for done, total in told if done} == {found.tried}
     assert found.tried > 1_000_000
 
@@ -360,7 +350,7 @@ def test_all_requests_count(line: str, order: list[SigningInput]) -> None:
     assert _lines(_together(line, order)) == [line]
     made = _accepted(line, order)
     made[-1] = evolve(made[-1], timestamp=f"{int(made[-1].timestamp) + 1}")
-    found = _ended(detecting(made, Secret(SECRET)))
+    found = Search(made, Secret(SECRET)).run()
     assert found.schemes == ()
     assert line in map(str, found.alone)
 
@@ -380,7 +370,7 @@ def test_what_one_request_shows_is_there() -> None:
 @pytest.mark.usefixtures("few")
 def test_each_signature_is_counted_once() -> None:
     """What was tried is the number of candidates, of each digest of that length."""
-    found = _ended(detecting([Accepted("demo", "1700000000", "0" * 40, PAIR[1])], Secret(SECRET)))
+    found = Search([Accepted("demo", "1700000000", "0" * 40, PAIR[1])], Secret(SECRET)).run()
     assert (found.schemes, found.alone, found.tried) == ((), (), sum(some.size for some in FEW))
 
 
@@ -394,7 +384,7 @@ def test_another_signature_tells_which_base64_it_is() -> None:
         plain = next(one for one in made if not set("+/-_") & set(one.sign))
         other = next(one for one in made if set("+/-_") & set(one.sign))
         for pair in ([plain, other], [other, plain]):
-            found = _ended(detecting(pair, Secret(SECRET)))
+            found = Search(pair, Secret(SECRET)).run()
             assert _lines(found) == [line]
             assert not any("+ / -" in one for one in found.deciding)
 
@@ -403,7 +393,7 @@ def test_seconds_and_milliseconds() -> None:
     """One scheme has one unit: requests with two are refused."""
     made = [Accepted("demo", time, "0" * 32) for time in ("1700000000", "1700000000123")]
     with pytest.raises(ConfigError, match="Timestamp is in seconds in one request, and in milliseconds in another"):
-        next(detecting(made, Secret(SECRET)))
+        Search(made, Secret(SECRET))
 
 
 # Long bodies
@@ -460,7 +450,7 @@ def test_a_long_part_is_hashed_once_for_what_begins_alike(line: str, monkeypatch
     new = hashlib.new
     monkeypatch.setattr(hashlib, "new", lambda *given: Counted(new(*given)))
     Counted.fed = Counted.most = 0
-    found = _ended(detecting([one], Secret(SECRET)))
+    found = Search([one], Secret(SECRET)).run()
     assert line in _lines(found)
     assert Counted.most <= 1 << 20
     # Four parts have 1 + 3 + 6 + 6 beginnings that end with the body, with either separator; all begin with it alike.
@@ -474,9 +464,9 @@ def test_a_search_is_given_up_between_two_pieces() -> None:
     request = evolve(PAIR[1], body=(b"x" * (5 << 20),))
     for looks in (0, 1, 9, 40, 500):
         asked = iter(range(looks))
-        steps = detecting(_accepted("md5:{secret}", [request]), Secret(SECRET), lambda: next(asked, None) is None)  # noqa: B023
+        search = Search(_accepted("md5:{secret}", [request]), Secret(SECRET), lambda: next(asked, None) is None)  # noqa: B023
         with pytest.raises(WorkorderError, match="the search was given up"):
-            _ended(steps)
+            search.run()
 
 
 def test_a_body_that_is_too_long_to_be_written_anew() -> None:

@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import cache, lru_cache
 from itertools import chain, islice
 from typing import TypeAlias, TypeVar
@@ -113,9 +113,6 @@ _Hash: TypeAlias = Callable[[bytes], bytes]
 Hit: TypeAlias = tuple[str, bytes]
 """A line without options for how it is written, and the digest that it gives."""
 
-#: So many signatures are tried in a step, and so many bytes hashed, or a part that is longer.
-_STEP = 5_000
-_STEP_BYTES = 4 << 20
 #: A longer part is hashed once for all texts that begin alike.
 _LONG = 4 << 10
 #: A longer body is tried as it is and as its digests, and not with its keys in another order.
@@ -174,36 +171,9 @@ def detect(
     Raises `ConfigError` for a `timestamp` that is not whole seconds or milliseconds, for a `sign` that is not a hex or
     base64 digest, for an `app_id` or `secret` that no `SchemeSigner` takes, and for a text without UTF-8 bytes.
     """
-    steps = detecting([Accepted(app_id, timestamp, sign, request), *more], Secret(secret))
-    # Else a traceback with locals would show it.
-    del secret
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: Detected = end.value
-            return found
-
-
-def detecting(
-    accepted: Sequence[Accepted], secret: Secret, is_over: Callable[[], bool] = bool
-) -> Generator[tuple[int, int], None, Detected]:
-    """Search as `detect` does, in steps: yields how many of how many signatures have been tried.
-
-    A step hashes a long body, so it may take its time. It looks up now and then, and ends where `is_over` says so.
-    """
-    for one in accepted:
-        _check(one, secret)
-    if len({len(one.timestamp) > _SECONDS for one in accepted}) > 1:
-        raise ConfigError("is in seconds in one request, and in milliseconds in another", argument="Timestamp")
-    search = Search(accepted, secret, is_over)
-    try:
-        hits = yield from search.run()
-        return search.detected(hits)
-    except BaseException as error:  # noqa: BLE001 - a Ctrl-C, too
-        failure = without_frames(error, causes=False)
-    # Outside the `except`, and without the frames of the search: they hold the signed texts, and so the secret.
-    raise failure
+    # A text would stand in every traceback with locals.
+    secret = Secret(secret)
+    return Search([Accepted(app_id, timestamp, sign, request), *more], secret).run()
 
 
 def _check(one: Accepted, secret: Secret) -> None:
@@ -224,10 +194,16 @@ def _check(one: Accepted, secret: Secret) -> None:
 class Search:
     """Signs a request in every way, and tells which of them give one of the digests that are wanted.
 
-    Of several requests the one that shows most is signed in every way, and what fits it is tried on the others.
+    Of several requests the one that shows most is signed in every way, and what fits it is tried on the others. It
+    takes seconds, and over a long body longer: `tried` of `total` signatures are done. `is_over` is asked now and then,
+    between two pieces of a body as well, and the search ends where it says so. Its constructor raises `ConfigError`.
     """
 
     def __init__(self, accepted: Sequence[Accepted], secret: Secret, is_over: Callable[[], bool] = bool) -> None:
+        for one in accepted:
+            _check(one, secret)
+        if len({len(one.timestamp) > _SECONDS for one in accepted}) > 1:
+            raise ConfigError("is in seconds in one request, and in milliseconds in another", argument="Timestamp")
         self._is_over = is_over
         requests = [(_signed(one, secret), one.sign) for one in accepted]
         first, *others = sorted(requests, key=_shows, reverse=True)
@@ -245,11 +221,20 @@ class Search:
         self._seen = Seen()
         #: What fits the request that is signed in every way, and not the others.
         self._alone: list[Hit] = []
-        self._hashed: int = 0
         self.tried: int = 0
+        self.total: int = 0
 
-    def run(self, wanted: Set[bytes] = frozenset()) -> Generator[tuple[int, int], None, list[Hit]]:
-        """Yield how far it is; return the line of each hit and its digest, in the order of the search.
+    def run(self) -> Detected:
+        """Search, and return the schemes that fit all requests."""
+        try:
+            return self.detected(self.hits())
+        except BaseException as error:  # noqa: BLE001 - a Ctrl-C, too
+            failure = without_frames(error, causes=False)
+        # Outside the `except`, and without the frames of the search: they hold the signed texts, and so the secret.
+        raise failure
+
+    def hits(self, wanted: Set[bytes] = frozenset()) -> list[Hit]:
+        """Return the line of each hit and its digest, in the order of the search.
 
         What is wanted is by default the digest of the signature.
         """
@@ -257,17 +242,14 @@ class Search:
         sizes = {len(digest) for digest in wanted}
         digests = [name for name in DIGESTS if not _lacks(name) and hashlib.new(name).digest_size in sizes]
         self._look()
-        work = [(digest, some) for digest in digests for some in self._going_on(candidates(self._seen, digest))]
-        total = sum(some.size for _, some in work)
-        found, told = list[Hit](), 0
-        for place, (digest, some) in enumerate(work):
-            if digest != work[place - 1][0] and wanted <= {made for _, made in found}:
+        work = {digest: [*self._going_on(candidates(self._seen, digest))] for digest in digests}
+        self.total = sum(some.size for each in work.values() for some in each)
+        found = list[Hit]()
+        for digest, each in work.items():
+            for some in self._going_on(each):
+                found += self._hits(digest, some, wanted)
+            if wanted <= {made for _, made in found}:
                 break
-            for hits in self._hits(digest, some, wanted):
-                found += hits
-                if self.tried - told >= _STEP or self._hashed >= _STEP_BYTES:
-                    told, self._hashed = self.tried, 0
-                    yield told, total
         return found
 
     def _look(self) -> None:
@@ -337,26 +319,22 @@ class Search:
         self._split = re.compile(b"(%b)" % b"|".join(self._long))
         return stands
 
-    def _hits(self, digest: str, some: Variants, wanted: Set[bytes]) -> Iterator[list[Hit]]:
-        """Yield step by step the line and the digest of each candidate that hits."""
-        messages, hits, counted = some.messages(self._render), list[Hit](), 0
+    def _hits(self, digest: str, some: Variants, wanted: Set[bytes]) -> Iterator[Hit]:
+        """Yield the line and the digest of each candidate that hits."""
+        messages = some.messages(self._render)
         if some.nest:
             messages = map(self._written(some.nest), messages)
-        for number, made in enumerate(map(self._signs(digest, some.key), messages), 1):
+        for number, made in enumerate(map(self._signs(digest, some.key), messages)):
+            self.tried += 1
             if made in wanted:
-                template = next(islice(some.lines(), number - 1, None))
+                template = next(islice(some.lines(), number, None))
                 key = f",key={some.key}" if some.key not in ("", SECRET) else ""
                 line = f"{'hmac-' if some.key else ''}{digest}{key}:{template}"
                 scheme = Scheme.parse(line)  # which writes hex
-                fits = all(bytes.fromhex(_sign(scheme, signed)) in digests for signed, _, digests in self._others)
-                (hits if fits else self._alone).append((line, made))
-            if self._hashed >= _STEP_BYTES or number - counted >= _STEP:
-                self.tried += number - counted
-                counted = number
-                yield hits
-                hits = []
-        self.tried += some.size - counted
-        yield hits
+                if all(bytes.fromhex(_sign(scheme, signed)) in digests for signed, _, digests in self._others):
+                    yield line, made
+                else:
+                    self._alone.append((line, made))
 
     def _hash_or_mac(self, digest: str, key: str) -> _Hash:
         """Return the function that signs a message."""
@@ -395,7 +373,6 @@ class Search:
             hasher = copy()
             for piece in pieces:
                 part = memoryview(self._long.get(piece, piece))
-                self._hashed += len(part)
                 for at in self._going_on(range(0, len(part), _PIECE)):
                     hasher.update(part[at : at + _PIECE])
             return hasher

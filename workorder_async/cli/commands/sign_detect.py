@@ -24,7 +24,7 @@ from workorder_async.cli.values import ExistingFile, content_of, text_of, whole_
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
-from workorder_async.signing.search import Accepted, Detected, detecting as find_schemes, implied
+from workorder_async.signing.search import Accepted, Detected, Search, implied
 
 _T = TypeVar("_T")
 
@@ -34,6 +34,8 @@ _CURL: Final = Parameter(
 _BODY: Final = Parameter(help="A file that holds exactly the bytes of its body.")
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
+#: Seconds between two looks at how far the search is.
+_LOOK_EVERY: Final = 0.1
 _FORM: Final = ("-F", "--form", "--form-string", "-T", "--upload-file", "--data-urlencode")
 # Options of curl, as `getopt` has them: a colon stands behind a letter with a value; and the usual words with a value.
 _LETTERS: Final = "A:C:D:E:F:H:K:P:Q:T:U:X:Y:b:c:d:e:m:o:r:t:u:w:x:y:z:BGIJLMNORSVWZafghijklnpqsv#0123456789"
@@ -159,22 +161,18 @@ async def _report(requests: Sequence[Accepted], secret: Secret) -> int:
 async def _found(requests: Sequence[Accepted], secret: Secret) -> Detected:
     """Search in a thread, with a bar: the event loop hears a Ctrl-C at once, and the thread ends soon after it."""
     over = Event()
-    steps = find_schemes(requests, secret, over.is_set)
-
-    def step() -> tuple[int, int] | Detected:
-        try:
-            return next(steps)
-        except StopIteration as end:
-            found: Detected = end.value
-            return found
-
+    search = Search(requests, secret, over.is_set)
+    found = asyncio.get_running_loop().run_in_executor(None, search.run)
     try:
         with Bar("searching", unit="signatures") as bar:
-            while not isinstance(told := await asyncio.to_thread(step), Detected):
-                bar(*told)
+            while not found.done():
+                await asyncio.wait([found], timeout=_LOOK_EVERY)
+                if search.total:
+                    bar(search.tried, search.total)
+        return found.result()
     finally:
         over.set()
-    return told
+        found.cancel()
 
 
 # A request, as people have it at hand
