@@ -55,22 +55,22 @@ _JOINS = (
     *((",", ":"), ("&", ":"), ("|", ":"), (";", ":"), (" ", "="), ("_", "="), ("-", "="), ("&", "")),
 )
 _USUAL_JOINS = 6
-# The document's case, camel, snake, lower; then capitals: each with its names of a request's parts.
-_STYLES: "tuple[_Style, ...]" = (
-    ("AppId", "Timestamp", ("Method", "HttpMethod"), ("Path", "Uri", "Url"), "Query", ("Body", "Data")),
-    ("appId", "timestamp", ("method", "httpMethod"), ("path", "uri", "url"), "query", ("body", "data")),
-    ("app_id", "timestamp", ("method", "http_method"), ("path", "uri", "url"), "query", ("body", "data")),
-    ("appid", "timestamp", ("method",), ("path", "uri", "url"), "query", ("body", "data")),
-    ("appId", "timeStamp", ("method",), ("path", "uri", "url"), "query", ("body",)),
-    ("app_id", "time_stamp", ("method",), ("path", "uri", "url"), "query", ("body",)),
-    ("APPID", "TIMESTAMP", ("METHOD",), ("PATH",), "QUERY", ("BODY",)),
-)
-_Style: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...], str, tuple[str, ...]]
-# Beside those of a style, its name of a digest of the body.
-_BODY_NAMES = {
-    "{body_md5}": ("BodyMd5", "bodyMd5", "body_md5", "bodymd5", "contentMd5", "content_md5", "BODY_MD5"),
-    "{body_sha256}": ("BodySha256", "bodySha256", "body_sha256", "bodysha256", "bodyHash", "body_hash", "BODY_SHA256"),
-}
+# The names of a request's parts in the document's case, camel, snake, lower; then capitals: AppId, Timestamp, method,
+# path, query, body, and those of its digests beside the body's own.
+_STYLES = [
+    [names.split(",") for names in style.split()]
+    for style in (
+        "AppId Timestamp Method,HttpMethod Path,Uri,Url Query Body,Data BodyMd5 BodySha256",
+        "appId timestamp method,httpMethod path,uri,url query body,data bodyMd5 bodySha256",
+        "app_id timestamp method,http_method path,uri,url query body,data body_md5 body_sha256",
+        "appid timestamp method path,uri,url query body,data bodymd5 bodysha256",
+        "appId timeStamp method path,uri,url query body contentMd5 bodyHash",
+        "app_id time_stamp method path,uri,url query body content_md5 body_hash",
+        "APPID TIMESTAMP METHOD PATH QUERY BODY BODY_MD5 BODY_SHA256",
+    )
+]
+#: The names of the two headers in each of these.
+_HEADERS = [(app_ids[0], times[0]) for app_ids, times, *_ in _STYLES]
 
 Turns: TypeAlias = Sequence[tuple[str, str]]
 """Separators of parts: two in turn, which may be the same."""
@@ -259,7 +259,7 @@ def _named(_: Seen) -> Iterator[Variants]:
     """Yield key=value of the headers, under each name that people give them."""
     for number, (between, equals) in enumerate(_JOINS):
         turns = _same([between])
-        names = [] if number < _USUAL_JOINS else [style[:2] for style in _STYLES]
+        names = [] if number < _USUAL_JOINS else _HEADERS
         others = [other for other in _SEPARATORS if other not in ("", between)] if number == 0 else []
         for pairs in _headers(equals, names):
             yield from _ends(pairs, turns, names=others)
@@ -269,14 +269,10 @@ def _named(_: Seen) -> Iterator[Variants]:
                     yield Variants((*pairs, f"{secret}{equals}{SECRET}"), turns, key=SECRET)
 
 
-def _orders(headers: Sequence[str], pairs: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield pairs as they are, those of the request first, and sorted by their names; each order once."""
-    yield from dict.fromkeys(((*headers, *pairs), (*pairs, *headers), tuple(sorted((*headers, *pairs)))))
-
-
-def _request_pairs(seen: Seen, style: _Style, equals: str) -> Iterator[tuple[str, ...]]:
+def _request_pairs(seen: Seen, style: Sequence[Sequence[str]], equals: str) -> Iterator[tuple[str, ...]]:
     """Yield the pairs of a request's parts in one case of letters: each choice of parts, and each of their names."""
-    methods, paths, query, bodies = style[2:]
+    _, _, methods, paths, [query], bodies, md5, sha256 = style
+    digests = {"{body_md5}": md5, "{body_sha256}": sha256}
     choices = [
         [f"{name}{equals}{METHOD}" for name in methods],
         [f"{name}{equals}{PATH}" for name in paths],
@@ -285,7 +281,7 @@ def _request_pairs(seen: Seen, style: _Style, equals: str) -> Iterator[tuple[str
             f"{name}{equals}{body}"
             for body in seen.bodies[:_PLAIN_BODIES]
             if body not in seen.empty
-            for name in (*bodies, *([_BODY_NAMES[body][_STYLES.index(style)]] if body in _BODY_NAMES else []))
+            for name in (*bodies, *digests.get(body, ()))
         ],
     ]
     for chosen in product(*(["", *choice] for choice in choices)):
@@ -301,18 +297,19 @@ def _whole(seen: Seen) -> Iterator[Variants]:
         turns = _same([between])
         styles = _STYLES if between else _STYLES[:4]
         names = [f"{between}{secret}{equals}" for secret in _SECRETS[:_COMMON_SECRETS]]
-        for number, style in enumerate(styles):
-            both = (f"{style[0]}{equals}{APP_ID}", f"{style[1]}{equals}{TIMESTAMP}")
+        for number, (style, (app_id, time)) in enumerate(zip(styles, _HEADERS, strict=False)):
+            both = (f"{app_id}{equals}{APP_ID}", f"{time}{equals}{TIMESTAMP}")
             for headers, pairs in product(
                 (both, both[1:])[: 2 if number < 4 else 1], _request_pairs(seen, style, equals)
             ):
-                for order in _orders(headers, pairs):
+                every = (*headers, *pairs)
+                for order in dict.fromkeys((every, (*pairs, *headers), tuple(sorted(every)))):
                     yield from _ends(order, turns, any_order=False, names=names)
                 for secret in _SECRETS[:5]:
-                    among = sorted((*headers, *pairs, f"{secret}{equals}{SECRET}"))
+                    among = sorted((*every, f"{secret}{equals}{SECRET}"))
                     yield Variants(tuple(among), turns, any_order=False)
                 if len(pairs) == 1:
-                    yield from _ends((*headers, *pairs), turns)
+                    yield from _ends(every, turns)
     yield from _merged(seen)
 
 
@@ -333,8 +330,8 @@ def _merged(seen: Seen) -> Iterator[Variants]:
             for parts in ((_call("sorted", named),), (*headers, *pairs)):
                 yield from _ends(parts, turns, names=names)
             yield from _ends((_call("glued", named),), _GLUED)
-        for style, secret in product(_STYLES, _SECRETS):
-            among = (f"{style[0]}={APP_ID}", f"{style[1]}={TIMESTAMP}", f"{secret}={SECRET}")
+        for (app_id, time), secret in product(_HEADERS, _SECRETS):
+            among = (f"{app_id}={APP_ID}", f"{time}={TIMESTAMP}", f"{secret}={SECRET}")
             for headers in (among, among[1:]):
                 yield Variants((_call("sorted", "&".join((*headers, *pairs))),))
 
@@ -358,7 +355,7 @@ def _nested(seen: Seen, digest: str) -> Iterator[Variants]:
                 yield Variants(parts, turns, around=digested)
     for call in calls:
         digested = _call(call, SECRET)
-        for pairs in _headers("=", [style[:2] for style in _STYLES]):
+        for pairs in _headers("=", _HEADERS):
             for some in _ends(pairs, _same("&")):
                 yield evolve(some, nest=call)
             yield from _ends(pairs, _same("&"), digested)
