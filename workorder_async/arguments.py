@@ -181,6 +181,15 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, float)
 
 
+def has_bytes(text: str) -> bool:
+    """Tell whether a text has UTF-8 bytes: half a surrogate pair has none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def plain(name: str, returned: object) -> None:
     """Refuse a callback that is an `async def`, by what its call returned: nobody would await it."""
     if isinstance(returned, Coroutine):

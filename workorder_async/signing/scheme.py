@@ -36,14 +36,15 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from operator import methodcaller
-from typing import NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 from urllib.parse import unquote
 
 from attrs import field, frozen
 
-from workorder_async.arguments import kind_of
+from workorder_async.arguments import has_bytes, kind_of
 from workorder_async.document.json_text import is_sound
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
@@ -53,7 +54,7 @@ DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sm3")
 _OUTSIDE = re.compile(r"\{\{|\}\}|\\[nt\\]|\{(\w+)\(|\{([^{}]*)\}|[{}]")
 _INSIDE = re.compile(rf"\)\}}|{_OUTSIDE.pattern}")
 _ESCAPES = {"{{": "{", "}}": "}", "\\n": "\n", "\\t": "\t", r"\\": "\\"}
-_BLANKS = {"": (",", ":"), "_spaced": (", ", ": ")}
+_NO_BLANKS = (",", ":")
 
 
 @frozen
@@ -99,16 +100,14 @@ def _json_of(body: Iterable[bytes]) -> tuple[object, Iterable[bytes]]:
     return value if is_sound(value) else None, (whole,)
 
 
-def _dumped(value: object, blanks: str = "", *, as_ascii: bool = False, by_key: bool = True) -> str:
-    return json.dumps(value, sort_keys=by_key, separators=_BLANKS[blanks], ensure_ascii=as_ascii)
-
-
-def _sorted_body(blanks: str, *, as_ascii: bool) -> Callable[[Signed], Iterable[bytes]]:
+def _sorted_body(**options: Any) -> Callable[[Signed], Iterable[bytes]]:
     """Return a function that writes a body of JSON again with its keys sorted; another body stays as it is."""
 
     def pieces(signed: Signed) -> Iterable[bytes]:
         value, body = _json_of(signed.request.body)
-        return body if value is None else (_dumped(value, blanks, as_ascii=as_ascii).encode(errors="surrogatepass"),)
+        if value is None:
+            return body
+        return (json.dumps(value, sort_keys=True, **options).encode(errors="surrogatepass"),)
 
     return pieces
 
@@ -118,10 +117,9 @@ def _pairs_of_body(signed: Signed) -> list[bytes]:
     value, _ = _json_of(signed.request.body)
     if not isinstance(value, dict):
         return []
-    return [
-        f"{key}={one if isinstance(one, str) else _dumped(one, by_key=False)}".encode(errors="surrogatepass")
-        for key, one in sorted(value.items())
-    ]
+    write = partial(json.dumps, separators=_NO_BLANKS, ensure_ascii=False)
+    pairs = (f"{key}={one if isinstance(one, str) else write(one)}" for key, one in sorted(value.items()))
+    return [pair.encode(errors="surrogatepass") for pair in pairs]
 
 
 def _body_digest(digest: str) -> Callable[[Signed], Iterable[bytes]]:
@@ -139,20 +137,29 @@ _PLACEHOLDERS: Mapping[str, Callable[[Signed], Iterable[bytes]]] = {
     "body": lambda signed: signed.request.body,
     "body_md5": _body_digest("md5"),
     "body_sha256": _body_digest("sha256"),
-    "body_sorted": _sorted_body("", as_ascii=False),
-    "body_sorted_ascii": _sorted_body("", as_ascii=True),
-    "body_sorted_spaced": _sorted_body("_spaced", as_ascii=False),
-    "body_sorted_spaced_ascii": _sorted_body("_spaced", as_ascii=True),
+    "body_sorted": _sorted_body(separators=_NO_BLANKS, ensure_ascii=False),
+    "body_sorted_ascii": _sorted_body(separators=_NO_BLANKS),
+    "body_sorted_spaced": _sorted_body(ensure_ascii=False),
+    "body_sorted_spaced_ascii": _sorted_body(),
     "body_pairs": lambda signed: (b"&".join(_pairs_of_body(signed)),),
 }
 PLACEHOLDERS = tuple(_PLACEHOLDERS)
 
-WRITTEN: Mapping[str, Callable[[bytes], bytes]] = {
-    **{digest: lambda found: found.hex().encode() for digest in DIGESTS},
-    **{digest.upper(): lambda found: found.hex().upper().encode() for digest in DIGESTS},
-    **{f"{digest}_base64": base64.b64encode for digest in DIGESTS},
+ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
+    "hex": bytes.hex,
+    "HEX": lambda digest: digest.hex().upper(),
+    "base64": lambda digest: base64.b64encode(digest).decode(),
+    "base64url": lambda digest: base64.urlsafe_b64encode(digest).decode(),
+    "base64-hex": lambda digest: base64.b64encode(digest.hex().encode()).decode(),
 }
-CALLS = (*WRITTEN, "sorted", "glued")
+UNITS = ("s", "ms")
+#: The calls that digest what is inside, with their digest and how it is written.
+HASHES: Mapping[str, tuple[str, str]] = {
+    **{digest: (digest, "hex") for digest in DIGESTS},
+    **{digest.upper(): (digest, "HEX") for digest in DIGESTS},
+    **{f"{digest}_base64": (digest, "base64") for digest in DIGESTS},
+}
+CALLS = (*HASHES, "sorted", "glued")
 
 
 def _feed(update: Callable[[bytes], object], pieces: Iterable[bytes]) -> None:
@@ -183,8 +190,8 @@ class Nested:
             pairs = sorted(map(_key_and_value, self._pairs(signed)))
             between, equals = (b"&", b"=") if self.name == "sorted" else (b"", b"")
             return between.join(key + (equals and sign) + value for key, sign, value in pairs)
-        digest = self.name.removesuffix("_base64").lower()
-        return WRITTEN[self.name](_hashed(digest, self.inside.render(signed)))
+        digest, encoding = HASHES[self.name]
+        return ENCODINGS[encoding](_hashed(digest, self.inside.render(signed))).encode()
 
     def _pairs(self, signed: Signed) -> Iterator[bytes]:
         """Yield the texts between the &; a query or a body's pairs that stand alone there pair by pair."""
@@ -215,10 +222,8 @@ class Template:
         if not text:
             mend = "for example {app_id}{timestamp}{secret}"
             raise ConfigError("the signing scheme has an empty template", mend=mend)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ConfigError("the signing scheme holds a lone surrogate, which has no UTF-8 bytes to sign") from None
+        if not has_bytes(text):
+            raise ConfigError("the signing scheme holds a lone surrogate, which has no UTF-8 bytes to sign")
         if any(unicodedata.category(character) == "Cc" for character in text):
             mend = "write \\n for a line feed and \\t for a tab"
             raise ConfigError(f"the signing scheme's template {text!r} holds a control character", mend=mend)
@@ -272,8 +277,8 @@ def _node(text: str, token: "re.Match[str]") -> tuple[Node, int]:
         if call not in CALLS:
             mend = f"use one of {', '.join(CALLS)}"
             raise ConfigError(f"unknown call {{{call}(...)}} in the signing scheme", mend=mend)
-        if (digest := call.removesuffix("_base64").lower()) in DIGESTS:
-            require_digest(digest)
+        if call in HASHES:
+            require_digest(HASHES[call][0])
         inside, end = _nodes(text, token.end(), call)
         return Nested(call, Template(inside)), end
     if name is None:
@@ -292,14 +297,6 @@ def require_digest(digest: str) -> None:
         raise ConfigError(f"this Python's OpenSSL has no {digest}", mend=mend)
 
 
-ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
-    "hex": bytes.hex,
-    "HEX": lambda digest: digest.hex().upper(),
-    "base64": lambda digest: base64.b64encode(digest).decode(),
-    "base64url": lambda digest: base64.urlsafe_b64encode(digest).decode(),
-    "base64-hex": lambda digest: base64.b64encode(digest.hex().encode()).decode(),
-}
-UNITS = ("s", "ms")
 _WORDS = {**dict.fromkeys(ENCODINGS, "encoding"), **dict.fromkeys(UNITS, "unit"), "unpadded": "padding"}
 _SECRET = Template.parse("{secret}")
 _REQUEST = frozenset(PLACEHOLDERS) - {"app_id", "timestamp", "secret"}

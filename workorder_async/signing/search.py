@@ -16,12 +16,14 @@ from typing import TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
+from workorder_async.arguments import has_bytes
 from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.secret import Secret, without_frames
 from workorder_async.signing.candidates import BODIES, QUERY, SECRET, WHOLE, Seen, Variants, candidates
 from workorder_async.signing.scheme import (
     DIGESTS,
-    WRITTEN,
+    ENCODINGS,
+    HASHES,
     Nested,
     Node,
     Scheme,
@@ -185,10 +187,8 @@ def _check(one: Accepted, secret: Secret) -> None:
     readings(one.sign)
     if one.request is not None:
         for text in (one.request.method, one.request.path, *chain.from_iterable(one.request.query)):
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                raise ConfigError(f"{text!r} of the request has no UTF-8 bytes that could be signed") from None
+            if not has_bytes(text):
+                raise ConfigError(f"{text!r} of the request has no UTF-8 bytes that could be signed")
 
 
 class Search:
@@ -308,7 +308,7 @@ class Search:
 
     def _rendered_part(self, node: Node) -> bytes:
         """Return the bytes of a node; of a long part, a text that stands for it."""
-        if isinstance(node, Nested) and node.name in WRITTEN:
+        if isinstance(node, Nested) and node.name in HASHES:
             return self._written(node.name)(b"".join(map(self._part, node.inside.nodes)))
         part = b"".join(Template((node,)).render(self._signed))
         if len(part) <= _LONG:
@@ -355,8 +355,9 @@ class Search:
 
     def _written(self, call: str) -> _Hash:
         """Return the function of a call: it writes a message's digest as hex, HEX or base64."""
-        hashed, write = self._signs(call.removesuffix("_base64").lower(), ""), WRITTEN[call]
-        return lambda message: write(hashed(message))
+        digest, encoding = HASHES[call]
+        hashed, write = self._signs(digest, ""), ENCODINGS[encoding]
+        return lambda message: write(hashed(message)).encode()
 
     def _hash(self, start: "hashlib._Hash") -> _Hash:
         """Return the function that hashes a message from here on; of messages that begin alike, what is long once."""
