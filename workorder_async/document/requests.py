@@ -6,7 +6,7 @@ could only refuse. Do not mix up two staff numbers: `creator_id` is a long staff
 (业务平台长工号), `closer_id` one of the address book (通讯录工号).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import UnionType
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, ge
 from attrs import field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import is_whole, kind_of, shown, unknown_name, whole_within
+from workorder_async.arguments import has_bytes, is_whole, kind_of, shown, unknown_name, whole_within
 from workorder_async.document.enums import OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import CHINA_STANDARD_TIME, fields_of
 from workorder_async.document.json_text import JSON
@@ -171,20 +171,6 @@ def _code(kind: type[OpenEnum]) -> Check:
     return check
 
 
-def _each(plural: str, complaint: Callable[[Any], tuple[str, str]]) -> Check:
-    """Accept a tuple without a complaint about any of its values. A complaint is a problem and its mend."""
-
-    def check(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
-        if not isinstance(values, tuple):
-            raise _refused(instance, attribute, f"must be a list of {plural}, not {kind_of(values)}")
-        for index, value in enumerate(cast("tuple[object, ...]", values)):
-            problem, mend = complaint(value)
-            if problem:
-                raise _refused(instance, attribute, f"[{index}]{problem}", mend)
-
-    return check
-
-
 def _are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
     if not isinstance(values, tuple):
         raise _refused(instance, attribute, f"must be a list of ids, not {kind_of(values)}")
@@ -192,44 +178,56 @@ def _are_ids(instance: object, attribute: "Attribute[Any]", values: Any) -> None
         _is_id(instance, attribute, value)
 
 
-def _about_attachment(value: object) -> tuple[str, str]:
+def _each(plural: str, complaints: Callable[[Any], Iterator[tuple[str, str]]]) -> Check:
+    """Accept a tuple without a complaint about any of its values. A complaint is a problem and its mend."""
+
+    def check(instance: object, attribute: "Attribute[Any]", values: Any) -> None:
+        if not isinstance(values, tuple):
+            raise _refused(instance, attribute, f"must be a list of {plural}, not {kind_of(values)}")
+        for index, value in enumerate(values):
+            for problem, mend in complaints(value):
+                raise _refused(instance, attribute, f"[{index}]{problem}", mend)
+
+    return check
+
+
+def _about_attachment(value: object) -> Iterator[tuple[str, str]]:
     if not isinstance(value, Attachment):
-        return f" must be an Attachment from upload_file, not {kind_of(value)}", ""
+        yield f" must be an Attachment from upload_file, not {kind_of(value)}", ""
+        return
     for name in ("file_name", "file_path", "file_type"):
         if not _is_sendable(getattr(value, name), required=True):
-            return f" has no {name}", "send what upload_file returned"
+            yield f" has no {name}", "send what upload_file returned"
     if not _is_number(value.file_size) or value.file_size < 0:
-        return " has no file_size", "send what upload_file returned"
+        yield " has no file_size", "send what upload_file returned"
     if value.author is not None and not _is_number(value.author):
-        return f".author must be a user's id, not {kind_of(value.author)}", ""
+        yield f".author must be a user's id, not {kind_of(value.author)}", ""
     if "://" in value.file_path:
-        return ".file_path is a temporary URL", "only what upload_file returned may be sent"
-    return "", ""
+        yield ".file_path is a temporary URL", "only what upload_file returned may be sent"
 
 
-def _about_authored(value: object) -> tuple[str, str]:
+def _about_authored(value: object) -> Iterator[tuple[str, str]]:
     """Say why an attachment cannot be sent with close_ticket (以下参数均为必填)."""
-    problem, mend = _about_attachment(value)
-    if not problem and isinstance(value, Attachment) and value.author is None:
-        return " has no author", "close_ticket needs all five fields"
-    return problem, mend
+    yield from _about_attachment(value)
+    if isinstance(value, Attachment) and value.author is None:
+        yield " has no author", "close_ticket needs all five fields"
 
 
-def _about_customer(value: object) -> tuple[str, str]:
+def _about_customer(value: object) -> Iterator[tuple[str, str]]:
     if not isinstance(value, CustomerInfo):
-        return f" must be a CustomerInfo, not {kind_of(value)}", ""
+        yield f" must be a CustomerInfo, not {kind_of(value)}", ""
+        return
     if not _is_number(value.user_id) or value.user_id < 1:
-        return " has no user_id", "the platform needs it"
+        yield " has no user_id", "the platform needs it"
     for name in ("attribute", "business_director_id", "level"):
         number = getattr(value, name)
         if number is not None and not _is_number(number):
-            return f".{name} must be a whole number, not {kind_of(number)}", ""
+            yield f".{name} must be a whole number, not {kind_of(number)}", ""
     if value.level is not None and abs(value.level) > _INT32_MAX:
-        return f".level is {value.level}", "it must have no more than 32 bits"
+        yield f".level is {value.level}", "it must have no more than 32 bits"
     director = value.business_director_name
     if director is not None and not _is_sendable(director):
-        return f".business_director_name must be text, not {kind_of(director)}", ""
-    return "", ""
+        yield f".business_director_name must be text, not {kind_of(director)}", ""
 
 
 def _is_number(value: object) -> bool:
@@ -239,9 +237,7 @@ def _is_number(value: object) -> bool:
 
 def _is_sendable(value: object, *, required: bool = False) -> bool:
     """Tell whether this is text that has UTF-8 bytes, and more than white space if it is required."""
-    if not isinstance(value, str) or (required and not value.strip()):
-        return False
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    return isinstance(value, str) and has_bytes(value) and (not required or bool(value.strip()))
 
 
 #: How a field of a type is checked, unless it has a check of its own. A text that may be left out may also be empty.
