@@ -15,6 +15,7 @@ from contextlib import suppress
 from attrs import define, field
 
 from workorder_async import errors
+from workorder_async.document.decoding import MisfitError, whole_number
 from workorder_async.document.json_text import JSON, loads, parse_slowly, write
 from workorder_async.errors import ApiError, DecodeError, ResponseError
 from workorder_async.secret import without_credentials
@@ -94,11 +95,10 @@ def open_envelope(
 
 def _whole(errno: object, status: int, body: bytes) -> int:
     """Read an errno that was written as Java may write it: "10000", 10000.0."""
-    if isinstance(errno, str) and re.fullmatch(r"-?[0-9]{1,10}", errno.strip()):
-        return int(errno)
-    if isinstance(errno, float) and errno.is_integer():
-        return int(errno)
-    said, start = "the envelope's errno is not a whole number", body[:_BODY_START]
+    try:
+        return whole_number(errno)
+    except MisfitError:
+        said, start = "the envelope's errno is not a whole number", body[:_BODY_START]
     raise DecodeError(said, path="$.errno", expected="a whole number", status=status, body_start=start)
 
 

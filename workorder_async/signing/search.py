@@ -47,8 +47,6 @@ class SignText:
 
     digest: bytes
     options: list[str]
-    #: Whether it has none of the characters in which base64 and base64url differ.
-    is_ambiguous: bool = False
 
 
 def readings(sign: str) -> list[SignText]:
@@ -73,9 +71,11 @@ def _read(text: str, prefix: list[str]) -> Iterator[SignText]:
     if decoded is None:
         return
     padding = ["unpadded"] if len(text) % 4 else []
-    url = ["base64url"] if re.search("[_-]", text) else ["base64"]
     if len(decoded) in BY_SIZE:
-        yield SignText(decoded, url + padding + prefix, is_ambiguous=not re.search("[_+/-]", text))
+        # A text with no character in which the two differ is read as both.
+        for encoding, of_the_other in (("base64", "[_-]"), ("base64url", "[+/]")):
+            if not re.search(of_the_other, text):
+                yield SignText(decoded, [encoding, *padding, *prefix])
     if len(decoded) // 2 in BY_SIZE and re.fullmatch(b"(?:[0-9a-f]{2})+", decoded):
         yield SignText(bytes.fromhex(decoded.decode()), ["base64-hex", *padding, *prefix])
 
@@ -275,33 +275,26 @@ class Search:
     def detected(self, hits: Iterable[Hit], sign: str = "") -> Detected:
         """Return which of the hits write a signature like this one, by default that of the request."""
         read = readings(sign or self._sign)
-        is_ambiguous = any(one.is_ambiguous for one in read)
-        schemes = self._fitting(self._lines(hits, read))
-        if is_ambiguous and not schemes:
-            # The signature of another request may tell which base64 it is.
-            schemes = self._fitting(line.replace(",base64", ",base64url", 1) for line in self._lines(hits, read))
-            is_ambiguous = False
+        fitting = [scheme for scheme in self._schemes(hits, read) if self._fits_others(scheme)]
+        schemes = _distinct(fitting)
         deciding = [*self._deciding(schemes)] if schemes else []
-        is_ambiguous &= all(one.is_ambiguous for _, other, _ in self._others for one in readings(other))
-        if is_ambiguous and any(scheme.encoding == "base64" for scheme in schemes):
+        if {scheme.encoding for scheme in fitting} > {"base64url"}:
             deciding.append("one whose Sign has a + / - or _ in it, which tells base64 from base64url")
-        alone = [] if schemes else _distinct(map(Scheme.parse, self._lines(self._alone, read)))
+        alone = [] if schemes else _distinct(self._schemes(self._alone, read))
         return Detected(tuple(schemes), tuple(deciding), self.tried, tuple(alone))
 
-    def _lines(self, hits: Iterable[Hit], read: Sequence[SignText]) -> list[str]:
-        """Return the whole lines of hits, with how the signature is written."""
+    def _schemes(self, hits: Iterable[Hit], read: Sequence[SignText]) -> list[Scheme]:
+        """Return the schemes of hits, with how the signature is written."""
         lines = dict.fromkeys(
             _with_options(line, [*reading.options, *self._unit])
             for line, digest in hits
             for reading in read
             if reading.digest == digest
         )
-        return [*lines]
+        return [*map(Scheme.parse, lines)]
 
-    def _fitting(self, lines: Iterable[str]) -> list[Scheme]:
-        """Return the schemes that write the signatures of the other requests, too."""
-        schemes = map(Scheme.parse, lines)
-        return _distinct(one for one in schemes if all(_sign(one, signed) == sign for signed, sign, _ in self._others))
+    def _fits_others(self, scheme: Scheme) -> bool:
+        return all(_sign(scheme, signed) == sign for signed, sign, _ in self._others)
 
     def _rendered(self, text: str) -> bytes:
         return b"".join(map(self._part, Template.parse(text).nodes)) if text else b""
@@ -444,12 +437,16 @@ def _sign(scheme: Scheme, signed: Signed) -> str:
     return scheme.signature(signed.request, app_id=signed.app_id, secret=signed.secret, timestamp=signed.timestamp)
 
 
-def _distinct(schemes: Iterable[Scheme]) -> list[Scheme]:
-    """Return the schemes, the simplest first, without those that sign every request as a simpler one does."""
+def _distinct(schemes: Sequence[Scheme]) -> list[Scheme]:
+    """Return the schemes, the simplest first, without those that sign every request as a simpler one does.
+
+    A base64url is left out as well where there is another encoding, a base64 that writes the same signature.
+    """
     put, get = SigningInput("PUT", "/a/b", (("z", "1"), ("id", "7 8")), (_BODY,)), SigningInput("GET", "/c")
     probes = (Signed(put, "an-app", "1234567890", Secret("se")), Signed(get, "other", "1234567899", Secret("cret")))
     kinds: dict[tuple[str, ...], Scheme] = {}
-    for scheme in sorted(schemes, key=_effort):
+    told = [scheme for scheme in schemes if scheme.encoding != "base64url"] or schemes
+    for scheme in sorted(told, key=_effort):
         kinds.setdefault(tuple(_sign(scheme, probe) for probe in probes), scheme)
     return list(kinds.values())
 
