@@ -206,10 +206,7 @@ class Search:
             raise ConfigError("is in seconds in one request, and in milliseconds in another", argument="Timestamp")
         self._is_over = is_over
         requests = [(_signed(one, secret), one.sign) for one in accepted]
-        first, *others = sorted(requests, key=_shows, reverse=True)
-        self._signed, self._sign = first
-        #: The others, and the digests that their signatures may be.
-        self._others = [(signed, sign, {one.digest for one in readings(sign)}) for signed, sign in others]
+        (self._signed, self._sign), *self._others = sorted(requests, key=_shows, reverse=True)
         self._whole = all(one.request is not None for one in accepted)
         self._unit = ["ms"] if len(self._signed.timestamp) > _SECONDS else []
         #: The long parts of the request, each by the text that stands for it.
@@ -219,8 +216,6 @@ class Search:
         self._signs = cache(self._hash_or_mac)
         self._split = re.compile(b"(?!)")
         self._seen = Seen()
-        #: What fits the request that is signed in every way, and not the others.
-        self._alone: list[Hit] = []
         self.tried: int = 0
         self.total: int = 0
 
@@ -248,12 +243,12 @@ class Search:
         for digest, each in work.items():
             for some in self._going_on(each):
                 found += self._hits(digest, some, wanted)
-            if wanted <= {made for _, made in found}:
+            if wanted <= {made for line, made in found if self._gives_other_digests(line)}:
                 break
         return found
 
     def _look(self) -> None:
-        others = [signed for signed, _, _ in self._others]
+        others = [signed for signed, _ in self._others]
         there = [body for body in BODIES if self._whole and not _lacks(body)]
         if max(map(_size, (self._signed, *others))) > _REWRITTEN:
             there = [body for body in there if "sorted" not in body and "pairs" not in body]
@@ -275,13 +270,13 @@ class Search:
     def detected(self, hits: Iterable[Hit], sign: str = "") -> Detected:
         """Return which of the hits write a signature like this one, by default that of the request."""
         read = readings(sign or self._sign)
-        fitting = [scheme for scheme in self._schemes(hits, read) if self._fits_others(scheme)]
+        alone = self._schemes(hits, read)
+        fitting = [one for one in alone if all(_sign(one, signed) == sign for signed, sign in self._others)]
         schemes = _distinct(fitting)
         deciding = [*self._deciding(schemes)] if schemes else []
         if {scheme.encoding for scheme in fitting} > {"base64url"}:
             deciding.append("one whose Sign has a + / - or _ in it, which tells base64 from base64url")
-        alone = [] if schemes else _distinct(self._schemes(self._alone, read))
-        return Detected(tuple(schemes), tuple(deciding), self.tried, tuple(alone))
+        return Detected(tuple(schemes), tuple(deciding), self.tried, () if schemes else tuple(_distinct(alone)))
 
     def _schemes(self, hits: Iterable[Hit], read: Sequence[SignText]) -> list[Scheme]:
         """Return the schemes of hits, with how the signature is written."""
@@ -293,8 +288,11 @@ class Search:
         )
         return [*map(Scheme.parse, lines)]
 
-    def _fits_others(self, scheme: Scheme) -> bool:
-        return all(_sign(scheme, signed) == sign for signed, sign, _ in self._others)
+    def _gives_other_digests(self, line: str) -> bool:
+        """Tell whether a line, which writes hex, gives the digests of the other requests, too."""
+        scheme = Scheme.parse(line)
+        made = ((bytes.fromhex(_sign(scheme, signed)), sign) for signed, sign in self._others)
+        return all(digest in {one.digest for one in readings(sign)} for digest, sign in made)
 
     def _rendered(self, text: str) -> bytes:
         return b"".join(map(self._part, Template.parse(text).nodes)) if text else b""
@@ -322,12 +320,7 @@ class Search:
             if made in wanted:
                 template = next(islice(some.lines(), number, None))
                 key = f",key={some.key}" if some.key not in ("", SECRET) else ""
-                line = f"{'hmac-' if some.key else ''}{digest}{key}:{template}"
-                scheme = Scheme.parse(line)  # which writes hex
-                if all(bytes.fromhex(_sign(scheme, signed)) in digests for signed, _, digests in self._others):
-                    yield line, made
-                else:
-                    self._alone.append((line, made))
+                yield f"{'hmac-' if some.key else ''}{digest}{key}:{template}", made
 
     def _hash_or_mac(self, digest: str, key: str) -> _Hash:
         """Return the function that signs a message."""
