@@ -159,15 +159,15 @@ def _read_fields(model: type) -> Mapping[str, WireField]:
 fields_of: Final[Callable[[type], Mapping[str, WireField]]] = cache(_read_fields)
 
 
-def expressions(columns: Iterable[Column]) -> tuple[list[str], dict[str, object]]:
-    """Return the Python text that reads each column off `row`, and the names that these texts use.
+def expressions(columns: Iterable[Column]) -> tuple[dict[str, str], dict[str, object]]:
+    """Return the Python text that reads each column off `row`, by its name, and the names that these texts use.
 
     Functions are generated of them, since a loop over the columns of each row would take twice the time.
     """
-    texts, names = [], dict[str, object]()
-    for place, column in enumerate(columns):
-        texts.append(f"convert{place}(row.{column.source})" if column.convert else f"row.{column.source}")
-        names[f"convert{place}"] = column.convert
+    texts, names = {}, dict[str, object]()
+    for column in columns:
+        texts[column.name] = f"convert_{column.name}(row.{column.source})" if column.convert else f"row.{column.source}"
+        names[f"convert_{column.name}"] = column.convert
     return texts, names
 
 

@@ -117,19 +117,15 @@ def _any_of(kinds: list[str]) -> dict[str, object]:
 
 def _make_writer(model: type) -> Callable[[object], dict[str, JSON]]:
     """Generate the function that writes a model: a loop over fields would take twice the time."""
-    columns = {field.name: field.columns() for field in fields_of(model).values()}
-    texts, names = expressions(column for found in columns.values() for column in found)
-    plain, cells = iter(texts), []
+    cells, names = dict[str, str](), dict[str, object](deepcopy=deepcopy)
     for field in fields_of(model).values():
-        for column in columns[field.name]:
-            text = next(plain)
-            if field.is_code and field.is_optional:
-                text = f"None if row.{field.name} is None else {text}"
-            cells.append(f"{column.name!r}: {text}")
-        if not columns[field.name]:
-            cells.append(f"{field.name!r}: {_inner_text(field)}")
-    text = f"lambda row: {{{', '.join(cells)}}}"
-    return cast("Callable[[object], dict[str, JSON]]", eval(text, names | {"deepcopy": deepcopy}))  # noqa: S307
+        texts, used = expressions(field.columns())
+        if field.is_code and field.is_optional:
+            texts = {name: f"None if row.{field.name} is None else {text}" for name, text in texts.items()}
+        cells |= texts or {field.name: _inner_text(field)}
+        names |= used
+    text = f"lambda row: {{{', '.join(f'{name!r}: {text}' for name, text in cells.items())}}}"
+    return cast("Callable[[object], dict[str, JSON]]", eval(text, names))  # noqa: S307
 
 
 _writer: Final[Callable[[type], Callable[[object], dict[str, JSON]]]] = cache(_make_writer)

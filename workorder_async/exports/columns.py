@@ -40,8 +40,8 @@ class Columns:
     @cached_property
     def read(self) -> Callable[[object], tuple[Value, ...]]:
         """The function that makes a row's cells of a model."""
-        values, names = expressions(self.columns)
-        found = eval(f"lambda row: ({', '.join(values)},)", names)  # noqa: S307 - made of the names above
+        texts, names = expressions(self.columns)
+        found = eval(f"lambda row: ({', '.join(texts.values())},)", names)  # noqa: S307 - made of the names above
         return cast("Callable[[object], tuple[Value, ...]]", found)
 
     @cached_property
@@ -50,8 +50,8 @@ class Columns:
 
         The object may be that of the row before: a new one grows four times.
         """
-        values, names = expressions(self.columns)
-        lines = [f"    cells[{column.name!r}] = {value}" for column, value in zip(self.columns, values, strict=True)]
+        texts, names = expressions(self.columns)
+        lines = [f"    cells[{name!r}] = {text}" for name, text in texts.items()]
         exec("\n".join(["def fill(row, cells):", *lines]), names)  # noqa: S102 - made of the names above
         return cast("Callable[[object, dict[str, Value]], None]", names["fill"])
 

@@ -64,8 +64,8 @@ def batch_of(
 def _reader(column: Column) -> Callable[[Sequence[Record]], list[Any]]:
     """Generate the function that reads a column of many models; of a point in time it reads the seconds."""
     read = evolve(column, convert=None) if column.arrow == TIMESTAMP else column
-    (cell,), names = expressions([read])
-    found = eval(f"lambda rows: [{cell} for row in rows]", names)  # noqa: S307 - made of the names above
+    texts, names = expressions([read])
+    found = eval(f"lambda rows: [{texts[column.name]} for row in rows]", names)  # noqa: S307 - made of the names above
     return cast("Callable[[Sequence[Record]], list[Any]]", found)
 
 
