@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar, cast
 
 from attrs import frozen
 
@@ -24,6 +24,28 @@ _T = TypeVar("_T")
 def is_whole(value: object) -> TypeGuard[int]:
     """Tell whether a value is a whole number: an int that is not a bool."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a number that is no bool, and no whole number that is too large to reckon with."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float)
+
+
+Check: TypeAlias = Callable[[str, Any], Any]
+"""Takes the name and the value of an argument and returns the value to use. Raises `ConfigError`."""
+
+
+def must_be(wanted: str, is_right: Callable[[Any], bool]) -> Check:
+    """Make a check of a rule and its words: "retry is 5; it must be a RetryPolicy"."""
+
+    def check(name: str, value: object) -> object:
+        if not is_right(value):
+            raise _refused(name, value, wanted)
+        return value
+
+    return check
 
 
 def whole(name: str, value: object, at_least: int = 1) -> int:
@@ -49,25 +71,18 @@ def number_within(name: str, value: object, low: float, high: float) -> float:
     return value
 
 
-def seconds(name: str, value: object) -> float:
-    """Return a number of seconds, which may be 0."""
-    if not is_number(value) or not value >= 0:
-        raise _refused(name, value, "a number of seconds, 0 or more")
-    return value
+seconds: Final[Callable[[str, object], float]] = must_be(
+    "a number of seconds, 0 or more", lambda value: is_number(value) and value >= 0
+)
+"""Returns a number of seconds, which may be 0."""
 
+above_zero: Final[Callable[[str, object], float]] = must_be(
+    "a number above 0", lambda value: is_number(value) and value > 0
+)
+"""Returns a number that is above 0: seconds that must pass, or a rate."""
 
-def above_zero(name: str, value: object) -> float:
-    """Return a number that is above 0: seconds that must pass, or a rate."""
-    if not is_number(value) or not value > 0:
-        raise _refused(name, value, "a number above 0")
-    return value
-
-
-def flag(name: str, value: object) -> bool:
-    """Return True or False, for what must not be meant by a word such as "no"."""
-    if not isinstance(value, bool):
-        raise _refused(name, value, "True or False")
-    return value
+flag: Final[Callable[[str, object], bool]] = must_be("True or False", lambda value: isinstance(value, bool))
+"""Returns True or False, for what must not be meant by a word such as "no"."""
 
 
 def one_of(name: str, value: object, words: Sequence[str]) -> str:
@@ -115,10 +130,6 @@ def as_validator(
     return validate
 
 
-Check: TypeAlias = Callable[[str, Any], Any]
-"""Takes the name and the value of an argument and returns the value to use. Raises `ConfigError`."""
-
-
 @frozen
 class Option:
     """Stands in the `Annotated` type of an option, beside its type: the default, and the check of a value.
@@ -138,17 +149,6 @@ def with_defaults(kind: type[_T], given: Mapping[str, Any]) -> _T:
         value = given.get(name, option.default)
         options[name] = value if option.check is None else option.check(name, value)
     return cast("_T", options)
-
-
-def must_be(wanted: str, is_right: Callable[[Any], bool]) -> Check:
-    """Make a check of a rule and its words: "retry is 5; it must be a RetryPolicy"."""
-
-    def check(name: str, value: object) -> object:
-        if not is_right(value):
-            raise _refused(name, value, wanted)
-        return value
-
-    return check
 
 
 def or_none(check: Check) -> Check:
@@ -172,13 +172,6 @@ def unknown_name(complaint: str, given: Iterable[str], known: Collection[str]) -
 def kind_of(value: object) -> str:
     """Return what a value is, for a message: its class and how it begins."""
     return "None" if value is None else f"{type(value).__name__} {shown(value)}"
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether a value is a number that is no bool, and no whole number that is too large to reckon with."""
-    if isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    return isinstance(value, float)
 
 
 def has_bytes(text: str) -> bool:
