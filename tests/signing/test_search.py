@@ -407,6 +407,7 @@ class Counted:
     def __init__(self, hasher: Any) -> None:
         self._hasher = hasher
         self.digest_size: int = hasher.digest_size
+        self.block_size: int = hasher.block_size
 
     def copy(self) -> "Counted":
         """Copy it."""

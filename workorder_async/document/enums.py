@@ -31,16 +31,15 @@ class OpenEnum(Enum):
     _value_: int | str
     label: str
     """The name in the API document, or the unknown value as text."""
+    _labels: tuple[str, ...]
 
-    def __new__(cls, value: int | str, label: str, *_other_labels: str) -> Self:
+    def __new__(cls, value: int | str, *labels: str) -> Self:
         """Make a member of the table from its code and its label; further labels are read, never written."""
         member: Self = object.__new__(cls)
         member._value_ = value
-        member.label = label
+        member.label = labels[0]
+        member._labels = labels
         return member
-
-    def __init__(self, _value: int | str, *labels: str) -> None:
-        self._labels = labels
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

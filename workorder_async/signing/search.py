@@ -123,8 +123,6 @@ _REWRITTEN = _PIECE = 1 << 20
 _KEPT = 256
 #: A longer Timestamp is milliseconds.
 _SECONDS = 11
-# The block of each HMAC, in bytes.
-_BLOCKS = {"sha384": 128, "sha512": 128}
 _BODY = '{"title":"磁盘","id":7,"tags":["b"],"a":{"z":1,"y":"2"}}'.encode()
 
 
@@ -326,7 +324,7 @@ class Search:
         """Return the function that signs a message."""
         if not key:
             return self._hash(hashlib.new(digest))
-        block = _BLOCKS.get(digest, 64)
+        block = hashlib.new(digest).block_size
         secret = b"".join(Template.parse(key).render(self._signed))
         secret = (hashlib.new(digest, secret).digest() if len(secret) > block else secret).ljust(block, b"\0")
         inner = self._hash(hashlib.new(digest, bytes(byte ^ 0x36 for byte in secret)))
