@@ -160,10 +160,11 @@ async def test_first_began_is_kept(path: Path) -> None:
         assert await begun(journal, entry("a", began=500.0)) == (Standing.OPEN, 100.5)
 
 
-async def test_began_anew_after_a_refusal(path: Path) -> None:
-    """A mutation that was refused and begun again is looked for from its second beginning on."""
-    refused = DONE.replace(b"DONE", b"REJECTED")
-    write(path, sealed([HEADER, INTENT, refused, INTENT.replace(b"100.5", b"400.5")]))
+@pytest.mark.parametrize("state", ["REJECTED", "NOT_SENT", "DONE", "ALREADY"])
+async def test_began_anew_after_an_end(path: Path, state: str) -> None:
+    """A mutation that had ended and was begun again is looked for from its second beginning on."""
+    ended = DONE.replace(b"DONE", state.encode())
+    write(path, sealed([HEADER, INTENT, ended, INTENT.replace(b"100.5", b"400.5")]))
     async with Journal(path, IDENTITY) as journal:
         assert await begun(journal, entry("a", began=500.0)) == (Standing.OPEN, 400.5)
 

@@ -215,6 +215,27 @@ async def test_old_outcomes_are_forgotten(file: Path) -> None:
         assert len(read_records(file).by_key) == 4
 
 
+@virtual_time
+async def test_a_forgotten_one_is_no_sign_of_the_next(file: Path) -> None:
+    """A key that was free again, sent again and cut short: its first comment does not show that the second is there."""
+    async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file, keep=9 * HOUR, patience=0) as once:
+            await once("om_1", comment)
+            await asyncio.sleep(10 * HOUR)
+            await once("om_2", evolve(comment, id=1002))
+            sandbox.faults = [Fault("hang", operation="comment_ticket")]
+            call = asyncio.create_task(once("om_1", comment))
+            await asyncio.sleep(1)
+        await asyncio.gather(call)
+        sandbox.faults = []
+        await asyncio.sleep(HOUR)
+        options: ClientOptions = {**SHORT, "now": running_loop().wall_clock}
+        async with sandbox.client(**options) as later, Once(later, file) as once:
+            assert (await once.settle())["om_1"].state is State.UNKNOWN
+        assert len(sandbox.applied) == 2
+
+
 @pytest.mark.parametrize("seconds", [365 * 24 * HOUR, -365 * 24 * HOUR])
 @virtual_time
 async def test_a_clock_that_was_set_forgets_nothing(file: Path, seconds: float) -> None:

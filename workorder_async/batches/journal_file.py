@@ -71,10 +71,10 @@ class Entry:
     attempt: float = 0.0
 
     @property
-    def spans(self) -> tuple[float, float] | None:
-        """From when to when it can have been sent, by the server's clock; None if that was not known."""
+    def span(self) -> tuple[float, float]:
+        """From when to when it can have been sent, by the server's clock; at any time if that was not known."""
         if self.ahead is None:
-            return None
+            return -inf, inf
         return self.began + self.ahead.least, self.began + self.ahead.most + self.within
 
 
@@ -87,18 +87,14 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -4000;
 CREATE TABLE entries (
-    key TEXT PRIMARY KEY, standing TEXT, began REAL, line BLOB, trace TEXT, since REAL, until REAL
+    key TEXT PRIMARY KEY, standing TEXT, intent BLOB, trace TEXT, since REAL, until REAL
 ) WITHOUT ROWID;
 CREATE INDEX traces ON entries (trace) WHERE trace != '';
 """
+# What was done is not looked for: its intent goes.
 _SET = """
-INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPDATE SET
-    standing = ?2,
-    began = coalesce(?3, began),
-    line = CASE WHEN ?2 IN ('open', 'begun') THEN coalesce(?4, line) END,
-    trace = coalesce(?5, trace),
-    since = CASE WHEN ?4 IS NULL THEN since ELSE ?6 END,
-    until = CASE WHEN ?4 IS NULL THEN until ELSE ?7 END
+INSERT INTO entries (key, standing) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET
+    standing = ?2, intent = CASE WHEN ?2 != 'done' THEN intent END
 """
 
 
@@ -133,7 +129,7 @@ class JournalFile:
         What begun means for sending:     is sent     is settled  is skipped  is skipped
 
     A mutation that was OPEN is sent only if settling shows that it did not happen. The standings are in a temporary
-    SQLite file, so that memory stays flat however long a batch is.
+    SQLite file, so that memory stays flat however long a batch is; what is NEW has no row there.
     """
 
     def __init__(self, path: Path | None, identity: dict[str, JSON]) -> None:
@@ -195,12 +191,15 @@ class JournalFile:
             key, began = str(line["intent"]), float(str(line["began"]))
             if line["operation"] not in NAMES or not isinstance(line["mutation"], dict):
                 raise TypeError("no mutation")
-            _, earlier = self._of(key)
-            entry = _entry_of(key, earlier or began, line)
-            self._set(key, Standing.OPEN, began=entry.began, line=line_of(line), trace=entry.trace, spans=entry.spans)
+            if self._of(key) is Standing.OPEN:
+                began = self._first(key).began
+            intent = {**line, "began": began}
+            entry = _entry_of(intent)
+            row = (key, Standing.OPEN.value, line_of(intent), entry.trace, *entry.span)
+            self._table.execute("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
         elif (state := State[str(line["state"])]) is not State.UNKNOWN:
             self._set(str(line["outcome"]), _AFTER.get(state.name, Standing.NEW))
-        elif self._of(str(line["outcome"]))[0] is Standing.NEW:
+        elif self._of(str(line["outcome"])) is Standing.NEW:
             raise ValueError("an outcome of nothing")
 
     def check_place(self) -> None:
@@ -226,24 +225,14 @@ class JournalFile:
 
         DONE is also returned for a mutation that was BEGUN: either is skipped. The intent of a NEW one is written.
         """
-        standing, _ = self._of(entry.key)
+        standing = self._of(entry.key)
         if standing in (Standing.BEGUN, Standing.DONE):
             return Standing.DONE, entry
         self._begins = True
+        self._set(entry.key, Standing.BEGUN)
         if standing is Standing.OPEN:
-            (first,) = self._open_ones("key = ?", entry.key)
-            self._set(entry.key, Standing.BEGUN)
-            return standing, first
-        self._set(entry.key, Standing.BEGUN, began=entry.began, trace="")
-        facts = {"operation": entry.operation, "mutation": entry.mutation, "began": entry.began, "trace": entry.trace}
-        facts |= {"mark": entry.mark} if entry.mark else {}
-        if entry.within < inf:
-            facts |= {"within": round(entry.within, 3), "attempt": entry.attempt}
-        if entry.ahead:
-            facts["ahead"] = [entry.ahead.least, entry.ahead.most]
-        elif entry.steady is not None and (start := _start_of_machine()):
-            facts["steady"] = [entry.steady, start]
-        self._write({"intent": entry.key, **facts})
+            return standing, self._first(entry.key)
+        self._write(_intent_of(entry))
         return standing, entry
 
     def take_back(self, key: str, found: Standing | None) -> None:
@@ -263,17 +252,10 @@ class JournalFile:
 
         A platform may store texts otherwise, so equal texts are not asked for. The client knows those of this run.
         """
-        since, until = entry.spans or (None, None)
+        since, until = entry.span
         found = self._table.execute(
-            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? AND standing != ? "
-            "AND ifnull(since < ? AND until > ?, TRUE) LIMIT 1",
-            (
-                entry.trace,
-                entry.key,
-                Standing.NEW.value,
-                None if until is None else until + _NEAR,
-                None if since is None else since - _NEAR,
-            ),
+            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? AND since < ? AND until > ? LIMIT 1",
+            (entry.trace, entry.key, until + _NEAR, since - _NEAR),
         )
         return found.fetchone() is not None
 
@@ -286,31 +268,23 @@ class JournalFile:
 
     def left_open(self) -> list[Entry]:
         """Return the mutations that an earlier run left open and this one has not begun."""
-        return self._open_ones("standing = ?", Standing.OPEN.value)
+        found = self._table.execute("SELECT intent FROM entries WHERE standing = ?", (Standing.OPEN.value,))
+        return [_entry_of(json.loads(intent)) for (intent,) in found]
 
-    def _open_ones(self, which: str, value: str) -> list[Entry]:
-        found = self._table.execute(f"SELECT key, began, line FROM entries WHERE {which}", (value,))  # noqa: S608
-        return [_entry_of(key, began, json.loads(line)) for key, began, line in found]
+    def _first(self, key: str) -> Entry:
+        """Return the first intent of a mutation that an earlier run left open."""
+        (intent,) = self._table.execute("SELECT intent FROM entries WHERE key = ?", (key,)).fetchone()
+        return _entry_of(json.loads(intent))
 
-    def _of(self, key: str) -> tuple[Standing, float]:
-        """Return the standing of a mutation, and when it was first begun: 0 for NEW, and if no line says when."""
-        row = self._table.execute("SELECT standing, began FROM entries WHERE key = ?", (key,)).fetchone()
-        if row is None or row[0] == Standing.NEW.value:
-            return Standing.NEW, 0.0
-        return Standing(row[0]), float(row[1] or 0.0)
+    def _of(self, key: str) -> Standing:
+        row = self._table.execute("SELECT standing FROM entries WHERE key = ?", (key,)).fetchone()
+        return Standing.NEW if row is None else Standing(row[0])
 
-    def _set(
-        self,
-        key: str,
-        standing: Standing,
-        *,
-        began: float | None = None,
-        line: bytes | None = None,
-        trace: str | None = None,
-        spans: tuple[float, float] | None = None,
-    ) -> None:
-        """Give a mutation its next standing; None keeps the earlier value."""
-        self._table.execute(_SET, (key, standing.value, began, line, trace, *(spans or (None, None))))
+    def _set(self, key: str, standing: Standing) -> None:
+        if standing is Standing.NEW:
+            self._table.execute("DELETE FROM entries WHERE key = ?", (key,))
+        else:
+            self._table.execute(_SET, (key, standing.value))
 
     def _write(self, line: dict[str, JSON]) -> None:
         if self._file is not None:
@@ -358,13 +332,28 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
     return fresh, total
 
 
-def _entry_of(key: str, began: float, intent: dict[str, Any]) -> Entry:
+def _intent_of(entry: Entry) -> dict[str, JSON]:
+    """Return the line of an intent; `_entry_of` reads it back."""
+    line: dict[str, JSON] = {"intent": entry.key, "operation": entry.operation, "mutation": entry.mutation}
+    line |= {"began": entry.began, "trace": entry.trace}
+    if entry.mark:
+        line["mark"] = entry.mark
+    if entry.within < inf:
+        line |= {"within": round(entry.within, 3), "attempt": entry.attempt}
+    if entry.ahead:
+        line["ahead"] = [entry.ahead.least, entry.ahead.most]
+    elif entry.steady is not None and (start := _start_of_machine()):
+        line["steady"] = [entry.steady, start]
+    return line
+
+
+def _entry_of(intent: dict[str, Any]) -> Entry:
     steady, start = intent.get("steady", (None, ""))
     return Entry(
-        key,
+        str(intent["intent"]),
         intent["operation"],
         intent["mutation"],
-        began,
+        intent["began"],
         str(intent.get("trace", "")),
         intent.get("mark", ""),
         Ahead(*intent["ahead"]) if "ahead" in intent else None,
