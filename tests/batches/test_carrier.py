@@ -16,6 +16,7 @@ from tests.support.mutations import KINDS, OPERATIONS, creation, mutation_of
 from tests.support.raw_server import Handler, data, drop, serving
 from workorder_async import (
     ApiError,
+    BatchReport,
     CloseTicket,
     CommentTicket,
     CreateTicket,
@@ -30,6 +31,7 @@ from workorder_async import (
     Ticket,
     TicketStateError,
     WorkorderClient,
+    run_batch,
 )
 from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.journal import Journal
@@ -487,12 +489,28 @@ async def test_an_earlier_run_and_a_batch_that_has_stopped(
         assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.DONE
 
 
+async def left_while_it_hangs(client: WorkorderClient, file: Path, hangs: Callable[[], bool]) -> Outcome:
+    """Leave a batch at once as soon as it hangs; return what it says of its one mutation."""
+    report = BatchReport()
+    running = run_batch(client, [CLOSE], journal=file, report=report, patience=0)
+    first = asyncio.create_task(anext(running))
+    await until(hangs)
+    first.cancel()
+    await asyncio.wait([first])
+    await running.aclose()
+    (outcome,) = report.unsettled
+    return outcome
+
+
 async def test_cancelled_while_an_earlier_run_is_looked_for(file: Path) -> None:
     """It is as unknown as before."""
-    await begun_earlier(file, CLOSE, 1_700_000_000.0)
-    async with serving(hang) as wire, make_client(wire.url) as client, carrier_of(client, file) as carrier:
-        outcome = await cancelled(carrier, CLOSE, lambda: len(wire.requests) == 1)
-    assert (outcome.state, type(outcome.error)) == (State.UNKNOWN, OutcomeUnknownError)
+    async with serving(hang) as wire, make_client(wire.url) as client:
+        sent = await left_while_it_hangs(client, file, lambda: len(wire.requests) == 1)
+        looked = await left_while_it_hangs(client, file, lambda: len(wire.requests) == 2)
+    assert b"/close_ticket " in wire.requests[0]
+    assert b"/detail" in wire.requests[1]
+    for outcome in (sent, looked):
+        assert (outcome.state, type(outcome.error)) == (State.UNKNOWN, OutcomeUnknownError)
     assert states(file) == ["INTENT"]
 
 

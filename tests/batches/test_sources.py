@@ -268,7 +268,7 @@ async def test_a_callback_that_raises(client: WorkorderClient, journal: Path) ->
 
 
 @pytest.mark.parametrize("error", [ValueError("no clock"), asyncio.CancelledError(), RecursionError()])
-@pytest.mark.parametrize("call", [3, 8])
+@pytest.mark.parametrize("call", [3, 8, 11, 12])
 async def test_a_clock_that_raises(sandbox: Sandbox, journal: Path, error: BaseException, call: int) -> None:
     """Whatever code of the user's raises in the midst of a mutation, each has its state, and no worker is lost."""
     calls = 0
@@ -290,10 +290,13 @@ async def test_a_clock_that_raises(sandbox: Sandbox, journal: Path, error: BaseE
         calls = 0
         running = run_batch(client, batch, concurrency=1, journal=journal, report=report)
         with suppress(type(error), WorkorderError):
-            outcomes.extend([outcome async for outcome in running])
+            async for outcome in running:
+                outcomes.append(outcome)
     assert calls >= call
     assert report.total == 6
     assert report.settled is (report.counts[State.DONE] == 6)
+    not_sent = {one.ticket_id for one in outcomes if one.state is State.NOT_SENT}
+    assert not not_sent & {one.ticket_id for one in sandbox.applied}
     async with sandbox.client(**QUICK) as client:
         again = await ran(client, batch, journal=journal)
     assert set(states(again)) <= {State.DONE, State.SKIPPED}

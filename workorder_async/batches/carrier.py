@@ -74,8 +74,8 @@ class Carrier:
         # What ends is dated by our clock as it was at the begin: one that is set meanwhile moves nothing.
         self._time = asyncio.get_running_loop().time
         self._offset = client.now() - self._time()
-        # The mutations that may have been sent and have no outcome yet, by their keys.
-        self._in_doubt: dict[str, Outcome] = {}
+        # How those end, by their keys, that were sent and are cut short before that is written down.
+        self._if_cut_short: dict[str, Outcome] = {}
         #: Whether the batch has stopped: then nothing more is sent, nor looked for.
         self.stopped: bool = False
         self._stopping = asyncio.Event()
@@ -86,8 +86,8 @@ class Carrier:
         return self._client.deadline(self._deadline)
 
     def cut_short(self, key: str, mutation: Mutation) -> Outcome:
-        """Return the outcome of a mutation whose `carry_out` was cancelled; unknown only if it may have been sent."""
-        return self._in_doubt.pop(key, Outcome(mutation, State.NOT_SENT))
+        """Return the outcome of a mutation whose `carry_out` raised an error; unknown only if it may have been sent."""
+        return self._if_cut_short.pop(key, Outcome(mutation, State.NOT_SENT))
 
     async def carry_out(self, key: str, prepared: Prepared, until: Deadline | None = None) -> Outcome | Parked:
         """Send a mutation, by default within a deadline of its own. Raises `JournalError` if nothing was begun.
@@ -113,7 +113,6 @@ class Carrier:
         outcome = evolve(outcome, elapsed=perf_counter() - started, mark=mark)
         if outcome.state is not State.UNKNOWN or not (self._verify or prepared.kind.converges):
             return self._record(key, outcome)
-        self._in_doubt[key] = outcome
         if isinstance(outcome.error, OutcomeUnknownError):
             found = outcome.error.ahead
             entry = evolve(entry, began=outcome.error.began, ahead=found if isinstance(found, Ahead) else None)
@@ -123,7 +122,6 @@ class Carrier:
         """Park a mutation that an earlier run left open; `prepared` is what the caller handed over, if that was it."""
         mutation = _sent_then(entry) if prepared is None else prepared.mutation
         unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
-        self._in_doubt[entry.key] = unknown
         return Parked(prepared, entry, unknown, until or self.deadline(), perf_counter())
 
     async def look(self, parked: Parked) -> Outcome:
@@ -168,7 +166,7 @@ class Carrier:
         at, ahead = self._offset + self._time(), self._client.ahead()
         there: dict[str, JSON] = {} if ahead is None else {"server_at": round(self._client.now() + ahead.least, 3)}
         self._journal.end(key, outcome.state.name, at=round(at, 3), **there, **facts_of(outcome))
-        self._in_doubt.pop(key, None)
+        self._if_cut_short.pop(key, None)
         return outcome
 
     async def _settle(self, sent: Entry, mutation: Mutation, until: Deadline, *, earlier: bool) -> Settlement:
@@ -197,15 +195,22 @@ class Carrier:
         return evolve(found, happened=None) if has_twin and found.happened else found
 
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
-        mutation, sent = prepared.mutation, asyncio.Event()
+        key, mutation = entry.key, prepared.mutation
+
+        def note_sent() -> None:
+            self._if_cut_short[key] = _unknown(mutation, entry, "cut short before its outcome was written down")
+
+        def note_turned_away() -> None:
+            self._if_cut_short.pop(key, None)
+
         try:
             changed = await self._client.change(
                 prepared,
                 patient=False,
-                on_send=sent.set,
+                on_send=note_sent,
                 # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
                 may_send=partial(self._journal.check_place, until.until),
-                on_turned_away=sent.clear,
+                on_turned_away=note_turned_away,
                 began=entry.began,
                 lane=self._lane,
                 until=until,
@@ -219,10 +224,8 @@ class Carrier:
         except WorkorderError as error:
             return await self._refused(entry, mutation, error, until)
         except BaseException:
-            if sent.is_set():
-                self._in_doubt[entry.key] = _unknown(mutation, entry, "cut short before an answer came")
-            else:
-                self._journal.end(entry.key, State.NOT_SENT.name)
+            if key not in self._if_cut_short:
+                self._journal.end(key, State.NOT_SENT.name)
             raise
         return Outcome(mutation, State.DONE, None, changed.ticket_id, changed.attempts, changed.request_id)
 
@@ -235,7 +238,7 @@ class Carrier:
         try:
             found = await self._client.settle(mutation, inf, lane=self._lane, until=until)
         except asyncio.CancelledError:
-            self._in_doubt[entry.key] = self._record(entry.key, refused)
+            self._if_cut_short[entry.key] = self._record(entry.key, refused)
             raise
         return evolve(refused, state=State.ALREADY) if found.holds else refused
 
@@ -243,7 +246,7 @@ class Carrier:
 def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
     error = OutcomeUnknownError(why, mutation=mutation, began=sent.began)
     error.mark, error.ahead = sent.mark, sent.ahead
-    return evolve(ended(mutation, State.UNKNOWN, error), mark=sent.mark)
+    return Outcome(mutation, State.UNKNOWN, error, mark=sent.mark)
 
 
 def _sent_then(entry: Entry) -> Mutation:

@@ -138,13 +138,13 @@ class Workers:
         """Look for a parked mutation, and send it again if it certainly did not happen."""
         left = _TRIES
         while isinstance(end, Parked):
-            key, prepared, mutation = end.sent.key, end.prepared, end.outcome.mutation
+            parked = end
             try:
-                end = await self._carrier.look(end)
+                end = await self._carrier.look(parked)
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
-                end = await self._cut_short(key, mutation, error)
-            if prepared is not None and end.state is State.NOT_SENT and not self._carrier.stopped and left:
-                end, left = await self._carried_out(key, prepared), left - 1
+                end = await self._cut_short(parked.outcome, error)
+            if parked.prepared is not None and end.state is State.NOT_SENT and not self._carrier.stopped and left:
+                end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
         await self._hand_over(end)
 
     async def _pull(self) -> tuple[str, Prepared] | None:
@@ -232,14 +232,13 @@ class Workers:
                     return end
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
-                return await self._cut_short(key, prepared.mutation, error)
+                return await self._cut_short(self._carrier.cut_short(key, prepared.mutation), error)
             own += self._hold.own_fault(outcome, began)
             if own >= _TRIES or self._carrier.stopped or self._hold.reason:
                 return outcome
 
-    async def _cut_short(self, key: str, mutation: Mutation, error: BaseException) -> Outcome:
+    async def _cut_short(self, outcome: Outcome, error: BaseException) -> Outcome:
         """Return the outcome of a mutation that an error cut short, and stop. A cancellation passes."""
-        outcome = self._carrier.cut_short(key, mutation)
         try:
             await self._fail(error)
         except BaseException:
