@@ -65,9 +65,8 @@ class Workers:
         self._failures_in_a_row = 0
         self._pulling = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()  # the workers, and one for each parked mutation
-        self._working = 0  # how many of them have something to do
         self._ended: deque[Outcome] = deque()
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()  # see `_until`
         self._pulled = 0
         self._exhausted = False
         self._failure: BaseException | None = None
@@ -84,12 +83,12 @@ class Workers:
                 self._begin(self._work)
             try:
                 while True:
-                    async with self._changed:
-                        await self._changed.wait_for(lambda: self._ended or not self._working)
-                        self._changed.notify_all()
+                    await self._until(lambda: bool(self._ended) or not self._tasks)
                     if not self._ended:
                         break
-                    yield self._ended.popleft()
+                    outcome = self._ended.popleft()
+                    self._changed.set()
+                    yield outcome
                 for mutation in islice(self._list, self._pulled, None):  # what the batch stopped before
                     if type(mutation) in KINDS:  # else this, or something like it, has stopped it
                         outcome = Outcome(mutation, State.NOT_SENT)
@@ -107,16 +106,15 @@ class Workers:
             try:
                 await work()
             except BaseException as error:  # noqa: BLE001 - run_batch raises it when the others have ended
-                await self._fail(error)
-            finally:
-                self._working -= 1
-                async with self._changed:
-                    self._changed.notify_all()
+                self._fail(error)
 
-        self._working += 1
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._changed.set()
+
         task = asyncio.create_task(working())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(ended)
 
     async def _work(self) -> None:
         """Carry out the batch's mutations, then settle what earlier runs left open."""
@@ -129,7 +127,7 @@ class Workers:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
         if isinstance(end, Outcome):
             await self._hand_over(end)
-        elif self._working < _PARKED * self._terms.concurrency and not self._carrier.stopped:
+        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
             self._begin(lambda: self._look(end))
         else:
             await self._look(end)
@@ -142,7 +140,7 @@ class Workers:
             try:
                 end = await self._carrier.look(parked)
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
-                end = await self._cut_short(parked.outcome, error)
+                end = self._cut_short(parked.outcome, error)
             if parked.prepared is not None and end.state is State.NOT_SENT and not self._carrier.stopped and left:
                 end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
         await self._hand_over(end)
@@ -178,7 +176,7 @@ class Workers:
             self._pulled += 1
             await self._hold.over()  # nothing is pulled meanwhile
             if self._hold.reason:
-                await self._stop(self._hold.reason)
+                self._stop(self._hold.reason)
             return key, prepared
 
     def _note_failure(self, error: BaseException) -> None:
@@ -199,11 +197,11 @@ class Workers:
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise error
 
-    async def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         try:
             self._note_failure(error)
         finally:
-            await self._stop("failed")
+            self._stop("failed")
 
     async def _pull_left(self) -> Entry | None:
         """Return a mutation that an earlier run left open and that was not among this batch's own."""
@@ -217,8 +215,13 @@ class Workers:
 
     async def _wait_for_room(self) -> None:
         """Wait until the consumer has taken enough outcomes."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopped)
+        await self._until(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopped)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait until this is so. Whoever changes the outcomes or the tasks, or stops the batch, says so."""
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _carried_out(self, key: str, prepared: Prepared) -> Outcome | Parked:
         """Carry out a mutation. What holds for all is waited out, and it is tried again."""
@@ -232,15 +235,15 @@ class Workers:
                     return end
                 await self._hold.over()
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
-                return await self._cut_short(self._carrier.cut_short(key, prepared.mutation), error)
+                return self._cut_short(self._carrier.cut_short(key, prepared.mutation), error)
             own += self._hold.own_fault(outcome, began)
             if own >= _TRIES or self._carrier.stopped or self._hold.reason:
                 return outcome
 
-    async def _cut_short(self, outcome: Outcome, error: BaseException) -> Outcome:
+    def _cut_short(self, outcome: Outcome, error: BaseException) -> Outcome:
         """Return the outcome of a mutation that an error cut short, and stop. A cancellation passes."""
         try:
-            await self._fail(error)
+            self._fail(error)
         except BaseException:
             self._ended.append(outcome)
             self._note(outcome)
@@ -252,20 +255,19 @@ class Workers:
         self._failures_in_a_row = 0 if outcome.state in SETTLED else self._failures_in_a_row + 1
         self._ended.append(outcome)
         self._note(outcome)  # which may raise anything
-        async with self._changed:
-            self._changed.notify_all()
+        self._changed.set()
         if isinstance(outcome.error, ApiError):
             await self._hold.over()  # it may be a refusal of whoever asks
         if self._hold.reason:
-            await self._stop(self._hold.reason)
+            self._stop(self._hold.reason)
         elif self._terms.stop_after is not None and self._failures_in_a_row >= self._terms.stop_after:
-            await self._stop(f"{self._failures_in_a_row} failures in a row")
+            self._stop(f"{self._failures_in_a_row} failures in a row")
 
     def _note(self, outcome: Outcome) -> None:
         self._report.elapsed = perf_counter() - self._began
         self._report.note(outcome)
 
-    async def _stop(self, why: str) -> None:
+    def _stop(self, why: str) -> None:
         """Pull no more, even while a worker waits for the source; mutations under way go on."""
         self._report.stopped = self._report.stopped or why
         self._carrier.stop()
@@ -273,8 +275,7 @@ class Workers:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.reschedule(0)
-        async with self._changed:
-            self._changed.notify_all()
+        self._changed.set()
 
     async def _finish(self, tasks: list[asyncio.Task[None]], telling: asyncio.Task[None]) -> None:
         """Pull no more, give the mutations under way `patience` seconds to end, then cancel them.
@@ -282,8 +283,8 @@ class Workers:
         The intents of cancelled mutations stay in the journal.
         """
         try:
-            if self._working:
-                await self._stop("left before its end")
+            if not all(task.done() for task in tasks):
+                self._stop("left before its end")
             if tasks:
                 await asyncio.wait(tasks, timeout=self._terms.patience)
         finally:
