@@ -174,11 +174,11 @@ async def test_stopped_before(sandbox: Sandbox, client: WorkorderClient, file: P
     comment = await mutation_of(client, "comment")
     before = sandbox.requests.total()
     async with carrier_of(client, file) as carrier:
-        carrier.stopped = True
+        carrier.stop()
         outcome = await carried_out(carrier, KEY, prepare(comment))
         assert (outcome.state, outcome.error) == (State.NOT_SENT, None)
         assert sandbox.requests.total() == before
-        carrier.stopped = False
+    async with carrier_of(client, file) as carrier:
         assert (await carried_out(carrier, KEY, prepare(comment))).state is State.DONE
     assert states(file) == ["INTENT", "NOT_SENT", "INTENT", "DONE"]
 
@@ -482,7 +482,7 @@ async def test_an_earlier_run_and_a_batch_that_has_stopped(
     await begun_earlier(file, mutation, client.now() - LONG_AGO)
     before = sandbox.requests.total()
     async with carrier_of(client, file) as carrier:
-        carrier.stopped = True
+        carrier.stop()
         assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.UNKNOWN
     assert sandbox.requests.total() == before
     async with carrier_of(client, file) as carrier:

@@ -169,5 +169,5 @@ def test_twins() -> None:
             # By a clock that may have been wrong, any time may be near.
             assert known.has_twin(evolve(other, began=763.0, ahead=None)) == twin
             assert known.has_twin(evolve(other, began=763.0, ahead=Ahead(-601, -599))) == twin
-            assert not known.has_twin(evolve(other, trace="u"))
-            assert not known.has_twin(evolve(other, trace=""))
+            assert not known.has_twin(evolve(other, place="u"))
+            assert not known.has_twin(evolve(other, place=""))

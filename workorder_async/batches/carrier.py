@@ -76,10 +76,17 @@ class Carrier:
         self._offset = client.now() - self._time()
         # How those end, by their keys, that were sent and are cut short before that is written down.
         self._if_cut_short: dict[str, Outcome] = {}
-        #: Whether the batch has stopped: then nothing more is sent, nor looked for.
-        self.stopped: bool = False
         self._stopping = asyncio.Event()
         self._random = Random()  # noqa: S311 - jitter, no secret
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the batch has stopped: then nothing more is sent, nor looked for."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Send nothing more, and look for nothing."""
+        self._stopping.set()
 
     def deadline(self) -> Deadline:
         """Return the deadline of a mutation that begins now."""
@@ -99,7 +106,7 @@ class Carrier:
         # In this order: if our clock is set just now, it is not known how far the server's is ahead.
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
-        operation, steady = prepared.kind.model.__name__, asyncio.get_running_loop().time()
+        operation, steady = prepared.kind.model.__name__, self._time()
         place, mark, within = prepared.place, prepared.mark, until.until - steady
         attempt = self._client.attempt_timeout
         entry = Entry(key, operation, prepared.value, began, place, mark, ahead, steady, within, attempt)
@@ -155,11 +162,6 @@ class Carrier:
         # Of what nobody hands over again the journal says that already, however often it is looked for.
         is_told = outcome.state is State.UNKNOWN and parked.prepared is None
         return outcome if is_told else self._record(sent.key, outcome)
-
-    def stop(self) -> None:
-        """Send nothing more, and look for nothing."""
-        self.stopped = True
-        self._stopping.set()
 
     def _record(self, key: str, outcome: Outcome) -> Outcome:
         """Write an outcome into the journal, and return it."""

@@ -53,7 +53,7 @@ class Standing(Enum):
 class Entry:
     """An intent: a mutation's key, its class and its fields, and when it was first begun, by our own clock.
 
-    `trace` is the place where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
+    `place` is where it leaves its sign, "" for none; `mark` the mark below its text; `ahead` how far the
     server's clock was ahead then, None if that was not known; `steady` the event loop's time then, None if the machine
     was started again since, or is another one; `within` how many seconds later it could still be sent, and `attempt`
     for how many seconds it could then be carried out, 0 if that is not known.
@@ -63,7 +63,7 @@ class Entry:
     operation: str
     mutation: JSON
     began: float
-    trace: str = ""
+    place: str = ""
     mark: str = ""
     ahead: Ahead | None = None
     steady: float | None = None
@@ -87,9 +87,9 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -4000;
 CREATE TABLE entries (
-    key TEXT PRIMARY KEY, standing TEXT, intent BLOB, trace TEXT, since REAL, until REAL
+    key TEXT PRIMARY KEY, standing TEXT, intent BLOB, place TEXT, since REAL, until REAL
 ) WITHOUT ROWID;
-CREATE INDEX traces ON entries (trace) WHERE trace != '';
+CREATE INDEX places ON entries (place) WHERE place != '';
 """
 # What was done is not looked for: its intent goes.
 _SET = """
@@ -195,7 +195,7 @@ class JournalFile:
                 began = self._first(key).began
             intent = {**line, "began": began}
             entry = _entry_of(intent)
-            row = (key, Standing.OPEN.value, line_of(intent), entry.trace, *entry.span)
+            row = (key, Standing.OPEN.value, line_of(intent), entry.place, *entry.span)
             self._table.execute("REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
         elif (state := State[str(line["state"])]) is not State.UNKNOWN:
             self._set(str(line["outcome"]), _AFTER.get(state.name, Standing.NEW))
@@ -254,8 +254,8 @@ class JournalFile:
         """
         since, until = entry.span
         found = self._table.execute(
-            "SELECT 1 FROM entries WHERE trace = ? AND trace != '' AND key != ? AND since < ? AND until > ? LIMIT 1",
-            (entry.trace, entry.key, until + _NEAR, since - _NEAR),
+            "SELECT 1 FROM entries WHERE place = ? AND place != '' AND key != ? AND since < ? AND until > ? LIMIT 1",
+            (entry.place, entry.key, until + _NEAR, since - _NEAR),
         )
         return found.fetchone() is not None
 
@@ -335,7 +335,7 @@ def _rewritten(file: LockedFile, path: Path, forgotten: Collection[str]) -> tupl
 def _intent_of(entry: Entry) -> dict[str, JSON]:
     """Return the line of an intent; `_entry_of` reads it back."""
     line: dict[str, JSON] = {"intent": entry.key, "operation": entry.operation, "mutation": entry.mutation}
-    line |= {"began": entry.began, "trace": entry.trace}
+    line |= {"began": entry.began, "trace": entry.place}
     if entry.mark:
         line["mark"] = entry.mark
     if entry.within < inf:
