@@ -253,11 +253,11 @@ def _in_table(name: str, text: str) -> _Found:
     name the same tickets; else a number in a title might be taken for one.
     """
     if "\t" not in _first_line(text):
-        return _rows(name, text)
+        return _in_column(name, _rows(name, text))
     fitting, errors = list[list[tuple[str, int]]](), list[ConfigError]()
     for is_quoted in (True, False):
         try:
-            found = _rows(name, text, is_tsv=True, is_quoted=is_quoted)
+            found = _in_column(name, _rows(name, text, is_tsv=True, is_quoted=is_quoted), is_even=True)
             fitting.append([(line, _number(name, line, one)) for line, one in found])
         except ConfigError as error:
             errors.append(error)
@@ -269,21 +269,16 @@ def _in_table(name: str, text: str) -> _Found:
     return iter(fitting[0])
 
 
-def _rows(name: str, text: str, *, is_tsv: bool = False, is_quoted: bool = True) -> _Found:
-    """Yield the cell with the number of each row of a CSV or TSV, and the line that it begins on."""
+def _rows(name: str, text: str, *, is_tsv: bool = False, is_quoted: bool = True) -> Iterator[tuple[str, list[str]]]:
+    """Yield each row of a CSV or TSV, and the line that it begins on."""
     csv.field_size_limit(_LONGEST_CELL)
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
     rows = csv.reader(_lines(text), delimiter="\t" if is_tsv else ",", quoting=quoting, strict=True)
     line = 1
-
-    def numbered() -> Iterator[tuple[str, list[str]]]:
-        nonlocal line
+    try:
         for row in rows:
             yield f"line {line}", row
             line = rows.line_num + 1
-
-    try:
-        yield from _in_column(name, numbered(), is_even=is_tsv)
     except csv.Error as error:
         raise _refused(name, f"line {line}", f"is no {'TSV' if is_tsv else 'CSV'}: {error}", _SEPARATED) from None
 
