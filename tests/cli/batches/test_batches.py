@@ -27,7 +27,6 @@ from tests.support.cli_runs import (
 from tests.support.raw_server import http, serving
 from tests.support.slow import slow_after
 from workorder_async.batches import hold
-from workorder_async.cli.batches import carrying_out
 from workorder_async.sandbox import Fault, Sandbox
 
 CREATE = [
@@ -501,7 +500,6 @@ def test_what_holds_a_batch_back_is_told(
     pauses: bool,
 ) -> None:
     """While the server wants a pause a line says so, once, in every form; control: without a pause no line does."""
-    monkeypatch.setattr(carrying_out, "_LOOK", 0.02)
     monkeypatch.setattr(hold, "_TOLD_EVERY", 0.02)
     ids = [new_ticket() for _ in range(3)]
     words = [ids[0]] if form == "named" else ["--from", listed(ids), "--yes", *["--json"] * (form == "json")]

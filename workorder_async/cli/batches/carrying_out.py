@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _ROWS_SHOWN: Final = 20
 _TITLE_WIDTH: Final = 8
 _OUTAGE: Final = 300.0
-_LOOK: Final = 1.0
 _LOOKS_AT_ONCE: Final = 16
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
 
@@ -295,7 +294,7 @@ async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderCl
             tally.cut_short.remove(outcome)
             tally.note(evolve(outcome, state=State.DONE, error=None))
 
-    running, telling = asyncio.create_task(exhaust()), asyncio.create_task(_tell_what_holds(tally))
+    running = asyncio.create_task(exhaust())
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -308,16 +307,3 @@ async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderCl
             async with asyncio.timeout(PATIENCE):
                 await for_each(list(tally.cut_short), look, at_once=_LOOKS_AT_ONCE)
         raise
-    finally:
-        telling.cancel()
-        await asyncio.wait([telling])
-
-
-async def _tell_what_holds(tally: Tally) -> None:
-    """Say once of each pause or outage what holds the batch back."""
-    told = ""
-    while True:
-        await asyncio.sleep(_LOOK)
-        if tally.held and not told:
-            note(f"workorder: held back: {tally.held}")
-        told = tally.held

@@ -61,6 +61,13 @@ class Complaints:
             yield f"... and {self._dropped:,} more"
 
 
+def _tell_hold(report: BatchReport, _: object, held: str) -> str:
+    """Say once of each pause or outage what holds the batch back."""
+    if held and not report.held:
+        note(f"workorder: held back: {held}")
+    return held
+
+
 @define(kw_only=True)
 class Tally(BatchReport):
     """A batch's report that prints each outcome when it comes, also after an interruption."""
@@ -75,6 +82,7 @@ class Tally(BatchReport):
     lines: bool
     """Whether a line is printed for each ticket that is settled."""
     options: BatchOptions
+    held: str = field(default="", on_setattr=_tell_hold)
     silent: bool = False
     """Whether stdout takes no line for a ticket any more."""
     interrupted: bool = False
