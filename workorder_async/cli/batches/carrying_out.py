@@ -1,31 +1,44 @@
 """How `close`, `comment` and `reject` go about their tickets: show, ask, carry out, report."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column
 
 from workorder_async.batches.keys import identity_of
-from workorder_async.batches.outcomes import Outcome, State
+from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.batches.records import Records, read_records
 from workorder_async.cli.batches.choosing import BatchOptions, Change, Choice, Chosen, read_each, read_matching
-from workorder_async.cli.batches.tally import Complaints, Tally
 from workorder_async.cli.connection import Connection, Platform
-from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, sentence
+from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
 from workorder_async.cli.running import PATIENCE
-from workorder_async.cli.terminal import Bar, can_ask, confirms, err, moment, note, out, print_table, whole, write_json
-from workorder_async.document import TicketQuery
+from workorder_async.cli.terminal import (
+    Bar,
+    can_ask,
+    confirms,
+    err,
+    moment,
+    named,
+    note,
+    out,
+    print_table,
+    tell,
+    whole,
+    write_json,
+)
+from workorder_async.document import JSON, TicketQuery
 from workorder_async.document.codec import encode
-from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError
-from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, words_of
+from workorder_async.errors import ConfigError, JournalError, OutcomeUnknownError, WorkorderError
+from workorder_async.mutations.kinds import MutationKind, key_of, kind_of, ticket_id_of, words_of
 from workorder_async.tasks import for_each
 
 if TYPE_CHECKING:
@@ -36,6 +49,11 @@ _TITLE_WIDTH: Final = 8
 _OUTAGE: Final = 300.0
 _LOOKS_AT_ONCE: Final = 16
 _HEADER: Final = ("id", "status", "age", "what would be done", "title")
+_SUFFIXES: Final = {State.DONE: "", State.ALREADY: " already", State.SKIPPED: ", as the journal says"}
+_NAMED: Final = 3
+_MOST: Final = 1000
+# Where the time of a call went is another tenth of a second each time.
+_SECONDS: Final = re.compile(r"\d+\.\d+ s\b")
 
 
 @frozen(kw_only=True)
@@ -96,7 +114,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE
-    return platform.run(lambda client: _carry_out(client, task, chosen, options, place, named=choice.named))
+    return platform.run(Tally(task=task, chosen=chosen, options=options, place=place, named=choice.named).carry_out)
 
 
 async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[int], how: BatchOptions) -> list[Chosen]:
@@ -212,98 +230,249 @@ def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[
 # The batch
 
 
-async def _carry_out(
-    client: "WorkorderClient", task: Task, chosen: list[Chosen], options: BatchOptions, place: str, *, named: bool
-) -> int:
-    from workorder_async.batches.batch import run_batch
+@define
+class _Complaint:
+    sentence: str
+    ids: list[int] = field(factory=list)
+    count: int = 0
 
-    to_terminal = sys.stdout.isatty()
-    changes = [task.change(one) for one in chosen if one.error is None]
-    bar = Bar(task.kind.doing, shown=not named and not (to_terminal and options.json))
-    lines, done = named or not to_terminal, task.kind.done
-    tally = Tally(done=done, place=place, bar=bar, expected=len(chosen), lines=lines, options=options)
-    batch = run_batch(
-        client,
-        _finished(client, task, changes, tally),
-        concurrency=options.concurrency,
-        journal=options.journal,
-        mark=task.mark,
-        name=task.name,
-        stop_after=options.stop_after or None,
-        report=tally,
-        # Who named tickets sits and waits.
-        outage=0.0 if named else _OUTAGE,
-        patience=PATIENCE,
-    )
-    try:
-        with _told(tally, changes, quiet=named and len(chosen) == 1), bar:
-            for one in chosen:
-                if one.error is not None:
-                    tally.note(Outcome(task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
-            await _to_its_end(batch, client, tally)
-    except asyncio.CancelledError:
-        if tally.untouched:
-            note("workorder: no ticket was changed")
-        # Of one ticket the exit code can tell.
-        if not (named and len(chosen) == 1 and tally.code == UNKNOWN):
+
+@define
+class Complaints:
+    """What was complained of, in the order in which it first came; of different errors the first thousand are kept."""
+
+    _all: list[_Complaint] = field(factory=list)
+    _by_text: dict[tuple[type, str], _Complaint] = field(factory=dict)
+    _dropped: int = 0
+
+    def add(self, id: int, error: WorkorderError) -> None:
+        """Note the error of a ticket. It equals another one if but the tickets' numbers and seconds differ."""
+        text = _SECONDS.sub("", error.message)
+        # The number may also stand there by chance, as in an address: the text as it is comes first.
+        keys = [(type(error), text), (type(error), re.sub(rf"(?<!\d){id}(?!\d)", "#", text))]
+        found = next((self._by_text[key] for key in keys if key in self._by_text), None)
+        if found is None:
+            if len(self._all) == _MOST:
+                self._dropped += 1
+                return
+            found = _Complaint(sentence(error))
+            self._all.append(found)
+            self._by_text |= dict.fromkeys(keys, found)
+        found.count += 1
+        if len(found.ids) < _NAMED:
+            found.ids.append(id)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each error: whose it is, and the sentence of the first."""
+        for one in self._all:
+            yield f"ticket{'s' if one.count > 1 else ''} {named(one.ids, one.count)}: {one.sentence}"
+        if self._dropped:
+            yield f"... and {self._dropped:,} more"
+
+
+def _tell_hold(report: BatchReport, _: object, held: str) -> str:
+    """Say once of each pause or outage what holds the batch back."""
+    if held and not report.held:
+        note(f"workorder: held back: {held}")
+    return held
+
+
+@define(kw_only=True)
+class Tally(BatchReport):
+    """A batch and its report, which prints each outcome when it comes, also after an interruption."""
+
+    task: Task
+    chosen: Sequence[Chosen]
+    options: BatchOptions
+    place: str
+    """The platform that the batch acts on, for the report."""
+    named: bool
+    """Whether each ticket was named on the command line: who did that sits and waits."""
+    held: str = field(default="", on_setattr=_tell_hold)
+    _silent: bool = False  # whether stdout takes no line for a ticket any more
+    _interrupted: bool = False  # whether unknown outcomes are put aside, to be settled later
+    _cut_short: list[Outcome] = field(factory=list)
+    _begun: int = 0
+    _complaints: Complaints = field(factory=Complaints)
+    _under_way: dict[int, Change] = field(factory=dict)
+    _changes: list[Change] = field(init=False)
+    _bar: Bar = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._changes = [self.task.change(one) for one in self.chosen if one.error is None]
+        shown = not self.named and not (self.options.json and sys.stdout.isatty())
+        self._bar = Bar(self.task.kind.doing, shown=shown)
+
+    async def carry_out(self, client: "WorkorderClient") -> int:
+        """Send the changes, tell what becomes of them, and return the exit code."""
+        from workorder_async.batches.batch import run_batch
+
+        batch = run_batch(
+            client,
+            self._finished(client),
+            concurrency=self.options.concurrency,
+            journal=self.options.journal,
+            mark=self.task.mark,
+            name=self.task.name,
+            stop_after=self.options.stop_after or None,
+            report=self,
+            outage=0.0 if self.named else _OUTAGE,
+            patience=PATIENCE,
+        )
+        try:
+            with self._bar:
+                for one in self.chosen:
+                    if one.error is not None:
+                        self.note(Outcome(self.task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
+                await self._to_its_end(batch, client)
+        except JournalError as error:
+            if self._untouched:
+                raise ConfigError(str(error)) from None
+            self.stopped = sentence(error)
+        except asyncio.CancelledError:
+            if self._untouched:
+                note("workorder: no ticket was changed")
+            # Of one ticket the exit code can tell that its outcome is unknown.
+            if not (self._is_of_one and (self._under_way or self.counts[State.UNKNOWN])):
+                raise
+        finally:
+            if not self._untouched:
+                self._take_rest()
+                self._print_report()
+        return self.code
+
+    async def _finished(self, client: "WorkorderClient") -> AsyncGenerator[Change]:
+        """Finish the changes when the first one is asked for, then yield them."""
+        limit, finish = self.options.limit, self.task.finish
+        # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
+        counted = set[str]() if limit is None else await asyncio.to_thread(_counted, self.options.journal)
+        for change in self._changes if finish is None else await finish(client, self._changes):
+            if limit is not None and not _is_allowed(change, counted, limit):
+                self.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
+                return
+            self._begun += 1
+            self._under_way[change.id] = change
+            yield change
+
+    async def _to_its_end(self, batch: AsyncGenerator[Outcome, None], client: "WorkorderClient") -> None:
+        """Let a batch run. An interruption is told at once, and passed on when the requests under way have ended."""
+
+        async def exhaust() -> None:
+            async with aclosing(batch):
+                async for _ in batch:
+                    pass
+
+        async def look(outcome: Outcome) -> None:
+            error = outcome.error
+            if isinstance(error, OutcomeUnknownError) and await error.verify(client):
+                self._cut_short.remove(outcome)
+                self.note(evolve(outcome, state=State.DONE, error=None))
+
+        running = asyncio.create_task(exhaust())
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            note(f"workorder: waiting up to {PATIENCE:.0f} s for what is under way; Ctrl-C again does not wait")
+            self._interrupted = True
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            # A change that is not there may still come: it stays cut short.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await for_each(list(self._cut_short), look, at_once=_LOOKS_AT_ONCE)
             raise
-    return tally.code
 
-
-@contextmanager
-def _told(tally: Tally, changes: Sequence[Change], *, quiet: bool) -> Iterator[None]:
-    """Report on the tickets, however the block ends."""
-    try:
-        yield
-    except JournalError as error:
-        if tally.untouched:
-            raise ConfigError(str(error)) from None
-        tally.stopped = sentence(error)
-    finally:
-        if not tally.untouched:
-            tally.take_rest(changes[tally.begun :])
-            tally.print_report(quiet=quiet)
-
-
-async def _finished(
-    client: "WorkorderClient", task: Task, changes: list[Change], tally: Tally
-) -> AsyncGenerator[Change]:
-    """Finish the changes when the first one is asked for, then yield them."""
-    limit = tally.options.limit
-    # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
-    counted = set[str]() if limit is None else await asyncio.to_thread(_counted, tally.options.journal)
-    for change in changes if task.finish is None else await task.finish(client, changes):
-        if limit is not None and not _is_allowed(change, counted, limit):
-            tally.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
+    def note(self, outcome: Outcome) -> None:
+        """Count an outcome, and print it."""
+        if self._interrupted and outcome.state is State.UNKNOWN:
+            self._cut_short.append(outcome)
             return
-        tally.watch(change)
-        yield change
-
-
-async def _to_its_end(batch: AsyncGenerator[Outcome, None], client: "WorkorderClient", tally: Tally) -> None:
-    """Let a batch run. An interruption is told at once, and passed on when the requests under way have ended."""
-
-    async def exhaust() -> None:
-        async with aclosing(batch):
-            async for _ in batch:
+        super().note(outcome)
+        id, done = ticket_id_of(outcome.mutation), self.task.kind.done
+        if outcome.error is not None and outcome.state not in _SUFFIXES:
+            self._complaints.add(id, outcome.error)
+        self._under_way.pop(id, None)
+        if outcome.mark and outcome.state is State.UNKNOWN and not self.options.json:
+            note(f"workorder: ticket {id} may be {done}: look for the mark {outcome.mark}")
+        try:
+            if self._silent:
                 pass
+            elif self.options.json:
+                write_json([row(outcome)])
+            elif outcome.state in _SUFFIXES and (self.named or not sys.stdout.isatty()):
+                mark = f", mark {outcome.mark}" if outcome.mark else ""
+                tell(f"{id} {done}{_SUFFIXES[outcome.state]}{mark}")
+        except OSError as error:
+            self._silent = True
+            is_unread = isinstance(error, BrokenPipeError)
+            self.stopped = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
+            raise
+        self._bar(self.total, max(self.total, len(self.chosen)), counted(self))
 
-    async def look(outcome: Outcome) -> None:
-        error = outcome.error
-        if isinstance(error, OutcomeUnknownError) and await error.verify(client):
-            tally.cut_short.remove(outcome)
-            tally.note(evolve(outcome, state=State.DONE, error=None))
+    def _take_rest(self) -> None:
+        """Note the rest of the batch: a change that was cut short is unknown, and one not begun was not sent."""
+        self._interrupted = False
+        unknown = {id: Outcome(change, State.UNKNOWN) for id, change in self._under_way.items()}
+        unknown |= {ticket_id_of(outcome.mutation): outcome for outcome in self._cut_short}
+        if unknown:
+            ids = ", ".join(map(str, sorted(unknown)))
+            note(f"workorder: cut short; not known to be {self.task.kind.done}: {ids}")
+        for outcome in unknown.values():
+            self.note(outcome)
+        for change in self._changes[self._begun :]:
+            self.note(Outcome(change, State.NOT_SENT))
 
-    running = asyncio.create_task(exhaust())
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        note(f"workorder: waiting up to {PATIENCE:.0f} s for what is under way; Ctrl-C again does not wait")
-        tally.interrupted = True
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        # A change that is not there may still come: it stays in `cut_short`.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await for_each(list(tally.cut_short), look, at_once=_LOOKS_AT_ONCE)
-        raise
+    @property
+    def code(self) -> int:
+        """The exit code: 3 where an outcome is unknown, else 1 where something is left to be done."""
+        if self.counts[State.UNKNOWN]:
+            return UNKNOWN
+        return OK if self.settled else FAILED
+
+    @property
+    def _untouched(self) -> bool:
+        """Whether the batch has not even begun."""
+        return not self.total and not self._under_way
+
+    @property
+    def _is_of_one(self) -> bool:
+        """Whether it is of one ticket that was named, whose outcome needs no report."""
+        return self.named and len(self.chosen) == 1
+
+    def _print_report(self) -> None:
+        """Print why it stopped, what failed, the counts and how to go on; of one ticket only what failed."""
+        one = self._is_of_one and not self._silent
+        if one and self.settled:
+            return
+        if self.stopped and not one:
+            mend = "; mend their cause, or go on all the same with --stop-after 0"
+            note(f"workorder: stopped: {self.stopped}{mend if self.stopped.endswith('in a row') else ''}")
+        for line in () if self.options.json else self._complaints.lines():
+            note(f"workorder: {line}")
+        if one:
+            return
+        note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
+        if not self.settled and self.options.journal is not None:
+            note(f"run again with the same --journal {self.options.journal} to go on: what is done is skipped")
+        elif not self.settled:
+            twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
+            note(f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped")
+
+
+def counted(report: BatchReport) -> str:
+    """Return the counts in words, without those that are 0."""
+    return ", ".join(f"{count:,} {state.value}" for state in State if (count := report.counts[state]))
+
+
+def row(outcome: Outcome) -> dict[str, JSON]:
+    """Return an outcome as a JSON object."""
+    facts: dict[str, JSON] = {} if outcome.error is None else as_json(outcome.error)
+    return {
+        "id": outcome.ticket_id or ticket_id_of(outcome.mutation),
+        "outcome": outcome.state.value,
+        "attempts": outcome.attempts,
+        "seconds": round(outcome.elapsed, 3),
+        **facts,
+        "request_id": outcome.request_id or facts.get("request_id", ""),
+        **({"mark": outcome.mark} if outcome.mark else {}),
+    }

@@ -19,9 +19,8 @@ from cyclopts import Parameter
 from workorder_async.arguments import is_whole
 from workorder_async.batches.outcomes import BatchReport, State
 from workorder_async.batches.records import Record, Records
-from workorder_async.cli.batches.carrying_out import read_journal
+from workorder_async.cli.batches.carrying_out import counted, read_journal, row as outcome_row
 from workorder_async.cli.batches.choosing import Chosen, read_each
-from workorder_async.cli.batches.tally import counted, row as outcome_row
 from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
 from workorder_async.cli.running import PATIENCE

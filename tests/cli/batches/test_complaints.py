@@ -1,8 +1,8 @@
-"""cli/batches/complaints.py: equal errors once, with their count."""
+"""cli/batches/carrying_out.py: equal errors once, with their count."""
 
 import pytest
 
-from workorder_async.cli.batches.tally import Complaints
+from workorder_async.cli.batches.carrying_out import Complaints
 from workorder_async.errors import ApiError, DeadlineExceededError, NoAnswerError, WorkorderError
 
 
