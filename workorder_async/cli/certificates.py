@@ -9,11 +9,11 @@ import asyncio
 import base64
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import unquote, urlsplit
+
+from yarl import URL
 
 from workorder_async.environment import CA_BUNDLE
 
@@ -37,8 +37,8 @@ _OPENED: Final = (
 
 async def examine(client: "WorkorderClient", patience: float) -> Verdict:
     """Look at the certificate of a client's host, through its proxy if it has one, and say what it is worth."""
-    url = urlsplit(client.base_url)
-    where = f"{url.hostname}:{url.port or 443}"
+    url = URL(client.base_url)
+    where = f"{url.host}:{url.port}"
     given = client.ssl if isinstance(client.ssl, ssl.SSLContext) else ssl.create_default_context()
     try:
         async with asyncio.timeout(patience):
@@ -48,9 +48,8 @@ async def examine(client: "WorkorderClient", patience: float) -> Verdict:
                 lax = ssl.create_default_context()
                 lax.check_hostname, lax.verify_mode = False, ssl.CERT_NONE
                 der, _ = await _shown(client, lax)
-                return _why(
-                    refused, *await _shown(client, _trusting(der)), str(url.hostname), given=client.ssl is not True
-                )
+                shown = await _shown(client, _trusting(der))
+                return _why(refused, *shown, str(url.host), given=client.ssl is not True)
     except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         said = f"nothing for {patience:.0f} s" if isinstance(error, TimeoutError) else str(error)
         reason = getattr(error, "reason", None) or said or type(error).__name__
@@ -80,15 +79,32 @@ def _why(refused: ssl.SSLCertVerificationError, der: bytes, facts: _Facts, host:
 
 
 async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[bytes, _Facts]:
-    """Open a connection to a client's host and return the certificate that is shown. Raises what `ssl` raises.
+    """Return the certificate that a client's host shows, through its proxy if it has one. Raises what `ssl` raises.
 
     The facts of one that is not trusted are empty.
     """
-    url = urlsplit(client.base_url)
-    async with _way_to(client, f"{url.netloc if url.port else f'{url.netloc}:443'}") as writer:
-        await writer.start_tls(context, server_hostname=url.hostname)
+    host, proxy = URL(client.base_url), None if client.proxy is None else URL(client.proxy.reveal())
+    first = proxy or host
+    through_tls = ssl.create_default_context() if proxy is not None and proxy.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(first.host, first.port, ssl=through_tls)
+    try:
+        if proxy is not None:
+            await _ask_for_way(proxy, f"{host.host_subcomponent}:{host.port}", reader, writer)
+        await writer.start_tls(context, server_hostname=host.host)
         tls = writer.get_extra_info("ssl_object")
         return tls.getpeercert(binary_form=True), tls.getpeercert()
+    finally:
+        writer.transport.abort()
+
+
+async def _ask_for_way(proxy: URL, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Ask a proxy for a connection to an address. Raises `ConnectionError` with the words of one that refuses."""
+    login = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+    header = f"Proxy-Authorization: Basic {login}\r\n" if proxy.user else ""
+    writer.write(f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{header}\r\n".encode())
+    line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode("latin-1")
+    if line.split()[1:2] != ["200"]:
+        raise ConnectionError(f"the proxy answers {line!r} to CONNECT")
 
 
 def _trusting(der: bytes) -> ssl.SSLContext:
@@ -99,28 +115,6 @@ def _trusting(der: bytes) -> ssl.SSLContext:
     context.verify_flags = ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     return context
-
-
-@asynccontextmanager
-async def _way_to(client: "WorkorderClient", address: str) -> AsyncIterator[asyncio.StreamWriter]:
-    """Open a connection to an address, which a proxy may have to make, and cut it off in the end."""
-    first = urlsplit(client.base_url if client.proxy is None else client.proxy.reveal())
-    secured = first.scheme == "https"
-    port = first.port or (443 if secured else 80)
-    through_tls = ssl.create_default_context() if secured and client.proxy is not None else None
-    reader, writer = await asyncio.open_connection(first.hostname, port, ssl=through_tls)
-    try:
-        if client.proxy is not None:
-            login = f"{unquote(first.username or '')}:{unquote(first.password or '')}"
-            header = f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n"
-            asked = f"CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n{header if first.username else ''}\r\n"
-            writer.write(asked.encode())
-            line = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode("latin-1")
-            if line.split()[1:2] != ["200"]:
-                raise ConnectionError(f"the proxy answers {line!r} to CONNECT")
-        yield writer
-    finally:
-        writer.transport.abort()
 
 
 def _issuer(facts: _Facts) -> str:
