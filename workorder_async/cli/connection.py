@@ -14,7 +14,7 @@ from workorder_async import arguments
 from workorder_async.cli import profiles
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import ask_secret, can_ask, note, safe, write_remark
-from workorder_async.environment import CA_BUNDLE, ERRNOS, errnos_of, setting
+from workorder_async.environment import CA_BUNDLE, ERRNOS, VARIABLES, errnos_of, setting
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret, without_credentials
 
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-BASE_URL: Final = "WORKORDER_BASE_URL"
-APP_ID: Final = "WORKORDER_APP_ID"
-SECRET: Final = "WORKORDER_APP_SECRET"  # noqa: S105 - the variable's name
-SCHEME: Final = "WORKORDER_SIGN_SCHEME"
+BASE_URL, APP_ID, SECRET, SCHEME = VARIABLES
 KEYS: Final = {BASE_URL: "base_url", APP_ID: "app_id", SCHEME: "sign_scheme"}
 """The variables that may be shown, and their keys in a profile."""
 _ALL_FOUR: Final = (
@@ -85,7 +82,7 @@ class Connection:
         environ[SECRET] = Secret(os.environ.get(SECRET, ""))
         absent, source = missing(environ), BASE_URL if self.base_url is None else "--base-url"
         if (self.profile or absent) and (profile := profiles.chosen(self.profile)) is not None:
-            if self.profile and (there := [name for name in environ if is_set(os.environ.get(name, ""))]):
+            if self.profile and (there := [name for name in environ if os.environ.get(name, "").strip()]):
                 note(f"workorder: {', '.join(there)} in the environment goes before profile {self.profile!r}")
             environ |= {name: profile.get(KEYS[name]) for name in absent if name in KEYS}
             if SECRET in absent and profile.tells_secret:
@@ -131,7 +128,7 @@ class Connection:
 def _refuse_another_host(profile: profiles.Profile, base_url: str, source: str) -> None:
     """Refuse to sign with a profile's secret what goes to a host that does not stand beside it."""
     beside = profile.get(KEYS[BASE_URL])
-    if is_set(base_url) and _origin(base_url) != _origin(beside):
+    if base_url.strip() and _origin(base_url) != _origin(beside):
         its = f"the secret of profile {profile.name!r} is for {without_credentials(beside) or 'no base URL'}"
         mend = f"leave {source} out, choose another --profile, or set {SECRET}, too"
         raise ConfigError(f"{its}, and {source} names another platform", mend=mend)
@@ -196,12 +193,7 @@ def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "Wo
 
 def missing(environ: Environment) -> list[str]:
     """Return which of the four variables are not set."""
-    return [name for name in (BASE_URL, APP_ID, SECRET, SCHEME) if not is_set(environ[name])]
-
-
-def is_set(value: str | Secret) -> bool:
-    """Tell whether a variable holds anything but white space."""
-    return bool((value.reveal() if isinstance(value, Secret) else value).strip())
+    return [name for name in VARIABLES if not Secret(environ[name]).reveal().strip()]
 
 
 def _proxy_for(base_url: str, given: str | None) -> Secret | None:
