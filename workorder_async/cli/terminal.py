@@ -7,8 +7,8 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from getpass import getpass
 from textwrap import indent
@@ -212,13 +212,8 @@ def ask(what: str, *, optional: bool = False) -> str:
 
     Questions come before any event loop runs, so that Ctrl-C ends them.
     """
-    with _readable(what):
-        answer = err().input(f"{one_line(what)}: ", markup=False, emoji=False)
-        if answer.strip():
-            return answer
-    if optional:
-        return ""
-    raise ConfigError(f"no answer to {what!r}")
+    answer = _answer(what, lambda: err().input(f"{one_line(what)}: ", markup=False, emoji=False), optional=optional)
+    return answer.reveal()
 
 
 def confirms(question: str) -> bool:
@@ -233,24 +228,22 @@ def confirms(question: str) -> bool:
 
 def ask_secret(what: str) -> Secret:
     """Ask without an echo, and wrap the answer at once: no frame may hold it bare. Raises likewise."""
-    with _readable(what):
-        # getpass writes the prompt once the echo is off: early keys are neither shown nor lost.
-        answer = Secret(getpass(f"{one_line(what)}: ", sys.stderr))
-        if answer.reveal().strip():
-            return answer
-    raise ConfigError(f"no answer to {what!r}")
+    # getpass writes the prompt once the echo is off: early keys are neither shown nor lost.
+    return _answer(what, lambda: getpass(f"{one_line(what)}: ", sys.stderr))
 
 
-@contextmanager
-def _readable(what: str) -> Iterator[None]:
-    """Pass over the end of the input. Raises `ConfigError` for bytes of another encoding than the terminal's."""
+def _answer(what: str, read: Callable[[], str], *, optional: bool = False) -> Secret:
+    answer = Secret("")
     try:
-        yield
+        answer = Secret(read())
     except EOFError:
         pass
     except UnicodeDecodeError as error:  # its words are what was typed, which may be a secret
         problem = f"is no {error.encoding.upper()}, as this terminal is said to speak"
         raise ConfigError(problem, argument=f"the answer to {what!r}") from None
+    if optional or answer.reveal().strip():
+        return answer
+    raise ConfigError(f"no answer to {what!r}")
 
 
 class Bar:
