@@ -125,10 +125,9 @@ def run(arguments: Sequence[str]) -> int:
         with warnings.catch_warnings():
             # Those for users are remarks, without their places. Whatever Python was told, none may end a command.
             warnings.showwarning = lambda message, *_, **__: note(f"workorder: {message}")
+            warnings.simplefilter("ignore")
             for shown in (UserWarning, RuntimeWarning, FutureWarning):
                 warnings.simplefilter("default", shown)
-            for hidden in (DeprecationWarning, PendingDeprecationWarning):
-                warnings.simplefilter("ignore", hidden)
             return _carry_out(arguments)
     except BrokenPipeError:
         return failures.READER_GONE
