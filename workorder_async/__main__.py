@@ -39,9 +39,7 @@ def main() -> None:
 
 
 def _run(minds_ctrl_c: bool) -> int:
-    _open_what_is_closed()
-    _write_whole()
-    _wait_for_streams()
+    _ready_streams()
     try:
         import_module("cyclopts")
         import_module("rich")
@@ -70,33 +68,23 @@ def _quit_if_interrupted(failure: "sys.UnraisableHookArgs") -> None:
     sys.__unraisablehook__(failure)
 
 
-def _open_what_is_closed() -> None:
-    """Lead nowhere each standard stream that was closed by whoever started this, as daemons do.
+def _ready_streams() -> None:
+    """Make the standard streams open ones, which are waited for and written whole."""
+    from contextlib import suppress
 
-    In this order each gets the number that is its own, which the next file or socket would get otherwise.
-    """
+    # One that was closed by whoever started this, as daemons do, leads nowhere. In this order each gets the number that
+    # is its own, which the next file or socket would get otherwise.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - it stays open to the end
-
-
-def _write_whole() -> None:
-    """Buffer stdout where Python was told not to: whoever writes to a bare file is not told that a part was not taken.
-
-    Each result is flushed anyway.
-    """
+        # Somebody who shares a stream may have set that it does not wait: half a text would pass for the whole.
+        with suppress(AttributeError, OSError):  # Windows, or no file
+            os.set_blocking(getattr(sys, name).fileno(), True)
+    # Where Python was told not to buffer stdout, whoever writes to the bare file is not told that a part was not taken.
+    # Each result is flushed anyway.
     bare = sys.stdout
     if isinstance(getattr(bare, "buffer", None), io.RawIOBase):
         sys.stdout = open(bare.fileno(), "w", -1, bare.encoding, bare.errors, closefd=False)  # noqa: SIM115 - likewise
-
-
-def _wait_for_streams() -> None:
-    """Let reads and writes wait, whatever somebody who shares a stream set: half a text would pass for the whole."""
-    from contextlib import suppress
-
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):  # Windows, or no file
-            os.set_blocking(stream.fileno(), True)
 
 
 if __name__ == "__main__":
