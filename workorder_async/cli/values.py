@@ -100,9 +100,9 @@ def member(kind: type[_Member], word: str, option: str) -> _Member:
     spelt = name.lower().replace("-", " ") if name[:1].isalpha() else name
     try:
         return kind.parse("cancelled" if spelt == "canceled" else spelt)
-    except ConfigError:
-        known = ", ".join(f"{one.value} {one.name.lower().replace('_', '-')} {one.label}" for one in kind)
-        raise ConfigError(f"{name!r} is not known", argument=f"{option}:", mend=f"use one of: {known}") from None
+    except ConfigError as error:
+        mend = error.mend.replace("_", "-")
+        raise ConfigError(f"{name!r} is not known", argument=f"{option}:", mend=mend) from None
 
 
 def names(text: str) -> list[str]:
