@@ -193,9 +193,9 @@ def test_what_is_written_is_read(write: Write, tmp_path: Path, text: str) -> Non
     file = profiles.read(path)
     found = file.by_name
     assert (file.default, list(found)) == (f"a{text}", [f"a{text}", "plain"])
-    secret = found[f"a{text}"]["secret"]
+    secret = found[f"a{text}"].values["secret"]
     assert isinstance(secret, Secret)
-    assert (found[f"a{text}"]["app_id"], secret.reveal()) == (f"b{text}", f"c{text}")
+    assert (found[f"a{text}"].get("app_id"), secret.reveal()) == (f"b{text}", f"c{text}")
     kept = write(f"# mine\n{path.read_text('utf-8')}")
     profiles.add(kept, "third", {})
     assert kept.read_text("utf-8").startswith("# mine\n")

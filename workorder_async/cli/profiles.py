@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from attrs import field, frozen
+from attrs import frozen
 
 from workorder_async.arguments import kind_of, unknown_name
 from workorder_async.cli.terminal import note
@@ -46,47 +46,45 @@ Values: TypeAlias = Mapping[str, str | Secret]
 
 
 @frozen
-class Profiles:
-    """A file of profiles, as it was read; one that is not there has none."""
-
-    path: Path
-    """The file."""
-    default: str = ""
-    """The name of its default; "" for none."""
-    by_name: Mapping[str, Values] = field(factory=dict)
-    """What is written of each; secrets are wrapped."""
-    digest: str = ""
-    """The SHA-256 of its place and content; "" where there is no file."""
-    is_users: bool = True
-    """Whether it is the user's, and not that of the folder."""
-
-
-@frozen
 class Profile:
     """One platform of a file."""
 
-    file: Profiles
-    """The file."""
+    path: Path
     name: str
-    """Its name there."""
+    values: Values
+    """What is written there; the secret is wrapped."""
+    is_users: bool
+    """Whether the file is the user's, and not that of the folder."""
 
     def get(self, key: str) -> str:
         """Return a value that is no secret; "" where it is not there."""
-        return str(self.file.by_name[self.name].get(key, ""))
+        return str(self.values.get(key, ""))
 
     @property
     def tells_secret(self) -> bool:
         """Whether a secret stands there, or a command that tells it."""
-        return not self.file.by_name[self.name].keys().isdisjoint(("secret", "secret_command"))
+        return not self.values.keys().isdisjoint(("secret", "secret_command"))
 
     def secret(self) -> Secret:
         """Return the secret, or the output of its command; an empty one without both. Raises `ConfigError`."""
-        if "secret_command" in self.file.by_name[self.name]:
-            where = f"{self.file.path}: profiles.{self.name}.secret_command"
-            if not self.file.is_users:
-                raise ConfigError("is not run from the file of a folder", argument=where, mend=f"move it to {path()}")
-            return said_by(self.get("secret_command"), where)
-        return Secret(self.file.by_name[self.name].get("secret", ""))
+        if "secret_command" not in self.values:
+            return Secret(self.values.get("secret", ""))
+        where = f"{self.path}: profiles.{self.name}.secret_command"
+        if not self.is_users:
+            raise ConfigError("is not run from the file of a folder", argument=where, mend=f"move it to {path()}")
+        return said_by(self.get("secret_command"), where)
+
+
+@frozen
+class Profiles:
+    """A file of profiles, as it was read; one that is not there has none."""
+
+    path: Path
+    default: str
+    """The name of its default; "" for none."""
+    by_name: Mapping[str, Profile]
+    digest: str
+    """The SHA-256 of its place and content; "" where there is no file."""
 
 
 def path() -> Path:
@@ -109,10 +107,10 @@ def chosen(asked: str | None) -> Profile | None:
     """
     wanted = asked or os.environ.get(PROFILE, "")
     files = [*_of_folder(), read(path())]
-    found = [Profile(file, name) for file in files if (name := wanted or file.default) in file.by_name]
+    found = [file.by_name[name] for file in files if (name := wanted or file.default) in file.by_name]
     if len(found) > 1:
         here, users = found
-        note(f"workorder: profile {here.name!r} of {here.file.path} goes before {users.name!r} of {users.file.path}")
+        note(f"workorder: profile {here.name!r} of {here.path} goes before {users.name!r} of {users.path}")
     users_file = files[-1]
     if not found and not wanted and users_file.by_name:
         note(f"workorder: {users_file.path} has no default; choose by --profile: {', '.join(users_file.by_name)}")
@@ -187,13 +185,13 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
         mend = f"it must be one of {', '.join(profiles) or 'its profiles'}"
         said = type(default).__name__ if isinstance(default, list | dict) else repr(default)
         raise ConfigError(f"is {said}", argument=f"{path}: default", mend=mend)
-    file = Profiles(path, default, profiles, digest, is_users)
+    by_name = {name: Profile(path, name, values, is_users) for name, values in profiles.items()}
     # The content of a folder's file is vouched for by trust, whoever may write it.
-    tells = any(Profile(file, name).tells_secret for name in profiles)
+    tells = any(profile.tells_secret for profile in by_name.values())
     if others & (0o077 if tells else 0o022 if is_users else 0):
         problem = f"others may {'read' if tells else 'write'} the file, and it says where a secret goes"
         raise ConfigError(problem, argument=f"{path}:", mend=f"make it yours, and run: chmod 600 {path}")
-    return file
+    return Profiles(path, default, by_name, digest)
 
 
 def _parsed(path: Path, *, only_trusted: bool) -> tuple[dict[str, Any], str, int]:

@@ -32,7 +32,7 @@ def test_on_a_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
     file = profiles.read(path)
     found = file.by_name
     assert (file.default, list(found)) == ("stage", ["stage"])
-    values = found["stage"]
+    values = found["stage"].values
     secret = values["secret"]
     assert isinstance(secret, Secret)
     assert secret.reveal() == SECRET

@@ -64,8 +64,7 @@ def trust() -> None:
     changes or stands elsewhere, it is not read until it is trusted again. A secret_command of it is never run.
     """
     file = profiles.trust()
-    for name in file.by_name:
-        profile = profiles.Profile(file, name)
+    for name, profile in file.by_name.items():
         url = without_credentials(profile.get("base_url"))
         tell(f"{name}: {url or 'no base_url'}, AppId {profile.get('app_id') or 'not said'}")
         if profile.get("secret_command"):
