@@ -53,12 +53,12 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def err(*, soft_wrap: bool = False) -> Console:
-    """Return a console as `out` does, on stderr; with `soft_wrap` the terminal breaks long lines."""
-    return out(stderr=True, soft_wrap=soft_wrap)
+def err() -> Console:
+    """Return a console as `out` does, on stderr."""
+    return out(stderr=True)
 
 
-def out(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+def out(*, stderr: bool = False) -> Console:
     """Return a console on stdout that takes text as it is: no markup, no emoji names, nothing highlighted.
 
     Only a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
@@ -68,9 +68,7 @@ def out(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
         if not re.fullmatch("[0-9]{1,6}", os.environ.get(name, "0")):
             del os.environ[name]
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    console = _Console(
-        stderr=stderr, soft_wrap=soft_wrap, force_terminal=is_terminal, markup=False, emoji=False, highlight=False
-    )
+    console = _Console(stderr=stderr, force_terminal=is_terminal, markup=False, emoji=False, highlight=False)
     # In a width of two rich never ends to lay out a page of help.
     console.width = max(console.width, _NARROWEST)
     return console
@@ -259,8 +257,9 @@ class Bar:
 
     def __init__(self, what: str, *, unit: str = "tickets", delay: float = 1.0, shown: bool = True) -> None:
         self._what, self._unit, self._delay = safe(what), unit, delay
+        console = err()
         # A remark that comes while the bar is shown is printed above it, in one piece.
-        console = err(soft_wrap=True)
+        console.soft_wrap = True
         self._bar_is_shown = shown and console.is_interactive
         self._lines_are_shown = shown and not console.is_interactive
         count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn(table_column=Column(no_wrap=True))
