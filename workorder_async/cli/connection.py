@@ -108,7 +108,7 @@ class Connection:
 
     def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
         """Make a client, run `act` with it in an event loop, and close it. Raises likewise."""
-        return self.platform().run(act)
+        return run_with(self.platform().client(), act)
 
     def options(self, environ: Environment) -> "ClientOptions":
         """Return the client's options that these options set. Raises `ConfigError` that names the option."""
@@ -158,10 +158,6 @@ class Platform:
     def client(self) -> "WorkorderClient":
         """Make a client, one for each event loop. Raises `ConfigError` for a variable that cannot work."""
         return make_client(self.environ, **self._options)
-
-    def run(self, act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:
-        """Make a client, run `act` with it in an event loop of its own, and close it."""
-        return run_with(self.client(), act)
 
 
 def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaitable[_T]]") -> _T:

@@ -18,7 +18,7 @@ from workorder_async.batches.keys import identity_of
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
 from workorder_async.batches.records import Records, read_records
 from workorder_async.cli.batches.choosing import BatchOptions, Change, Choice, Chosen, read_each, read_matching
-from workorder_async.cli.connection import Connection, Platform
+from workorder_async.cli.connection import Connection, Platform, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import (
@@ -87,9 +87,9 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     task.change(evolve(chosen[0] if chosen else Chosen(1), creator="?"))
     platform, queries = connection.platform(), choice.queries
     if queries:
-        queries, chosen = platform.run(lambda client: read_matching(client, choice))
+        queries, chosen = run_with(platform.client(), lambda client: read_matching(client, choice))
     elif task.needs_creator:
-        chosen = platform.run(lambda client: _read_creators(client, task, choice.ids, options))
+        chosen = run_with(platform.client(), lambda client: _read_creators(client, task, choice.ids, options))
     if not chosen:
         note(f"no ticket matches on {_place(platform, queries)}" if queries else "--from names no ticket")
         return OK
@@ -106,7 +106,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         return _show_only(task, chosen, place, as_json=options.json)
     if asks and not queries and not task.needs_creator:
         first = [one.id for one in chosen[:_ROWS_SHOWN]]
-        read = platform.run(lambda client: read_each(client, first, _ROWS_SHOWN))
+        read = run_with(platform.client(), lambda client: read_each(client, first, _ROWS_SHOWN))
         # A ticket that cannot be read may be changed all the same.
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not choice.named:
@@ -114,7 +114,8 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE
-    return platform.run(Tally(task=task, chosen=chosen, options=options, place=place, named=choice.named).carry_out)
+    tally = Tally(task=task, chosen=chosen, options=options, place=place, named=choice.named)
+    return run_with(platform.client(), tally.carry_out)
 
 
 async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[int], how: BatchOptions) -> list[Chosen]:
