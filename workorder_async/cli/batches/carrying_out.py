@@ -291,11 +291,10 @@ class Tally(BatchReport):
     """Whether each ticket was named on the command line: who did that sits and waits."""
     held: str = field(default="", on_setattr=_tell_hold)
     _silent: bool = False  # whether stdout takes no line for a ticket any more
-    _interrupted: bool = False  # whether unknown outcomes are put aside, to be settled later
-    _cut_short: list[Outcome] = field(factory=list)
+    _interrupted: bool = False
     _begun: int = 0
+    _under_way: dict[int, Outcome] = field(factory=dict)  # what is not known yet; after an interruption also why
     _complaints: Complaints = field(factory=Complaints)
-    _under_way: dict[int, Change] = field(factory=dict)
     _changes: list[Change] = field(init=False)
     _bar: Bar = field(init=False)
 
@@ -352,7 +351,7 @@ class Tally(BatchReport):
                 self.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
                 return
             self._begun += 1
-            self._under_way[change.id] = change
+            self._under_way[change.id] = Outcome(change, State.UNKNOWN)
             yield change
 
     async def _to_its_end(self, batch: AsyncGenerator[Outcome, None], client: "WorkorderClient") -> None:
@@ -366,7 +365,6 @@ class Tally(BatchReport):
         async def look(outcome: Outcome) -> None:
             error = outcome.error
             if isinstance(error, OutcomeUnknownError) and await error.verify(client):
-                self._cut_short.remove(outcome)
                 self.note(evolve(outcome, state=State.DONE, error=None))
 
         running = asyncio.create_task(exhaust())
@@ -377,19 +375,19 @@ class Tally(BatchReport):
             self._interrupted = True
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            # A change that is not there may still come: it stays cut short.
+            # A change that is not there may still come: it stays unknown.
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    await for_each(list(self._cut_short), look, at_once=_LOOKS_AT_ONCE)
+                    await for_each(self._under_way.values(), look, at_once=_LOOKS_AT_ONCE)
             raise
 
     def note(self, outcome: Outcome) -> None:
-        """Count an outcome, and print it."""
+        """Count an outcome, and print it; after an interruption one that is unknown waits for a look."""
+        id, done = ticket_id_of(outcome.mutation), self.task.kind.done
         if self._interrupted and outcome.state is State.UNKNOWN:
-            self._cut_short.append(outcome)
+            self._under_way[id] = outcome
             return
         super().note(outcome)
-        id, done = ticket_id_of(outcome.mutation), self.task.kind.done
         if outcome.error is not None and outcome.state not in _SUFFIXES:
             self._complaints.add(id, outcome.error)
         self._under_way.pop(id, None)
@@ -413,12 +411,10 @@ class Tally(BatchReport):
     def _take_rest(self) -> None:
         """Note the rest of the batch: a change that was cut short is unknown, and one not begun was not sent."""
         self._interrupted = False
-        unknown = {id: Outcome(change, State.UNKNOWN) for id, change in self._under_way.items()}
-        unknown |= {ticket_id_of(outcome.mutation): outcome for outcome in self._cut_short}
-        if unknown:
-            ids = ", ".join(map(str, sorted(unknown)))
+        if self._under_way:
+            ids = ", ".join(map(str, sorted(self._under_way)))
             note(f"workorder: cut short; not known to be {self.task.kind.done}: {ids}")
-        for outcome in unknown.values():
+        for outcome in list(self._under_way.values()):
             self.note(outcome)
         for change in self._changes[self._begun :]:
             self.note(Outcome(change, State.NOT_SENT))
