@@ -112,11 +112,7 @@ def names(text: str) -> list[str]:
 
 def text_or_stdin(text: str, option: str) -> str:
     """Return the text, or for `-` all of stdin without the line feed at its end. Raises `ConfigError`."""
-    if text != "-":
-        return text
-    if sys.stdin.isatty():
-        note(f"Write the text for {option}; Ctrl-D on a line of its own ends it.")
-    return text_of(option, "-").rstrip("\n")
+    return text if text != "-" else text_of(option, "-").rstrip("\n")
 
 
 def text_of(option: str, source: str) -> str:
@@ -126,6 +122,8 @@ def text_of(option: str, source: str) -> str:
 
 def content_of(option: str, source: str) -> bytes:
     """Return the bytes of a file, or of stdin for `-`. Raises likewise, also where they are too many."""
+    if source == "-" and sys.stdin.isatty():
+        note(f"Write or paste what {option} is to read; Ctrl-D on a line of its own ends it.")
     try:
         with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
             return whole_of(file)

@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from getopt import GetoptError, getopt
 from itertools import pairwise
@@ -101,8 +100,6 @@ def detect(
     if curl is not None:
         if any(option is not None for option in (app_id, timestamp, sign, *rest)):
             raise ConfigError("has the whole request", argument="--curl", mend="leave out the other options")
-        if curl == "-" and sys.stdin.isatty():
-            note("paste the curl line; Ctrl-D on a line of its own ends it")
         requests = accepted_requests(text_of("--curl", curl))
     else:
         body = content_of("--body-file", os.path.join(".", body_file)) if body_file else b""
