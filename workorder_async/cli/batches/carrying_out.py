@@ -9,7 +9,7 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column
@@ -60,12 +60,12 @@ _SECONDS: Final = re.compile(r"\d+\.\d+ s\b")
 class Task:
     """What is to be done to each ticket."""
 
-    kind: MutationKind[Any]
-    """The row of the mutation."""
-    name: str
-    """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
     change: Callable[[Chosen], Change]
     """Makes the change of a ticket."""
+    # A mistake in an option is found when these are made, before anything is read.
+    kind: MutationKind[Any] = Factory(lambda task: kind_of(task.change(Chosen(1, creator="?"))), takes_self=True)
+    name: str = Factory(lambda task: words_of(task.change(Chosen(1, creator="?"))), takes_self=True)
+    """The name of the batch, for the journal and for the question: "close as 40084 田金秀"."""
     needs_creator: bool = False
     """Whether each ticket's creator must be read."""
     mark: bool = False
@@ -83,8 +83,6 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
     if asks and not can_ask():
         raise ConfigError("nobody is there to be asked", mend="add --yes, or look first with --dry-run")
     chosen = [Chosen(id) for id in choice.ids]
-    # A mistake in an option is found before anything is read.
-    task.change(evolve(chosen[0] if chosen else Chosen(1), creator="?"))
     platform, queries = connection.platform(), choice.queries
     if queries:
         queries, chosen = run_with(platform.client(), lambda client: read_matching(client, choice))

@@ -15,7 +15,6 @@ from workorder_async.cli.times import TIME_HELP, Time
 from workorder_async.cli.values import MARK, Whole, YesNo
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket
 from workorder_async.errors import ConfigError
-from workorder_async.mutations.kinds import KINDS, words_of
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -76,8 +75,7 @@ def close(
         )
 
     name = f"close as {who} {'the creator' if how.closer_name is None else how.closer_name}"
-    kind = KINDS[CloseTicket]
-    task = Task(kind=kind, name=name, change=change, needs_creator=how.as_creator, finish=how.with_files)
+    task = Task(change=change, name=name, needs_creator=how.as_creator, finish=how.with_files)
     return carry_out(task, choice(ids, batch, filters), batch, connection)
 
 
@@ -102,8 +100,7 @@ def comment(
     def change(one: Chosen) -> CommentTicket:
         return CommentTicket(id=one.id, detail=text, productGroupId=as_product_group)
 
-    task = Task(kind=KINDS[CommentTicket], name=words_of(change(Chosen(1))), change=change, mark=mark)
-    return carry_out(task, choice(ids, batch, filters), batch, connection)
+    return carry_out(Task(change=change, mark=mark), choice(ids, batch, filters), batch, connection)
 
 
 def reject(
@@ -126,5 +123,4 @@ def reject(
     def change(one: Chosen) -> RejectTicket:
         return RejectTicket(id=one.id, detail=text, productGroupId=as_product_group)
 
-    task = Task(kind=KINDS[RejectTicket], name=words_of(change(Chosen(1))), change=change)
-    return carry_out(task, choice(ids, batch, filters), batch, connection)
+    return carry_out(Task(change=change), choice(ids, batch, filters), batch, connection)
