@@ -77,7 +77,8 @@ def exit_code(error: errors.WorkorderError) -> int:
     """Return the exit code that a failure ends in."""
     if isinstance(error, errors.OutcomeUnknownError):
         return UNKNOWN
-    return USAGE if isinstance(error, errors.ConfigError) else FAILED
+    # A journal that fails once a batch has begun ends it, and is told in its report.
+    return USAGE if isinstance(error, errors.ConfigError | errors.JournalError) else FAILED
 
 
 def sentence(error: errors.WorkorderError) -> str:

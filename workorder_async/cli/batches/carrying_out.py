@@ -16,7 +16,7 @@ from rich.table import Column
 
 from workorder_async.batches.keys import identity_of
 from workorder_async.batches.outcomes import BatchReport, Outcome, State
-from workorder_async.batches.records import Records, read_records
+from workorder_async.batches.records import read_records
 from workorder_async.cli.batches.choosing import BatchOptions, Change, Choice, Chosen, read_each, read_matching
 from workorder_async.cli.connection import Connection, Platform, run_with
 from workorder_async.cli.failures import FAILED, OK, UNKNOWN, USAGE, as_json, sentence
@@ -120,7 +120,7 @@ async def _read_creators(client: "WorkorderClient", task: Task, ids: Sequence[in
     """Read each ticket, but for those whose creator this batch's journal tells. What was refused is read again."""
     known: dict[int, Chosen] = {}
     if how.journal is not None:
-        records = await asyncio.to_thread(read_journal, how.journal, may_be_new=True)
+        records = await asyncio.to_thread(read_records, how.journal, may_be_new=True)
         if records.identity == identity_of(iter(()), client.base_url, task.name):
             for id in ids:
                 record = records.by_key.get(key_of(task.change(Chosen(id, creator="?"))))
@@ -190,17 +190,9 @@ def _show_only(task: Task, chosen: list[Chosen], place: str, *, as_json: bool) -
 # --limit
 
 
-def read_journal(journal: Path, *, may_be_new: bool = False) -> Records:
-    """Read a journal. Raises `ConfigError` for a file that is none."""
-    try:
-        return read_records(journal, may_be_new=may_be_new)
-    except JournalError as error:
-        raise ConfigError(str(error)) from None
-
-
 def _counted(journal: Path | None) -> set[str]:
-    """Return the changes that a journal says were done, or may have been. Raises `ConfigError` for another file."""
-    by_key = {} if journal is None else read_journal(journal, may_be_new=True).by_key
+    """Return the changes that a journal says were done, or may have been. Raises `JournalError` for another file."""
+    by_key = {} if journal is None else read_records(journal, may_be_new=True).by_key
     return {key for key, record in by_key.items() if record.counts}
 
 
@@ -325,7 +317,7 @@ class Tally(BatchReport):
                 await self._to_its_end(batch, client)
         except JournalError as error:
             if self._untouched:
-                raise ConfigError(str(error)) from None
+                raise
             self.stopped = sentence(error)
         except asyncio.CancelledError:
             if self._untouched:

@@ -18,8 +18,8 @@ from cyclopts import Parameter
 
 from workorder_async.arguments import is_whole
 from workorder_async.batches.outcomes import BatchReport, State
-from workorder_async.batches.records import Record, Records
-from workorder_async.cli.batches.carrying_out import counted, read_journal, row as outcome_row
+from workorder_async.batches.records import Record, Records, read_records
+from workorder_async.cli.batches.carrying_out import counted, row as outcome_row
 from workorder_async.cli.batches.choosing import Chosen, read_each
 from workorder_async.cli.connection import Connection, run_with
 from workorder_async.cli.failures import OK, UNKNOWN, sentence
@@ -39,7 +39,7 @@ from workorder_async.cli.terminal import (
 )
 from workorder_async.cli.values import ExistingFile, File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
-from workorder_async.errors import ApiError, ConfigError, JournalError, WorkorderError
+from workorder_async.errors import ApiError, ConfigError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def show(
 
     Also while a batch writes it. What was about to be sent and has no outcome yet is unknown. Nothing is asked.
     """
-    records = read_journal(file)
+    records = read_records(file)
     if json:
         write_json(map(_row, records.by_key.values()))
         return
@@ -102,7 +102,7 @@ def settle(
     Nothing is sent. A comment or a new ticket that is not there may still come, and stays unknown. Exits with 3 where
     some stay unknown.
     """
-    records = read_journal(file)
+    records = read_records(file)
     unknown = sum(record.state is State.UNKNOWN for record in records.by_key.values())
     if not unknown:
         note("nothing in this journal is unknown")
@@ -125,19 +125,16 @@ async def _settle(client: "WorkorderClient", file: ExistingFile, unknown: int, *
     report = BatchReport()
     # Reads that fail leave everything unknown; this one says why.
     await client.list_tickets(page_size=1)
-    try:
-        with Bar("looking") as bar:
-            async with aclosing(settle_journal(client, file, report=report, patience=PATIENCE)) as outcomes:
-                async for outcome in outcomes:
-                    operation, facts = kind_of(outcome.mutation).endpoint.operation, outcome_row(outcome)
-                    if as_json:
-                        write_json([{"operation": operation, **facts}])
-                    else:
-                        id = f"{facts['id']} " if facts["id"] else ""
-                        tell(f"{id}{operation}: {_MARKS.get(outcome.state, outcome.state.value)}")
-                    bar(report.total, max(report.total, unknown))
-    except JournalError as error:
-        raise ConfigError(str(error)) from None
+    with Bar("looking") as bar:
+        async with aclosing(settle_journal(client, file, report=report, patience=PATIENCE)) as outcomes:
+            async for outcome in outcomes:
+                operation, facts = kind_of(outcome.mutation).endpoint.operation, outcome_row(outcome)
+                if as_json:
+                    write_json([{"operation": operation, **facts}])
+                else:
+                    id = f"{facts['id']} " if facts["id"] else ""
+                    tell(f"{id}{operation}: {_MARKS.get(outcome.state, outcome.state.value)}")
+                bar(report.total, max(report.total, unknown))
     note(f"{counted(report)} in {report.elapsed:.1f} s")
     return UNKNOWN if report.counts[State.UNKNOWN] else OK
 
@@ -184,7 +181,7 @@ def report(
     A journal of closes has no titles: they are read, each once, where the journal's platform is configured. Elsewhere
     the report is made of the file alone. Nothing is changed. A batch may be writing the journal meanwhile.
     """
-    records, client = read_journal(file), None
+    records, client = read_records(file), None
     try:
         client = _client_of(records, connection)
     except ConfigError as error:
