@@ -1,4 +1,4 @@
-"""cli/connection.py and cli/proxies.py: of whom errnos are known; proxies, rate and time of what a command asks."""
+"""cli/connection.py: of whom errnos are known; proxies, rate and time of what a command asks."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""cli/batches/sources.py: the tickets of --from, in each kind of text, and lines that name none."""
+"""cli/batches/choosing.py: the tickets of --from, in each kind of text, and lines that name none."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The brakes of a batch: --limit over all runs with a journal (cli/batches/limiting.py), and --stop-after."""
+"""The brakes of a batch: --limit over all runs with a journal (cli/batches/carrying_out.py), and --stop-after."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""cli/batches/showing.py: what is shown of tickets before they are changed."""
+"""cli/batches/carrying_out.py: what is shown of tickets before they are changed."""
 
 import io
 import re
