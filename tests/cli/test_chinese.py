@@ -27,6 +27,7 @@ def plain(text: str) -> str:
             marks=pytest.mark.slow,
         ),
         (("export", "tickets"), 2, "workorder: 填写的内容或程序的设置不对，这次没有改动任何内容。"),
+        (("journal", "show", "/dev/null"), 2, "workorder: 程序的操作记录无法使用，"),
         (("upload", "/nowhere/trace.png"), 2, "workorder: 填写的内容或程序的设置不对，这次没有改动任何内容。"),
     ],
 )

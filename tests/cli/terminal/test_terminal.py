@@ -277,6 +277,16 @@ def test_a_text_from_the_keyboard_is_asked_for(sandbox: Sandbox) -> None:
     assert comment.request["detail"] == "typed by hand"
 
 
+@pytest.mark.slow
+def test_numbers_from_the_keyboard_are_asked_for(sandbox: Sandbox) -> None:
+    """`--from -` on a terminal says so, and how to end them, as every option does that reads stdin."""
+    with on_terminal(sandbox.environment, "comment", "--from", "-", "--detail", "x", "--dry-run") as terminal:
+        terminal.read_until("what --from is to read; Ctrl-D on a line of its own ends it.")
+        terminal.type("1298\n\x04")
+        assert terminal.finish() == 0
+    assert b"1 ticket in all" in terminal.seen
+
+
 async def test_plain_lines_come_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
