@@ -53,7 +53,7 @@ def test_no_frame_holds_the_secret_bare(monkeypatch: pytest.MonkeyPatch, command
     monkeypatch.setenv("OTHER_PASSWORD", "hunter-2")
     monkeypatch.setattr(WorkorderClient, "__init__", fail)
     monkeypatch.setattr(SchemeSigner, "__init__", fail)
-    monkeypatch.setattr(sign_detect, "find_schemes", fail)
+    monkeypatch.setattr(sign_detect.Search, "run", fail)
     with pytest.raises(ZeroDivisionError) as failure:
         command()
     frames = [frame for frame, _ in traceback.walk_tb(failure.value.__traceback__)]
