@@ -24,6 +24,7 @@ from typing import BinaryIO, TypeVar
 from weakref import WeakSet
 
 from workorder_async.errors import ConfigError, ExportError
+from workorder_async.tasks import to_its_end
 
 _T = TypeVar("_T")
 
@@ -297,16 +298,9 @@ async def on_disk(path: Path, work: Callable[[], _T]) -> _T:
 
     Raises `ExportError` with the path if the disk does not do its part.
     """
-    working = asyncio.get_running_loop().run_in_executor(None, work)
     try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
         # The cancelled task closes the file next, so the file must not be in use then.
-        while not working.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([working])
-        working.exception()
-        raise
+        return await to_its_end(asyncio.get_running_loop().run_in_executor(None, work))
     except OSError as error:
         raise ExportError(
             f"cannot write {str(path)!r}: {error.strerror or error}; mend that and begin again, it goes on from here"

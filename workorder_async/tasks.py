@@ -1,4 +1,4 @@
-"""Some work for each of many things, side by side."""
+"""Some work for each of many things, side by side; and work that is not left before its end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -29,3 +29,19 @@ async def for_each(
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [results[place] for place in range(len(things))]
+
+
+async def to_its_end(work: Awaitable[_T]) -> _T:
+    """Await this to its end, however often the task is cancelled meanwhile; then pass the cancellation on."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # nobody asks for it any more
+        raise cancelled
+    return task.result()

@@ -8,7 +8,7 @@ already in this batch.
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
 from math import inf
 from pathlib import Path
@@ -19,6 +19,7 @@ from workorder_async.batches.journal_file import Entry, JournalFile, Standing, n
 from workorder_async.document import JSON
 from workorder_async.durable import MovedError
 from workorder_async.errors import JournalError
+from workorder_async.tasks import to_its_end
 
 T = TypeVar("T")
 
@@ -243,17 +244,3 @@ class _Disk(Executor):
         thread.start()
         self._last = thread
         return future
-
-
-async def to_its_end(work: Coroutine[object, object, T]) -> T:
-    """Await this to its end, however often the task is cancelled meanwhile; then pass the cancellation on."""
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()

@@ -18,7 +18,7 @@ from attrs import define, evolve, frozen
 
 from workorder_async import arguments
 from workorder_async.batches.carrier import Carrier, Parked
-from workorder_async.batches.journal import Journal, to_its_end
+from workorder_async.batches.journal import Journal
 from workorder_async.batches.outcomes import SETTLED, Outcome, State, ended, outcome_of
 from workorder_async.batches.records import read_records
 from workorder_async.client import WorkorderClient
@@ -27,7 +27,7 @@ from workorder_async.document.codec import decode_mutation
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import AuthenticationError, ConfigError, OutcomeUnknownError
 from workorder_async.mutations.kinds import Prepared, new_mark, prepare
-from workorder_async.tasks import for_each
+from workorder_async.tasks import for_each, to_its_end
 from workorder_async.wire.call import Deadline
 
 # Feishu delivers an event for the last time after seven hours.

@@ -12,7 +12,7 @@ from attrs.validators import optional
 from workorder_async.arguments import above_zero, as_validator, flag, seconds, whole, whole_within
 from workorder_async.batches.carrier import Carrier, Parked
 from workorder_async.batches.hold import Hold
-from workorder_async.batches.journal import Journal, to_its_end
+from workorder_async.batches.journal import Journal
 from workorder_async.batches.journal_file import Entry
 from workorder_async.batches.keys import Mutations
 from workorder_async.batches.outcomes import SETTLED, BatchReport, Outcome, State
@@ -20,6 +20,7 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import Mutation
 from workorder_async.errors import ApiError, WorkorderError
 from workorder_async.mutations.kinds import KINDS, Prepared, key_of, new_mark, prepare
+from workorder_async.tasks import to_its_end
 from workorder_async.wire.limits import Lane
 
 # So often a mutation is tried that is not sent where others are, or that certainly did not happen.

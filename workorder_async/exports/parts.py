@@ -26,6 +26,7 @@ from workorder_async.exports.manifest import Manifest
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, Sink
 from workorder_async.exports.sqlite import Tables
+from workorder_async.tasks import to_its_end
 
 T = TypeVar("T")
 
@@ -56,20 +57,14 @@ class Disk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        cancelled: asyncio.CancelledError | None = None
-        busy = self._busy
-        while busy is not None and not busy.done():
-            self._stopped = True
-            try:
-                await asyncio.wait({busy})
-            except asyncio.CancelledError as error:  # however often
-                cancelled = error
-        if busy is not None:
-            busy.exception()  # another error ended the export before
-        with suppress(OSError):  # what cannot be cleared away is found by the next call
-            self.opened.close()
-        if cancelled is not None:
-            raise cancelled
+        self._stopped = True
+        try:
+            if self._busy is not None:
+                # Its error is nobody's: another one ended the export before.
+                await to_its_end(asyncio.gather(self._busy, return_exceptions=True))
+        finally:
+            with suppress(OSError):  # what cannot be cleared away is found by the next call
+                self.opened.close()
 
     def check(self) -> None:
         """Raise `StoppedError` if the work was given up; for long work in the thread."""
