@@ -126,7 +126,7 @@ async def test_of_another_port(tmp_path: Path) -> None:
 
 async def test_through_a_proxy(tmp_path: Path) -> None:
     """A proxy may be anywhere, and looks names up; an address in a URL is looked at before it is asked."""
-    async with storage() as served, serving(http(b"1")) as proxy:
+    async with serving(http(b"1")) as proxy, storage(proxy=proxy.url) as served:
         urls = [
             "http://storage.test/a",
             "http://169.254.169.254/",
@@ -134,10 +134,8 @@ async def test_through_a_proxy(tmp_path: Path) -> None:
             "http://2852039166/",
             "http://127.1/",
         ]
-        found = await fetch(served, tmp_path / "a", *urls, proxy=proxy.url)
+        found = await fetch(served, tmp_path / "a", *urls)
         assert found[0] == ""
         assert all(found[1:])
         assert len(proxy.requests) == 1
-        assert (await fetch(served, tmp_path / "b", "http://10.0.0.1/", proxy=proxy.url, private_addresses=True)) == [
-            ""
-        ]
+        assert await fetch(served, tmp_path / "b", "http://10.0.0.1/", private_addresses=True) == [""]

@@ -109,10 +109,11 @@ class TestSandbox:
 
     async def test_went_on_from_a_part(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A process that ends in the middle leaves a part; the next one asks for the rest only."""
+        monkeypatch.setattr(module, "MOST_BYTES_OF_A_FILE", 3_000_000)
         monkeypatch.setattr(module, "FLUSH_AT", 1 << 16)
         async with Sandbox(0) as sandbox, sandbox.client() as client:
             detail = await client.get_ticket_detail(await self.ticket(sandbox))
-            async with AttachmentFolder(folder, client, max_file_bytes=3_000_000) as attachments:
+            async with AttachmentFolder(folder, client) as attachments:
                 task = asyncio.create_task(attachments.fetch(detail))
                 while not any(_sizes(folder, "*/.*(3)*.part")):  # noqa: ASYNC110 - the disk has no event
                     await asyncio.sleep(0)
@@ -201,8 +202,9 @@ class TestPlaces:
         assert stat.S_IMODE((folder / ".platform").stat().st_mode) == 0o600
 
 
-async def test_nothing_of_ours_is_sent(folder: Path) -> None:
+async def test_nothing_of_ours_is_sent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A storage gets no signature, cookie or Authorization; the URL's own signature stays byte for byte."""
+    monkeypatch.setattr(module, "AT_ONCE", 1)
     async with storage() as served:
         cookie = http(b"1", Set_Cookie="session=1; Path=/")
         one = served.attachment("a", b"1", cookie)
@@ -210,7 +212,7 @@ async def test_nothing_of_ours_is_sent(folder: Path) -> None:
         named = evolve(two, file_path=two.file_path.replace("http://", "http://user:password@"))
         # aiohttp keeps no cookie of a host that is an IP address.
         listed = [evolve(one, file_path=one.file_path.replace("127.0.0.1", "localhost")) for one in (one, named)]
-        fetched = await fetch(served, folder, served.detail(*listed), concurrency=1, private_addresses=True)
+        fetched = await fetch(served, folder, served.detail(*listed), private_addresses=True)
         assert fetched.fetched == 2
         sent = b"".join(served.wire.requests).lower()
         assert sent.startswith(b"get /f0?signature=a%2fb%2bc http/1.1\r\n")
@@ -244,8 +246,9 @@ class TestStale:
         assert reasons(fetched) == {"bad": "its URL is not good (HTTP 403), and the ticket was read again once already"}
         assert files(folder) == {"good": b"y"}
 
-    async def test_too_old(self, folder: Path) -> None:
+    async def test_too_old(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A URL that has waited for its turn too long is not tried first."""
+        monkeypatch.setattr(module, "AT_ONCE", 1)
         clock = Clock()
         async with storage(now=clock) as served:
 
@@ -256,15 +259,14 @@ class TestStale:
             old = [served.attachment("a", b"1", answered_late), served.attachment("b", b"2")]
             new = [served.attachment("a", b"1"), served.attachment("b", b"2")]
             served.details = [{"attachment": [vars_of(one) for one in new]}]
-            assert await fetch(served, folder, served.detail(*old), concurrency=1) == AttachmentCounts(
-                fetched=2, bytes=2
-            )
+            assert await fetch(served, folder, served.detail(*old)) == AttachmentCounts(fetched=2, bytes=2)
             assert [len(served.requests(f"/f{number}")) for number in range(4)] == [1, 0, 0, 1]
 
-    async def test_same_urls(self, folder: Path) -> None:
+    async def test_same_urls(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A platform whose URLs do not change is asked once for all files, and they are tried."""
+        monkeypatch.setattr(module, "AT_ONCE", 2)
         clock = Clock()
-        async with storage(now=clock) as served, AttachmentFolder(folder, served.client, concurrency=2) as attachments:
+        async with storage(now=clock) as served, AttachmentFolder(folder, served.client) as attachments:
 
             async def answered_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 clock.now += 541
@@ -512,54 +514,67 @@ class TestWrongAnswers:
 class TestLimits:
     """What is beyond a limit is not fetched, and told."""
 
-    async def test_limits(self, folder: Path) -> None:
+    async def test_limits(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Files are counted in the order of the ticket; one that does not fit leaves room for those after it."""
+        monkeypatch.setattr(module, "MOST_BYTES", 75)
+        monkeypatch.setattr(module, "MOST_BYTES_OF_A_FILE", 45)
+        monkeypatch.setattr(module, "MOST_FILES", 3)
         async with storage() as served:
             sizes = [40, 50, 20, 10, 1]
             listed = [served.attachment(str(size), b"x" * size) for size in sizes]
-            fetched = await fetch(served, folder, served.detail(*listed), max_bytes=75, max_file_bytes=45, max_files=3)
+            fetched = await fetch(served, folder, served.detail(*listed))
             assert {_path for _path in ("/f1", "/f4") if served.requests(_path)} == set()
         assert (fetched.fetched, fetched.bytes) == (3, 70)
         assert reasons(fetched) == {
-            "50": "it has more than 45 bytes (max_file_bytes)",
-            "1": "it is beyond the limit of 3 files (max_files)",
+            "50": "it has more than 45 bytes",
+            "1": "it is beyond the limit of 3 files",
         }
 
-    async def test_in_all(self, folder: Path) -> None:
+    async def test_in_all(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The limits are for all tickets, with what is there already; a failure takes no room."""
+        monkeypatch.setattr(module, "MOST_BYTES", 100)
         async with storage() as served:
             one = served.detail(
                 served.attachment("a", b"x" * 40), served.attachment("b", b"x" * 40, http("", "401 No"))
             )
             two = TicketDetail(2, attachment=[served.attachment("c", b"x" * 60), served.attachment("d", b"x" * 61)])
             for seen in (AttachmentCounts(fetched=1, bytes=40), AttachmentCounts(kept=1)):
-                async with AttachmentFolder(folder, served.client, max_bytes=100, max_files=2) as attachments:
+                monkeypatch.setattr(module, "MOST_FILES", 2)
+                async with AttachmentFolder(folder, served.client) as attachments:
                     assert evolve(await attachments.fetch(one), failed=0, failures=()) == seen
                     fetched = await attachments.fetch(two)
-                    assert reasons(fetched) == {"d": "it is beyond the limit of 2 files (max_files)"}
-                async with AttachmentFolder(folder, served.client, max_bytes=100) as attachments:
+                    assert reasons(fetched) == {"d": "it is beyond the limit of 2 files"}
+                monkeypatch.setattr(module, "MOST_FILES", 9)
+                async with AttachmentFolder(folder, served.client) as attachments:
                     await attachments.fetch(one)
                     fetched = await attachments.fetch(two)
-                    assert reasons(fetched) == {"d": "with it there would be more than 100 bytes in all (max_bytes)"}
+                    assert reasons(fetched) == {"d": "with it there would be more than 100 bytes in all"}
 
-    @pytest.mark.parametrize("limit", ["max_bytes", "max_file_bytes"])
-    async def test_unknown_size(self, limit: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("limit", "reason"),
+        [
+            ("MOST_BYTES", "with it there would be more than 4,095 bytes in all"),
+            ("MOST_BYTES_OF_A_FILE", "it has more than 4,095 bytes"),
+        ],
+    )
+    async def test_unknown_size(self, limit: str, reason: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file of unknown size is ended where it passes a limit, and nothing of it stays."""
         monkeypatch.setattr(module, "FLUSH_AT", 1)
+        monkeypatch.setattr(module, limit, SIZE - 1)
         async with storage() as served:
             one = served.attachment("a", b"", in_two(http(CONTENT)), size=0)
-            fetched = await fetch(served, folder, served.detail(one), **{limit: SIZE - 1})
-            assert limit in reasons(fetched)["a"]
+            assert reasons(await fetch(served, folder, served.detail(one))) == {"a": reason}
         assert files(folder) == {}
 
 
 class TestConcurrency:
     """How many are fetched at once, and how they end."""
 
-    async def test_at_most(self, folder: Path) -> None:
-        """No more than `concurrency` files are asked for at once, over all tickets."""
+    async def test_at_most(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No more than so many files are asked for at once, over all tickets."""
+        monkeypatch.setattr(module, "AT_ONCE", 3)
         answer = AtOnce(http(b"1"), 0.02)
-        async with storage() as served, AttachmentFolder(folder, served.client, concurrency=3) as attachments:
+        async with storage() as served, AttachmentFolder(folder, served.client) as attachments:
             tickets = [
                 TicketDetail(id, attachment=[served.attachment(str(number), b"1", answer) for number in range(4)])
                 for id in (1, 2)
@@ -594,19 +609,6 @@ class TestConcurrency:
             fetched = await fetch(served, folder, detail)
             assert fetched.fetched + fetched.kept == 2
         assert files(folder) == {"a": CONTENT, "b": CONTENT}
-
-    async def test_closed(self, folder: Path) -> None:
-        """Closed while files are fetched, it ends with an error that says so."""
-        begun = asyncio.Event()
-        async with storage() as served, AttachmentFolder(folder, served.client) as attachments:
-            one = served.attachment("a", CONTENT, stalled(http(CONTENT), 1000, begun))
-            fetching = asyncio.create_task(attachments.fetch(served.detail(one)))
-            await begun.wait()
-            await attachments.aclose()
-            with pytest.raises(ExportError, match="was closed while files were fetched"):
-                await fetching
-            with pytest.raises(ExportError, match="was closed"):
-                await attachments.fetch(served.detail(one))
 
     async def test_twice_at_once(self, folder: Path) -> None:
         """Two that fetch the same file do not write into each other's."""
@@ -707,16 +709,6 @@ class TestDisk:
                     async with AttachmentFolder(place, served.client):
                         pytest.fail("it was entered")
 
-    async def test_not_entered(self, folder: Path) -> None:
-        """Whoever closes it by hand need not enter it."""
-        async with storage() as served:
-            attachments = AttachmentFolder(folder, served.client)
-            assert await attachments.fetch(served.detail(served.attachment("a", b"1"))) == AttachmentCounts(
-                fetched=1, bytes=1
-            )
-            await attachments.aclose()
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # noqa: ASYNC240
-
     async def test_ticket_folder(self, folder: Path) -> None:
         """A ticket's folder that cannot be made ends it."""
         async with storage() as served:
@@ -726,35 +718,12 @@ class TestDisk:
                 await fetch(served, folder, served.detail(served.attachment("a", b"1")))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_bytes": 0}, "max_bytes is 0; it must be a whole number of at least 1"),
-        ({"max_file_bytes": 1.5}, "max_file_bytes is 1.5; "),
-        ({"max_files": True}, "max_files is True; "),
-        ({"concurrency": 0}, "concurrency is 0; "),
-        ({"max_seconds": 0}, "max_seconds is 0; it must be a number above 0"),
-        ({"private_addresses": "no"}, "private_addresses is 'no'; it must be True or False"),
-        ({"proxy": "socks5://user:secret@host"}, "proxy must be an http:// or https:// URL"),
-        ({"ssl": "no"}, "ssl is 'no'; it must be an ssl.SSLContext"),
-        ({"folder": 1}, "folder is int 1; it must be a path"),
-    ],
-)
-async def test_arguments(options: dict[str, object], message: str, folder: Path) -> None:
-    """What cannot work is refused, without the proxy's password."""
-    async with storage() as served:
-        with pytest.raises(ConfigError) as refused:
-            AttachmentFolder(**{"folder": folder, "client": served.client, **options})  # type: ignore[arg-type]
-    assert str(refused.value).startswith(message)
-    assert "secret" not in str(refused.value)
-
-
-async def test_proxy(folder: Path) -> None:
+async def test_proxy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests go through the proxy; a failure does not tell its password."""
-    async with storage() as served, serving(http(CONTENT), http("", "503 Busy")) as proxy:
-        through = proxy.url.replace("//", "//user:secret@")
-        listed = [Attachment(name, f"http://storage.test/{name}", SIZE) for name in "ab"]
-        async with AttachmentFolder(folder, served.client, proxy=through, concurrency=1) as attachments:
-            fetched = await attachments.fetch(served.detail(*listed))
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    listed = [Attachment(name, f"http://storage.test/{name}", SIZE) for name in "ab"]
+    async with serving(http(CONTENT), http("", "503 Busy")) as proxy:
+        async with storage(proxy=proxy.url.replace("//", "//user:secret@")) as served:
+            fetched = await fetch(served, folder, served.detail(*listed))
         assert proxy.requests[0].startswith(b"GET http://storage.test/a HTTP/1.1\r\n")
     assert (fetched.fetched, reasons(fetched)) == (1, {"b": "the server answered HTTP 503; 3 attempts were made"})

@@ -15,28 +15,24 @@ import os
 import re
 import socket
 import stat
-import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from ssl import SSLContext
 from typing import Any, Final, Self
 
 import aiohttp
 from yarl import URL
 
-from workorder_async import arguments
 from workorder_async.client import WorkorderClient
 from workorder_async.document import Attachment, TicketDetail
 from workorder_async.durable import LockedFile, on_disk, open_private, rename_whole
-from workorder_async.errors import ConfigError, ExportError, WorkorderError
+from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.exports.report import NO_ATTACHMENTS, AttachmentCounts
-from workorder_async.secret import Secret, without_credentials
-from workorder_async.tasks import for_each
-from workorder_async.wire.options import client_options, tls_of
+from workorder_async.secret import without_credentials
+from workorder_async.tasks import for_each, to_its_end
 
 #: How long the URLs of a detail are used without asking again, in seconds: the 600 of the API document, less a margin.
 GOOD_FOR = 540.0
@@ -47,6 +43,14 @@ STALLED_AFTER = 30.0
 SLOWEST = 1024
 #: Bytes that are held in memory for each download; then they are put on the disk.
 FLUSH_AT = 1 << 20
+#: So many files are fetched at a time.
+AT_ONCE = 4
+#: How many files and bytes a folder may have, those that are there already among them; how many bytes one file may
+#: have, and how many seconds it may take.
+MOST_FILES = 100_000
+MOST_BYTES = 100 << 30
+MOST_BYTES_OF_A_FILE = 1 << 30
+MOST_SECONDS = 3600.0
 
 # Names the platform in a folder: a ticket's number is another ticket on another one, and its file would pass for ours.
 _PLATFORM: Final = ".platform"
@@ -81,38 +85,27 @@ class StaleError(Exception):
 class _Folder:
     """A folder that is made if it is missing, and what is in it, by its descriptor: no link leads elsewhere meanwhile.
 
-    Windows has no such descriptors; names are paths there. Several threads may use it.
+    Windows has no such descriptors; names are paths there.
     """
 
-    def __init__(self, path: Path, above: "_Folder | None" = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor: int | None = None
-        self._above = above
-        # Of all folders together: none is closed while another one is made in it.
-        self._lock: threading.RLock = threading.RLock() if above is None else above._lock
-        self._is_closed = False
 
-    def open(self) -> int | None:
-        """Make and open it, unless it is open, and return its descriptor. Raises `OSError`."""
-        with self._lock:
-            if self._is_closed:
-                raise OSError(errno.EBADF, "the folder was closed", str(self.path))
-            if self.descriptor is None:
-                above = None if self._above is None else self._above.open()
-                path = self.path if above is None else Path(self.path.name)
-                with suppress(FileExistsError):
-                    os.mkdir(path, 0o700, dir_fd=above)
-                    os.chmod(path, 0o700, dir_fd=above)  # a umask may have taken more
-                if os.open not in os.supports_dir_fd:
-                    return None
-                flags = os.O_RDONLY | os.O_DIRECTORY | (0 if self._above is None else os.O_NOFOLLOW)
-                self.descriptor = os.open(path, flags, dir_fd=above)
-            return self.descriptor
+    def open(self, above: "_Folder | None" = None) -> None:
+        """Make and open it; `above` is the folder that it is in, if that is open. Raises `OSError`."""
+        path, folder = (self.path, None) if above is None else (above.named(self.path.name), above.descriptor)
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700, dir_fd=folder)
+            os.chmod(path, 0o700, dir_fd=folder)  # a umask may have taken more
+        if os.open in os.supports_dir_fd:
+            flags = os.O_RDONLY | os.O_DIRECTORY | (0 if above is None else os.O_NOFOLLOW)
+            self.descriptor = os.open(path, flags, dir_fd=folder)
 
     def claim(self, platform: str) -> str:
-        """Return the platform whose tickets it is for; the first that comes is written down."""
-        descriptor = self.open()
-        with open(self.named(_PLATFORM), "a+b", opener=partial(open_private, folder=descriptor)) as file:
+        """Open it, and return the platform whose tickets it is for; the first that comes is written down."""
+        self.open()
+        with open(self.named(_PLATFORM), "a+b", opener=partial(open_private, folder=self.descriptor)) as file:
             file.seek(0)
             line = file.readline()
             if line.endswith(b"\n"):
@@ -147,12 +140,10 @@ class _Folder:
                 self.remove(name)
 
     def close(self) -> None:
-        """Close it for good."""
-        with self._lock:
-            self._is_closed = True
-            if self.descriptor is not None:
-                os.close(self.descriptor)
-                self.descriptor = None
+        """Close it, if it is open."""
+        descriptor, self.descriptor = self.descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class _Wanted:
@@ -391,79 +382,53 @@ class _Links:
 
 
 class AttachmentFolder:
-    """A folder that the attachments of tickets are fetched into, `concurrency` files at a time; for `async with`.
+    """A folder that the attachments of tickets are fetched into; for `async with`, which every `fetch` ends in.
 
-    Files are for their owner alone, and come from public addresses only; the host and port of the client's own base URL
-    may be private, too, as those of a sandbox are. Arguments:
+    It is made if it is missing; the folder that it lies in must be there. Files are for their owner alone. One process
+    uses it at a time, and it is for the tickets of one platform.
 
-    * `folder`: made if it is missing; the folder that it lies in must be there. One process uses it at a time, and it
-      is for the tickets of one platform.
-    * `client`: reads a ticket again when its URLs are stale; it is not closed.
-    * `max_bytes`, `max_files`: how much all tickets may have together, with the files that are there already.
-    * `max_file_bytes`, `max_seconds`: how many bytes one file may have, and how long it may take.
-    * `private_addresses`: whether files may come from this machine and from private networks; link-local addresses,
-      where clouds keep credentials, never are asked.
-    * `proxy`, `ssl`: as those of a client. A proxy looks names up itself: only an address in a URL is looked at then.
+    The client reads a ticket again when its URLs are stale, and its proxy and certificates are those for the files.
+    Files come from public addresses only; the host and port of the client's own base URL may be private, too, as those
+    of a sandbox are. With `private_addresses` they may come from this machine and from private networks; link-local
+    addresses, where clouds keep credentials, never are asked. A proxy looks names up itself: only an address in a URL
+    is looked at then.
 
-    Raises `ConfigError` for an argument that cannot work; on entering, for a folder that cannot be made, or is for
-    another platform.
+    Raises `ConfigError` on entering, for a folder that cannot be made, or is for another platform.
     """
 
     def __init__(
-        self,
-        folder: "str | os.PathLike[str]",
-        client: WorkorderClient,
-        *,
-        max_bytes: int = 100 << 30,
-        max_file_bytes: int = 1 << 30,
-        max_files: int = 100_000,
-        max_seconds: float = 3600.0,
-        private_addresses: bool = False,
-        concurrency: int = 4,
-        proxy: "str | Secret | None" = None,
-        ssl: SSLContext | bool = True,
+        self, folder: "str | os.PathLike[str]", client: WorkorderClient, *, private_addresses: bool = False
     ) -> None:
-        # Before anything can fail: a traceback with locals would show its password.
-        proxy = None if proxy is None else Secret(proxy)
-        self._folder = _Folder(Path(os.path.abspath(arguments.path("folder", folder))))
+        self._folder = _Folder(Path(os.path.abspath(folder)))
         self._client = client
-        self._max_bytes = arguments.whole("max_bytes", max_bytes)
-        self._max_file_bytes = arguments.whole("max_file_bytes", max_file_bytes)
-        self._max_files = arguments.whole("max_files", max_files)
-        self._max_seconds = arguments.above_zero("max_seconds", max_seconds)
-        self._private = arguments.flag("private_addresses", private_addresses)
-        self._places = asyncio.Semaphore(arguments.whole("concurrency", concurrency))
-        self._connection = client_options(max_in_flight=concurrency, proxy=proxy, ssl=ssl)
+        self._private = private_addresses
+        self._places = asyncio.Semaphore(AT_ONCE)
         # Connections to public addresses, and to others, too.
         self._http: dict[bool, aiohttp.ClientSession] = {}
-        self._closed = False
         self._bytes = 0
         self._files = 0
 
     async def __aenter__(self) -> Self:
         place, ours = str(self._folder.path), self._client.base_url
         try:
-            platform = await asyncio.to_thread(self._folder.claim, ours)
-        except OSError as error:
-            await self.aclose()
-            raise ConfigError(f"cannot make the folder {place!r}: {error.strerror}") from None
-        if platform != ours:
-            await self.aclose()
-            mend = f"choose another folder, or remove {_PLATFORM} from it if that is the same platform"
-            raise ConfigError(f"the folder {place!r} is for the tickets of {platform!r}, not of {ours!r}", mend=mend)
+            platform = await to_its_end(asyncio.to_thread(self._folder.claim, ours))
+            if platform != ours:
+                problem = f"the folder {place!r} is for the tickets of {platform!r}, not of {ours!r}"
+                mend = f"choose another folder, or remove {_PLATFORM} from it if that is the same platform"
+                raise ConfigError(problem, mend=mend)
+        except BaseException as error:
+            self._folder.close()
+            if isinstance(error, OSError):
+                raise ConfigError(f"cannot make the folder {place!r}: {error.strerror}") from None
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections; a `fetch` that is still under way ends with `ExportError`."""
-        self._closed = True
         try:
             for http in self._http.values():
                 await http.close()
         finally:
-            await asyncio.to_thread(self._folder.close)
+            self._folder.close()
 
     async def fetch(self, detail: TicketDetail) -> AttachmentCounts:
         """Fetch every attachment of a ticket that is not there yet, and return how many were fetched, and which not.
@@ -476,16 +441,16 @@ class AttachmentFolder:
         if not attachments:
             return NO_ATTACHMENTS
         links = _Links(self._client, detail)
-        place = _Folder(self._folder.path / str(detail.id), self._folder)
+        place = _Folder(self._folder.path / str(detail.id))
         names = distinct_names(one.file_name for one in attachments)
         wanted = [_Wanted(one, index, place, names[index]) for index, one in enumerate(attachments)]
         try:
-            await on_disk(place.path, partial(_look, place, wanted))
+            await on_disk(place.path, partial(_look, self._folder, place, wanted))
             became = await for_each(wanted, partial(self._bring, links=links))
             if not any(one.failed for one in became):
                 await on_disk(place.path, place.remove_parts)
         finally:
-            await on_disk(place.path, place.close)
+            place.close()
         return sum(became, NO_ATTACHMENTS)
 
     def places(self, detail: TicketDetail) -> list[Path]:
@@ -499,8 +464,8 @@ class AttachmentFolder:
             self._files += 1
             self._bytes += wanted.there or 0
             return AttachmentCounts(kept=1)
-        if self._files >= self._max_files:
-            return _not_fetched(wanted, f"it is beyond the limit of {self._max_files:,} files (max_files)")
+        if self._files >= MOST_FILES:
+            return _not_fetched(wanted, f"it is beyond the limit of {MOST_FILES:,} files")
         self._files += 1
         try:
             self._count(wanted, wanted.size)
@@ -513,11 +478,11 @@ class AttachmentFolder:
 
     def _count(self, wanted: _Wanted, size: int) -> None:
         """Count a file towards the limits as one of so many bytes. Raises `NotFetchedError` beyond them."""
-        if size > self._max_file_bytes:
-            raise NotFetchedError(f"it has more than {self._max_file_bytes:,} bytes (max_file_bytes)")
+        if size > MOST_BYTES_OF_A_FILE:
+            raise NotFetchedError(f"it has more than {MOST_BYTES_OF_A_FILE:,} bytes")
         more = max(size - wanted.counted, 0)
-        if self._bytes + more > self._max_bytes:
-            raise NotFetchedError(f"with it there would be more than {self._max_bytes:,} bytes in all (max_bytes)")
+        if self._bytes + more > MOST_BYTES:
+            raise NotFetchedError(f"with it there would be more than {MOST_BYTES:,} bytes in all")
         self._bytes += more
         wanted.counted += more
 
@@ -530,10 +495,10 @@ class AttachmentFolder:
                 await do(partial(wanted.part.cut, 0))
             if not wanted.size or wanted.part.size < wanted.size:
                 try:
-                    async with asyncio.timeout(self._max_seconds):
+                    async with asyncio.timeout(MOST_SECONDS):
                         await self._receive(wanted, links)
                 except TimeoutError:
-                    raise BrokenError(f"it took longer than {self._max_seconds:g} s (max_seconds)") from None
+                    raise BrokenError(f"it took longer than {MOST_SECONDS:g} s") from None
             size = wanted.part.size
             await do(wanted.finish)
             return size
@@ -588,14 +553,14 @@ class AttachmentFolder:
     @asynccontextmanager
     async def _answer(self, text: str, start: int) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask for a file from a byte on, and follow the redirects of the server."""
-        url, proxy = _checked(text), self._connection["proxy"]
+        url, proxy = _checked(text), self._client.proxy
         for _ in range(_MOST_REDIRECTS + 1):
             async with self._session(url).get(
                 url,
                 headers={"Range": f"bytes={start}-"} if start else None,
                 allow_redirects=False,
-                proxy=None if proxy is None else Secret(proxy).reveal(),
-                ssl=tls_of(self._connection),
+                proxy=None if proxy is None else proxy.reveal(),
+                ssl=self._client.ssl,
             ) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or location is None:
@@ -606,11 +571,9 @@ class AttachmentFolder:
 
     def _session(self, url: URL) -> aiohttp.ClientSession:
         """Return the connections for a URL. Raises `NotFetchedError` if it names an address that may not be asked."""
-        if self._closed:
-            raise ExportError("the folder of attachments was closed while files were fetched")
         own = URL(self._client.base_url)
         private = self._private or (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
-        is_through_proxy = self._connection["proxy"] is not None
+        is_through_proxy = self._client.proxy is not None
         address = _address_in(url) if is_through_proxy else ""
         if address and (why := _refused(address, private=private)):
             raise NotFetchedError(why)
@@ -618,7 +581,7 @@ class AttachmentFolder:
             # A proxy may be anywhere.
             opened = None if is_through_proxy else partial(_opened, private=private)
             self._http[private] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connection["max_in_flight"], socket_factory=opened),
+                connector=aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=opened),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # A size and a place in the file count the bytes as they are kept.
                 headers={"User-Agent": "workorder_async", "Accept-Encoding": "identity"},
@@ -671,8 +634,8 @@ def _looks(attachment: Attachment) -> tuple[str, int, str]:
     return attachment.file_name, attachment.file_size, attachment.file_type
 
 
-def _look(place: _Folder, wanted: Iterable[_Wanted]) -> None:
+def _look(above: _Folder, place: _Folder, wanted: Iterable[_Wanted]) -> None:
     """Make the folder of a ticket, and note the sizes of the files that are in it."""
-    place.open()
+    place.open(above)
     for one in wanted:
         one.there = place.size_of(one.path.name)

@@ -160,13 +160,7 @@ class _Export:
     async def _read(self) -> Reading:
         """Read all that is left; for a file, open its part first."""
         client, options, disk, folder = self._client, self._options, self._disk, self._options["attachments"]
-        fetching = partial(
-            AttachmentFolder,
-            client=client,
-            proxy=client.proxy,
-            ssl=client.ssl,
-            private_addresses=options["private_addresses"],
-        )
+        fetching = partial(AttachmentFolder, client=client, private_addresses=options["private_addresses"])
         async with nullcontext() if folder is None else fetching(folder) as attachments:
             if not self._target.is_stream:
                 await disk.run(self._open_parts)

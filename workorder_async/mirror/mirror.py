@@ -362,11 +362,7 @@ class Run:
         files = None
         if options["attachments"] is not None:
             files = AttachmentFolder(
-                options["attachments"],
-                self._client,
-                proxy=self._client.proxy,
-                ssl=self._client.ssl,
-                private_addresses=options["private_addresses"],
+                options["attachments"], self._client, private_addresses=options["private_addresses"]
             )
         due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=files is not None)
         self._rows, self._total_rows = 0, len(due)
