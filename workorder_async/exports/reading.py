@@ -208,9 +208,8 @@ class Reading:
         self._doubts = [] if before is None or before.exact else [before.reason]
         # Whether a call would go on from an earlier part of this query, not begin anew.
         self._is_founded = before is not None
-        # Requests and skipped rows of the walk that parts have told.
-        self._told: set[SkippedRow] = set()
-        self._told_skipped = self._told_requests = 0
+        # What parts have told of the walk: they tell what came since.
+        self._told = walk.report
 
     async def _check_order(self) -> None:
         """If the list proved to have another order than assumed, let no call go on from a part of it."""
@@ -257,20 +256,18 @@ class Reading:
 
     async def _end_part(self, rest: Window | None, *, ended: bool = False) -> None:
         """Begin to have the part on disk, and begin the next one."""
-        part, report = self._part, self._walk.report
+        part, report, told = self._part, self._walk.report, self._told
         doubts = [*self._doubts, *self._walk.flaws]
         part.rest = None if rest is None else (rest.start, rest.end)
         part.ended = ended
         part.total = self._total
         part.exact = not doubts
         part.reason = "; ".join(doubts) or (report.reason if ended else "")
-        part.requests += report.requests - self._told_requests
+        part.requests += report.requests - told.requests
         part.read_at = int(self._client.now())
-        part.skipped = [row for row in report.skipped if row not in self._told] + part.skipped
-        del part.skipped[SKIPPED_ROWS_NAMED:]
-        part.skipped_rows += report.skipped_rows - self._told_skipped
-        self._told.update(report.skipped)
-        self._told_skipped, self._told_requests = report.skipped_rows, report.requests
+        part.skipped = [*report.skipped[len(told.skipped) :], *part.skipped][:SKIPPED_ROWS_NAMED]
+        part.skipped_rows += report.skipped_rows - told.skipped_rows
+        self._told = report
         self._is_founded = rest is not None
         self._begin_part(Part(number=part.number + 1, query=part.query))
         await self._disk.submit(self._parts.end_part(part))
