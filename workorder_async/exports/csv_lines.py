@@ -9,7 +9,7 @@ from typing import Final
 from unicodedata import category
 
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, storable
+from workorder_async.exports.sink import Record, Sink, TextChanges, storable
 
 # Beside letters, digits, opening brackets and quotes, pictures, and half a pair, which becomes U+FFFD.
 _PLAIN: Final = "\"'#*_<./\\!?！？…"
@@ -22,8 +22,6 @@ class CsvLines(Sink):
     `bom` puts a byte order mark in front, without which Excel on Chinese Windows reads GBK. `defuse` puts an apostrophe
     in front of texts that a spreadsheet might take for formulas: those whose first character is not known to be plain.
     """
-
-    changes: TextChanges = UNCHANGED
 
     def __init__(self, columns: Columns, *, bom: bool = True, defuse: bool = True) -> None:
         self._columns = columns

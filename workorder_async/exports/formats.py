@@ -19,7 +19,7 @@ from workorder_async.exports.columns import TICKET_COLUMNS, Columns
 from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
-from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told
+from workorder_async.exports.sink import Record, Sink, TextChanges, Told
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
 
@@ -130,8 +130,6 @@ class Compressed(Sink):
     The bytes in front, and every part, are one gzip member or zstd frame of their own. One after the other, they are
     one gzip or zstd file. The same rows give the same bytes: no time is written.
     """
-
-    changes: TextChanges = UNCHANGED
 
     def __init__(self, lines: Sink, kind: str) -> None:
         self._lines = lines

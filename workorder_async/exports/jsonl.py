@@ -7,7 +7,7 @@ from typing import Final, cast
 from workorder_async.document import JSON
 from workorder_async.document.json_text import LINE_FEED, READ_LINE, Unread, dumps, to_json
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import INT64, UNCHANGED, Record, Sink, TextChanges, storable
+from workorder_async.exports.sink import INT64, Record, Sink, TextChanges, storable
 
 # DEL, the controls above it, and the characters that turn the direction of writing; JSON escapes the others itself.
 _OBEYED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
@@ -22,8 +22,6 @@ class JsonLines(Sink):
     `staged` is for lines that are converted later. They leave a number of more than 64 bits empty, because it would be
     read back as a float.
     """
-
-    changes: TextChanges = UNCHANGED
 
     def __init__(self, columns: Columns, *, staged: bool = False) -> None:
         self._columns = columns
@@ -56,8 +54,6 @@ class RawLines(Sink):
     name with broken bytes, which has half surrogate pairs for them.
     """
 
-    changes: TextChanges = UNCHANGED
-
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
         lines = bytearray()
@@ -89,8 +85,6 @@ class Escaped(Sink):
 
     An escape is no change of the text.
     """
-
-    changes: TextChanges = UNCHANGED
 
     def __init__(self, lines: JsonLines | RawLines) -> None:
         self._lines = lines

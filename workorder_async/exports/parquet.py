@@ -72,8 +72,6 @@ def _reader(column: Column) -> Callable[[Sequence[Record]], list[Any]]:
 class ArrowStreams(Sink):
     """Rows of a model as streams of Arrow IPC."""
 
-    changes: TextChanges = UNCHANGED
-
     def __init__(self, columns: Columns) -> None:
         self._columns = columns.columns
         self._schema = schema_of(columns.columns, "ms")
