@@ -14,7 +14,7 @@ import pytest
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
 from tests.support.slow import slow_after
 from workorder_async.document import TicketDetail, TicketSummary
-from workorder_async.exports import sink as seam
+from workorder_async.exports import parquet
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Format
 from workorder_async.exports.sink import Record, TextChanges
@@ -36,7 +36,7 @@ def test_types(columns: Columns, tmp_path: Path) -> None:
 
 def test_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is a row group, compressed by zstd; only what repeats has a dictionary."""
-    monkeypatch.setattr(seam, "BATCH_ROWS", 1000)
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 1000)
     target = tmp_path / "t.parquet"
     write(target, tickets(2500))
     with _file(target) as file:
@@ -51,7 +51,7 @@ def test_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_row_groups_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Long texts make small row groups, so that memory is bounded by bytes as well."""
-    monkeypatch.setattr(seam, "BATCH_BYTES", 1 << 20)
+    monkeypatch.setattr(parquet, "_GROUP_BYTES", 1 << 20)
     target = tmp_path / "t.parquet"
     write(target, [TicketSummary(id=place, detail="工" * 10_000) for place in range(500)])
     with _file(target) as file:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.export_rows import read_back, tickets
 from workorder_async import durable
-from workorder_async.exports import sink, xlsx
+from workorder_async.exports import parquet, xlsx
 from workorder_async.exports.formats import Format
 
 
@@ -35,20 +35,11 @@ def staged(name: str, tmp_path: Path) -> Path:
 
 
 def test_progress(name: str, staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told after each batch how many rows there are by now."""
-    monkeypatch.setattr(sink, "BATCH_ROWS", 1000)
+    """It is told how many rows there are by now: after each row group, and after each row of a workbook."""
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 1000)
     told: list[int] = []
     assert not Format(name).convert(staged, staged.with_name(f"t.{name}"), told.append)
-    assert told == [1000, 2000, 2500]
-
-
-@pytest.mark.parametrize("name", ["xlsx"])
-def test_batches_by_size(staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long lines make small batches, so that memory is bounded by bytes as well."""
-    monkeypatch.setattr(sink, "BATCH_BYTES", staged.stat().st_size // 5)
-    batches = list(xlsx.staged_batches(staged))
-    assert 5 <= len(batches) <= 6
-    assert sum(map(len, batches)) == 2500
+    assert told == ([1000, 2000, 2500] if name == "parquet" else [*range(1, 2501)])
 
 
 def test_ended_by_progress(name: str, staged: Path) -> None:

@@ -16,7 +16,6 @@ from attrs import evolve
 
 from workorder_async.document.fields import CHINA_STANDARD_TIME, TIMESTAMP, Column, expressions
 from workorder_async.durable import written_through
-from workorder_async.exports import sink
 from workorder_async.exports.columns import Columns
 from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, storable
 from workorder_async.extras import extra_module
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 
 #: So many bytes a staged batch has, about.
 _BATCH_BYTES: Final = 2 << 20
+#: A row group has so many rows, or so many bytes as they are staged, whichever come first.
+_GROUP_ROWS: Final = 5_000
+_GROUP_BYTES: Final = 4 << 20
 # The seconds that have a date in China, as `iso` writes it, and one in UTC, in which Python's readers have them.
 _FIRST: Final = int(datetime.min.replace(tzinfo=UTC).timestamp())
 _LAST: Final = int(datetime.max.replace(tzinfo=CHINA_STANDARD_TIME, microsecond=0).timestamp())
@@ -124,7 +126,7 @@ def _row_groups(staged: Path) -> "Iterator[pa.Table]":
     for batch in _batches(staged):
         batches.append(batch)
         rows, size = sum(batch.num_rows for batch in batches), sum(batch.nbytes for batch in batches)
-        if rows >= sink.BATCH_ROWS or size >= sink.BATCH_BYTES:
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
             yield arrow.Table.from_batches(batches)
             batches.clear()
     if batches:

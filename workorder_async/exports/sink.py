@@ -105,9 +105,5 @@ class Sink(Protocol):
 # Formats that cannot grow are staged in another file, and converted once all rows are there. A conversion reads only
 # the staged file, so it can be repeated whenever it was cut short.
 
-#: So many rows are converted at once, or so many bytes of them as they are staged, whichever come first.
-BATCH_ROWS: Final = 5_000
-BATCH_BYTES: Final = 4 << 20
-
 Told: TypeAlias = Callable[[int], None]
 """Is told how many rows are converted by now; an exception that it raises ends the conversion, and is passed on."""

@@ -5,7 +5,7 @@ Texts are texts: none is taken for a formula, a link or a number. Rows go to fil
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 from workorder_async.document.json_text import loads
 from workorder_async.durable import written_through
 from workorder_async.errors import ExportError
-from workorder_async.exports import sink
 from workorder_async.exports.columns import Columns, Value
 from workorder_async.exports.sink import INT64, TextChanges, Told
 from workorder_async.extras import extra_module
@@ -31,28 +30,16 @@ _ESCAPED = re.compile(rf"{_CONTROL}|_(?=x[0-9a-fA-F]{{4}}(?:_|{_CONTROL}))")
 
 def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Told) -> TextChanges:
     """Convert staged rows to a workbook, and return its changes; its parts are in a folder beside it meanwhile."""
-    with written_through(target) as file, _workbook(file, parts_of(target)) as workbook:
+    with (
+        staged.open("rb") as lines,
+        written_through(target) as file,
+        _workbook(file, parts_of(target)) as workbook,
+    ):
         sheets = _Sheets(workbook, columns)
-        for batch in staged_batches(staged):
-            for row in batch:
-                sheets.add(row)
+        for line in lines:
+            sheets.add(loads(line).values())
             on_progress(sheets.rows)
     return TextChanges(cut=sheets.cut, blanked=sheets.blanked)
-
-
-def staged_batches(staged: Path) -> Iterator[list[tuple[Value, ...]]]:
-    """Yield the rows of a staged file of JSON Lines, some thousands at a time."""
-    batch: list[tuple[Value, ...]] = []
-    size = 0
-    with staged.open("rb") as lines:
-        for line in lines:
-            batch.append(tuple(loads(line).values()))
-            size += len(line)
-            if len(batch) >= sink.BATCH_ROWS or size >= sink.BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def parts_of(target: Path) -> Path:
@@ -132,7 +119,7 @@ class _Sheets:
             self._sheet.write_string(0, place, name, self._bold)
         self._next = 1
 
-    def add(self, cells: tuple[Value, ...]) -> None:
+    def add(self, cells: Iterable[Value]) -> None:
         """Write one row; an empty text and none are an empty cell."""
         if self._next >= SHEET_ROWS:
             self._begin_sheet()
