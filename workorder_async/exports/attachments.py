@@ -441,9 +441,8 @@ class AttachmentFolder:
         if not attachments:
             return NO_ATTACHMENTS
         links = _Links(self._client, detail)
-        place = _Folder(self._folder.path / str(detail.id))
-        names = distinct_names(one.file_name for one in attachments)
-        wanted = [_Wanted(one, index, place, names[index]) for index, one in enumerate(attachments)]
+        place, paths = _Folder(self._folder.path / str(detail.id)), self.places(detail)
+        wanted = [_Wanted(one, index, place, paths[index].name) for index, one in enumerate(attachments)]
         try:
             await on_disk(place.path, partial(_look, self._folder, place, wanted))
             became = await for_each(wanted, partial(self._bring, links=links))
@@ -596,7 +595,6 @@ class AttachmentFolder:
     ) -> None:
         """Put a body at the end of a part; bytes that came before a failure are kept. Each byte lets `pace` wait."""
         part, held, now = wanted.part, bytearray(), asyncio.get_running_loop().time
-        failure: BaseException | None = None
         try:
             async for piece in response.content.iter_any():
                 left = min((pace.when() or 0) - now() + len(piece) / SLOWEST, STALLED_AFTER)
@@ -611,12 +609,9 @@ class AttachmentFolder:
                     content, held = bytes(held), bytearray()
                     await on_disk(wanted.path, partial(part.append, content))
                 pace.reschedule(now() + left)
-        except (aiohttp.ClientError, asyncio.CancelledError) as error:
-            failure = error
-        if held:
-            await on_disk(wanted.path, partial(part.append, bytes(held)))
-        if failure is not None:
-            raise failure
+        finally:
+            if held:
+                await on_disk(wanted.path, partial(part.append, bytes(held)))
         if size is not None and part.size < size:
             raise BrokenError(f"the server ended after {part.size:,} of {size:,} bytes")
 

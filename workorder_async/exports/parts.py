@@ -207,7 +207,6 @@ class Stream:
     def close(self) -> None:
         """Let go of it."""
         if self._is_own:
-            self._is_own = False
             os.close(self._descriptor)
 
 
