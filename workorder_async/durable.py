@@ -221,14 +221,29 @@ def open_private(path: "str | os.PathLike[str]", flags: int, *, folder: int | No
 
 
 @contextmanager
-def written_through(path: Path) -> Iterator[BinaryIO]:
-    """Make a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed."""
+def naming(path: Path) -> Iterator[None]:
+    """Let an `OSError` that names no file name this one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
+def written_through(path: Path, target: Path | None = None) -> Iterator[BinaryIO]:
+    """Make a file of this name for its owner alone, and have it on disk at the end; if that fails, it is removed.
+
+    With `target` it takes that name then.
+    """
     path.unlink(missing_ok=True)
     try:
         with open(path, "xb", opener=open_private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if target is not None:
+            rename_whole(path, target)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -245,26 +260,17 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     special = path.exists() and not path.is_file() and not path.is_dir()
     # If /dev/stdout is a pipe, its target is no path that could be opened.
     target = path if special else Path(os.path.realpath(path))
-    part = target if special else target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     opened = ExitStack()
     try:
         if target.is_dir():
             raise IsADirectoryError(0, "it is a folder")
-        file = opened.enter_context(path.open("wb") if special else written_through(part))
+        file = opened.enter_context(path.open("wb") if special else written_through(part, target))
     except OSError as error:
         place = f" in the folder {str(target.parent)!r}" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"cannot write {str(path)!r}: {error.strerror}{place}") from None
-    try:
-        with opened:
-            yield file
-        if not special:
-            rename_whole(part, target)
-    except BaseException as error:
-        if not special:
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
-        raise
+    with naming(path), opened:
+        yield file
 
 
 def rename_whole(part: Path, target: Path, *, folder: int | None = None) -> None:

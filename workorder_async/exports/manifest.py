@@ -29,7 +29,7 @@ from cattrs import Converter
 from workorder_async.document import TicketQuery
 from workorder_async.document.codec import encode
 from workorder_async.document.json_text import to_json
-from workorder_async.durable import InUseError, LockedFile, MovedError
+from workorder_async.durable import InUseError, LockedFile, MovedError, naming
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import UNCHANGED, TextChanges
@@ -198,12 +198,9 @@ class Manifest:
     def _append(self, line: Head | Part | Renamed) -> None:
         content = to_json(_CONVERTER.unstructure(line))[:-1]
         total = crc32(content, self._last[1])
-        try:
+        with naming(self.path):
             self.check_place()
             self._file.append(content + _SUM % total)
-        except OSError as error:
-            error.filename = error.filename or str(self.path)
-            raise
         self._ends.append((self._file.size, total))
 
     def check_place(self) -> None:

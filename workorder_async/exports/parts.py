@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
-from workorder_async.durable import check_place, open_private, sync_folder
+from workorder_async.durable import check_place, naming, open_private, sync_folder
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest
 from workorder_async.exports.report import Part
@@ -136,21 +136,15 @@ class GrowingFile:
     def write(self, content: bytearray) -> None:
         """Write all of this."""
         view = memoryview(content)
-        try:
+        with naming(self._path):
             while view:
                 view = view[self._file.write(view) :]
-        except OSError as error:
-            error.filename = str(self._path)
-            raise
 
     def sync(self) -> None:
         """Have it on disk, under its name."""
-        try:
+        with naming(self._path):
             os.fsync(self._file.fileno())
             check_place(self._path, self._file.fileno())
-        except OSError as error:
-            error.filename = str(self._path)
-            raise
 
     def close(self) -> None:
         """Let go of it."""
