@@ -13,7 +13,7 @@ from tests.support.export_rows import as_read, cells, full_ticket, read_back, ti
 from tests.support.slow import slow_after
 from workorder_async import ConfigError
 from workorder_async.document import TicketDetail
-from workorder_async.exports.formats import SUFFIXES, Format, format_of
+from workorder_async.exports.formats import SUFFIXES, Format, format_of, target_of
 from workorder_async.exports.sink import TextChanges
 from workorder_async.extras import install_line
 
@@ -60,7 +60,7 @@ def test_format_of(target: "str | Path", format: str | None, name: str) -> None:
 def test_no_format(target: str, format: str | None, message: str) -> None:
     """What says no format that there is, is refused, with what there is."""
     with pytest.raises(ConfigError, match=re.escape(message)):
-        format_of(target, format)
+        target_of(target, format)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ class Format:
 def format_of(target: "str | PathLike[str]", format: str | None = None) -> Format:
     """Return the format that is asked for, or that the file's name ends in; `-`, which is stdout, is JSON Lines.
 
-    Raises `ConfigError` if neither says a format, if stdout cannot have it, and if an extra is missing.
+    Raises `ConfigError` if neither says a format, and if an extra is missing.
     """
     path = fspath(target)
     if format is not None:
@@ -102,8 +102,6 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
             raise ConfigError(f"{format!r} is not known", argument="format", mend=known)
         raise ConfigError(f"{path!r} says no format by its suffix", argument="target", mend=f"add format=, or {known}")
     found = Format({".db": "sqlite"}.get(suffix, suffix[1:]))
-    if path == "-" and found.way != "lines":
-        raise _no_stream(found, "stdout")
     if found.name == "parquet":
         extra_module("pyarrow.parquet", "parquet")
     elif found.name == "xlsx":
@@ -111,10 +109,6 @@ def format_of(target: "str | PathLike[str]", format: str | None = None) -> Forma
     elif found.name.endswith(".zst"):
         zstd_module()
     return found
-
-
-def _no_stream(format: Format, place: str) -> ConfigError:
-    return ConfigError(f"{format.name} cannot be written to {place}", mend="name a file, or use jsonl or csv")
 
 
 class _Member(Protocol):
@@ -216,7 +210,8 @@ def target_of(target: object, format: str | None) -> Target:
     try:
         if name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
             if found.way != "lines":
-                raise _no_stream(found, repr(name))
+                problem = f"{found.name} cannot be written to {'stdout' if name == '-' else repr(name)}"
+                raise ConfigError(problem, mend="name a file, or use jsonl or csv")
             return Target(path, found, is_stream=True)
         # The target of a symbolic link is replaced, not the link.
         path = Path(os.path.realpath(path))
