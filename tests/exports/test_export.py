@@ -126,7 +126,7 @@ async def test_several_queries(tmp_path: Path) -> None:
         ({}, "nul\0.jsonl", "no name of a file"),
         ({"format": "csv"}, "x" * 300, "cannot write to .*File name too long"),
         ({"format": "csv"}, "x" * 246, "cannot write to .*File name too long; choose another target"),
-        ({"format": "sqlite"}, "x" * 243, "cannot write to .*File name too long"),
+        ({"format": "sqlite"}, "x" * 246, "cannot write to .*File name too long"),
         ({"format": "xlsx"}, "x" * 240, "cannot write to .*File name too long"),
         ({"raw": True}, "t.csv", r"raw .* use \.jsonl"),
         ({"raw": True}, "t.sqlite", r"raw .* use \.jsonl"),

@@ -245,14 +245,14 @@ class TestSideFiles:
         assert report.resumed_rows == 30
 
     @pytest.mark.parametrize("side", ["-journal", "-wal", "-shm"])
-    async def test_of_the_part(self, side: str, tmp_path: Path) -> None:
-        """What lies beside the part of a new database is not its own."""
+    async def test_of_the_new_one(self, side: str, tmp_path: Path) -> None:
+        """What lies beside a new database, before it has its name, is not its own."""
         target = tmp_path / "t.sqlite"
-        (tmp_path / f"t.sqlite.part{side}").write_bytes(b"of another database")
+        (tmp_path / f"t.sqlite.converted{side}").write_bytes(b"of another database")
         async with Sandbox(tickets=30) as sandbox, sandbox.client() as client:
             await export_tickets(client, TicketQuery(), target)
             assert is_of(target, await truth(client))
-        assert os.listdir(tmp_path) == [target.name]
+        assert {*os.listdir(tmp_path)} <= {target.name, f"t.sqlite.converted{side}"}
 
     async def test_other_formats(self, tmp_path: Path) -> None:
         """Other formats have no such files."""

@@ -91,7 +91,7 @@ async def test_planted_later(suffix: str, what: str, victim: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("what", PLANTED)
-@pytest.mark.parametrize("name", ["parquet", "xlsx"])
+@pytest.mark.parametrize("name", ["parquet", "sqlite", "xlsx"])
 def test_converted(name: str, what: str, victim: Path) -> None:
     """A file that is made anew replaces whatever has its name."""
     staged, target = victim.parent.parent / "staged", victim.parent.parent / f"t.{name}"
@@ -115,7 +115,7 @@ async def test_leftovers(name: str, victim: Path) -> None:
     assert os.listdir(target.parent) == [target.name]
 
 
-@pytest.mark.parametrize("name", ["t.xlsx.part", "t.xlsx.converted", "t.sqlite.part-journal", "t.sqlite.part-wal"])
+@pytest.mark.parametrize("name", ["t.xlsx.part", "t.xlsx.converted", "t.sqlite.part", "t.sqlite.converted"])
 async def test_a_folder_of_theirs(name: str, tmp_path: Path) -> None:
     """A folder at a name of ours is not emptied, not even to begin anew."""
     folder, target = tmp_path / name, tmp_path / name.rpartition(".")[0]

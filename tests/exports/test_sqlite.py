@@ -1,27 +1,19 @@
-"""SQLite: parts that are there wholly or not at all, tables of lists, and what a disk or a stranger may do to it."""
+"""SQLite: tables of lists, what is staged, and cells and files that SQLite cannot have."""
 
 import errno
-import os
-import signal
 import sqlite3
-import stat
-import subprocess
-import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.export_rows import as_read, cells, database, full_ticket, read_back, tickets, write, write_part
+from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
 from workorder_async import ExportError
 from workorder_async.document import TicketAssign, TicketDetail, TicketSummary
-from workorder_async.exports import sqlite
+from workorder_async.exports.columns import DETAIL_COLUMNS
 from workorder_async.exports.formats import Format
-from workorder_async.exports.report import Part
 from workorder_async.exports.sink import TextChanges
-from workorder_async.exports.sqlite import Tables
 
 
 def _ask(path: Path, question: str) -> list[tuple[Any, ...]]:
@@ -31,80 +23,20 @@ def _ask(path: Path, question: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Name a database that is not there yet, in a folder of its own."""
-    folder = tmp_path / "database"
-    folder.mkdir()
-    return folder / "t.sqlite"
+    """Name a database that is not there yet."""
+    return tmp_path / "t.sqlite"
 
 
-@pytest.fixture
-def store(path: Path) -> Iterator[Tables]:
-    """Open it for a list."""
-    with database(path) as store:
-        yield store
-
-
-def test_parts(store: Tables, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part is there with its line and all its rows once it was committed; before, nothing of it."""
-    monkeypatch.setattr(sqlite, "_ROWS_AT_ONCE", 40)
+def test_what_is_there(path: Path) -> None:
+    """There are the rows, the indexes and nothing of ours, in a journal mode that others can use."""
     rows = tickets(300)
-    assert (store.done, store.is_finished) == ([], False)
-    for start in (0, 50, 100):
-        work = store.add(rows[start : start + 50])
-        assert work is not None
-        work()
-    assert _ask(path, "SELECT count(*) FROM tickets") == [(0,)]
-    part = Part(number=0, query=0, rows=150, reason="\ud800")
-    store.end_part(part)()
-    assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
-    work = store.add(rows[150:200])
-    assert work is not None
-    work()
-    store.close()
-    with database(path) as again:
-        assert again.done == [part]
-        assert _ask(path, "SELECT count(*) FROM tickets") == [(150,)]
-        assert again.add(rows[150:160]) is None
-        write_part(again, rows[160:])
-        assert [part.number for part in again.done] == [0, 1]
-        again.finish()
-    assert read_back(path) == [as_read(path, cells(ticket)) for ticket in rows]
-
-
-def test_the_manifest_learns_of_the_database(store: Tables, path: Path) -> None:
-    """It is told of parts that it does not know, and forgets those that the database does not have."""
-    for number in range(3):
-        write_part(store, tickets(10 * (number + 1))[10 * number :])
-    kept = list(store.done)
-    store._manifest.keep(1)
-    with closing(Tables(path, TicketSummary, store._manifest)) as again:
-        assert again.done == kept
-    store._database.execute("DELETE FROM workorder_parts WHERE part = 2")
-    with closing(Tables(path, TicketSummary, store._manifest)) as again:
-        assert again.done == kept[:2]
-
-
-def test_finish(store: Tables, path: Path) -> None:
-    """At the end there are the indexes and no table of ours; it says so in a later process, and does it once."""
-    write_part(store, tickets(10))
-    store.finish()
+    assert not write(path, rows)
     names = _ask(path, "SELECT type, name FROM sqlite_master ORDER BY name")
     assert names == [("table", "tickets"), ("index", "tickets_created_time"), ("index", "tickets_status")]
-    assert _ask(path, "SELECT count(*) FROM tickets") == [(10,)]
-    with database(path) as again:
-        assert again.is_finished
-        assert again.done == []
-        again.finish()
+    assert read_back(path) == [as_read(path, cells(ticket)) for ticket in rows]
     plan = _ask(path, "EXPLAIN QUERY PLAN SELECT * FROM tickets WHERE created_time > 5")
     assert "tickets_created_time" in str(plan)
-
-
-def test_a_part_is_committed_once(store: Tables) -> None:
-    """The number of a part that is there already is refused."""
-    part = Part(number=0, query=0)
-    store.end_part(part)()
-    with pytest.raises(OSError, match="UNIQUE"):
-        store.end_part(part)()
+    assert [_ask(path, f"PRAGMA {what}") for what in ("journal_mode", "integrity_check")] == [[("delete",)], [("ok",)]]
 
 
 def test_schema(tmp_path: Path) -> None:
@@ -166,151 +98,58 @@ def _part(part: object, ticket: int, position: int) -> dict[str, object]:
 
 def test_a_ticket_that_comes_twice(path: Path) -> None:
     """It is there once, as it came last, and nothing is left of its old lists."""
-    with database(path, TicketDetail) as store:
-        write_part(store, [full_ticket(1), full_ticket(2)])
-        write_part(store, [TicketDetail(id=1, title="新", assigns=[TicketAssign(id=9)])])
+    rows = [full_ticket(1), full_ticket(2), TicketDetail(id=1, title="新", assigns=[TicketAssign(id=9)])]
+    write(path, rows, page=2, detail=True)
     assert _ask(path, "SELECT id, title FROM tickets ORDER BY id") == [(1, "新"), (2, "详情")]
     assert _ask(path, "SELECT ticket_id, id FROM ticket_assigns ORDER BY 1, 2") == [(1, 9), (2, 1), (2, 2)]
     assert _ask(path, "SELECT DISTINCT ticket_id FROM ticket_assigns_history") == [(2,)]
     assert _ask(path, "SELECT count(*) FROM pragma_foreign_key_check") == [(0,)]
 
 
-def test_an_id_that_is_no_key(store: Tables) -> None:
+@pytest.mark.parametrize("id", [2**63, 2**64, -(2**63) - 1])
+def test_an_id_that_is_no_key(id: int, path: Path) -> None:
     """An id of more than 64 bits is refused by name, since SQLite would make up another."""
     with pytest.raises(ExportError, match=r"id has more than 64 bits.*\.jsonl keeps it"):
-        write_part(store, [TicketSummary(id=1), TicketSummary(id=2**64)])
+        write(path, [TicketSummary(id=1), TicketSummary(id=id)])
+    assert not path.exists()
 
 
-def test_changes_are_counted_once(store: Tables) -> None:
-    """A page that has to be written twice counts once, and each part counts its own."""
-    page = [*tickets(50), TicketSummary(id=1, title="\ud800", detail="\udc00", handler=2**64), *tickets(60)[50:]]
-    for rows in (page, [TicketSummary(id=3, title="\ud800")], []):
-        write_part(store, rows)
-    assert [part.changes for part in store.done] == [
-        TextChanges(replaced=2, blanked=1),
-        TextChanges(replaced=1),
-        TextChanges(),
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1])
+def test_changes_are_counted_once(number: int, path: Path) -> None:
+    """Each changed cell counts once, whether it is changed where it is staged or where it is converted."""
+    odd = [TicketSummary(id=1, title="\ud800", detail="\udc00"), TicketSummary(id=2, handler=number)]
+    rows = [*tickets(50), *odd, *tickets(60)[50:], TicketSummary(id=3, title="\ud800")]
+    assert write(path, rows) == TextChanges(replaced=3, blanked=1)
+    assert _ask(path, "SELECT title, detail, handler FROM tickets WHERE id < 3 ORDER BY id") == [
+        ("\ufffd", "\ufffd", 0),
+        ("", "", None),
     ]
 
 
-def test_for_its_owner_alone(store: Tables, path: Path) -> None:
-    """Nobody else may read it."""
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+def test_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no room is the disk's own error, with the path, and no file is left."""
 
+    def small(path: Path, isolation_level: None) -> sqlite3.Connection:
+        database = connect(path, isolation_level=isolation_level)
+        database.execute("PRAGMA max_page_count = 20")
+        return database
 
-def test_no_database(path: Path) -> None:
-    """A file of something else is refused with its path, and stays as it was."""
-    path.write_bytes(b"id,title\r\n" * 1000)
-    with pytest.raises(ExportError, match=r"t\.sqlite' is damaged: file is not a database; move it"), database(path):
-        pass
-    assert path.read_bytes() == b"id,title\r\n" * 1000
-
-
-def test_no_room(store: Tables, path: Path) -> None:
-    """What has no room is the disk's own error, with the path; the parts before it stay."""
-    write_part(store, tickets(10))
-    store._database.execute("PRAGMA max_page_count = 20")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", small)
     with pytest.raises(OSError, match="disk is full") as caught:
-        write_part(store, tickets(1000))
+        write(path, tickets(1000))
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
-    assert [part.number for part in store.done] == [0]
-    assert _ask(path, "SELECT part FROM workorder_parts") == [(0,)]
-    store.close()
-    with pytest.raises(OSError, match="closed"):
-        write_part(store)
+    assert not path.exists()
 
 
-def test_no_folder(path: Path) -> None:
-    """A place where no file can be made is an `OSError`."""
-    with pytest.raises(FileNotFoundError), database(path / "t.db"):
-        pass
-
-
-_CHILD = """
-import sys
-import tempfile
-from pathlib import Path
-from tests.support.export_rows import database, tickets
-from tests.support.small_disk import limit_files
-from workorder_async.exports import sqlite
-from workorder_async.exports.report import Part
-sqlite._ROWS_AT_ONCE = 100
-path, limit, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-tempfile.tempdir = str(path.parents[1])
-rows = tickets(20 * size)
-limit_files(limit)
-try:
-    with database(path) as tables:
-        for part in range(len(tables.done), 20):
-            for start in range(0, size, 100):
-                tables.add(rows[part * size + start :][:100])()
-            print(part, flush=True)
-            sys.stdin.readline()
-            tables.end_part(Part(number=part, query=0))()
-except OSError as error:
-    print(type(error).__name__, error)
-"""
-
-
-def _child(path: Path, limit: int = 0, size: int = 1000) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", _CHILD, str(path), str(limit), str(size)]
-    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def _is_whole(path: Path, size: int = 1000) -> int:
-    """Return how many parts are there, each with all its rows and no other; fail where one is not."""
-    parts = [part for (part,) in _ask(path, "SELECT part FROM workorder_parts ORDER BY 1")]
-    ids = [id for (id,) in _ask(path, "SELECT id FROM tickets ORDER BY id")]
-    assert parts == list(range(len(parts)))
-    assert ids == [1000 + index for index in range(size * len(parts))]
-    return len(parts)
-
-
-def _killed_at(path: Path, number: int, size: int = 1000) -> int:
-    """Let a child commit parts, and kill it before it commits this one of them; return how many are there."""
-    with _child(path, size=size) as child:
-        assert child.stdout is not None
-        assert child.stdin is not None
-        for _ in range(number):
-            child.stdout.readline()
-            child.stdin.write("\n")
-            child.stdin.flush()
-        child.stdout.readline()
-        child.kill()
-    assert child.returncode == -signal.SIGKILL
-    return _is_whole(path, size)
-
-
-@pytest.mark.slow
-def test_killed(path: Path) -> None:
-    """Killed again and again, it has whole parts only, goes on where it was, and ends in every row."""
-    assert [_killed_at(path, number) for number in (0, 3, 1, 5)] == [0, 3, 4, 9]
-    with _child(path) as child:
-        child.communicate("\n" * 20, timeout=30)
-    assert _is_whole(path) == 20
-    assert os.listdir(path.parent) == [path.name]
-
-
-@pytest.mark.slow
-def test_killed_in_a_large_part(path: Path) -> None:
-    """What SQLite leaves beside the database is the one file that is named for it, and it takes that away itself."""
-    with _child(path, size=5_000) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        child.kill()
-    beside = Format("sqlite").names(path)[1]
-    assert sorted(os.listdir(path.parent)) == [path.name, beside.name]
-    assert _is_whole(path) == 0
-    assert os.listdir(path.parent) == [path.name]
-
-
-@pytest.mark.slow
-def test_disk_full(path: Path) -> None:
-    """A disk that takes no more is an `OSError`; what was committed is there, and goes on later."""
-    with _child(path, 3_000_000) as child:
-        out, _ = child.communicate("\n" * 20, timeout=30)
-    assert f"OSError [Errno {errno.ENOSPC}] SQLite: " in out or f"OSError [Errno {errno.EIO}] SQLite: " in out
-    assert 0 < _is_whole(path) < 20
-    with _child(path) as child:
-        child.communicate("\n" * 20, timeout=30)
-    assert _is_whole(path) == 20
+def test_staged_parts(path: Path) -> None:
+    """Cut after any part, what is staged can be read without the rest."""
+    format, rows = Format("sqlite"), [full_ticket(id) for id in range(1, 41)]
+    sink, staged, whole = format.sink(DETAIL_COLUMNS), path.with_suffix(".part"), b""
+    for start in range(0, 40, 10):
+        whole += sink.encode(rows[start : start + 10]) + sink.end_part()
+        staged.write_bytes(whole)
+        told: list[int] = []
+        assert not format.convert(staged, path, told.append, DETAIL_COLUMNS)
+        assert told[-1] == start + 10
+        assert [row["id"] for row in read_back(path)] == list(range(1, start + 11))

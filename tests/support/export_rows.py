@@ -7,12 +7,11 @@ import random
 import sqlite3
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import attrs
@@ -36,10 +35,7 @@ from workorder_async.document import (
 )
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS
 from workorder_async.exports.formats import format_of
-from workorder_async.exports.manifest import Head, Manifest
-from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, TextChanges
-from workorder_async.exports.sqlite import Tables
 
 #: Texts that somebody's software once fell over.
 HOSTILE = {
@@ -200,57 +196,19 @@ def write(
     format = format_of(path)
     pages = [rows[start : start + page] for start in range(0, len(rows), page)]
     parts = [pages[start : start + part] for start in range(0, len(pages), part)]
-    if format.way == "database":
-        return _write_database(path, parts, detail)
     columns = DETAIL_COLUMNS if detail else TICKET_COLUMNS
     sink = format.sink(columns, **options)
-    lines = path if format.way == "lines" else path.with_name(f"{path.name}.part")
+    lines = path.with_name(f"{path.name}.part") if format.is_staged else path
     content = sink.begin()
     for pages in parts:
         content += b"".join([sink.encode(page) for page in pages]) + sink.end_part()
     lines.write_bytes(content)
-    if format.way == "lines":
+    if not format.is_staged:
         return sink.changes
     told = [0]
     changes = format.convert(lines, path, told.append, columns)
     assert told[-1] == len(rows)
     return sink.changes + changes
-
-
-def _write_database(path: Path, parts: list[list[Sequence[Record]]], detail: bool) -> TextChanges:
-    with database(path, TicketDetail if detail else TicketSummary) as tables:
-        for pages in parts:
-            write_part(tables, *pages)
-        tables.finish()
-        return sum((part.changes for part in tables.done), TextChanges())
-
-
-@contextmanager
-def database(path: Path, model: type = TicketSummary) -> Iterator[Tables]:
-    """Open a database beside a manifest that knows nothing of it yet."""
-    head = Head(
-        platform="http://127.0.0.1",
-        queries=({},),
-        format="sqlite",
-        columns=(),
-        raw=False,
-        detail=False,
-        attachments=None,
-        csv_bom=True,
-        csv_defuse=True,
-    )
-    with TemporaryDirectory() as folder, closing(Manifest(Path(folder) / "manifest")) as manifest:
-        manifest.begin(head)
-        with closing(Tables(path, model, manifest)) as tables:
-            yield tables
-
-
-def write_part(tables: Tables, *pages: Sequence[Record]) -> None:
-    """Have a part in a database, page by page."""
-    for page in pages:
-        if (work := tables.add(page)) is not None:
-            work()
-    tables.end_part(Part(number=len(tables.done), query=0, ended=True))()
 
 
 def read_back(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
     opened      the manifest is locked and read; a new one gets a head
     read        one walk for each query, or for the rest of it; part after part is made durable
-    made        rows become the file that was asked for, if its format cannot grow
+    made        rows become the file that was asked for, if its format cannot be cut after a part
     named       the file gets its name; nothing else is left
 
 If a call is cut short at any moment, the same call goes on from there.
@@ -29,11 +29,10 @@ from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Colu
 from workorder_async.exports.formats import Target, target_of
 from workorder_async.exports.manifest import Head, Manifest, Renamed, said_of
 from workorder_async.exports.options import ExportOptions, checked_options
-from workorder_async.exports.parts import Disk, GrowingFile, Lines, Parts, Stream
+from workorder_async.exports.parts import Disk, GrowingFile, Lines, Stream
 from workorder_async.exports.reading import Reading, UnfoundedError
 from workorder_async.exports.report import ExportReport, InexactExportError, Part, report_of
 from workorder_async.exports.sink import UNCHANGED, Sink, TextChanges
-from workorder_async.exports.sqlite import Tables
 from workorder_async.walks.queries import doubts_of
 
 WhatToExport: TypeAlias = TicketQuery | Sequence[TicketQuery]
@@ -103,7 +102,7 @@ class _Export:
     _columns: Columns = field(init=False)
     _head: Head = field(init=False)
     _manifest: Manifest = field(init=False)
-    _parts: Parts = field(init=False)
+    _parts: Lines = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         options, folder = self._options, self._options["attachments"]
@@ -151,9 +150,9 @@ class _Export:
         reading = await self._read()
         self._resumed = reading.resumed_rows
         self._checked(self._report(manifest.parts, 0))
-        await disk.run(self._parts.finish)
+        await disk.run(self._parts.close)
         made, changes = self._target.part, UNCHANGED
-        if self._target.format.way == "staged":
+        if self._target.format.is_staged:
             made, changes = self._target.converted, await self._convert(reading)
         return await disk.run(partial(self._name, made, changes))
 
@@ -216,30 +215,24 @@ class _Export:
         return named
 
     def _open_parts(self) -> None:
-        """Open the file or database that takes the rows; begin anew if no call can go on from its parts."""
+        """Open the file that takes the rows; begin anew if no call can go on from its parts."""
         manifest = self._manifest
         self._disk.opened.callback(self._clear_if_nothing)
         if manifest.head is None:
             manifest.begin(self._head)
         elif manifest.named is not None:
             manifest.keep(len(manifest.parts))
-        parts = self._parts = self._opened_parts()
-        is_finished = isinstance(parts, Tables) and parts.is_finished
-        if manifest.is_void or (is_finished and not manifest.is_complete):
+        self._parts = self._opened_parts()
+        if manifest.is_void:
             self._begin_anew()
 
-    def _opened_parts(self) -> Parts:
-        target, manifest = self._target, self._manifest
-        if target.format.way == "database":
-            tables = Tables(target.part, self._columns.model, manifest)
-            return self._disk.opened.enter_context(closing(tables))
-        file = self._disk.opened.enter_context(closing(GrowingFile(target.part, manifest, self._disk.check)))
+    def _opened_parts(self) -> Lines:
+        manifest = self._manifest
+        file = self._disk.opened.enter_context(closing(GrowingFile(self._target.part, manifest, self._disk.check)))
         return Lines(file, self._new_sink, manifest.parts, manifest.add)
 
     def _begin_anew(self) -> None:
-        # The rows go first: a database is believed before its manifest.
         self._parts.close()
-        self._target.remove_leftovers()
         self._manifest.keep(0)
         self._parts = self._opened_parts()
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import frozen
 
@@ -20,6 +20,7 @@ from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import Record, Sink, TextChanges, Told
+from workorder_async.exports.sqlite import TablePages, to_sqlite
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
 
@@ -28,7 +29,7 @@ SUFFIXES: Final = (
     *(".jsonl", ".jsonl.gz", ".jsonl.zst", ".csv", ".csv.gz", ".csv.zst"),
     *(".parquet", ".sqlite", ".db", ".xlsx"),
 )
-_CONVERTERS: Final = {"parquet": to_parquet, "xlsx": to_xlsx}
+_CONVERTERS: Final = {"parquet": to_parquet, "sqlite": to_sqlite, "xlsx": to_xlsx}
 
 
 @frozen
@@ -39,9 +40,9 @@ class Format:
     """jsonl, csv, parquet, sqlite or xlsx; the first two also with .gz or .zst."""
 
     @property
-    def way(self) -> Literal["lines", "staged", "database"]:
-        """How it is written: "lines" by `sink`; "staged" by `sink`, then `convert`; "database" by `Tables`."""
-        return "database" if self.name == "sqlite" else "staged" if self.name in _CONVERTERS else "lines"
+    def is_staged(self) -> bool:
+        """Whether what `sink` makes is converted at the end."""
+        return self.name in _CONVERTERS
 
     def sink(
         self,
@@ -66,10 +67,12 @@ class Format:
             )
         if kind == "parquet":
             return ArrowStreams(columns)
+        if kind == "sqlite":
+            return TablePages(columns)
         if kind == "csv":
             lines: Sink = CsvLines(columns, bom=bom, defuse=defuse)
         else:
-            objects = RawLines() if raw else JsonLines(columns, staged=self.way == "staged")
+            objects = RawLines() if raw else JsonLines(columns, staged=self.is_staged)
             lines = Escaped(objects) if escaped and not compression else objects
         return Compressed(lines, compression) if compression else lines
 
@@ -177,7 +180,7 @@ class Target:
     def leftovers(self) -> list[Path]:
         """Return the files, and the folder of a workbook's parts, that may lie beside it, but for the manifest."""
         parts = [parts_of(self.converted)] if self.format.name == "xlsx" else []
-        return [*self.format.names(self.part), self.converted, *parts]
+        return [self.part, self.converted, *parts]
 
     def remove_leftovers(self) -> None:
         """Take away what lies beside it, but for the manifest: no folder but that of a workbook's parts."""
@@ -209,7 +212,7 @@ def target_of(target: object, format: str | None) -> Target:
         raise ConfigError(f"{name!r} is no name of a file", argument="target")
     try:
         if name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
-            if found.way != "lines":
+            if found.is_staged:
                 problem = f"{found.name} cannot be written to {'stdout' if name == '-' else repr(name)}"
                 raise ConfigError(problem, mend="name a file, or use jsonl or csv")
             return Target(path, found, is_stream=True)

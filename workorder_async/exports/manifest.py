@@ -1,6 +1,6 @@
 """The memory of an export: a head that says which export it is, then a line for each part that is on disk.
 
-    {"manifest":"workorder_async","version":3,"platform":...,"app_id":...,"queries":[...],"format":...}
+    {"manifest":"workorder_async","version":4,"platform":...,"app_id":...,"queries":[...],"format":...}
     {"number":0,"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
     {"number":1,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
@@ -35,7 +35,7 @@ from workorder_async.exports.report import Part
 from workorder_async.exports.sink import UNCHANGED, TextChanges
 
 #: Of this layout, and of the bytes that each format is written in: raised when either changes.
-VERSION: Final = 3
+VERSION: Final = 4
 _KIND: Final = "workorder_async"
 _BEGINS: Final = b'{"manifest":"workorder_async",'
 _SUM: Final = b',"sum":"%08x"}\n'
@@ -170,12 +170,6 @@ class Manifest:
             self.parts.append(_CONVERTER.structure(value, Part))
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all queries are on disk to their ends."""
-        last = self.parts[-1] if self.parts else None
-        return last is not None and self.head is not None and last.ended and last.query == len(self.head.queries) - 1
-
-    @property
     def is_void(self) -> bool:
         """Whether its parts rest on an order that proved wrong, so that no call can go on from them."""
         return bool(self.parts) and self.parts[-1].is_void
@@ -244,16 +238,6 @@ def said_of(query: TicketQuery) -> dict[str, Any]:
     """Return a query as a head has it."""
     said: dict[str, Any] = json.loads(to_json(encode(query)))
     return said
-
-
-def note_of(part: Part) -> str:
-    """Return a part's line, for a database that keeps it beside the rows."""
-    return to_json(_CONVERTER.unstructure(part)).decode()
-
-
-def part_of(note: str) -> Part:
-    """Return the part that a note tells of."""
-    return _CONVERTER.structure(json.loads(note), Part)
 
 
 def _said(value: object) -> str:

@@ -1,7 +1,7 @@
-"""Parts become durable: in a file of lines that grows, on a stream, or in a database; one thread does the disk's work.
+"""Parts become durable, in a file that grows, or on a stream; one thread does the disk's work.
 
-`Lines` and `Tables` take rows in the event loop, and return work for the thread of `Disk`: one piece at a time, in
-order. The rows of a part are on disk before its line in the manifest is. A stream has no manifest.
+`Lines` takes rows in the event loop, and returns work for the thread of `Disk`: one piece at a time, in order. The rows
+of a part are on disk before its line in the manifest is. A stream has no manifest.
 """
 
 import asyncio
@@ -18,14 +18,13 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from workorder_async.durable import check_place, naming, open_private, sync_folder
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest
 from workorder_async.exports.report import Part
 from workorder_async.exports.sink import Record, Sink
-from workorder_async.exports.sqlite import Tables
 from workorder_async.tasks import to_its_end
 
 T = TypeVar("T")
@@ -261,14 +260,6 @@ class Lines:
         self._crc = 0
         self._remember(part)
 
-    def finish(self) -> None:
-        """Close it: it is the file that the user asked for, or can be converted to that."""
-        self._output.close()
-
     def close(self) -> None:
         """Close it as it is."""
         self._output.close()
-
-
-Parts: TypeAlias = Lines | Tables
-"""The parts of an export that are durable, and the one that is being written."""

@@ -17,7 +17,7 @@ from workorder_async.document import TicketDetail, TicketQuery
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
 from workorder_async.exports.options import ExportOptions
-from workorder_async.exports.parts import Disk, Parts
+from workorder_async.exports.parts import Disk, Lines
 from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
 from workorder_async.tasks import for_each
@@ -128,7 +128,7 @@ class Reading:
         options: ExportOptions,
         folder: AttachmentFolder | None,
         *,
-        parts: Parts,
+        parts: Lines,
         disk: Disk,
         began: float,
     ) -> None:

@@ -13,7 +13,7 @@ from workorder_async.exports.sink import UNCHANGED, TextChanges
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
 
 Phase: TypeAlias = Literal["reading", "details", "converting"]
-"""The work of an export: to read the list, to read full records, or to convert rows to a format that cannot grow."""
+"""The work of an export: to read the list, to read full records, or to convert rows to a format that cannot be cut."""
 
 
 @frozen(kw_only=True)

@@ -102,8 +102,8 @@ class Sink(Protocol):
         return b""
 
 
-# Formats that cannot grow are staged in another file, and converted once all rows are there. A conversion reads only
-# the staged file, so it can be repeated whenever it was cut short.
+# Formats that cannot be cut after a part are staged in another file, and converted once all rows are there. A
+# conversion reads only the staged file, so it can be repeated whenever it was cut short.
 
 Told: TypeAlias = Callable[[int], None]
 """Is told how many rows are converted by now; an exception that it raises ends the conversion, and is passed on."""

@@ -1,4 +1,4 @@
-"""SQLite: one table of tickets, and for full records one more for each list in them; no extra, no staging.
+"""SQLite: one table of tickets, and for full records one more for each list in them; no extra.
 
     tickets                       id (key), then the other columns; indexes on created_time and status
     ticket_assigns                ticket_id, position (key), then the columns of TicketAssign
@@ -6,129 +6,89 @@
     ticket_tags, ticket_attachment, ticket_handle_attachment, ticket_customer_info, ticket_form_define: the same
 
 Times are whole seconds and ISO 8601 text, true and false are 1 and 0. `position` counts from 0 in the list's order.
+
+Rows are staged as lines of JSON. Each line holds a page: the records of each table, by its name.
 """
 
 import errno
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from attrs import evolve, frozen
 
 from workorder_async.document.fields import fields_of
-from workorder_async.durable import open_private
+from workorder_async.document.json_text import LINE_FEED, dumps, loads
+from workorder_async.durable import written_through
 from workorder_async.errors import ExportError
-from workorder_async.exports.columns import Columns, columns_of
-from workorder_async.exports.manifest import Manifest, note_of, part_of
-from workorder_async.exports.report import Part
-from workorder_async.exports.sink import UNCHANGED, Record, TextChanges, storable
+from workorder_async.exports.columns import Columns, Value, columns_of
+from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, storable
 
-#: The table that says which parts are there; dropped at the end.
-_PARTS: Final = "workorder_parts"
 _INDEXES: Final = ("created_time", "status")
-#: So many rows are held before they are written.
-_ROWS_AT_ONCE: Final = 1000
+
+Cells: TypeAlias = Sequence[Value]
 
 
-class Tables:
-    """The parts of an export in a database, which is made if need be, for its owner alone.
+class TablePages(Sink):
+    """Rows of a model as pages of the records of all tables."""
 
-    A part is one transaction. The part's line is in it, too, since no two files change at once: the manifest learns the
-    parts from the database. Rows are taken in the event loop; the work that is returned, and the rest, is for a thread.
-    It raises `OSError` with the path if the disk, or SQLite, fails.
-    """
+    def __init__(self, columns: Columns) -> None:
+        self._tables = table_of("tickets", columns.model)
 
-    def __init__(self, path: Path, model: type, manifest: Manifest) -> None:
-        self._path = path
-        self._tables = table_of("tickets", model)
-        self._manifest = manifest
-        #: The parts that are durable, in order.
-        self.done: list[Part] = manifest.parts
-        self._rows: list[Record] = []
-        # In the rows of the newest part.
-        self._changes: TextChanges = UNCHANGED
-        os.close(open_private(path, os.O_RDWR))
-        with disk_errors(path):
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    def encode(self, rows: Sequence[Record]) -> bytes:
+        """Return a line for these rows."""
+        page = {table.name: records for table, records in self._tables.records([((), row) for row in rows])}
         try:
-            with disk_errors(path):
-                self._prepare()
-        except BaseException:
-            self._database.close()
-            raise
+            return dumps(page, option=LINE_FEED)
+        except TypeError:  # half a surrogate pair, or a number of more than 64 bits
+            for name, records in page.items():
+                page[name], changes = _storable(records)
+                self.changes += changes
+            return dumps(page, option=LINE_FEED)
 
-    def _prepare(self) -> None:
-        """Make the tables in a new database, all at once; tell the manifest which parts are there."""
-        self._database.execute("PRAGMA foreign_keys = ON")
-        if not self._has("tickets"):
-            self._database.execute("BEGIN IMMEDIATE")
-            for table in self._tables.all():
-                self._database.execute(table.create())
-            self._database.execute(f"CREATE TABLE {_PARTS} (part INTEGER PRIMARY KEY, note TEXT NOT NULL)")
-            self._database.execute("COMMIT")
-        #: Whether it is what the user asked for, and knows no parts any more.
-        self.is_finished: bool = not self._has(_PARTS)
-        if self.is_finished:
-            return
-        notes = self._database.execute(f"SELECT note FROM {_PARTS} ORDER BY part").fetchall()  # noqa: S608
-        known = len(self.done)
-        if known > len(notes):
-            self._manifest.keep(len(notes))
-        for (note,) in notes[known:]:
-            self._manifest.add(part_of(note))
 
-    def _has(self, name: str) -> bool:
-        return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchall())
+def to_sqlite(staged: Path, target: Path, columns: Columns, on_progress: Told) -> TextChanges:
+    """Convert staged rows to a database, and return the changes in them.
 
-    def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
-        """Take rows of the part; return the work that adds them to the transaction once there are enough.
+    A ticket that is there already is replaced, with all that belongs to it.
+    """
+    tables, rows, changes = {table.name: table for table in table_of("tickets", columns.model).all()}, 0, UNCHANGED
+    with (
+        staged.open("rb") as pages,
+        written_through(target),
+        disk_errors(target),
+        closing(sqlite3.connect(target, isolation_level=None)) as database,
+    ):
+        # Whatever cuts it short, it is made anew, and it is put on disk as a whole: that is not SQLite's work.
+        for setting in ("foreign_keys = ON", "journal_mode = OFF", "synchronous = OFF"):
+            database.execute(f"PRAGMA {setting}")
+        database.execute("BEGIN")
+        for table in tables.values():
+            database.execute(table.create())
+        for line in pages:
+            page = loads(line)
+            for name, records in page.items():
+                changes += tables[name].add(database, records)
+            rows += len(page["tickets"])
+            on_progress(rows)
+        # Faster once all rows are there.
+        for name in _INDEXES:
+            database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
+        database.execute("COMMIT")
+    return changes
 
-        A ticket that is there already is replaced, with all that belongs to it.
-        """
-        self._rows += rows
-        return partial(self._write, self._taken()) if len(self._rows) >= _ROWS_AT_ONCE else None
 
-    def end_part(self, part: Part) -> Callable[[], None]:
-        """Return the work that commits the part."""
-        return partial(self._commit, self._taken(), part)
+def _storable(records: Sequence[Cells]) -> tuple[list[Cells], TextChanges]:
+    """Return records as SQLite can have them, and the changes that this took.
 
-    def _taken(self) -> list[Record]:
-        taken, self._rows = self._rows, []
-        return taken
-
-    def _write(self, rows: Sequence[Record]) -> None:
-        with disk_errors(self._path):
-            if not self._database.in_transaction:
-                self._database.execute("BEGIN IMMEDIATE")
-                self._changes = UNCHANGED
-            self._changes += self._tables.fill(self._database, [((), row) for row in rows])
-
-    def _commit(self, rows: Sequence[Record], part: Part) -> None:
-        self._write(rows)
-        part.changes = self._changes
-        with disk_errors(self._path):
-            self._database.execute(f"INSERT INTO {_PARTS} VALUES (?, ?)", (part.number, note_of(part)))  # noqa: S608
-            self._database.execute("COMMIT")
-        self._manifest.add(part)
-
-    def finish(self) -> None:
-        """Add the indexes, which is faster once all rows are there; forget the parts, and close it."""
-        if not self.is_finished:
-            with disk_errors(self._path):
-                self._database.execute("BEGIN IMMEDIATE")
-                for name in _INDEXES:
-                    self._database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
-                self._database.execute(f"DROP TABLE {_PARTS}")
-                self._database.execute("COMMIT")
-        self._database.close()
-
-    def close(self) -> None:
-        """Close it; rows that were not committed are gone."""
-        self._database.close()
+    Raises `ExportError` for a ticket whose id SQLite cannot have.
+    """
+    made = [storable(record) for record in records]
+    if any(cells[0] is None for cells, _ in made):
+        raise ExportError("a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it")
+    return [cells for cells, _ in made], sum((change for _, change in made), UNCHANGED)
 
 
 @frozen
@@ -158,24 +118,9 @@ class ModelTable:
         parts = [*keys, *columns, f"PRIMARY KEY ({', '.join(self.keys)})"]
         return f"CREATE TABLE {self.name} ({', '.join(parts)}) WITHOUT ROWID"
 
-    def fill(self, database: sqlite3.Connection, found: Sequence[tuple[tuple[int, ...], Any]]) -> TextChanges:
-        """Add models, each with its key, then the parts in their lists; return the changes in their cells.
-
-        Raises `ExportError` for a ticket whose id SQLite cannot have.
-        """
-        records, changes = [(*key, *self.columns.read(model)) for key, model in found], UNCHANGED
-        places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
-        insert = f"INSERT OR REPLACE INTO {self.name} VALUES ({places})"  # noqa: S608
-        try:
-            database.executemany(insert, records)
-        except (UnicodeEncodeError, OverflowError):
-            made = [storable(record) for record in records]
-            if any(cells[0] is None for cells, _ in made):
-                raise ExportError(
-                    "a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it"
-                ) from None
-            database.executemany(insert, [cells for cells, _ in made])
-            changes = sum((change for _, change in made), changes)
+    def records(self, found: Sequence[tuple[tuple[int, ...], Any]]) -> "Iterator[tuple[ModelTable, Sequence[Cells]]]":
+        """Yield the records of models, each with its key, then those of the parts in their lists, with their tables."""
+        yield self, [(*key, *self.columns.read(model)) for key, model in found]
         for field, child in self.children:
             parts = [
                 ((*(key or (model.id,)), position), part)
@@ -183,7 +128,17 @@ class ModelTable:
                 for position, part in enumerate(getattr(model, field))
             ]
             if parts:
-                changes += child.fill(database, parts)
+                yield from child.records(parts)
+
+    def add(self, database: sqlite3.Connection, records: Sequence[Cells]) -> TextChanges:
+        """Add records; return the changes in their cells."""
+        places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
+        insert, changes = f"INSERT OR REPLACE INTO {self.name} VALUES ({places})", UNCHANGED  # noqa: S608
+        try:
+            database.executemany(insert, records)
+        except (UnicodeEncodeError, OverflowError):
+            made, changes = _storable(records)
+            database.executemany(insert, made)
         return changes
 
 

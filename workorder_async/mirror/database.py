@@ -615,9 +615,10 @@ def _write_detail(
     database: sqlite3.Connection, detail: TicketDetail, files: Iterable[Path]
 ) -> list[tuple[str, Any, Any]]:
     """Write a full record in place of the one that is there, and return what differs: field, old, new."""
-    for table in _DETAIL_LISTS:
-        database.execute(f"DELETE FROM {table} WHERE ticket_id = ?", (detail.id,))  # noqa: S608
-    _DETAILS.fill(database, [((), detail)])
+    for name in _DETAIL_LISTS:
+        database.execute(f"DELETE FROM {name} WHERE ticket_id = ?", (detail.id,))  # noqa: S608
+    for table, records in _DETAILS.records([((), detail)]):
+        table.add(database, records)
     there = [(detail.id, path.name, _text_of(path)) for path in files if path.is_file()]
     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", there)
     found = database.execute("SELECT facts FROM detail_facts WHERE id = ?", (detail.id,)).fetchone()
