@@ -14,6 +14,7 @@ from workorder_async.cli.connection import Connection
 from workorder_async.client import WorkorderClient
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
+from workorder_async.signing.search import Search
 
 FOUR = {
     "WORKORDER_BASE_URL": "http://127.0.0.1:1",
@@ -53,7 +54,7 @@ def test_no_frame_holds_the_secret_bare(monkeypatch: pytest.MonkeyPatch, command
     monkeypatch.setenv("OTHER_PASSWORD", "hunter-2")
     monkeypatch.setattr(WorkorderClient, "__init__", fail)
     monkeypatch.setattr(SchemeSigner, "__init__", fail)
-    monkeypatch.setattr(sign_detect.Search, "run", fail)
+    monkeypatch.setattr(Search, "run", fail)
     with pytest.raises(ZeroDivisionError) as failure:
         command()
     frames = [frame for frame, _ in traceback.walk_tb(failure.value.__traceback__)]
