@@ -100,7 +100,7 @@ class Witness(Job):
         flaw = ""
         if state.believes_filter and not state.filter.works:
             flaw = yield from self._look_at_filter()
-        is_odd = state.ranges or not state.counts_alike or state.tickets != state.first_total
+        is_odd = state.ranges or state.tickets != state.first_total
         if not flaw and state.first_total > 0 and is_odd:
             flaw = yield from self._compare_totals() if is_whole else self._count()
         if flaw:

@@ -92,8 +92,6 @@ class ListState:
     """The most tickets that such seconds showed."""
     looks: int = 0
     """How often tickets were looked for that a total counts and no page shows."""
-    counts_alike: bool = True
-    """Whether the list and the rest of it below its first page count the same tickets."""
     shown: Page | None = None
     """The latest page with tickets."""
     believes_filter: bool = False

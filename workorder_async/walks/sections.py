@@ -129,9 +129,6 @@ class Section(Job):
             if page is first:
                 self._begins_with = {*page.ids}, reach
             if reach <= self.bound:
-                if page is self._first and page.total > page.count:
-                    # It counts more, and nothing is left in front of it.
-                    yield from self._look_above(page)
                 break
             self._cut_the_rest(page)
             after = yield from self._across(page, keys, is_own=reach < up)
@@ -321,10 +318,6 @@ class Section(Job):
         if low < min(keys):
             return  # a crowd lies between them
         above = page.position - len([key for key in keys if key < low + state.end_counts])
-        if page is self._first:
-            state.counts_alike = page.total - above == after.total
-            if not state.counts_alike:
-                yield from self._look_above(page)
         if page.total - above <= after.total or state.looks >= _LOOKS + state.requests // _REQUESTS_OF_A_LOOK:
             return
         state.looks += 1
@@ -335,14 +328,6 @@ class Section(Job):
             hidden = len(whole.difference(page.ids))
             if page is self._first and hidden >= _FEW_ROWS and hidden * 4 > len(whole):
                 raise RestartError("ranges")
-
-    def _look_above(self, page: Page) -> Steps:
-        """Look at the top of the first page: what a range shows from there on must stand on the first page, too."""
-        state = self._state
-        first, above = yield [state.ask(-inf, inf), state.ask(max(state.keys(page)), inf)]
-        hidden = set[int]() if first is None or above is None else {*above.ids}.difference(first.ids)
-        if above is not None and len(hidden) >= _FEW_ROWS and len(hidden) * 2 > above.count:
-            raise RestartError("ranges")
 
     def _crowd(self, edge: int) -> Steps:
         """Read the seconds below an edge, of which a page shows only a part."""
