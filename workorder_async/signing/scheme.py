@@ -237,14 +237,13 @@ class Template:
 
     def render(self, signed: Signed) -> Iterator[bytes]:
         """Yield its bytes in pieces; a body that stands in it as it is goes through piece by piece."""
-        return chain.from_iterable(
-            [
-                _PLACEHOLDERS[node](signed)
-                if isinstance(node, str)
-                else (node if isinstance(node, bytes) else node.text(signed),)
-                for node in self.nodes
-            ]
-        )
+        for node in self.nodes:
+            if isinstance(node, bytes):
+                yield node
+            elif isinstance(node, str):
+                yield from _PLACEHOLDERS[node](signed)
+            else:
+                yield node.text(signed)
 
 
 def _nodes(text: str, at: int, call: str) -> tuple[tuple[Node, ...], int]:
