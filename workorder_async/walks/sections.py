@@ -312,8 +312,7 @@ class Section(Job):
         asked, asked_after = (page.ask.end, after.ask.end) if state.sign > 0 else (page.ask.start, after.ask.start)
         if asked_after is None or after.ask.page > 1 or state.flaws:
             return
-        if after.seconds:
-            state.keys(after)  # tells whether the ends of a range count
+        state.keys(after)  # tells whether the ends of a range count
         high, low, keys = inf if asked is None else state.sign * asked, state.sign * asked_after, state.keys(page)
         if low < min(keys):
             return  # a crowd lies between them
@@ -324,7 +323,8 @@ class Section(Job):
         hint = _hint_at(state, max(0, above - state.full // 4))
         (more,) = yield [state.ask(min(keys) - 1, high, hint.page, hint.size)]
         if more is not None and more.seconds:
-            whole = {id for id, key in zip(more.ids, state.keys(more), strict=True) if key > min(keys)}
+            surely = min(keys) + state.overlap
+            whole = {id for id, key in zip(more.ids, state.keys(more), strict=True) if key >= surely}
             hidden = len(whole.difference(page.ids))
             if page is self._first and hidden >= _FEW_ROWS and hidden * 4 > len(whole):
                 raise RestartError("ranges")
