@@ -40,7 +40,7 @@ class CsvLines(Sink):
             return _records(records)
         except UnicodeEncodeError:
             made = [storable(record, large=True) for record in records]
-            self.changes = sum((changes for _, changes in made), self.changes)
+            self.changes: TextChanges = sum((changes for _, changes in made), self.changes)
             return _records([cells for cells, _ in made])
 
     def _cells(self, cells: tuple[Value, ...]) -> list[Value]:

@@ -144,7 +144,7 @@ class Compressed(Sink):
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return the bytes that have been compressed by now; the rest comes later."""
         content = self._compress(self._lines.encode(rows))
-        self.changes = self._lines.changes
+        self.changes: TextChanges = self._lines.changes
         return content
 
     def end_part(self) -> bytes:

@@ -42,7 +42,7 @@ class JsonLines(Sink):
 
     def _odd_line(self, row: dict[str, Value]) -> bytes:
         cells, changes = storable(row.values(), large=not self._staged)
-        self.changes += changes
+        self.changes: TextChanges = self.changes + changes
         return to_json(cast("JSON", dict(zip(row, cells, strict=True)))) + b"\n"
 
 
@@ -62,7 +62,9 @@ class RawLines(Sink):
                 line = dumps(row, option=READ_LINE)
             except TypeError:
                 line = to_json(cast("JSON", row)) + b"\n"
-                self.changes += TextChanges(broken=_count(row, lambda value: isinstance(value, Unread)))
+                self.changes: TextChanges = self.changes + TextChanges(
+                    broken=_count(row, lambda value: isinstance(value, Unread))
+                )
             if _EXPONENT in line and _LARGE.search(line):
                 self.changes += TextChanges(rounded=_count(row, _is_rounded))
             lines += line
@@ -92,5 +94,5 @@ class Escaped(Sink):
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
         content = _OBEYED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), self._lines.encode(rows))
-        self.changes = self._lines.changes
+        self.changes: TextChanges = self._lines.changes
         return content

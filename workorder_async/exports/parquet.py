@@ -95,7 +95,7 @@ class ArrowStreams(Sink):
         batch, changes = batch_of(self._rows, self._columns, self._schema)
         self._enough = 1 + _BATCH_BYTES * len(self._rows) // batch.nbytes
         self._rows = []
-        self.changes += changes
+        self.changes: TextChanges = self.changes + changes
         output = arrow.BufferOutputStream()
         with arrow.ipc.new_stream(output, self._schema) as stream:
             stream.write_batch(batch)

@@ -45,7 +45,7 @@ class TablePages(Sink):
         except TypeError:  # half a surrogate pair, or a number of more than 64 bits
             for name, records in page.items():
                 page[name], changes = _storable(records)
-                self.changes += changes
+                self.changes: TextChanges = self.changes + changes
             return dumps(page, option=LINE_FEED)
 
 

@@ -394,7 +394,7 @@ class Tally(BatchReport):
         except OSError as error:
             self._silent = True
             is_unread = isinstance(error, BrokenPipeError)
-            self.stopped = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
+            self.stopped: str = "the reader of the output went away" if is_unread else f"stdout: {error.strerror}"
             raise
         self._bar(self.total, max(self.total, len(self.chosen)), counted(self))
 
