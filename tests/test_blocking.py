@@ -441,6 +441,19 @@ def test_a_client_that_is_dropped_ends_its_thread(sandbox: Sandbox) -> None:
     assert not thread.is_alive()
 
 
+def test_a_client_that_is_collected_in_its_own_thread(sandbox: Sandbox) -> None:
+    """A client in a cycle, with a walk that was left half-way, ends as well: garbage is collected in any thread."""
+    client = WorkorderClient.from_env(sandbox.environment)
+    cycle: list[object] = [client, tickets := client.iter_tickets()]
+    cycle.append(cycle)
+    next(tickets)
+    thread, loop = client._loop._thread, client._loop._loop
+    del client, cycle, tickets
+    loop.call_soon_threadsafe(gc.collect)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
 WHO = contextvars.ContextVar("WHO", default="nobody")
 
 

@@ -90,13 +90,14 @@ class LoopThread:
             tasks.clear()
 
     def close(self, patience: float | None = None) -> None:
-        """End the loop and its thread, and wait for that so many seconds; 0 for not at all."""
-        if os.getpid() != self._pid or threading.current_thread() is self._thread:
+        """End the loop and its thread, and wait for that so many seconds; 0 for not at all, as inside of the loop."""
+        if os.getpid() != self._pid:
             return
         with suppress(ConfigError):
             self._tell(self._stop.set)
         self._is_closed = True
-        if patience != 0:
+        # What is dropped is collected in any thread, this one too.
+        if patience != 0 and threading.current_thread() is not self._thread:
             self._thread.join(patience)
 
     def _check(self) -> None:

@@ -1,11 +1,13 @@
 """Windows as Arrow record batches: every ticket once, the columns of exports, and what cannot be exact."""
 
 import asyncio
+import gc
 import pickle
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -185,9 +187,33 @@ def test_left_early(sandbox: SandboxThread, caplog: pytest.LogCaptureFixture) ->
     before, batches = _threads(), arrow_batches(_planned(sandbox), sandbox.connect)
     next(batches)
     assert _threads() == before + 1
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert _threads() == before
     assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_no_windows() -> None:
+    """A task that has nothing to read closes its iterator as any other."""
+    with closing(arrow_batches([])) as batches:
+        assert list(batches) == []
+
+
+def test_collected_in_its_own_thread(sandbox: SandboxThread) -> None:
+    """An iterator in a cycle, as with an error that is kept, ends when it is collected, though that is in its loop."""
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def connect() -> WorkorderClient:
+        loops.append(asyncio.get_running_loop())
+        return sandbox.connect()
+
+    before, cycle = {*threading.enumerate()}, list[object]()
+    cycle += [cycle, batches := arrow_batches(_planned(sandbox), connect)]
+    next(batches)
+    (thread,) = {*threading.enumerate()} - before
+    del cycle, batches
+    loops.pop().call_soon_threadsafe(gc.collect)
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 class _Waiting:
@@ -226,7 +252,7 @@ def _threads() -> int:
 @pytest.mark.parametrize("windows", [None, "all", TicketQuery(), [TicketQuery()]])
 def test_what_is_no_window(windows: Any) -> None:
     """What is no window is refused at once."""
-    with pytest.raises(ConfigError, match="windows must be a Window"):
+    with pytest.raises(ConfigError, match=r"windows(\[0\])? is .*; it must be a (list of )?Window"):
         arrow_batches(windows, pytest.fail)
 
 

@@ -8,13 +8,13 @@ after a crash: together they give each ticket once. Those that follow each other
 columns are those of exports, with Arrow types that Spark reads.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
-from workorder_async.arguments import as_validator, kind_of, one_of, whole
+from workorder_async.arguments import as_validator, items, one_of, whole
 from workorder_async.client import WorkorderClient
 from workorder_async.document.fields import Column
 from workorder_async.errors import ConfigError, WalkDriftError
@@ -91,7 +91,7 @@ def arrow_batches(
     windows: Window | Sequence[Window],
     connect: Callable[[], WorkorderClient] = WorkorderClient.from_env,
     options: ArrowOptions = _DEFAULTS,
-) -> "Iterator[pa.RecordBatch]":
+) -> "Generator[pa.RecordBatch, None, None]":
     """Yield the tickets of a window, or of several, as record batches; for callers without an event loop, and with one.
 
     * `connect` makes the client, which is closed at the end. The default takes the process's environment;
@@ -103,27 +103,16 @@ def arrow_batches(
     False: throw the batches until then away. A cell that Arrow cannot hold is treated as in a Parquet export.
     Arguments that cannot work are refused at once.
     """
-    listed = _listed(windows)
+    listed = [windows] if isinstance(windows, Window) else items("windows", windows, Window)
     schema = arrow_schema(options)
-    return _turned(_batches(listed, connect, options, schema)) if listed else iter(())
+    return _turned(_batches(listed, connect, options, schema)) if listed else (batch for batch in list[Any]())
 
 
-def _listed(windows: object) -> list[Window]:
-    listed = [windows] if isinstance(windows, Window) else windows
-    if isinstance(listed, list | tuple) and all(isinstance(one, Window) for one in listed):
-        return list(listed)
-    problem = f"must be a Window, or a list of those that plan_windows gave, not {kind_of(windows)}"
-    raise ConfigError(problem, argument="windows")
-
-
-def _turned(batches: AsyncGenerator[Any, None]) -> Iterator[Any]:
-    """Turn the asynchronous batches into plain ones."""
-    with LoopThread() as loop:
-        try:
-            while (batch := loop.run(_next_of(batches))) is not None:
-                yield batch
-        finally:
-            loop.run(batches.aclose())
+def _turned(batches: AsyncGenerator[Any, None]) -> Generator[Any, None, None]:
+    """Turn the asynchronous batches into plain ones; they end with their loop."""
+    with LoopThread(at_end=batches.aclose) as loop:
+        while (batch := loop.run(_next_of(batches))) is not None:
+            yield batch
 
 
 async def _next_of(batches: AsyncGenerator[Any, None]) -> Any:
@@ -131,7 +120,7 @@ async def _next_of(batches: AsyncGenerator[Any, None]) -> Any:
 
 
 async def _batches(
-    windows: list[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
+    windows: Sequence[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
 ) -> AsyncGenerator[Any, None]:
     """Yield the batches of windows; raise at the end of a window that is not exact."""
     rows, part = list[Record](), Part(number=0, query=0)
@@ -150,7 +139,7 @@ async def _batches(
         yield batch_of(rows, options.kept, schema)[0]
 
 
-def _merged(windows: list[Window]) -> list[Window]:
+def _merged(windows: Sequence[Window]) -> list[Window]:
     """Make one window of those that follow each other: a walk is at its quickest where it goes on."""
     merged: list[Window] = []
     for window in windows:
