@@ -529,6 +529,10 @@ def test_one_event_loop() -> None:
         (lambda: RedisLimits(7, rate=1), "the URL of RedisLimits must be redis://"),  # type: ignore[arg-type]
         (lambda: RedisLimits(f"redis://:{PASSWORD}/x@host", rate=1), "the URL of RedisLimits must be redis://"),
         (lambda: RedisLimits("redis://a?socket_timeout=x", rate=1), "of redis://a, has an option that redis-py"),
+        (lambda: RedisLimits(f"redis://:{PASSWORD}@a?tls=1", rate=1), "of redis://a, has an option that redis-py"),
+        (lambda: RedisLimits(f"redis://:{PASSWORD}@a?ssl_cert_reqs=none", rate=1), "of redis://a, has an option"),
+        (lambda: RedisLimits(f"rediss://:{PASSWORD}@a?ssl_cert_reqs=no", rate=1), "of rediss://a, has an option"),
+        (lambda: RedisLimits(f"redis://:{PASSWORD}@a?protocol=7", rate=1), "of redis://a, has an option"),
     ],
 )
 def test_what_cannot_work(make: Callable[[], RedisLimits], said: str) -> None:

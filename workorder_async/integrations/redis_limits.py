@@ -328,9 +328,11 @@ def _opened(url: Secret, where: str) -> "Redis":
     from redis.backoff import NoBackoff
 
     retry = Retry(NoBackoff(), 0)
-    with suppress(ValueError):
+    with suppress(Exception):
         # With a `socket_timeout` it sends by the `wait_for` of Python 3.11, which may take a cancel away.
-        return Redis.from_url(url.reveal(), retry=retry, socket_connect_timeout=_SILENCE, socket_timeout=None)
+        redis = Redis.from_url(url.reveal(), retry=retry, socket_connect_timeout=_SILENCE, socket_timeout=None)
+        redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # looks at the options only
+        return redis
     raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
 
 
