@@ -41,6 +41,11 @@ PLAIN = """
 
     def test_a_client_that_is_not_used(workorder_client):
         pass
+
+    def test_a_loop_that_goes_on_in_a_thread(workorder_client):
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        assert asyncio.run_coroutine_threadsafe(workorder_client.ping(), loop).result()
 """
 ASYNC = """
     import asyncio, pytest, PACKAGE
@@ -128,7 +133,7 @@ def in_mode(mode: str, folder: Path, *words: str, path: str = ROOT, autoload: bo
 def test_plain_tests(tmp_path: Path) -> None:
     """With pytest alone: a client for `asyncio.run`, the environment, and a new sandbox for each test."""
     ran = run_project(tmp_path, PLAIN, plugins=[KIT])
-    assert ran.counts() == {"passed": 4}, ran.out
+    assert ran.counts() == {"passed": 5}, ran.out
 
 
 @pytest.mark.slow
@@ -306,7 +311,7 @@ def test_from_the_wheel(plugins: list[str], installed: str, tmp_path: Path) -> N
     others = ["asyncio", "anyio", "randomly", "xdist", "timeout", "hypothesispytest"]
     without = [word for name in others for word in ("-p", f"no:{name}")]
     ran = run_project(tmp_path, PLAIN, *without, plugins=plugins, path=installed, PYTEST_DISABLE_PLUGIN_AUTOLOAD="")
-    assert ran.counts() == {"passed": 4}, ran.out
+    assert ran.counts() == {"passed": 5}, ran.out
     ran = run_project(
         tmp_path, PLAIN, *without, "-p", "no:workorder", path=installed, PYTEST_DISABLE_PLUGIN_AUTOLOAD=""
     )

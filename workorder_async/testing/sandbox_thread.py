@@ -150,5 +150,7 @@ def client_of_a_test(sandbox: Sandbox) -> Iterator[WorkorderClient]:
     end = _End(close())
     client = sandbox.client(observers=[end])
     yield client
-    if end.loop is not None and not end.loop.is_closed():
+    if end.loop is not None and end.loop.is_running():  # in a thread of the test's
+        asyncio.run_coroutine_threadsafe(end.closing.aclose(), end.loop).result()
+    elif end.loop is not None and not end.loop.is_closed():
         end.loop.run_until_complete(end.closing.aclose())
