@@ -36,13 +36,13 @@ def test_where_spark_puts_a_row(spark: Any) -> None:
 
 
 def test_each_close_once(spark: Any, new_sandbox: NewSandbox, tmp_path: Path) -> None:
-    """Each ticket is closed once; the same job again skips all; the outcomes are a frame."""
-    sandbox = new_sandbox(tickets=1000)
+    """Each ticket is closed once; the same job again skips all; the outcomes are a frame, wherever their folder is."""
+    sandbox, folder = new_sandbox(tickets=1000), tmp_path / "共享 {1} [2] *? 50%20"
     rows = sandbox.close_rows()
     frame = spark.createDataFrame(rows).withColumn("solved_time", F.col("solved_time").cast("timestamp"))
     for state in ("done", "skipped"):
-        _save(frame.repartition(4, "id"), tmp_path)
-        outcomes = read_outcomes(spark, tmp_path).collect()
+        _save(frame.repartition(4, "id"), folder)
+        outcomes = read_outcomes(spark, folder).collect()
         assert {row.id for row in outcomes} == {row["id"] for row in rows}
         assert Counter(row.state for row in outcomes) == {state: len(rows)}
     applied = sandbox.sandbox.applied

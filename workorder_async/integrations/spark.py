@@ -14,6 +14,7 @@ Executors need this package and Python 3.11 or newer. Every action reads the API
 before it is used twice.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -184,4 +185,6 @@ def read_outcomes(spark: "SparkSession", journals: "str | Path") -> "DataFrame":
     Each task tells of the rows of its last attempt: a frame that is read anew for it no longer shows the tickets that
     were closed before, so write the closes to a table first.
     """
-    return spark.read.schema(OUTCOME_DDL).json(f"{Path(journals).absolute().as_uri()}/*.{OUTCOMES}")
+    # Spark takes a path as it is, but for the characters of patterns.
+    folder = re.sub(r"([\\*?{}\[\]])", r"\\\1", Path(journals).absolute().as_posix())
+    return spark.read.schema(OUTCOME_DDL).json(f"file:///{folder.lstrip('/')}/*.{OUTCOMES}")
