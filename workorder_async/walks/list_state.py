@@ -219,8 +219,10 @@ class ListState:
         """Tell whether the list may have more in the range than an answer shows."""
         if page.is_last is not None:
             return not page.is_last
+        if self._is_full(page):
+            return True
         is_end = page.position == page.total and (page.ask.page == 1 or self.keeps_size)
-        return self._is_full(page) or (self.believes_totals and not is_end)
+        return self.believes_totals and not is_end
 
     def is_miscounted(self, page: Page) -> bool:
         """Tell whether an answer counts fewer tickets than it shows: then it does not tell whether there are more."""
