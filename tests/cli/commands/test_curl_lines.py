@@ -78,6 +78,25 @@ def test_a_query_by_get_is_taken() -> None:
     assert request.query == (("view", "all"), ("id", "7"))
 
 
+@pytest.mark.parametrize(("data", "query"), [("", ()), ("-d view=all", (("view", "all"),))])
+def test_a_query_by_get_follows_that_of_the_url(data: str, query: tuple[tuple[str, str], ...]) -> None:
+    """With `curl -G` the query of the URL is sent, too, before the data; and without data it is sent alone."""
+    [(_, request)] = _requests(f"curl -G {data} 'h/a/b?id=7' {_headers()}")
+    assert (request.method, request.query, request.body) == ("GET", (("id", "7"), *query), ())
+
+
+def test_pieces_of_json() -> None:
+    """A piece of --json follows the one before it without an &, as curl sends it."""
+    [(_, request)] = _requests(f"""curl {URL} {_headers()} --json '{{"a":' --json '1}}'""")
+    assert b"".join(request.body) == b'{"a":1}'
+
+
+def test_a_caret_before_a_quote() -> None:
+    """A body of JSON may have what a line for Windows' cmd has at each quote."""
+    [(_, request)] = _requests(f"""curl {URL} {_headers()} --data-raw '{{"note":"2^"}}'""")
+    assert b"".join(request.body) == b'{"note":"2^"}'
+
+
 def test_escapes_of_bash() -> None:
     """What bash writes in $'...' is read as bash reads it."""
     [(_, request)] = _requests(rf"curl {URL} {_headers()} -d $'\x41\u59dc\101\t\'\\\n'")

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from getopt import GetoptError, getopt
-from itertools import pairwise
+from itertools import chain, pairwise
 from threading import Event
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -190,8 +190,8 @@ def _missing(headers: Mapping[str, str]) -> list[str]:
     return [name for name in _HEADERS if name.lower() not in headers]
 
 
-def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes, query: str | None = None) -> Accepted:
-    request = _signed("--curl", method.upper(), url if "//" in url else f"//{url}", query, body)
+def _accepted(url: str, method: str, headers: Mapping[str, str], body: bytes) -> Accepted:
+    request = _signed("--curl", method.upper(), url if "//" in url else f"//{url}", None, body)
     return Accepted(headers["appid"], headers["timestamp"], headers["sign"], request)
 
 
@@ -220,7 +220,7 @@ def _refused(what: str, mend: str) -> ConfigError:
 
 def _of_curl(text: str) -> list[Accepted]:
     """Return the requests of curl lines. Raises `ConfigError` for a line that cannot be read, or lacks a header."""
-    if '^"' in text:
+    if re.search(r'[\s\\]\^"', text):
         raise _refused("a line for Windows' cmd", "in the browser choose 'Copy as cURL (bash)'")
     try:
         words = list(_words(text.replace("\r\n", "\n")))
@@ -275,12 +275,13 @@ def _of_line(options: Sequence[tuple[str, str]], urls: Sequence[str]) -> Accepte
     headers = _headers_of((name, value) for name, _, value in lines)
     if missing := _missing(headers):
         raise _refused(f"a line without the header {', '.join(missing)}", "take a request that was signed")
-    data = [_content(name, value) for name, value in options if name in _DATA]
-    as_query = bool(_values(options, ("-G", "--get")))
-    body = b"" if as_query else b"&".join(data)
-    method = next(reversed(_values(options, ("-X", "--request"))), "POST" if data and not as_query else "GET")
-    query = b"&".join(data).decode(errors="surrogateescape") if as_query else None
-    return _accepted(urls[0], method, headers, body, query)
+    # What stands before each piece; the first has nothing before it.
+    data = [(b"" if name == "--json" else b"&", _content(name, value)) for name, value in options if name in _DATA]
+    url, method, body = urls[0], "POST" if data else "GET", b"".join([*chain.from_iterable(data)][1:])
+    if _values(options, ("-G", "--get")):
+        query = body.decode(errors="surrogateescape")
+        url, method, body = f"{url}{'&' if '?' in url else '?'}{query}", "GET", b""
+    return _accepted(url, next(reversed(_values(options, ("-X", "--request"))), method), headers, body)
 
 
 def _options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
