@@ -10,7 +10,16 @@ from attrs import evolve
 from tests.support.mutations import PENDING, creation, mutation_of
 from tests.support.virtual_loop import virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
-from workorder_async import CommentTicket, ConfigError, NotFoundError, OutcomeUnknownError, TicketQuery, TicketStatus
+from workorder_async import (
+    CommentTicket,
+    ConfigError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ResponseError,
+    RetryPolicy,
+    TicketQuery,
+    TicketStatus,
+)
 from workorder_async.sandbox import Fault, Sandbox
 
 
@@ -84,6 +93,20 @@ async def test_answered_before() -> None:
             await client.change(comment)
         store = sandbox._store
     assert len(store.applied) == 3
+
+
+@virtual_time
+async def test_an_upload_answered_before(tmp_path: Path) -> None:
+    """Of an upload, too, HTTP 504 comes when it was read, and the file is kept after so many seconds."""
+    (tmp_path / "a.txt").write_text("a")
+    async with virtual_sandbox(40, client={"retry": RetryPolicy(attempts=1)}) as (sandbox, client):
+        sandbox.faults = [Fault("504_before", operation="upload_file", seconds=3)]
+        with pytest.raises(ResponseError):
+            await client.upload_file(tmp_path / "a.txt")
+        folder = sandbox._files.path("a").parent
+        assert list(folder.iterdir()) == []
+        await asyncio.sleep(3.5)
+        assert [file.read_text() for file in folder.iterdir()] == ["a"]
 
 
 async def test_people_leave_nothing_half_done() -> None:

@@ -35,7 +35,7 @@ FAR: Final = 10**9
 #: Under this key a request keeps how many seconds the `Date` of its answer is ahead.
 DATE_AHEAD: Final = web.RequestKey("date ahead", float)
 #: Under this key a request that is handled after its answer keeps whether it has been read.
-READ: Final = web.RequestKey("read", asyncio.Event)
+_READ: Final = web.RequestKey("read", asyncio.Event)
 
 _Instead: TypeAlias = Literal["reset", "hang", "401", "403", "429", "500", "503", "html", "portal", "errno"]
 _Unanswered: TypeAlias = Literal["reset_after", "hang_after", "html_after", "portal_after", "errno_after"]
@@ -240,7 +240,7 @@ class Faults:
 
     async def _answered_before(self, request: web.Request, answer: _Handling) -> web.StreamResponse:
         """Answer when the request was read; who handles it waits then."""
-        read = request[READ] = asyncio.Event()
+        read = request[_READ] = asyncio.Event()
 
         async def handle() -> None:
             try:
@@ -255,6 +255,12 @@ class Faults:
         task.add_done_callback(self._later.discard)
         await read.wait()
         return _refusal(Errno.FAULT, 504)
+
+    async def after_reading(self, request: web.Request, fault: Fault | None) -> None:
+        """Let a request that has been read be answered and wait, if that is its fault."""
+        if fault is not None and fault.kind == "504_before":
+            request[_READ].set()
+            await self.delay(fault.seconds)
 
     async def end(self) -> None:
         """Let every wait be over, and every further one, and wait for what is handled later."""
@@ -288,14 +294,13 @@ class Faults:
 
     async def _distorted(self, fault: Fault, request: web.Request, body: bytes) -> web.StreamResponse:
         """Answer with this body in the fault's way, or with a larger one in its place; a lie is in the body already."""
-        response: web.StreamResponse
+        response: web.StreamResponse = envelope(body)
         match fault.kind:
             case "truncate":
                 response = await self._piecewise(request, [body[: len(body) // 2]], length=len(body))
                 _hang_up(request)
             case "slow_headers":
                 await self.wait(request, fault.seconds)
-                response = envelope(body)
             case "slow_body":
                 size = -(-len(body) // _DRIPS)
                 drips = [body[start : start + size] for start in range(0, len(body), size)]
@@ -320,9 +325,6 @@ class Faults:
                 response = await _after_headers(request, body, header)
             case "date":
                 request[DATE_AHEAD] = fault.seconds
-                response = envelope(body)
-            case _:
-                response = envelope(body)
         return response
 
     async def _piecewise(

@@ -40,7 +40,6 @@ _SECONDS_MAX = 10**11
 _OPEN = (1, 2)
 _REJECTED = 4
 
-
 Act: TypeAlias = Literal["close", "reopen", "comment"]
 """What people do by other ways than this API."""
 # What a ticket that is open again does not have any more.
@@ -196,7 +195,6 @@ LIST: Schema = {
 
 #: The query of base and detail.
 ONE: Schema = {"id": Field(_INT64, required=True)}
-
 
 #: Attachment, as create takes it; close_ticket must have the author too.
 _ATTACHMENT: Schema = {

@@ -28,7 +28,7 @@ from workorder_async.errors import ConfigError
 from workorder_async.sandbox import rules
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
-from workorder_async.sandbox.faults import FAR, READ, Fault, Faults, Struck, envelope
+from workorder_async.sandbox.faults import FAR, Fault, Faults, Struck, envelope
 from workorder_async.sandbox.files import Files, Pieces, download_headers, invented
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
 from workorder_async.sandbox.rules import Texts
@@ -355,17 +355,16 @@ class Sandbox:
             asked = rules.decode(request.headers.get("Content-Type", ""), body)
         else:
             asked = rules.from_query(request.query, rule.schema)
-        if fault is not None and fault.kind == "504_before":
-            request[READ].set()
-            await self._faults.delay(fault.seconds)
+        await self._faults.after_reading(request, fault)
         fields = rules.read(asked, rule.schema)
         url = partial(self._files.temporary_url, str(request.url.origin()))
         answer = partial(rule.answer, rules.Asked(self._store, self._listing, asked, fields, fault, url))
         return await self._in_store(answer)
 
-    async def _upload_file(self, request: web.Request, _: Fault | None) -> JSON:
+    async def _upload_file(self, request: web.Request, fault: Fault | None) -> JSON:
         async with self._files.received(request.content) as body:
             await asyncio.to_thread(self._gate.check_signature, request, Pieces(body, 0, len(body)))
+            await self._faults.after_reading(request, fault)
             attachment = await asyncio.to_thread(self._files.keep, body, request.headers.get("Content-Type", ""))
         await self._in_store(partial(self._store.add_file, attachment))
         return attachment
