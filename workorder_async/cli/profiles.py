@@ -291,12 +291,13 @@ def refuse_taken(path: Path, name: str) -> None:
 
 
 def add(path: Path, name: str, values: Values) -> None:
-    """Add a profile to a file, for its owner alone; in a new file it is the default.
+    """Add a profile to a file, for its owner alone; in a new or empty file it is the default.
 
     The rest of the file stays as it is, comments too. Raises `ConfigError` where it takes no table after it.
     """
     # No variable holds a secret bare: a traceback with locals would show it.
-    before = Secret(path.read_bytes().rstrip().decode("utf-8-sig") if path.exists() else f"default = {_quoted(name)}")
+    there = Secret(path.read_bytes().rstrip().decode("utf-8-sig") if path.exists() else "")
+    before = there if there.reveal() else Secret(f"default = {_quoted(name)}")
     head = f"[profiles.{name if _BARE.fullmatch(name) else _quoted(name)}]"
     if not _is_toml(Secret(f"{before.reveal()}\n\n{head}")):
         mend = f"write them as tables, such as {head}, and try again"

@@ -68,6 +68,15 @@ def test_by_options(bare: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
     assert list(profiles.read(tmp_path / "workorder" / "workorder.toml").by_name) == ["default", "other"]
 
 
+@pytest.mark.parametrize("there", [b"", b"\n", b"\xef\xbb\xbf"])
+def test_an_empty_file(bare: Workorder, sandbox: Sandbox, tmp_path: Path, there: bytes) -> None:
+    """The first profile is the default in an empty file, too."""
+    (tmp_path / "workorder").mkdir()
+    (tmp_path / "workorder" / "workorder.toml").write_bytes(there)
+    assert bare("login", *given(sandbox)).code == 0
+    assert bare("list").code == 0
+
+
 def test_what_fails_is_kept_and_told(bare: Workorder, sandbox: Sandbox) -> None:
     """A platform that refuses the secret is a failed check, and the exit code that of doctor."""
     ran = bare("login", *given(sandbox, secret_command="echo wrong"))
