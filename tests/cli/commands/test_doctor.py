@@ -57,6 +57,15 @@ def test_each_variable_is_checked(
     assert [checked[name][0] for name in STEPS] == ([True] * 4 if reached else [None] * 4) + [None]
 
 
+def test_a_mistake_in_a_further_setting(workorder: Workorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errnos that cannot be read are told with their own mend: nobody who runs the platform can help."""
+    monkeypatch.setenv("WORKORDER_ERRNOS", "x")
+    ok, said = examined(workorder)["signature"]
+    assert ok is False
+    assert said.startswith("WORKORDER_ERRNOS has 'x'; write ERRNO=ERROR")
+    assert "run it again" not in said
+
+
 def test_a_name_that_is_not_known(workorder: Workorder) -> None:
     """A host that cannot be found fails the name, and the rest is skipped."""
     checked = examined(workorder, "--base-url", "http://no-such-host.invalid")

@@ -202,7 +202,8 @@ async def _signature(environ: Environment, options: "ClientOptions") -> Verdict:
     try:
         answer = await _ask(environ, options)
     except WorkorderError as error:
-        return False, str(error), "run it again; if it stays so, ask who runs the platform"
+        mend = "" if isinstance(error, ConfigError) else "run it again; if it stays so, ask who runs the platform"
+        return False, str(error), mend
     if not isinstance(answer, ApiError):
         return True, f"accepted; the platform has {answer.pagination.total:,} tickets to show", ""
     try:

@@ -28,8 +28,6 @@ _CHANCE: Final = re.compile("^([^,:=]*):")
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
 _HOW_MANY: Final = Parameter(help=f"How many invented tickets there are to begin with: {_TICKETS:,}, if not said.")
-
-
 _FAULT: Final = Parameter(
     help="Let requests go wrong: KIND:CHANCE,NAME=VALUE,... such as reset_after:0.1; may be repeated."
 )
