@@ -210,6 +210,19 @@ def test_a_file_that_is_cut_short(workorder: Workorder, database: Path, tmp_path
     assert ran.err.endswith("; it may be cut short or damaged: write it anew\n")
 
 
+@pytest.mark.parametrize(("suffix", "damaged"), [("csv.gz", slice(-8, -4)), ("parquet", slice(4, 204))])
+def test_a_file_that_is_damaged(workorder: Workorder, tmp_path: Path, suffix: str, damaged: slice) -> None:
+    """So is a file that is as long as ever, where its format's error is one of the system's, without a name."""
+    file = tmp_path / f"t.{suffix}"
+    workorder("export", file)
+    content = bytearray(file.read_bytes())
+    content[damaged] = bytes(len(content[damaged]))
+    file.write_bytes(content)
+    ran = workorder("report", file)
+    assert (ran.code, ran.out) == (2, ""), ran
+    assert ran.err.startswith(f"workorder: '{file}' cannot be read: ")
+
+
 def test_a_name_that_is_no_text(workorder: Workorder, tmp_path: Path) -> None:
     """A page of a file whose name is no UTF-8 has the name as it can be written."""
     file = tmp_path / "t\udcff.jsonl"

@@ -44,9 +44,10 @@ def report(
     with nullcontext() if html is None else html.target(beside=file, overwrite=overwrite) as page:
         try:
             figures = figures_of(Path(file))
-        except (WorkorderError, OSError):
-            raise
-        except Exception as error:  # noqa: BLE001 - each format has errors of its own for a damaged file
+        except Exception as error:
+            # Each format has errors of its own for a damaged file; those of gzip and Parquet are an OSError, too.
+            if isinstance(error, WorkorderError) or getattr(error, "filename", None):
+                raise
             mend = "it may be cut short or damaged: write it anew"
             raise ConfigError(f"{str(file)!r} cannot be read: {error!r}", mend=mend) from None
         if page is None:

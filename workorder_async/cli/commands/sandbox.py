@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # The chance of a --fault stands behind its kind.
 _CHANCE: Final = re.compile("^([^,:=]*):")
-
 _SECRET: Final = "WORKORDER_SANDBOX_SECRET"  # noqa: S105 - the variable's name
 _TICKETS: Final = 5000
 _HOW_MANY: Final = Parameter(help=f"How many invented tickets there are to begin with: {_TICKETS:,}, if not said.")
