@@ -20,7 +20,7 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve, frozen
 
 from workorder_async.document.fields import fields_of
-from workorder_async.document.json_text import LINE_FEED, dumps, loads
+from workorder_async.document.json_text import LINE_FEED, STRICT_LINE, dumps, loads
 from workorder_async.durable import written_through
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value, columns_of
@@ -41,20 +41,21 @@ class TablePages(Sink):
         """Return a line for these rows."""
         page = {table.name: records for table, records in self._tables.records([((), row) for row in rows])}
         try:
-            return dumps(page, option=LINE_FEED)
-        except TypeError:  # half a surrogate pair, or a number of more than 64 bits
+            return dumps(page, option=STRICT_LINE)
+        except TypeError:  # half a surrogate pair, or a number that may have more than 64 bits
             for name, records in page.items():
-                page[name], changes = _storable(records)
-                self.changes: TextChanges = self.changes + changes
+                made = [storable(record) for record in records]
+                page[name] = [cells for cells, _ in made]
+                self.changes: TextChanges = sum((changes for _, changes in made), self.changes)
             return dumps(page, option=LINE_FEED)
 
 
 def to_sqlite(staged: Path, target: Path, columns: Columns, on_progress: Told) -> TextChanges:
-    """Convert staged rows to a database, and return the changes in them.
+    """Convert staged rows to a database; it changes none of them.
 
     A ticket that is there already is replaced, with all that belongs to it.
     """
-    tables, rows, changes = {table.name: table for table in table_of("tickets", columns.model).all()}, 0, UNCHANGED
+    tables, rows = {table.name: table for table in table_of("tickets", columns.model).all()}, 0
     with (
         staged.open("rb") as pages,
         written_through(target),
@@ -70,25 +71,14 @@ def to_sqlite(staged: Path, target: Path, columns: Columns, on_progress: Told) -
         for line in pages:
             page = loads(line)
             for name, records in page.items():
-                changes += tables[name].add(database, records)
+                tables[name].add(database, records)
             rows += len(page["tickets"])
             on_progress(rows)
         # Faster once all rows are there.
         for name in _INDEXES:
             database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
         database.execute("COMMIT")
-    return changes
-
-
-def _storable(records: Sequence[Cells]) -> tuple[list[Cells], TextChanges]:
-    """Return records as SQLite can have them, and the changes that this took.
-
-    Raises `ExportError` for a ticket whose id SQLite cannot have.
-    """
-    made = [storable(record) for record in records]
-    if any(cells[0] is None for cells, _ in made):
-        raise ExportError("a ticket's id has more than 64 bits, which no SQLite key has; .jsonl keeps it")
-    return [cells for cells, _ in made], sum((change for _, change in made), UNCHANGED)
+    return UNCHANGED
 
 
 @frozen
@@ -130,16 +120,10 @@ class ModelTable:
             if parts:
                 yield from child.records(parts)
 
-    def add(self, database: sqlite3.Connection, records: Sequence[Cells]) -> TextChanges:
-        """Add records; return the changes in their cells."""
+    def add(self, database: sqlite3.Connection, records: Sequence[Cells]) -> None:
+        """Add records that SQLite can have."""
         places = ", ".join("?" * (len(self.keys) + len(self.columns.columns)))
-        insert, changes = f"INSERT OR REPLACE INTO {self.name} VALUES ({places})", UNCHANGED  # noqa: S608
-        try:
-            database.executemany(insert, records)
-        except (UnicodeEncodeError, OverflowError):
-            made, changes = _storable(records)
-            database.executemany(insert, made)
-        return changes
+        database.executemany(f"INSERT OR REPLACE INTO {self.name} VALUES ({places})", records)  # noqa: S608
 
 
 def table_of(name: str, model: type, keys: tuple[str, ...] = ()) -> ModelTable:

@@ -581,12 +581,11 @@ _LOOKED_THROUGH: Final = 2000
 
 
 def _cells_of(row: Row) -> tuple[Value, ...] | None:
-    """Return the cells of a row as SQLite keeps them; None if it cannot be read, or its id has more than 64 bits."""
+    """Return the cells of a row as SQLite keeps them; None if it cannot be read."""
     try:
-        cells, _ = storable(TICKET_COLUMNS.read(read_row(row)))
+        return storable(TICKET_COLUMNS.read(read_row(row)))[0]
     except DecodeError:
         return None
-    return None if cells[0] is None else cells
 
 
 def _values_of(cells: Sequence[Value]) -> dict[str, Value]:
@@ -618,7 +617,7 @@ def _write_detail(
     for name in _DETAIL_LISTS:
         database.execute(f"DELETE FROM {name} WHERE ticket_id = ?", (detail.id,))  # noqa: S608
     for table, records in _DETAILS.records([((), detail)]):
-        table.add(database, records)
+        table.add(database, [storable(record)[0] for record in records])
     there = [(detail.id, path.name, _text_of(path)) for path in files if path.is_file()]
     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", there)
     found = database.execute("SELECT facts FROM detail_facts WHERE id = ?", (detail.id,)).fetchone()
