@@ -75,12 +75,12 @@ def test_no_other_folder(name: str, staged: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("name", ["parquet", "xlsx"])  # SQLite opens the file by its name
 def test_full_at_the_end(name: str, staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk's own error comes out where the file itself finds no room, and nothing is said of it later."""
+    """The disk's own error names the file where that itself finds no room, and nothing is said of it later."""
     target = staged.with_name(f"t.{name}")
     monkeypatch.setattr(durable, "open_private", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
     with pytest.raises(OSError, match="No space left") as caught:
         Format(name).convert(staged, target, lambda rows: None)
-    assert caught.value.errno == errno.ENOSPC
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(target))
     del caught
     gc.collect()
     assert os.listdir(staged.parent) == [staged.name]

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from attrs import frozen
 
 from workorder_async import arguments
+from workorder_async.durable import naming
 from workorder_async.errors import ConfigError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Columns
 from workorder_async.exports.csv_lines import CsvLines
@@ -79,9 +80,10 @@ class Format:
     def convert(self, staged: Path, target: Path, on_progress: Told, columns: Columns = TICKET_COLUMNS) -> TextChanges:
         """Convert the rows of `sink` to a new file, which is on disk then, and return the changes that this took.
 
-        For a thread. If it fails, no file is left. Raises `OSError` if the disk does not do its part.
+        For a thread. If it fails, no file is left. Raises `OSError` with a name if the disk does not do its part.
         """
-        return _CONVERTERS[self.name](staged, target, columns, on_progress)
+        with naming(target):
+            return _CONVERTERS[self.name](staged, target, columns, on_progress)
 
     def names(self, path: Path) -> list[Path]:
         """Return the names that a file takes: its own, then those that SQLite believes to be of the same database."""
