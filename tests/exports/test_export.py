@@ -152,6 +152,23 @@ async def test_refused(options: dict[str, Any], name: str, message: str, tmp_pat
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other lengths")
+async def test_a_path_that_no_database_can_have(tmp_path: Path) -> None:
+    """A path that SQLite could not open at the end is refused before the first request; one byte less is made."""
+    folder = tmp_path
+    while len(os.fsencode(folder)) < 300:
+        folder /= "d" * 100
+    folder.mkdir(parents=True)
+    room = 504 - len(os.fsencode(folder / "x.converted")) + 1
+    longest, longer = (folder / f"{'x' * (size - len('.db'))}.db" for size in (room, room + 1))
+    async with Sandbox(tickets=5) as sandbox, sandbox.client() as client:
+        with pytest.raises(ConfigError, match="SQLite opens no path of so many bytes; choose another target"):
+            await export_tickets(client, TicketQuery(), longer)
+        assert not sandbox.requests
+        assert (await export_tickets(client, TicketQuery(), longest)).rows == 5
+    assert os.listdir(folder) == [longest.name]
+
+
 @pytest.mark.parametrize("name", ["max_tickets", "verify", "status"])
 async def test_no_option(name: str, tmp_path: Path) -> None:
     """An option that does not exist, any more or at all, is refused."""

@@ -21,7 +21,7 @@ from workorder_async.exports.csv_lines import CsvLines
 from workorder_async.exports.jsonl import Escaped, JsonLines, RawLines
 from workorder_async.exports.parquet import ArrowStreams, to_parquet
 from workorder_async.exports.sink import Record, Sink, TextChanges, Told
-from workorder_async.exports.sqlite import TablePages, to_sqlite
+from workorder_async.exports.sqlite import LONGEST_PATH, TablePages, to_sqlite
 from workorder_async.exports.xlsx import parts_of, to_xlsx
 from workorder_async.extras import extra_module
 
@@ -229,6 +229,8 @@ def target_of(target: object, format: str | None) -> Target:
         for beside in (target.manifest, *target.leftovers()):
             with suppress(FileNotFoundError):
                 beside.lstat()  # its name may be too long
+        if found.name == "sqlite" and len(os.fsencode(target.converted)) > LONGEST_PATH:
+            raise OSError(0, "SQLite opens no path of so many bytes")
     except OSError as error:
         raise ConfigError(f"cannot write to {name!r}: {error.strerror}", mend="choose another target") from None
     return target

@@ -12,6 +12,7 @@ Rows are staged as lines of JSON. Each line holds a page: the records of each ta
 
 import errno
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value, columns_of
 from workorder_async.exports.sink import UNCHANGED, Record, Sink, TextChanges, Told, storable
 
+#: The bytes of a path that SQLite opens, so that there is room for the name of a journal.
+LONGEST_PATH: Final = (1040 if sys.platform == "win32" else 512) - len("-journal")
 _INDEXES: Final = ("created_time", "status")
 
 Cells: TypeAlias = Sequence[Value]
