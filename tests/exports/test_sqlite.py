@@ -1,7 +1,10 @@
 """SQLite: tables of lists, what is staged, and cells and files that SQLite cannot have."""
 
 import errno
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,28 @@ def test_no_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(path, tickets(1000))
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
     assert not path.exists()
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from workorder_async.exports.formats import Format
+Format("sqlite").convert(Path(sys.argv[1]), Path(sys.argv[2]), lambda rows: None)
+"""
+
+
+@pytest.mark.slow
+def test_nothing_elsewhere(path: Path, tmp_path: Path) -> None:
+    """However many rows there are, SQLite needs no folder for temporary files, which may be too small, or missing."""
+    sink, staged, elsewhere = Format("sqlite").sink(), path.with_suffix(".part"), tmp_path / "elsewhere"
+    with staged.open("wb") as file:
+        for first in range(1, 200_001, 1000):
+            file.write(sink.encode([TicketSummary(id=id, created_time=id) for id in range(first, first + 1000)]))
+    elsewhere.mkdir()
+    os.utime(elsewhere, (0, 0))
+    arguments = [sys.executable, "-c", _CHILD, str(staged), str(path)]
+    subprocess.run(arguments, env={**os.environ, "SQLITE_TMPDIR": str(elsewhere)}, check=True)
+    assert elsewhere.stat().st_mtime == 0, "a file was made there, and removed"
 
 
 def test_staged_parts(path: Path) -> None:

@@ -71,15 +71,15 @@ def to_sqlite(staged: Path, target: Path, columns: Columns, on_progress: Told) -
         database.execute("BEGIN")
         for table in tables.values():
             database.execute(table.create())
+        # Made of many rows at the end, an index would be sorted in a temporary file elsewhere, if there is room.
+        for name in _INDEXES:
+            database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
         for line in pages:
             page = loads(line)
             for name, records in page.items():
                 tables[name].add(database, records)
             rows += len(page["tickets"])
             on_progress(rows)
-        # Faster once all rows are there.
-        for name in _INDEXES:
-            database.execute(f"CREATE INDEX tickets_{name} ON tickets ({name})")
         database.execute("COMMIT")
     return UNCHANGED
 
