@@ -74,7 +74,7 @@ class LockedFile:
             _lock(file)
         except OSError as error:
             if isinstance(error, _LOCKED):
-                raise InUseError(str(error)) from None
+                raise InUseError("it is in use: another process or call writes it") from None
             raise OSError(error.errno, f"it cannot be locked: {error.strerror}") from None
         self.check_place()
         size = os.fstat(file.fileno()).st_size
