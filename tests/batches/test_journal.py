@@ -550,6 +550,18 @@ async def test_a_disk_that_hangs_is_left(path: Path, monkeypatch: pytest.MonkeyP
     assert standings == [Standing.DONE, Standing.OPEN, Standing.NEW, Standing.NEW]
 
 
+@pytest.mark.parametrize("way", ["begin", "look"])
+async def test_a_loop_that_was_blocked(path: Path, way: str) -> None:
+    """Where the program held up its own event loop until the time was over, the disk is not said to hang."""
+    async with Journal(path, IDENTITY) as journal:
+        soon = asyncio.get_running_loop().time() + 0.05
+        asked = asyncio.create_task(journal.begin(entry("a"), soon) if way == "begin" else journal.check_place(soon))
+        for _ in range(3):  # until the thread has its order
+            await asyncio.sleep(0)
+        time.sleep(0.1)  # noqa: ASYNC251 - as code does that is not meant for an event loop
+        await asked
+
+
 async def test_a_disk_that_hangs_while_it_opens(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An opening can be cancelled, and the file is free again when the disk is back."""
     disk = Disk(monkeypatch)

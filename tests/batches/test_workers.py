@@ -93,6 +93,19 @@ async def test_source_is_closed(client: WorkorderClient) -> None:
     assert closed
 
 
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_consumer_that_blocks_the_loop(client: WorkorderClient, journal: Path, *, kept: bool) -> None:
+    """One that takes longer than the deadline each time, by code that is not async, slows the batch down, no more."""
+    batch, outcomes = await closes(client, 12), []
+    options: dict[str, Any] = {"journal": journal if kept else None, "deadline": 0.1}
+    async with aclosing(run_batch(client, batch, concurrency=3, **options)) as running:
+        async for outcome in running:
+            outcomes.append(outcome)
+            if len(outcomes) % 4 == 1:
+                time.sleep(0.15)  # noqa: ASYNC251 - it is what blocks
+    assert states(outcomes) == {State.DONE: 12}
+
+
 # Stops
 
 

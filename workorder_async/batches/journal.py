@@ -104,12 +104,8 @@ class Journal:
         if self._look is None or not self._look_waits:
             self._look_waits = True  # before the task: it may begin at once
             self._look = asyncio.create_task(self._look_after(self._look))
-        look = self._look
-        left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
         # It begins from now on, and does not wait for what is written.
-        done, _ = await asyncio.wait({look}, timeout=left)
-        if not done or look.cancelled():
-            raise self._hanging("nothing more was sent")
+        await self._in_time(self._look, until)
         self._check_usable()
 
     async def _look_after(self, before: "asyncio.Task[None] | None") -> None:
@@ -142,10 +138,19 @@ class Journal:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._order_soon(work, done)
         try:
-            async with asyncio.timeout_at(until):
-                return await done
-        except TimeoutError:
-            raise self._hanging("nothing more was sent") from None
+            await self._in_time(done, until)
+            return done.result()
+        finally:
+            done.cancel()
+
+    async def _in_time(self, work: asyncio.Future[Any], until: float | None) -> None:
+        """Wait for some work of the disk until then. Raises `JournalError` where that has not ended."""
+        left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+        # And a moment more: while the event loop was blocked, or the whole program stopped, nobody heard of its end.
+        for seconds in (left, 0.1):
+            await asyncio.wait({work}, timeout=seconds)
+        if not work.done() or work.cancelled():
+            raise self._hanging("nothing more was sent")
 
     def _check_usable(self) -> None:
         if self._failure is not None:
