@@ -81,7 +81,7 @@ class MutationSender:
                 self._sendings.ended(sending, self._longest)
                 raise
             except WorkorderError as error:
-                made, rests = error.attempts, time() + (error.retry_after or 0.0)
+                made, rests = error.attempts or made, time() + (error.retry_after or 0.0)
                 if isinstance(error, OutcomeUnknownError):
                     lost = self._note_lost(prepared, sending, error)
                 if lost is None:
@@ -127,9 +127,8 @@ class MutationSender:
         while True:
             found = await self._settled(mutation, sending, reads)
             wait = min(pause * self._random.uniform(0.5, 1), found.again or 0.0)
-            if found.happened is not None or not patient or not wait or wait >= until.left():
-                return found
-            if not await self._session.pause(wait):
+            is_last = found.happened is not None or not patient or not wait or wait >= until.left()
+            if is_last or not await self._session.pause(wait):
                 return found
             pause *= 2
 
