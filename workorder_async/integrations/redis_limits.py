@@ -330,10 +330,15 @@ def _opened(url: Secret, where: str) -> "Redis":
     retry = Retry(NoBackoff(), 0)
     with suppress(Exception):
         # With a `socket_timeout` it sends by the `wait_for` of Python 3.11, which may take a cancel away.
-        redis = Redis.from_url(url.reveal(), retry=retry, socket_connect_timeout=_SILENCE, socket_timeout=None)
-        redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # looks at the options only
-        return redis
+        return _checked(Redis.from_url(url.reveal(), retry=retry, socket_connect_timeout=_SILENCE, socket_timeout=None))
+    # No variable holds the client: the `repr` of an older one would fail, too, in a traceback with locals.
     raise ConfigError("has an option that redis-py does not take", argument=f"the URL of RedisLimits, of {where},")
+
+
+def _checked(redis: "Redis") -> "Redis":
+    """Return a client whose options redis-py takes: it looks at them when it makes a connection."""
+    redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    return redis
 
 
 def _warn(what: str, *about: object) -> None:
