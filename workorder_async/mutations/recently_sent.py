@@ -68,6 +68,9 @@ class Span:
 
     since: float = -inf
     until: float = inf
+    first: float = -inf
+    """The beginning by the earlier of two clocks: that of `Date`, and that which checks our signatures. Nobody says by
+    which of them tickets are dated."""
 
     def has(self, time: int) -> bool:
         """Tell whether a time on a ticket lies in it for certain; a time that is absent does not."""
@@ -83,7 +86,7 @@ class Span:
 
     def follows(self, time: int) -> bool:
         """Tell whether a time on a ticket is certainly before it, also by a clock that is somewhat behind."""
-        return 0 < time < self.since - _APART
+        return 0 < time < self.first - _APART
 
 
 @define(eq=False)
@@ -282,7 +285,8 @@ class Sendings:
             until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
             if until < since:
                 return Span()
-        return Span(since - _TOLERANCE, until + _TOLERANCE)
+        first = min(since, sending.began + self._clock.signing_offset)
+        return Span(since - _TOLERANCE, until + _TOLERANCE, first - _TOLERANCE)
 
     def left(self, sending: Sending) -> float:
         """Return the seconds until it has happened or never will; not above 0 once that is so.
