@@ -232,7 +232,7 @@ class JournalFile:
         self._set(entry.key, Standing.BEGUN)
         if standing is Standing.OPEN:
             return standing, self._first(entry.key)
-        self._pending.append(line_of(_intent_of(entry)))
+        self._write(_intent_of(entry))
         return standing, entry
 
     def take_back(self, key: str, found: Standing | None) -> None:
@@ -244,7 +244,7 @@ class JournalFile:
 
     def end(self, key: str, state: str, facts: dict[str, JSON]) -> None:
         """Write an outcome."""
-        self._pending.append(line_of({"outcome": key, "state": state, "at": round(time.time(), 3), **facts}))
+        self._write({"outcome": key, "state": state, "at": round(time.time(), 3), **facts})
         self._set(key, Standing.BEGUN if state == State.UNKNOWN.name else _AFTER.get(state, Standing.NEW))
 
     def has_twin(self, entry: Entry) -> bool:
@@ -285,6 +285,10 @@ class JournalFile:
             self._table.execute("DELETE FROM entries WHERE key = ?", (key,))
         else:
             self._table.execute(_SET, (key, standing.value))
+
+    def _write(self, line: dict[str, JSON]) -> None:
+        if self._file is not None:
+            self._pending.append(line_of(line))
 
     def _flush(self, file: LockedFile) -> None:
         """Put the pending lines on disk; if others do not see the file, put the outcomes there only, and raise."""

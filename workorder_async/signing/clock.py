@@ -73,13 +73,6 @@ class ServerClock:
         """Return our time or the server's apparent time, the later of the two: no ticket was created after it."""
         return self.local() + max(0.0, self.offset, self.signing_offset)
 
-    def spread(self) -> float:
-        """Return by how many seconds `latest` is later than the earliest clock that may be the server's.
-
-        That is the clock by which signatures are accepted, or the clock of the answers' `Date`.
-        """
-        return max(0.0, self.offset, self.signing_offset) - min(self.offset, self.signing_offset)
-
     def ahead(self) -> Ahead | None:
         """Return how far the server's clock is ahead of ours; None where that is not known.
 

@@ -29,7 +29,7 @@ from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, Wor
 from workorder_async.secret import Secret, without_credentials, without_frames
 from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
-from workorder_async.wire.bodies import FileBody, JsonBody
+from workorder_async.wire.bodies import FileBody, JsonBody, ask_caller
 from workorder_async.wire.call import Call, Deadline
 from workorder_async.wire.options import ClientOptions, tls_of
 from workorder_async.wire.retry import OF_AN_ANSWER
@@ -308,7 +308,7 @@ class _Payload(aiohttp.Payload):
         stream, body = cast("StreamWriter", writer), self._call.body
         try:
             if isinstance(body, JsonBody) and body.before_write is not None:
-                await body.ask_caller()
+                await ask_caller(body.before_write)
             # Last, since what comes while the caller's code runs is no answer either.
             await self._begin(stream)
             if isinstance(self._value, bytes):

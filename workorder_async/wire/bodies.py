@@ -39,14 +39,6 @@ class JsonBody:
     on_turned_away: Callable[[], None] | None = None
     """Called when an answer says that the request has changed nothing."""
 
-    async def ask_caller(self) -> None:
-        """Let the caller's code run that comes before the first byte. What that raises ends the call."""
-        try:
-            if self.before_write is not None:
-                await self.before_write()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
-            stop(error, "nothing was sent")
-
     def note_turned_away(self, answer: WorkorderError) -> None:
         """Tell the caller of an answer that says that nothing happened. What the caller's code raises ends the call."""
         try:
@@ -54,6 +46,14 @@ class JsonBody:
                 self.on_turned_away()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
             stop(error, f"turned away ({answer.message}), so nothing happened, and on_turned_away failed")
+
+
+async def ask_caller(before_write: BeforeWrite) -> None:
+    """Let the caller's code run that comes before the first byte. What that raises ends the call."""
+    try:
+        await before_write()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends the call
+        stop(error, "nothing was sent")
 
 
 class FileBody:

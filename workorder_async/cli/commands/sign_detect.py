@@ -33,7 +33,7 @@ _CURL: Final = Parameter(
 _BODY: Final = Parameter(help="A file that holds exactly the bytes of its body.")
 _HEADERS: Final = ("AppId", "Timestamp", "Sign")
 _DATA: Final = ("-d", "--data", "--data-ascii", "--data-raw", "--data-binary", "--json")
-#: Seconds between two looks at how far the search is.
+# Seconds between two looks at how far the search is.
 _LOOK_EVERY: Final = 0.1
 _FORM: Final = ("-F", "--form", "--form-string", "-T", "--upload-file", "--data-urlencode")
 # Options of curl, as `getopt` has them: a colon stands behind a letter with a value; and the usual words with a value.
