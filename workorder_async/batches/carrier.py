@@ -74,7 +74,7 @@ class Carrier:
         # What ends is dated by our clock as it was at the begin: one that is set meanwhile moves nothing.
         self._time = asyncio.get_running_loop().time
         self._offset = client.now() - self._time()
-        # How those end, by their keys, that were sent and are cut short before that is written down.
+        # The mutations that were sent and whose outcome is not written down yet: what it is if they are cut short now.
         self._if_cut_short: dict[str, Outcome] = {}
         self._stopping = asyncio.Event()
         self._random = Random()  # noqa: S311 - jitter, no secret

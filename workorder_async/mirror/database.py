@@ -263,7 +263,7 @@ class MirrorDatabase:
 
     def _check_identity(self) -> None:
         """Refuse a mirror of something else."""
-        there, here = self._get("identity"), self._identity
+        there, here = self._get("identity") or {}, self._identity
         if differs := [
             f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
             for name in dict.fromkeys((*there, *here))
