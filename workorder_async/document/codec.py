@@ -151,16 +151,15 @@ def decode_rows(
 
     A row that does not fit is left out and noted in `skipped`. Without that list it raises `DecodeError`.
     """
-    hook = cast("Callable[[Row], TicketSummary]", _ROW.hook)
     try:
-        return [hook(row) for row in rows]
+        return cast("list[TicketSummary]", _ROW.hooks(rows))
     except Exception:  # noqa: BLE001 - as in decode
         places = {id(row): index for index, row in enumerate(_rows_in(answer.data))}
     tickets = []
     for position, row in enumerate(rows):
         found = _ROW.locate(row, f"$.data.tickets[{places.get(id(row), position)}]")
         if found is None:
-            tickets.append(hook(row))
+            tickets.append(cast("TicketSummary", _ROW.hook(row)))
         else:
             _skip(answer, page, number_in(row, "id"), found, skipped)
     return tickets

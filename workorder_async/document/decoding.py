@@ -19,13 +19,14 @@ fields are ignored. Otherwise the plain meaning of a value counts:
 Anything else is refused with its JSON path: JSON of more than 64 levels, a text with broken bytes, a fraction as a time
 before 2001 (Jackson writes later ones with nanoseconds), a time before the year 1, a ticket's id below 1.
 
-Each model has one generated function, its hook: `decoder_of(Tag).source` shows that of `Tag`. It checks the exact
-classes of all values at once. Where they are right, the values are taken as they are. Where they are not, each wrong
-value goes to the reader of its field. `v4 | v5` is at least as large as each of them: one comparison does for all.
+Each model has one generated function, which makes a list of them: `decoder_of(Tag).source` shows that of `Tag`. It
+checks the exact classes of all values of an object at once. Where they are right, the values are taken as they are.
+Where they are not, each wrong value goes to the reader of its field. `v4 | v5` is at least as large as each of them:
+one comparison does for all.
 """
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from functools import cache, partial
 from operator import itemgetter
@@ -257,9 +258,13 @@ class Decoder:
     readers: Mapping[str, Read]
     """The function that reads each field, in every spelling."""
     source: str
-    """The generated text of the hook."""
-    hook: Read
-    """The function that makes the model of an object. It raises for a value that does not fit."""
+    """The generated text of `hooks`."""
+    hooks: Callable[[Sequence[object]], list[object]]
+    """The function that makes the model of each object. It raises for a value that does not fit."""
+
+    def hook(self, value: object) -> object:
+        """Make the model of one object. Raises likewise."""
+        return self.hooks((value,))[0]
 
     def explain(self, value: object, path: str, name: str = "") -> DecodeError:
         """Return the error for a value that is known not to fit; its message begins with `name`."""
@@ -304,7 +309,7 @@ class Decoder:
 def _make_decoder(model: type) -> Decoder:
     """Make the decoder of a model.
 
-    Its hook is one pass over local names: a loop over fields costs several times as much. It picks all values at once
+    An object is one pass over local names: a loop over fields costs several times as much. It picks all values at once
     (null for a missing field), checks the classes of all values of a kind in one chain, looks codes up, and sets the
     slots without a call of `__init__`. Where a chain does not hold, each value of a wrong class goes to its reader.
     """
@@ -323,20 +328,21 @@ def _make_decoder(model: type) -> Decoder:
             if field.is_code
         },
     }
-    source = "\n ".join(["def structure(value):", *_hook_lines(model, [*fields])])
+    head = ["def structure(values):", "made = [*values]", "for at, value in enumerate(made):"]
+    source = "\n ".join([*head, *(f" {line}" for line in _hook_lines(model, [*fields])), "return made"])
     exec(source, names)  # noqa: S102 - the text is made of the names above
-    hook = cast("Read", names["structure"])
+    hooks = cast("Callable[[Sequence[object]], list[object]]", names["structure"])
     alone = next((field.name for field in fields if field.is_alone), None)
-    return Decoder(model, readers, source, hook if alone is None else partial(_by_text, hook, alone))
+    return Decoder(model, readers, source, hooks if alone is None else partial(_by_text, hooks, alone))
 
 
 #: Returns the decoder of a model, which is made when it is first asked for.
 decoder_of: Final[Callable[[type], Decoder]] = cache(_make_decoder)
 
 
-def _by_text(hook: Read, name: str, value: object) -> object:
+def _by_text(hooks: Callable[[Sequence[object]], list[object]], name: str, values: Sequence[object]) -> list[object]:
     """Let an object be the text of its one field."""
-    return hook({name: value} if isinstance(value, str) else value)
+    return hooks([{name: value} if isinstance(value, str) else value for value in values])
 
 
 def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
@@ -370,9 +376,9 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
     if codes:
         read_into, looked_up, read = (", ".join(parts) for parts in zip(*codes, strict=True))
         quick += [f"try: {read_into} = {looked_up}", f"except KeyError: {read_into} = {read}"]
-    joined = "\n    and ".join([*conditions, *bounds]) or "True"
+    joined = "\n     and ".join([*conditions, *bounds]) or "True"
     picked = ", ".join(f"v{index}" for index in range(len(fields)))
-    made = [f"made.{field.name} = v{index}" for index, field in enumerate(fields)]
+    made = [f"one.{field.name} = v{index}" for index, field in enumerate(fields)]
     return [
         "if value.__class__ is not dict: raise misfit('an object', value)",
         f"try: {picked} = pick(value)",
@@ -382,7 +388,7 @@ def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
         "else:",
         *(f" {line}" for line in careful or ["pass"]),
         # A frozen class refuses plain assignment, and is rarely read.
-        *([f"return model({picked})"] if "__setattr__" in vars(model) else ["made = new(model)", *made, "return made"]),
+        *([f"made[at] = model({picked})"] if "__setattr__" in vars(model) else ["made[at] = one = new(model)", *made]),
     ]
 
 
@@ -427,10 +433,10 @@ def _reader_of_kind(field: WireField) -> Read:
 
 
 def _list_reader(inner: Decoder, *, keeps_nulls: bool) -> Read:
-    hook, names = inner.hook, inner.readers.keys()
+    hooks, names = inner.hooks, inner.readers.keys()
 
     def read(value: object) -> list[object]:
         rows = cast("list[JSON]", value) if value.__class__ is list else items(value, names)
-        return [hook(row) for row in rows if row is not None or keeps_nulls]
+        return hooks([row for row in rows if row is not None or keeps_nulls])
 
     return read
