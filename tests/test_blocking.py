@@ -26,7 +26,6 @@ import workorder_async
 from tests.support.cli_runs import elsewhere, python_c
 from tests.support.raw_server import Handler, data, hang, http, serving
 from tests.support.samples import BASE, CLOSE, ENVIRONMENT
-from tests.support.slow import slow_after
 from workorder_async import (
     CommentTicket,
     ConfigError,
@@ -508,36 +507,33 @@ BEGIN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rest",
-    slow_after(
-        2,
-        [
-            "print(client.ping().latency > 0)",
-            "tickets = client.iter_tickets(); next(tickets); print(True)",
-            "walk = client.walk(); next(walk); print(True)",
-            "print(client.upload_file(b'x', file_name='x.txt').file_size == 1)",
-            "threading.Thread(target=lambda: print(client.ping().latency > 0)).start()",
-            "import atexit; atexit.register(lambda: print(client.ping().latency > 0))",
-            "client.close(); print(True)",
-            "from contextlib import suppress\n"
-            "async def act(other):\n  try: await asyncio.sleep(60)\n  finally: print(True)\n"
-            "def wait():\n  with suppress(BaseException): client.run(act)\n"
-            "threading.Thread(target=wait, daemon=True).start(); client.ping()",
-        ],
-    ),
+    [
+        "print(client.ping().latency > 0)",
+        "tickets = client.iter_tickets(); next(tickets); print(True)",
+        "walk = client.walk(); next(walk); print(True)",
+        "print(client.upload_file(b'x', file_name='x.txt').file_size == 1)",
+        "threading.Thread(target=lambda: print(client.ping().latency > 0)).start()",
+        "import atexit; atexit.register(lambda: print(client.ping().latency > 0))",
+        "client.close(); print(True)",
+        "from contextlib import suppress\n"
+        "async def act(other):\n  try: await asyncio.sleep(60)\n  finally: print(True)\n"
+        "def wait():\n  with suppress(BaseException): client.run(act)\n"
+        "threading.Thread(target=wait, daemon=True).start(); client.ping()",
+    ],
 )
 def test_a_client_that_is_left_open_does_not_keep_the_process(sandbox: Sandbox, rest: str) -> None:
     """A program that closes nothing ends by itself, at once and in silence, whatever it was at."""
     assert ended(BEGIN + rest, sandbox) == "True\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 @pytest.mark.parametrize(
     "use",
-    slow_after(
-        1, ["client.ping()", "next(client.iter_tickets())", "client.run(None)", "client.walk()", "client.stats()"]
-    ),
+    ["client.ping()", "next(client.iter_tickets())", "client.run(None)", "client.walk()", "client.stats()"],
 )
 def test_a_forked_child_is_refused(sandbox: Sandbox, use: str) -> None:
     """A forked process is told to make a client of its own; closing does nothing there, and the parent goes on."""

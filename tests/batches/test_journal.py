@@ -486,6 +486,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit for the size of files")
 async def test_disk_full(path: Path) -> None:
     """Where a line finds room for half of itself only, that half goes, and just what was begun is on disk."""

@@ -420,7 +420,8 @@ def test_a_gateways_refusal_has_no_errno(
     assert "errno" not in answer["found"]
 
 
-@pytest.mark.parametrize("filters", slow_after(1, ["error", "ignore", "default"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("filters", ["error", "ignore", "default"])
 def test_a_warning_is_one_remark(sandbox: Sandbox, filters: str) -> None:
     """What the library warns of is one line on stderr, without a path and a line; it ends nothing, and is shown."""
     code = """
@@ -457,7 +458,8 @@ def test_an_unknown_outcome_has_its_own_code(workorder: Workorder) -> None:
     assert "before you do it again" in ran.err
 
 
-@pytest.mark.parametrize(("number", "code"), slow_after(1, [(signal.SIGINT, 130), (signal.SIGTERM, 143)]))
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_path: Path) -> None:
     """Ctrl-C exits with 130 and SIGTERM with 143, and both leave no half file behind."""
     asked = threading.Event()
@@ -476,7 +478,8 @@ def test_an_interrupted_command_says_so(number: signal.Signals, code: int, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", slow_after(1, [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]]))
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["list", "--limit", "0"], ["list", "--limit", "0", "--json"]])
 def test_a_reader_that_goes_away_ends_it_quietly(sandbox: Sandbox, words: list[str]) -> None:
     """`workorder list | head -1` prints one line and no complaint."""
     # More than a pipe holds is to be printed.
@@ -507,6 +510,7 @@ def _in_pipe(reader: int) -> int:
     return int.from_bytes(fcntl.ioctl(reader, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
+@pytest.mark.slow
 def test_a_stream_that_does_not_block_is_waited_for(sandbox: Sandbox) -> None:
     """What comes late is read, and what is taken slowly is written, all of it."""
     (stdin, late), (slow, stdout) = os.pipe(), os.pipe()
@@ -554,19 +558,17 @@ def test_a_full_disk_is_told(sandbox: Sandbox, words: list[str]) -> None:
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
 @pytest.mark.parametrize(
     ("words", "code"),
-    slow_after(
-        1,
-        [
-            (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1"], 3),
-            (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1", "--json", "--verbose"], 3),
-            (["list", "--limit", "1", "--verbose"], 0),
-            (["list", "--nope"], 2),
-            (["show", "7"], 1),
-        ],
-    ),
+    [
+        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1"], 3),
+        (["comment", "7", "--detail", "x", "--base-url", "URL", "--timeout", "1", "--json", "--verbose"], 3),
+        (["list", "--limit", "1", "--verbose"], 0),
+        (["list", "--nope"], 2),
+        (["show", "7"], 1),
+    ],
 )
 def test_a_remark_that_is_lost_changes_no_exit_code(sandbox: Sandbox, words: list[str], code: int) -> None:
     """Where the disk of stderr is full, the exit code and stdout are what they are anyway."""
@@ -577,22 +579,20 @@ def test_a_remark_that_is_lost_changes_no_exit_code(sandbox: Sandbox, words: lis
     assert (child.returncode, out != b"") == (code, code == 0 or "--json" in words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("closed", "words", "code"),
-    slow_after(
-        1,
-        [
-            (">&-", ["list", "--limit", "1"], 0),
-            (">&-", ["export", "--output", "FILE"], 0),
-            (">&-", ["export", "-"], 2),
-            ("<&- >&- 2>&-", ["export", "-", "--format", "csv"], 2),
-            ("2>&-", ["list", "--limit", "1"], 0),
-            ("2>&-", ["show", "abc"], 2),
-            ("<&-", ["comment", "6000", "--detail", "-"], 2),
-            ("<&-", ["reject", "--from", "-", "--yes"], 0),
-            ("<&- >&- 2>&-", ["doctor"], 0),
-        ],
-    ),
+    [
+        (">&-", ["list", "--limit", "1"], 0),
+        (">&-", ["export", "--output", "FILE"], 0),
+        (">&-", ["export", "-"], 2),
+        ("<&- >&- 2>&-", ["export", "-", "--format", "csv"], 2),
+        ("2>&-", ["list", "--limit", "1"], 0),
+        ("2>&-", ["show", "abc"], 2),
+        ("<&-", ["comment", "6000", "--detail", "-"], 2),
+        ("<&-", ["reject", "--from", "-", "--yes"], 0),
+        ("<&- >&- 2>&-", ["doctor"], 0),
+    ],
 )
 def test_a_stream_that_is_closed_leads_nowhere(
     sandbox: Sandbox, tmp_path: Path, closed: str, words: list[str], code: int
@@ -698,12 +698,11 @@ def test_help_is_a_command_too(workorder: Workorder, words: list[str]) -> None:
     assert workorder("help", *words) == workorder(*words, "--help")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs a bash")
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    slow_after(
-        1, [("workorder sign d", "detect"), ("workorder cl", "close"), ("workorder export --no-csv", "--no-csv-bom")]
-    ),
+    [("workorder sign d", "detect"), ("workorder cl", "close"), ("workorder export --no-csv", "--no-csv-bom")],
 )
 def test_bash_completes_commands_and_options(workorder: Workorder, typed: str, offered: str) -> None:
     """The script of `workorder completion bash` makes a real bash offer what there is."""
@@ -714,6 +713,7 @@ def test_bash_completes_commands_and_options(workorder: Workorder, typed: str, o
     assert offered in child.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs a bash")
 def test_bash_completes_files(workorder: Workorder, tmp_path: Path) -> None:
     """A file is offered wherever one may stand, also one within a folder, and one with a blank."""

@@ -18,7 +18,6 @@ from attrs import define, field
 from tests.support.cli_runs import elsewhere, runner, start
 from tests.support.clients import NOW, make_client
 from tests.support.raw_server import Handler, Wire, http, serving
-from tests.support.slow import slow_after
 from workorder_async import CreateTicket, OutcomeUnknownError, Priority, TicketType
 from workorder_async.cli.batches import carrying_out
 from workorder_async.cli.commands import create as creating
@@ -250,7 +249,8 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "done"), slow_after(1, CHANGES))
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "done"), CHANGES)
 def test_an_interrupted_change_is_waited_for(words: list[str], done: bytes) -> None:
     """After Ctrl-C the answer to a single change is waited for, and told."""
     held = Held(answer())
@@ -263,7 +263,8 @@ def test_an_interrupted_change_is_waited_for(words: list[str], done: bytes) -> N
         assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize(("words", "done"), slow_after(1, CHANGES))
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "done"), CHANGES)
 def test_a_change_of_which_nothing_is_known_has_its_own_code(words: list[str], done: bytes) -> None:
     """A second Ctrl-C leaves a single change unknown, which is said, and exits with 3."""
     with interrupted(Held(), answer(), words=words) as (child, _):

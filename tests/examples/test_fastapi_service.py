@@ -12,7 +12,6 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.support.programs import FOLDER, ROOT, serving
-from tests.support.slow import slow_after
 from workorder_async import Sandbox, TicketQuery, TicketStatus, TicketSummary
 from workorder_async.sandbox import Fault
 
@@ -52,7 +51,8 @@ async def closes(sandbox: Sandbox) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("runs", slow_after(1, [1, 2]))
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [1, 2])
 async def test_lists_and_closes(tmp_path: Path, runs: int) -> None:
     """Tickets are listed; ten equal closes are one, after a restart too; a second close of the ticket is refused."""
     async with Sandbox(tickets=60) as sandbox:

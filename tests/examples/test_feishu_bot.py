@@ -14,7 +14,6 @@ from aiohttp import ClientSession
 
 from tests.support.feishu import KEY, Feishu, click, deliver, feishu, message, seal, sign
 from tests.support.programs import Server, serving
-from tests.support.slow import slow_after
 from workorder_async import Sandbox
 from workorder_async.sandbox import Fault
 from workorder_async.testing import Moment, SandboxThread
@@ -43,7 +42,8 @@ async def answered(server: Feishu) -> tuple[str, str, dict[str, Any]]:
     return await asyncio.wait_for(server.answers.get(), SOON)
 
 
-@pytest.mark.parametrize("runs", slow_after(1, [1, 2]))
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [1, 2])
 async def test_ten_deliveries_at_once_in_each_run(tmp_path: Path, runs: int) -> None:
     """They are all acknowledged; one ticket is made, and people see one card. Of its button, too."""
     async with Sandbox(tickets=20) as sandbox, feishu() as server:
@@ -121,6 +121,7 @@ async def test_acknowledged_first(tmp_path: Path) -> None:
         assert (await answered(server))[1] == "interactive"
 
 
+@pytest.mark.slow
 async def test_the_page_of_prometheus(tmp_path: Path) -> None:
     """It counts the calls of the client, those that failed by their error."""
     refused = [Fault("errno", operation="comment_ticket", errno=23000)]

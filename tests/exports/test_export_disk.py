@@ -18,8 +18,9 @@ from workorder_async import ConfigError, ExportError, Sandbox, TicketQuery
 from workorder_async.exports import ExportProgress, ExportReport, export_tickets, reading
 
 
-@pytest.mark.parametrize("limit", slow_after(1, [40_000, 150_000]))
-@pytest.mark.parametrize("suffix", slow_after(1, SUFFIXES))
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [40_000, 150_000])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 async def test_disk_full(suffix: str, limit: int, tmp_path: Path) -> None:
     """A disk that takes no more ends the export with the file and the cause; with more room the same call goes on."""
     target = tmp_path / f"t{suffix}"
@@ -135,6 +136,7 @@ async def test_stdout_to_a_file(tmp_path: Path) -> None:
         assert is_of(tmp_path / "t.jsonl", await truth(client))
 
 
+@pytest.mark.slow
 async def test_closed_pipe() -> None:
     """A pipe that is closed ends the export with an error of ours, which tells the cause."""
     async with (

@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.export_rows import read_back
 from tests.support.exports import truth
-from tests.support.slow import slow_after
 from workorder_async import Sandbox, TicketQuery, TicketStatus
 from workorder_async.exports import export_tickets
 from workorder_async.sandbox import Drift
@@ -14,7 +13,8 @@ from workorder_async.sandbox import Drift
 TICKETS = 3000
 
 
-@pytest.mark.parametrize("seed", slow_after(1, range(4)))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("status", [None, TicketStatus.PENDING])
 async def test_five_percent(status: TicketStatus | None, seed: int, tmp_path: Path) -> None:
     """Five in a hundred are closed, reopened, created and deleted meanwhile: each that stays comes once."""

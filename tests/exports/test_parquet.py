@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
-from tests.support.slow import slow_after
 from workorder_async.document import TicketDetail, TicketSummary
 from workorder_async.exports import parquet
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
@@ -75,7 +74,8 @@ def _converted(staged: bytes, folder: Path, columns: Columns = TICKET_COLUMNS) -
     return read_back(target)
 
 
-@pytest.mark.parametrize("columns", slow_after(1, [DETAIL_COLUMNS, TICKET_COLUMNS]))
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [DETAIL_COLUMNS, TICKET_COLUMNS])
 def test_staged_parts(columns: Columns, tmp_path: Path) -> None:
     """Cut after any part and gone on with, nothing is lost or there twice; each part can be read alone."""
     rows: list[Record] = [full_ticket(id) for id in range(1, 701)] if columns is DETAIL_COLUMNS else list(tickets(700))
@@ -187,6 +187,7 @@ def test_a_time_that_does_not_fit(tmp_path: Path) -> None:
     assert (row["closed_time"], row["closed_at"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_many_megabytes(tmp_path: Path) -> None:
     """Texts of megabytes are whole, for another engine too."""
     target = tmp_path / "t.parquet"

@@ -74,6 +74,7 @@ def _cells(row: Record) -> dict[str, object]:
     return as_read(Path("t.parquet"), cells(row))
 
 
+@pytest.mark.slow
 def test_several_windows(sandbox: SandboxThread) -> None:
     """A list of windows is one iterator, in any order; none at all is an empty one, for which no client is made."""
     windows = _planned(sandbox)

@@ -223,6 +223,7 @@ async def test_a_right_that_is_lost(tmp_path: Path) -> None:
         assert len(report.missing) == 60
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_a_few_that_are_hidden(tmp_path: Path) -> None:
     """A ticket that was gone is taken back when the list shows it again."""
@@ -349,7 +350,8 @@ async def test_new_tickets_are_read_as_such(tmp_path: Path, dated_ahead: bool) -
         assert held(path) == await truth(client)
 
 
-@pytest.mark.parametrize("ahead", slow_after(1, [-3 * 86400, 0, 600]))
+@pytest.mark.slow
+@pytest.mark.parametrize("ahead", [-3 * 86400, 0, 600])
 @virtual_time
 async def test_a_process_for_each_run(tmp_path: Path, ahead: int) -> None:
     """A new process whose clock is off, and a ticket that is dated a year ahead: one request more, and all is found."""
@@ -395,6 +397,7 @@ async def test_totals_that_end_at_a_number(tmp_path: Path) -> None:
         assert (await mirrored(client, path)).gone == lost
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_full(tmp_path: Path) -> None:
     """A full run sees what no other does: an edit of a closed ticket."""
@@ -412,6 +415,7 @@ async def test_full(tmp_path: Path) -> None:
         assert report.missing == [edited]
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_tickets_that_are_shown_late(tmp_path: Path) -> None:
     """A ticket that the list shows later than it was created is there once it is shown, within the lag."""

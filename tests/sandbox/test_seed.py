@@ -19,6 +19,7 @@ def test_the_same_tickets_whatever_the_end() -> None:
     assert [one["created_time"] + 1000 for one in fixed] == [one["created_time"] for one in moved]
 
 
+@pytest.mark.slow
 def test_nothing_has_happened_after_the_end() -> None:
     """Until the end means that no time of a ticket is later, and each comes after the one before it."""
     end = 1_800_000_000

@@ -9,7 +9,6 @@ from textwrap import dedent
 import pytest
 
 from tests.support.cli_runs import ROOT
-from tests.support.slow import slow_after
 from workorder_async import CommentTicket, ConfigError, Sandbox
 from workorder_async.sandbox import Applied, Fault
 from workorder_async.testing import Kill, Moment, SandboxThread, assert_applied, run_killed
@@ -57,16 +56,14 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "carried_out", "said"),
-    slow_after(
-        1,
-        [
-            ("applied", 2, "asks 1001\ndone 1001\nasks 1002\n"),
-            ("received", 1, "asks 1001\ndone 1001\nasks 1002\n"),
-            ("answered", 2, "asks 1001\ndone 1001\nasks 1002\ndone 1002\nasks 1003\n"),
-        ],
-    ),
+    [
+        ("applied", 2, "asks 1001\ndone 1001\nasks 1002\n"),
+        ("received", 1, "asks 1001\ndone 1001\nasks 1002\n"),
+        ("answered", 2, "asks 1001\ndone 1001\nasks 1002\ndone 1002\nasks 1003\n"),
+    ],
 )
 def test_each_moment(moment: Moment, carried_out: int, said: str, tmp_path: Path) -> None:
     """It is dead before it can do more, what was carried out by then is exact, and it runs again to its end."""
@@ -107,6 +104,7 @@ def test_reads_are_counted_as_well(tmp_path: Path) -> None:
     assert (killed.returncode, killed.stdout, last.returncode) == (-9, "", 0)
 
 
+@pytest.mark.slow
 def test_all_processes_of_its_group_are_killed(tmp_path: Path) -> None:
     """A shell that starts the program dies with it, and so does what it left behind."""
     source = "import subprocess, sys\nsubprocess.run([sys.executable, 'program.py', 'x'], check=True)\n"
@@ -118,6 +116,7 @@ def test_all_processes_of_its_group_are_killed(tmp_path: Path) -> None:
     assert (killed.returncode, killed.stdout, last.returncode) == (-9, "asks 1001\n", 0)
 
 
+@pytest.mark.slow
 async def test_from_a_loop_that_the_program_needs(tmp_path: Path) -> None:
     """By `asyncio.to_thread` the loop of the test goes on meanwhile."""
     with SandboxThread(10) as sandbox:

@@ -223,6 +223,7 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
         assert text in line
 
 
+@pytest.mark.slow
 def test_the_marker_is_known(tmp_path: Path) -> None:
     """`pytest --markers` explains it, `pytest --fixtures` the fixtures."""
     ran = run_project(tmp_path, "", "--markers", "--fixtures", plugins=[KIT])

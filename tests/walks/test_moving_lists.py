@@ -90,6 +90,7 @@ async def test_one_leaves_and_one_enters(pick: str, concurrency: int) -> None:
         assert walk.report.exact, walk.report
 
 
+@pytest.mark.slow
 async def test_deleted_and_created() -> None:
     """Of everything, tickets that are deleted and created between reads leave the walk exact."""
     async with Sandbox(tickets=5050) as sandbox, sandbox.client() as client:

@@ -257,6 +257,7 @@ async def test_memory_is_bounded_by_pages() -> None:
     assert 100 <= most <= 1000
 
 
+@pytest.mark.slow
 @virtual_time
 async def test_sections_are_forgotten() -> None:
     """A worker that waits until more may be read keeps nothing of what was given out meanwhile."""

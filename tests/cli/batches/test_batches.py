@@ -430,8 +430,9 @@ def test_a_reader_that_goes_away_stops_it(
     assert f"{len(done)} done, {30 - len(done)} not sent in " in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
-@pytest.mark.parametrize(("number", "as_json"), slow_after(1, [(1, False), (1, True), (3, False), (3, True)]))
+@pytest.mark.parametrize(("number", "as_json"), [(1, False), (1, True), (3, False), (3, True)])
 def test_a_full_disk_of_results_hides_no_change(
     sandbox: Sandbox, new_ticket: Callable[..., int], number: int, as_json: bool
 ) -> None:
@@ -510,7 +511,8 @@ def test_what_holds_a_batch_back_is_told(
     assert said == ["workorder: held back: the server asks for a pause of 1 s more"] * pauses
 
 
-@pytest.mark.parametrize("journal", slow_after(1, [False, True]))
+@pytest.mark.slow
+@pytest.mark.parametrize("journal", [False, True])
 def test_ctrl_c_lets_what_is_under_way_end(
     sandbox: Sandbox, listed: Callable[..., Path], tmp_path: Path, journal: bool
 ) -> None:

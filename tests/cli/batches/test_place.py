@@ -36,6 +36,7 @@ def test_the_platform_is_named(workorder: Workorder, new_ticket: Callable[[], in
         assert place in workorder(*words, *by, "--yes").err
 
 
+@pytest.mark.slow
 def test_the_question_names_it(sandbox: Sandbox, new_ticket: Callable[[], int]) -> None:
     """Who is asked reads the platform, and what the relative times came to, before the answer."""
     new_ticket()

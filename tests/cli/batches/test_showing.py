@@ -12,7 +12,6 @@ from rich.console import Console
 
 from tests.support.cli_changes import CLOSER
 from tests.support.cli_runs import Workorder, on_terminal
-from tests.support.slow import slow_after
 from workorder_async.cli.batches.carrying_out import print_chosen, row_of
 from workorder_async.cli.batches.choosing import Chosen
 from workorder_async.document import CloseTicket, CommentTicket
@@ -114,9 +113,8 @@ def test_tickets_of_a_file_are_read_to_be_shown(
     assert shown[str(ids[0])] == ["已关闭", "0min", "comment:", "已处理", "实例无法启动"]
 
 
-@pytest.mark.parametrize(
-    ("early", "typed", "code"), slow_after(1, [("y\n", "n\n", 2), ("y\n", "\n", 2), ("", "y\n", 0)])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("early", "typed", "code"), [("y\n", "n\n", 2), ("y\n", "\n", 2), ("", "y\n", 0)])
 def test_only_what_is_typed_after_the_question_answers_it(
     sandbox: Sandbox, tmp_path: Path, early: str, typed: str, code: int
 ) -> None:

@@ -234,6 +234,7 @@ def test_another_customer_is_refused(value: JSON) -> None:
         _customer(value, "--customer-info")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
 def test_a_full_disk_hides_no_number(sandbox: Sandbox) -> None:
     """Where stdout does not take the number, stderr tells it: else the ticket would be created once more."""

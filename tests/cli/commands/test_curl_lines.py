@@ -122,6 +122,7 @@ def test_quotes_of_bash(body: str) -> None:
     assert b"".join(request.body) == sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("begin", "end", "each"), [("'", "'", 3), ('"', '"', 2), ("$'", "'", 2)])
 def test_a_long_line(begin: str, end: str, each: int) -> None:
     """A long body is read in time that grows with its length."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_runs import Workorder, elsewhere, in_child, start
-from tests.support.slow import slow_after
 from workorder_async import ResponseError, RetryPolicy, WorkorderClient
 from workorder_async.sandbox import Sandbox
 
@@ -19,7 +18,8 @@ TICKETS = 5
 FOUR = ["WORKORDER_BASE_URL", "WORKORDER_APP_ID", "WORKORDER_APP_SECRET", "WORKORDER_SIGN_SCHEME"]
 
 
-@pytest.mark.parametrize("number", slow_after(1, [signal.SIGINT, signal.SIGTERM]))
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_sandbox_prints_what_to_copy_and_ends_well(number: signal.Signals, tmp_path: Path) -> None:
     """`workorder sandbox` prints lines for a shell, serves what they say, and ends with 0 on Ctrl-C or SIGTERM."""
     with start({}, "sandbox", "--port", 0, "--tickets", 3, "--db", tmp_path / "sandbox.db") as child:
