@@ -256,13 +256,13 @@ def test_others_rights_are_taken_from_a_file_that_was_there(path: Path, bits: in
 def test_rights_that_cannot_be_taken(path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Where others keep their rights, as in somebody else's file or on a disk without modes, nothing is added."""
 
-    def fchmod(file: int, bits: int) -> None:
+    def chmod(file: int, bits: int) -> None:
         if how == "refused":
             raise PermissionError(1, "Operation not permitted")
 
     path.write_bytes(b"one\n")
     path.chmod(0o644)
-    monkeypatch.setattr(os, "fchmod", fchmod)
+    monkeypatch.setattr(os, "chmod", chmod)
     with closing(LockedFile(path)) as file:
         with pytest.raises(PermissionError, match=r"others may read it \(mode 0644\)"):
             file.append(b"two\n")

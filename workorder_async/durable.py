@@ -3,7 +3,8 @@
 A `LockedFile` is added to: an addition is on disk when `append` returns, and whoever opens the file after a crash cuts
 off a torn tail. The lock belongs to the file, whatever its name, and to this process: a child of a fork does not
 inherit it. Nothing is added to a file that others than its owner may read: such a mode is taken away first.
-`open_private` opens a file at a name that we chose, where somebody else may have put a link.
+`open_private` opens a file at a name that we chose, where somebody else may have put a link; `made_private` makes one
+for SQLite.
 
 `written_whole` writes a new file beside the old one and gives it the name at the end; `rename_whole` does the last step
 alone, for a file that took several runs to write. Files that are made here are for their owner alone. `on_disk` does
@@ -124,7 +125,7 @@ class LockedFile:
 
     def check_place(self) -> None:
         """Raise `MovedError` if the name leads to another file by now, or to none."""
-        check_place(self._path, self._opened().fileno(), folder=self._folder)
+        check_place(self._path, os.fstat(self._opened().fileno()), folder=self._folder)
 
     def close(self, *, keeps_lock: bool = False) -> None:
         """Unlock the file and close it. In a child of a fork the parent keeps the lock that both hold."""
@@ -145,9 +146,8 @@ class LockedFile:
         return self._file
 
 
-def check_place(path: "str | os.PathLike[str]", descriptor: int, *, folder: int | None = None) -> None:
-    """Raise `MovedError` if a name leads to another file than the open one, or to none."""
-    opened = os.fstat(descriptor)
+def check_place(path: "str | os.PathLike[str]", opened: os.stat_result, *, folder: int | None = None) -> None:
+    """Raise `MovedError` if a name leads to another file than the one with these facts, or to none."""
     with suppress(OSError):
         if os.path.samestat(os.stat(path, dir_fd=folder), opened):
             return
@@ -181,14 +181,14 @@ def _lock(file: FileIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _take_from_others(descriptor: int) -> os.stat_result:
+def _take_from_others(file: "int | str | os.PathLike[str]") -> os.stat_result:
     """Leave a file to its owner alone, and return its facts. Raises `OSError` where the system does not allow that."""
-    found = os.fstat(descriptor)
+    found = os.stat(file)
     if sys.platform == "win32" or stat.S_IMODE(found.st_mode) == 0o600:
         return found
     with suppress(OSError):
-        os.fchmod(descriptor, 0o600)
-    found = os.fstat(descriptor)
+        os.chmod(file, 0o600)
+    found = os.stat(file)
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
         raise PermissionError(errno.EPERM, f"others may read it (mode {mode:04o}), and that cannot be changed here")
@@ -209,15 +209,29 @@ def open_private(path: "str | os.PathLike[str]", flags: int, *, folder: int | No
             raise OSError(error.errno, "it is a link", os.fspath(path)) from None
         raise
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            what = "it has a second name" if stat.S_ISREG(found.st_mode) else "it is no file"
-            raise OSError(errno.EEXIST, what, os.fspath(path))
+        _refuse_foreign(path, os.fstat(descriptor))
         _take_from_others(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def made_private(path: "str | os.PathLike[str]") -> os.stat_result:
+    """Make a file as `open_private` does, if it is missing, and return its facts; one that is there is not opened.
+
+    SQLite locks a file for all of a process, and whoever closes it there takes the locks of every connection away.
+    """
+    with suppress(FileExistsError):
+        os.close(open_private(path, os.O_RDWR | os.O_EXCL))
+    _refuse_foreign(path, os.lstat(path))
+    return _take_from_others(path)
+
+
+def _refuse_foreign(path: "str | os.PathLike[str]", found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        what = "it has a second name" if stat.S_ISREG(found.st_mode) else "it is no file"
+        raise OSError(errno.EEXIST, "it is a link" if stat.S_ISLNK(found.st_mode) else what, os.fspath(path))
 
 
 @contextmanager

@@ -1,5 +1,10 @@
 """workorder_async.mirror.database: what is kept over an interruption."""
 
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +62,37 @@ def test_beside_another_database(tmp_path: Path, side: str) -> None:
     theirs.unlink()
     database.open()
     database.close()
+
+
+def test_beside_a_reader_of_the_same_process(tmp_path: Path) -> None:
+    """A connection that reads all along sees each run, and keeps its locks: another process takes no log away."""
+    path = tmp_path / "tickets.db"
+    database = MirrorDatabase(path, {})
+    count = "SELECT count(*) FROM tickets"
+    with closing(sqlite3.connect(path)) as reader:
+        for runs in (1, 2):
+            database.open()
+            database.begin(0)
+            database.write([_row(runs, 10_000)], 0)
+            assert reader.execute(count).fetchone() == (runs,)
+            database.close()
+            code = f"import sqlite3; print(sqlite3.connect({str(path)!r}).execute({count!r}).fetchone())"
+            assert subprocess.check_output([sys.executable, "-ISc", code], text=True) == f"({runs},)\n"
+            assert path.with_name("tickets.db-wal").exists()
+
+
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+def test_a_name_that_leads_elsewhere(tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
+    """A link, or a file that has a second name, is not written: another run would lock it by its other name."""
+    (tmp_path / "theirs").write_bytes(b"")
+    plant(tmp_path / "tickets.db", tmp_path / "theirs")
+    database = MirrorDatabase(tmp_path / "tickets.db", {})
+    try:
+        with pytest.raises(OSError, match=r"it is a link|it has a second name"):
+            database.open()
+    finally:
+        database.close()
+    assert (tmp_path / "theirs").read_bytes() == b""
 
 
 @pytest.mark.parametrize("is_removed", [True, False])

@@ -143,7 +143,7 @@ class GrowingFile:
         """Have it on disk, under its name."""
         with naming(self._path):
             os.fsync(self._file.fileno())
-            check_place(self._path, self._file.fileno())
+            check_place(self._path, os.fstat(self._file.fileno()))
 
     def close(self) -> None:
         """Let go of it."""

@@ -45,7 +45,7 @@ from workorder_async.document import TicketDetail, TicketQuery, TicketSummary
 from workorder_async.document.codec import Row, encode, read_row, unknown_in
 from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import JSON, to_json
-from workorder_async.durable import InUseError, LockedFile, check_place, on_disk, open_private
+from workorder_async.durable import InUseError, LockedFile, check_place, made_private, on_disk
 from workorder_async.errors import ConfigError, DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Value
 from workorder_async.exports.formats import Format
@@ -205,15 +205,13 @@ class MirrorDatabase:
         self._identity = identity
         self._opened = ExitStack()
         self._database: sqlite3.Connection
-        self._descriptor: int
+        self._place: os.stat_result
 
     def open(self, /) -> None:
         """Lock it, and make what is not there."""
         self._lock()
         self._refuse_sides()
-        # Closed after the database: before, that would take SQLite's own locks away.
-        self._descriptor = open_private(self.path, os.O_RDWR)
-        self._opened.callback(os.close, self._descriptor)
+        self._place = made_private(self.path)
         with disk_errors(self.path):
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._opened.callback(self._database.close)
@@ -300,7 +298,7 @@ class MirrorDatabase:
     @contextmanager
     def transaction(self) -> "Iterator[Callable[..., sqlite3.Cursor]]":
         """Make some changes, all or none; give the function that asks SQLite."""
-        check_place(self.path, self._descriptor)
+        check_place(self.path, self._place)
         # SQLite's own block commits, or rolls back what a full disk has not ended already.
         with disk_errors(self.path), self._database:
             self._database.execute("BEGIN IMMEDIATE")
