@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.support.mirrors import held, ids_of, truth, vanish
+from tests.support.mirrors import asked, held, ids_of, truth, vanish
 from tests.support.slow import slow_after
 from tests.support.virtual_loop import running_loop, virtual_time
 from tests.support.virtual_sandbox import virtual_sandbox
@@ -53,9 +53,23 @@ async def test_what_happens(tmp_path: Path) -> None:
             assert all(one.at >= now for one in closes)
             (lost, *_) = await ids_of(sandbox, 3)
             await vanish(sandbox, lost)
-            found = await told(events, 1300)
+            found = await told(events, 130)
             assert [(type(one), one.ticket_id) for one in found if not isinstance(one, Gap)] == [(Gone, lost)]
         assert held(tmp_path / "w.db") == await truth(client)
+
+
+@virtual_time
+async def test_full_records_of_new_tickets(tmp_path: Path) -> None:
+    """When a ticket is told to be new, its full record is there, in a look that finds no other change, too."""
+    path = tmp_path / "w.db"
+    async with (
+        virtual_sandbox(20, latency=0.05) as (sandbox, client),
+        watch(client, bookmark=path, every=60, detail=True) as events,
+    ):
+        assert await told(events, 70) == []
+        (made,) = (await sandbox.change(create=1)).created
+        assert [type(one) for one in await told(events, 60)] == [Created]
+        assert asked(path, "SELECT count(*) FROM details WHERE id = ?", made) == [(1,)]
 
 
 @virtual_time

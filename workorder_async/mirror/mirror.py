@@ -110,24 +110,25 @@ class Run:
         self._doubts: list[str] = []
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
-        """Do all of it. If `quiet`, only what is new is read, unless a total shows that more has changed."""
+        """Do all of it. If `quiet`, only new rows are read, unless a total shows that more has changed."""
         await self.learn_time()
         self._report.began_at = began = self.now()
         self._report.run = await self._do(MirrorDatabase.begin, began)
         known = await self._do(MirrorDatabase.mark)
         if known is None or self._options["full"] or not known.ended:
             await self._read_all(known)
+        is_level = False
         if known is not None and not (known.ended and self._options["full"]):
             start = await self._do(MirrorDatabase.begin_new, began, self._options["lag"])
             if quiet and known.ended:
                 await self._read_new(start)
-                if await self._is_level():
-                    return await self._end()
-            await self._read_open()
-            await self._read_new(start)
-            await self._read_left()
+                is_level = await self._is_level()
+            if not is_level:
+                await self._read_open()
+                await self._read_new(start)
+                await self._read_left()
         await self._look_for_missing()
-        if await self._mark_absent():
+        if await self._mark_absent() and not is_level:
             await self._audit()
             await self._mark_absent()
         if self._options["detail"]:
