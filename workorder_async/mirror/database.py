@@ -50,7 +50,7 @@ from workorder_async.errors import ConfigError, DecodeError, ExportError
 from workorder_async.exports.columns import TICKET_COLUMNS, Value
 from workorder_async.exports.formats import Format
 from workorder_async.exports.manifest import said_of
-from workorder_async.exports.sink import storable
+from workorder_async.exports.sink import INT64, storable
 from workorder_async.exports.sqlite import disk_errors, table_of
 from workorder_async.mirror.events import Event, event_of
 
@@ -442,7 +442,7 @@ class MirrorDatabase:
         again = self.ask(
             f"SELECT id FROM tickets WHERE missing_since IS NULL AND NOT {is_due} "  # noqa: S608
             f"AND status IN {OPEN} ORDER BY detail_at, id LIMIT ?",
-            recheck,
+            min(recheck, INT64[-1]),
         )
         return [id for (id,) in (*due, *again)]
 

@@ -82,8 +82,9 @@ async def mirror_tickets(
     do its part, and for a database that another program writes (it is named), or that is of another platform, AppId or
     query; and the errors that every request may raise.
     """
+    settings = checked(options)
     async with Disk(client, database, query) as disk:
-        return await Run(client, query, disk, checked(options)).run()
+        return await Run(client, query, disk, settings).run()
 
 
 class Run:
@@ -94,6 +95,8 @@ class Run:
         self._query = query
         self._do = disk.do
         self._options = options
+        folder, private = options["attachments"], options["private_addresses"]
+        self._files = None if folder is None else AttachmentFolder(folder, client, private_addresses=private)
         self._began = perf_counter()
         self._report = MirrorReport(run=0)
         self._walks: WalkOptions = {
@@ -111,6 +114,10 @@ class Run:
 
     async def run(self, *, quiet: bool = False) -> MirrorReport:
         """Do all of it. If `quiet`, only new rows are read, unless a total shows that more has changed."""
+        async with self._files or nullcontext():
+            return await self._run(quiet=quiet)
+
+    async def _run(self, *, quiet: bool) -> MirrorReport:
         await self.learn_time()
         self._report.began_at = began = self.now()
         self._report.run = await self._do(MirrorDatabase.begin, began)
@@ -360,27 +367,19 @@ class Run:
     async def _read_details(self) -> None:
         """Read the full records that are due, and of the open tickets those that are the oldest; fetch their files."""
         self._phase, options = "details", self._options
-        files = None
-        if options["attachments"] is not None:
-            files = AttachmentFolder(
-                options["attachments"], self._client, private_addresses=options["private_addresses"]
-            )
-        due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=files is not None)
+        due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=self._files is not None)
         self._rows, self._total_rows = 0, len(due)
-        read = partial(self._detail, files=files, lane=Lane(options["concurrency"]))
-        async with files or nullcontext():
-            for place in range(0, len(due), _DETAILS_AT_ONCE):
-                at = self.now()
-                found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
-                rows = [row for row in found if row is not None]
-                await self._do(MirrorDatabase.write_details, rows, at)
-                self._report.details += len(rows)
-                self._rows += len(found)
-                self._tell()
+        read = partial(self._detail, lane=Lane(options["concurrency"]))
+        for place in range(0, len(due), _DETAILS_AT_ONCE):
+            at = self.now()
+            found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
+            rows = [row for row in found if row is not None]
+            await self._do(MirrorDatabase.write_details, rows, at)
+            self._report.details += len(rows)
+            self._rows += len(found)
+            self._tell()
 
-    async def _detail(
-        self, id: int, *, files: AttachmentFolder | None, lane: Lane
-    ) -> "tuple[TicketDetail, list[Path], bool] | None":
+    async def _detail(self, id: int, *, lane: Lane) -> tuple[TicketDetail, list[Path], bool] | None:
         """Read a full record, and fetch its files: where they are, and whether all of them are there.
 
         None for a record that is refused, or cannot be read.
@@ -393,11 +392,11 @@ class Run:
         except (ApiError, DecodeError):
             self._unread["details"].add(id)
             return None
-        if files is None:
+        if self._files is None:
             return detail, [], False
-        counts = await files.fetch(detail)
+        counts = await self._files.fetch(detail)
         self._report.attachments += counts
-        return detail, files.places(detail), not counts.failed
+        return detail, self._files.places(detail), not counts.failed
 
     async def _end(self) -> MirrorReport:
         report = self._report

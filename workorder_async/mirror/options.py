@@ -5,7 +5,7 @@ from functools import partial
 from os import PathLike
 from typing import Annotated, TypedDict
 
-from workorder_async.arguments import Option, flag, must_be, or_none, path, seconds, whole, with_defaults
+from workorder_async.arguments import Option, flag, must_be, number_within, or_none, path, whole, with_defaults
 from workorder_async.mirror.report import MirrorProgress
 from workorder_async.walks.options import refuse_unknown
 
@@ -13,7 +13,7 @@ from workorder_async.walks.options import refuse_unknown
 class MirrorOptions(TypedDict, total=False):
     """How to mirror; the keyword arguments of `mirror_tickets`."""
 
-    lag: Annotated[float, Option(120.0, seconds)]
+    lag: Annotated[float, Option(120.0, partial(number_within, low=0, high=1e9))]
     """How many seconds a new ticket may take until the list shows it (120)."""
     detail: Annotated[bool, Option(False, flag)]
     """Whether the full record of each ticket is read when it is new or has changed, one request each (False)."""
