@@ -137,6 +137,7 @@ async def test_several_queries(tmp_path: Path) -> None:
         ({"page_size": 0}, "t.jsonl", "page_size"),
         ({"concurrency": 0}, "t.jsonl", "concurrency is 0"),
         ({"on_bad_row": "no"}, "t.jsonl", "on_bad_row is 'no'"),
+        ({"overwrite": "no"}, "old.jsonl", "overwrite is 'no'; it must be True or False"),
         ({"on_progress": 7}, "t.jsonl", "on_progress is 7; it must be a function"),
     ],
 )

@@ -16,28 +16,28 @@ class ExportOptions(TypedDict, total=False):
 
     format: Annotated[str | None, Option(None)]
     """One of the formats, if the target's suffix does not say it (None)."""
-    raw: Annotated[bool, Option(False)]
+    raw: Annotated[bool, Option(False, flag)]
     """Whether lines are the server's own objects, fields that no model knows included (False); JSON Lines only."""
-    detail: Annotated[bool, Option(False)]
+    detail: Annotated[bool, Option(False, flag)]
     """Whether the full record of each ticket is read, one request each (False)."""
     attachments: Annotated[str | PathLike[str] | None, Option(None, or_none(path))]
     """A folder for the attachments of all tickets; their full records are read then, too (None)."""
     private_addresses: Annotated[bool, Option(False, flag)]
     """Whether attachments may come from this machine and from private networks (False: only if they are at the host and
     port of the platform itself)."""
-    resume: Annotated[bool, Option(True)]
+    resume: Annotated[bool, Option(True, flag)]
     """Whether to go on where the same export stopped (True); False: begin anew."""
-    overwrite: Annotated[bool, Option(False)]
+    overwrite: Annotated[bool, Option(False, flag)]
     """Whether a file of the target's name is replaced at the end (False: refused at the beginning)."""
-    strict: Annotated[bool, Option(False)]
+    strict: Annotated[bool, Option(False, flag)]
     """Whether a result that is not exact is an `ExportError`; the file keeps its part name then (False)."""
     on_progress: Annotated[
         Callable[[ExportProgress], None] | None, Option(None, or_none(must_be("a function, or None", callable)))
     ]
     """Told how far it is, once a page at the most, in the event loop."""
-    csv_bom: Annotated[bool, Option(True)]
+    csv_bom: Annotated[bool, Option(True, flag)]
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
-    csv_defuse: Annotated[bool, Option(True)]
+    csv_defuse: Annotated[bool, Option(True, flag)]
     """Whether CSV has an apostrophe in front of texts that a spreadsheet might take for formulas (True)."""
     page_size: Annotated[int, Option(100, whole)]
     """Tickets to ask for per request (100)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
-from workorder_async.arguments import as_validator, items, one_of, whole
+from workorder_async.arguments import as_validator, flag, items, one_of, whole
 from workorder_async.client import WorkorderClient
 from workorder_async.document.fields import Column
 from workorder_async.errors import ConfigError, WalkDriftError
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 class ArrowOptions:
     """How windows are read, and which columns of them; picklable."""
 
-    detail: bool = False
+    detail: bool = field(default=False, validator=as_validator(flag))
     """Whether the full record of each ticket is read, one request each."""
     columns: Sequence[str] = ()
     """Names of columns to keep, in this order; empty for all of them."""
-    exact: bool = True
+    exact: bool = field(default=True, validator=as_validator(flag))
     """Whether a walk that is not exact is a `WalkDriftError`."""
     page_size: int = field(default=100, validator=as_validator(whole))
     """Tickets to ask for per request."""
