@@ -95,7 +95,7 @@ async def test_raw(tmp_path: Path) -> None:
         await export_tickets(client, TicketQuery(), target, raw=True)
         async with client.walk() as walk:
             walk.raw()
-            rows = [row for _ in range(2) for row in (await walk.next_page()).rows]
+            rows = [row for _ in range(2) if (page := await walk.next_page()) for row in page.rows]
     assert len(rows) == 150
     assert [orjson.loads(line) for line in target.read_bytes().splitlines()] == rows
 

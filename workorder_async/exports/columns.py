@@ -57,18 +57,12 @@ class Columns:
 
     def read_object(self, row: object) -> dict[str, Value]:
         """Return a model's cells by the names of their columns."""
-        cells: dict[str, Value] = {}
-        self.fill(row, cells)
-        return cells
+        return dict(zip(self.names, self.read(row), strict=True))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(column.name for column in self.columns)
-
-    def places(self, arrow: str) -> tuple[int, ...]:
-        """Return the places of the columns of this Arrow type."""
-        return tuple(place for place, column in enumerate(self.columns) if column.arrow == arrow)
 
     def meaning(self, column: Column) -> str:
         """Return the meaning of a column, for people."""

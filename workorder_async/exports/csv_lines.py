@@ -26,8 +26,9 @@ class CsvLines(Sink):
     def __init__(self, columns: Columns, *, bom: bool = True, defuse: bool = True) -> None:
         self._columns = columns
         self._bom = bom
-        self._defuse = columns.places("string") if defuse else ()
-        self._booleans = columns.places("bool")
+        kinds = [column.arrow for column in columns.columns]
+        self._defuse = [place for place, kind in enumerate(kinds) if defuse and kind == "string"]
+        self._booleans = [place for place, kind in enumerate(kinds) if kind == "bool"]
 
     def begin(self) -> bytes:
         """Return the byte order mark and the line of names."""

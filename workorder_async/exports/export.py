@@ -9,7 +9,7 @@ If a call is cut short at any moment, the same call goes on from there.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from os import PathLike
@@ -100,6 +100,7 @@ class _Export:
     _began: float = field(factory=perf_counter, init=False)
     _resumed: int = field(default=0, init=False)
     _columns: Columns = field(init=False)
+    _new_sink: Callable[[], Sink] = field(init=False)
     _head: Head = field(init=False)
     _manifest: Manifest = field(init=False)
     _parts: Lines = field(init=False)
@@ -107,6 +108,14 @@ class _Export:
     def __attrs_post_init__(self) -> None:
         options, folder = self._options, self._options["attachments"]
         self._columns = DETAIL_COLUMNS if options["detail"] else TICKET_COLUMNS
+        self._new_sink = partial(
+            self._target.format.sink,
+            self._columns,
+            raw=options["raw"],
+            bom=options["csv_bom"],
+            defuse=options["csv_defuse"],
+            escaped=self._target.is_stream,
+        )
         self._new_sink()  # refuses options that the format cannot have
         self._head = Head(
             platform=self._client.base_url,
@@ -119,16 +128,6 @@ class _Export:
             attachments=None if folder is None else str(Path(folder).absolute()),
             csv_bom=options["csv_bom"],
             csv_defuse=options["csv_defuse"],
-        )
-
-    def _new_sink(self) -> Sink:
-        options = self._options
-        return self._target.format.sink(
-            self._columns,
-            raw=options["raw"],
-            bom=options["csv_bom"],
-            defuse=options["csv_defuse"],
-            escaped=self._target.is_stream,
         )
 
     async def to_stream(self) -> ExportReport:
@@ -164,13 +163,12 @@ class _Export:
             if not self._target.is_stream:
                 await disk.run(self._open_parts)
             while True:
-                reading = Reading(
-                    client, self._queries, options, attachments, parts=self._parts, disk=disk, began=self._began
-                )
+                reading = Reading(client, self._queries, options, attachments, self._parts, disk, self._began)
                 try:
                     await reading.read()
                 except UnfoundedError:
-                    await disk.run(self._begin_anew)
+                    await disk.run(self._parts.close)
+                    await disk.run(partial(self._go_on, 0))
                 else:
                     return reading
 
@@ -216,25 +214,18 @@ class _Export:
 
     def _open_parts(self) -> None:
         """Open the file that takes the rows; begin anew if no call can go on from its parts."""
-        manifest = self._manifest
+        parts = self._manifest.parts
         self._disk.opened.callback(self._clear_if_nothing)
-        if manifest.head is None:
-            manifest.begin(self._head)
-        elif manifest.named is not None:
-            manifest.keep(len(manifest.parts))
-        self._parts = self._opened_parts()
-        if manifest.is_void:
-            self._begin_anew()
+        if self._manifest.head is None:
+            self._manifest.begin(self._head)
+        self._go_on(0 if parts and parts[-1].is_void else len(parts))
 
-    def _opened_parts(self) -> Lines:
-        manifest = self._manifest
-        file = self._disk.opened.enter_context(closing(GrowingFile(self._target.part, manifest, self._disk.check)))
-        return Lines(file, self._new_sink, manifest.parts, manifest.add)
-
-    def _begin_anew(self) -> None:
-        self._parts.close()
-        self._manifest.keep(0)
-        self._parts = self._opened_parts()
+    def _go_on(self, parts: int) -> None:
+        """Keep so many parts, and take rows behind them."""
+        self._manifest.keep(parts)
+        file = GrowingFile(self._target.part, self._manifest, self._disk.check)
+        self._disk.opened.callback(file.close)
+        self._parts = Lines(file, self._new_sink, self._manifest.parts, self._manifest.add)
 
     def _clear_if_nothing(self) -> None:
         """Leave nothing beside the target if no call can go on from it."""

@@ -169,11 +169,6 @@ class Manifest:
         else:
             self.parts.append(_CONVERTER.structure(value, Part))
 
-    @property
-    def is_void(self) -> bool:
-        """Whether its parts rest on an order that proved wrong, so that no call can go on from them."""
-        return bool(self.parts) and self.parts[-1].is_void
-
     def begin(self, head: Head) -> None:
         """Write the head."""
         self._append(head)

@@ -20,6 +20,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
+from attrs import define
+
 from workorder_async.durable import check_place, naming, open_private, sync_folder
 from workorder_async.errors import ExportError
 from workorder_async.exports.manifest import Manifest
@@ -213,24 +215,21 @@ def _stdout() -> int:
     raise OSError(errno.EBADF, "stdout is closed, or is no file")
 
 
+@define(eq=False, slots=False)
 class Lines:
-    """Parts as bytes, each by a sink of its own. `remember` adds a part that is durable to `done`."""
+    """Parts as bytes, each by a sink of its own."""
 
-    def __init__(
-        self,
-        output: GrowingFile | Stream,
-        new_sink: Callable[[], Sink],
-        done: list[Part],
-        remember: Callable[[Part], None],
-    ) -> None:
-        #: The parts that are durable, in order.
-        self.done: list[Part] = done
-        self._output = output
-        self._new_sink = new_sink
-        self._remember = remember
-        self._sink = new_sink()
-        self._pending = bytearray() if done else bytearray(self._sink.begin())
-        self._end, self._crc = done[-1].end if done else 0, 0
+    _output: GrowingFile | Stream
+    _new_sink: Callable[[], Sink]
+    done: list[Part]
+    """The parts that are durable, in order."""
+    _remember: Callable[[Part], None]
+    """Adds a part that is durable to them."""
+
+    def __attrs_post_init__(self) -> None:
+        self._sink = self._new_sink()
+        self._pending = bytearray() if self.done else bytearray(self._sink.begin())
+        self._end, self._crc = self.done[-1].end if self.done else 0, 0
 
     def add(self, rows: Sequence[Record]) -> Callable[[], None] | None:
         """Take rows of the part; return the work that writes them once there are enough."""

@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic, perf_counter
 from typing import Final
 
-from attrs import evolve
+from attrs import define, evolve
 
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
@@ -110,46 +110,32 @@ class Details:
             raise result
 
 
+@define(eq=False, slots=False)
 class Reading:
-    """Reads the rest of some queries, and tells how far it is; owns the part that is not on disk yet.
+    """Reads the rest of some queries, and tells how far it is; owns the part that is not on disk yet."""
 
-    `began` is when the call began, by `perf_counter`.
-    """
+    _client: WorkorderClient
+    _queries: Sequence[TicketQuery]
+    _options: ExportOptions
+    _folder: AttachmentFolder | None
+    _parts: Lines
+    _disk: Disk
+    _began: float
+    """When the call began, by `perf_counter`."""
 
-    # The walk of the present query.
-    _walk: Walk
-    #: The newest part that an earlier call has of the present query.
-    _before: Part | None
-
-    def __init__(
-        self,
-        client: WorkorderClient,
-        queries: Sequence[TicketQuery],
-        options: ExportOptions,
-        folder: AttachmentFolder | None,
-        *,
-        parts: Lines,
-        disk: Disk,
-        began: float,
-    ) -> None:
-        self._client = client
-        self._queries = queries
-        self._options = WalkOptions(
+    def __attrs_post_init__(self) -> None:
+        options, done = self._options, self._parts.done
+        self._walks = WalkOptions(
             page_size=min(options["page_size"], DETAILS_AT_ONCE) if options["detail"] else options["page_size"],
             concurrency=options["concurrency"],
             on_bad_row=options["on_bad_row"],
         )
-        self._details = Details(client, folder, self._options) if options["detail"] else None
-        self._raw = options["raw"] or options["detail"]
-        self._on_progress = options["on_progress"]
-        self._parts = parts
-        self._disk = disk
-        self._began = began
-        self.resumed_rows: int = sum(part.rows for part in parts.done)
+        self._details = Details(self._client, self._folder, self._walks) if options["detail"] else None
+        self.resumed_rows: int = sum(part.rows for part in done)
         self._rows = self._expected_rows = self.resumed_rows
         # The tickets that may come again: several queries may match one, or it has no created time.
-        self._seen = {id for part in parts.done for id in part.ids}
-        self._begin_part(Part(number=len(parts.done), query=0))
+        self._seen = {id for part in done for id in part.ids}
+        self._begin_part(Part(number=len(done), query=0))
 
     async def read(self) -> None:
         """Read all that is left; it is durable then. Raises `UnfoundedError`."""
@@ -164,8 +150,8 @@ class Reading:
     def tell(self, phase: Phase, rows: int | None = None) -> None:
         """Tell the user's function how far it is: so many rows, by default those that are read."""
         rows = self._rows if rows is None else rows
-        if self._on_progress is not None:
-            self._on_progress(
+        if self._options["on_progress"] is not None:
+            self._options["on_progress"](
                 ExportProgress(
                     phase=phase,
                     rows=rows,
@@ -181,11 +167,11 @@ class Reading:
         before = earlier[-1] if earlier else None
         start, end = (before and before.rest) or (None, None)
         window = Window(query, start, end)
-        async with self._client.walk(window, **self._options) as walk:
-            if self._raw:
+        async with self._client.walk(window, **self._walks) as walk:
+            if self._options["raw"] or self._options["detail"]:
                 walk.raw()
             self._begin_query(number, walk, before)
-            while (page := await page_of(walk)) is not None:
+            while page := await walk.next_page():
                 self._expected_rows = rows_before + page.total
                 if before is None:
                     self._total = page.total
@@ -200,7 +186,9 @@ class Reading:
         await self._end_part(None, ended=True)
 
     def _begin_query(self, number: int, walk: Walk, before: Part | None) -> None:
-        self._walk, self._before = walk, before
+        self._walk = walk
+        # The newest part that an earlier call has of this query.
+        self._before = before
         self._part.query = number
         # How many tickets the query had, by the very first answer.
         self._total = -1 if before is None else before.total
@@ -287,11 +275,3 @@ class Reading:
                 f"the list counts {whole} tickets, and {shown} by their created times; only an export that is "
                 "begun anew, and not cut short, looks for the others"
             )
-
-
-async def page_of(walk: Walk) -> WalkedPage | None:
-    """Return the next page; None at the end."""
-    try:
-        return await walk.next_page()
-    except StopAsyncIteration:
-        return None

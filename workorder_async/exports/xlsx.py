@@ -103,13 +103,11 @@ class _Sheets:
         self._names = columns.names
         self._whole = workbook.add_format({"num_format": "0"})
         self._bold = workbook.add_format({"bold": True})
-        self._sheet: Any = None
-        self._next = 0
         self._begin_sheet()
 
     def _begin_sheet(self) -> None:
         number = len(self._workbook.worksheets()) + 1
-        self._sheet = self._workbook.add_worksheet("tickets" if number == 1 else f"tickets {number}")
+        self._sheet: Any = self._workbook.add_worksheet("tickets" if number == 1 else f"tickets {number}")
         self._sheet.freeze_panes(1, 0)
         plain = self._sheet._xml_inline_string
         # XlsxWriter takes a text between <r> and </r> for a rich one of its own, and would write it as markup.

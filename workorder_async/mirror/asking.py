@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from attrs import frozen
 
+from workorder_async.arguments import has_bytes
 from workorder_async.document import TicketStatus, TicketSummary
 from workorder_async.document.enums import OpenEnum
 from workorder_async.document.fields import fields_of, iso
@@ -81,10 +82,8 @@ def search_tickets(path: Path, text: str, limit: int = 50) -> list[Found]:
     Words are apart by blanks; capitals do not matter. Raises `ConfigError` for a text without a word, and for one that
     has no UTF-8 bytes.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError("has bytes that are no text", argument="text", mend="write it in UTF-8") from None
+    if not has_bytes(text):
+        raise ConfigError("has bytes that are no text", argument="text", mend="write it in UTF-8")
     words = text.split()
     if not words:
         raise ConfigError("is empty", argument="text", mend="write the words that tickets should have")

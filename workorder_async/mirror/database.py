@@ -638,11 +638,8 @@ def _facts_of(detail: TicketDetail) -> dict[str, JSON]:
 
 def _text_of(path: Path) -> str | bytes:
     """Return a path as SQLite can have it: one that is no UTF-8 as its bytes, by which the file can be opened."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return os.fsencode(path)
-    return str(path)
+    text = str(path)
+    return text if arguments.has_bytes(text) else os.fsencode(text)
 
 
 def _plain(value: object) -> object:

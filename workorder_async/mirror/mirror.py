@@ -29,7 +29,6 @@ from workorder_async.document.codec import Row
 from workorder_async.document.json_text import JSON
 from workorder_async.errors import ApiError, AuthenticationError, DecodeError, NotFoundError, RateLimitedError
 from workorder_async.exports.attachments import AttachmentFolder
-from workorder_async.exports.reading import page_of
 from workorder_async.mirror.database import OPEN, ROOM, Disk, Mark, MirrorDatabase, Range
 from workorder_async.mirror.options import MirrorOptions, checked
 from workorder_async.mirror.report import MirrorProgress, MirrorReport, Phase
@@ -232,7 +231,7 @@ class Run:
 
     async def _pages(self, walk: Walk) -> AsyncIterator[tuple[list[Row], Window | None]]:
         """Yield the rows of each page as they came, and the rest of the list behind it."""
-        while (page := await page_of(walk)) is not None:
+        while page := await walk.next_page():
             self._total_rows = page.total
             yield cast("list[Row]", page.rows), page.rest
 

@@ -96,8 +96,11 @@ def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[
     yield _HEAD.format(language="zh-CN" if language == "zh" else "en", title=title)
     as_of = f"{word('as of')} {day(figures.as_of, 16)}. " if figures.as_of else ""
     yield f"<body><h1>{title}</h1>\n<p>{as_of}{word('Days and weeks are of China.')}</p>\n<dl>"
-    for said, value in _tiles(figures, word):
-        yield f"<div><dt>{said}</dt><dd>{value}</dd></div>"
+    counts = (("tickets", figures.tickets), ("open", figures.open), ("handled by nobody", figures.unhandled))
+    tiles = [(said, f"{count:,}") for said, count in counts if count is not None]
+    tiles += [("median time to close", lasting(one.median, word)) for one in figures.to_close[:1]]
+    for said, value in tiles:
+        yield f"<div><dt>{word(said)}</dt><dd>{value}</dd></div>"
     yield "</dl>\n<main>\n"
     if not figures.tickets:
         yield f"<p>{word('There are no tickets.')}</p>\n"
@@ -111,15 +114,6 @@ def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[
     yield "</main>\n"
     yield from _oldest(figures, word)
     yield "</body></html>\n"
-
-
-def _tiles(figures: Figures, word: Words) -> Iterator[tuple[str, str]]:
-    yield word("tickets"), f"{figures.tickets:,}"
-    yield word("open"), f"{figures.open:,}"
-    if figures.unhandled is not None:
-        yield word("handled by nobody"), f"{figures.unhandled:,}"
-    if figures.to_close:
-        yield word("median time to close"), lasting(figures.to_close[0].median, word)
 
 
 def day(seconds: int, length: int = 10) -> str:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from os import PathLike
 from typing import Final, Self, Unpack
 
+from attrs import define, field
+
 from workorder_async.arguments import above_zero
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketQuery
@@ -24,20 +26,19 @@ _GAP: Final = 3
 logger: logging.Logger = logging.getLogger("workorder_async.mirror")
 
 
+@define(eq=False, slots=False, repr=False)
 class Watch(AsyncIterator[Event]):
     """Events of tickets, for `async with` and `async for`; made by `watch`."""
 
-    def __init__(
-        self,
-        client: WorkorderClient,
-        query: TicketQuery,
-        bookmark: "str | PathLike[str]",
-        every: float,
-        options: MirrorOptions,
-    ) -> None:
-        self._client, self._query, self._options = client, query, options
-        self._disk = Disk(client, bookmark, query)
-        self._every = every
+    _client: WorkorderClient
+    _query: TicketQuery
+    _disk: Disk
+    _every: float
+    _options: MirrorOptions
+    failure: WorkorderError | None = field(default=None, init=False)
+    """The error of the latest round; None if it ended well."""
+
+    def __attrs_post_init__(self) -> None:
         self._ready = deque[Event]()
         # The numbers of events that were read and are not done, in their order.
         self._undone: dict[int, None] = {}
@@ -45,8 +46,6 @@ class Watch(AsyncIterator[Event]):
         self._rounds = 0
         self._next = -1.0
         self._is_open = False
-        #: The error of the latest round; None if it ended well.
-        self.failure: WorkorderError | None = None
 
     async def __aenter__(self) -> Self:
         await self._disk.__aenter__()
@@ -131,4 +130,4 @@ def watch(
     A look that fails is logged, told by `failure`, and made up for by the next one. Raises `ConfigError`,
     `AuthenticationError`, and `ExportError` if the disk does not do its part: these would not pass by themselves.
     """
-    return Watch(client, query, bookmark, above_zero("every", every), checked(options))
+    return Watch(client, query, Disk(client, bookmark, query), above_zero("every", every), checked(options))

@@ -62,17 +62,18 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         await self.aclose()
 
     async def __anext__(self) -> list[TicketSummary]:
-        while not (page := await self.next_page()).rows:
-            pass  # the walk begins anew
-        return cast("list[TicketSummary]", page.rows)
+        while page := await self.next_page():
+            if page.rows:  # without them the walk begins anew
+                return cast("list[TicketSummary]", page.rows)
+        raise StopAsyncIteration
 
     def raw(self) -> Self:
         """Let `next_page` give rows as they come, not decoded; to be called before the first page."""
         self._rules.reader.raw = True
         return self
 
-    async def next_page(self) -> WalkedPage:
-        """Return the next page; raises `StopAsyncIteration` at the end.
+    async def next_page(self) -> WalkedPage | None:
+        """Return the next page; None at the end.
 
         An answer of very many rows comes as several pages, between which the loop turns. A page without rows says that
         the list proved to be of another kind than it seemed, and is read again from its beginning.
@@ -90,7 +91,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
                 raise self._failure
             if self._rules.finished:
                 await self.aclose()
-                raise StopAsyncIteration
+                return None
             if self._closed:
                 raise ConfigError("this walk was closed before its end; begin another one")
             await self._arrived.wait()
