@@ -45,8 +45,8 @@ SLOWEST = 1024
 FLUSH_AT = 1 << 20
 #: So many files are fetched at a time.
 AT_ONCE = 4
-#: How many files and bytes a folder may have, those that are there already among them; how many bytes one file may
-#: have, and how many seconds it may take.
+#: How many files and bytes one call may have in a folder, those of its tickets that are there already among them; how
+#: many bytes one file may have, and how many seconds it may take.
 MOST_FILES = 100_000
 MOST_BYTES = 100 << 30
 MOST_BYTES_OF_A_FILE = 1 << 30

@@ -123,9 +123,9 @@ def watch(
 
     **What it does not see.** It compares two looks: what was changed and changed back between them is not told. After a
     start, and where no look ended well for three times `every`, a `Gap` says since when. Most looks ask for what is
-    new, and for three totals; every tenth one, and each that finds another total, reads all that may have changed. So
-    what leaves all totals alike, such as twenty tickets closed and twenty others reopened, is told up to ten looks
-    late. The rest is as `mirror_tickets` says.
+    new or missing, and for three totals; every tenth one, and each that finds another total, reads all that may have
+    changed. So what leaves all totals alike, such as twenty tickets closed and twenty others reopened, is told up to
+    ten looks late. The rest is as `mirror_tickets` says.
 
     A look that fails is logged, told by `failure`, and made up for by the next one. Raises `ConfigError`,
     `AuthenticationError`, and `ExportError` if the disk does not do its part: these would not pass by themselves.
