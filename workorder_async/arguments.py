@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard, TypeVar, cast
 
 from attrs import frozen
@@ -200,3 +201,11 @@ def shown(value: object) -> str:
 
 def _refused(name: str, value: object, wanted: str) -> ConfigError:
     return ConfigError(f"is {shown(value)}", argument=name, mend=f"it must be {wanted}")
+
+
+def caller() -> FrameType:
+    """Return the first frame outside this package: arguments come from there."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
+        frame = frame.f_back
+    return frame

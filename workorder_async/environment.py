@@ -5,7 +5,6 @@ Every value is hidden until it is known that it holds no password: a traceback w
 
 import os
 import re
-import sys
 import warnings
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from yarl import URL
 
 from workorder_async import errors
+from workorder_async.arguments import caller
 from workorder_async.errors import ApiError, ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner
@@ -122,17 +122,10 @@ def warn_of_plain_http(base_url: str) -> None:
     if base_url.startswith("https:") or local or host in _DOCUMENTED_HOSTS or host in _warned_of:
         return
     _warned_of.add(host)
-    warnings.warn(
+    said = (
         f"plain HTTP to {host}: everybody on the way can read and repeat signed requests; use https:// where it is "
-        "spoken, or a tunnel",
-        RuntimeWarning,
-        stacklevel=_frames_of_ours() + 1,
+        "spoken, or a tunnel"
     )
-
-
-def _frames_of_ours() -> int:
-    """Return how many frames of this package lie above the first one that is not of it."""
-    frame, count = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
-        frame, count = frame.f_back, count + 1
-    return count - 1
+    frame = caller()
+    module = frame.f_globals.get("__name__")
+    warnings.warn_explicit(said, RuntimeWarning, frame.f_code.co_filename, frame.f_lineno, module)

@@ -11,7 +11,6 @@ opened when first needed, used in one event loop, and closed, or found left open
 import asyncio
 import select
 import ssl
-import sys
 import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ import aiohttp
 from attrs import define, evolve
 from yarl import URL
 
+from workorder_async.arguments import caller
 from workorder_async.document.endpoints import Safety
 from workorder_async.document.json_text import LARGE
 from workorder_async.errors import ConfigError, NoAnswerError, NotSentError, WorkorderError
@@ -131,7 +131,8 @@ class Pool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._fresh_until = 0.0
-        self._made_at = _caller()
+        frame = caller()
+        self._made_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
     def check_usable(self) -> None:
         """Raise `ConfigError` where the client is closed, or belongs to another event loop."""
@@ -236,14 +237,6 @@ def _is_spoilt(protocol: "ResponseHandler") -> bool:
         return True
     # The parser returns the message of which it holds a first part. The next request gets a new parser.
     return parser is not None and parser.feed_eof() is not None
-
-
-def _caller() -> str:
-    """Return the file and line of the first frame outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "workorder_async":
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 # A cache on the way would show a lost mutation's ticket as it was, and it would be sent again.
