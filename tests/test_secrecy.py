@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 
 from tests.support.raw_server import Wire, drop, hang, http, serving
+from tests.support.signatures import detect
 from tests.support.slow import slow_after
 from workorder_async import (
     CommentTicket,
@@ -42,7 +43,6 @@ from workorder_async.batches.batch import run_batch
 from workorder_async.sandbox import Fault, Sandbox
 from workorder_async.secret import without_credentials
 from workorder_async.signing.scheme import Scheme, SigningInput
-from workorder_async.signing.search import detect
 from workorder_async.wire.limits import Lane
 from workorder_async.wire.reads import ListReads
 

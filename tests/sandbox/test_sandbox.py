@@ -20,12 +20,12 @@ import pytest
 from yarl import URL
 
 from tests.support.sandbox_wire import PREFIX, Clock, Wire, ticket_request, wired
+from tests.support.signatures import detect
 from tests.support.slow import slow_after
 from workorder_async.errors import ConfigError, NotFoundError, TicketStateError
 from workorder_async.sandbox import Sandbox
 from workorder_async.sandbox.seed import tickets as seed_tickets
 from workorder_async.signing.scheme import SigningInput
-from workorder_async.signing.search import detect
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from attrs import evolve
 
 from tests.support import home_made, home_made_later
 from tests.support.home_made import HomeMade, Sent, hexed, mac, sent
-from tests.support.signatures import EACH_DIGEST, OVER_REQUEST, REQUEST, SECRET, VARIANTS, needs_sm3
+from tests.support.signatures import EACH_DIGEST, OVER_REQUEST, REQUEST, SECRET, VARIANTS, detect, needs_sm3
 from tests.support.slow import slow_after
 from workorder_async.errors import ConfigError, WorkorderError
 from workorder_async.secret import Secret
 from workorder_async.signing import search as module
 from workorder_async.signing.candidates import APP_ID, METHOD, QUERY, SECRET as SECRET_PART, TIMESTAMP, Variants
 from workorder_async.signing.scheme import PLACEHOLDERS, Scheme, SchemeSigner, SigningInput
-from workorder_async.signing.search import Accepted, Detected, Hit, Search, detect, readings
+from workorder_async.signing.search import Accepted, Detected, Hit, Search, readings
 
 
 def _request(sent: Sent) -> SigningInput:

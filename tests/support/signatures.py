@@ -11,10 +11,13 @@ The comment at a row is the text that is signed.
 """
 
 import hashlib
+from collections.abc import Iterable
 
 import pytest
 
+from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
+from workorder_async.signing.search import Accepted, Detected, Search
 
 SECRET = "topsecret"
 
@@ -97,3 +100,18 @@ def rows(*table: tuple[str, str]) -> pytest.MarkDecorator:
         ("scheme", "sign"),
         [pytest.param(*row, id=row[0], marks=[needs_sm3] if "sm3" in row[0] else []) for row in table],
     )
+
+
+def detect(
+    *,
+    app_id: str,
+    timestamp: str,
+    sign: str,
+    secret: str | Secret,
+    request: SigningInput | None = None,
+    more: Iterable[Accepted] = (),
+) -> Detected:
+    """Search for the schemes that reproduce a request, and further ones."""
+    # A text would stand in every traceback with locals.
+    secret = Secret(secret)
+    return Search([Accepted(app_id, timestamp, sign, request), *more], secret).run()

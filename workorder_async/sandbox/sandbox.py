@@ -42,7 +42,7 @@ from workorder_async.wire.options import ClientOptions, hide_passwords
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
 
-#: Method, path, query and body are signed, so that nothing can be changed on the way; `detect` finds it.
+#: Method, path, query and body are signed, so that nothing can be changed on the way; a search finds it.
 DEFAULT_SCHEME = "hmac-sha256:{app_id}:{timestamp}:{method}:{path}:{query}:{body}"
 #: The largest JSON body that is read, in bytes.
 JSON_LIMIT = 16 << 20

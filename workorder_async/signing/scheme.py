@@ -298,7 +298,6 @@ def require_digest(digest: str) -> None:
 
 _WORDS = {**dict.fromkeys(ENCODINGS, "encoding"), **dict.fromkeys(UNITS, "unit"), "unpadded": "padding"}
 _SECRET = Template.parse("{secret}")
-_REQUEST = frozenset(PLACEHOLDERS) - {"app_id", "timestamp", "secret"}
 
 
 class Signer(Protocol):
@@ -370,11 +369,6 @@ class Scheme:
         """Whether the scheme takes in the body or a digest of it."""
         return any(name.startswith("body") for name in self.names)
 
-    @property
-    def signs_request(self) -> bool:
-        """Whether the scheme takes in more of a request than the AppId and the timestamp."""
-        return bool(self.names & _REQUEST)
-
     def timestamp(self, milliseconds: int) -> str:
         """Return the `Timestamp` header for this time, in the scheme's unit."""
         return str(milliseconds if self.unit == "ms" else milliseconds // 1000)
@@ -439,7 +433,7 @@ class SchemeSigner:
             raise wrong
         self.app_id = app_id
         self.scheme: Scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
-        self._signs_request = self.scheme.signs_request
+        self._signs_request = not self.scheme.names <= {"app_id", "timestamp", "secret"}
         self._secret = app_secret
         self._kept: tuple[str, Mapping[str, str]] = ("", {})
 

@@ -152,30 +152,6 @@ class Detected:
     """Where none fits all requests: those that fit the one that shows most."""
 
 
-def detect(
-    *,
-    app_id: str,
-    timestamp: str,
-    sign: str,
-    secret: str | Secret,
-    request: SigningInput | None = None,
-    more: Iterable[Accepted] = (),
-) -> Detected:
-    """Search for the schemes that reproduce requests known to be accepted.
-
-    `app_id`, `timestamp` and `sign` are the three headers of one as they were sent. `request` is the rest of it:
-    method, path, query, body. Without it, only schemes over the three headers are found. `more` are further ones, such
-    as a POST beside a GET: a scheme has to fit them all. No scheme means that it is none of those that are tried, or
-    that one of the values was not signed as it is given.
-
-    Raises `ConfigError` for a `timestamp` that is not whole seconds or milliseconds, for a `sign` that is not a hex or
-    base64 digest, for an `app_id` or `secret` that no `SchemeSigner` takes, and for a text without UTF-8 bytes.
-    """
-    # A text would stand in every traceback with locals.
-    secret = Secret(secret)
-    return Search([Accepted(app_id, timestamp, sign, request), *more], secret).run()
-
-
 def _check(one: Accepted, secret: Secret) -> None:
     """Raise `ConfigError` for what no host can have accepted."""
     SchemeSigner(one.app_id, secret, "md5:{secret}")
@@ -279,7 +255,7 @@ class Search:
     def _schemes(self, hits: Iterable[Hit], read: Sequence[SignText]) -> list[Scheme]:
         """Return the schemes of hits, with how the signature is written."""
         lines = dict.fromkeys(
-            _with_options(line, [*reading.options, *self._unit])
+            line.replace(":", ",".join(["", *reading.options, *self._unit]) + ":", 1)
             for line, digest in hits
             for reading in read
             if reading.digest == digest
@@ -395,11 +371,6 @@ class Search:
         yield "a GET with another query", evolve(signed, request=evolve(request, query=(("z", "1"), ("id", "7"))))
         yield "one to another path", evolve(signed, request=evolve(request, path=f"{request.path}/other"))
         yield "one with another method", evolve(signed, request=evolve(request, method="PATCH"))
-
-
-def _with_options(line: str, options: Sequence[str]) -> str:
-    head, _, template = line.partition(":")
-    return f"{','.join([head, *options])}:{template}"
 
 
 def _lacks(part: str) -> bool:
