@@ -56,6 +56,12 @@ class Lane:
         self.under_way = 0
         self.waiting: deque[Waiter] = deque()
 
+    def first(self) -> Waiter | None:
+        """Return the call that waits longest. Those that have given up are dropped on the way."""
+        while self.waiting and self.waiting[0].future.done():
+            self.waiting.popleft()
+        return self.waiting[0] if self.waiting else None
+
 
 _FIRST_PAUSE, _LONGEST_GROWN_PAUSE = 0.1, 15.0
 _FEWER = 0.7
@@ -392,13 +398,11 @@ class Limiter:
             self._next_start = max(now - late, self._next_start) + max(self._interval, learned)
 
     def _next_lane(self) -> Lane | None:
-        """Return the lane whose first call may start. Calls that have given up are dropped on the way."""
+        """Return the lane whose first call may start."""
         slots = self.throttle.in_flight - self._under_way
         if slots <= 0:
             return None
-        interactive = self._interactive.waiting
-        while interactive and interactive[0].future.done():
-            interactive.popleft()
+        interactive = self._interactive.first()
         preferred = interactive and self._in_a_row < _INTERACTIVE_IN_A_ROW
         bulk = None if preferred else self._next_bulk_lane(slots)
         return self._interactive if bulk is None and interactive else bulk
@@ -409,10 +413,7 @@ class Limiter:
             return None
         for _ in range(len(lanes)):
             lane = lanes[0]
-            waiting = lane.waiting
-            while waiting and waiting[0].future.done():
-                waiting.popleft()
-            if not waiting:
+            if lane.first() is None:
                 lanes.popleft()
             elif lane.under_way < lane.width:
                 return lane
