@@ -88,7 +88,9 @@ def open_envelope(
         return Answer(value.get("data"), request_id, operation, attempts)
     errmsg = _text(value.get("errmsg"))
     if errno == SUCCESS or status >= 500:
-        raise _failed_midway(errno, errmsg, request_id, status, body)
+        what = f"HTTP {status} with " + f"errno {errno} {errmsg}".rstrip()
+        said = f"{what}: the platform or a gateway failed, and does not say what was done"
+        raise ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
     kind = errnos.get(errno) or _BY_STATUS.get(status, ApiError)
     raise kind(f"errno {errno} {errmsg}".rstrip(), errno=errno, errmsg=errmsg, status=status, request_id=request_id)
 
@@ -124,13 +126,6 @@ def parse_json(status: int, body: bytes) -> JSON:
         if len(body) <= _ODD:
             return parse_slowly(body)
     raise not_the_platforms(status, body)
-
-
-def _failed_midway(errno: int, errmsg: str, request_id: str, status: int, body: bytes) -> ResponseError:
-    """Return the error for an envelope whose status contradicts it: nobody knows whether the request took effect."""
-    what = f"HTTP {status} with " + f"errno {errno} {errmsg}".rstrip()
-    said = f"{what}: the platform or a gateway failed, and does not say what was done"
-    return ResponseError(said, status=status, body_start=body[:_BODY_START], request_id=request_id)
 
 
 def _looks_like(body: bytes) -> str:
