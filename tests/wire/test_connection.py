@@ -1,6 +1,7 @@
 """attempt.py over real sockets: what lies on a connection before a request is never its answer, and costs nothing."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -465,3 +466,20 @@ async def test_what_lies_on_a_connection_to_another_host(lies: bytes, mutates: b
         # Control: the same on the platform's own connection closes it.
         Pool(another.url, client_options(session=session)).opened(mutates=mutates)
         assert kept.transport is None or kept.transport.is_closing()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+async def test_a_child_of_a_fork() -> None:
+    """A child that gives up the client it was forked with takes no connection from its parent."""
+    lonely = RetryPolicy(attempts=1)
+    async with serving(TICKET, DONE) as wire, make_client(wire.url, attempt_timeout=0.2, retry=lonely) as client:
+        await client.get_ticket(1)
+        if not (child := os.fork()):
+            try:
+                asyncio.run(client.aclose())
+            finally:
+                os._exit(0)
+        await asyncio.to_thread(os.waitpid, child, 0)
+        await client.comment_ticket(COMMENT)
+        assert len(wire.requests) == 2

@@ -9,6 +9,7 @@ opened when first needed, used in one event loop, and closed, or found left open
 """
 
 import asyncio
+import os
 import select
 import ssl
 import warnings
@@ -116,6 +117,17 @@ class AttemptLimit:
 # A client that is left open may be collected in one heap with its aiohttp session; kept here, the session goes last, so
 # that the one warning is ours.
 _KEPT: set[aiohttp.ClientSession] = set()
+
+
+def _leave_to_parent() -> None:
+    """Forget the connections in a child of a fork: closed there, they would not be heard any more in the parent."""
+    for http in _KEPT:
+        getattr(http.connector, "_conns", {}).clear()
+        http.detach()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class Pool:
