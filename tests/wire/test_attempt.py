@@ -171,3 +171,15 @@ async def test_one_loop() -> None:
 
     with pytest.raises(ConfigError, match="belongs to another event loop"):
         await asyncio.to_thread(asyncio.run, check())
+
+
+async def test_a_session_of_another_loop() -> None:
+    """A session that was made in another loop is told of before anything is sent over a connection of it."""
+
+    async def bring() -> aiohttp.ClientSession:
+        async with aiohttp.ClientSession() as session:
+            return session
+
+    session = await asyncio.to_thread(asyncio.run, bring())
+    with pytest.raises(ConfigError, match="the session that was brought along, belongs to another event loop"):
+        Pool("http://127.0.0.1", client_options(session=session)).check_usable()

@@ -357,7 +357,7 @@ async def test_what_waits_while_the_client_is_closed() -> None:
         await wire.arrived.wait()
         await client.aclose()
         first.cancel()
-        with pytest.raises(ConfigError, match=r"this client is closed; make another client$"):
+        with pytest.raises(ConfigError, match=r"this client is closed; make another one$"):
             await second
         assert len(wire.requests) == 1
 

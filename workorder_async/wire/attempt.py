@@ -140,21 +140,22 @@ class Pool:
         self.is_own: bool = self.http is None
         self._size = options["max_in_flight"]
         self._trust_env = options["trust_env"]
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = getattr(self.http, "_loop", None)
         self._closed = False
         self._fresh_until = 0.0
         frame = caller()
         self._made_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
     def check_usable(self) -> None:
-        """Raise `ConfigError` where the client is closed, or belongs to another event loop."""
+        """Raise `ConfigError` where the client is closed, or it or its session belongs to another event loop."""
         if self._closed:
             raise ConfigError("this client is closed", mend="make another one")
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise ConfigError("this client belongs to another event loop", mend="make one inside each asyncio.run()")
+            problem = "this client, or the session that was brought along, belongs to another event loop"
+            raise ConfigError(problem, mend="make them inside each asyncio.run()")
 
     def distrust(self) -> None:
         """Let mutations have new connections for a minute: one was lost on its way."""
@@ -165,8 +166,7 @@ class Pool:
 
         Raises `ConfigError` where it was closed while the call waited.
         """
-        if self._closed:
-            raise ConfigError("this client is closed", mend="make another client")
+        self.check_usable()
         if self.http is None:
             self.http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._size),
