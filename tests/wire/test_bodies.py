@@ -476,6 +476,43 @@ async def test_an_upload_that_is_always_turned_away(status: str) -> None:
         assert len(wire.requests) > 1
 
 
+async def test_an_attempt_that_is_answered_while_the_file_is_read() -> None:
+    """The next attempt waits for that: a file object has one place, which both would move."""
+    goes_on, disturbed, sizes = Event(), list[bool](), list[int]()
+
+    class Slow(io.BytesIO):
+        is_read = False
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.is_read = True
+            goes_on.wait(5)
+            self.is_read = False
+            return super().read(size)
+
+        def seek(self, *where: int) -> int:
+            disturbed.append(self.is_read)
+            return super().seek(*where)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if goes_on.is_set():
+            sizes.append(len(await reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", head)[0]))))
+            writer.write(UPLOADED)
+        else:
+            writer.write(BUSY)
+            await reader.read()
+            # Its connection is closed, and the next attempt would begin.
+            asyncio.get_running_loop().call_later(0.02, goes_on.set)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, make_client(url) as client:
+        await client.upload_file(Slow(b"x" * 600_000), file_name="a")
+    assert sizes[0] > 600_000
+    assert not any(disturbed)
+
+
 @given(content=st.binary(max_size=2000))
 def test_iteration_is_what_is_sent(content: bytes) -> None:
     """What a signer iterates is what the payload writes, every time."""

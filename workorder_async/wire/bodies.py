@@ -95,6 +95,7 @@ class FileBody:
             f"Content-Type: {kind}\r\n\r\n"
         ).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
+        self._reading: asyncio.Future[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._head
@@ -103,20 +104,23 @@ class FileBody:
 
     async def opened(self) -> tuple[AsyncIterator[bytes], int]:
         """Return its pieces, with the file at its size of now, and how many bytes they are."""
+        if self._reading is not None and not self._reading.done():
+            # For an attempt that was answered early. A file object has one place for all who read it.
+            await asyncio.wait([self._reading])
         size = await asyncio.to_thread(self._size)
         return self._pieces(size), len(self._head) + size + len(self._tail)
 
     async def _pieces(self, size: int) -> AsyncIterator[bytes]:
         yield self._head
-        sent, chunks, loop = 0, self._chunks(size), asyncio.get_running_loop()
-        reading = loop.run_in_executor(None, next, chunks, b"")
+        sent, chunks, in_thread = 0, self._chunks(size), asyncio.get_running_loop().run_in_executor
+        reading = self._reading = in_thread(None, next, chunks, b"")
         try:
             while chunk := await asyncio.shield(reading):
                 yield chunk
                 sent += len(chunk)
                 if self._on_progress is not None:
                     plain("on_progress", self._on_progress(sent, size))
-                reading = loop.run_in_executor(None, next, chunks, b"")
+                reading = self._reading = in_thread(None, next, chunks, b"")
         finally:
             # If this is cancelled, the thread may still read.
             reading.add_done_callback(lambda done: _close(chunks, done))
@@ -125,47 +129,41 @@ class FileBody:
     def _chunks(self, size: int) -> Generator[bytes, None, None]:
         """Read the file from its start; it must have so many bytes, neither fewer nor more."""
         sent = 0
-        try:
-            with self._opened() as (file, _):
-                while sent < size:
-                    chunk = file.read(min(_CHUNK, size - sent))
-                    if not chunk:
-                        raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
-                    sent += len(chunk)
-                    if sent > size:
-                        raise ValueError(f"it reads {sent:,} bytes where it has {size:,}")
-                    yield chunk
-                if file.read(1):
-                    raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
-        except (OSError, ValueError) as error:
-            raise self._unreadable(error) from None
-
-    def _unreadable(self, error: Exception) -> ConfigError:
-        why = (isinstance(error, OSError) and error.strerror) or error
-        return _cannot_upload(f"{self._name!r}: {why}", "upload a file that is not being changed")
+        with self._opened() as (file, _):
+            while sent < size:
+                chunk = file.read(min(_CHUNK, size - sent))
+                if not chunk:
+                    raise ValueError(f"it ended after {sent:,} of {size:,} bytes: it became shorter meanwhile")
+                sent += len(chunk)
+                if sent > size:
+                    raise ValueError(f"it reads {sent:,} bytes where it has {size:,}")
+                yield chunk
+            if file.read(1):
+                raise ValueError(f"it has more than the {size:,} bytes it began with: it became longer meanwhile")
 
     def _size(self) -> int:
-        try:
-            with self._opened() as (_, size):
-                return size
-        except (OSError, ValueError) as error:
-            raise self._unreadable(error) from None
+        with self._opened() as (_, size):
+            return size
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[BinaryIO, int]]:
-        """Give the file at its start, and how many bytes follow."""
-        if isinstance(self._source, Path):
-            with self._source.open("rb") as opened:
-                yield opened, os.fstat(opened.fileno()).st_size
-            return
-        file: BinaryIO = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
-        file.seek(0, io.SEEK_END)
-        # Not what `seek` returns: an `mmap` returned None before Python 3.13.
-        size = file.tell() - self._start
-        if size < 0:
-            raise ValueError(f"it stands {-size:,} bytes behind its end")
-        file.seek(self._start)
-        yield file, size
+        """Give the file at its start, and how many bytes follow. What cannot be read of it is a `ConfigError`."""
+        try:
+            if isinstance(self._source, Path):
+                with self._source.open("rb") as opened:
+                    yield opened, os.fstat(opened.fileno()).st_size
+                return
+            file: BinaryIO = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
+            file.seek(0, io.SEEK_END)
+            # Not what `seek` returns: an `mmap` returned None before Python 3.13.
+            size = file.tell() - self._start
+            if size < 0:
+                raise ValueError(f"it stands {-size:,} bytes behind its end")
+            file.seek(self._start)
+            yield file, size
+        except (OSError, ValueError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise _cannot_upload(f"{self._name!r}: {why}", "upload a file that is not being changed") from None
 
 
 def _cannot_upload(problem: str, mend: str = "") -> ConfigError:
