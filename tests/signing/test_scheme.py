@@ -4,18 +4,30 @@ import copy
 import hashlib
 import hmac
 import pickle
+import pydoc
 import re
 import traceback
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
+import workorder_async
 from tests.support.signatures import EACH_DIGEST, LIST, OVER_REQUEST, REQUEST, SECRET, VARIANTS, rows
 from workorder_async.errors import ConfigError
-from workorder_async.signing.scheme import DIGESTS, PLACEHOLDERS, Scheme, SchemeSigner, Signer, SigningInput
+from workorder_async.signing.scheme import (
+    DIGESTS,
+    ENCODINGS,
+    PLACEHOLDERS,
+    UNITS,
+    Scheme,
+    SchemeSigner,
+    Signer,
+    SigningInput,
+)
 
 # One placeholder each, and what the template's own text may be; keyed SHA-256.
 TEMPLATES = [
@@ -462,3 +474,15 @@ def test_a_body_that_is_no_json(body: bytes) -> None:
     request = SigningInput("POST", "/", body=(body,))
     made = Scheme.parse("md5:{body_sorted}{secret}").signature(request, app_id="a", secret="s", timestamp="1700000000")
     assert made == hashlib.md5(body + b"s").hexdigest()
+
+
+@pytest.mark.parametrize("page", ["docs/signing.md", "docs-zh/signing.md"])
+def test_the_help_that_the_book_names_has_all_words(page: str) -> None:
+    """Who writes a scheme finds each placeholder, digest and option where the book says."""
+    book = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    [named] = re.findall(r'`help\("?([\w.]+)"?\)`', book)
+    said = pydoc.render_doc(named if "." in named else getattr(workorder_async, named))
+    words = {name for name in PLACEHOLDERS if not name.startswith("body_sorted_")} | {*DIGESTS, *ENCODINGS, *UNITS}
+    assert {
+        word for word in words | {"prefix=", "key=", "unpadded", "{sorted(", "{glued("} if word not in said
+    } == set()
