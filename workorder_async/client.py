@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from math import inf
 from ssl import SSLContext
 from time import perf_counter
-from typing import Literal, Never, Self, TypeAlias, Unpack, get_args
+from typing import Literal, Never, Self, TypeAlias, Unpack, cast, get_args
 from weakref import WeakSet
 
 from attrs import frozen
@@ -43,7 +43,7 @@ from workorder_async.walks.windows import WhatToWalk, Window, plan_windows, wind
 from workorder_async.wire.bodies import BeforeWrite, FileBody, FileSource, OnProgress
 from workorder_async.wire.call import Deadline
 from workorder_async.wire.limits import ClientStats, Lane
-from workorder_async.wire.options import ClientOptions, client_options, hide_passwords, tls_of, trusting
+from workorder_async.wire.options import ClientOptions, client_options, hide_passwords, trusting
 from workorder_async.wire.reads import ListReads, Reads, ticket_number
 from workorder_async.wire.session import SignedSession
 
@@ -151,7 +151,7 @@ class WorkorderClient:
     @property
     def ssl(self) -> SSLContext | bool:
         """The certificates that the client was made with; True for the usual checks, False for any certificate."""
-        return tls_of(self._session.options)
+        return cast("SSLContext | bool", self._session.options["ssl"])
 
     @property
     def clock_offset(self) -> float:

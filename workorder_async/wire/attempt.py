@@ -32,7 +32,7 @@ from workorder_async.signing.clock import ServerClock, http_date
 from workorder_async.signing.scheme import Signer, SigningInput
 from workorder_async.wire.bodies import FileBody, JsonBody, ask_caller
 from workorder_async.wire.call import Call, Deadline
-from workorder_async.wire.options import ClientOptions, tls_of
+from workorder_async.wire.options import ClientOptions
 from workorder_async.wire.retry import OF_AN_ANSWER
 
 if TYPE_CHECKING:
@@ -381,7 +381,8 @@ class Wire:
         self._clock = clock
         self._pool = pool
         self._proxy = None if options["proxy"] is None else Secret(options["proxy"])
-        self._ssl = tls_of(options)
+        # A file has become an SSLContext by the check of the options.
+        self._ssl = cast("ssl.SSLContext | bool", options["ssl"])
         self._max_body = options["max_body"]
         self._attempt_timeout = options["attempt_timeout"]
         self._may_know_proxy = self._proxy is not None or options["trust_env"] or not pool.is_own

@@ -5,7 +5,7 @@
 3. Whose turn it is: interactive calls first, but after three of them one of a lane; lanes take turns. So a person waits
    for no more than the next free slot, and a walk or a batch is slowed down and never stopped.
 4. One of each 16 slots is kept for interactive calls.
-5. A call that could only start after its deadline is told so at once.
+5. A call that a pause holds up until after its deadline is told so at once.
 6. Where `Limits` are given, several clients, also of several processes, share them. The rules above say who goes first
    here, the limits say when: a permit is asked for when a call may start, and goes to the call that is first by then.
 """

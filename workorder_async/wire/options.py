@@ -151,11 +151,6 @@ class ClientOptions(TypedDict, total=False):
     """The clock, in seconds since the epoch (`time.time`)."""
 
 
-def tls_of(options: ClientOptions) -> SSLContext | bool:
-    """Return how certificates are checked; a file has become an SSLContext by the check of the options."""
-    return cast("SSLContext | bool", options["ssl"])
-
-
 def hide_passwords(options: ClientOptions) -> None:
     """Hide, in place, the proxy's URL and each value of an unknown name.
 
