@@ -433,14 +433,11 @@ class SchemeSigner:
             raise wrong
         self.app_id = app_id
         self.scheme: Scheme = scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme)
+        #: Whether the scheme takes in the body or a digest of it.
+        self.signs_body: bool = self.scheme.signs_body
         self._signs_request = not self.scheme.names <= {"app_id", "timestamp", "secret"}
         self._secret = app_secret
         self._kept: tuple[str, Mapping[str, str]] = ("", {})
-
-    @property
-    def signs_body(self) -> bool:
-        """Whether the scheme takes in the body or a digest of it."""
-        return self.scheme.signs_body
 
     def sign(self, request: SigningInput) -> Mapping[str, str]:
         """Return the three headers for this request."""
