@@ -8,6 +8,7 @@ import gc
 import logging
 import pickle
 import ssl
+import traceback
 import warnings
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -453,6 +454,20 @@ async def test_trust_env(monkeypatch: pytest.MonkeyPatch) -> None:
         async with make_client(wire.url, trust_env=True) as client:
             await client.get_ticket(1)
         assert (len(wire.requests), len(proxy.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("call", [read, comment])
+async def test_a_proxy_without_a_scheme(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[[WorkorderClient], Awaitable[object]]
+) -> None:
+    """A proxy of the environment that is no URL is a wrong setting; its password is not shown."""
+    monkeypatch.setenv("http_proxy", "user:hunter2@127.0.0.1:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with make_client("http://127.0.0.1:1", trust_env=True) as client:
+        with pytest.raises(ConfigError, match="the proxy's URL cannot be read; write it, as in HTTPS_PROXY") as caught:
+            await call(client)
+    assert caught.value.attempts == 1
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_ssl_context_is_passed_on() -> None:

@@ -550,23 +550,23 @@ class Wire:
         why = without_credentials(" ".join(why.replace(" ssl:default", "").split())).rstrip(":")
         if call.body is None and isinstance(error, _NOT_CONNECTED):
             call.sent = False
-        if not call.sent:
-            if isinstance(error, ssl.SSLCertVerificationError):
-                return self._not_trusted(getattr(error, "certificate_error", error))
-            secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
-            mend = f"check the host, the network and the proxy{secured}"
-            return NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
-        if call.endpoint.safety is not Safety.READ:
-            self._pool.distrust()
-        return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
-
-    def _not_trusted(self, refused: ssl.SSLCertVerificationError) -> NotSentError:
-        """Return the error for a certificate that is refused: it would be refused again."""
-        why = f"its certificate is refused: {refused}"
-        mend = "check the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
-        error = NotSentError(f"could not send to {self._base_url}: {why}; {mend}")
-        error.lasting = True
-        return error
+        if call.sent:
+            if call.endpoint.safety is not Safety.READ:
+                self._pool.distrust()
+            return NoAnswerError(f"no complete answer from {self._base_url}: {why}")
+        if isinstance(error, aiohttp.InvalidURL) and error.description is None:
+            # The base URL was checked. The error shows the password of a proxy without http:// before it.
+            mend = "write it, as in HTTPS_PROXY, as http://user:password@host:3128"
+            return ConfigError("the proxy's URL cannot be read", mend=mend)
+        secured = ", the certificate, and whether https is spoken there" if self._base_url[:6] == "https:" else ""
+        mend = f"the host, the network and the proxy{secured}"
+        # A certificate that is refused would be refused again.
+        if is_lasting := isinstance(error, ssl.SSLCertVerificationError):
+            why = f"its certificate is refused: {getattr(error, 'certificate_error', error)}"
+            mend = "the host, this machine's clock, and whether a proxy opens TLS, whose issuer must be trusted then"
+        unsent = NotSentError(f"could not send to {self._base_url}: {why}; check {mend}")
+        unsent.lasting = is_lasting
+        return unsent
 
 
 def _headers(signed: object) -> Mapping[str, str]:
