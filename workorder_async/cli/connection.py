@@ -31,8 +31,6 @@ _ALL_FOUR: Final = (
     "`workorder doctor` says what each variable is, `workorder login` keeps them in a profile, and `workorder sandbox` "
     "prints all four to try things out"
 )
-# The AppId that `workorder sandbox` prints; it has no option for another one.
-_SANDBOX_APP_ID: Final = "sandbox-app"
 
 Environment: TypeAlias = Mapping[str, str | Secret]
 """The four variables by their names: the secret wrapped, so that no traceback with locals shows it."""
@@ -173,17 +171,12 @@ def run_with(client: "WorkorderClient", act: "Callable[[WorkorderClient], Awaita
 def make_client(environ: Environment, **options: "Unpack[ClientOptions]") -> "WorkorderClient":
     """Make a client of the four variables. Raises `ConfigError` for a variable that is missing or cannot work.
 
-    It knows the errnos that the environment says of the platform that it names, and those of a sandbox by its AppId,
-    which no real platform gives to anybody.
+    It knows the errnos that the environment says, unless the environment names another platform.
     """
     from workorder_async.client import WorkorderClient
 
-    is_there = all(environ[name] == os.environ.get(name) for name in (BASE_URL, APP_ID))
-    options["errnos"] = errnos = errnos_of(setting(ERRNOS) if is_there else "")
-    if str(environ[APP_ID]).strip() == _SANDBOX_APP_ID:
-        from workorder_async.sandbox.errnos import SANDBOX_ERRNOS
-
-        options["errnos"] = {**SANDBOX_ERRNOS, **errnos}
+    is_there = all(setting(name) in ("", str(environ[name]).strip()) for name in (BASE_URL, APP_ID))
+    options["errnos"] = errnos_of(setting(ERRNOS) if is_there else "")
     return WorkorderClient.from_env(environ, **options)
 
 
