@@ -47,7 +47,7 @@ def test_a_number_that_stands_there_by_chance() -> None:
     assert len(lines(*((id, NoAnswerError("127.0.0.1:1 is gone")) for id in (1, 127, 2)))) == 1
 
 
-def test_of_different_ones_a_thousand_are_kept() -> None:
-    """However long a batch is, its errors fill no memory; how many were left out is said."""
+def test_of_different_ones_a_thousand_are_told() -> None:
+    """However different the errors of a batch are, they fill no screen; how many were left out is said."""
     said = lines(*((10**9, NoAnswerError(f"error {number}")) for number in range(1, 1501)))
     assert (len(said), said[-1]) == (1001, "... and 500 more")

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
+from itertools import islice
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -222,43 +223,27 @@ def _within_limit(chosen: list[Chosen], options: BatchOptions, change: Callable[
 
 
 @define
-class _Complaint:
-    sentence: str
-    ids: list[int] = field(factory=list)
-    count: int = 0
-
-
-@define
 class Complaints:
-    """What was complained of, in the order in which it first came; of different errors the first thousand are kept."""
+    """The tickets and the sentence of each error, in the order in which it first came."""
 
-    _all: list[_Complaint] = field(factory=list)
-    _by_text: dict[tuple[type, str], _Complaint] = field(factory=dict)
-    _dropped: int = 0
+    _by_text: dict[tuple[type, str], tuple[list[int], str]] = field(factory=dict)
 
     def add(self, id: int, error: WorkorderError) -> None:
         """Note the error of a ticket. It equals another one if but the tickets' numbers and seconds differ."""
         text = _SECONDS.sub("", error.message)
         # The number may also stand there by chance, as in an address: the text as it is comes first.
         keys = [(type(error), text), (type(error), re.sub(rf"(?<!\d){id}(?!\d)", "#", text))]
-        found = next((self._by_text[key] for key in keys if key in self._by_text), None)
-        if found is None:
-            if len(self._all) == _MOST:
-                self._dropped += 1
-                return
-            found = _Complaint(sentence(error))
-            self._all.append(found)
-            self._by_text |= dict.fromkeys(keys, found)
-        found.count += 1
-        if len(found.ids) < _NAMED:
-            found.ids.append(id)
+        found = next((self._by_text[key] for key in keys if key in self._by_text), ([], sentence(error)))
+        self._by_text |= dict.fromkeys(keys, found)
+        found[0].append(id)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each error: whose it is, and the sentence of the first."""
-        for one in self._all:
-            yield f"ticket{'s' if one.count > 1 else ''} {named(one.ids, one.count)}: {one.sentence}"
-        if self._dropped:
-            yield f"... and {self._dropped:,} more"
+        """Yield a line for each error: whose it is, and the sentence of the first. Only the first thousand are told."""
+        each = {id(one): one for one in self._by_text.values()}
+        for ids, said in islice(each.values(), _MOST):
+            yield f"ticket{'s' if len(ids) > 1 else ''} {named(ids[:_NAMED], len(ids))}: {said}"
+        if (more := len(each) - _MOST) > 0:
+            yield f"... and {more:,} more"
 
 
 def _tell_hold(report: BatchReport, _: object, held: str) -> str:
