@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from cyclopts import CycloptsError
@@ -69,7 +68,6 @@ _SETTING: Final = re.compile(r"\b([a-z_]+)=(True\b|False\b|(?=,))")
 KINDS: Final[Mapping[object, str]] = {
     int: "is no whole number of 64 bits; write one in digits",
     float: "is no number",
-    Path: "names no file",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, BinaryIO, Final, TypeAlias, TypeVar
 
 from attrs import frozen
-from cyclopts import Parameter, Token, validators
+from cyclopts import Parameter, Token
 
 from workorder_async.cli.failures import KINDS
 from workorder_async.cli.terminal import note
@@ -31,13 +31,6 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
-def _path(_: object, tokens: Sequence[Token]) -> Path:
-    """Read the name of a file. An empty one, as of a variable that is not set, would be this folder."""
-    if not tokens[0].value.strip():
-        raise ValueError(KINDS[Path])
-    return Path(tokens[0].value)
-
-
 YesNo: TypeAlias = Annotated[bool | None, Parameter(negative_bool="no-")]
 """An option that says yes, with another one, --no-OPTION, that says no."""
 
@@ -46,12 +39,6 @@ MARK: Final = Parameter(help="Put a short reference, which is printed, below the
 
 Whole: TypeAlias = Annotated[int, Parameter(converter=_whole)]
 """A whole number, in digits: no fraction, which would be another number rounded, and no 0x10."""
-
-FilePath: TypeAlias = Annotated[Path, Parameter(converter=_path)]
-"""The name of a file."""
-
-ExistingFile: TypeAlias = Annotated[FilePath, Parameter(validator=validators.Path(exists=True, dir_okay=False))]
-"""A file that is there. Another one is refused before anything is sent."""
 
 
 @Parameter(

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 from zipfile import BadZipFile
 
 from attrs import evolve, frozen
-from cyclopts import Group, Parameter, validators
+from cyclopts import Group, Parameter, types, validators
 
 from workorder_async.arguments import whole_within
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note
-from workorder_async.cli.values import FilePath, Whole, content_of, decoded, text_or_stdin
+from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
 from workorder_async.document import CloseTicket, CommentTicket, RejectTicket, Ticket, TicketQuery, TicketSummary
 from workorder_async.errors import AuthenticationError, ConfigError, WorkorderError
 from workorder_async.extras import extra_module
@@ -74,7 +74,7 @@ class BatchOptions:
     """Show what would be done, and change nothing."""
     yes: bool = False
     """Do not ask before tickets of --from or of filters are changed."""
-    journal: FilePath | None = None
+    journal: types.File | None = None
     """A file that remembers what was done: run again with it, and it goes on."""
     limit: Annotated[Whole | None, Parameter(validator=validators.Number(gte=1))] = None
     """Change so many tickets at most. With --journal over all runs together: what it says was done, or may have been,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 import attrs
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter
+from cyclopts.types import ExistingFile
 
 from workorder_async.arguments import is_whole, unknown_name
 from workorder_async.cli.commands.show import attachment_fields
@@ -20,7 +21,7 @@ from workorder_async.cli.failures import option
 from workorder_async.cli.running import PATIENCE
 from workorder_async.cli.terminal import Bar, note, print_fields, tell, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import MARK, ExistingFile, Whole, YesNo, member, text_of, text_or_stdin
+from workorder_async.cli.values import MARK, Whole, YesNo, member, text_of, text_or_stdin
 from workorder_async.document import JSON, Attachment, CreateTicket, CustomerInfo, Priority, TicketType
 from workorder_async.document.codec import encode, make_converter
 from workorder_async.document.json_text import dumps, loads

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import evolve
 from cyclopts import Parameter
+from cyclopts.types import ExistingFile
 
 from workorder_async.arguments import is_whole
 from workorder_async.batches.outcomes import BatchReport, State
@@ -37,7 +38,7 @@ from workorder_async.cli.terminal import (
     whole,
     write_json,
 )
-from workorder_async.cli.values import ExistingFile, File
+from workorder_async.cli.values import File
 from workorder_async.document import CHINA_STANDARD_TIME, JSON
 from workorder_async.errors import ApiError, ConfigError, WorkorderError
 from workorder_async.mutations.kinds import NAMES, kind_of

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, cast
 
 from attrs import asdict, frozen
 from cyclopts import Parameter, validators
+from cyclopts.types import ExistingFile
 
 from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import FAILED, OK
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, named, note, print_table, tell, texts, whole, write_json
 from workorder_async.cli.times import TIME_HELP, Time
-from workorder_async.cli.values import ExistingFile, Whole
+from workorder_async.cli.values import Whole
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter
+from cyclopts.types import ExistingFile
 from rich.bar import Bar
 from rich.table import Column, Table
 from rich.text import Text
 
 from workorder_async.cli.terminal import note, one_line, out, print_heading, print_table, texts, whole, write_rows
-from workorder_async.cli.values import ExistingFile, File
+from workorder_async.cli.values import File
 from workorder_async.errors import ConfigError, WorkorderError
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from time import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from attrs import fields
-from cyclopts import Parameter
+from cyclopts import Parameter, types
 
 from workorder_async.arguments import unknown_name
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import err, note
-from workorder_async.cli.values import FilePath, Whole, member
+from workorder_async.cli.values import Whole, member
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
 
@@ -41,7 +41,7 @@ def sandbox(
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
     tickets: Annotated[Whole | None, _HOW_MANY] = None,
     seed: Annotated[Whole | None, Parameter(help="Which tickets: the same seed gives the same ones.")] = None,
-    db: Annotated[FilePath | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
+    db: Annotated[types.File | None, Parameter(help="A file to keep everything in; filled when it is new.")] = None,
     latency: Annotated[float, Parameter(help="Seconds to add to every answer.")] = 0.0,
     page_size_cap: Annotated[Whole, Parameter(help="The most tickets on a page.")] = 100,
     name: Annotated[tuple[str, ...], Parameter(help="A further name that it is called by; may be repeated.")] = (),

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from cyclopts import Parameter
+from cyclopts.types import ExistingFile
 
 from workorder_async.cli.connection import APP_ID, SCHEME, SECRET
 from workorder_async.cli.running import run
 from workorder_async.cli.terminal import Bar, ask, ask_secret, can_ask, note, tell
-from workorder_async.cli.values import ExistingFile, content_of, text_of, whole_of
+from workorder_async.cli.values import content_of, text_of, whole_of
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SigningInput
