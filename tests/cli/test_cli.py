@@ -763,15 +763,6 @@ def test_a_hint_is_at_the_cause(error: ApiError, advice: str) -> None:
     assert ("doctor" in failures.sentence(error)) is ("doctor" in advice)
 
 
-@pytest.mark.parametrize("size", ["²", "２", "9" * 5000, "80"])
-@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
-def test_a_size_that_is_no_number(workorder: Workorder, monkeypatch: pytest.MonkeyPatch, name: str, size: str) -> None:
-    """A size of the terminal that cannot be read is as good as none."""
-    monkeypatch.setenv(name, size)
-    assert workorder("--version").code == 0
-    assert workorder("--help").code == 0
-
-
 @pytest.mark.parametrize("width", ["0", "1", "2", "3", "7", "-1", "100000", "wide"])
 @pytest.mark.parametrize(
     "words", slow_after(1, [["--help"], ["close", "-h"], ["sign", "detect", "-h"], ["list", "-h"]])

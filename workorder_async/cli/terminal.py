@@ -4,7 +4,6 @@ Results go to stdout, remarks to stderr; neither holds a character that a termin
 """
 
 import asyncio
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -63,10 +62,6 @@ def out(*, stderr: bool = False) -> Console:
 
     Only a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
     """
-    for name in ("COLUMNS", "LINES"):
-        # rich fails at digits that are no number, such as ², and at a number that is no size.
-        if not re.fullmatch("[0-9]{1,6}", os.environ.get(name, "0")):
-            del os.environ[name]
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     console = _Console(stderr=stderr, force_terminal=is_terminal, markup=False, emoji=False, highlight=False)
     # In a width of two rich never ends to lay out a page of help.

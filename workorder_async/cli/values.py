@@ -114,9 +114,8 @@ def content_of(option: str, source: str) -> bytes:
     try:
         with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
             return whole_of(file)
-    except (OSError, ValueError) as error:
-        why = str(error.strerror) if isinstance(error, OSError) else "cannot be the name of a file"
-        raise ConfigError(why, argument=f"{option} {ascii(source)[1:-1] or ascii(source)}:") from None
+    except OSError as error:
+        raise ConfigError(str(error.strerror), argument=f"{option} {ascii(source)[1:-1] or ascii(source)}:") from None
 
 
 def whole_of(file: BinaryIO) -> bytes:

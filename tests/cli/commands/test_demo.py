@@ -1,10 +1,8 @@
 """`workorder demo`: it shows everything, and fails where something is lost."""
 
 import asyncio
-import os
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from workorder_async.client import WorkorderClient
 from workorder_async.document import CloseTicket, TicketDetail, TicketQuery
 from workorder_async.errors import ConfigError
 from workorder_async.exports import ExportReport, export_tickets
-from workorder_async.extras import install_line
 from workorder_async.sandbox import Sandbox
 
 TICKETS = 5
@@ -133,7 +130,6 @@ def test_the_demo_goes_to_stdout(words: list[str]) -> None:
     assert "/tmp" not in ran.err
     assert f"30 to {words[1].replace('-', 'stdout')}" in ran.err or hostile
     assert "head -2" not in ran.err
-    assert "parquet" not in ran.err
 
 
 @pytest.mark.slow
@@ -161,40 +157,6 @@ def test_a_file_that_is_not_there_is_not_copied(workorder: Workorder, monkeypatc
     assert (ran.code, ran.out) == (1, "")
     complaints = [line for line in ran.err.splitlines() if line.startswith("workorder: ")]
     assert complaints == ["workorder: the list could not be walked to its end: ConfigError: no"]
-
-
-async def test_parquet_is_written_too(tmp_path: Path) -> None:
-    """Where pyarrow is there, the same tickets are also in a Parquet file, and the summary says so."""
-    output = tmp_path / "tickets.jsonl"
-    async with Sandbox(250) as sandbox, sandbox.client() as client:
-        seen = Tour(client, sandbox)
-        await seen.export(250, output)
-    parquet = tmp_path / "tickets.jsonl.parquet"
-    lines = (await asyncio.to_thread(output.read_bytes)).splitlines()
-    table = import_module("pyarrow.parquet").read_table(parquet)
-    assert table.column("id").to_pylist() == [orjson.loads(line)["id"] for line in lines]
-    assert seen.complaints == []
-    assert dict(seen.facts)["parquet"] == f"250 rows to {parquet}"
-
-
-async def test_parquet_is_left_out_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where pyarrow is missing, the demo is well all the same, and says what installs it."""
-    monkeypatch.setattr(demo, "find_spec", lambda name: None)
-    async with Sandbox(5) as sandbox, sandbox.client() as client:
-        seen = Tour(client, sandbox)
-        await seen.export(5, tmp_path / "tickets.jsonl")
-    assert await asyncio.to_thread(os.listdir, tmp_path) == ["tickets.jsonl"]
-    assert seen.complaints == []
-    assert dict(seen.facts)["parquet"] == f"needs pyarrow: {install_line('parquet')}"
-
-
-async def test_parquet_of_other_tickets_is_a_complaint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ticket that is in one file only is a complaint."""
-    monkeypatch.setattr(demo, "_ids_in_parquet", lambda file: [1001, 1002])
-    async with Sandbox(3) as sandbox, sandbox.client() as client:
-        seen = Tour(client, sandbox)
-        await seen.export(3, tmp_path / "tickets.jsonl")
-    assert seen.complaints == [f"{tmp_path / 'tickets.jsonl.parquet'} does not have the same tickets"]
 
 
 async def test_a_walk_that_misses_tickets_is_a_complaint(monkeypatch: pytest.MonkeyPatch) -> None:

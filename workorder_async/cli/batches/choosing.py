@@ -25,7 +25,6 @@ from zipfile import BadZipFile
 from attrs import evolve, frozen
 from cyclopts import Group, Parameter, types, validators
 
-from workorder_async.arguments import whole_within
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, moment, note
 from workorder_async.cli.values import Whole, content_of, decoded, text_or_stdin
@@ -124,7 +123,7 @@ def choice(ids: Sequence[int], options: BatchOptions, filters: TicketFilters) ->
     if bool(ids) + (options.source is not None) + filtered > 1:
         raise ConfigError("choose the tickets in one way: by IDS, by --from, or by filters such as --status")
     if ids:
-        return Choice([whole_within("ID", id, 1, _ID_MAX) for id in dict.fromkeys(ids)], named=True)
+        return Choice(list(dict.fromkeys(ids)), named=True)
     if options.source is not None:
         return Choice(numbers_from(options.source))
     if not filtered:

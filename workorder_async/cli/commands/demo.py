@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, nullcontext, redirect_stdout
 from datetime import UTC, datetime
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -201,9 +199,9 @@ class Tour:
     """The tickets of the file."""
 
     async def export(self, tickets: int, output: Path, called: str = "") -> None:
-        """Export all tickets into a file, and hold its lines against the sandbox's tickets; then to Parquet likewise.
+        """Export all tickets into a file, which is `called` by another place where it goes to that.
 
-        A file that goes elsewhere is `called` by that place, and has no Parquet file beside it.
+        Its lines are held against the sandbox's tickets.
         """
         from workorder_async.exports import export_tickets
         from workorder_async.sandbox.seed import FIRST_ID
@@ -233,20 +231,6 @@ class Tour:
         self._require(not (missing and report.exact), "the walk says that it was exact, and it was not")
         self._require(not twice, f"{place} has {twice} tickets more than once")
         self._require(not invented, f"{place} has {invented} tickets that never were")
-        if not self.hostile and not called:
-            await self._export_parquet(sorted(ids.elements()), output.with_name(f"{output.name}.parquet"))
-
-    async def _export_parquet(self, ids: list[int], output: Path) -> None:
-        from workorder_async.exports import export_tickets
-        from workorder_async.extras import install_line
-
-        if find_spec("pyarrow") is None:
-            self.facts.append(("parquet", f"needs pyarrow: {install_line('parquet')}"))
-            return
-        await export_tickets(self.client, TicketQuery(), output, resume=False, overwrite=True)
-        found = await asyncio.to_thread(_ids_in_parquet, output)
-        self.facts.append(("parquet", f"{len(found):,} rows to {output}"))
-        self._require(sorted(found) == ids, f"{output} does not have the same tickets")
 
     async def close_pending(self, number: int) -> None:
         """Close pending tickets of the file on their creators' behalf."""
@@ -400,11 +384,6 @@ class Tour:
     def _require(self, holds: bool, complaint: str) -> None:
         if not holds:
             self.complaints.append(complaint)
-
-
-def _ids_in_parquet(file: Path) -> list[int]:
-    ids: list[int] = import_module("pyarrow.parquet").read_table(file, columns=["id"]).column("id").to_pylist()
-    return ids
 
 
 def _in_words(report: "WalkReport | ExportReport") -> str:

@@ -13,7 +13,7 @@ from workorder_async.cli.connection import Connection
 from workorder_async.cli.failures import OK
 from workorder_async.cli.filters import TicketFilters
 from workorder_async.cli.terminal import Bar, named, note, write_json
-from workorder_async.cli.values import File, Whole
+from workorder_async.cli.values import File, Whole, YesNo
 from workorder_async.errors import ConfigError, ExportError, WorkorderError
 
 if TYPE_CHECKING:
@@ -55,24 +55,22 @@ class Writing:
     """Fail where the file may not be complete; it keeps the name *.part."""
     overwrite: bool = False
     """Replace a file of that name, once the new one is complete."""
-    no_resume: bool = False
-    """Begin anew, and not where the same command stopped."""
+    resume: YesNo = True
+    """Go on where the same command stopped."""
     concurrency: Whole = 8
     """Requests in flight at once, at most (32 is the most there are)."""
     page_size: Whole = 100
     """Tickets to ask for per request."""
-    no_csv_bom: bool = False
-    """Begin CSV without the byte order mark that Excel on Chinese Windows needs."""
-    no_csv_defuse: bool = False
-    """Write CSV without an apostrophe before texts that a spreadsheet might take for formulas."""
+    csv_bom: YesNo = True
+    """Begin CSV with the byte order mark that Excel on Chinese Windows needs."""
+    csv_defuse: YesNo = True
+    """Write an apostrophe into CSV before texts that a spreadsheet might take for formulas."""
     skip_bad_rows: bool = False
     """Leave out tickets that cannot be read, and name them at the end."""
 
     def options(self) -> "ExportOptions":
         """Return the options of `export_tickets`."""
         options = asdict(self)
-        for name in ("resume", "csv_bom", "csv_defuse"):
-            options[name] = not options.pop(f"no_{name}")
         options["on_bad_row"] = "skip" if options.pop("skip_bad_rows") else "raise"
         return cast("ExportOptions", options)
 
