@@ -56,15 +56,17 @@ _CHINESE: Final = {
 _ENGLISH: Final = {
     one.label: one.name.lower().replace("_", " ") for kind in (TicketStatus, TicketType) for one in kind if one.label
 }
-_HEAD: Final = """\
+HEAD: Final = """\
 <!doctype html>
 <html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --ink: #1c2430; --dim: #5c6675; --line: #d5dae2; --one: #2f6fb4; --two: #b4572f }}
+:root {{ color-scheme: light dark; --ink: #1c2430; --dim: #5c6675; --line: #d5dae2; --one: #2f6fb4; --two: #b4572f;
+--good: #1a7f37; --bad: #b3261e }}
 @media (prefers-color-scheme: dark) {{
-:root {{ --ink: #e6eaf0; --dim: #9aa5b5; --line: #39424f; --one: #6fa8e8; --two: #e8986f }} }}
+:root {{ --ink: #e6eaf0; --dim: #9aa5b5; --line: #39424f; --one: #6fa8e8; --two: #e8986f;
+--good: #6fdc8c; --bad: #ff8a80 }} }}
 body {{ font: 15px/1.5 system-ui, "PingFang SC", "Microsoft YaHei", sans-serif; color: var(--ink); max-width: 76rem;
 margin: 1.5rem auto; padding: 0 .6rem }}
 h1 {{ font-size: 1.5rem }} h1, h2, td {{ overflow-wrap: anywhere }} h2 {{ font-size: 1.1rem; margin: .2rem 0 }}
@@ -77,8 +79,12 @@ svg .dim {{ fill: var(--dim) }} .one {{ fill: var(--one) }} .two {{ fill: none; 
 th, td {{ border-bottom: 1px solid var(--line); padding: .2rem .4rem; text-align: start; vertical-align: top }}
 td:first-child {{ min-width: 7.2rem }}
 th {{ color: var(--dim); font-weight: 500 }} .n {{ text-align: end; font-variant-numeric: tabular-nums }}
+div {{ overflow-x: auto }} div td:nth-child(-n+4) {{ white-space: nowrap }} div td:nth-child(n+5) {{ min-width: 14rem }}
+.done :nth-child(2), .already :nth-child(2) {{ color: var(--good) }} .unknown :nth-child(2) {{ color: var(--two) }}
+.rejected :nth-child(2), .not :nth-child(2) {{ color: var(--bad) }}
 @media print {{ body {{ max-width: none; margin: 0 }} }}</style></head>
 """
+"""How a page begins, also that of a journal: what depends on the language, and the title, which is escaped."""
 _WIDTH: Final = 340
 
 
@@ -93,7 +99,7 @@ def page_of(figures: Figures, name: str, language: Language = "en") -> Iterator[
     word = words_of(language)
 
     title = escape(f"{word('Tickets')}: {name}")
-    yield _HEAD.format(language="zh-CN" if language == "zh" else "en", title=title)
+    yield HEAD.format(language="zh-CN" if language == "zh" else "en", title=title)
     as_of = f"{word('as of')} {day(figures.as_of, 16)}. " if figures.as_of else ""
     yield f"<body><h1>{title}</h1>\n<p>{as_of}{word('Days and weeks are of China.')}</p>\n<dl>"
     counts = (("tickets", figures.tickets), ("open", figures.open), ("handled by nobody", figures.unhandled))

@@ -265,7 +265,7 @@ def test_no_input_is_a_defect(workorder: Workorder, tmp_path: Path, text: str, m
 
 
 @pytest.mark.parametrize("option", ["--path", "--query", "--method", "--app-id", "--body-file", "--curl"])
-@pytest.mark.parametrize("value", ["\udc80", "http://[", "//[x", "\0", "a" * 5000, "=", "%ff", "@"])
+@pytest.mark.parametrize("value", ["\udc80", "http://[", "//[x", "a" * 5000, "=", "%ff", "@"])
 def test_no_option_is_a_defect(workorder: Workorder, option: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same of each option."""
     monkeypatch.setattr(search, "candidates", lambda *_: [])

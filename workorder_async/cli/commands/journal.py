@@ -1,6 +1,6 @@
 """`workorder journal show`, `settle` and `report`: what a batch's journal says, and what is not known of it.
 
-The page of a report has its own style, no script and no link: it opens without a network, and asks nobody for anything.
+The page of a report begins as that of a mirror: with no script and no link it opens without a network, and asks nobody.
 Texts are escaped. Should one get through all the same, a policy in the page lets nothing run or load.
 """
 
@@ -52,19 +52,6 @@ _MARKS: Final = {State.NOT_SENT: "did not happen; the next run sends it", State.
 
 _LEFT: Final = (*map(whole, ("id", "operation", "outcome", "began")), texts("why"))
 _COLUMNS: Final = (*map(whole, ("day", "time", "outcome", "what", "id")), *map(texts, ("title", "remarks")))
-_HEAD: Final = """\
-<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<style>:root { color-scheme: light dark; --good: #1a7f37; --bad: #b3261e; --odd: #8a5a00 }
-@media (prefers-color-scheme: dark) { :root { --good: #6fdc8c; --bad: #ff8a80; --odd: #f2c14e } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-div { overflow-x: auto } table { border-collapse: collapse } h1, td { overflow-wrap: anywhere }
-th, td { border-bottom: 1px solid #8886; padding: .3rem .7rem; text-align: start; vertical-align: top }
-td:nth-child(-n+4) { white-space: nowrap } td:nth-child(n+5) { min-width: 14rem }
-.done :nth-child(2), .already :nth-child(2) { color: var(--good) } .unknown :nth-child(2) { color: var(--odd) }
-.rejected :nth-child(2), .not :nth-child(2) { color: var(--bad) }</style>
-"""
 
 
 def show(
@@ -254,8 +241,10 @@ def _print(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _page_of(name: str, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    from workorder_async.mirror.page import HEAD
+
     name, at = escape(one_line(name)), moment(datetime.now(CHINA_STANDARD_TIME))
-    yield f"{_HEAD}<title>{name}</title></head>\n<body><h1>{name}</h1>\n"
+    yield f"{HEAD.format(language='en', title=name)}<body><h1>{name}</h1>\n"
     yield f"<p>{_counted(rows)}, as of {at}. Days and times are of China.</p>\n"
     head = "".join(f"<th>{column.header}</th>" for column in _COLUMNS[1:])
     for day, of_day in groupby(rows, itemgetter(0)):
