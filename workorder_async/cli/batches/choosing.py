@@ -8,8 +8,8 @@ A file of --from declares itself by how it begins:
     标题,工单ID                 one of them that of the numbers
     1473  # a remark           a number on each line; a # begins a remark
 
-Nothing is guessed: rows without the names of their columns or of more cells, a line without a number, and a TSV whose
-quotes can be read in two ways, are errors.
+Nothing is guessed: rows without the names of their columns or of more cells, a line without a number, and a row of TSV
+of several lines, are errors.
 """
 
 import csv
@@ -17,9 +17,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO, StringIO
-from itertools import count, zip_longest
+from itertools import count
 from math import floor
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 from zipfile import BadZipFile
 
 from attrs import evolve, frozen
@@ -248,34 +248,21 @@ def _on_lines(name: str, text: str) -> Iterator[tuple[str, str]]:
 def _in_table(name: str, text: str) -> _Found:
     """Return the number of each row of a CSV or TSV, and the line that it begins on.
 
-    Some write TSV with quotes, as CSV, others without: the way that fits all rows is meant. Where both do, they must
-    name the same tickets; else a number in a title might be taken for one.
+    A row of TSV is one line, with a cell for each name. So it does not matter whether its writer knows quotes.
     """
-    if "\t" not in _first_line(text):
-        return _in_column(name, _rows(name, text))
-    fitting, errors = list[list[tuple[str, int]]](), list[ConfigError]()
-    for is_quoted in (True, False):
-        try:
-            found = _in_column(name, _rows(name, text, is_tsv=True, is_quoted=is_quoted), is_even=True)
-            fitting.append([(line, _number(name, line, one)) for line, one in found])
-        except ConfigError as error:
-            errors.append(error)
-    if not fitting:
-        raise errors[0]
-    for quoted, plain in zip_longest(fitting[0], fitting[-1], fillvalue=("the end", 0)):
-        if quoted != plain:
-            raise _refused(name, plain[0], "may be a row or part of a cell in quotes", "use CSV or JSON")
-    return iter(fitting[0])
+    is_tsv = "\t" in _first_line(text)
+    return _in_column(name, _rows(name, text, is_tsv=is_tsv), is_even=is_tsv)
 
 
-def _rows(name: str, text: str, *, is_tsv: bool = False, is_quoted: bool = True) -> Iterator[tuple[str, list[str]]]:
+def _rows(name: str, text: str, *, is_tsv: bool) -> Iterator[tuple[str, list[str]]]:
     """Yield each row of a CSV or TSV, and the line that it begins on."""
     csv.field_size_limit(_LONGEST_CELL)
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
-    rows = csv.reader(_lines(text), delimiter="\t" if is_tsv else ",", quoting=quoting, strict=True)
+    rows = csv.reader(_lines(text), delimiter="\t" if is_tsv else ",", strict=not is_tsv)
     line = 1
     try:
         for row in rows:
+            if is_tsv and rows.line_num > line:
+                raise _refused(name, f"line {line}", "may be a row, or begin a cell in quotes", "use CSV or JSON")
             yield f"line {line}", row
             line = rows.line_num + 1
     except csv.Error as error:
