@@ -40,29 +40,34 @@ def certificate_of(ran: Ran) -> tuple[bool, str]:
     ("certificate", "words", "ok", "said"),
     [
         ("good", ("--cacert", CA), True, [f"its certificate was issued by {ISSUER}, and is good until 2120-01-01"]),
-        ("good", (), False, [f"{GIVEN} is not trusted by this machine: unable to get local issuer", MEND]),
+        ("good", (), False, [GIVEN, "is not trusted by this machine: unable to get local issuer", MEND]),
         (
             "good",
             ("--cacert", LAX),
             False,
-            [f"{GIVEN} is not trusted by the file of --cacert or WORKORDER_CA_BUNDLE", MEND],
+            [GIVEN, "is not trusted by the file of --cacert or WORKORDER_CA_BUNDLE", MEND],
         ),
         (
             "expired",
             ("--cacert", CA),
             False,
-            [f"{GIVEN} expired on 2021-02-03; check this machine's clock", "renew it"],
+            [GIVEN, "until 2021-02-03,", "has expired; its", "; check this machine's clock", "renew it"],
         ),
-        ("early", ("--cacert", CA), False, [f"{GIVEN} is good from 2110-01-01 on only; check this machine's clock"]),
+        (
+            "early",
+            ("--cacert", CA),
+            False,
+            [GIVEN, "good from 2110-01-01 until", "not yet valid; its", "; check this machine's clock"],
+        ),
         (
             "elsewhere",
             ("--cacert", CA),
             False,
-            [f"{GIVEN} is for elsewhere.example, *.elsewhere.example; check the host"],
+            [f"{GIVEN} for elsewhere.example, *.elsewhere.example, good from", "mismatch", "; check the host"],
         ),
         ("old", ("--cacert", LAX), True, ["issued by Old Company CA, and is good until 2120-01-01"]),
-        ("old", (), False, ["issued by Old Company CA, is not trusted by this machine", MEND]),
-        ("own", (), False, ["was signed by itself, not by an issuer; its SHA-256 is 88063b619e93678a", "confirms it"]),
+        ("old", (), False, ["issued by Old Company CA, for", "is not trusted by this machine", MEND]),
+        ("own", (), False, ["self-signed certificate; its SHA-256 is 88063b619e93678a", "confirms it"]),
         ("own", ("--cacert", OWN), True, ["issued by localhost, and is good until"]),
     ],
 )
@@ -83,7 +88,7 @@ def test_an_address_in_place_of_a_name(workorder: Workorder, sandbox: Sandbox) -
     with secured(sandbox, "elsewhere") as url:
         address = url.replace("localhost", "127.0.0.1")
         ok, said = certificate_of(workorder("doctor", "--json", "--base-url", address, "--cacert", CA))
-    assert (ok, "127.0.0.1, issued by" in said, "is for elsewhere.example" in said) == (False, True, True)
+    assert (ok, "127.0.0.1, issued by" in said, "for elsewhere.example" in said) == (False, True, True)
 
 
 def test_the_variable(workorder: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +121,7 @@ def test_a_proxy_that_passes_tls_on(workorder: Workorder, sandbox: Sandbox) -> N
     """Through a plain proxy the platform's own certificate is seen."""
     with secured(sandbox, "expired") as url, elsewhere(proxy(None, url, [])) as way:
         ok, said = certificate_of(workorder("doctor", "--json", "--base-url", url, "--proxy", way, "--cacert", CA))
-    assert (ok, "expired on 2021-02-03" in said) == (False, True)
+    assert (ok, "until 2021-02-03" in said) == (False, True)
 
 
 def test_a_proxy_that_wants_a_password(workorder: Workorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

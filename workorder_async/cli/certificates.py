@@ -25,14 +25,17 @@ Verdict: TypeAlias = tuple[bool | None, str, str]
 _Facts: TypeAlias = Mapping[str, Any]
 """A certificate as Python reads it."""
 
-# Why OpenSSL refuses a certificate.
-_TOO_EARLY, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 # A flag of OpenSSL that Python has no name for: dates are not checked.
 _NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 _OPENED: Final = (
     "if a proxy of your company opens TLS, ask those who run it for the certificate of this issuer (PEM), and name its "
     f"file by --cacert FILE or {CA_BUNDLE}=FILE; if there is none, send nothing: somebody else may be answering"
 )
+_CLOCK: Final = "check this machine's clock; if it is right, whoever runs the platform must renew it"
+_HOST: Final = "check the host in the base URL; a proxy or gateway may answer in its place"
+_OWN: Final = f"if whoever runs the platform confirms it, name its file (PEM) by --cacert FILE or {CA_BUNDLE}=FILE"
+# By OpenSSL's reason: too early, expired, signed by itself, of another host, of another address.
+_MENDS: Final = {9: _CLOCK, 10: _CLOCK, 18: _OWN, 62: _HOST, 64: _HOST}
 
 
 async def examine(client: "WorkorderClient", patience: float) -> Verdict:
@@ -59,23 +62,17 @@ async def examine(client: "WorkorderClient", patience: float) -> Verdict:
 
 
 def _why(refused: ssl.SSLCertVerificationError, der: bytes, facts: _Facts, host: str, *, given: bool) -> Verdict:
-    its, code = f"the certificate of {host}, issued by {_issuer(facts)},", refused.verify_code
-    if code in (_EXPIRED, _TOO_EARLY):
-        begins, ends = _day(facts, "notBefore"), _day(facts, "notAfter")
-        what = f"expired on {ends}" if code == _EXPIRED else f"is good from {begins} on only"
-        mend = "check this machine's clock; if it is right, whoever runs the platform must renew it"
-        return False, f"{its} {what}", mend
-    if code in (_OTHER_HOST, _OTHER_ADDRESS):
-        mend = "check the host in the base URL; a proxy or gateway may answer in its place"
-        names = [name for kind, name in facts.get("subjectAltName", ()) if kind == "DNS"]
-        return False, f"{its} is for {', '.join(names) or 'no host'}", mend
-    if facts["issuer"] == facts["subject"]:
-        mend = f"if whoever runs the platform confirms it, name its file (PEM) by --cacert FILE or {CA_BUNDLE}=FILE"
-        digest = hashlib.sha256(der).hexdigest()
-        own = f"the certificate of {host} was signed by itself, not by an issuer; its SHA-256 is {digest}"
-        return False, own, mend
+    """Tell a certificate that was refused: whose it is, OpenSSL's reason, and what to do about that."""
     truster = f"the file of --cacert or {CA_BUNDLE}" if given else "this machine"
-    return False, f"{its} is not trusted by {truster}: {refused.verify_message}", _OPENED
+    names = [name for kind, name in facts.get("subjectAltName", ()) if kind == "DNS"]
+    its = f"for {', '.join(names) or 'no host'}, good from {_day(facts, 'notBefore')} until {_day(facts, 'notAfter')}"
+    whose = f"the certificate of {host}, issued by {_issuer(facts)}, {its}"
+    why = f"is not trusted by {truster}: {refused.verify_message.strip('.')}"
+    return (
+        False,
+        f"{whose}, {why}; its SHA-256 is {hashlib.sha256(der).hexdigest()}",
+        _MENDS.get(refused.verify_code, _OPENED),
+    )
 
 
 async def _shown(client: "WorkorderClient", context: ssl.SSLContext) -> tuple[bytes, _Facts]:
