@@ -32,8 +32,6 @@ _LINE_EVERY: Final = 10.0
 _NARROWEST: Final = 20
 # A text that has fewer cells than these is no longer read with ease.
 _TEXT_WIDTH: Final = 12
-# The bars on the terminal, the latest on top; the others wait, for two bars would overwrite each other.
-_BARS: Final[list[Progress]] = []
 
 
 def safe(text: str) -> str:
@@ -242,7 +240,8 @@ def _answer(what: str, read: Callable[[], str], *, optional: bool = False) -> Se
 class Bar:
     """Shows on stderr how far something has come: a bar on a terminal, elsewhere a line now and then.
 
-    Use it with `with`, in a running event loop; call it with (done, total).
+    Use it with `with`, in a running event loop, after the one before has ended: two bars would overwrite each other.
+    Call it with (done, total).
 
     what     what is done, for example "exporting"
     unit     what is counted, "tickets" or "bytes"
@@ -265,14 +264,8 @@ class Bar:
 
     def __enter__(self) -> Self:
         if self._bar_is_shown:
-            self._timer = asyncio.get_running_loop().call_later(self._delay, self._show)
+            self._timer = asyncio.get_running_loop().call_later(self._delay, self._progress.start)
         return self
-
-    def _show(self) -> None:
-        if _BARS:
-            _BARS[-1].stop()
-        _BARS.append(self._progress)
-        self._progress.start()
 
     def __call__(self, done: int, total: int, remark: str = "") -> None:
         """Show that so many of so many are done, and a remark."""
@@ -283,11 +276,6 @@ class Bar:
             note(f"{self._what}: {done:,} of {total:,} {self._unit}{f' ({remark})' if remark else ''}")
 
     def __exit__(self, *_: object) -> None:
-        if not self._bar_is_shown:
-            return
-        self._timer.cancel()
-        if self._progress in _BARS:
-            _BARS.remove(self._progress)
+        if self._bar_is_shown:
+            self._timer.cancel()
             self._progress.stop()
-            if _BARS:
-                _BARS[-1].start()

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import orjson
 import pytest
@@ -13,6 +14,9 @@ import pytest
 from tests.support.cli_changes import CLOSER, sent
 from tests.support.cli_runs import Workorder, elsewhere, start
 from tests.support.raw_server import http, serving
+from workorder_async.cli.batches import carrying_out
+from workorder_async.cli.commands import create
+from workorder_async.cli.terminal import Bar
 from workorder_async.sandbox import Sandbox
 
 
@@ -42,6 +46,31 @@ def test_close_closes_many(
             "detail": "已恢复",
             "is_solved": False,
         }
+
+
+def test_one_bar_at_a_time(
+    workorder: Workorder, new_ticket: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar of a batch begins when those of its files have ended: two would overwrite each other."""
+    (tmp_path / "report.txt").write_text("ok")
+    (tmp_path / "ids").write_text(str(new_ticket()))
+    moments = list[str]()
+
+    class Noted(Bar):
+        def __enter__(self) -> Self:
+            moments.append(f"{self._what} begins")
+            return super().__enter__()
+
+        def __exit__(self, *how: object) -> None:
+            moments.append(f"{self._what} ends")
+            super().__exit__(*how)
+
+    monkeypatch.setattr(carrying_out, "Bar", Noted)
+    monkeypatch.setattr(create, "Bar", Noted)
+    words = ["--from", tmp_path / "ids", "--yes", "--attach", tmp_path / "report.txt"]
+    assert workorder("close", *CLOSER, *words).code == 0
+    each = ("uploading report.txt", "closing")
+    assert moments == [f"{what} {happens}" for what in each for happens in ("begins", "ends")]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -1,12 +1,9 @@
 """cli on a terminal: tables, progress bars, questions; and none of them where there is no terminal."""
 
 import asyncio
-import io
 import re
 import signal
-import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -161,35 +158,6 @@ def test_remarks_stand_whole_above_a_bar(slow: Sandbox, tmp_path: Path, columns:
     whole = rb"(?:^|(?<=\n)|(?<=\x1b\[2K))20\d\d-\d\d-\d\d [0-9:,]+ list_tickets: "
     whole += rb"attempt 1, 200 ok, [0-9a-f-]+, \d\.\d{3} s\r?\n"
     assert len(re.findall(whole, terminal.seen)) == terminal.seen.count(b"attempt 1") >= 30
-
-
-@pytest.mark.skipif(
-    int(metadata.version("rich").partition(".")[0]) < 15, reason="an older rich keeps showing the outer bar instead"
-)
-async def test_one_bar_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar that begins inside another takes its place on the terminal, and gives it back."""
-    screen = io.StringIO()
-    monkeypatch.setattr(screen, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-
-    async def drawn() -> str:
-        """Return what is drawn from now on; the bar is drawn anew ten times a second, by a thread."""
-        screen.truncate(screen.seek(0))
-        async with asyncio.timeout(10):
-            while screen.getvalue().count("\x1b[2K") < 2:  # noqa: ASYNC110 - nothing else tells
-                await asyncio.sleep(0.01)
-        return screen.getvalue()
-
-    with Bar("outer", delay=0):
-        assert "outer" in await drawn()
-        with Bar("inner", delay=0):
-            await drawn()
-            shown = await drawn()
-            assert ("inner" in shown, "outer" in shown) == (True, False)
-        shown = await drawn()
-        assert ("inner" in shown, "outer" in shown) == (False, True)
-    assert sys.stderr is screen
 
 
 def _without_secret(sandbox: Sandbox) -> dict[str, str]:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from itertools import islice
 from pathlib import Path
 from time import time
@@ -271,7 +271,8 @@ class Tally(BatchReport):
     _under_way: dict[int, Outcome] = field(factory=dict)  # what is not known yet; after an interruption also why
     _complaints: Complaints = field(factory=Complaints)
     _changes: list[Change] = field(init=False)
-    _bar: Bar = field(init=False)
+    _bar: Bar = field(init=False)  # shown once the files are uploaded, which have bars of their own
+    _until_end: ExitStack = field(factory=ExitStack)
 
     def __attrs_post_init__(self) -> None:
         self._changes = [self.task.change(one) for one in self.chosen if one.error is None]
@@ -295,7 +296,7 @@ class Tally(BatchReport):
             patience=PATIENCE,
         )
         try:
-            with self._bar:
+            with self._until_end:
                 for one in self.chosen:
                     if one.error is not None:
                         self.note(Outcome(self.task.change(evolve(one, creator="?")), State.NOT_SENT, one.error))
@@ -321,7 +322,9 @@ class Tally(BatchReport):
         limit, finish = self.options.limit, self.task.finish
         # The journal is locked by now. While somebody was asked, another run may have used up some of the limit.
         counted = set[str]() if limit is None else await asyncio.to_thread(_counted, self.options.journal)
-        for change in self._changes if finish is None else await finish(client, self._changes):
+        changes = self._changes if finish is None else await finish(client, self._changes)
+        self._until_end.enter_context(self._bar)
+        for change in changes:
             if limit is not None and not _is_allowed(change, counted, limit):
                 self.stopped = f"--limit {limit:,} is reached, for another run with this journal went on meanwhile"
                 return
