@@ -27,6 +27,7 @@ from workorder_async.document.codec import encode, make_converter
 from workorder_async.document.json_text import dumps, loads
 from workorder_async.errors import ConfigError, OutcomeUnknownError
 from workorder_async.mutations.kinds import new_mark
+from workorder_async.tasks import to_its_end
 
 if TYPE_CHECKING:
     from workorder_async.client import WorkorderClient
@@ -225,16 +226,14 @@ async def _create(client: "WorkorderClient", ticket: CreateTicket, tell: Callabl
                 await asyncio.wait([call], timeout=PATIENCE)
             except asyncio.CancelledError:
                 hurried = True
-        while not call.done():
-            call.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([call])
-        if not call.cancelled():
-            tell(call.result().ticket_id)
-        elif not under_way:
-            note("workorder: nothing was sent, so no ticket was created")
-        else:
-            tell(await _found(client, ticket, began, mark, hurried=hurried))
+        call.cancel()
+        try:
+            tell((await to_its_end(call)).ticket_id)
+        except asyncio.CancelledError:
+            if under_way:
+                tell(await _found(client, ticket, began, mark, hurried=hurried))
+            else:
+                note("workorder: nothing was sent, so no ticket was created")
         raise
 
 
