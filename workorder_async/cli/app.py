@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from workorder_async.cli import failures
 from workorder_async.cli.connection import APP_ID, BASE_URL, SCHEME, SECRET
-from workorder_async.cli.terminal import note, out
+from workorder_async.cli.terminal import note, note_in_chinese, out
 from workorder_async.errors import ConfigError, WorkorderError
 
 _HELP = f"""\
@@ -164,12 +164,8 @@ def _carry_out(arguments: Sequence[str]) -> int:
 
 
 def _complain(said: str, error: Exception) -> None:
-    """Say what failed; to people who speak Chinese, in a last line of Chinese as well."""
     note(f"workorder: {said}")
-    from workorder_async.words import explain, spoken
-
-    if spoken() == "zh":
-        note(f"workorder: {explain(error, 'zh')}")
+    note_in_chinese(error)
 
 
 def _join_dashes(arguments: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from getpass import getpass
 from textwrap import indent
 from time import monotonic
-from typing import IO, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -24,6 +24,9 @@ from workorder_async.document import CHINA_STANDARD_TIME, JSON, OpenEnum
 from workorder_async.document.json_text import to_json
 from workorder_async.errors import ConfigError
 from workorder_async.secret import Secret
+
+if TYPE_CHECKING:
+    from workorder_async.batches.outcomes import Outcome
 
 # Controls (ESC among them), the characters that turn the direction of writing, and lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -76,6 +79,14 @@ def tell(text: str) -> None:
 def note(text: str) -> None:
     """Print one remark on stderr."""
     write_remark(one_line(text))
+
+
+def note_in_chinese(failure: "Exception | Outcome") -> None:
+    """Say in a last line what failed, to people who speak Chinese."""
+    from workorder_async.words import explain, spoken
+
+    if spoken() == "zh":
+        note(f"workorder: {explain(failure, 'zh')}")
 
 
 def write_remark(line: str) -> None:

@@ -30,6 +30,7 @@ from workorder_async.cli.terminal import (
     moment,
     named,
     note,
+    note_in_chinese,
     out,
     print_table,
     tell,
@@ -425,6 +426,8 @@ class Tally(BatchReport):
         for line in () if self.options.json else self._complaints.lines():
             note(f"workorder: {line}")
         if one:
+            for outcome in () if self.options.json else self.unsettled:
+                note_in_chinese(outcome)
             return
         note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
         if not self.settled and self.options.journal is not None:
