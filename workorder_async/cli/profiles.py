@@ -190,7 +190,8 @@ def read(path: Path, *, is_users: bool = True, only_trusted: bool = False) -> Pr
     tells = any(profile.tells_secret for profile in by_name.values())
     if others & (0o077 if tells else 0o022 if is_users else 0):
         problem = f"others may {'read' if tells else 'write'} the file, and it says where a secret goes"
-        raise ConfigError(problem, argument=f"{path}:", mend=f"make it yours, and run: chmod 600 {path}")
+        mend = f"make it yours, and run: chmod 600 {shlex.quote(str(path))}"
+        raise ConfigError(problem, argument=f"{path}:", mend=mend)
     return Profiles(path, default, by_name, digest)
 
 

@@ -149,7 +149,7 @@ def test_a_batch_that_failed_in_part_goes_on(
         "--yes",
         "--json",
         "--journal",
-        tmp_path / "j",
+        tmp_path / "closes of today",
         "--concurrency",
         1,
     ]
@@ -160,7 +160,7 @@ def test_a_batch_that_failed_in_part_goes_on(
     assert [row["outcome"] for row in first.rows] == ["already", "done", "rejected", "done", "done", "done"]
     assert (first.rows[2]["errno"], first.rows[2]["id"]) == (90006, ids[2])
     assert first.rows[2]["request_id"]
-    assert f"run again with the same --journal {tmp_path / 'j'} to go on" in first.err
+    assert f"run again with the same --journal '{tmp_path / 'closes of today'}' to go on" in first.err
     assert second.code == 0
     assert outcomes(second.rows) == {id: "done" if id == ids[2] else "skipped" for id in ids}
     assert changed(sandbox, "close_ticket", ids) == ids

@@ -22,7 +22,7 @@ def journal(sandbox: Sandbox, workorder: Workorder, new_ticket: Callable[[], int
         Fault("reset", operation="comment_ticket", times=1, after=3),
         Fault("reset_after", operation="comment_ticket", times=1, after=2),
     ]
-    file = tmp_path / "j"
+    file = tmp_path / "comments of today"
     assert workorder("comment", *ids, *WORDS, "--journal", file).code == 3
     sandbox.faults = []
     return file
@@ -42,7 +42,7 @@ def test_what_a_journal_says(workorder: Workorder, sandbox: Sandbox, journal: Pa
         ("comment_ticket", "unknown"),
     ]
     assert (cells[0][0], "errno 90005" in cells[0][4]) == ("1000000000", True)
-    assert ran.err == f"`workorder journal settle {journal}` looks what became of the unknown ones\n"
+    assert ran.err == f"`workorder journal settle '{journal}'` looks what became of the unknown ones\n"
     rows = workorder("journal", "show", journal, "--json").rows
     assert [row["outcome"] for row in rows] == ["done", "rejected", "done", "unknown"]
     assert [row["request"] for row in rows] == [{"id": row["id"], "detail": "已处理"} for row in rows]

@@ -64,8 +64,9 @@ def test_by_options(bare: Workorder, sandbox: Sandbox, tmp_path: Path) -> None:
     assert "Profile 'default' is in" in ran.err
     assert text.startswith('default = "default"\n\n[profiles.default]\n')
     assert bare("list").code == 0
-    assert bare("login", "--profile", "other", *given(sandbox)).code == 0
-    assert list(profiles.read(tmp_path / "workorder" / "workorder.toml").by_name) == ["default", "other"]
+    ran = bare("login", "--profile", "the other", *given(sandbox))
+    assert (ran.code, "; use it with --profile 'the other' or " in ran.err) == (0, True)
+    assert list(profiles.read(tmp_path / "workorder" / "workorder.toml").by_name) == ["default", "the other"]
 
 
 @pytest.mark.parametrize("there", [b"", b"\n", b"\xef\xbb\xbf"])

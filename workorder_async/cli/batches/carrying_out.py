@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from contextlib import ExitStack, aclosing, suppress
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -431,7 +432,8 @@ class Tally(BatchReport):
             return
         note(f"{counted(self)} in {self.elapsed:.1f} s, the slowest took {self.slowest:.1f} s, on {self.place}")
         if not self.settled and self.options.journal is not None:
-            note(f"run again with the same --journal {self.options.journal} to go on: what is done is skipped")
+            journal = quote(str(self.options.journal))
+            note(f"run again with the same --journal {journal} to go on: what is done is skipped")
         elif not self.settled:
             twice = "do not run the same line again: what is done would be done twice. --json tells what is left"
             note(f"{twice}; with --journal FILE the same line can be run again, and goes on where it stopped")

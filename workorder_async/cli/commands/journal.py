@@ -11,6 +11,7 @@ from datetime import datetime
 from html import escape
 from itertools import groupby
 from operator import itemgetter
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import evolve
@@ -75,7 +76,7 @@ def show(
     left = (record for record in records.by_key.values() if record.state not in (State.DONE, State.ALREADY))
     print_table(_LEFT, map(_cells, left), head=False)
     if report.counts[State.UNKNOWN]:
-        note(f"`workorder journal settle {file}` looks what became of the unknown ones")
+        note(f"`workorder journal settle {quote(str(file))}` looks what became of the unknown ones")
 
 
 def settle(

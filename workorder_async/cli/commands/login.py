@@ -1,5 +1,6 @@
 """`workorder login`: ask where a platform is and who asks, keep it as a profile, and see whether it works; `trust`."""
 
+from shlex import quote
 from typing import Annotated, Final
 
 from cyclopts import Parameter
@@ -51,7 +52,8 @@ def login(
     url, _ = platform_of(variables({name: values[key] for name, key in KEYS.items()} | {SECRET: secret}))
     checked_url(url)
     profiles.add(path, profile, values)
-    note(f"Profile {profile!r} is in {str(path)!r}; use it with --profile {profile} or {profiles.PROFILE}={profile}")
+    named = quote(profile)
+    note(f"Profile {profile!r} is in {str(path)!r}; use it with --profile {named} or {profiles.PROFILE}={named}")
     if code := doctor(connection=Connection(profile=profile)):
         note(f"The profile is kept all the same: mend or remove it in {str(path)!r}")
     return code
