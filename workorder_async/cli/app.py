@@ -9,7 +9,6 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -44,13 +43,6 @@ _DASHED_TEXT = re.compile(r"-(?!-?[A-Za-z][\w-]*(=.*)?$|[0-9]+$)", re.DOTALL)
 _UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
-def _version() -> str:
-    try:
-        return version("workorder-async")
-    except PackageNotFoundError:
-        return "unknown: this copy is not installed"
-
-
 def _default(value: object) -> str | None:
     """Return how help shows a default; None, for nothing, where the option is off, empty or without a value."""
     return None if value is None or value is False or value in ((), "") else str(value)
@@ -63,7 +55,6 @@ def make_app() -> App:
         help=_HELP,
         help_format="markdown",
         version_format="plaintext",
-        version=_version,
         console=out(),
         default_parameter=Parameter(negative_bool=(), negative_iterable=(), show_default=_default),
     )

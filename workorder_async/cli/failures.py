@@ -58,7 +58,8 @@ _ARGUMENTS: Final[Mapping[str, str]] = {
 # How to put an argument right, where the library's words are for programs.
 _MENDS: Final[Mapping[str, str]] = {
     "file_name": "rename the file",
-    **dict.fromkeys(_FILES, "take what `workorder upload --json` prints"),
+    "attachment": "take what `workorder upload --json` prints",
+    "handle_attachment": "the platform did not say who uploaded it: add --author USER_ID",
 }
 # A type before a value, and an argument with a value, as the library has them.
 _TYPE: Final = re.compile(r"^(is |must be [A-Za-z ]+, not )(str|int|float|bool|list|dict) ")

@@ -36,18 +36,18 @@ def _progress(**given: Any) -> ExportProgress:
     return ExportProgress(total=60_000, resumed_rows=35_000, **fields)
 
 
-def _shown(monkeypatch: pytest.MonkeyPatch, *told: ExportProgress) -> tuple[Going, list[tuple[int, int, str]]]:
+def _shown(monkeypatch: pytest.MonkeyPatch, *told: ExportProgress) -> list[tuple[int, int, str]]:
     shown: list[tuple[int, int, str]] = []
     monkeypatch.setattr(Bar, "__call__", lambda _, done, total, remark="": shown.append((done, total, remark)))
     going = Going(Bar("exporting"))
     for one in told:
         going(one)
-    return going, shown
+    return shown
 
 
 def test_a_bar_has_the_rate_of_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of an earlier command are no speed of this one; more rows than were expected are no more than all."""
-    _, shown = _shown(
+    shown = _shown(
         monkeypatch,
         _progress(),
         _progress(phase="details", rows=61_000),
@@ -62,8 +62,8 @@ def test_a_bar_has_the_rate_of_this_command(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_where_it_goes_on_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It says after how many tickets; the rate of the summary is that of the rows that this command read."""
-    going, _ = _shown(monkeypatch, _progress(), _progress())
-    summarise(_REPORT, going)
+    _shown(monkeypatch, _progress(), _progress())
+    summarise(_REPORT)
     assert capsys.readouterr().err.splitlines() == [
         "going on after 35,000 tickets",
         "exported 60,000 tickets to t.csv in 10.0 s (2,500 tickets/s)",
@@ -71,7 +71,7 @@ def test_where_it_goes_on_is_said_once(monkeypatch: pytest.MonkeyPatch, capsys: 
     ]
 
 
-def test_what_is_not_as_it_came_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_as_it_came_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Changed texts, tickets that are left out or gone, attachments, doubt: each is told with its number."""
     report = ExportReport(
         **{name: getattr(_REPORT, name) for name in ("bytes", "requests", "seconds")},
@@ -89,8 +89,7 @@ def test_what_is_not_as_it_came_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
         exact=False,
         reason="3 tickets have no created time",
     )
-    going, _ = _shown(monkeypatch)
-    summarise(report, going)
+    summarise(report)
     first = ", ".join(map(str, range(1, 21)))
     assert capsys.readouterr().err.splitlines() == [
         "exported 10 tickets in 10.0 s (1 tickets/s)",

@@ -114,10 +114,9 @@ async def _export(
     from workorder_async.exports import export_tickets
 
     with Bar("exporting", shown=not (place == "-" and sys.stdout.isatty())) as bar:
-        going = Going(bar)
-        options["on_progress"] = going
+        options["on_progress"] = Going(bar)
         report = await export_tickets(client, queries, place, **options)
-    summarise(report, going)
+    summarise(report)
 
 
 class Going:
@@ -129,23 +128,18 @@ class Going:
 
     def __call__(self, progress: "ExportProgress") -> None:
         """Show that it is so far."""
-        self.tell_resumed(progress.resumed_rows)
+        if progress.resumed_rows and not self._is_resumed_told:
+            self._is_resumed_told = True
+            note(f"going on after {progress.resumed_rows:,} tickets")
         new = progress.rows - progress.resumed_rows
         phase = "full records" if progress.phase == "details" else ""
         rate = f"{new / progress.seconds:,.0f}/s" if progress.seconds > 0 else ""
         remark = "writing the file" if progress.phase == "converting" else ", ".join(filter(None, (phase, rate)))
         self._bar(progress.rows, max(progress.rows, progress.total), remark)
 
-    def tell_resumed(self, rows: int) -> None:
-        """Say after how many tickets it goes on, if an earlier command wrote some."""
-        if rows and not self._is_resumed_told:
-            note(f"going on after {rows:,} tickets")
-        self._is_resumed_told = True
 
-
-def summarise(report: "ExportReport", going: Going) -> None:
+def summarise(report: "ExportReport") -> None:
     """Print a summary on stderr: how much was exported, what was changed or left out, whether it is complete."""
-    going.tell_resumed(report.resumed_rows)
     place = "" if str(report.target) == "-" else f" to {report.target}"
     rate = (report.rows - report.resumed_rows) / report.seconds
     note(f"exported {report.rows:,} tickets{place} in {report.seconds:.1f} s ({rate:,.0f} tickets/s)")
