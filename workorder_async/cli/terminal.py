@@ -53,13 +53,8 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def err() -> Console:
-    """Return a console as `out` does, on stderr."""
-    return out(stderr=True)
-
-
 def out(*, stderr: bool = False) -> Console:
-    """Return a console on stdout that takes text as it is: no markup, no emoji names, nothing highlighted.
+    """Return a console on stdout, or stderr, that takes text as it is: no markup, no emoji names, nothing highlighted.
 
     Only a terminal is taken for one, whatever FORCE_COLOR says: elsewhere a table would be cut to its width.
     """
@@ -214,8 +209,8 @@ def ask(what: str, *, optional: bool = False) -> str:
 
     Questions come before any event loop runs, so that Ctrl-C ends them.
     """
-    answer = _answer(what, lambda: err().input(f"{one_line(what)}: ", markup=False, emoji=False), optional=optional)
-    return answer.reveal()
+    console, prompt = out(stderr=True), f"{one_line(what)}: "
+    return _answer(what, lambda: console.input(prompt, markup=False, emoji=False), optional=optional).reveal()
 
 
 def confirms(question: str) -> bool:
@@ -262,7 +257,7 @@ class Bar:
 
     def __init__(self, what: str, *, unit: str = "tickets", delay: float = 1.0, shown: bool = True) -> None:
         self._what, self._unit, self._delay = safe(what), unit, delay
-        console = err()
+        console = out(stderr=True)
         # A remark that comes while the bar is shown is printed above it, in one piece.
         console.soft_wrap = True
         self._bar_is_shown = shown and console.is_interactive

@@ -27,7 +27,6 @@ from workorder_async.cli.terminal import (
     Bar,
     can_ask,
     confirms,
-    err,
     moment,
     named,
     note,
@@ -111,7 +110,7 @@ def carry_out(task: Task, choice: Choice, options: BatchOptions, connection: Con
         # A ticket that cannot be read may be changed all the same.
         chosen[: len(first)] = [Chosen(one.id) if one.error else one for one in read]
     if not choice.named:
-        print_chosen(err(), chosen, task.change)
+        print_chosen(out(stderr=True), chosen, task.change)
     if asks and not confirms(f"{task.name}: {_tickets(len(chosen))} on {place}?"):
         note("workorder: not confirmed; nothing was sent")
         return USAGE

@@ -26,7 +26,7 @@ from workorder_async.cli.commands.export import Going
 from workorder_async.cli.connection import log_to_stderr
 from workorder_async.cli.failures import sentence
 from workorder_async.cli.running import run
-from workorder_async.cli.terminal import Bar, err, note, out, print_fields, print_heading
+from workorder_async.cli.terminal import Bar, note, out, print_fields, print_heading
 from workorder_async.cli.values import File, Whole
 from workorder_async.document import Attachment, CloseTicket, CommentTicket, CreateTicket, Mutation, TicketQuery
 from workorder_async.document.json_text import loads
@@ -157,7 +157,7 @@ async def _demo(tickets: int, output: Path, called: str, *, closes: int, seed: i
     habits, patience = _options(tickets, seed, waits)
     kind, how = ("hostile sandbox", f"by seed {seed}") if hostile else ("sandbox", f"{waits:g} s per answer")
     async with AsyncExitStack() as stack:
-        with err().status(f"making {tickets:,} tickets ..."):
+        with out(stderr=True).status(f"making {tickets:,} tickets ..."):
             sandbox = await stack.enter_async_context(Sandbox(tickets, seed=seed, until=int(time()), **habits))
         note(f"a {kind} with {tickets:,} invented tickets runs at {sandbox.url}, {how}")
         client = await stack.enter_async_context(sandbox.client(**patience))

@@ -13,7 +13,7 @@ from cyclopts import Parameter, types
 
 from workorder_async.arguments import unknown_name
 from workorder_async.cli.running import run
-from workorder_async.cli.terminal import err, note
+from workorder_async.cli.terminal import note, out
 from workorder_async.cli.values import Whole, member
 from workorder_async.document import TicketStatus
 from workorder_async.errors import ConfigError
@@ -100,7 +100,7 @@ def _value(name: str, value: str) -> int | float | str:
 async def _serve(platform: "Sandbox", tickets: int) -> int:
     """Run the sandbox until it is interrupted; print lines for a shell on stdout, and what to do with them."""
     async with AsyncExitStack() as stack:
-        with err().status(f"making {tickets:,} tickets ..."):
+        with out(stderr=True).status(f"making {tickets:,} tickets ..."):
             await stack.enter_async_context(platform)
         for name, value in platform.environment.items():
             quoted = value.replace("'", "'\\''")
