@@ -461,6 +461,24 @@ async def test_settle_beside_a_delivery(file: Path, kind: str) -> None:
 
 
 @virtual_time
+async def test_two_events_close_one_ticket(file: Path) -> None:
+    """What the first of them did in a run that was killed is no sign of the second, which never arrived."""
+    async with virtual_sandbox(40, client=SHORT, latency=0.05) as (sandbox, client):
+        (close,) = await closes(client, 1)
+        async with Once(client, file, patience=0) as once:
+            assert (await once("card_1", close)).state is State.DONE
+            sandbox.faults = [Fault("hang", operation="close_ticket")]
+            cut = asyncio.create_task(once("card_2", close))
+            await asyncio.sleep(1)
+        await cut
+        options: ClientOptions = {**SHORT, "now": client.now}
+        async with sandbox.client(**options) as another, Once(another, file) as once:
+            assert (await once("card_2", close)).state is State.UNKNOWN
+            assert (await once("card_1", close)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
 async def test_settle_looks_in_its_own_scope(file: Path) -> None:
     """What another scope left unknown is left to it."""
     async with virtual_sandbox(40, client=SHORT) as (sandbox, client):

@@ -107,7 +107,7 @@ class Carrier:
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
         operation, steady = prepared.kind.model.__name__, self._time()
-        place, mark, within = prepared.place, prepared.mark, until.until - steady
+        place, mark, within = _place(prepared), prepared.mark, until.until - steady
         attempt = self._client.attempt_timeout
         entry = Entry(key, operation, prepared.value, began, place, mark, ahead, steady, within, attempt)
         standing, begun = await self._journal.begin(entry, until.until)
@@ -177,7 +177,7 @@ class Carrier:
         The client knows the mutations that it sent itself. The journal knows those of `earlier` runs, too.
         """
         kind, has_twin = kind_of(mutation), False
-        if not sent.mark and kind.solution(mutation) is None:  # its sign is a text
+        if not sent.mark:
             try:
                 has_twin = await self._journal.has_twin(sent, until.until)
             except JournalError:
@@ -243,6 +243,11 @@ class Carrier:
             self._if_cut_short[entry.key] = self._record(entry.key, refused)
             raise
         return evolve(refused, state=State.ALREADY) if found.holds else refused
+
+
+def _place(prepared: Prepared) -> str:
+    """Return where a mutation leaves its sign. A close is told by its solution, any other by its text."""
+    return " ".join(map(str, (prepared.place, *(prepared.kind.solution(prepared.mutation) or ()))))
 
 
 def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:

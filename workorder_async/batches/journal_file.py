@@ -250,11 +250,13 @@ class JournalFile:
     def has_twin(self, entry: Entry) -> bool:
         """Tell whether another mutation of an earlier run, at the same place and near in time, may look like this one.
 
-        A platform may store texts otherwise, so equal texts are not asked for. The client knows those of this run.
+        A platform may store texts otherwise, so equal texts are not asked for. The place of what is told by more than a
+        text goes on behind a blank. The client knows those of this run.
         """
         since, until = entry.span
         found = self._table.execute(
-            "SELECT 1 FROM entries WHERE place = ? AND place != '' AND key != ? AND since < ? AND until > ? LIMIT 1",
+            "SELECT 1 FROM entries WHERE place BETWEEN ?1 AND ?1 || '!' AND place != '' AND key != ?2 "
+            "AND since < ?3 AND until > ?4 LIMIT 1",
             (entry.place, entry.key, until + _NEAR, since - _NEAR),
         )
         return found.fetchone() is not None
