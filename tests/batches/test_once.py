@@ -624,6 +624,23 @@ async def test_one_that_joins_has_its_own_time(file: Path, *, sent: bool) -> Non
 
 
 @virtual_time
+async def test_left_while_one_waits_for_another(file: Path) -> None:
+    """Who joined a call that was not sent in time is told so, and begins nothing more: the key is free."""
+    async with virtual_sandbox(40, latency=1.0, client={"max_in_flight": 1}) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        busy = asyncio.create_task(client.get_ticket(1001))
+        async with Once(client, file) as once:
+            await asyncio.sleep(0.1)
+            calls = [asyncio.create_task(once("om_1", comment, deadline=seconds)) for seconds in (0.5, 9)]
+            await asyncio.sleep(0.1)
+        assert [(await call).state for call in calls] == [State.NOT_SENT] * 2
+        await busy
+        async with Once(client, file) as once:
+            assert (await once("om_1", comment)).state is State.DONE
+        assert len(sandbox.applied) == 1
+
+
+@virtual_time
 async def test_cancelled_while_it_is_left(file: Path) -> None:
     """The journal is closed and free all the same, and the next run finds what was cut short."""
     async with virtual_sandbox(40, latency=1.0) as (sandbox, client):

@@ -185,7 +185,7 @@ class Once:
             outcome = await self._joined(running, until)
             # What was joined may have had less time, or no order to send.
             ends_early = running.until.left() <= 0 or (running.settles and outcome.state is State.NOT_SENT)
-            if _is_kept(outcome) or not ends_early or until.left() <= 0:
+            if _is_kept(outcome) or not ends_early or until.left() <= 0 or self._closing:
                 return outcome
 
     async def outcome(self, key: str, *, deadline: float | None = None) -> Outcome | None:
