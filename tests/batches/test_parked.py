@@ -450,12 +450,12 @@ async def test_one_of_this_run_that_the_client_has_forgotten(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["close", "reject"])
-@pytest.mark.parametrize("seconds", [0, 20, 40])
+@pytest.mark.parametrize(("seconds", "offset"), [(0, 0), (40, 0), (3000, 200)])
 @virtual_time
-async def test_a_killed_run_whose_clock_was_ahead(tmp_path: Path, kind: str, seconds: int) -> None:
-    """It knew no `Date` yet: what happened seems to be of before, and was undone. It is not sent again."""
+async def test_a_killed_run_whose_clock_was_ahead(tmp_path: Path, kind: str, seconds: int, offset: int) -> None:
+    """What happened seems to be of before, and was undone. It is not sent again, whatever `Date` says."""
     clock = running_loop().wall_clock
-    async with virtual_sandbox(300, client=MINUTE, latency=0.01) as (sandbox, client):
+    async with virtual_sandbox(300, client=MINUTE, latency=0.01, date_offset=offset) as (sandbox, client):
         (row,) = await closes(client, 1)
         mutation: Mutation = row if kind == "close" else RejectTicket(id=row.id, detail="不属于本产品线")
         sandbox.faults = [Fault("504_after", operation=f"{kind}_ticket", times=1)]

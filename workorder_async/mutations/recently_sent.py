@@ -285,7 +285,7 @@ class Sendings:
             until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
             if until < since:
                 return Span()
-        first = min(since, sending.began + self._clock.signing_offset)
+        first = -inf if now is None else since + min(0.0, self._clock.signs_ahead() - now.most)
         return Span(since - _TOLERANCE, until + _TOLERANCE, first - _TOLERANCE)
 
     def left(self, sending: Sending) -> float:

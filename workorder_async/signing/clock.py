@@ -69,6 +69,13 @@ class ServerClock:
         """Whether any answer has told the server's time."""
         return self._high != float("inf")
 
+    def signs_ahead(self) -> float:
+        """Return by how many seconds the clock that checks signatures is ahead of ours, at the least.
+
+        Our own is believed until it is refused. The one that is kept then is of a `Date`, and only about right.
+        """
+        return self.signing_offset - _BELIEVED_BEHIND if self.signing_offset else 0.0
+
     def latest(self) -> float:
         """Return our time or the server's apparent time, the later of the two: no ticket was created after it."""
         return self.local() + max(0.0, self.offset, self.signing_offset)
