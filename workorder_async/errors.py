@@ -47,7 +47,9 @@ class Settles(Protocol):
     """What can find out whether a mutation happened: a `WorkorderClient`."""
 
     # The mutations lie on a floor above this one.
-    async def settle(self, mutation: Any, began: float, *, mark: str = "", ahead: Any = None) -> Settlement:
+    async def settle(
+        self, mutation: Any, began: float, *, mark: str = "", ahead: Any = None, run: Any = None
+    ) -> Settlement:
         """Find out whether this mutation happened, which was sent at `began`."""
         ...
 
@@ -138,7 +140,8 @@ class OutcomeUnknownError(NoAnswerError):
 
     The library never repeats such a mutation blindly. `__cause__` tells what was seen instead of an answer, `mutation`
     is what was sent, `mark` the mark below its text, and `began` when, in seconds since the epoch by our own clock;
-    `ahead` is how far the server's was ahead then. `ticket_id` is the new ticket's id, once `verify` has found it.
+    `ahead` is how far the server's was ahead then, `run` for how long it may be carried out. `ticket_id` is the new
+    ticket's id, once `verify` has found it.
     """
 
     def __init__(
@@ -155,6 +158,7 @@ class OutcomeUnknownError(NoAnswerError):
         self.mark = ""
         self.began = began
         self.ahead: object = None
+        self.run: object = None
         self.ticket_id: int = ticket_id
 
     async def verify(self, client: Settles) -> bool | None:
@@ -165,7 +169,7 @@ class OutcomeUnknownError(NoAnswerError):
         """
         if self.mutation is None:
             return None
-        settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead)
+        settlement = await client.settle(self.mutation, self.began, mark=self.mark, ahead=self.ahead, run=self.run)
         self.ticket_id = settlement.ticket_id or self.ticket_id
         return settlement.happened
 

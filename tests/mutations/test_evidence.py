@@ -159,6 +159,21 @@ async def test_not_known_yet(kind: str, wait: float) -> None:
         assert await error.verify(client) is (False if wait > LONGEST else None)
 
 
+@pytest.mark.parametrize(("kind", "mark"), [("close", ""), ("comment", "om-1")])
+@virtual_time
+async def test_asked_by_a_client_with_shorter_attempts(kind: str, mark: str) -> None:
+    """What its sender's attempts still allow is not over, whoever asks; a moment later it is."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        mutation = await mutation_of(client, kind)
+        sandbox.faults = [Fault("reset", operation=OPERATIONS[kind])]
+        error = pickle.loads(pickle.dumps(await lost(client, mutation, mark=mark)))
+        async with sandbox.client(now=client.now, attempt_timeout=5, deadline=5) as stranger:
+            await asyncio.sleep(LONGEST - 2)
+            assert await error.verify(stranger) is None
+            await asyncio.sleep(7)
+            assert await error.verify(stranger) is False
+
+
 async def closed_before(sandbox: Sandbox, client: WorkorderClient, close: CloseTicket) -> CloseTicket:
     """Let the same close have happened an hour ago."""
     await client.change(close)

@@ -252,7 +252,7 @@ def _place(prepared: Prepared) -> str:
 
 def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:
     error = OutcomeUnknownError(why, mutation=mutation, began=sent.began)
-    error.mark, error.ahead = sent.mark, sent.ahead
+    error.mark, error.ahead, error.run = sent.mark, sent.ahead, EarlierRun(None, sent.within, sent.attempt)
     return Outcome(mutation, State.UNKNOWN, error, mark=sent.mark)
 
 

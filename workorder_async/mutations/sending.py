@@ -209,6 +209,7 @@ class MutationSender:
             self._sendings.enter(sending)
         sending.lost, error.mutation, error.mark = True, prepared.mutation, prepared.mark
         error.began, error.ahead = sending.began, sending.ahead
+        error.run = EarlierRun(within=self._sendings.steady() - sending.start, attempt=self._longest)
         return error
 
 
