@@ -73,7 +73,7 @@ async def carried_out(carrier: Carrier, key: str, prepared: Prepared) -> Outcome
     """Carry out a mutation, look for it if it is parked, and carry it out again if it did not happen."""
     while isinstance(end := await carrier.carry_out(key, prepared), Parked):
         outcome = await carrier.look(end)
-        if outcome.state is not State.NOT_SENT or carrier.stopped:
+        if outcome.state is not State.NOT_SENT or carrier.stopping.is_set():
             return outcome
     return end
 
@@ -174,7 +174,7 @@ async def test_stopped_before(sandbox: Sandbox, client: WorkorderClient, file: P
     comment = await mutation_of(client, "comment")
     before = sandbox.requests.total()
     async with carrier_of(client, file) as carrier:
-        carrier.stop()
+        carrier.stopping.set()
         outcome = await carried_out(carrier, KEY, prepare(comment))
         assert (outcome.state, outcome.error) == (State.NOT_SENT, None)
         assert sandbox.requests.total() == before
@@ -482,7 +482,7 @@ async def test_an_earlier_run_and_a_batch_that_has_stopped(
     await begun_earlier(file, mutation, client.now() - LONG_AGO)
     before = sandbox.requests.total()
     async with carrier_of(client, file) as carrier:
-        carrier.stop()
+        carrier.stopping.set()
         assert (await carried_out(carrier, KEY, prepare(mutation))).state is State.UNKNOWN
     assert sandbox.requests.total() == before
     async with carrier_of(client, file) as carrier:

@@ -223,7 +223,7 @@ async def test_stopped_while_one_is_looked_for(tmp_path: Path) -> None:
             await asyncio.sleep(10)
             assert not looking.done()
             async with taking(0):
-                carrier.stop()
+                carrier.stopping.set()
                 outcome = await looking
     assert outcome.state is State.UNKNOWN
     assert not sandbox.applied

@@ -76,17 +76,9 @@ class Carrier:
         self._offset = client.now() - self._time()
         # The mutations that were sent and whose outcome is not written down yet: what it is if they are cut short now.
         self._if_cut_short: dict[str, Outcome] = {}
-        self._stopping = asyncio.Event()
+        #: Set where the batch stops: then nothing more is sent, nor looked for.
+        self.stopping: asyncio.Event = asyncio.Event()
         self._random = Random()  # noqa: S311 - jitter, no secret
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the batch has stopped: then nothing more is sent, nor looked for."""
-        return self._stopping.is_set()
-
-    def stop(self) -> None:
-        """Send nothing more, and look for nothing."""
-        self._stopping.set()
 
     def deadline(self) -> Deadline:
         """Return the deadline of a mutation that begins now."""
@@ -115,7 +107,9 @@ class Carrier:
             return Outcome(mutation, State.SKIPPED)
         if standing is Standing.OPEN:
             return self.park(begun, prepared, until)
-        outcome = Outcome(mutation, State.NOT_SENT) if self.stopped else await self._send(entry, prepared, until)
+        outcome = Outcome(mutation, State.NOT_SENT)
+        if not self.stopping.is_set():
+            outcome = await self._send(entry, prepared, until)
         mark = "" if outcome.state is State.NOT_SENT else prepared.mark
         outcome = evolve(outcome, elapsed=perf_counter() - started, mark=mark)
         if outcome.state is not State.UNKNOWN or not (self._verify or prepared.kind.converges):
@@ -142,14 +136,14 @@ class Carrier:
         looks, proves_late = self._verify or converges, converges or bool(sent.mark)
         pause = _FIRST_PAUSE if converges and not earlier else 0.0
         found, again = Settlement(None), inf
-        while looks and not self.stopped and found.happened is None:
+        while looks and not self.stopping.is_set() and found.happened is None:
             wait = min(pause * self._random.uniform(0.5, 1), again)
             if wait >= parked.until.left():
                 break
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    await self._stopping.wait()
-            if not self.stopped:
+                    await self.stopping.wait()
+            if not self.stopping.is_set():
                 found = await self._settle(sent, mutation, parked.until, earlier=earlier)
                 pause, again = 2 * pause or _FIRST_PAUSE, found.again or inf
                 looks = found.again is not None and (parked.prepared is not None or proves_late)

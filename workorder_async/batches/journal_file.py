@@ -183,9 +183,15 @@ class JournalFile:
         """
         if number == 1:
             if line != self._identity:
+                mend = "choose another file"
+                if {**line, "list": ""} == {**self._identity, "list": ""}:
+                    mend += (
+                        " after `settle_journal`, or hand over the same list; what is read anew in each run belongs "
+                        "into a generator, from the first run on"
+                    )
                 raise JournalError(
                     f"the journal {str(self._path)!r} belongs to another batch ({_words(line)}, "
-                    f"not {_words(self._identity)}); choose another file{_mend(line, self._identity)}"
+                    f"not {_words(self._identity)}); {mend}"
                 )
         elif "intent" in line:
             key, began = str(line["intent"]), float(str(line["began"]))
@@ -370,16 +376,6 @@ def no_table(error: sqlite3.Error) -> str:
     return (
         f"the temporary file of the batch, which remembers its mutations, cannot be used: {error}; make room in the "
         "folder for temporary files, or name another one in the variable SQLITE_TMPDIR"
-    )
-
-
-def _mend(found: dict[str, JSON], own: dict[str, JSON]) -> str:
-    """Say what else can be done where only the list is another."""
-    if {**found, "list": ""} != {**own, "list": ""}:
-        return ""
-    return (
-        " after `settle_journal`, or hand over the same list; what is read anew in each run belongs into a generator, "
-        "from the first run on"
     )
 
 

@@ -142,7 +142,7 @@ class Once:
         tasks = [running.task for running in self._running.values()]
 
         async def cut_short() -> None:
-            carrier.stop()
+            carrier.stopping.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -271,7 +271,7 @@ class Once:
         )
         while isinstance(end, Parked):
             end = await self._looked(name, end)
-            if end.state is State.NOT_SENT and tries and until.left() > 0 and not carrier.stopped:
+            if end.state is State.NOT_SENT and tries and until.left() > 0 and not carrier.stopping.is_set():
                 end, tries = await carrier.carry_out(name, prepared, until), tries - 1
         if end.state is State.SKIPPED:
             return _unknown(

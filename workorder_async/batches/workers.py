@@ -128,7 +128,7 @@ class Workers:
         """Hand an outcome over; look for a parked mutation beside the workers, unless there are too many already."""
         if isinstance(end, Outcome):
             await self._hand_over(end)
-        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopped:
+        elif len(self._tasks) < _PARKED * self._terms.concurrency and not self._carrier.stopping.is_set():
             self._begin(lambda: self._look(end))
         else:
             await self._look(end)
@@ -142,7 +142,12 @@ class Workers:
                 end = await self._carrier.look(parked)
             except BaseException as error:  # noqa: BLE001 - as in `_carried_out`
                 end = self._cut_short(parked.outcome, error)
-            if parked.prepared is not None and end.state is State.NOT_SENT and not self._carrier.stopped and left:
+            if (
+                parked.prepared is not None
+                and end.state is State.NOT_SENT
+                and not self._carrier.stopping.is_set()
+                and left
+            ):
                 end, left = await self._carried_out(parked.sent.key, parked.prepared), left - 1
         await self._hand_over(end)
 
@@ -150,7 +155,7 @@ class Workers:
         """Return the key and the next mutation; None if there is none, or the batch stops."""
         async with self._pulling:
             await self._wait_for_room()
-            if self._carrier.stopped or self._exhausted:
+            if self._carrier.stopping.is_set() or self._exhausted:
                 return None
             self._waiting = waiting = asyncio.timeout(None)
             self._exhausted = True  # until it has given one more
@@ -208,7 +213,7 @@ class Workers:
         """Return a mutation that an earlier run left open and that was not among this batch's own."""
         async with self._pulling:
             await self._wait_for_room()
-            if self._carrier.stopped or self._failure is not None:
+            if self._carrier.stopping.is_set() or self._failure is not None:
                 return None
             if self._left is None:
                 self._left = deque(await self._journal.left_open(self._carrier.deadline().until))
@@ -216,7 +221,7 @@ class Workers:
 
     async def _wait_for_room(self) -> None:
         """Wait until the consumer has taken enough outcomes."""
-        await self._until(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopped)
+        await self._until(lambda: len(self._ended) < self._terms.concurrency or self._carrier.stopping.is_set())
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait until this is so. Whoever changes the outcomes or the tasks, or stops the batch, says so."""
@@ -238,7 +243,7 @@ class Workers:
             except BaseException as error:  # noqa: BLE001 - code of the user's, such as a clock, may raise anything
                 return self._cut_short(self._carrier.cut_short(key, prepared.mutation), error)
             own += self._hold.own_fault(outcome, began)
-            if own >= _TRIES or self._carrier.stopped or self._hold.reason:
+            if own >= _TRIES or self._carrier.stopping.is_set() or self._hold.reason:
                 return outcome
 
     def _cut_short(self, outcome: Outcome, error: BaseException) -> Outcome:
@@ -271,7 +276,7 @@ class Workers:
     def _stop(self, why: str) -> None:
         """Pull no more, even while a worker waits for the source; mutations under way go on."""
         self._report.stopped = self._report.stopped or why
-        self._carrier.stop()
+        self._carrier.stopping.set()
         self._hold.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:

@@ -53,18 +53,14 @@ class MutationKind(Generic[M]):
     """The endpoint, with the safety of a second request: CONVERGENT or CREATE."""
     identity: tuple[str, ...] | None
     """The fields that tell it from others of its kind; None for all of them. Keys of journals are made of these."""
-    place: Callable[[M], str]
-    """Return the place where it leaves its sign. See `recently_sent`."""
-    trace: Callable[[M], str]
-    """Return the sign that it leaves there."""
     look: "Callable[[M, Sending, Reads, Sendings], Awaitable[Settlement]]"
     """Find out by reading whether it happened, after its answer was lost. Raises the errors of the reads."""
-    doing: str
-    """Its participle, for people: "closing"."""
-    done: str
-    """A ticket after it, for people: "closed"."""
     words: Callable[[M], str]
     """Say what it does, for people."""
+    place: Callable[[M], str] = lambda mutation: place_of_ticket(mutation.id)  # type: ignore[union-attr]
+    """Return the place where it leaves its sign. See `recently_sent`."""
+    trace: Callable[[M], str] = lambda mutation: trace_of_text(mutation.id, mutation.detail)  # type: ignore[union-attr]
+    """Return the sign that it leaves there."""
     line: Callable[[M], int | None] = lambda _: None
     """Return the product line that speaks; None for any."""
     solution: Callable[[M], tuple[int, bool] | None] = lambda _: None
@@ -73,6 +69,10 @@ class MutationKind(Generic[M]):
     """Whether it makes a ticket, so that it has no id of its own."""
     verb: str = Factory(lambda kind: kind.endpoint.operation.removesuffix("_ticket"), takes_self=True)
     """Its verb, which begins its keys: "close"."""
+    doing: str = Factory(lambda kind: f"{kind.verb.removesuffix('e')}ing", takes_self=True)
+    """Its participle, for people: "closing"."""
+    done: str = Factory(lambda kind: f"{kind.verb.removesuffix('e')}ed", takes_self=True)
+    """A ticket after it, for people: "closed"."""
     converges: bool = Factory(lambda kind: kind.endpoint.safety is Safety.CONVERGENT, takes_self=True)
     """Whether a second request changes nothing, so that it is settled and may be repeated without being asked for."""
 
@@ -85,14 +85,6 @@ def _words_of_line(product_group_id: int | None) -> str:
     return "" if product_group_id is None else f" as product line {product_group_id}"
 
 
-def _place(mutation: CommentTicket | RejectTicket | CloseTicket) -> str:
-    return place_of_ticket(mutation.id)
-
-
-def _trace(mutation: CommentTicket | RejectTicket | CloseTicket) -> str:
-    return trace_of_text(mutation.id, mutation.detail)
-
-
 _ROWS: tuple[MutationKind[Any], ...] = (
     MutationKind(
         model=CreateTicket,
@@ -102,8 +94,6 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         place=place_of_creation,
         trace=trace_of_ticket,
         look=settling.look_for_ticket,
-        doing="creating",
-        done="created",
         words=lambda ticket: f"create: {ticket.title}",
     ),
     MutationKind(
@@ -111,11 +101,7 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.COMMENT_TICKET,
         identity=("id", "productGroupId", "detail"),
         line=attrgetter("productGroupId"),
-        place=_place,
-        trace=_trace,
         look=settling.look_for_comment,
-        doing="commenting",
-        done="commented",
         words=lambda comment: f"comment{_words_of_line(comment.productGroupId)}: {comment.detail}",
     ),
     MutationKind(
@@ -123,23 +109,15 @@ _ROWS: tuple[MutationKind[Any], ...] = (
         endpoint=endpoints.REJECT_TICKET,
         identity=("id", "productGroupId"),
         line=attrgetter("productGroupId"),
-        place=_place,
-        trace=_trace,
         look=settling.look_for_rejection,
-        doing="rejecting",
-        done="rejected",
         words=lambda it: f"reject{_words_of_line(it.productGroupId)}{f': {it.detail}' if it.detail else ''}",
     ),
     MutationKind(
         model=CloseTicket,
         endpoint=endpoints.CLOSE_TICKET,
         identity=("id",),
-        place=_place,
-        trace=_trace,
         solution=lambda close: (close.solved_time, bool(close.is_solved)),
         look=settling.look_for_close,
-        doing="closing",
-        done="closed",
         words=lambda close: f"close as {close.closer_id} {close.closer_name}",
     ),
 )

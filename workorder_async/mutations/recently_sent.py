@@ -13,7 +13,7 @@ from math import inf, nextafter
 from attrs import define, frozen
 
 from workorder_async.document import CreateTicket, TicketSummary
-from workorder_async.signing.clock import Ahead, ServerClock
+from workorder_async.signing.clock import BELIEVED_BEHIND, Ahead, ServerClock
 
 #: For so many seconds after its answer a mutation may look as if it had just happened: the platform's machines may
 #: disagree on the time.
@@ -232,7 +232,7 @@ class Sendings:
         sending.end = min(sending.end, self.steady() + after)
 
     def drop(self, sending: Sending) -> None:
-        """Forget a mutation that certainly left nothing."""
+        """Forget a mutation that certainly left nothing. A refusal by an errno without a meaning does not say that."""
         if sending in self._kept:
             del self._kept[sending]
             there = self._at[sending.place]
@@ -285,7 +285,9 @@ class Sendings:
             until = min(until, self._clock.local() - (self.steady() - sending.over) + now.most)
             if until < since:
                 return Span()
-        first = -inf if now is None else since + min(0.0, self._clock.signs_ahead() - now.most)
+        # The clock that is kept where our own is refused is of a `Date`, too, and may be some minutes off.
+        signs = self._clock.signing_offset and self._clock.signing_offset - BELIEVED_BEHIND
+        first = -inf if now is None else since + min(0.0, signs - now.most)
         return Span(since - _TOLERANCE, until + _TOLERANCE, first - _TOLERANCE)
 
     def left(self, sending: Sending) -> float:

@@ -70,7 +70,7 @@ class MutationSender:
         may_send: BeforeWrite | None = None,
     ) -> Changed:
         """Send a mutation; with `settles` look for it after a lost answer. The rest: see `WorkorderClient.change`."""
-        kind, sending = prepared.kind, prepared.sending(began)
+        kind, mutation, sending = prepared.kind, prepared.mutation, prepared.sending(began)
         body = self._body(prepared.content, sending, on_send, on_turned_away, may_send)
         reads, made, lost, time = Reads(self._session, until, lane), 0, None, asyncio.get_running_loop().time
         while True:
@@ -85,15 +85,15 @@ class MutationSender:
                 if isinstance(error, OutcomeUnknownError):
                     lost = self._note_lost(prepared, sending, error)
                 if lost is None:
-                    self._note_refused(sending, error)
+                    (self._sendings.ended if type(error) is ApiError else self._sendings.drop)(sending)
                     raise
                 # After a lost answer a refusal may be caused by the lost request, and what was not sent this time may
                 # have been sent before. Only a look tells; as long as it contradicts a refusal, it may be of the past.
                 self._sendings.ended(sending, self._longest)
-                look = settles and await self._look(prepared.mutation, sending, reads, until, patient=patient)
+                look = settles and await self._look(mutation, sending, reads, until, patient=patient)
                 found = look or Settlement(None)
                 if found.happened:
-                    return Changed(found.ticket_id or kind.ticket_id(prepared.mutation), error.request_id, made)
+                    return Changed(found.ticket_id or kind.ticket_id(mutation), error.request_id, made)
                 if found.happened is False and error is not lost and _agrees(error, found):
                     raise
                 repeats = found.happened is False and error is lost and kind.converges and rests < until.until
@@ -195,13 +195,6 @@ class MutationSender:
         elif ticket_id:
             self._sendings.note(sending, ticket_id)
             self._sendings.note(Sending(place_of_ticket(ticket_id), trace_of_text(ticket_id, mutation.detail)))
-
-    def _note_refused(self, sending: Sending, error: WorkorderError) -> None:
-        """Note that it did not happen; an errno without a meaning does not say so for certain."""
-        if type(error) is ApiError:
-            self._sendings.ended(sending)
-        else:
-            self._sendings.drop(sending)
 
     def _note_lost(self, prepared: Prepared, sending: Sending, error: OutcomeUnknownError) -> OutcomeUnknownError:
         """Keep the mutation, and the time of its first request that may have happened, in the error."""

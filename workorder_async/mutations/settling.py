@@ -203,7 +203,9 @@ def _by_mark(text: str, shown: list[tuple[str, int]], sending: Sending, known: K
 
     def may_be_ours(said: str, time: int) -> bool:
         part = _skeleton(said)
-        return _begins(whole, part) or (known.span.is_near(time) if not part else anywhere.search(said) is not None)
+        if not part:
+            return known.span.is_near(time)
+        return whole.startswith(part) or anywhere.search(said) is not None
 
     return False if known.is_late and not any(may_be_ours(*one) for one in shown) else None
 
@@ -216,12 +218,7 @@ def _has_mark(text: str, mark: str) -> bool:
 def _may_be(text: str, shown: str) -> bool:
     """Tell whether a platform that cuts, escapes or normalises texts, or adds to them, may show this text so."""
     sent, stored = _skeleton(text), _skeleton(shown)
-    return not stored or sent in stored or _begins(sent, stored)
-
-
-def _begins(whole: str, part: str) -> bool:
-    """Tell whether a text that was cut off may be another one's beginning."""
-    return bool(part) and whole.startswith(part)
+    return sent.startswith(stored) or sent in stored
 
 
 def _skeleton(text: str) -> str:

@@ -15,9 +15,9 @@ from functools import lru_cache
 
 from attrs import frozen
 
-# Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
+#: Servers commonly accept time stamps that are some minutes off, so a clock further behind than this would have had our
 # signatures refused.
-_BELIEVED_BEHIND = 300.0
+BELIEVED_BEHIND = 300.0
 # Answers that differ by more come from clocks that disagree, or one was set: nothing is known until so many agree.
 _CONTRADICTION = 2.0
 _AGREEING_ANSWERS = 20
@@ -69,13 +69,6 @@ class ServerClock:
         """Whether any answer has told the server's time."""
         return self._high != float("inf")
 
-    def signs_ahead(self) -> float:
-        """Return by how many seconds the clock that checks signatures is ahead of ours, at the least.
-
-        Our own is believed until it is refused. The one that is kept then is of a `Date`, and only about right.
-        """
-        return self.signing_offset - _BELIEVED_BEHIND if self.signing_offset else 0.0
-
     def latest(self) -> float:
         """Return our time or the server's apparent time, the later of the two: no ticket was created after it."""
         return self.local() + max(0.0, self.offset, self.signing_offset)
@@ -91,7 +84,7 @@ class ServerClock:
             return None
         if self._steady is not None and abs(self.local() - self._steady() - self._apart) > _CONTRADICTION:
             return None
-        return None if self._high < min(self.signing_offset, 0.0) - _BELIEVED_BEHIND else Ahead(self._low, self._high)
+        return None if self._high < min(self.signing_offset, 0.0) - BELIEVED_BEHIND else Ahead(self._low, self._high)
 
     def observe(
         self, date: str | None, sent: float, received: float, steady: Callable[[], float] | None = None
