@@ -98,12 +98,8 @@ async def cut_short(client: WorkorderClient, journal: Path, steps: Steps) -> set
     sent: set[str] = set()
     change = client.change
 
-    async def watched(mutation: Mutation, *, on_send: Callable[[], None], **options: Any) -> Any:
-        def note_send() -> None:
-            sent.add(key_of(mutation))
-            on_send()
-
-        return await change(mutation, on_send=note_send, **options)
+    async def watched(mutation: Mutation, **options: Any) -> Any:
+        return await change(mutation, on_send=lambda: sent.add(key_of(mutation)), **options)
 
     async def run() -> None:
         async with aclosing(run_batch(client, BATCH, concurrency=2, journal=journal, patience=0)) as running:

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 from math import inf
 from random import Random
 from time import perf_counter
@@ -99,7 +98,9 @@ class Carrier:
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
         operation, steady = prepared.kind.model.__name__, self._time()
-        place, mark, within = _place(prepared), prepared.mark, until.until - steady
+        # A close is told by its solution, any other by its text.
+        place = " ".join(map(str, (prepared.place, *(prepared.kind.solution(mutation) or ()))))
+        mark, within = prepared.mark, until.until - steady
         attempt = self._client.attempt_timeout
         entry = Entry(key, operation, prepared.value, began, place, mark, ahead, steady, within, attempt)
         standing, begun = await self._journal.begin(entry, until.until)
@@ -193,7 +194,9 @@ class Carrier:
     async def _send(self, entry: Entry, prepared: Prepared, until: Deadline) -> Outcome:
         key, mutation = entry.key, prepared.mutation
 
-        def note_sent() -> None:
+        async def before_it_is_sent() -> None:
+            # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
+            await self._journal.check_place(until.until)
             self._if_cut_short[key] = _unknown(mutation, entry, "cut short before its outcome was written down")
 
         def note_turned_away() -> None:
@@ -203,9 +206,7 @@ class Carrier:
             changed = await self._client.change(
                 prepared,
                 patient=False,
-                on_send=note_sent,
-                # It may have waited long for its turn, and another batch may have begun with another file meanwhile.
-                may_send=partial(self._journal.check_place, until.until),
+                may_send=before_it_is_sent,
                 on_turned_away=note_turned_away,
                 began=entry.began,
                 lane=self._lane,
@@ -237,11 +238,6 @@ class Carrier:
             self._if_cut_short[entry.key] = self._record(entry.key, refused)
             raise
         return evolve(refused, state=State.ALREADY) if found.holds else refused
-
-
-def _place(prepared: Prepared) -> str:
-    """Return where a mutation leaves its sign. A close is told by its solution, any other by its text."""
-    return " ".join(map(str, (prepared.place, *(prepared.kind.solution(prepared.mutation) or ()))))
 
 
 def _unknown(mutation: Mutation, sent: Entry, why: str) -> Outcome:

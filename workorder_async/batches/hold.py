@@ -143,7 +143,12 @@ class Hold:
             return error
         except (ApiError, DecodeError) as error:
             if isinstance(error, ApiError) and self._refusal is not None and self._refusal.errno == error.errno:
-                self.reason = _everything(error)
+                words = " ".join(error.errmsg.split())[:100]
+                self.reason = (
+                    f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: "
+                    "the AppId, the secret, the scheme or a permission is probably wrong; if it means that, map it "
+                    f"with WorkorderClient(errnos={{{error.errno}: AuthenticationError}})"
+                )
         except WorkorderError as error:
             if not (isinstance(error, ConfigError) or (isinstance(error, NotSentError) and error.lasting)):
                 return error
@@ -158,12 +163,3 @@ class Hold:
         self._counted = now
         if self._lasted >= self._most:
             self.reason = f"nothing got through for {self._lasted:,.0f} s: {error}"
-
-
-def _everything(error: ApiError) -> str:
-    words = " ".join(error.errmsg.split())[:100]
-    return (
-        f"every request is refused with errno {error.errno}{f' ({words})' if words else ''}, reading too: the AppId, "
-        "the secret, the scheme or a permission is probably wrong; if it means that, map it with "
-        f"WorkorderClient(errnos={{{error.errno}: AuthenticationError}})"
-    )

@@ -214,7 +214,8 @@ class Once:
         journal, carrier = self._at_work(begins=True)
         entries = await journal.left_open(until.until)
         left = {entry.key: carrier.park(entry) for entry in entries} | self._parked
-        keys = {name: key for name in left if only in (None, name) and (key := self._key_of(name))}
+        scoped = ((name, *json.loads(name)) for name in left if only in (None, name))
+        keys: dict[str, str] = {name: key for name, scope, key in scoped if scope == self._scope}
 
         async def settled(name: str) -> Outcome:
             running, parked = self._running.get(name), self._parked.get(name, left[name])
@@ -314,11 +315,6 @@ class Once:
             mend = "it must be a text that is the same each time the event is delivered"
             raise ConfigError(f"is {key!r}", argument="key", mend=mend)
         return to_json([self._scope, key]).decode()
-
-    def _key_of(self, name: str) -> str:
-        """Return the key of a name in the journal; "" for one of another scope."""
-        scope, key = json.loads(name)
-        return str(key) if scope == self._scope else ""
 
 
 def _events_of(path: str, now: float, keep: float) -> tuple[dict[str, _Event], list[str]]:

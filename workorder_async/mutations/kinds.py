@@ -190,7 +190,13 @@ def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
     kind = kind_of(mutation)
     value, sent = encode(mutation), mutation
     if mark:
-        sent = evolve(mutation, detail=f"{mutation.detail}\n{_checked_mark(kind, mark)}")
+        if kind.converges:
+            mend = "a close or a rejection is settled without one"
+            raise ConfigError("is only for comments and creations", argument="mark", mend=mend)
+        if not isinstance(mark, str) or not _MARK.fullmatch(mark):
+            mend = "it must be 1 to 64 of A-Z, a-z, 0-9 and . _ : # -, with a letter or a number at both ends"
+            raise ConfigError(f"is {mark!r}", argument="mark", mend=mend)
+        sent = evolve(mutation, detail=f"{mutation.detail}\n{mark}")
     content = to_json(encode(sent) if mark else value)
     return Prepared(mutation, kind, value, content, mark, kind.place(sent), kind.trace(sent))
 
@@ -198,16 +204,6 @@ def prepare(mutation: Mutation | Prepared, mark: str = "") -> Prepared:
 def new_mark() -> str:
     """Return a mark that nothing else has."""
     return token_hex(5)
-
-
-def _checked_mark(kind: MutationKind[Any], mark: str) -> str:
-    if kind.converges:
-        mend = "a close or a rejection is settled without one"
-        raise ConfigError("is only for comments and creations", argument="mark", mend=mend)
-    if not isinstance(mark, str) or not _MARK.fullmatch(mark):
-        mend = "it must be 1 to 64 of A-Z, a-z, 0-9 and . _ : # -, with a letter or a number at both ends"
-        raise ConfigError(f"is {mark!r}", argument="mark", mend=mend)
-    return mark
 
 
 def key_of(mutation: Mutation | Prepared) -> str:

@@ -42,8 +42,7 @@ def place_of_ticket(ticket_id: int) -> str:
 
 def place_of_creation(ticket: CreateTicket) -> str:
     """Return the place of a new ticket. It has the numbers, since a platform stores these as they are."""
-    numbers = (ticket.type.value, ticket.priority.value, ticket.reported_time)
-    return f"creator {ticket.creator_id} {' '.join(map(str, numbers))}"
+    return f"creator {ticket.creator_id} {ticket.type.value} {ticket.priority.value} {ticket.reported_time}"
 
 
 def trace_of_text(ticket_id: int, text: str | None) -> str:
