@@ -216,6 +216,22 @@ async def test_old_outcomes_are_forgotten(file: Path) -> None:
 
 
 @virtual_time
+async def test_another_scope_keeps_its_outcomes_longer(file: Path) -> None:
+    """A run that forgets its own events soon leaves those of another scope alone."""
+    async with virtual_sandbox(40) as (sandbox, client):
+        comment = CommentTicket(id=1001, detail="已联系客户")
+        async with Once(client, file, scope="nightly", keep=99 * HOUR) as once:
+            done = [await once(f"om_{number}", comment) for number in range(3)]
+        await asyncio.sleep(20 * HOUR)
+        for _ in range(2):
+            async with Once(client, file, scope="bot", keep=9 * HOUR) as once:
+                await once("om_1", comment)
+        async with Once(client, file, scope="nightly", keep=99 * HOUR) as once:
+            assert [await once(f"om_{number}", comment) for number in range(3)] == done
+        assert len(sandbox.applied) == 4
+
+
+@virtual_time
 async def test_a_forgotten_one_is_no_sign_of_the_next(file: Path) -> None:
     """A key that was free again, sent again and cut short: its first comment does not show that the second is there."""
     async with virtual_sandbox(40, client=SHORT) as (sandbox, client):
@@ -303,8 +319,8 @@ async def test_a_journal_that_was_moved_away_while_it_was_read(file: Path, monke
     """What others put in its place meanwhile stays there."""
     read, away = once_module._events_of, file.with_name("away")
 
-    def moved(path: str, now: float, keep: float) -> Any:
-        known = read(path, now, keep)
+    def moved(*asked: Any) -> Any:
+        known = read(*asked)
         file.write_bytes(file.rename(away).read_bytes())
         return known
 

@@ -126,7 +126,8 @@ class Once:
         journal = Journal(self._path, identity, max(self._patience, 10.0))
         await journal.__aenter__()
         try:
-            self._events, old = await asyncio.to_thread(_events_of, self._path, self._client.now(), self._keep)
+            kept = self._keep, self._scope
+            self._events, old = await asyncio.to_thread(_events_of, self._path, self._client.now(), *kept)
             for event in self._events.values():
                 event.at = journal.opened
             journal.forget(old, rewrites=len(old) > len(self._events))
@@ -317,9 +318,10 @@ class Once:
         return to_json([self._scope, key]).decode()
 
 
-def _events_of(path: str, now: float, keep: float) -> tuple[dict[str, _Event], list[str]]:
+def _events_of(path: str, now: float, keep: float, scope: str) -> tuple[dict[str, _Event], list[str]]:
     """Read what a journal knows: the events that are kept, and the names of those that are over for so long, or free.
 
+    How long those of another scope are kept, nobody knows here.
     Their age is that before the latest of them: our clock may have been set far ahead. It may also have been wrong in
     one run, and so may the server's: what is old by one of them alone is kept.
     """
@@ -339,7 +341,7 @@ def _events_of(path: str, now: float, keep: float) -> tuple[dict[str, _Event], l
         outcome = record.operation and outcome_of(
             decode_mutation(record.operation, record.mutation), record.state, record.facts
         )
-        if outcome and _is_kept(outcome) and not is_old[name]:
+        if outcome and _is_kept(outcome) and not (is_old[name] and json.loads(name)[0] == scope):
             events[name] = _Event(_told(record.operation, record.mutation), outcome)
         else:
             old.append(name)
