@@ -79,10 +79,6 @@ class Carrier:
         self.stopping: asyncio.Event = asyncio.Event()
         self._random = Random()  # noqa: S311 - jitter, no secret
 
-    def deadline(self) -> Deadline:
-        """Return the deadline of a mutation that begins now."""
-        return self._client.deadline(self._deadline)
-
     def cut_short(self, key: str, mutation: Mutation) -> Outcome:
         """Return the outcome of a mutation whose `carry_out` raised an error; unknown only if it may have been sent."""
         return self._if_cut_short.pop(key, Outcome(mutation, State.NOT_SENT))
@@ -93,7 +89,7 @@ class Carrier:
         It is parked if its answer was lost, or an earlier run may have sent it: `look` tells what became of it. If this
         is cancelled, the journal knows whether it was sent.
         """
-        started, mutation, until = perf_counter(), prepared.mutation, until or self.deadline()
+        started, mutation, until = perf_counter(), prepared.mutation, until or self._client.deadline(self._deadline)
         # In this order: if our clock is set just now, it is not known how far the server's is ahead.
         began = self._client.now()
         ahead = self._client.ahead() if abs(self._client.now() - began) < _SET else None
@@ -124,7 +120,7 @@ class Carrier:
         """Park a mutation that an earlier run left open; `prepared` is what the caller handed over, if that was it."""
         mutation = _sent_then(entry) if prepared is None else prepared.mutation
         unknown = _unknown(mutation, entry, "an earlier run may have sent it and did not learn its outcome")
-        return Parked(prepared, entry, unknown, until or self.deadline(), perf_counter())
+        return Parked(prepared, entry, unknown, until or self._client.deadline(self._deadline), perf_counter())
 
     async def look(self, parked: Parked) -> Outcome:
         """Look for a parked mutation until it is known, no look can tell more, its time is over, or the batch stops.

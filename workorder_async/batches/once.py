@@ -101,8 +101,7 @@ class Once:
         patience: float = 10.0,
     ) -> None:
         arguments.path("journal", journal)
-        if not isinstance(scope, str):
-            raise ConfigError(f"is {scope!r}", argument="scope", mend="it must be a text")
+        arguments.must_be("a text", lambda given: isinstance(given, str))("scope", scope)
         if not arguments.is_number(keep) or keep < _SHORTEST:
             mend = "it must be 28,800 seconds (8 hours) or more: so long a platform may deliver an event again"
             raise ConfigError(f"is {keep!r}", argument="keep", mend=mend)

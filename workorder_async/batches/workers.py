@@ -216,7 +216,7 @@ class Workers:
             if self._carrier.stopping.is_set() or self._failure is not None:
                 return None
             if self._left is None:
-                self._left = deque(await self._journal.left_open(self._carrier.deadline().until))
+                self._left = deque(await self._journal.left_open(self._client.deadline(self._terms.deadline).until))
             return self._left.popleft() if self._left else None
 
     async def _wait_for_room(self) -> None:

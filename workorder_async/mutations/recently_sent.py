@@ -195,9 +195,9 @@ class Sendings:
         A mutation that this client does not know was sent by somebody else, of whom `run` tells, and is kept from now
         on, unless it was not sent at all: then it began at no time, which is `inf`.
         """
-        attempt = self._attempt if run is None else max(run.attempt, self._attempt)
-        if run is not None:
-            wanted.over = run.ended + attempt
+        run = run or EarlierRun(within=self._within)
+        attempt = max(run.attempt, self._attempt)
+        wanted.over = run.ended + attempt
         alike = [one for one in self._at.get(wanted.place, ()) if (one.trace, one.line) == (wanted.trace, wanted.line)]
         found = [one for one in alike if wanted.began in (one.began, one.intent)]
         if len(found) == 1:
@@ -207,10 +207,10 @@ class Sendings:
         if wanted.began < inf:
             wanted.start -= self._clock.local() - wanted.began
             # A wide gap: our clock was set since, the machine slept, or the event loops count from different moments.
-            gap = inf if run is None or run.start is None else run.start - wanted.start
+            gap = inf if run.start is None else run.start - wanted.start
             wanted.is_timed = abs(gap) <= _STEP
             wanted.start += gap if wanted.is_timed else 0.0
-            wanted.end = wanted.start + (self._within if run is None else run.within) + attempt
+            wanted.end = wanted.start + run.within + attempt
             if wanted.is_timed:
                 wanted.end = min(wanted.end, wanted.over)
             self._keep(wanted)
