@@ -267,7 +267,7 @@ async def test_a_file_whose_mode_cannot_be_changed(path: Path, monkeypatch: pyte
     """It is refused by a sentence, before anything is sent."""
     path.touch()
     path.chmod(0o644)
-    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    monkeypatch.setattr(os, "chmod", lambda *_: None)
     with pytest.raises(JournalError, match=r"others may read it \(mode 0644\).*; choose another file"):
         await Journal(path, IDENTITY).__aenter__()
 
