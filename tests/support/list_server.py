@@ -37,7 +37,8 @@ class Habits:
     early: int = 0
     """... and ends so many seconds earlier."""
     unit: int = 1
-    """The ends of a range are rounded to so many seconds, towards its middle."""
+    """The ends of a range are rounded to so many seconds, towards its middle: both of them, or one."""
+    rounds: Literal["both", "start", "end"] = "both"
     skew: int = 0
     """Times of a list that is nearly sorted are off by so much."""
     size_cap: int = 10**9
@@ -173,9 +174,11 @@ class ListServer:
             case "ignored":
                 low, high = 0, FAR
         if start is not None:
-            low = -(-(low + habits.late) // habits.unit) * habits.unit
+            unit = 1 if habits.rounds == "end" else habits.unit
+            low = -(-(low + habits.late) // unit) * unit
         if end is not None:
-            high = (high - habits.early) // habits.unit * habits.unit
+            unit = 1 if habits.rounds == "start" else habits.unit
+            high = (high - habits.early) // unit * unit
         found = rows[bisect_left(rows, (low, 0)) : bisect_right(rows, (high, FAR))]
         return [row for row in found if row[1] not in self._undated] if self._undated and is_asked else found
 

@@ -87,6 +87,8 @@ class Chance:
         }
         if habits.get("order") == "nearly":
             habits["skew"] = random.choice([1, 2, 5, 20, 200])
+        if "unit" in habits:
+            habits["rounds"] = random.choice(["both", "start", "end"])
         if habits.get("filter") == "shifted":
             habits["shift"] = random.choice(OFF)
         if {"undated", "hidden", "short"} & habits.keys():

@@ -527,14 +527,17 @@ def test_a_range_that_one_answer_shows(name: str, first: int, last: int) -> None
         assert not exact or set(game.came) == wanted
 
 
-@pytest.mark.parametrize("unit", [60, 3600])
-def test_a_range_of_which_only_a_full_minute_is_shown(unit: int) -> None:
-    """Where both ends of a short range are rounded to the same minute, what is shown does not prove the filter."""
-    start = BEGAN // 3600 * 3600 + 3610
+@pytest.mark.parametrize(
+    ("unit", "rounds", "start", "end"),
+    [(60, "both", 10, 100), (3600, "both", 10, 5410), (60, "start", 50, 60), (60, "end", 0, 40)],
+)
+def test_a_range_of_which_only_a_full_minute_is_shown(unit: int, rounds: Any, start: int, end: int) -> None:
+    """Where the ends of a short range are rounded to the same minute, what is shown does not prove the filter."""
+    hour = BEGAN // 3600 * 3600 + 3600
     rows = [(BEGAN + id // 3, id) for id in range(50_000)]
-    window = Window(TicketQuery(created_start=start, created_end=start + unit * 3 // 2))
+    window = Window(TicketQuery(created_start=hour + start, created_end=hour + end))
     assert Game(ListServer(Random(1), list(rows)), window=window).play().exact
-    game = Game(ListServer(Random(1), list(rows), Habits(unit=unit)), window=window)
+    game = Game(ListServer(Random(1), list(rows), Habits(unit=unit, rounds=rounds)), window=window)
     report = game.play()
     assert game.came
     assert not report.exact

@@ -118,8 +118,9 @@ class Witness(Job):
         state, flaw = self._state, ""
         page = state.shown
         for _ in range(_LOOKS):
-            if page is None or not any(second % 60 for second in page.seconds):
-                # Where the bounds of a short range are rounded, it shows just what lies on a full minute, hour or day.
+            if page is None or not any(1 < second % 60 < 59 for second in page.seconds):
+                # Where the bounds of a short range are rounded, it shows just what lies on a full minute, hour or day,
+                # or beside it; where one of them is, the question for such a second begins or ends there.
                 (page,) = yield [Ask(None, None, 1, state.size, for_rows=False)]
             if page is None or not page.ids:
                 return ""
