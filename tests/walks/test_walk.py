@@ -260,7 +260,7 @@ async def test_memory_is_bounded_by_pages() -> None:
 @pytest.mark.slow
 @virtual_time
 async def test_sections_are_forgotten() -> None:
-    """A worker that waits until more may be read keeps nothing of what was given out meanwhile."""
+    """A walk that waits until more may be read keeps nothing of what was given out meanwhile."""
     async with virtual_sandbox(3000, latency=0.05) as (_, client):
         async for page in client.iter_pages(page_size=10, concurrency=16):
             await asyncio.sleep(1)

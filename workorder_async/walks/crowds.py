@@ -5,16 +5,15 @@ from page to page between two reads. That they are all is believed where each ro
 as many came as the list counts. Else the walk says which second could not be settled.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
+from workorder_async.walks.jobs import Steps
 from workorder_async.walks.list_state import ListState
 from workorder_async.walks.pages import Ask, Page
 
-_T = TypeVar("_T")
 _Give: TypeAlias = Callable[[Page, Sequence[int]], None]
-_Steps: TypeAlias = Generator[list[Ask], list[Page | None], _T]
 _Shown: TypeAlias = list[tuple[int, ...] | None]
 
 _PASSES: Final = 4
@@ -27,18 +26,19 @@ class Crowd:
         self._margin = 0 if low == high else 1
         self._state = state
         self._low, self._high = low, high
+        self._first, self._last = sorted([abs(low), abs(high)])
         self._known = known
         self._expected = frozenset(known)
         self._give = give
         # How many tickets the list counted in the last pass.
         self._total = 0
 
-    def read(self) -> _Steps[None]:
+    def read(self) -> Steps[None]:
         """Read the pages until two passes agree."""
-        state, low, high = self._state, self._low, self._high
-        state.crowded_seconds += high - low + 1
+        state = self._state
+        state.crowded_seconds += self._last - self._first + 1
         (page,) = yield [self._ask(1)]
-        if not self._margin and (page is None or abs(low) not in page.seconds):
+        if not self._margin and (page is None or self._first not in page.seconds):
             # Nothing is shown of a single second where the ends of a range do not count, or are a second off.
             self._margin = 1
             (page,) = yield [self._ask(1)]
@@ -53,14 +53,13 @@ class Crowd:
                 why = "not all of them are shown by page numbers"
                 break
             before, page = shown, None
-        seconds = sorted({abs(low), abs(high)})
-        which = " to ".join(map(str, seconds))
+        which = " to ".join(map(str, sorted({self._first, self._last})))
         state.flaw(f"more tickets than a page shows were created in second {which}, and {why}")
 
     def _ask(self, page: int) -> Ask:
         return self._state.ask(self._low - self._margin, self._high + self._margin, page)
 
-    def _pass(self, first: Page | None) -> _Steps[_Shown]:
+    def _pass(self, first: Page | None) -> Steps[_Shown]:
         """Read the pages once; returns the ids of each, None for a page that was refused."""
         state = self._state
         pages: list[Page | None] = [first] if first else (yield [self._ask(1)])
@@ -69,11 +68,12 @@ class Crowd:
         shown: _Shown = []
         came: set[int] = set()
         while True:
+            end, seen = pages[-1], len(came)
             for page in pages:
                 shown.append(None if page is None else tuple(page.ids))
-                self._give_new(page)
-            end, seen = pages[-1], len(came)
-            came.update(id for page in pages if page is not None for id in page.ids)
+                if page is not None:
+                    came.update(page.ids)
+                    self._give_new(page)
             if len(came) == seen or end is None or not state.is_cut(end):
                 return shown
             number = len(shown) + 1
@@ -86,14 +86,11 @@ class Crowd:
         is_shared = not self._expected or not self._expected.isdisjoint(ids)
         return is_shared and None not in shown and len(ids) == len(set(ids)) >= self._total
 
-    def _give_new(self, page: Page | None) -> None:
-        if page is None:
-            return
-        keys = page.seconds if self._state.sign > 0 else [-second for second in page.seconds]
+    def _give_new(self, page: Page) -> None:
         new = [
             place
-            for place, (id, key) in enumerate(zip(page.ids, keys, strict=True))
-            if self._low <= key <= self._high and id not in self._known
+            for place, (id, second) in enumerate(zip(page.ids, page.seconds, strict=True))
+            if self._first <= second <= self._last and id not in self._known
         ]
         self._known.update(page.ids[place] for place in new)
         self._give(page, new)

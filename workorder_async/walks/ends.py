@@ -4,9 +4,9 @@ The first page tells how to read the list, and the totals are a last witness. Wh
 of created time, or counts tickets that no such range shows, it is read by its page numbers, and nothing is claimed.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from math import ceil, inf
-from typing import Final, TypeAlias
+from typing import Final
 
 from attrs import evolve
 
@@ -23,7 +23,6 @@ DATED: Final = (1, 7_258_118_400)
 # end: what a server refuses are long ones that have.
 _WHOLE: Final = Ask(None, None, 1, 1, for_rows=False)
 _RANGED: Final = Ask(DATED[0], None, 1, 1, for_rows=False)
-_Flaw: TypeAlias = Generator[list[Ask], list[Page | None], str]
 _LOOKED_FOR: Final = "; the others were looked for by page numbers"
 # How often they are asked while the list moves.
 _ROUNDS: Final = 3
@@ -33,11 +32,10 @@ class Opening(Job):
     """The first page, which tells in which order the list is."""
 
     def __init__(self, state: ListState, begin: Callable[[Mode, Page | None], None]) -> None:
-        super().__init__()
-        self._state = state
+        super().__init__(state)
         self._begin = begin
 
-    def steps(self) -> Steps:
+    def steps(self) -> Steps[None]:
         """Read the first page, and begin to read the list."""
         state = self._state
         for _ in range(_LOOKS):
@@ -67,7 +65,7 @@ class Opening(Job):
             # Something has entered meanwhile. A second look may show it.
         self._begin("ranges", None)
 
-    def _sides(self, second: int) -> Generator[list[Ask], list[Page | None], tuple[bool, bool]]:
+    def _sides(self, second: int) -> Steps[tuple[bool, bool]]:
         """Find out whether the list has tickets that are newer, and tickets that are older, than a second."""
         state = self._state
         state.sign = 1
@@ -85,11 +83,10 @@ class Witness(Job):
     """Looks at the list once more at the end, if its answers do not prove that nothing is missing."""
 
     def __init__(self, state: ListState, begin: Callable[[Mode], None]) -> None:
-        super().__init__()
-        self._state = state
+        super().__init__(state)
         self._begin = begin
 
-    def steps(self) -> Steps:
+    def steps(self) -> Steps[None]:
         """Doubt an order that may be an accident; look at the server's filter, if it was believed; compare totals."""
         state = self._state
         if state.is_unordered:
@@ -109,7 +106,7 @@ class Witness(Job):
                 state.tell_apart()
                 self._begin("numbers")
 
-    def _look_at_filter(self) -> _Flaw:
+    def _look_at_filter(self) -> Steps[str]:
         """Ask for the one second of a ticket that was shown.
 
         A server may take the bounds of a range otherwise: in other units, hours off, rounded to minutes or days. It
@@ -134,7 +131,7 @@ class Witness(Job):
             page, flaw = None, f"asked for second {second}, the list does not show ticket {id}, which was created then"
         return flaw
 
-    def _compare_totals(self) -> _Flaw:
+    def _compare_totals(self) -> Steps[str]:
         """Find out whether the list has tickets that no range of created time shows, or that its order hides.
 
         The total of the list and that of its ranges are asked for twice each. The order is such that an even movement,
@@ -154,7 +151,7 @@ class Witness(Job):
             return f"the list counts {max(whole)} tickets, and {min(ranged)} by their created times{_LOOKED_FOR}"
         return self._lacks(min(whole), _LOOKED_FOR)
 
-    def _count(self) -> _Flaw:
+    def _count(self) -> Steps[str]:
         """Compare what came with the total of the seconds of a window."""
         (page,) = yield [Ask(*self._state.span, 1, 1, for_rows=False)]
         return "" if page is None else self._lacks(page.total)
@@ -170,12 +167,11 @@ class NumberedPages(Job):
     """All pages of the list, side by side, until some bring nothing new."""
 
     def __init__(self, state: ListState, first: Page | None = None) -> None:
-        super().__init__()
-        self._state = state
+        super().__init__(state)
         self._first = first
         self._came: set[int] = set()
 
-    def steps(self) -> Steps:
+    def steps(self) -> Steps[None]:
         """Read page after page."""
         state, number = self._state, 1
         pages: list[Page | None] = [self._first] if self._first else (yield [state.ask(-inf, inf)])

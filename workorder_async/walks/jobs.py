@@ -6,7 +6,7 @@ Jobs stand in the order in which their tickets are to be given out. Each keeps i
 from collections import deque
 from collections.abc import Generator, Sequence
 from math import inf
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from attrs import define, evolve, field
 
@@ -14,14 +14,16 @@ from workorder_async.walks.list_state import ListState
 from workorder_async.walks.pages import Ask, Page, Record
 from workorder_async.walks.windows import Window
 
-Steps: TypeAlias = Generator[list[Ask], list[Page | None], None]
-"""The steps of a job: it yields pages to ask for, any number at once, and is sent them; None for a refused page."""
+_T = TypeVar("_T")
+Steps: TypeAlias = Generator[list[Ask], list[Page | None], _T]
+"""Steps of a job: it yields pages to ask for, any number at once, and is sent them; None for a refused page."""
 
 
 @define(eq=False)
 class WalkedPage:
     """Rows that had not been given out."""
 
+    _state: ListState = field(repr=False)
     rows: Sequence[Record] = ()
     ids: list[int] = field(factory=list, repr=False)
     """The rows' ids."""
@@ -31,18 +33,16 @@ class WalkedPage:
     """Whether these are rows without a created time."""
     is_more: bool = False
     """Whether these are further rows of the same answer as the last page's."""
-    state: ListState | None = field(default=None, repr=False)
-    """The knowledge of the list, once the page was given out."""
 
     @property
     def total(self) -> int:
         """How many tickets the list has, by its first answer; -1 where nothing tells."""
-        return -1 if self.state is None else self.state.first_total
+        return self._state.first_total
 
     @property
     def rest(self) -> Window | None:
         """The rest of the list once this page was taken, as far as that is a range of created time."""
-        return None if self.state is None else self.state.rest(self.frontier)
+        return self._state.rest(self.frontier)
 
 
 @define(eq=False)
@@ -62,7 +62,8 @@ class Read:
 class Job:
     """One piece of a walk; a subclass says by `steps` what it reads, and gives rows by `give`."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: ListState) -> None:
+        self._state = state
         self.ready: deque[WalkedPage] = deque()
         #: The reads that it wants next.
         self.wanted: deque[Read] = deque()
@@ -76,7 +77,7 @@ class Job:
         self._missing = 0
         self._steps = self.steps()
 
-    def steps(self) -> Steps:
+    def steps(self) -> Steps[None]:
         """Yield pages to ask for, and take in the pages that came."""
         raise NotImplementedError
 
@@ -116,7 +117,7 @@ class Job:
         """Have rows given out when the turn of this job has come."""
         if ids:
             self.held += len(ids)
-            self.ready.append(WalkedPage(rows, ids, frontier, is_undated))
+            self.ready.append(WalkedPage(self._state, rows, ids, frontier, is_undated))
 
     def give_of(self, page: Page, places: Sequence[int], frontier: float = inf) -> None:
         """Have some rows of a page given out."""
@@ -126,7 +127,7 @@ class Job:
         """Return the next rows that are ready, so many at the most."""
         page = self.ready[0]
         if len(page.ids) > most:
-            first = WalkedPage(page.rows[:most], page.ids[:most], is_undated=page.is_undated, is_more=page.is_more)
+            first = evolve(page, rows=page.rows[:most], ids=page.ids[:most], frontier=inf)
             page.rows, page.ids, page.is_more = page.rows[most:], page.ids[most:], True
             page = first
         else:

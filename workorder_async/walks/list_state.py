@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import Factory, define
 
-from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.pages import Ask, Page, Record
 from workorder_async.walks.windows import Window
 
 Mode: TypeAlias = Literal["sections", "ranges", "numbers"]
@@ -114,32 +114,26 @@ class ListState:
     # Ranges
 
     @property
-    def top(self) -> float:
-        """The key below which the tickets of the window lie."""
+    def bounds(self) -> tuple[float, float]:
+        """The last key of the window, and the key below which its tickets lie."""
         start, end = self.span
-        if self.sign > 0:
-            return inf if end is None else end + 1
-        return inf if start is None else 1 - start
+        low, high = -inf if start is None else start, inf if end is None else end + 1
+        return (low, high) if self.sign > 0 else (1 - high, 1 - low)
 
-    @property
-    def bottom(self) -> float:
-        """The last key of the window."""
-        start, end = self.span
-        if self.sign > 0:
-            return -inf if start is None else start
-        return -inf if end is None else -end
+    def high(self, ask: Ask) -> float:
+        """Return the key from which a page was asked for; infinity: from the list's beginning."""
+        second = ask.end if self.sign > 0 else ask.start
+        return inf if second is None else self.sign * second
 
     def keys(self, page: Page) -> list[int]:
         """Return when the rows of a page were created, as keys. Raises `RestartError` where they are not in order."""
-        if page.keys is not None and page.sign == self.sign:
+        if page.keys is not None:
             return page.keys
-        keys = page.seconds if self.sign > 0 else [-second for second in page.seconds]
-        page.keys, page.sign = keys, self.sign
+        page.keys = keys = page.seconds if self.sign > 0 else [-second for second in page.seconds]
         if sorted(keys, reverse=True) != keys:
             self._see_inversions(keys)
         if not self.end_counts and keys:
-            end = page.ask.end if self.sign > 0 else page.ask.start
-            self.end_counts = end is not None and max(keys) >= self.sign * end
+            self.end_counts = max(keys) >= self.high(page.ask)
         return keys
 
     def ask(self, low: float, high: float, page: int = 1, size: int | None = None) -> Ask:
@@ -239,18 +233,15 @@ class ListState:
         if why not in self.flaws:
             self.flaws.append(why)
 
-    def only_new(self, ids: Sequence[int]) -> list[int] | None:
-        """Return the places of tickets that were not given out before; None where that is known of all of them."""
-        if self._given is None:
-            return None
-        return [place for place, id in enumerate(ids) if id not in self._given]
-
-    def note_given(self, ids: Sequence[int]) -> None:
-        """Remember the tickets that are given out: eight bytes each, used only if the list is read in another way."""
+    def only_new(self, rows: Sequence[Record], ids: list[int]) -> tuple[Sequence[Record], list[int]]:
+        """Return those that were not given out before, and remember them: eight bytes each, until that is needed."""
+        if self._given is not None:
+            new = [place for place, id in enumerate(ids) if id not in self._given]
+            rows, ids = [rows[place] for place in new], [ids[place] for place in new]
+            self._given.update(ids)
         self.tickets += len(ids)
         self._ledger.extend(ids)
-        if self._given is not None:
-            self._given.update(ids)
+        return rows, ids
 
     def tell_apart(self) -> None:
         """From now on, know by the id whether a ticket was given out before."""

@@ -68,8 +68,7 @@ class Page:
     is_last: bool | None = field(default=None, init=False)
     """Whether the next page is empty; None where that was not asked for."""
     keys: list[int] | None = field(default=None, init=False, repr=False)
-    sign: int = field(default=0, init=False, repr=False)
-    """The keys of its rows for this sign (see `list_state.py`), once they were looked at."""
+    """The keys of its rows (see `list_state.py`), once they were looked at."""
 
     @property
     def position(self) -> int:
@@ -108,14 +107,11 @@ class PageReader:
             self.skipped.setdefault((row.id, row.path.partition("]")[2], row.expected, row.got), row)
         count, undated = len(rows) + len(skipped), list[tuple[int, Record]]()
         first, last = min(seconds, default=1), max(seconds, default=1)
-        if first <= 0:
+        if first <= 0 or len(set(ids)) < len(ids):
             undated = [(id, row) for id, row, second in zip(ids, rows, seconds, strict=True) if second <= 0]
-            kept = [place for place, second in enumerate(seconds) if second > 0]
+            kept = [*{id: place for place, id in enumerate(ids) if seconds[place] > 0}.values()]
             rows, ids, seconds = [rows[i] for i in kept], [ids[i] for i in kept], [seconds[i] for i in kept]
             first = min(seconds, default=1)
-        if len(set(ids)) < len(ids):
-            kept = [*{id: place for place, id in enumerate(ids)}.values()]
-            rows, ids, seconds = [rows[i] for i in kept], [ids[i] for i in kept], [seconds[i] for i in kept]
         is_in_range = True
         if seconds:
             if ask.for_rows:

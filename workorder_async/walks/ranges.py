@@ -14,7 +14,7 @@ from workorder_async.walks.crowds import Crowd
 from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import ListState
-from workorder_async.walks.pages import Ask, Page
+from workorder_async.walks.pages import Page
 
 # How full an answer should be: where more is aimed at, too many steps have to be divided.
 _FILL: Final = 0.8
@@ -27,7 +27,7 @@ _SURELY_SOME: Final = 8
 
 
 class Range(Job):
-    """The tickets created from one second to another, both included; None: from the list's beginning, to its end.
+    """The tickets created from one second to another, both included; infinity: from the list's beginning, to its end.
 
     `expected` tells about how many they are.
     """
@@ -36,43 +36,39 @@ class Range(Job):
         self,
         state: ListState,
         split: Callable[["Range", Sequence["Range"]], None],
-        start: int | None = None,
-        end: int | None = None,
+        low: float,
+        high: float,
         *,
         first: Page | None = None,
         expected: float = 0.0,
     ) -> None:
-        super().__init__()
-        self._state = state
+        super().__init__(state)
         self._split = split
-        self._start, self._end = start, end
+        self._low, self._high = low, high
         self._first = first
         self._expected = expected
 
-    def steps(self) -> Steps:
+    def steps(self) -> Steps[None]:
         """Read the range step by step, or divide it where one of its ends is not known."""
-        if self._start is not None and self._end is not None and self._first is None:
-            yield from self._read(self._start, self._end)
+        low, high, page = self._low, self._high, self._first
+        if high - low < inf and page is None:
+            yield from self._read(int(low), int(high))
             return
-        page = self._first
         # On either side of the rows of a page lies about as much as between two of them.
         beside = 2 * self._expected / max(1, self._state.full)
         for _ in range(1 if beside < _SURELY_SOME else 2):
             if page is None or not page.count:
-                (page,) = yield [self._ask(self._start, self._end)]
+                (page,) = yield [self._state.ask(low - 1, high + 1)]
         if page is not None and not self._state.is_cut(page):
-            self._give_all(page, self._start, self._end)
+            self._give_all(page, low, high)
         elif page is not None:
-            seconds = sorted(filter(self._has, page.seconds))
+            seconds = sorted(second for second in page.seconds if low <= second <= high)
             if seconds and (not self._expected or page.total < self._expected):
                 self._split(self, self._divided(seconds, page.total))
                 return
             # Its rows do not tell where the others are: they may all be the newest ones, or on the margin.
             self._expected = page.total
-            yield from self._read(self._start or DATED[0], DATED[1] if self._end is None else self._end)
-
-    def _has(self, second: int) -> bool:
-        return (self._start is None or second >= self._start) and (self._end is None or second <= self._end)
+            yield from self._read(int(max(low, DATED[0])), DATED[1] if high == inf else int(high))
 
     def _divided(self, seconds: list[int], total: int) -> list["Range"]:
         """Return ranges of about equally many tickets, the newest first, and the ranges outside of these rows."""
@@ -84,13 +80,13 @@ class Range(Job):
             Range(state, self._split, start, end, expected=total / len(edges))
             for start, end in zip(edges, ends, strict=True)
         ]
-        if self._start is None or self._start < seconds[0]:
-            parts.insert(0, Range(state, self._split, self._start, seconds[0] - 1, expected=total / 2))
-        if self._end is None or self._end > seconds[-1]:
-            parts.append(Range(state, self._split, seconds[-1] + 1, self._end, expected=total / 2))
+        if self._low < seconds[0]:
+            parts.insert(0, Range(state, self._split, self._low, seconds[0] - 1, expected=total / 2))
+        if self._high > seconds[-1]:
+            parts.append(Range(state, self._split, seconds[-1] + 1, self._high, expected=total / 2))
         return parts[::-1]
 
-    def _read(self, start: int, end: int) -> Steps:
+    def _read(self, start: int, end: int) -> Steps[None]:
         """Read from the newest second to the oldest."""
         state = self._state
         # What lies before the first second that there is has no second at all.
@@ -98,7 +94,7 @@ class Range(Job):
         while end >= start:
             steps = max(1, ceil(density * (end - start + 1) / (_FILL * max(1, state.full))))
             low = max(start, end + 1 - ceil((end - start + 1) / steps))
-            (page,) = yield [self._ask(low, end)]
+            (page,) = yield [state.ask(low - 1, end + 1)]
             if page is None:
                 return
             if not page.count and doubts and density * (end - low + 1) >= _SURELY_SOME:
@@ -126,12 +122,8 @@ class Range(Job):
             density = (density + page.count / (end - low + 1)) / 2
             end = low - 1
 
-    def _ask(self, start: int | None, end: int | None) -> Ask:
-        return self._state.ask(-inf if start is None else start - 1, inf if end is None else end + 1)
-
-    def _give_all(self, page: Page, start: int | None, end: int | None) -> None:
+    def _give_all(self, page: Page, low: float, high: float) -> None:
         """Give the rows of a step; rows on its margins belong to other steps."""
-        low, high = -inf if start is None else start, inf if end is None else end
         mine = [place for place, second in enumerate(page.seconds) if low <= second <= high]
         self._state.ranges += 1
         self.give_of(page, mine, low)

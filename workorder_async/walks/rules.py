@@ -61,19 +61,15 @@ class WalkRules:
 
     def next_read(self) -> Read | None:
         """Return the next read; None while there is nothing to ask for, or enough is held."""
-        if not self._jobs:
-            return None
         state, held = self.state, 0
-        most = _PAGES_HELD * self._most_jobs * max(1, state.full or state.size)
+        most = _PAGES_HELD * self._most_jobs * (state.full or state.size)
         jobs = self._jobs[: self._most_jobs]
         # The last section leads the next lot, which must be known before this one ends.
-        lead = jobs[-1:] if len(jobs) == len(self._jobs) and not jobs[-1].is_begun else []
+        lead = [job for job in jobs[-1:] if len(jobs) == len(self._jobs) and not job.is_begun]
         for job in (*lead, *jobs):
             held += job.held
             if held >= most or (not job.is_begun and held * 2 >= most):
                 return None
-            if job.is_begun and not job.wanted:
-                continue
             self._go_on(job.start)
             if job.wanted and not job.is_left:
                 state.requests += 1
@@ -128,7 +124,8 @@ class WalkRules:
             job = Section(self.state, self._jobs.append, first, None)
         elif mode == "ranges":
             self.state.sign, self.state.believes_filter = 1, True
-            job = Range(self.state, self._split, *self.state.span, first=first)
+            low, top = self.state.bounds
+            job = Range(self.state, self._split, low, top - 1, first=first)
         elif mode == "numbers":
             job = NumberedPages(self.state, first)
         self._jobs.append(job)
@@ -165,35 +162,24 @@ class WalkRules:
         """
         if self._tells_restart:
             self._tells_restart = False
-            return WalkedPage(state=self.state)
+            return WalkedPage(self.state)
         while self._jobs:
             job = self._jobs[0]
             if not job.is_begun:
                 self._go_on(job.start)
             while job.ready and not job.is_left:
                 page = job.next_page(self._page_size)
-                self._leave_given(page)
+                page.rows, page.ids = self.state.only_new(page.rows, page.ids)
                 if page.ids:
                     return page
             if not job.is_done:
                 return None
             self._jobs.pop(0)
-            if isinstance(job, Section):
-                job.let_go()
             if not self._jobs and not self._is_witnessed:
                 self._is_witnessed = True
                 if self._mode != "numbers":
                     self._jobs.append(Witness(self.state, self._begin))
         return None
-
-    def _leave_given(self, page: WalkedPage) -> None:
-        """Leave out tickets that were given out before, and note the others."""
-        state = self.state
-        new = state.only_new(page.ids)
-        if new is not None and len(new) < len(page.ids):
-            page.rows, page.ids = [page.rows[place] for place in new], [page.ids[place] for place in new]
-        state.note_given(page.ids)
-        page.state = state
 
     @property
     def is_restarted(self) -> bool:

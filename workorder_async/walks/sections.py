@@ -22,20 +22,23 @@ No total, no clock and no page number has to be believed of a list that is sorte
 enter or slide in between change nothing.
 """
 
-from collections.abc import Callable, Generator
-from math import inf, sqrt
+from bisect import bisect_right
+from collections.abc import Callable
+from math import inf, prod, sqrt
+from operator import neg
 from typing import Final, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from workorder_async.walks.crowds import Crowd
 from workorder_async.walks.jobs import Job, Steps
 from workorder_async.walks.list_state import ListState, RestartError
 from workorder_async.walks.pages import Ask, Page, Record
 
-_Pages: TypeAlias = Generator[list[Ask], list[Page | None], Page | None]
+# The number and the size of a page that shows where a section begins.
+_Hint: TypeAlias = tuple[int, int]
 # From where in a page an edge is read again that was not bridged: 1 is the page's first row.
-_FURTHER_UP: Final = (0.75, 1.0)
+_FURTHER_UP: Final = 0.75
 # Requests of a section. With fewer its ends cost more, with more the rows of others wait longer for their turn.
 _REQUESTS: Final = 4
 # The last lot has shorter ones, so that all end together; with two, where the list has so few pages.
@@ -61,14 +64,16 @@ class Section(Job):
     def __init__(
         self, state: ListState, add: Callable[["Section"], None], first: Page | Ask, before: "Section | None"
     ) -> None:
-        super().__init__()
-        #: All that lies below this key, and not below the start of the next section, is this one's.
-        self.top: float | None = None
+        super().__init__(state)
+        #: All that lies below this key, and not below the start of the next section, is this one's; infinity until it
+        #: is known.
+        self.top: float = inf
         #: All of it that lies at this key or above is handed over.
         self.frontier: float = inf
+        #: The one before it; until it is known where this one begins.
         self.before = before
+        #: The one after it that has tickets, or may have some.
         self.after: Section | None = None
-        self._state = state
         self._add = add
         self._first = first
         # From which key down the newest answer was asked for.
@@ -84,38 +89,20 @@ class Section(Job):
         if before is not None:
             before.after = self
 
-    def let_go(self) -> None:
-        """Forget the one before, and be forgotten by the next one once that knows where it begins."""
-        if self.after is not None and self.top is None:
-            # It has given nothing: the next one begins below what the one before it has given.
-            self.after.before = self.before
-        elif self.after is not None and self.after.top is not None:
-            self.after.before = None
-        self.before = None
-
     @property
     def bound(self) -> float:
         """The key at which it ends, as far as is known."""
-        after = self._next
-        return self._state.bottom if after is None or after.top is None else after.top
+        return self._state.bounds[0] if self._next is None else self._next.top
 
     @property
     def _next(self) -> "Section | None":
         """The section after it whose start is known."""
         after = self.after
-        while after is not None and after.top is None:
+        while after is not None and after.top == inf:
             after = after.after
         return after
 
-    @property
-    def is_last(self) -> bool:
-        """Whether no section comes after it that has tickets."""
-        after = self.after
-        while after is not None and after.is_done and after.top is None:
-            after = after.after
-        return after is None
-
-    def steps(self) -> Steps:
+    def steps(self) -> Steps[None]:
         """Read from the first second to the last."""
         page = first = yield from self._begin()
         while page is not None:
@@ -143,7 +130,7 @@ class Section(Job):
         In a list that is not sorted by time, a hint may begin with a ticket that is later than those in front of it.
         """
         after = self._next
-        if after is None or after.top is None or self._page is None:
+        if after is None or self._page is None:
             return
         shown, whole_from = after._begins_with
         keys = self._state.keys(self._page)
@@ -151,26 +138,29 @@ class Section(Job):
         if len(both) >= _FEW_ROWS and shown.isdisjoint(both):
             raise RestartError("ranges")
 
-    def _begin(self) -> _Pages:
+    def _begin(self) -> Steps[Page | None]:
         """Return the first page; None where there is none, and so no section."""
         state, first = self._state, self._first
         if isinstance(first, Page):
-            self.top = self.frontier = state.top
+            self.frontier = state.bounds[1]
             state.sections += 1
             return first
         (page,) = yield [first]
         if page is None or not page.seconds:
             if page is None or page.position < page.total:
                 state.note_depth(first)
+            if self.after is not None:
+                self.after.before = self.before
+            if self.before is not None:
+                self.before.after = self.after
             return None
         keys = state.keys(page)
-        asked_from = first.end if state.sign > 0 else first.start
-        if asked_from is not None and keys[0] >= state.sign * asked_from - state.overlap:
+        if keys[0] >= state.high(first) - state.overlap:
             # These are the first rows of the range: the server ignores page numbers.
             state.note_depth(first)
         # It takes the seconds below its first row, except seconds that an earlier section has given.
         key: float = keys[0] - state.overlap + 1
-        section = self.before
+        section, self.before = self.before, None
         while section is not None:
             if section.frontier < key:
                 key, self._near, self._page = section.frontier, [*section._seen], section._page
@@ -179,36 +169,32 @@ class Section(Job):
         state.sections += 1
         return page
 
-    def _read(self, high: float) -> _Pages:
+    def _read(self, high: float) -> Steps[Page | None]:
         """Ask for the tickets at a key and below it; a second more is asked for on either side.
 
         Where the next section begins is not asked for: a server that takes bounds otherwise would hide tickets there.
         """
         state = self._state
         self._asked_up_to = high if state.end_counts else high + 1
-        (page,) = yield [state.ask(state.bottom - 1, self._asked_up_to)]
+        (page,) = yield [state.ask(-inf, self._asked_up_to)]
         return page
 
     def _reach(self, page: Page, keys: list[int]) -> float:
         """Return the key at which, and above, an answer is the whole truth."""
-        if not keys or not self._state.is_cut(page):
-            return self._state.bottom
+        if not self._state.is_cut(page):
+            return -inf
         return min(keys) + self._state.overlap
 
     def _hand_over(self, page: Page, keys: list[int], reach: float) -> None:
         """Give the rows between the frontier and a key above which no row can be missing; move the frontier there."""
         state, up, ids, rows = self._state, self.frontier, page.ids, page.rows
-        first, last = 0, len(keys)
         if state.overlap > 1:
-            order = sorted(range(last), key=lambda place: (keys[place] < up) + (keys[place] < reach))
+            order = sorted(range(len(keys)), key=lambda place: (keys[place] < up) + (keys[place] < reach))
             keys, ids, rows = [keys[i] for i in order], [ids[i] for i in order], [rows[i] for i in order]
-        while first < last and keys[first] >= up:
-            first += 1
-        while first < last and keys[last - 1] < reach:
-            last -= 1
+        first, last = bisect_right(keys, -up, key=neg), bisect_right(keys, -reach, key=neg)
         again = first
         if self._seen:
-            shown = self._seen.keys() & ids[first:] if len(self._seen) > 8 else [id for id in self._seen if id in ids]
+            shown = self._seen.keys() & ids[first:]
             again += len(shown)
             for id in shown:
                 del self._seen[id]
@@ -230,14 +216,14 @@ class Section(Job):
     def _cut_the_rest(self, page: Page) -> None:
         """Cut the rest behind the last section into another lot, once an answer tells how much that is."""
         state, left = self._state, page.total - page.position
-        if state.slots == 1 or left <= state.full or not self.is_last:
+        if state.slots == 1 or left <= state.full or self.after is not None:
             return
         before = self
-        for hint in next_lot(state, left):
-            before = Section(state, self._add, state.ask(-inf, self.frontier, hint.page, hint.size), before)
+        for hint in _next_lot(state, left):
+            before = Section(state, self._add, state.ask(-inf, self.frontier, *hint), before)
             self._add(before)
 
-    def _across(self, page: Page, keys: list[int], *, is_own: bool) -> _Pages:
+    def _across(self, page: Page, keys: list[int], *, is_own: bool) -> Steps[Page | None]:
         """Return a page that goes on where one ended, and shows that nothing lies between them; None at the end.
 
         `is_own` tells whether the page that ended brought anything that is this section's.
@@ -281,7 +267,7 @@ class Section(Job):
                 near = []
             page, keys, high = after, next_keys if near else [], below
 
-    def _bridged(self, page: Page, keys: list[int], near: list[int], high: float) -> _Pages:
+    def _bridged(self, page: Page, keys: list[int], near: list[int], high: float) -> Steps[Page | None]:
         """Read on from a key; and from further up, where of a page that ended near to it no ticket comes again."""
         state = self._state
         after = yield from self._read(high)
@@ -292,28 +278,26 @@ class Section(Job):
         if near and after is not None and not set(near).isdisjoint(after.ids):
             state.bridged += 1
             return after
-        for part in _FURTHER_UP:
-            again = yield from self._read(sorted(keys)[int((len(keys) - 1) * part)])
-            if again is not None and not set(page.ids).isdisjoint(again.ids):
-                state.bridged += 1
-                return again
+        again = yield from self._read(sorted(keys)[int((len(keys) - 1) * _FURTHER_UP)])
+        if again is not None and not set(page.ids).isdisjoint(again.ids):
+            state.bridged += 1
+            return again
         if not state.bridged:
             raise RestartError("numbers", _NOT_SHOWN)
         state.flaw(_UNBRIDGED)
         return after
 
-    def _look_behind(self, page: Page, after: Page) -> Steps:
+    def _look_behind(self, page: Page, after: Page) -> Steps[None]:
         """Look behind a page for tickets that it counts and does not show, and that the answer after it does not count.
 
         Such tickets stand below its last rows, and are later in time. An answer that shows both proves that the list is
         in no order.
         """
         state = self._state
-        asked, asked_after = (page.ask.end, after.ask.end) if state.sign > 0 else (page.ask.start, after.ask.start)
-        if asked_after is None or after.ask.page > 1 or state.flaws:
+        if after.ask.page > 1 or state.flaws:
             return
         state.keys(after)  # tells whether the ends of a range count
-        high, low, keys = inf if asked is None else state.sign * asked, state.sign * asked_after, state.keys(page)
+        high, low, keys = state.high(page.ask), state.high(after.ask), state.keys(page)
         if low < min(keys):
             return  # a crowd lies between them
         above = page.position - len([key for key in keys if key < low + state.end_counts])
@@ -321,7 +305,7 @@ class Section(Job):
             return
         state.looks += 1
         hint = _hint_at(state, max(0, above - state.full // 4))
-        (more,) = yield [state.ask(min(keys) - 1, high, hint.page, hint.size)]
+        (more,) = yield [state.ask(min(keys) - 1, high, *hint)]
         if more is not None and more.seconds:
             surely = min(keys) + state.overlap
             whole = {id for id, key in zip(more.ids, state.keys(more), strict=True) if key >= surely}
@@ -329,7 +313,7 @@ class Section(Job):
             if page is self._first and hidden >= _FEW_ROWS and hidden * 4 > len(whole):
                 raise RestartError("ranges")
 
-    def _crowd(self, edge: int) -> Steps:
+    def _crowd(self, edge: int) -> Steps[None]:
         """Read the seconds below an edge, of which a page shows only a part."""
         low = int(max(edge - self._state.overlap, self.bound))
         # No section may begin inside of it.
@@ -338,7 +322,7 @@ class Section(Job):
         self._give_seen(low)
         yield from Crowd(self._state, low, edge - 1, known, self.give_of).read()
 
-    def _counted(self, page: Page, edge: float) -> _Pages:
+    def _counted(self, page: Page, edge: float) -> Steps[Page | None]:
         """Look for the tickets that a page counts and does not show; return a page to go on with."""
         state = self._state
         state.flaw(f"the list counts {page.total} tickets in a range, and shows {page.count}")
@@ -349,26 +333,14 @@ class Section(Job):
         return page
 
 
-@frozen
-class Hint:
-    """A page that shows where a section begins."""
-
-    page: int
-    size: int
-
-    @property
-    def place(self) -> int:
-        """How many rows stand in front of it."""
-        return (self.page - 1) * self.size
-
-
-def next_lot(state: ListState, left: int) -> list[Hint]:
+def _next_lot(state: ListState, left: int) -> list[_Hint]:
     """Return where the next sections begin, where `left` rows are left behind an answer.
 
     The last one leads the next lot: behind it the list is cut again.
     """
     least = 2 if left <= _FEW_PAGES * state.full else _LEAST_REQUESTS
-    while _cost(state, least) > _COST * least * state.full and least < _MOST_REQUESTS:
+    smaller = state.full - _largest_hint(state)
+    while smaller + _spare(state, least) > _COST * least * state.full and least < _MOST_REQUESTS:
         least += 1
     for requests in range(least, max(least, _REQUESTS) + 1):
         hints, end = _sections(state, requests, state.slots - 1, left)
@@ -377,23 +349,22 @@ def next_lot(state: ListState, left: int) -> list[Hint]:
     return _sections(state, max(least, _REQUESTS), state.slots, left)[0]
 
 
-def _sections(state: ListState, requests: int, most: int, left: int) -> tuple[list[Hint], float]:
+def _sections(state: ListState, requests: int, most: int, left: int) -> tuple[list[_Hint], float]:
     """Cut sections of so many requests each; returns their hints, and how many rows they cover."""
-    hints: list[Hint] = []
+    hints: list[_Hint] = []
     behind_hint = (requests - 1) * max(1.0, state.full - state.repeats_at_edges) - _spare(state, requests)
     end = behind_hint
     while end < left and len(hints) < most and end < state.deepest - state.full:
         hints.append(_hint_at(state, end))
-        end = hints[-1].place + hints[-1].size + behind_hint
+        end = prod(hints[-1]) + behind_hint
     return hints, end
 
 
-def _hint_at(state: ListState, place: float) -> Hint:
+def _hint_at(state: ListState, place: float) -> _Hint:
     """Return the hint that reaches furthest, and has no more rows than this in front of it."""
     largest = _largest_hint(state)
     pages = max(1, int(place // largest))
-    candidates = [Hint(pages + 1, largest), Hint(pages + 2, max(1, int(place // (pages + 1))))]
-    return max(candidates, key=lambda hint: hint.place + hint.size)
+    return max((pages + 1, largest), (pages + 2, max(1, int(place // (pages + 1)))), key=prod)
 
 
 def _largest_hint(state: ListState) -> int:
@@ -401,10 +372,5 @@ def _largest_hint(state: ListState) -> int:
 
 
 def _spare(state: ListState, requests: int) -> float:
-    """Return how many rows a section reads beyond its end: the row behind it, the rows of its second, some to spare."""
+    """Return how many rows a section reads beyond its end: two rows behind it, those of their second, some to spare."""
     return 1 + state.repeats_at_edges + _SPARE * sqrt(requests - 1)
-
-
-def _cost(state: ListState, requests: int) -> float:
-    """Return by how many rows the ends of a section make its requests bring less."""
-    return _spare(state, requests) + state.full - _largest_hint(state)

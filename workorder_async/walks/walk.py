@@ -45,9 +45,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         self._read = read
         # A few reads more wait for a slot, so that the next request is written before an answer is parsed.
         self._most_reads = options["concurrency"] + max(1, options["concurrency"] // _READS_AT_HAND)
-        # Workers live as long as the walk; a worker without a read waits for its future.
-        self._workers: set[asyncio.Task[None]] = set()
-        self._idle: list[asyncio.Future[Read]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._reads = 0
         self._arrived = asyncio.Event()
         self._failure: Exception | None = None
@@ -114,8 +112,7 @@ class Walk(AsyncIterator[list[TicketSummary]]):
     @property
     def in_flight(self) -> int:
         """How many of its requests are under way, or wait for a slot."""
-        busy = sum(not worker.done() for worker in self._workers)
-        return busy - sum(not waits.done() for waits in self._idle)
+        return sum(not task.done() for task in self._tasks)
 
     def _send(self) -> None:
         """Begin as many requests as may be under way."""
@@ -124,33 +121,23 @@ class Walk(AsyncIterator[list[TicketSummary]]):
             if read is None:
                 return
             self._reads += 1
-            if self._idle:
-                self._idle.pop().set_result(read)
-            else:
-                self._workers.add(asyncio.create_task(self._work(read)))
+            task = asyncio.create_task(self._work(read))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _work(self, read: Read) -> None:
-        """Make requests, one after the other."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                answer = await self._answer(read)
-                self._reads -= 1
-                if self._failure is None:
-                    page = None if answer is None else await self._page(read.ask, answer)
-                    self._rules.receive(read, page)
-                # Else this answer would be held until the next one has come.
-                answer = page = None
-            except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
-                # The first failure ended the walk; later ones may only follow from it.
-                self._failure = self._failure or error
-            self._arrived.set()
-            self._idle.append(loop.create_future())
-            waits = self._idle[-1]
-            self._send()
-            # A worker that waits long must not hold its last section, which knows all sections after it.
-            del read
-            read = await waits
+        """Make a request, and begin the next one."""
+        try:
+            answer = await self._answer(read)
+            self._reads -= 1
+            if self._failure is None:
+                page = None if answer is None else await self._page(read.ask, answer)
+                self._rules.receive(read, page)
+        except Exception as error:  # noqa: BLE001 - handed to whoever takes the next page
+            # The first failure ended the walk; later ones may only follow from it.
+            self._failure = self._failure or error
+        self._arrived.set()
+        self._send()
 
     async def _page(self, ask: Ask, answer: Answer) -> Page:
         """Read an answer; a large one in a thread, so that the event loop goes on."""
@@ -170,11 +157,10 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         """Cancel what is in flight and wait until it has ended."""
         self._closed = True
         self._arrived.set()
-        workers = [task for task in self._workers if task is not asyncio.current_task()]
-        for task in workers:
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        self._workers.difference_update(workers)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _may_be_about_the_question(error: ApiError | ResponseError) -> bool:
