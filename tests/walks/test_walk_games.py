@@ -306,7 +306,7 @@ def test_three_hundred_games(name: str, slots: int) -> None:
             (20_000, 8, 0.88),
             (20_000, 32, 0.88),
             (100_000, 8, 0.93),
-            (100_000, 32, 0.93),
+            (100_000, 32, 0.88),
         ],
     ),
 )
@@ -388,7 +388,9 @@ def test_a_second_look_at_the_first_page() -> None:
     assert len(game.came) >= 900
 
 
-@pytest.mark.parametrize(("place", "seconds"), [*((place, 300) for place in range(1440, 1540, 9)), (1924, 2000)])
+@pytest.mark.parametrize(
+    ("place", "seconds"), [*((place, 300) for place in range(1440, 1540, 9)), (1924, 2000), (3076, 450)]
+)
 def test_stamped_late_where_a_section_begins(place: int, seconds: int) -> None:
     """A ticket that is stamped late is seen where a section begins below its hint, too, and where its hint begins."""
     rows = evenly(Random(5), 5000)

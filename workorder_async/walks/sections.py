@@ -7,7 +7,8 @@
    it says. Where none comes again, the list is asked once more from further up. Where still none does, the edge is not
    bridged, and the walk is not exact.
 3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
-   The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
+   The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given,
+   and below the hint's first row, which may be later than those in front of it.
 4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
 5. A list may be sorted by its ids, which nearly always give the same order. Then a ticket that is later than an edge
    can stand below it, and no page shows it. So the totals of the answers above and below an edge are compared. If the
@@ -158,8 +159,9 @@ class Section(Job):
         if keys[0] >= state.high(first) - state.overlap:
             # These are the first rows of the range: the server ignores page numbers.
             state.note_depth(first)
-        # It takes the seconds below its first row, except seconds that an earlier section has given.
-        key: float = keys[0] - state.overlap + 1
+        # It takes the seconds below its second row, except seconds that an earlier section has given. A first row that
+        # is later than those in front of it is left to the section before, which sees that the list is not sorted.
+        key: float = keys[:2][-1] - state.overlap + 1
         section, self.before = self.before, None
         while section is not None:
             if section.frontier < key:
