@@ -7,8 +7,8 @@
    it says. Where none comes again, the list is asked once more from further up. Where still none does, the edge is not
    bridged, and the walk is not exact.
 3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
-   The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given,
-   and below the hint's first row, which may be later than those in front of it.
+   The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
+   Where two sections meet, their pages share a row, too.
 4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
 5. A list may be sorted by its ids, which nearly always give the same order. Then a ticket that is later than an edge
    can stand below it, and no page shows it. So the totals of the answers above and below an edge are compared. If the
@@ -123,21 +123,31 @@ class Section(Job):
             if after is not None and self._page is not None:
                 yield from self._look_behind(self._page, after)
             page = after
-        self._meet_next()
+        yield from self._meet_next()
 
-    def _meet_next(self) -> None:
-        """Compare the last page with the first one of the next section, where both show the same seconds.
+    def _meet_next(self) -> Steps[None]:
+        """Share a row with the next section, as neighbouring answers do, and give the rows that it does not know.
 
         In a list that is not sorted by time, a hint may begin with a ticket that is later than those in front of it.
         """
-        after = self._next
-        if after is None or self._page is None:
-            return
-        shown, whole_from = after._begins_with
-        keys = self._state.keys(self._page)
-        both = [id for id, key in zip(self._page.ids, keys, strict=True) if whole_from <= key < after.top]
-        if len(both) >= _FEW_ROWS and shown.isdisjoint(both):
-            raise RestartError("ranges")
+        after, page = self._next, self._page
+        if after is None or page is None or after.top == self.top:
+            return  # no second is its own where the next one begins at the same key
+        both, hidden = after._shown_too(page)
+        if both and hidden == both:
+            (more,) = yield [self._state.ask(self._state.bounds[0] - 1, after.top)]
+            page = more or page
+            both, hidden = after._shown_too(page)
+            if hidden == both and len(both) >= _FEW_ROWS:
+                raise RestartError("ranges")
+        self.give_of(page, hidden)
+
+    def _shown_too(self, page: Page) -> tuple[list[int], list[int]]:
+        """Return which rows of a page are of seconds that the first page shows whole, and which of them it lacks."""
+        shown, whole_from = self._begins_with
+        keys = self._state.keys(page)
+        both = [place for place, key in enumerate(keys) if whole_from <= key < self.top]
+        return both, [place for place in both if page.ids[place] not in shown]
 
     def _begin(self) -> Steps[Page | None]:
         """Return the first page; None where there is none, and so no section."""
@@ -159,9 +169,8 @@ class Section(Job):
         if keys[0] >= state.high(first) - state.overlap:
             # These are the first rows of the range: the server ignores page numbers.
             state.note_depth(first)
-        # It takes the seconds below its second row, except seconds that an earlier section has given. A first row that
-        # is later than those in front of it is left to the section before, which sees that the list is not sorted.
-        key: float = keys[:2][-1] - state.overlap + 1
+        # It takes the seconds below its first row, except seconds that an earlier section has given.
+        key: float = keys[0] - state.overlap + 1
         section, self.before = self.before, None
         while section is not None:
             if section.frontier < key:
