@@ -8,13 +8,13 @@
    bridged, and the walk is not exact.
 3. Each second belongs to one section: a section gives the tickets below its start, down to the start of the next one.
    The start of a section is known when its hint has come. It is never above a ticket that an earlier section has given.
-   Where two sections meet, their pages share a row, too.
+   Where two sections meet, their pages share a row, too. A hint may be of a ticket that is later than those in front of
+   it. These are given by the section that shows them.
 4. Where more tickets share a second than a page shows, that second is a crowd (`crowds.py`).
 5. A list may be sorted by its ids, which nearly always give the same order. Then a ticket that is later than an edge
    can stand below it, and no page shows it. So the totals of the answers above and below an edge are compared. If the
    answer above counts more tickets than were shown, one more answer is asked for, which shows the hidden ones.
-   Two sections that show the same seconds must show the same tickets. Where so few rows looked sorted that they may do
-   so by accident, the list is read again as one in no order.
+   Where so few rows looked sorted that they may do so by accident, the list is read again as one in no order.
 6. A lot is some sections that are read side by side. They should all need equally many requests. Page numbers are hints
    for their starts. A hint is a page that is a little smaller than the others, so that the rows that come again at each
    edge do not cost a request more. A hint that is off makes a section longer or shorter, and loses no ticket.
@@ -126,16 +126,13 @@ class Section(Job):
         yield from self._meet_next()
 
     def _meet_next(self) -> Steps[None]:
-        """Share a row with the next section, as neighbouring answers do, and give the rows that it does not know.
-
-        In a list that is not sorted by time, a hint may begin with a ticket that is later than those in front of it.
-        """
+        """Share a row with the next section, as neighbouring answers do, and give the rows that it does not show."""
         after, page = self._next, self._page
         if after is None or page is None or after.top == self.top:
             return  # no second is its own where the next one begins at the same key
         both, hidden = after._shown_too(page)
         if both and hidden == both:
-            (more,) = yield [self._state.ask(self._state.bounds[0] - 1, after.top)]
+            (more,) = yield [self._state.ask(-inf, after.top)]
             page = more or page
             both, hidden = after._shown_too(page)
             if hidden == both and len(both) >= _FEW_ROWS:
@@ -383,5 +380,5 @@ def _largest_hint(state: ListState) -> int:
 
 
 def _spare(state: ListState, requests: int) -> float:
-    """Return how many rows a section reads beyond its end: two rows behind it, those of their second, some to spare."""
+    """Return how many rows a section reads beyond its end: the row behind it, those of its second, some to spare."""
     return 1 + state.repeats_at_edges + _SPARE * sqrt(requests - 1)
