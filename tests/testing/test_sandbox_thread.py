@@ -191,3 +191,12 @@ def test_settled_after_callers_that_are_gone() -> None:
         sandbox.settle()
         carried_out = len(sandbox.applied)
     assert carried_out == len(sandbox.applied) == 50
+
+
+def test_settled_after_an_answer_that_came_before() -> None:
+    """What is answered before it is handled is carried out by then, too."""
+    with SandboxThread(5, faults=[Fault("504_before", seconds=0.05)]) as sandbox:
+        with BlockingClient.from_env(sandbox.environment) as client, pytest.raises(OutcomeUnknownError):
+            client.comment_ticket(CommentTicket(id=1001, detail="收到"))
+        sandbox.settle()
+        assert len(sandbox.applied) == 1

@@ -267,6 +267,10 @@ class Faults:
         self._ended.set()
         for watch in self._watches:
             watch.over.set()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until all that was answered before it was handled is handled."""
         await asyncio.gather(*self._later, return_exceptions=True)
 
     async def _broken(self, fault: Fault, request: web.Request) -> web.StreamResponse:

@@ -77,7 +77,10 @@ class SandboxThread(Sandbox):
         self._thread.run(super().act(ticket_id, action, words))
 
     def settle(self) -> None:
-        """Wait until every mutation that was sent before is carried out, also of callers that are gone."""
+        """Wait until every mutation that was sent before is carried out, also of callers that are gone.
+
+        A mutation that 504_before strikes takes its seconds.
+        """
         self._running()
         self._thread.run(self._settle())
 
@@ -88,6 +91,7 @@ class SandboxThread(Sandbox):
         writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
         await reader.read()
         writer.close()
+        await self._faults.settle()
         # And the store, which has been asked by then, answers in order.
         await self._in_store(lambda: None)
 
