@@ -1,6 +1,8 @@
 """Programs that are killed at each moment of a request, and run again."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,7 +11,8 @@ from textwrap import dedent
 import pytest
 
 from tests.support.cli_runs import ROOT
-from workorder_async import CommentTicket, ConfigError, Sandbox
+from workorder_async import CommentTicket, ConfigError, OutcomeUnknownError, Sandbox
+from workorder_async.blocking import WorkorderClient as BlockingClient
 from workorder_async.sandbox import Applied, Fault
 from workorder_async.testing import Kill, Moment, SandboxThread, assert_applied, run_killed
 
@@ -137,9 +140,28 @@ def test_a_moment_that_never_comes(tmp_path: Path) -> None:
         assert sandbox.witness is None
     said = str(caught.value)
     assert said.startswith(
-        "the program was not killed at Kill(operation='comment_ticket', request=4, moment='applied')"
+        "the program ended by itself before Kill(operation='comment_ticket', request=4, moment='applied')"
     )
-    assert said.endswith(", for 3 came; it ended with exit code 0, and stderr ends 'end\\n'")
+    assert said.endswith(", and 3 came; it ended with exit code 0, and stderr ends 'end\\n'")
+
+
+def test_a_moment_that_comes_too_late() -> None:
+    """A program whose request is carried out when it has ended was not killed, and the test is told so."""
+    late = Fault("504_before", operation="comment_ticket", seconds=0.1)
+    with SandboxThread(10, faults=[late]) as sandbox:
+        with BlockingClient.from_env(sandbox.environment) as client, pytest.raises(OutcomeUnknownError):
+            client.comment_ticket(CommentTicket(id=1001, detail="收到"))
+        with pytest.raises(AssertionError, match=r"ended by itself before Kill\(.*\), and 1 came; it ended with exit"):
+            run_killed(sandbox, ["true"], Kill("comment_ticket"))
+
+
+def test_what_a_program_leaves_running(tmp_path: Path) -> None:
+    """A process of another group may hold the program's output for ever: the program has ended all the same."""
+    source = "setsid sh -c 'echo $$ > pid; exec sleep 60' & while [ ! -s pid ]; do sleep 0.01; done; cat pid"
+    with SandboxThread(1) as sandbox:
+        (ran,) = run_killed(sandbox, ["sh", "-c", source], cwd=tmp_path, timeout=5)
+    assert ran.returncode == 0
+    os.kill(int(ran.stdout), signal.SIGKILL)
 
 
 def test_a_program_that_does_not_end(tmp_path: Path) -> None:

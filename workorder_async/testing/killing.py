@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from subprocess import DEVNULL, PIPE, CompletedProcess, Popen, TimeoutExpired
+from subprocess import DEVNULL, CompletedProcess, Popen, TimeoutExpired
+from tempfile import TemporaryFile
 from typing import get_args
 
 from attrs import field, frozen
@@ -65,10 +66,6 @@ def run_killed(
         Popen[str],
         [*command],
         stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        text=True,
-        errors="replace",
         env={**os.environ, **sandbox.environment, **(env or {})},
         cwd=cwd,
         start_new_session=True,
@@ -77,33 +74,38 @@ def run_killed(
 
 
 def _run(
-    sandbox: SandboxThread, start: Callable[[], Popen[str]], kill: Kill | None, timeout: float
+    sandbox: SandboxThread, start: Callable[..., Popen[str]], kill: Kill | None, timeout: float
 ) -> CompletedProcess[str]:
     """Run a program until it ends, is killed, or takes too long, and let all that it sent be carried out."""
     __tracebackhide__ = True
     killing = _Killing(kill)
     sandbox.witness = killing.see
     wrong = ""
-    try:
-        with start() as process:
-            # Its first request may be here already.
-            killing.process.set_result(process)
-            try:
-                out, err = process.communicate(timeout=timeout)
-            except TimeoutExpired:
-                _kill(process)
-                out, err = process.communicate()
-                wrong = f"the program ran for more than {timeout:g} s"
-            finally:
-                _kill(process)
-        sandbox.settle()
-    finally:
-        sandbox.witness = None
-    if not killing.is_done:
-        wrong = wrong or f"the program was not killed at {kill}, for {killing.count} came"
+    # A pipe would have no end while a process of another group, which is not killed, holds it.
+    with TemporaryFile("w+", errors="replace") as out, TemporaryFile("w+", errors="replace") as err:
+        try:
+            with start(stdout=out, stderr=err) as process:
+                # Its first request may be here already.
+                killing.process.set_result(process)
+                try:
+                    process.wait(timeout)
+                except TimeoutExpired:
+                    wrong = f"the program ran for more than {timeout:g} s"
+                finally:
+                    _kill(process)
+            sandbox.settle()
+        finally:
+            sandbox.witness = None
+        out.seek(0)
+        err.seek(0)
+        said, complained = out.read(), err.read()
+    code = process.returncode
+    # Its moment may come when it has ended by itself.
+    if kill is not None and code != -signal.SIGKILL:
+        wrong = wrong or f"the program ended by itself before {kill}, and {killing.count} came"
     if wrong:
-        raise AssertionError(f"{wrong}; it ended with exit code {process.returncode}, and stderr ends {err[-_TAIL:]!r}")
-    return CompletedProcess(process.args, process.returncode, out, err)
+        raise AssertionError(f"{wrong}; it ended with exit code {code}, and stderr ends {complained[-_TAIL:]!r}")
+    return CompletedProcess(process.args, code, said, complained)
 
 
 def _kill(process: Popen[str]) -> None:
@@ -116,7 +118,6 @@ class _Killing:
 
     def __init__(self, kill: Kill | None) -> None:
         self.count = 0
-        self.is_done = kill is None
         self.process: Future[Popen[str]] = Future()
         self._kill = kill
         self._is_answered = False
@@ -124,7 +125,7 @@ class _Killing:
     async def see(self, moment: Moment, operation: str) -> bool:
         """Be told of a request; kill the program if this is the moment. Whether it did."""
         kill = self._kill
-        if kill is None or self.is_done:
+        if kill is None:
             return False
         is_now = self._is_answered and moment == "received"
         if (moment, operation) == (kill.moment, kill.operation):
@@ -132,7 +133,7 @@ class _Killing:
             self._is_answered = moment == "answered" and self.count >= kill.request
             is_now = is_now or (moment != "answered" and self.count == kill.request)
         if is_now:
-            self.is_done = True
+            self._kill = None
             process = await asyncio.wrap_future(self.process)
             _kill(process)
             # Before it is dead it might still read an answer.
