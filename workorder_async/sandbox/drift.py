@@ -7,7 +7,7 @@ for these changes: they are not in `Sandbox.applied` but in `Sandbox.drifted`.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
 from attrs import define, field, frozen
@@ -24,7 +24,7 @@ Pick: TypeAlias = Literal["random", "newest", "oldest"]
 """Which tickets a change is made to: by chance, from the list's first row on, or from its last."""
 
 _OPEN = (TicketStatus.PENDING, TicketStatus.PROCESSING)
-_PENDING, _CLOSED = 1, 3
+_CLOSED = 3
 _AMOUNT = as_validator(whole_within, 0, 10**6, names_class=True)
 
 
@@ -128,7 +128,7 @@ class Drifting:
         closed, deleted = leaving[: drift.close], leaving[drift.close :]
         reopened = self._choose(store, _CLOSED, drift.reopen, drift.pick)
         ids = range(store.next_id(), store.next_id() + drift.create)
-        new = [{**seed.ticket(self._random.random, id, now, _PENDING), "status": status} for id in ids]
+        new = [seed.ticket(self._random.random, id, now, status, until=now) for id in ids]
 
         def make(store: Store) -> tuple[int, ...]:
             for id in closed:
@@ -145,14 +145,9 @@ class Drifting:
         return drifted
 
     def _choose(self, store: Store, status: int, amount: int, pick: Pick) -> tuple[int, ...]:
-        count = store.count(status)
-        amount = min(amount, count)
-        if not amount:
-            return ()
-        ranks: Sequence[int] = range(amount)
+        ids = store.ids(status) if amount else []
         if pick == "oldest":
-            ranks = range(count - 1, count - amount - 1, -1)
+            ids.reverse()
         elif pick == "random":
-            ranks = self._random.sample(range(count), amount)
-        ids = dict(zip(sorted(ranks), store.ids_at(status, sorted(ranks)), strict=True))
-        return tuple(ids[rank] for rank in ranks)
+            ids = self._random.sample(ids, min(amount, len(ids)))
+        return tuple(ids[:amount])

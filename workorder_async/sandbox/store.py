@@ -84,7 +84,6 @@ _LISTED = (
 _EQUAL_FILTERS = ("creator_id", "customer_organization_name", "status", "type", "sub_type", "second_subtype")
 # Windows ask for many totals; a few thousand are worth keeping, more are a leak.
 _TOTALS_KEPT = 4096
-_INT64_MAX = 2**63 - 1
 # Ids times a number below it, modulo it, are the same ids in another order, and fit into SQLite's 64 bits.
 _PRIME = 2**31 - 1
 
@@ -276,25 +275,10 @@ class Store:
         after = self._number("SELECT min(id) FROM tickets WHERE id > ?", (id,))
         return after or self._number("SELECT min(id) FROM tickets") or id
 
-    def count(self, status: int) -> int:
-        """Return how many tickets have this status."""
-        return self._total("WHERE status = ?", (status,))
-
-    def ids_at(self, status: int, ranks: Iterable[int]) -> list[int]:
-        """Return the tickets at these places of a status's list, from 0 and ascending; the newest is first.
-
-        One pass over the index, however many places.
-        """
-        ids, last, time, id = [], -1, _INT64_MAX, _INT64_MAX
-        for rank in ranks:
-            time, id = self._db.execute(
-                "SELECT created_time, id FROM tickets WHERE status = ? AND (created_time, id) < (?, ?) "
-                "ORDER BY created_time DESC, id DESC LIMIT 1 OFFSET ?",
-                (status, time, id, rank - last - 1),
-            ).fetchone()
-            ids.append(id)
-            last = rank
-        return ids
+    def ids(self, status: int) -> list[int]:
+        """Return the tickets of a status, the newest first."""
+        statement = "SELECT id FROM tickets WHERE status = ? ORDER BY created_time DESC, id DESC"
+        return [id for (id,) in self._db.execute(statement, (status,))]
 
     def next_id(self) -> int:
         """Return the id that the next ticket gets."""
