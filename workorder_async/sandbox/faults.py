@@ -32,8 +32,8 @@ from workorder_async.sandbox.errnos import Errno
 
 #: Seconds of thirty years: a clock that is further off tells no date.
 FAR: Final = 10**9
-#: Under this key a request keeps how many seconds the `Date` of its answer is ahead.
-DATE_AHEAD: Final = web.RequestKey("date ahead", float)
+#: Under this key a request keeps how many seconds its backend's clock is ahead.
+AHEAD: Final = web.RequestKey("ahead", float)
 #: Under this key a request that is handled after its answer keeps whether it has been read.
 _READ: Final = web.RequestKey("read", asyncio.Event)
 
@@ -243,16 +243,14 @@ class Faults:
         read = request[_READ] = asyncio.Event()
 
         async def handle() -> None:
-            try:
-                # A caller that has gone before the end of its body hears of nothing.
-                with suppress(ConnectionError, web.RequestPayloadError):
-                    await answer()
-            finally:
-                read.set()
+            # A caller that has gone before the end of its body hears of nothing.
+            with suppress(ConnectionError, web.RequestPayloadError):
+                await answer()
 
         task = asyncio.create_task(handle())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+        task.add_done_callback(lambda _: read.set())
         await read.wait()
         return _refusal(Errno.FAULT, 504)
 
@@ -328,7 +326,7 @@ class Faults:
                 header = chain((b"X-Padding: ",), _padding(fault.size), (b"\r\n",))
                 response = await _after_headers(request, body, header)
             case "date":
-                request[DATE_AHEAD] = fault.seconds
+                request[AHEAD] += fault.seconds
         return response
 
     async def _piecewise(

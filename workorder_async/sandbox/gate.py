@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
 from ipaddress import ip_address
 from itertools import cycle
-from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -17,20 +16,18 @@ from attrs.validators import optional
 from workorder_async.arguments import as_validator, items, must_be, number_within, whole_within
 from workorder_async.errors import ConfigError
 from workorder_async.sandbox.errnos import Errno, Refused
-from workorder_async.sandbox.faults import DATE_AHEAD, FAR, Fault
+from workorder_async.sandbox.faults import AHEAD, FAR, Fault
 from workorder_async.secret import Secret
 from workorder_async.signing.scheme import SchemeSigner, SigningInput
 
 #: How far `Timestamp` may be from the server's clock, in seconds.
 TOLERANCE = 300
 
-_SECOND = 1.0
 _HOST = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _PORT_MAX = 65535
 # A browser says this of a request from a page of the same site, and of a URL that a person typed.
 _FROM_HERE = ("same-origin", "none")
-_BACKEND_AHEAD: Final = web.RequestKey("backend ahead", float)
 
 
 @frozen
@@ -135,21 +132,17 @@ class Clocks:
             number_within(f"backends[{index}]", offset, -FAR, FAR)
         self._clock = clock
         self._date_offset = date_offset
-        self._turns = cycle(offsets or (0.0,))
-
-    def take_turn(self, request: web.Request) -> None:
-        """Give a request to the next backend."""
-        request[_BACKEND_AHEAD] = next(self._turns)
+        #: How far ahead the backend is that the next request goes to.
+        self.turns = cycle(offsets or (0.0,))
 
     def now(self, request: web.Request) -> float:
         """Return the time on the clock of a request's backend, in seconds since the epoch."""
-        ahead: float = request.get(_BACKEND_AHEAD, 0.0)
+        ahead: float = request.get(AHEAD, 0.0)
         return self._clock() + ahead
 
     async def set_date(self, request: web.Request, response: web.StreamResponse) -> None:
         """Set the `Date` of an answer."""
-        said = self.now(request) + self._date_offset + request.get(DATE_AHEAD, 0.0)
-        response.headers["Date"] = formatdate(max(said, 0), usegmt=True)
+        response.headers["Date"] = formatdate(max(self.now(request) + self._date_offset, 0), usegmt=True)
 
 
 @define
@@ -179,7 +172,7 @@ class Limit:
         if self.rate is None:
             return True
         now = asyncio.get_running_loop().time()
-        if len(self.granted) >= self.rate and now - self.granted[-self.rate] < _SECOND:
+        if len(self.granted) >= self.rate and now - self.granted[-self.rate] < 1.0:
             return False
         self.granted.append(now)
         return True

@@ -42,20 +42,16 @@ _REJECTED = 4
 
 Act: TypeAlias = Literal["close", "reopen", "comment"]
 """What people do by other ways than this API."""
-# What a ticket that is open again does not have any more.
-_UNDONE: Record = dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
 
 Texts: TypeAlias = Literal["as sent", "no emoji", "nfc", "escaped", "cut"]
 """How texts are stored."""
-#: The longest text that is not "cut".
-CUT = 20
 #: What is done to texts before they are stored.
 STORED: Mapping[str, Callable[[str], str]] = {
     "as sent": str,
     "no emoji": lambda text: "".join(one for one in text if ord(one) < 0x10000),
     "nfc": partial(unicodedata.normalize, "NFC"),
     "escaped": partial(html.escape, quote=True),
-    "cut": lambda text: text[:CUT],
+    "cut": lambda text: text[:20],
 }
 
 
@@ -432,7 +428,8 @@ def act(store: Store, id: int, action: Act, now: int, words: str = "", *, status
     elif action == "reopen":
         # An assign's codes for pending and for in process are those of a ticket.
         assigns[place].update(status=status, finished_time=0)
-        changes |= {**_UNDONE, "status": status, "assigns": packed(assigns)}
+        changes |= dict.fromkeys(("is_solved", "finished_time", "solved_time", "closed_time"), 0)
+        changes |= {"status": status, "assigns": packed(assigns)}
     store.add_step(id, place, step(done, now, who, name, words))
     store.update(id, changes)
 

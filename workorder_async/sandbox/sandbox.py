@@ -28,7 +28,7 @@ from workorder_async.errors import ConfigError
 from workorder_async.sandbox import rules
 from workorder_async.sandbox.drift import Drift, Drifted, Drifting, Pick
 from workorder_async.sandbox.errnos import SANDBOX_ERRNOS, Errno, Refused
-from workorder_async.sandbox.faults import FAR, Fault, Faults, Struck, envelope
+from workorder_async.sandbox.faults import AHEAD, FAR, Fault, Faults, Struck, envelope
 from workorder_async.sandbox.files import Files, Pieces, download_headers, invented
 from workorder_async.sandbox.gate import Clocks, Gate, Hosts, Limit
 from workorder_async.sandbox.rules import Texts
@@ -314,7 +314,7 @@ class Sandbox:
 
     def _handler(self, endpoint: Endpoint, answer: Answer) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            self._clocks.take_turn(request)
+            request[AHEAD] = next(self._clocks.turns)
             self._requests[endpoint.operation] += 1
             try:
                 if self._limit.grants():

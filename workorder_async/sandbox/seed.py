@@ -6,6 +6,7 @@ so that a name stands for its person. The same count, seed and end give the same
 """
 
 import random
+from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TypeAlias, TypeVar
@@ -157,22 +158,20 @@ _EXAMPLE_ID = 1473
 _EXAMPLE_CREATOR = PEOPLE[0]
 
 _HOUR = 3600
+# Which share of the tickets is of each status, all before it counted in.
+_SHARES = (0.2, 0.45, 0.95)
 _T = TypeVar("_T")
 _Chance: TypeAlias = Callable[[], float]
 
 _LINES = tuple(PRODUCT_LINES.values())
 _TAG_IDS = tuple(TAGS)
-_SECONDS_OF = {sub_type: tuple(two for two in SECOND_SUBTYPES if two // 10 == sub_type) for sub_type in SUB_TYPES}
-_SUB_TYPES_OF = {type_: tuple(one for one in SUB_TYPES if one // 10 == type_) for type_ in (1, 2, 3)}
 
-_TITLES = {
-    1: (
-        *("实例无法远程登录", "控制台操作报错", "响应时间明显变长", "监控数据中断", "连接间歇性超时"),
-        *("夜间出现大量错误码", "扩容后性能没有提升"),
-    ),
-    2: ("希望支持批量操作", "希望增加按标签筛选", "希望导出使用明细", "希望告警支持自定义模板", "希望开放更多接口"),
-    3: ("咨询规格选型", "咨询跨地域迁移方案", "咨询计费规则", "咨询备份策略", "咨询白名单配置"),
-}
+_TROUBLES = (
+    "实例无法远程登录 控制台操作报错 响应时间明显变长 监控数据中断 连接间歇性超时 夜间出现大量错误码 扩容后性能没有提升"
+)
+_WISHES = "希望支持批量操作 希望增加按标签筛选 希望导出使用明细 希望告警支持自定义模板 希望开放更多接口"
+_QUESTIONS = "咨询规格选型 咨询跨地域迁移方案 咨询计费规则 咨询备份策略 咨询白名单配置"
+_TITLES = {1: _TROUBLES.split(), 2: _WISHES.split(), 3: _QUESTIONS.split()}
 _OPENINGS = (
     *("客户反馈业务高峰期出现异常", "客户在例行巡检中发现问题", "客户升级版本之后来电说明情况"),
     *("客户运维同事今天上午提交了截图", "客户计划下月扩大使用规模", "客户侧监控在凌晨触发告警"),
@@ -213,12 +212,12 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
     """Return the row of one ticket, of this status or of any; `chance` gives numbers from 0 up to 1."""
     line = _pick(chance, _LINES)
     creator, customer, handler = _pick(chance, PEOPLE), _pick(chance, CUSTOMERS), _pick(chance, line.members)
-    any_status = _status(chance())
+    any_status = 1 + bisect(_SHARES, chance())
     if id == _EXAMPLE_ID:
         creator, any_status = _EXAMPLE_CREATOR, 2
     status = any_status if status is None else status
     type_ = 1 + int(chance() * 3)
-    sub_type = _pick(chance, _SUB_TYPES_OF[type_])
+    sub_type = _pick(chance, [one for one in SUB_TYPES if one // 10 == type_])
     times = _times(chance, status, created, until)
     account = 70_000_000 + int(chance() * 9_000_000)
     return {
@@ -228,7 +227,7 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
         "status": status,
         "type": type_,
         "sub_type": sub_type,
-        "second_subtype": _pick(chance, _SECONDS_OF[sub_type]),
+        "second_subtype": _pick(chance, [one for one in SECOND_SUBTYPES if one // 10 == sub_type]),
         "creator_id": creator.id,
         "creator_name": creator.name,
         "product_group_id": line.id,
@@ -253,10 +252,6 @@ def ticket(chance: _Chance, id: int, created: int, status: int | None = None, *,
         "assigns": _assigns(chance, times, creator, handler, line),
         "form_values": _form_values(chance, id),
     }
-
-
-def _status(chance: float) -> int:
-    return 1 if chance < 0.2 else 2 if chance < 0.45 else 3 if chance < 0.95 else 4
 
 
 def _times(chance: _Chance, status: int, created: int, until: int | None) -> Record:

@@ -115,13 +115,10 @@ def _taken(wanted: list[_Wanted], found: list[Applied]) -> dict[int, int]:
     def take(index: int, tried: set[int]) -> bool:
         one = wanted[index]
         free = next((at for at in range(len(found)) if at not in taken and one.fits(found[at])), None)
-        if free is not None:
-            taken[free] = index
-            return True
-        fitting = [at for at in taken if at not in tried and one.fits(found[at])]
+        fitting = [at for at in taken if at not in tried and one.fits(found[at])] if free is None else [free]
         tried.update(fitting)
         for at in fitting:
-            if take(taken[at], tried):
+            if at == free or take(taken[at], tried):
                 taken[at] = index
                 return True
         return False
