@@ -515,8 +515,10 @@ BEGIN = (
         "tickets = client.iter_tickets(); next(tickets); print(True)",
         "walk = client.walk(); next(walk); print(True)",
         "print(client.upload_file(b'x', file_name='x.txt').file_size == 1)",
-        "threading.Thread(target=lambda: print(client.ping().latency > 0)).start()",
-        "import atexit; atexit.register(lambda: print(client.ping().latency > 0))",
+        "def late():\n  threading.main_thread().join()\n"
+        "  print(client.upload_file(b'x', file_name='x.txt').file_size == 1)\n"
+        "threading.Thread(target=late).start()",
+        "import atexit; atexit.register(lambda: print(client.upload_file(b'x', file_name='x.txt').file_size == 1))",
         "client.close(); print(True)",
         "from contextlib import suppress\n"
         "async def act(other):\n  try: await asyncio.sleep(60)\n  finally: print(True)\n"

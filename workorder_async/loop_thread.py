@@ -5,6 +5,7 @@ import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
 from weakref import WeakSet
@@ -116,6 +117,7 @@ class LoopThread:
                 self._is_closed = True
 
     async def _until_stopped(self) -> None:
+        self._loop.set_default_executor(_Workers())
         try:
             await self._stop.wait()
         finally:
@@ -136,6 +138,27 @@ class LoopThread:
             if not self._thread.is_alive() and not ended.is_set():
                 # Whatever had begun was cancelled, and has ended: this one never began.
                 raise ConfigError(f"this {self._kind} is closed", mend="make another one")
+
+
+class _Workers(ThreadPoolExecutor):
+    """The threads of a loop, which looks names up and reads files in them.
+
+    Once the main thread has ended, Python lets no executor begin anything, even while other threads go on. From then on
+    the loop does such work itself.
+    """
+
+    def submit(self, work: Callable[..., _T], /, *given: Any, **named: Any) -> Future[_T]:
+        try:
+            return super().submit(work, *given, **named)
+        except RuntimeError as error:
+            if "interpreter shutdown" not in str(error):
+                raise
+        done = Future[_T]()
+        try:
+            done.set_result(work(*given, **named))
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever awaits it gets it
+            done.set_exception(error)
+        return done
 
 
 _OPEN: WeakSet[LoopThread] = WeakSet()

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pickle
+import pprint
 from typing import Any, get_args
 
 import attrs
@@ -283,6 +284,7 @@ def test_fields_of_dataclasses(value: Any) -> None:
     assert all(dataclasses.asdict(value)[name] == part for name, part in attrs.asdict(value).items() if name != "tags")
     assert dataclasses.replace(value) == value
     assert attrs.has(type(value))
+    assert pprint.pformat(value) == repr(value)
 
 
 def test_no_fields_without_a_table() -> None:

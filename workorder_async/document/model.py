@@ -12,6 +12,7 @@ Every field is there under its own name. Some have a second entry, by the same n
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import make_dataclass
 from functools import cache
 from typing import Any, ClassVar, Final, Self, cast
 
@@ -31,6 +32,8 @@ class Model:
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[DataclassFields] = DataclassFields()
+    # `pprint` asks whether dataclasses made the `repr`.
+    __dataclass_params__: ClassVar[object] = vars(make_dataclass("Model", (), repr=False))["__dataclass_params__"]
 
     def __new__(cls, *_values: object, **named: object) -> Self:
         """Refuse a name that no field has, by a `TypeError` that names the nearest field."""
