@@ -3,6 +3,7 @@
 import re
 from typing import NoReturn, TypeVar
 
+from workorder_async.arguments import has_bytes
 from workorder_async.errors import ConfigError
 
 # The rest of a word, with the @ or without one: each // of a long one would else begin another search for it.
@@ -26,12 +27,9 @@ class Secret:
 
     def encoded(self) -> bytes:
         """Return its UTF-8 bytes; raises `ConfigError` where it has none."""
-        try:
-            return self._text.encode()
-        except UnicodeEncodeError:
-            wrong = self.wrong_with("the secret")
-        # Not inside the `except`: that error has the whole text.
-        raise wrong or ConfigError("cannot be encoded", argument="the secret")
+        if wrong := self.wrong_with("the secret"):
+            raise wrong
+        return self._text.encode()
 
     def wrong_with(self, argument: str) -> ConfigError | None:
         """Return the error that says why this cannot be a secret to sign with; None where it can."""
@@ -39,7 +37,7 @@ class Secret:
             return ConfigError(f"is a {type(self._text).__name__}", argument=argument, mend="it must be text")
         if not self._text:
             return ConfigError("is empty", argument=argument, mend="use the secret that was given with the AppId")
-        if any("\ud800" <= character <= "\udfff" for character in self._text):
+        if not has_bytes(self._text):
             return ConfigError("holds a lone surrogate, which has no UTF-8 bytes to sign", argument=argument)
         return None
 

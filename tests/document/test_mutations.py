@@ -148,7 +148,7 @@ SECONDS = [
     (None, "is None; it must be whole seconds, or a datetime with a zone"),
     (False, "is bool False; it must be whole seconds, or a datetime with a zone"),
 ]
-BOOL = [(1, "must be True or False, not int 1"), ("true", "must be True or False, not str 'true'")]
+BOOL = [(1, "is 1; it must be True or False"), ("true", "is 'true'; it must be True or False")]
 TYPE = [
     (9, "cannot be int 9; use a TicketType: 1 问题排查, 2 需求反馈, 3 咨询"),
     ("投诉", "cannot be str '投诉'"),

@@ -75,7 +75,7 @@ def decode(model: type[T], answer: Answer) -> T:
     try:
         return cast("T", decoder_of(model).hook(answer.data))
     except Exception:  # noqa: BLE001 - whatever it was, what and where is found out below
-        raise _explain(model, answer) from None
+        raise _of_answer(answer, decoder_of(model).explain(answer.data, "$.data")) from None
 
 
 def decode_page(answer: Answer, page: int = 1) -> TicketPage:
@@ -99,7 +99,7 @@ def read_rows(
         rows = _rows_in(data)
         pagination = cast("Pagination", decoder_of(TicketPage).readers["pagination"](data.get("pagination")))
     except Exception:  # noqa: BLE001 - as in decode
-        raise _explain(TicketPage, answer) from None
+        raise _of_answer(answer, decoder_of(TicketPage).explain(answer.data, "$.data")) from None
     ids = _plain_ids(rows)
     if ids is not None:
         return pagination, rows, ids
@@ -173,11 +173,6 @@ def read_row(row: Row) -> TicketSummary:
         raise _ROW.explain(row, "$") from None
 
 
-def unknown_in(row: Row) -> Row:
-    """Return the fields of a row that no model knows."""
-    return {name: value for name, value in row.items() if name not in _ROW.readers}
-
-
 def _skip(
     answer: Answer, page: int, ticket: int | None, place: tuple[str, Exception], skipped: list[SkippedRow] | None
 ) -> None:
@@ -187,11 +182,6 @@ def _skip(
     if skipped is None:
         raise failure from None
     skipped.append(SkippedRow(ticket, failure.path, failure.expected, failure.got))
-
-
-def _explain(model: type, answer: Answer) -> DecodeError:
-    """Return the error for an answer that is known not to fit."""
-    return _of_answer(answer, decoder_of(model).explain(answer.data, "$.data"))
 
 
 def _of_answer(answer: Answer, error: DecodeError) -> DecodeError:

@@ -28,7 +28,7 @@ one comparison does for all.
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from operator import itemgetter
 from typing import Final, TypeAlias, cast
 
@@ -133,7 +133,9 @@ def seconds(value: object) -> int:
             return _of_date(match)
         number = _number(value)
     elif isinstance(value, list):
-        return _of_parts(value)
+        if not 3 <= len(value) <= 7 or any(part.__class__ is not int for part in value):
+            raise misfit("seconds, or a date-time", value)
+        return _moment(cast("list[int]", value[:6]))
     if isinstance(number, float) and number < _INEXACT and (number >= _FIRST_INSTANT or number.is_integer()):
         number = int(number // 1)
     if isinstance(number, bool) or not isinstance(number, int) or number not in _INT64:
@@ -159,12 +161,6 @@ def _of_date(match: re.Match[str]) -> int:
     digits = zone[1:].replace(":", "").ljust(4, "0") if zone[0] in "+-" else "0000"
     minutes = int(digits[:2]) * 60 + int(digits[2:])
     return _moment(numbers, -minutes if zone[0] == "-" else minutes)
-
-
-def _of_parts(parts: list[object]) -> int:
-    if not 3 <= len(parts) <= 7 or any(part.__class__ is not int for part in parts):
-        raise misfit("seconds, or a date-time", parts)
-    return _moment(cast("list[int]", parts[:6]))
 
 
 def _moment(parts: list[int], minutes_east: int = _CHINA) -> int:
@@ -329,20 +325,14 @@ def _make_decoder(model: type) -> Decoder:
         },
     }
     head = ["def structure(values):", "made = [*values]", "for at, value in enumerate(made):"]
-    source = "\n ".join([*head, *(f" {line}" for line in _hook_lines(model, [*fields])), "return made"])
+    alone = (f"if isinstance(value, str): value = {{{field.name!r}: value}}" for field in fields if field.is_alone)
+    source = "\n ".join([*head, *(f" {line}" for line in [*alone, *_hook_lines(model, [*fields])]), "return made"])
     exec(source, names)  # noqa: S102 - the text is made of the names above
-    hooks = cast("Callable[[Sequence[object]], list[object]]", names["structure"])
-    alone = next((field.name for field in fields if field.is_alone), None)
-    return Decoder(model, readers, source, hooks if alone is None else partial(_by_text, hooks, alone))
+    return Decoder(model, readers, source, cast("Callable[[Sequence[object]], list[object]]", names["structure"]))
 
 
 #: Returns the decoder of a model, which is made when it is first asked for.
 decoder_of: Final[Callable[[type], Decoder]] = cache(_make_decoder)
-
-
-def _by_text(hooks: Callable[[Sequence[object]], list[object]], name: str, values: Sequence[object]) -> list[object]:
-    """Let an object be the text of its one field."""
-    return hooks([{name: value} if isinstance(value, str) else value for value in values])
 
 
 def _hook_lines(model: type, fields: list[WireField]) -> list[str]:
@@ -421,7 +411,13 @@ def _reader(field: WireField) -> Read:
 def _reader_of_kind(field: WireField) -> Read:
     """Return the function that reads a value of this kind, other than null."""
     if field.is_list:
-        return _list_reader(decoder_of(field.kind), keeps_nulls=field.is_required)
+        hooks, names, keeps_nulls = decoder_of(field.kind).hooks, fields_of(field.kind).keys(), field.is_required
+
+        def read_list(value: object) -> list[object]:
+            rows = cast("list[JSON]", value) if value.__class__ is list else items(value, names)
+            return hooks([row for row in rows if row is not None or keeps_nulls])
+
+        return read_list
     if field.is_model:
         return decoder_of(field.kind).hook
     if field.is_code:
@@ -430,13 +426,3 @@ def _reader_of_kind(field: WireField) -> Read:
         return seconds
     readers: dict[type, Read] = {int: whole_number, str: text, bool: boolean, dict: mapping}
     return readers[field.kind]
-
-
-def _list_reader(inner: Decoder, *, keeps_nulls: bool) -> Read:
-    hooks, names = inner.hooks, inner.readers.keys()
-
-    def read(value: object) -> list[object]:
-        rows = cast("list[JSON]", value) if value.__class__ is list else items(value, names)
-        return hooks([row for row in rows if row is not None or keeps_nulls])
-
-    return read

@@ -35,6 +35,9 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 }
 #: What these statuses mean also on a page without an envelope.
 _OF_PAGES = {status: kind for status, kind in _BY_STATUS.items() if status != 404}
+#: What a body is, by how it begins.
+_PAGES: dict[bytes, str] = dict.fromkeys((b"{", b"["), "broken JSON")
+_PAGES |= {b"": "an empty body", b"<": "an HTML page, as a proxy or gateway sends"}
 _NOT_PARSED: JSON = object()  # type: ignore[assignment]  # no JSON value stands for its absence
 
 
@@ -80,7 +83,7 @@ def open_envelope(
         raise ResponseError(said, status=status, body_start=body[:_BODY_START])
     value = parse_json(status, body) if parsed is _NOT_PARSED else parsed
     if not isinstance(value, dict) or "errno" not in value:
-        raise not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "an empty body")
+        raise not_the_platforms(status, body, "JSON, but without an errno" if body.strip() else "")
     errno, request_id = value["errno"], value.get("request_id")
     errno = errno if type(errno) is int else _whole(errno, status, body)
     request_id = request_id if type(request_id) is str and request_id.isascii() else _text(request_id)
@@ -128,17 +131,10 @@ def parse_json(status: int, body: bytes) -> JSON:
     raise not_the_platforms(status, body)
 
 
-def _looks_like(body: bytes) -> str:
-    """Say what kind of page a body is, by how it begins."""
-    start = body.lstrip()[:1]
-    if not start:
-        return "an empty body"
-    return "an HTML page, as a proxy or gateway sends" if start == b"<" else "broken JSON" if start in b"{[" else "text"
-
-
 def not_the_platforms(status: int, body: bytes, what: str = "") -> ResponseError | ApiError:
     """Return the error for an answer without the envelope; `what` describes the answer, else its first bytes do."""
-    said = f"HTTP {status} with {what or _looks_like(body)} instead of the platform's answer"
+    what = what or _PAGES.get(body.lstrip()[:1], "text")
+    said = f"HTTP {status} with {what} instead of the platform's answer"
     if status in _OF_PAGES:
         return _OF_PAGES[status](said, status=status)
     mend = "check the base URL and what stands between"

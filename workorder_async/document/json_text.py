@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 from math import isfinite
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -32,7 +32,7 @@ STRICT_LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_STRICT_INTEGER
 
 #: So many lists and objects may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each.
 MAX_DEPTH: Final = 64
-_UNSOUND: Final = f"more than {MAX_DEPTH} lists and objects stand inside each other, or a number has no end"
+_UNSOUND: Final = f"more than {MAX_DEPTH} lists and objects stand inside each other, or a number is not finite"
 _WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 #: Larger bodies are parsed in a thread, in bytes; orjson takes some 10 ms for this much.
@@ -72,17 +72,12 @@ def is_sound(value: object) -> bool:
 def parse(text: str) -> JSON:
     """Parse a text that holds JSON; raises `ValueError` if it is not JSON, or not sound."""
     try:
-        value: JSON = json.loads(text, parse_constant=_no_constant)
+        value: JSON = json.loads(text)
     except RecursionError:
         raise ValueError(_UNSOUND) from None
     if not is_sound(value):
         raise ValueError(_UNSOUND)
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    """Refuse NaN and Infinity, which are no JSON."""
-    raise ValueError(f"{name} is no JSON")
 
 
 def write(value: JSON) -> str:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, cast, ge
 from attrs import field, frozen
 from attrs.validators import optional
 
-from workorder_async.arguments import has_bytes, is_whole, kind_of, shown, unknown_name, whole_within
+from workorder_async import arguments
+from workorder_async.arguments import as_validator, has_bytes, is_whole, kind_of, shown, unknown_name, whole_within
 from workorder_async.document.enums import OpenEnum, Priority, TicketStatus, TicketType
 from workorder_async.document.fields import CHINA_STANDARD_TIME, fields_of
 from workorder_async.document.json_text import JSON
@@ -106,19 +107,10 @@ def _refused(instance: object, attribute: "Attribute[Any]", problem: str, mend: 
     return ConfigError(problem, argument=f"{type(instance).__name__}.{attribute.name}", mend=mend)
 
 
-def _whole(low: int, high: int) -> Check:
-    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-        # Mutations are made by the ten thousand, so the name is made only for a value that is refused.
-        if not (is_whole(value) and low <= value <= high):
-            whole_within(f"{type(instance).__name__}.{attribute.name}", value, low, high)
-
-    return check
-
-
-_is_id: Final = _whole(1, _INT64_MAX)
-_is_count: Final = _whole(1, _INT32_MAX)
-_is_int32: Final = _whole(-_INT32_MAX - 1, _INT32_MAX)
-_is_second: Final = _whole(0, SECONDS_MAX)
+_is_id: Final = as_validator(whole_within, 1, _INT64_MAX, names_class=True)
+_is_count: Final = as_validator(whole_within, 1, _INT32_MAX, names_class=True)
+_is_int32: Final = as_validator(whole_within, -_INT32_MAX - 1, _INT32_MAX, names_class=True)
+_is_second: Final = as_validator(whole_within, 0, SECONDS_MAX, names_class=True)
 
 
 def _is_seconds(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
@@ -150,11 +142,6 @@ def _is_filled_text(instance: object, attribute: "Attribute[Any]", value: Any) -
     _is_text(instance, attribute, value)
     if not str(value).strip():
         raise _refused(instance, attribute, "is empty", "the platform needs a text here")
-
-
-def _is_bool(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, bool):
-        raise _refused(instance, attribute, f"must be True or False, not {kind_of(value)}")
 
 
 def _code(kind: type[OpenEnum]) -> Check:
@@ -245,7 +232,7 @@ _CHECKS: Final[Mapping[object, Check]] = {
     int: _is_id,
     str: _is_filled_text,
     str | None: optional(_is_text),
-    bool: _is_bool,
+    bool: as_validator(arguments.flag, names_class=True),
     TicketStatus: _code(TicketStatus),
     TicketType: _code(TicketType),
     Priority: _code(Priority),

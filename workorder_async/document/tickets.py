@@ -7,7 +7,7 @@ lacks, or holds as null, has the default written here. A ticket's `id` must be t
 The classes are plain values, compared field by field. `Attachment` and `CustomerInfo` are also sent: they are frozen.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import Factory, define, field, frozen
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Pagination", "Ticket", "TicketDetail", "TicketPage", "TicketSummary"]
 __all__ += ["Attachment", "CustomerInfo", "Tag", "TicketAssign", "TicketFlowHistory", "TicketFormField"]
 
-_Fields: TypeAlias = "list[Attribute[Any]]"
-
-
 #: Fields of a detail that follow one of its base record; the others follow the one above them.
 _AFTER = {
     "sub_type": "type",
@@ -37,7 +34,7 @@ _AFTER = {
 }
 
 
-def in_order(kind: type, fields: _Fields) -> _Fields:
+def in_order(kind: type, fields: "list[Attribute[Any]]") -> "list[Attribute[Any]]":
     """Return the fields of a detail in the order of its columns, on which files depend."""
     placed, place = [one for one in fields if one.name not in kind.__annotations__], 0
     for one in fields[len(placed) :]:

@@ -42,7 +42,7 @@ from attrs import asdict, frozen
 from workorder_async import arguments
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery, TicketSummary
-from workorder_async.document.codec import Row, encode, read_row, unknown_in
+from workorder_async.document.codec import Row, encode, read_row
 from workorder_async.document.fields import fields_of
 from workorder_async.document.json_text import JSON, to_json
 from workorder_async.durable import InUseError, LockedFile, check_place, made_private, on_disk
@@ -370,7 +370,7 @@ class MirrorDatabase:
         Returns how many are new, and the ids, as they came, of those that cannot be read and were left out.
         """
         created, skipped, changes, records = 0, list[JSON](), list[_Change](), list[tuple[Value, ...]]()
-        tells_new = mark is None or not mark.is_first
+        tells_new, known = mark is None or not mark.is_first, fields_of(TicketSummary)
         with self.transaction() as ask:
             for row in rows:
                 cells = _cells_of(row)
@@ -379,7 +379,7 @@ class MirrorDatabase:
                     # It was shown: it is not missing.
                     ask("UPDATE tickets SET run = ? WHERE id = ?", (self.run, row["id"]))
                     continue
-                unknown = unknown_in(row)
+                unknown = {name: value for name, value in row.items() if name not in known}
                 extra = to_json(unknown).decode() if unknown else None
                 records.append((*cells, extra, self.run, self.run, at))
                 found = ask(_READ, cells[:1]).fetchone()

@@ -180,7 +180,7 @@ def test_what_is_missing_is_named_all_at_once(workorder: Workorder, sandbox: San
         ({"customer_info": ["me"]}, "customer_info in --from-json FILE 'me' is neither a user_id nor"),
         ({"attachment": [7]}, "attachment in --from-json FILE must hold what `workorder upload --json` prints"),
         ({"attachment": [{}]}, "attachment in --from-json FILE [0] has no file_name"),
-        ({"need_process": "yes"}, "need_process in --from-json FILE must be True or False, not 'yes'"),
+        ({"need_process": "yes"}, "need_process in --from-json FILE is 'yes'; it must be True or False"),
     ],
 )
 def test_a_field_that_cannot_be_is_named(
