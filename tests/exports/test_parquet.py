@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.support.export_rows import as_read, cells, full_ticket, read_back, tickets, write
-from workorder_async.document import TicketDetail, TicketSummary
+from workorder_async.document import TicketSummary
 from workorder_async.exports import parquet
 from workorder_async.exports.columns import DETAIL_COLUMNS, TICKET_COLUMNS, Columns
 from workorder_async.exports.formats import Format
-from workorder_async.exports.sink import Record, TextChanges
+from workorder_async.exports.sink import Record
 
 
 def _file(path: Path) -> Any:
@@ -166,25 +166,6 @@ def test_times(tmp_path: Path) -> None:
     assert first["created_at"] == datetime(2021, 11, 11, 3, 11, 11, tzinfo=UTC)
     assert (first["closed_time"], first["closed_at"]) == (10**15, None)
     assert (second["created_time"], second["created_at"]) == (0, None)
-
-
-@pytest.mark.parametrize("number", [2**63, 2**64, 2**70, -(2**63) - 1, -(2**80)])
-def test_numbers_that_do_not_fit(number: int, tmp_path: Path) -> None:
-    """Their cells are null and counted; the row's others, and the other rows, are as they were."""
-    target = tmp_path / "t.parquet"
-    rows = [TicketSummary(id=1, title="一", handler=number, manager=number), TicketSummary(id=2, handler=2**63 - 1)]
-    assert write(target, rows) == TextChanges(blanked=2)
-    first, second = read_back(target)
-    assert (first["id"], first["title"], first["handler"], first["manager"]) == (1, "一", None, None)
-    assert second["handler"] == 2**63 - 1
-
-
-def test_a_time_that_does_not_fit(tmp_path: Path) -> None:
-    """The time of a ticket may be such a number as well."""
-    target = tmp_path / "t.parquet"
-    assert write(target, [TicketDetail(id=1, closed_time=-(2**70))], detail=True) == TextChanges(blanked=1)
-    (row,) = read_back(target)
-    assert (row["closed_time"], row["closed_at"]) == (None, None)
 
 
 @pytest.mark.slow

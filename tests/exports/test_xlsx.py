@@ -95,15 +95,6 @@ def test_where_texts_are_cut(text: str, kept: int, tmp_path: Path) -> None:
     assert changes == TextChanges(cut=0 if kept == len(text) else 2)
 
 
-@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 2**70])
-def test_numbers_that_do_not_fit(number: int, tmp_path: Path) -> None:
-    """A number of more than 64 bits is left out and counted, as in the other formats with types."""
-    target = tmp_path / "t.xlsx"
-    assert write(target, [TicketSummary(id=1, title="一", handler=number)]) == TextChanges(blanked=1)
-    (row,) = read_back(target)
-    assert (row["title"], row["handler"]) == ("一", None)
-
-
 def test_further_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that a sheet has no room for stand in the next one, under the names again; none is lost at the edge."""
     monkeypatch.setattr(xlsx, "SHEET_ROWS", 11)

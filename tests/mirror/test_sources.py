@@ -73,7 +73,7 @@ def test_what_is_no_ticket(tmp_path: Path) -> None:
         path.write_text(line + "\n")
         with pytest.raises(ConfigError, match="holds no tickets"):
             figures_of(path)
-    for fields in ({"product_group": ["a"]}, {"created_time": "yesterday"}):
+    for fields in ({"product_group": ["a"]}, {"created_time": "yesterday"}, {"created_time": 2**63}):
         with pytest.raises(ConfigError, match="holds no tickets"):
             _of(path, status_name="待处理", **fields)
     path.write_text(json.dumps(_ROW) + "\n7\n")

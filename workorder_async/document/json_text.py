@@ -27,8 +27,6 @@ dumps: Final = orjson.dumps
 LINE_FEED: Final = orjson.OPT_APPEND_NEWLINE
 #: The same, and refuse an `Unread` by a `TypeError`.
 READ_LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS
-#: The same as `LINE_FEED`, and refuse a number of more than 53 bits by a `TypeError`.
-STRICT_LINE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_STRICT_INTEGER
 
 #: So many lists and objects may be inside each other. `repr`, `==`, `pickle` and orjson recurse once for each.
 MAX_DEPTH: Final = 64

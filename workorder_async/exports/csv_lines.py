@@ -40,7 +40,7 @@ class CsvLines(Sink):
         try:
             return _records(records)
         except UnicodeEncodeError:
-            made = [storable(record, large=True) for record in records]
+            made = list(map(storable, records))
             self.changes: TextChanges = sum((changes for _, changes in made), self.changes)
             return _records([cells for cells, _ in made])
 

@@ -73,7 +73,7 @@ class Format:
         if kind == "csv":
             lines: Sink = CsvLines(columns, bom=bom, defuse=defuse)
         else:
-            objects = RawLines() if raw else JsonLines(columns, staged=self.is_staged)
+            objects = RawLines() if raw else JsonLines(columns)
             lines = Escaped(objects) if escaped and not compression else objects
         return Compressed(lines, compression) if compression else lines
 

@@ -17,15 +17,10 @@ _EXPONENT: Final = dumps(1e30)[1:-2]
 
 
 class JsonLines(Sink):
-    """Rows of a model as lines of JSON, every one valid UTF-8 and on its own.
+    """Rows of a model as lines of JSON, every one valid UTF-8 and on its own."""
 
-    `staged` is for lines that are converted later. They leave a number of more than 64 bits empty, because it would be
-    read back as a float.
-    """
-
-    def __init__(self, columns: Columns, *, staged: bool = False) -> None:
+    def __init__(self, columns: Columns) -> None:
         self._columns = columns
-        self._staged = staged
 
     def encode(self, rows: Sequence[Record]) -> bytes:
         """Return a line for each row."""
@@ -36,14 +31,11 @@ class JsonLines(Sink):
             fill(row, cells)
             try:
                 lines += dumps(cells, option=LINE_FEED)
-            except TypeError:  # half a surrogate pair, or a number of more than 64 bits
-                lines += self._odd_line(cells)
+            except TypeError:  # half a surrogate pair
+                made, changes = storable(cells.values())
+                self.changes: TextChanges = self.changes + changes
+                lines += dumps(dict(zip(cells, made, strict=True)), option=LINE_FEED)
         return bytes(lines)
-
-    def _odd_line(self, row: dict[str, Value]) -> bytes:
-        cells, changes = storable(row.values(), large=not self._staged)
-        self.changes: TextChanges = self.changes + changes
-        return to_json(cast("JSON", dict(zip(row, cells, strict=True)))) + b"\n"
 
 
 class RawLines(Sink):

@@ -55,7 +55,7 @@ def batch_of(
             continue
         try:
             arrays.append(arrow.array(cells, kind))
-        except (OverflowError, UnicodeEncodeError, arrow.ArrowInvalid):
+        except UnicodeEncodeError:  # half a surrogate pair
             made, changed = storable(cells)
             arrays.append(arrow.array(made, kind))
             changes += changed

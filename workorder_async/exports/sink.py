@@ -2,19 +2,19 @@
 
     the value that came                         jsonl   csv       parquet  sqlite   xlsx
     half a surrogate pair                       becomes U+FFFD in all of them           counted as replaced
-    a number of more than 64 bits               stays*  stays     empty    empty    empty     counted as blanked
     a text that may begin like a formula        stays   ' first   stays    stays    stays     counted as defused
     a text of more than 32,767 UTF-16 units     stays   stays     stays    stays    cut       counted as cut
 
 Everything else stays as it came: NUL and other control characters, line feeds, right-to-left marks, texts of megabytes.
 XLSX has numbers of more than 15 digits as texts, since Excel would round them. Raw lines keep half a surrogate pair as
-the escape that JSON has for it. * In raw lines it becomes a float, counted as rounded. What is no JSON (a raw control
-character, broken bytes, NaN) refuses its row, if a column shows it; raw lines keep it as a text, counted as broken.
+the escape that JSON has for it. A number of more than 64 bits refuses its row, if a column shows it, and so does what
+is no JSON (a raw control character, broken bytes, NaN); raw lines keep the one as a float, counted as rounded, the
+other as a text, counted as broken.
 """
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from operator import add
+from operator import add, ne
 from typing import Final, Protocol, TypeAlias
 
 from attrs import astuple, frozen
@@ -41,8 +41,6 @@ class TextChanges:
     """A text that a spreadsheet might take for a formula got an apostrophe in front."""
     cut: int = 0
     """A text was longer than a cell of Excel may be, and its end was cut off."""
-    blanked: int = 0
-    """A number had more than 64 bits, and its cell was left empty."""
     rounded: int = 0
     """A number of a raw line had more than 64 bits, and became the nearest one that a float can hold. Fractions and
     exponents below that are floats, too, and are not counted."""
@@ -59,23 +57,11 @@ class TextChanges:
 UNCHANGED: Final = TextChanges()
 
 
-def storable(cells: Iterable[Value], *, large: bool = False) -> tuple[tuple[Value, ...], TextChanges]:
-    """Return cells whose texts have UTF-8 bytes, and the changes that this took.
-
-    Unless `large` numbers may stay, a number of more than 64 bits becomes None.
-    """
-    made: list[Value] = []
-    replaced = blanked = 0
-    for cell in cells:
-        if isinstance(cell, str) and _SURROGATE.search(cell):
-            made.append(_SURROGATE.sub("\ufffd", cell))
-            replaced += 1
-        elif not large and isinstance(cell, int) and cell not in INT64:
-            made.append(None)
-            blanked += 1
-        else:
-            made.append(cell)
-    return tuple(made), TextChanges(replaced=replaced, blanked=blanked)
+def storable(cells: Iterable[Value]) -> tuple[tuple[Value, ...], TextChanges]:
+    """Return cells whose texts have UTF-8 bytes, and the changes that this took."""
+    came = tuple(cells)
+    made = tuple(_SURROGATE.sub("\ufffd", cell) if isinstance(cell, str) else cell for cell in came)
+    return made, TextChanges(replaced=sum(map(ne, made, came)))
 
 
 class Sink(Protocol):

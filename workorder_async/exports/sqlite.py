@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve, frozen
 
 from workorder_async.document.fields import fields_of
-from workorder_async.document.json_text import LINE_FEED, STRICT_LINE, dumps, loads
+from workorder_async.document.json_text import LINE_FEED, dumps, loads
 from workorder_async.durable import written_through
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value, columns_of
@@ -44,8 +44,8 @@ class TablePages(Sink):
         """Return a line for these rows."""
         page = {table.name: records for table, records in self._tables.records([((), row) for row in rows])}
         try:
-            return dumps(page, option=STRICT_LINE)
-        except TypeError:  # half a surrogate pair, or a number that may have more than 64 bits
+            return dumps(page, option=LINE_FEED)
+        except TypeError:  # half a surrogate pair
             for name, records in page.items():
                 made = [storable(record) for record in records]
                 page[name] = [cells for cells, _ in made]

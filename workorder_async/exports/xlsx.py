@@ -14,7 +14,7 @@ from workorder_async.document.json_text import loads
 from workorder_async.durable import written_through
 from workorder_async.errors import ExportError
 from workorder_async.exports.columns import Columns, Value
-from workorder_async.exports.sink import INT64, TextChanges, Told
+from workorder_async.exports.sink import TextChanges, Told
 from workorder_async.extras import extra_module
 
 #: So many rows a sheet of Excel may have, the line of names included.
@@ -39,7 +39,7 @@ def to_xlsx(staged: Path, target: Path, columns: Columns, on_progress: Told) -> 
         for line in lines:
             sheets.add(loads(line).values())
             on_progress(sheets.rows)
-    return TextChanges(cut=sheets.cut, blanked=sheets.blanked)
+    return TextChanges(cut=sheets.cut)
 
 
 def parts_of(target: Path) -> Path:
@@ -98,7 +98,6 @@ class _Sheets:
     def __init__(self, workbook: Any, columns: Columns) -> None:
         self.rows = 0
         self.cut = 0
-        self.blanked = 0
         self._workbook = workbook
         self._names = columns.names
         self._whole = workbook.add_format({"num_format": "0"})
@@ -135,10 +134,8 @@ class _Sheets:
             result = self._sheet.write_boolean(self._next, place, cell)
         elif -_DIGITS_END < cell < _DIGITS_END:
             result = self._sheet.write_number(self._next, place, cell, self._whole)
-        elif cell in INT64:
-            result = self._sheet.write_string(self._next, place, str(cell))
         else:
-            self.blanked += 1
+            result = self._sheet.write_string(self._next, place, str(cell))
         if result == _WAS_CUT:
             self.cut += 1
         elif result:

@@ -53,7 +53,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
                 f"INSERT INTO tickets VALUES ({', '.join('?' * len(names))})",  # noqa: S608
                 (storable(row)[0] for row in cells),
             )
-        except sqlite3.Error:  # a list, or a text where a number should be
+        except (sqlite3.Error, OverflowError):  # a list, or what is no number of 64 bits where one should be
             raise _no_tickets(path) from None
         yield database
 

@@ -30,7 +30,6 @@ _CHANGES: Final = (
     ("replaced", "half a surrogate pair became U+FFFD"),
     ("defused", "a text that begins like a formula got an apostrophe in front"),
     ("cut", "a text was cut to the 32,767 characters of a cell of Excel"),
-    ("blanked", "a number of more than 64 bits was left empty"),
     ("rounded", "a number of more than 64 bits was rounded"),
     ("broken", "a value was no JSON, and was kept as a text"),
 )
