@@ -118,6 +118,7 @@ async def test_several_queries(tmp_path: Path) -> None:
     ("options", "name", "message"),
     [
         ({"format": "xml"}, "t.jsonl", "format 'xml' is not known"),
+        ({"format": 5}, "t.jsonl", "format is 5; it must be a format's name, or None"),
         ({}, "t.txt", "says no format by its suffix"),
         ({}, "", "target is empty; it must be a path"),
         ({}, "folder.jsonl", "is a folder; name a file in it"),
@@ -236,9 +237,13 @@ async def test_symbolic_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".sqlite", ".parquet"])
-async def test_strict(suffix: str, tmp_path: Path) -> None:
+async def test_strict(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `strict` an inexact result is an error with the report; the rows stay, and need not be read again."""
     target, query = tmp_path / f"t{suffix}", TicketQuery(status=TicketStatus.PENDING)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
     async with Sandbox(tickets=1500) as sandbox, sandbox.client() as client:
         sandbox.faults = [Fault("bad_row", after=3, times=1)]
         options = ExportOptions(strict=True, on_bad_row="skip")
@@ -251,6 +256,13 @@ async def test_strict(suffix: str, tmp_path: Path) -> None:
             assert not caught.value.report.exact
             assert sorted(os.listdir(tmp_path)) == [f"{target.name}.manifest", f"{target.name}.part"]
         requests = sandbox.requests.total()
+        with monkeypatch.context() as patched:
+            # Cut short once the file has its name.
+            patched.setattr("workorder_async.exports.manifest.Manifest.remove", die)
+            with pytest.raises(KeyboardInterrupt):
+                await export_tickets(client, query, target, on_bad_row="skip")
+        with pytest.raises(InexactExportError, match=re.escape(f"the rows stay in '{target}'")):
+            await export_tickets(client, query, target, **options)
         report = await export_tickets(client, query, target, on_bad_row="skip")
         assert sandbox.requests.total() == requests
         assert len(await truth(client, query)) - report.rows == report.skipped_rows == 1

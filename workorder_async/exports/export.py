@@ -145,10 +145,11 @@ class _Export:
         if named is not None:
             # Killed after the file got its name: only the files beside it are left.
             self._resumed = sum(part.rows for part in manifest.parts)
+            self._checked(self._report(manifest.parts, named.named[1], named.changes), self._target.path)
             return await disk.run(partial(self._end, named))
         reading = await self._read()
         self._resumed = reading.resumed_rows
-        self._checked(self._report(manifest.parts, 0))
+        self._checked(self._report(manifest.parts, 0), self._target.part)
         await disk.run(self._parts.close)
         made, changes = self._target.part, UNCHANGED
         if self._target.format.is_staged:
@@ -273,13 +274,13 @@ class _Export:
         doubts, resumed = doubts_of(self._queries), self._resumed
         return report_of(parts, self._target.path, size, changes, doubts, resumed=resumed, seconds=seconds)
 
-    def _checked(self, report: ExportReport) -> ExportReport:
-        """Return the report. With `strict` raises `ExportError` if it is not exact."""
+    def _checked(self, report: ExportReport, place: Path | None = None) -> ExportReport:
+        """Return the report. With `strict` raises `ExportError` if it is not exact; `place` is where the rows stay."""
         if not self._options["strict"] or report.exact:
             return report
         problem = f"the export is not exact: {report.reason}"
-        if self._target.is_stream:
+        if place is None:
             raise InexactExportError(f"{problem}; its rows are written, and not to be relied on", report=report)
-        problem += f"; the rows stay in {str(self._target.part)!r}"
+        problem += f"; the rows stay in {str(place)!r}"
         mend = "the same without strict=True takes them as they are, resume=False begins anew"
         raise InexactExportError(problem, mend=mend, report=report)
