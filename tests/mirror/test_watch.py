@@ -74,10 +74,15 @@ async def test_full_records_of_new_tickets(tmp_path: Path) -> None:
 
 @virtual_time
 async def test_told_again_until_done(tmp_path: Path) -> None:
-    """After a restart, what was not done is told again, from the first such event on; and a gap is told."""
+    """After a restart, what was not done is told again, from the first such event on; and a gap is told.
+
+    What runs of a mirror saw before the first watch is not.
+    """
     path = tmp_path / "w.db"
     async with virtual_sandbox(500, latency=0.05) as (sandbox, client):
         await mirror_tickets(client, path)
+        await sandbox.change(create=1, close=1)
+        assert (await mirror_tickets(client, path)).created == 1
         await sandbox.change(create=4)
         await asyncio.sleep(5)
         async with watch(client, bookmark=path, every=60) as events:

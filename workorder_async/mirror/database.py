@@ -330,6 +330,13 @@ class MirrorDatabase:
         with self.transaction() as ask:
             ask(_SET, (name, str(number)))
 
+    def bookmark(self, /) -> int:
+        """Return the last event that was dealt with; the first time, that is the last one that earlier runs saw."""
+        if (kept := self.number("bookmark")) is None:
+            ((kept,),) = self.ask("SELECT coalesce(max(id), 0) FROM changes")
+            self.keep("bookmark", kept)
+        return cast("int", kept)
+
     def begin_new(self, latest: int, lag: float, /) -> int | None:
         """Return from which second on new tickets are to be read: until `end_new` it stays the same.
 

@@ -60,8 +60,7 @@ class Watch(AsyncIterator[Event]):
         if not self._is_open:
             raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around the loop")
         if self._read < 0:
-            bookmark = await self._disk.do(MirrorDatabase.number, "bookmark")
-            self._read = bookmark or 0
+            self._read = await self._disk.do(MirrorDatabase.bookmark)
         while not self._ready:
             self._ready.extend(found := await self._disk.do(MirrorDatabase.events, self._read))
             if found:
@@ -114,8 +113,9 @@ def watch(
                 ...
                 await events.done(event)
 
-    `bookmark` is a mirror, which `mirror_tickets` and `workorder mirror` can go on with; the first look reads all
-    tickets, and tells none of them. Then there is a look every `every` seconds. `options` are those of a mirror.
+    `bookmark` is a mirror, which `mirror_tickets` and `workorder mirror` can go on with. The first look at a new one
+    reads all tickets, and tells none of them; what runs saw before the first `watch` is not told. Then there is a look
+    every `every` seconds. `options` are those of a mirror.
 
     **Each event is told at least once**, and those of one ticket in their order. The bookmark moves past an event when
     `done` was called for it, and for all before it: after a crash the next program is told again from there. Events
