@@ -259,7 +259,10 @@ def test_what_is_no_window(windows: Any) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [{"page_size": 0}, {"concurrency": 0}, {"batch_rows": 0}, {"on_bad_row": "drop"}, {"detail": "no"}, {"exact": 0}],
+    [
+        *({"page_size": 0}, {"concurrency": 0}, {"batch_rows": 0}, {"on_bad_row": "drop"}, {"detail": "no"}),
+        *({"exact": 0}, {"columns": 5}, {"columns": "id"}, {"columns": [["id"]]}),
+    ],
 )
 def test_options_that_cannot_work(option: dict[str, Any]) -> None:
     """Each is refused by its name."""

@@ -14,7 +14,9 @@ from workorder_async.walks.options import refuse_unknown
 class ExportOptions(TypedDict, total=False):
     """How to export; the keyword arguments of `export_tickets`."""
 
-    format: Annotated[str | None, Option(None)]
+    format: Annotated[
+        str | None, Option(None, or_none(must_be("a format's name, or None", lambda value: isinstance(value, str))))
+    ]
     """One of the formats, if the target's suffix does not say it (None)."""
     raw: Annotated[bool, Option(False, flag)]
     """Whether lines are the server's own objects, fields that no model knows included (False); JSON Lines only."""

@@ -32,13 +32,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+def _names(columns: Sequence[str]) -> Sequence[str]:
+    return items("columns", columns, str)
+
+
 @frozen(kw_only=True)
 class ArrowOptions:
     """How windows are read, and which columns of them; picklable."""
 
     detail: bool = field(default=False, validator=as_validator(flag))
     """Whether the full record of each ticket is read, one request each."""
-    columns: Sequence[str] = ()
+    columns: Sequence[str] = field(default=(), converter=_names)
     """Names of columns to keep, in this order; empty for all of them."""
     exact: bool = field(default=True, validator=as_validator(flag))
     """Whether a walk that is not exact is a `WalkDriftError`."""
