@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic, perf_counter
 from typing import Final
 
-from attrs import define, evolve
+from attrs import define
 
 from workorder_async.client import WorkorderClient
 from workorder_async.document import TicketDetail, TicketQuery
@@ -22,10 +22,9 @@ from workorder_async.exports.report import ExportProgress, Part, Phase
 from workorder_async.exports.sink import Record
 from workorder_async.tasks import for_each
 from workorder_async.walk_report import SKIPPED_ROWS_NAMED, SkippedRow
-from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import WalkedPage
 from workorder_async.walks.options import WalkOptions
-from workorder_async.walks.walk import Walk
+from workorder_async.walks.walk import Walk, undated_in
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
@@ -181,8 +180,8 @@ class Reading:
                     await self._end_part(page.rest)
             await self._check_order()
         rows = sum(part.rows for part in earlier) + self._rows - rows_before
-        if before is not None and rows < self._total:
-            await self._look_for_more(query)
+        if before is not None and rows < self._total and (doubt := await undated_in(self._count, query)):
+            self._doubts.append(f"{doubt}; only an export that is begun anew, and not cut short, looks for the others")
         await self._end_part(None, ended=True)
 
     def _begin_query(self, number: int, walk: Walk, before: Part | None) -> None:
@@ -260,18 +259,6 @@ class Reading:
         self._begin_part(Part(number=part.number + 1, query=part.query))
         await self._disk.submit(self._parts.end_part(part))
 
-    async def _look_for_more(self, query: TicketQuery) -> None:
-        """Find out whether the list counts tickets that no range of created time shows.
-
-        A walk of the whole list does so by itself, and reads them; a walk of the rest cannot.
-        """
-        if query.created_start is not None or query.created_end is not None:
-            return
-        dated = evolve(query, created_start=DATED[0], created_end=DATED[1])
-        first, whole, last = [await self._client.count_tickets(one) for one in (dated, query, dated)]
-        self._part.requests += 3
-        if whole > (shown := max(first, last)):
-            self._doubts.append(
-                f"the list counts {whole} tickets, and {shown} by their created times; only an export that is "
-                "begun anew, and not cut short, looks for the others"
-            )
+    async def _count(self, query: TicketQuery) -> int:
+        self._part.requests += 1
+        return await self._client.count_tickets(query)

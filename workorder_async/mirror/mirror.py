@@ -33,9 +33,8 @@ from workorder_async.mirror.database import OPEN, ROOM, Disk, Mark, MirrorDataba
 from workorder_async.mirror.options import MirrorOptions, checked
 from workorder_async.mirror.report import MirrorProgress, MirrorReport, Phase
 from workorder_async.tasks import for_each
-from workorder_async.walks.ends import DATED
 from workorder_async.walks.options import WalkOptions
-from workorder_async.walks.walk import Walk
+from workorder_async.walks.walk import Walk, undated_in
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
@@ -177,21 +176,13 @@ class Run:
                 mark = evolve(mark, exact=is_exact)
                 await self._write(rows, at, mark)
         self._note_walk(walk)
-        if resumed and (walk.is_restarted or await self._has_undated()):
+        if resumed and (walk.is_restarted or await undated_in(self._total, self._query)):
             # The earlier rows rest on an order that the list does not have, or the rest does not show all that is left.
             await self._read_all(evolve(mark, rest=(None, None)))
             return
         if mark.exact and walk.report.exact and not mark.is_first:
             await self._note_absent(mark.since, (None, None))
         await self._do(MirrorDatabase.write, [], at, evolve(mark, ended=True, rest=(None, None)))
-
-    async def _has_undated(self) -> bool:
-        """Tell whether the list counts tickets that no range of created time shows; not those that come meanwhile."""
-        if (self._query.created_start, self._query.created_end) != (None, None):
-            return False
-        dated = evolve(self._query, created_start=DATED[0], created_end=DATED[1])
-        first, all, last = [await self._total(query) for query in (dated, self._query, dated)]
-        return all > max(first, last)
 
     async def _read_open(self) -> None:
         """Read the pending tickets, and those in process, each list page after page, which takes the fewest requests.

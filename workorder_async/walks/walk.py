@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self, cast
 
-from workorder_async.document import TicketSummary
+from attrs import evolve
+
+from workorder_async.document import TicketQuery, TicketSummary
 from workorder_async.document.envelope import Answer
 from workorder_async.errors import (
     ApiError,
@@ -16,6 +18,7 @@ from workorder_async.errors import (
     ResponseError,
 )
 from workorder_async.walk_report import WalkReport
+from workorder_async.walks.ends import DATED
 from workorder_async.walks.jobs import Read, WalkedPage
 from workorder_async.walks.list_state import RangeFilter
 from workorder_async.walks.options import WalkOptions
@@ -161,6 +164,24 @@ class Walk(AsyncIterator[list[TicketSummary]]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def undated_in(count: Callable[[TicketQuery], Awaitable[int]], query: TicketQuery) -> str:
+    """Say that the list counts tickets that no range of created time shows; "" if it does not.
+
+    A walk of the whole list finds them by itself; one of a rest cannot. Not meant are those that come meanwhile.
+    """
+    if (query.created_start, query.created_end) != (None, None):
+        return ""
+    dated = evolve(query, created_start=DATED[0])
+    try:
+        first, whole, last = [await count(one) for one in (dated, query, dated)]
+    except (ApiError, ResponseError) as error:
+        if not _may_be_about_the_question(error):
+            raise
+        return "the list does not count the tickets that have a created time"
+    shown = max(first, last)
+    return f"the list counts {whole} tickets, and {shown} by their created times" if whole > shown else ""
 
 
 def _may_be_about_the_question(error: ApiError | ResponseError) -> bool:
