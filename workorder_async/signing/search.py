@@ -8,6 +8,7 @@ requests are searched together: what is empty in one, as the body of a GET, show
 import base64
 import binascii
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import cache, lru_cache
@@ -300,18 +301,7 @@ class Search:
         """Return the function that signs a message."""
         if not key:
             return self._hash(hashlib.new(digest))
-        block = hashlib.new(digest).block_size
-        secret = b"".join(Template.parse(key).render(self._signed))
-        secret = (hashlib.new(digest, secret).digest() if len(secret) > block else secret).ljust(block, b"\0")
-        inner = self._hash(hashlib.new(digest, bytes(byte ^ 0x36 for byte in secret)))
-        outer = hashlib.new(digest, bytes(byte ^ 0x5C for byte in secret)).copy
-
-        def signed(message: bytes) -> bytes:
-            second = outer()
-            second.update(inner(message))
-            return second.digest()
-
-        return signed
+        return self._hash(hmac.new(b"".join(Template.parse(key).render(self._signed)), digestmod=digest))
 
     def _written(self, call: str) -> _Hash:
         """Return the function of a call: it writes a message's digest as hex, HEX or base64."""
@@ -319,7 +309,7 @@ class Search:
         hashed, write = self._signs(digest, ""), ENCODINGS[encoding]
         return lambda message: write(hashed(message)).encode()
 
-    def _hash(self, start: "hashlib._Hash") -> _Hash:
+    def _hash(self, start: "hashlib._Hash | hmac.HMAC") -> _Hash:
         """Return the function that hashes a message from here on; of messages that begin alike, what is long once."""
         # A copy of an empty hash is quicker to make than a hash by its name.
         copy = start.copy
@@ -330,7 +320,7 @@ class Search:
             return hasher.digest()
 
         @lru_cache(maxsize=_KEPT)
-        def begun(*pieces: bytes) -> "hashlib._Hash":
+        def begun(*pieces: bytes) -> "hashlib._Hash | hmac.HMAC":
             hasher = copy()
             for piece in pieces:
                 part = memoryview(self._long.get(piece, piece))
