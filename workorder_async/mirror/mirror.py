@@ -13,13 +13,13 @@ Whatever ends a run, the next one begins with the first of these, and finds what
 database. No step takes a ticket for absent that a walk did not miss exactly, and none takes an absent one for gone.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
-from typing import Final, TypeVar, Unpack, cast
+from typing import Final, Unpack, cast
 
 from attrs import asdict, evolve
 
@@ -38,8 +38,6 @@ from workorder_async.walks.walk import Walk, undated_in
 from workorder_async.walks.windows import Window
 from workorder_async.wire.limits import Lane
 
-T = TypeVar("T")
-S = TypeVar("S")
 EVERYTHING: Final = TicketQuery()
 #: So many absent tickets may be marked in one run, or this share of all.
 _FEW: Final = 20
@@ -93,13 +91,14 @@ class Run:
         self._query = query
         self._do = disk.do
         self._options = options
+        self._at_once = options["concurrency"]
         folder, private = options["attachments"], options["private_addresses"]
         self._files = None if folder is None else AttachmentFolder(folder, client, private_addresses=private)
         self._began = perf_counter()
         self._report = MirrorReport(run=0)
         self._walks: WalkOptions = {
             "page_size": options["page_size"],
-            "concurrency": options["concurrency"],
+            "concurrency": self._at_once,
             "on_bad_row": "skip",
         }
         self._phase: Phase = "all"
@@ -190,7 +189,7 @@ class Run:
         A ticket that goes from one list to the other meanwhile, and is seen in neither, is read as one that left.
         """
         self._phase = "open"
-        await self._side_by_side(partial(self._read, (None, None)), map(TicketStatus, OPEN))
+        await for_each(map(TicketStatus, OPEN), partial(self._read, (None, None)), at_once=self._at_once)
 
     async def _read_new(self, start: int | None) -> None:
         """Read what was created since a second."""
@@ -202,7 +201,7 @@ class Run:
         """Read the tickets that were open, and that no list of open tickets shows any more."""
         self._phase = "left"
         ranges = await self._do(MirrorDatabase.ranges_of_left, self._options["page_size"])
-        await self._side_by_side(self._read, ranges)
+        await for_each(ranges, self._read, at_once=self._at_once)
         left = await self._do(MirrorDatabase.not_read, self._report.run, (None, 1), OPEN)
         if left:
             named = ", ".join(str(id) for _, id in left[:_NAMED])
@@ -270,9 +269,6 @@ class Run:
                 )
             )
 
-    async def _side_by_side(self, work: Callable[[S], Awaitable[T]], things: Iterable[S]) -> list[T]:
-        return await for_each(things, work, at_once=self._options["concurrency"])
-
     # Absence
 
     async def _audit(self) -> None:
@@ -282,7 +278,7 @@ class Run:
         whole: Range = (None, top)
         ranges = [(whole, await self._total_of(whole))]
         while ranges:
-            parts = await self._side_by_side(self._audited, ranges)
+            parts = await for_each(ranges, self._audited, at_once=self._at_once)
             ranges = [part for found in parts for part in found]
 
     async def _audited(self, asked: tuple[Range, int]) -> list[tuple[Range, int]]:
@@ -327,7 +323,7 @@ class Run:
         """Ask for each ticket that an earlier run missed in the list, and that no list shows now."""
         self._phase = "missing"
         missing = await self._do(MirrorDatabase.to_be_found)
-        answers = await self._client.get_tickets(missing, concurrency=self._options["concurrency"])
+        answers = await self._client.get_tickets(missing, concurrency=self._at_once)
         report, at = self._report, self.now()
         report.requests += len(missing)
         gone = [id for id, answer in answers.items() if isinstance(answer, NotFoundError)]
@@ -359,10 +355,10 @@ class Run:
         self._phase, options = "details", self._options
         due = await self._do(MirrorDatabase.details_due, options["recheck"], with_files=self._files is not None)
         self._rows, self._total_rows = 0, len(due)
-        read = partial(self._detail, lane=Lane(options["concurrency"]))
+        read = partial(self._detail, lane=Lane(self._at_once))
         for place in range(0, len(due), _DETAILS_AT_ONCE):
             at = self.now()
-            found = await self._side_by_side(read, due[place : place + _DETAILS_AT_ONCE])
+            found = await for_each(due[place : place + _DETAILS_AT_ONCE], read, at_once=self._at_once)
             rows = [row for row in found if row is not None]
             await self._do(MirrorDatabase.write_details, rows, at)
             self._report.details += len(rows)
