@@ -468,10 +468,8 @@ def test_a_forgotten_part_that_voids_others(tmp_path: Path) -> None:
     )
     with closing(Manifest(tmp_path / "t.manifest")) as manifest:
         manifest.begin(head)
-        for number, rest in enumerate([(None, BEGAN), None]):
-            manifest.add(
-                Part(number=number, query=0, rows=1, rest=rest, total=9, exact=True, reason="", requests=1, read_at=1)
-            )
+        for rest in ((None, BEGAN), None):
+            manifest.add(Part(query=0, rows=1, rest=rest, total=9, exact=True, reason="", requests=1, read_at=1))
         manifest.keep(1)
         assert manifest.parts == []
     with closing(Manifest(tmp_path / "t.manifest")) as manifest:

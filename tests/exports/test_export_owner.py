@@ -160,7 +160,7 @@ async def test_flipped_bits_of_the_head(tmp_path: Path) -> None:
         opened.close()
     manifest.write_bytes(head + line)
     opened = Manifest(manifest)
-    assert [part.number for part in opened.parts] == [0]
+    assert len(opened.parts) == 1
     opened.close()
 
 

@@ -170,11 +170,6 @@ class _Wanted:
         self._part: LockedFile | None = None
 
     @property
-    def is_there(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.there is not None and self.size in (0, self.there)
-
-    @property
     def part(self) -> LockedFile:
         """The part, which is open."""
         if self._part is None:
@@ -459,9 +454,9 @@ class AttachmentFolder:
 
     async def _bring(self, wanted: _Wanted, links: _Links) -> AttachmentCounts:
         """Have one file there, and return its counts. The limits are asked before anything is awaited."""
-        if wanted.is_there:
+        if wanted.there is not None and wanted.size in (0, wanted.there):
             self._files += 1
-            self._bytes += wanted.there or 0
+            self._bytes += wanted.there
             return AttachmentCounts(kept=1)
         if self._files >= MOST_FILES:
             return _not_fetched(wanted, f"it is beyond the limit of {MOST_FILES:,} files")

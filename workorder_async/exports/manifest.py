@@ -1,8 +1,8 @@
 """The memory of an export: a head that says which export it is, then a line for each part that is on disk.
 
     {"manifest":"workorder_async","version":4,"platform":...,"app_id":...,"queries":[...],"format":...}
-    {"number":0,"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
-    {"number":1,...}
+    {"query":0,"rows":5000,"rest":[null,1636600271],"end":1890432,"crc":3735928559,...}
+    {"query":0,...}
     {"named":[inode, size],...}                                    written just before the file gets its name
 
 `rest` is the rest of the query behind a part: everything before it has been given out, and will not come again. The

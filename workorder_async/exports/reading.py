@@ -134,7 +134,7 @@ class Reading:
         self._rows = self._expected_rows = self.resumed_rows
         # The tickets that may come again: several queries may match one, or it has no created time.
         self._seen = {id for part in done for id in part.ids}
-        self._begin_part(Part(number=len(done), query=0))
+        self._begin_part(Part(query=0))
 
     async def read(self) -> None:
         """Read all that is left; it is durable then. Raises `UnfoundedError`."""
@@ -256,7 +256,7 @@ class Reading:
         part.skipped_rows += report.skipped_rows - told.skipped_rows
         self._told = report
         self._is_founded = rest is not None
-        self._begin_part(Part(number=part.number + 1, query=part.query))
+        self._begin_part(Part(query=part.query))
         await self._disk.submit(self._parts.end_part(part))
 
     async def _count(self, query: TicketQuery) -> int:

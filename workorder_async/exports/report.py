@@ -68,8 +68,6 @@ class Part:
     Once they are on disk, the manifest remembers it, with all these fields.
     """
 
-    number: int
-    """Its place among the parts, from 0."""
     query: int
     """The place of its query, from 0."""
     rows: int = 0

@@ -127,7 +127,7 @@ async def _batches(
     windows: Sequence[Window], connect: Callable[[], WorkorderClient], options: ArrowOptions, schema: Any
 ) -> AsyncGenerator[Any, None]:
     """Yield the batches of windows; raise at the end of a window that is not exact."""
-    rows, part = list[Record](), Part(number=0, query=0)
+    rows, part = list[Record](), Part(query=0)
     async with connect() as client:
         details = Details(client, None, options.walk) if options.detail else None
         for window in _merged(windows):
