@@ -117,13 +117,13 @@ def test_a_gap_by_another_estimate(tmp_path: Path) -> None:
     database.open()
     try:
         database.note_gap(10_000, 0.0)
-        assert not database.events(0)  # nobody has looked before
+        assert database.event_after(0) is None  # nobody has looked before
         database.begin(10_000)
         database.end(10_001, 1, {})
         database.note_gap(10_000, 180.0)
-        assert not database.events(0)
+        assert database.event_after(0) is None
         database.note_gap(10_000, 0.0)
-        assert database.events(0) == [Gap(number=1, at=10_001, since=10_001)]
+        assert database.event_after(0) == Gap(number=1, at=10_001, since=10_001)
     finally:
         database.close()
 

@@ -422,16 +422,16 @@ class MirrorDatabase:
             with self.transaction():
                 self._note([(0, 0, "gap", None, since, now, now)])
 
-    def events(self, after: int, /) -> list[Event]:
-        """Return the next events after one, in order. That a ticket is missing is none yet, nor is its return then."""
+    def event_after(self, after: int, /) -> Event | None:
+        """Return the next event after one; None for the last. That a ticket is missing is none, nor its return then."""
         found = self.ask(
             f"SELECT c.id, c.seen_at, c.kind, c.field, c.old, c.new, {', '.join(_VALUES.values())} "  # noqa: S608
             "FROM changes AS c LEFT JOIN tickets AS t ON t.id = c.ticket "
             "WHERE c.id > ? AND c.kind != 'missing' AND NOT (c.kind = 'back' AND c.old = 'missing') "
-            "ORDER BY c.id LIMIT 500",
+            "ORDER BY c.id LIMIT 1",
             after,
         )
-        return [event_of(row[:6], dict(zip(_VALUES, row[6:], strict=True))) for row in found]
+        return event_of(found[0][:6], dict(zip(_VALUES, found[0][6:], strict=True))) if found else None
 
     def write_details(self, found: Sequence[tuple[TicketDetail, list[Path], bool]], at: int, /) -> None:
         """Write full records, with their files and whether all of these are there, and note what differs."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator
 from os import PathLike
 from typing import Final, Self, Unpack
@@ -39,10 +38,9 @@ class Watch(AsyncIterator[Event]):
     """The error of the latest round; None if it ended well."""
 
     def __attrs_post_init__(self) -> None:
-        self._ready = deque[Event]()
-        # The numbers of events that were read and are not done, in their order.
+        # The numbers of events that were told and are not done, in their order.
         self._undone: dict[int, None] = {}
-        self._read = -1  # the last event that was read; -1 before the bookmark was
+        self._read = -1  # the last event that was told; -1 before the bookmark was read
         self._rounds = 0
         self._next = -1.0
         self._is_open = False
@@ -61,14 +59,11 @@ class Watch(AsyncIterator[Event]):
             raise ConfigError("a watch is not open", mend="write `async with watch(...) as events:` around the loop")
         if self._read < 0:
             self._read = await self._disk.do(MirrorDatabase.bookmark)
-        while not self._ready:
-            self._ready.extend(found := await self._disk.do(MirrorDatabase.events, self._read))
-            if found:
-                self._undone |= dict.fromkeys(one.number for one in found)
-                self._read = found[-1].number
-            else:
-                await self._round()
-        return self._ready.popleft()
+        while (event := await self._disk.do(MirrorDatabase.event_after, self._read)) is None:
+            await self._round()
+        self._read = event.number
+        self._undone[event.number] = None
+        return event
 
     async def done(self, event: Event) -> None:
         """Note that an event is dealt with: it is not told again, once those before it are done as well."""
