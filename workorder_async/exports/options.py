@@ -1,18 +1,17 @@
 """How to export: the keyword arguments of `export_tickets`."""
 
 from collections.abc import Callable
-from functools import partial
 from os import PathLike
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated
 
-from workorder_async.arguments import Option, flag, must_be, one_of, or_none, path, whole, with_defaults
+from workorder_async.arguments import Option, flag, must_be, or_none, path, with_defaults
 from workorder_async.errors import ConfigError
 from workorder_async.exports.report import ExportProgress
-from workorder_async.walks.options import refuse_unknown
+from workorder_async.walks.options import WalkOptions, refuse_unknown
 
 
-class ExportOptions(TypedDict, total=False):
-    """How to export; the keyword arguments of `export_tickets`."""
+class ExportOptions(WalkOptions, total=False):
+    """How to export; the keyword arguments of `export_tickets`, with those of a walk."""
 
     format: Annotated[
         str | None, Option(None, or_none(must_be("a format's name, or None", lambda value: isinstance(value, str))))
@@ -41,13 +40,6 @@ class ExportOptions(TypedDict, total=False):
     """Whether CSV begins with a byte order mark, which Excel on Chinese Windows needs (True)."""
     csv_defuse: Annotated[bool, Option(True, flag)]
     """Whether CSV has an apostrophe in front of texts that a spreadsheet might take for formulas (True)."""
-    page_size: Annotated[int, Option(100, whole)]
-    """Tickets to ask for per request (100)."""
-    concurrency: Annotated[int, Option(8, whole)]
-    """Requests in flight at once, at the most (8)."""
-    on_bad_row: Annotated[Literal["raise", "skip"], Option("raise", partial(one_of, words=("raise", "skip")))]
-    """How to treat a ticket that cannot be read: end the export with a `DecodeError` ("raise"), or leave it out and
-    name it in the report ("skip")."""
 
 
 def checked_options(given: ExportOptions) -> ExportOptions:
