@@ -218,7 +218,7 @@ class Search:
         for digest, each in work.items():
             for some in self._going_on(each):
                 found += self._hits(digest, some, wanted)
-            if wanted <= {made for line, made in found if self._gives_other_digests(line)}:
+            if wanted <= {made for _, made in found}:  # which no other digest gives
                 break
         return found
 
@@ -262,12 +262,6 @@ class Search:
             if reading.digest == digest
         )
         return [*map(Scheme.parse, lines)]
-
-    def _gives_other_digests(self, line: str) -> bool:
-        """Tell whether a line, which writes hex, gives the digests of the other requests, too."""
-        scheme = Scheme.parse(line)
-        made = ((bytes.fromhex(_sign(scheme, signed)), sign) for signed, sign in self._others)
-        return all(digest in {one.digest for one in readings(sign)} for digest, sign in made)
 
     def _rendered(self, text: str) -> bytes:
         return b"".join(map(self._part, Template.parse(text).nodes)) if text else b""
