@@ -4,7 +4,6 @@ Each page of a walk says which rest of the list comes after it. There the rows s
 goes on from that part walks the rest. A page that cannot say its rest, as in a crowd, makes the part longer.
 """
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from time import monotonic, perf_counter
@@ -56,8 +55,8 @@ class Details:
         self._client = client
         self._folder = folder
         # A call's deadline begins when it is made: no more are made than may be under way.
-        self._slots = asyncio.Semaphore(options["concurrency"])
-        self._lane = Lane(options["concurrency"])
+        self._at_once = options["concurrency"]
+        self._lane = Lane(self._at_once)
         self._skips = options["on_bad_row"] == "skip"
         self._errno, self._refused = 0, 0
 
@@ -67,7 +66,8 @@ class Details:
         The part counts the requests and the attachments, and notes the tickets that are missing.
         """
         found = []
-        for id, result in zip(ids, await for_each(ids, partial(self._one, part=part)), strict=True):
+        results = await for_each(ids, partial(self._one, part=part), at_once=self._at_once)
+        for id, result in zip(ids, results, strict=True):
             self._count_refusals(result)
             if isinstance(result, TicketDetail):
                 found.append(result)
@@ -81,18 +81,17 @@ class Details:
         return found
 
     async def _one(self, id: int, part: Part) -> TicketDetail | ApiError | DecodeError:
-        async with self._slots:
-            part.requests += 1
-            try:
-                detail = await self._client.get_ticket_detail(id, lane=self._lane)
-            except (AuthenticationError, RateLimitedError):
+        part.requests += 1
+        try:
+            detail = await self._client.get_ticket_detail(id, lane=self._lane)
+        except (AuthenticationError, RateLimitedError):
+            raise
+        except ApiError as error:
+            return error
+        except DecodeError as error:
+            if not self._skips:
                 raise
-            except ApiError as error:
-                return error
-            except DecodeError as error:
-                if not self._skips:
-                    raise
-                return error
+            return error
         if self._folder is not None:
             fetched = await self._folder.fetch(detail)
             part.attachments += fetched
